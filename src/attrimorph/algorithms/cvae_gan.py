@@ -1,0 +1,430 @@
+"""CVAE-GAN and its family (Bao, Chen, Wen, Li, Hua, ICCV 2017; METHODS section 1 names the others' papers).
+
+One step = one lazy evaluation of the networks, then one backward pass for each set of networks that can share one. All
+gradients belong to the same parameters, as in the paper's Algorithm 1; then every network steps, in its order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attrimorph import losses
+from attrimorph.algorithms.centres import Centres
+from attrimorph.algorithms.terms import METHODS, Method, Term
+from attrimorph.errors import AttrimorphError, suggestion
+
+
+class Pass:
+    """Everything one step may need of one batch; each quantity is computed when first asked for, and once.
+
+    x_r real, x_f = G(E(x_r, y), y) reconstruction, x_p = G(z_p, y_p) sample: the paper's names. D and C see x_r, x_f
+    and x_p as separate batches (their batch-norm statistics, where they have any, stay separate).
+    """
+
+    def __init__(self, algorithm: "CVAEGAN", images: Tensor, y: Tensor, generator: torch.Generator) -> None:
+        self.algorithm, self.x_r, self.labels = algorithm, images, y
+        # Drawn at once and in this order, so that a step is a function of (batch, generator) whichever terms are on.
+        count, latent = len(images), algorithm.latent
+        device = images.device
+        self.noise = torch.randn(count, latent, generator=generator).to(device)
+        self.z_prior = torch.randn(count, latent, generator=generator).to(device)
+        self.order = torch.randperm(count, generator=generator).to(device)
+        self.chance = torch.rand(count, 1, generator=generator).to(device)
+        self.flips = torch.rand(count, max(y.shape[1], 1), generator=generator).to(device)
+
+    @cached_property
+    def y(self) -> Tensor:
+        """The labels with missing values blanked, [B, W]."""
+        return torch.where(torch.isnan(self.labels), self.algorithm.blank, self.labels)
+
+    @cached_property
+    def posterior(self) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each [B, Z]."""
+        mean, logvar = self.algorithm.networks["encoder"](self.x_r, self.algorithm.condition(self.y))
+        return mean.float(), logvar.float()
+
+    @cached_property
+    def z(self) -> Tensor:
+        """z ~ q(z | x_r, y) = mean + noise x exp(logvar / 2)."""
+        mean, logvar = self.posterior
+        return mean + self.noise * torch.exp(0.5 * logvar)
+
+    @cached_property
+    def edited(self) -> int:
+        """Rows of x_p, the first ones, that are edits of the batch's own codes."""
+        return round(self.algorithm.edited_share * len(self.x_r)) if self.algorithm.edited_share else 0
+
+    @cached_property
+    def y_p(self) -> Tensor:
+        """Labels of x_p: those of other images of the batch; for edits, the image's own with a few flipped."""
+        other = self.labels[self.order]
+        edit = flip_some(self.y, self.flips, self.algorithm.rivals, self.algorithm.binary)
+        edit = torch.where(torch.isnan(self.labels) & (edit == self.y), torch.nan, edit)
+        return torch.cat([edit[: self.edited], other[self.edited :]])
+
+    @cached_property
+    def z_p(self) -> Tensor:
+        """N(0, I); for edits the code of the image, without its gradient."""
+        if not self.edited:
+            return self.z_prior
+        return torch.cat([self.z.detach()[: self.edited], self.z_prior[self.edited :]])
+
+    def generate(self, z: Tensor, y: Tensor) -> Tensor:
+        """G(z, y), [B, 3, S, S]."""
+        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        images: Tensor = self.algorithm.networks["generator"](z, self.algorithm.condition(filled))
+        return images
+
+    @cached_property
+    def x_f(self) -> Tensor:
+        return self.generate(self.z, self.y)
+
+    @cached_property
+    def x_p(self) -> Tensor:
+        return self.generate(self.z_p, self.y_p)
+
+    def judge(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits [B, 1] and features f_D."""
+        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        shown = filled if self.algorithm.method.judged_with_condition else filled[:, :0]
+        logits, features = self.algorithm.networks["discriminator"](images, shown)
+        return logits.float(), features.float()
+
+    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """C's logits [B, W] and features f_C."""
+        logits, features = self.algorithm.networks["classifier"](images)
+        return logits.float(), features.float()
+
+    @cached_property
+    def d_r(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_r, self.labels)
+
+    @cached_property
+    def d_f(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_f, self.labels)
+
+    @cached_property
+    def d_p(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_p, self.y_p)
+
+    @cached_property
+    def c_r(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_r)
+
+    @cached_property
+    def c_f(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_f)
+
+    @cached_property
+    def c_p(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_p)
+
+    @cached_property
+    def penalty(self) -> Tensor:
+        """The gradient penalty between real images and samples."""
+        share = self.chance[:, :, None, None]
+        between = (share * self.x_r + (1 - share) * self.x_p.detach()).requires_grad_()
+        logits, _ = self.judge(between, self.labels)
+        (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
+        return losses.gradient_penalty(gradient)
+
+    @cached_property
+    def code_logits(self) -> tuple[Tensor, Tensor]:
+        """S on codes from the prior and from the posterior (AAE)."""
+        judge = self.algorithm.networks["code_discriminator"]
+        return judge(self.z_prior).float(), judge(self.z).float()
+
+    @cached_property
+    def code_guess(self) -> Tensor:
+        """What the classifier of codes makes of z, [B, W]."""
+        logits: Tensor = self.algorithm.networks["code_classifier"](self.z)
+        return logits.float()
+
+    @cached_property
+    def marginals(self) -> Tensor:
+        """The labels' means over the batch, for every row, [B, W]: what one knows who has not seen the image."""
+        return self.y.mean(0, keepdim=True).expand_as(self.y)
+
+
+def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tensor:
+    """Return y with one to three binary columns flipped a row; a raised one lowers its rivals.
+
+    Args:
+        y: [B, W] without NaN; chance: uniform [B, W], the source of the choice.
+        rivals: bool [W, W]; binary: bool [W], the columns that may flip.
+    """
+    if not bool(binary.any()):
+        return y
+    score = torch.where(binary, chance, -1.0)
+    # The count of flips comes from the same numbers: the largest score's third decimal is as good as a new draw.
+    count = (score.amax(1) * 1000).long() % 3
+    chosen = score.topk(min(3, int(binary.sum())), dim=1).indices
+    before, y = y, y.clone()
+    rows = torch.arange(len(y), device=y.device)
+    for place in range(chosen.shape[1]):
+        column, active = chosen[:, place], count >= place
+        value = torch.where(active, (before[rows, column] < 0.5).to(y.dtype), y[rows, column])
+        raised = active & (value > 0.5)
+        y = torch.where(rivals[column] & raised[:, None], 0.0, y)
+        y[rows, column] = value
+    return y
+
+
+def _mean_d(p: Pass) -> Tensor:
+    ones = torch.ones(len(p.x_r), 1, device=p.x_r.device)
+    return losses.centre_distance(*p.algorithm.centres_d.update(p.d_r[1], ones, p.d_p[1], ones))
+
+
+def _mean_c(p: Pass) -> Tensor:
+    member = p.algorithm.membership
+    return losses.centre_distance(*p.algorithm.centres_c.update(p.c_r[1], member(p.labels), p.c_p[1], member(p.y_p)))
+
+
+LOSSES: dict[str, tuple[Callable[[Pass], Tensor], tuple[str, ...]]] = {
+    # loss -> its value, and the networks that its gradient could reach
+    "kl": (lambda p: losses.kl_divergence(*p.posterior), ("encoder",)),
+    "image": (lambda p: losses.half_squared_error(p.x_r, p.x_f), ("encoder", "generator")),
+    "feature_d": (
+        lambda p: losses.half_squared_error(p.d_r[1].detach(), p.d_f[1]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "feature_c": (
+        lambda p: losses.half_squared_error(p.c_r[1].detach(), p.c_f[1]),
+        ("encoder", "generator", "classifier"),
+    ),
+    "real_or_fake_3": (
+        lambda p: losses.real_or_fake(p.d_r[0], [p.d_f[0], p.d_p[0]]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "real_or_fake": (lambda p: losses.real_or_fake(p.d_r[0], [p.d_p[0]]), ("generator", "discriminator")),
+    "non_saturating": (lambda p: losses.non_saturating(p.d_p[0]), ("generator", "discriminator")),
+    "non_saturating_2": (
+        lambda p: losses.non_saturating(p.d_p[0]) + losses.non_saturating(p.d_f[0]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "least_squares": (
+        lambda p: losses.least_squares_real_or_fake(p.d_r[0], p.d_p[0]),
+        ("generator", "discriminator"),
+    ),
+    "least_squares_fool": (lambda p: losses.least_squares_fool(p.d_p[0]), ("generator", "discriminator")),
+    "hinge": (lambda p: losses.hinge_real_or_fake(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
+    "wasserstein": (lambda p: losses.wasserstein(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
+    "wasserstein_fool": (lambda p: losses.wasserstein_fool(p.d_p[0]), ("generator", "discriminator")),
+    "gradient_penalty": (lambda p: p.penalty, ("discriminator",)),
+    "classify_real": (
+        lambda p: losses.attribute_loss(p.c_r[0], p.labels, p.algorithm.blocks),
+        ("classifier",),
+    ),
+    "classify_sample": (
+        lambda p: losses.attribute_loss(p.c_p[0], p.y_p, p.algorithm.blocks),
+        ("generator", "classifier"),
+    ),
+    "mean_d": (_mean_d, ("generator", "discriminator")),
+    "mean_c": (_mean_c, ("generator", "classifier")),
+    "code_real_or_fake": (
+        lambda p: losses.real_or_fake(p.code_logits[0], [p.code_logits[1]]),
+        ("encoder", "code_discriminator"),
+    ),
+    "classify_code": (
+        lambda p: losses.attribute_loss(p.code_guess, p.labels, p.algorithm.blocks),
+        ("encoder", "code_classifier"),
+    ),
+    "hide": (
+        lambda p: losses.attribute_loss(p.code_guess, p.marginals, p.algorithm.blocks),
+        ("encoder", "code_classifier"),
+    ),
+    "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), ("encoder", "code_discriminator")),
+}
+
+
+class Group:
+    """Terms that one backward pass serves: each reaches, of the group's networks, just those that learn from it."""
+
+    def __init__(self, term: Term) -> None:
+        self.terms, self.networks = [term], set(term.learns)
+
+    def takes(self, term: Term) -> bool:
+        """Add the term if the pass would still give each network its own terms alone."""
+        networks = self.networks | set(term.learns)
+        exact = all(networks & set(LOSSES[other.loss][1]) == set(other.learns) for other in [*self.terms, term])
+        if exact:
+            self.terms.append(term)
+            self.networks = networks
+        return exact
+
+
+def grouped(terms: Iterable[Term]) -> list[Group]:
+    """Share out terms among as few backward passes as the routing allows."""
+    groups: list[Group] = []
+    for term in terms:
+        if not any(group.takes(term) for group in groups):
+            groups.append(Group(term))
+    return groups
+
+
+class CVAEGAN:
+    """Any member of the family: its networks, their optimisers, and `step`.
+
+    Args:
+        method: a key of `terms.METHODS`.
+        networks: the networks that the method's terms need, by name.
+        optimisers: one for each network that learns.
+        weights: weight of each term's loss, by the name in its row; for sums over a sample and means over the batch.
+        blocks, blank, rivals: of the schema.
+        latent: columns of z.
+        momentum: of the moving centres; 0 takes the batch's own.
+        edited_share: share of x_p that are edits of the batch's own codes; the rest is drawn from the prior.
+        autocast: dtype of the networks' arithmetic; None for float32.
+        reduce_gradients: called with the parameters of all networks after the backward passes (several processes).
+    """
+
+    def __init__(
+        self,
+        method: str,
+        networks: Mapping[str, nn.Module],
+        optimisers: Mapping[str, torch.optim.Optimizer],
+        weights: Mapping[str, float],
+        *,
+        blocks: tuple[losses.Block, ...],
+        blank: Tensor,
+        rivals: Tensor,
+        latent: int,
+        momentum: float = 0.9,
+        edited_share: float = 0.0,
+        autocast: torch.dtype | None = None,
+        reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+    ) -> None:
+        self.method: Method = named_method(method)
+        self.networks, self.optimisers, self.weights = dict(networks), dict(optimisers), dict(weights)
+        self.blocks: tuple[losses.Block, ...] = blocks
+        self.blank, self.rivals, self.latent = blank, rivals, latent
+        self.edited_share, self.autocast, self.reduce_gradients = edited_share, autocast, reduce_gradients
+        self.binary = torch.zeros(len(blank), dtype=torch.bool, device=blank.device)
+        for kind, start, stop in blocks:
+            self.binary[start:stop] = kind == "binary"
+        self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
+        self.steps = 0
+        fake_terms = [term for term in self.method.terms if self._weight(term) != 0]
+        adversary = [term for term in fake_terms if set(term.learns) <= {"discriminator", "classifier"}]
+        self._critic_groups, self._all_groups = grouped(adversary), grouped(fake_terms)
+
+    def _weight(self, term: Term) -> float:
+        return 1.0 if term.weight == "one" else self.weights[term.weight]
+
+    def condition(self, y: Tensor) -> Tensor:
+        """What E and G see of y: all of it, or nothing in an unconditional method."""
+        return y if self.method.conditional else y[:, :0]
+
+    def membership(self, y: Tensor) -> Tensor:
+        """[B, V]: which attribute values a row has: each binary attribute has two (0 and 1), each category one."""
+        parts = [y.new_zeros(len(y), 0)]
+        for kind, start, stop in self.blocks:
+            known = y[:, start:stop].nan_to_num(0.5)
+            if kind == "binary":
+                parts += [(known > 0.5).float(), (known < 0.5).float()]
+            elif kind == "categorical":
+                parts.append((known > 0.5).float())
+        return torch.cat(parts, dim=1)
+
+    def step(self, images: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step of every network (of D alone in a critic's extra step).
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1]; y: [B, W], NaN where unknown.
+            generator: a CPU generator, the only source of chance.
+
+        Returns:
+            Values of the losses, unweighted, and a few gauges, as tensors without gradient: reading one waits for
+            the device.
+        """
+        self.steps += 1
+        groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
+        enabled = self.autocast is not None
+        with torch.autocast(images.device.type, self.autocast or torch.bfloat16, enabled=enabled):
+            evaluation = Pass(self, images, y, generator)
+            values = self.backward(groups, evaluation)
+        learning = sorted({name for group in groups for name in group.networks}, key=self.method.networks.index)
+        if self.reduce_gradients:
+            self.reduce_gradients([p for name in learning for p in self.networks[name].parameters()])
+        for name in learning:
+            self.optimisers[name].step()
+            if self.method.clip and name == "discriminator":
+                with torch.no_grad():
+                    for parameter in self.networks[name].parameters():
+                        parameter.clamp_(-self.method.clip, self.method.clip)
+        return {name: value.detach() for name, value in values.items()} | self._gauges(evaluation)
+
+    def backward(self, groups: list[Group], evaluation: Pass) -> dict[str, Tensor]:
+        """Put the gradient of every term into just the networks that learn from it; return the losses' values."""
+        values: dict[str, Tensor] = {}
+        totals = []
+        for group in groups:
+            for term in group.terms:
+                values[term.loss] = LOSSES[term.loss][0](evaluation)
+            totals.append(torch.stack([self._weight(t) * values[t.loss] for t in group.terms]).sum())
+        for name in {name for group in groups for name in group.networks}:
+            self.optimisers[name].zero_grad()
+        for place, (group, total) in enumerate(zip(groups, totals, strict=True)):
+            # One order for every run: the order in which gradients meet decides the last bit.
+            names = [name for name in self.method.networks if name in group.networks]
+            parameters = [p for name in names for p in self.networks[name].parameters() if p.requires_grad]
+            total.backward(  # type: ignore[no-untyped-call]
+                inputs=parameters, retain_graph=place < len(groups) - 1
+            )
+        return values
+
+    def _gauges(self, evaluation: Pass) -> dict[str, Tensor]:
+        """What the log and the guard watch, read from what the step computed anyway."""
+        done = evaluation.__dict__
+        gauges: dict[str, Tensor] = {}
+        with torch.no_grad():
+            if "x_f" in done:
+                error = (evaluation.x_r - evaluation.x_f.float()).square().mean((1, 2, 3)) / 4
+                gauges["psnr"] = -10 * torch.log10(error.clamp_min(1e-10)).mean()
+            if "x_p" in done:
+                gauges["sample_spread"] = evaluation.x_p.float().std(0).mean() / evaluation.x_r.std(0).mean().clamp_min(
+                    1e-6
+                )
+            if "d_r" in done:
+                gauges["d_real_right"] = (evaluation.d_r[0] > 0).float().mean()
+            if "d_p" in done:
+                gauges["d_sample_right"] = (evaluation.d_p[0] < 0).float().mean()
+            if "c_r" in done:
+                gauges["c_accuracy"] = losses.attribute_accuracy(evaluation.c_r[0], evaluation.labels, self.blocks)
+            if "c_p" in done:
+                gauges["c_sample_accuracy"] = losses.attribute_accuracy(evaluation.c_p[0], evaluation.y_p, self.blocks)
+        return gauges
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as tensors and plain values."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "centres_d": self.centres_d.state(),
+            "centres_c": self.centres_c.state(),
+            "steps": self.steps,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.centres_d.load_state(state["centres_d"])
+        self.centres_c.load_state(state["centres_c"])
+        self.steps = int(state["steps"])
+
+
+def named_method(name: str) -> Method:
+    """Return the row of the table.
+
+    Raises:
+        AttrimorphError: there is none of that name.
+    """
+    if name not in METHODS:
+        raise AttrimorphError(f"there is no method {name!r} in the family; {suggestion(name, METHODS)}")
+    return METHODS[name]

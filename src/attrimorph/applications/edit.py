@@ -1,0 +1,92 @@
+"""Edit: the same image with attributes changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.inputs import attributes_of, editor, photographs
+from attrimorph.applications.pictures import sheet, to_pil
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Encodes, Model
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Edited images.
+
+    Attributes:
+        images: the inputs, [B, 3, S, S] in [-1, 1].
+        reconstructions: without any change, or None of a model that does not encode.
+        edited: with the changes.
+        before, after: attributes, [B, width].
+    """
+
+    images: Tensor
+    reconstructions: Tensor | None
+    edited: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def edit(model: Model, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Edit:
+    """Change attributes of images.
+
+    Args:
+        model: one that edits.
+        images: [B, 3, S, S] in [-1, 1].
+        changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
+        attributes: [B, width] of the inputs; guessed by the model when None.
+
+    Raises:
+        AttrimorphError: the model does not edit, or there is no such attribute.
+    """
+    edits = editor(model, "edit")
+    if not changes:
+        raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+    before = attributes_of(model, images) if attributes is None else attributes
+    after = model.schema.edit(before, changes)
+    edited = edits.edit(images, changes, before)
+    reconstructions = None
+    if isinstance(model, Encodes):
+        reconstructions = model.decode(model.encode(images, before))
+    return Edit(images, reconstructions, edited, before, after)
+
+
+def write_edit(
+    model: Model,
+    paths: Sequence[Path],
+    changes: Mapping[str, float],
+    out: Path,
+    *,
+    named: str | Path,
+    known: Mapping[str, float] | None = None,
+) -> Written:
+    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt."""
+    images = photographs(model, paths)
+    result = edit(model, images, changes, attributes_of(model, images, known))
+    told = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
+    shown = {"input": result.images, "reconstruction": result.reconstructions, told: result.edited}
+    columns = {word: batch for word, batch in shown.items() if batch is not None}
+    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+    alone = to_pil(result.edited)
+    suffixes = ["edited"] if len(alone) == 1 else [f"edited-{number}" for number in range(1, len(alone) + 1)]
+    return write_result(
+        out,
+        "edit",
+        model,
+        {
+            "": sheet(rows, columns=list(columns), cell=max(128, model.image_size)),
+            **dict(zip(suffixes, alone, strict=True)),
+        },
+        named=named,
+        arguments={"changes": dict(changes), "known": dict(known or {})},
+        inputs=paths,
+        facts={
+            "attributes before": [model.schema.describe(row) for row in result.before.cpu()],
+            "attributes after": [model.schema.describe(row) for row in result.after.cpu()],
+        },
+    )

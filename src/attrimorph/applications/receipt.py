@@ -1,0 +1,175 @@
+"""The receipt: a JSON beside every result that says how it was made, well enough to make it again."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import attrimorph
+from attrimorph.applications.pictures import gif_bytes, pixels_sha256, write_png
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json, write_bytes, write_json
+from attrimorph.models import Model
+
+FORMAT = "attrimorph receipt"
+FORMAT_VERSION = 1
+MADE = {
+    "sample": "generated",
+    "reconstruct": "reconstructed",
+    "edit": "edited",
+    "morph": "generated",
+    "transfer": "edited",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one verb wrote.
+
+    Attributes:
+        pictures: the result pictures, the one to look at first.
+        receipt: the JSON that repeats them.
+    """
+
+    pictures: tuple[Path, ...]
+    receipt: Path
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What `write_result` stored.
+
+    Attributes:
+        verb: sample, reconstruct, edit, morph or transfer.
+        model: how the user named the model: a path (absolute) or the name of a shipped model.
+        model_sha256: of the model file.
+        arguments: every argument of the verb, seed included.
+        inputs: absolute path and sha256 of every picture read.
+        outputs: file name (beside the receipt), sha256 of the file and sha256 of its pixels.
+        facts: figures for the reader; a repetition does not need them.
+    """
+
+    verb: str
+    model: str
+    model_sha256: str
+    arguments: dict[str, Any]
+    inputs: tuple[dict[str, str], ...]
+    outputs: tuple[dict[str, str], ...]
+    facts: dict[str, Any]
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file.
+
+    Raises:
+        AttrimorphError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def model_reference(name: str | Path) -> str:
+    """Return how a receipt names the model: an absolute path where there is one, else the shipped name."""
+    return str(Path(name).resolve()) if Path(name).exists() else str(name)
+
+
+def write_result(
+    out: Path,
+    verb: str,
+    model: Model,
+    pictures: Mapping[str, Image.Image],
+    *,
+    named: str | Path,
+    arguments: Mapping[str, Any],
+    inputs: Sequence[Path] = (),
+    facts: Mapping[str, Any] | None = None,
+    animation: Sequence[Image.Image] = (),
+) -> Written:
+    """Write the pictures of one result and its receipt.
+
+    Args:
+        out: the main picture, e.g. smile.png; other pictures and the receipt are named after it.
+        verb: what was done.
+        model: what it was done with.
+        pictures: suffix -> picture; the suffix "" is `out` itself, "edited" is smile.edited.png.
+        named: the model as the user named it.
+        arguments: all arguments of the verb; plain JSON values.
+        inputs: the pictures that were read.
+        facts: figures worth reading.
+        animation: frames of a GIF beside the main picture.
+    """
+    out = _picture_path(Path(out))
+    reference = model_reference(named)
+    tag = (
+        f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; "
+        f"model {Path(reference).name} {model.hash[:12]}"
+    )
+    written, outputs = [], []
+    for suffix, picture in pictures.items():
+        path = out if not suffix else out.with_name(f"{out.stem}.{suffix}{out.suffix}")
+        write_png(path, picture, tag)
+        written.append(path)
+        outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": pixels_sha256(picture)})
+    if animation:
+        path = out.with_suffix(".gif")
+        write_bytes(path, gif_bytes(animation, tag=tag))
+        written.append(path)
+        outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": ""})
+    receipt = out.with_suffix(".json")
+    write_json(
+        receipt,
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "attrimorph": attrimorph.__version__,
+            "verb": verb,
+            "model": {"name": reference, "sha256": model.hash},
+            "arguments": dict(arguments),
+            "inputs": [{"path": str(Path(path).resolve()), "sha256": file_sha256(path)} for path in inputs],
+            "outputs": outputs,
+            "facts": dict(facts or {}),
+        },
+    )
+    return Written(tuple(written), receipt)
+
+
+def _picture_path(out: Path) -> Path:
+    if out.suffix.lower() not in ("", ".png"):
+        raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
+    return out.with_suffix(".png") if not out.suffix else out
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        AttrimorphError: the file is no receipt, or of a newer format.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise AttrimorphError(f"{path} must be the receipt beside a result; it is none; name the right JSON file")
+    if value.get("format_version") != FORMAT_VERSION:
+        raise AttrimorphError(
+            f"{path} must have receipt format {FORMAT_VERSION}; got {value.get('format_version')!r}; "
+            f"use attrimorph {value.get('attrimorph')}"
+        )
+    try:
+        return Receipt(
+            verb=str(value["verb"]),
+            model=str(value["model"]["name"]),
+            model_sha256=str(value["model"]["sha256"]),
+            arguments=dict(value["arguments"]),
+            inputs=tuple({"path": str(item["path"]), "sha256": str(item["sha256"])} for item in value["inputs"]),
+            outputs=tuple(
+                {key: str(item[key]) for key in ("file", "sha256", "pixels_sha256")} for item in value["outputs"]
+            ),
+            facts=dict(value["facts"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise AttrimorphError(f"the receipt {path} is damaged ({error!r}); make the result again") from error

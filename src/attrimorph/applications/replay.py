@@ -1,0 +1,98 @@
+"""Replay: make a result again from its receipt."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from attrimorph.applications.edit import write_edit
+from attrimorph.applications.morph import write_morph
+from attrimorph.applications.pictures import pixels_sha256
+from attrimorph.applications.receipt import MADE, Receipt, Written, file_sha256, read_receipt
+from attrimorph.applications.reconstruct import write_reconstruct
+from attrimorph.applications.sample import write_sample
+from attrimorph.applications.transfer import write_transfer
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.models import Model, load
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A result made again.
+
+    Attributes:
+        written: the new files.
+        identical: whether every picture has the very pixels of the first time.
+    """
+
+    written: Written
+    identical: bool
+
+
+def replay(path: str | Path, out: str | Path | None = None, *, model: Model | None = None) -> Replayed:
+    """Make a result again.
+
+    Args:
+        path: the receipt, a JSON beside a result.
+        out: the new main picture; by default NAME.again.png beside the receipt.
+        model: the model, already loaded; by default the one that the receipt names.
+
+    Raises:
+        AttrimorphError: the model or an input is gone or has changed, or the file is no receipt.
+    """
+    path = Path(path)
+    receipt = read_receipt(path)
+    _check_inputs(receipt)
+    model = model or load(receipt.model)
+    if model.hash != receipt.model_sha256:
+        raise AttrimorphError(
+            f"the model {receipt.model} must be the one of the receipt ({receipt.model_sha256[:12]}); "
+            f"it has changed ({model.hash[:12]}); restore it, or repeat the command to use the new one"
+        )
+    target = Path(out) if out is not None else path.with_name(f"{path.stem}.again.png")
+    try:
+        written = _repeat(receipt, model, target)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise AttrimorphError(f"the receipt {path} is damaged ({error!r}); make the result again") from error
+    return Replayed(written, _same_pixels(receipt, written))
+
+
+def _check_inputs(receipt: Receipt) -> None:
+    for item in receipt.inputs:
+        if file_sha256(Path(item["path"])) != item["sha256"]:
+            raise AttrimorphError(
+                f"the input {item['path']} must be the picture of the receipt; it has changed; restore it"
+            )
+
+
+def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
+    words, named = receipt.arguments, receipt.model
+    paths = [Path(item["path"]) for item in receipt.inputs]
+    match receipt.verb:
+        case "sample":
+            return write_sample(
+                model, out, named=named, count=words["count"], seed=words["seed"], changes=words["changes"]
+            )
+        case "reconstruct":
+            return write_reconstruct(model, paths, out, named=named, known=words["known"])
+        case "edit":
+            return write_edit(model, paths, words["changes"], out, named=named, known=words["known"])
+        case "morph":
+            return write_morph(model, paths[0], paths[1], out, named=named, steps=words["steps"], slerp=words["slerp"])
+        case "transfer":
+            return write_transfer(model, paths[0], paths[1], out, named=named, only=words["only"], known=words["known"])
+        case verb:
+            raise AttrimorphError(
+                f"the receipt's verb must be one that attrimorph knows; got {verb!r}; {suggestion(verb, MADE)}"
+            )
+
+
+def _same_pixels(receipt: Receipt, written: Written) -> bool:
+    # An animation has no pixels of its own in the receipt: its frames follow from the same codes.
+    before = [item["pixels_sha256"] for item in receipt.outputs if item["pixels_sha256"]]
+    after = []
+    for picture in written.pictures:
+        if picture.suffix == ".png":
+            with Image.open(picture) as image:
+                after.append(pixels_sha256(image.convert("RGB")))
+    return before == after

@@ -1,0 +1,66 @@
+"""Sample: new images from codes drawn at random."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.pictures import grid
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Code, Model
+
+MOST = 4096
+
+
+@dataclass(frozen=True)
+class Sample:
+    """New images.
+
+    Attributes:
+        images: [B, 3, S, S] in [-1, 1].
+        code: what they were decoded from.
+    """
+
+    images: Tensor
+    code: Code
+
+
+def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Mapping[str, float] | None = None) -> Sample:
+    """Draw codes and decode them.
+
+    Args:
+        model: any.
+        count: how many images.
+        seed: the same seed gives the same images.
+        changes: attribute -> strength, put on every drawn code; 1 sets it, -1 takes it away.
+    """
+    if not 1 <= count <= MOST:
+        raise AttrimorphError(f"count must lie in 1..{MOST}; got {count}; choose fewer and another seed")
+    code = model.sample_codes(count, torch.Generator().manual_seed(seed))
+    if changes:
+        code = Code(code.z, model.schema.edit(code.attributes, changes))
+    return Sample(model.decode(code), code)
+
+
+def write_sample(
+    model: Model,
+    out: Path,
+    *,
+    named: str | Path,
+    count: int = 16,
+    seed: int = 0,
+    changes: Mapping[str, float] | None = None,
+) -> Written:
+    """Sample and write a grid and its receipt; `named` is the model as the user named it."""
+    result = sample(model, count, seed=seed, changes=changes)
+    return write_result(
+        out,
+        "sample",
+        model,
+        {"": grid(result.images, cell=max(96, model.image_size))},
+        named=named,
+        arguments={"count": count, "seed": seed, "changes": dict(changes or {})},
+    )

@@ -1,0 +1,111 @@
+"""Transfer: one image with the attributes of another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.pictures import sheet
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.models import Code, Model
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Images that took over attributes.
+
+    Attributes:
+        images: the inputs, [B, 3, S, S] in [-1, 1].
+        reconstructions: with their own attributes.
+        transferred: with those of the source.
+        code: of `transferred`.
+    """
+
+    images: Tensor
+    reconstructions: Tensor
+    transferred: Tensor
+    code: Code
+
+
+def transfer(
+    model: Model,
+    images: Tensor,
+    source: Tensor,
+    *,
+    only: Sequence[str] | None = None,
+    attributes: Tensor | None = None,
+    source_attributes: Tensor | None = None,
+) -> Transfer:
+    """Decode the z of images under the attributes of a source.
+
+    Args:
+        model: one that encodes.
+        images: [B, 3, S, S] in [-1, 1].
+        source: [1 or B, 3, S, S], the image whose attributes are taken.
+        only: the attributes to take; all when None.
+        attributes: [B, width] of the inputs; guessed by the model when None.
+        source_attributes: [1 or B, width]; guessed by the model when None.
+    """
+    encodes = encoder(model, "transfer")
+    own = attributes_of(model, images) if attributes is None else attributes
+    taken = attributes_of(model, source) if source_attributes is None else source_attributes
+    taken = taken.expand_as(own)
+    y = own.clone()
+    for name in model.schema.names if only is None else only:
+        columns = model.schema.columns(name)
+        y[:, columns] = taken[:, columns]
+    if only is not None:
+        y = _without_rivals(model, y, only)
+    code = encodes.encode(images, own)
+    moved = Code(code.z, y)
+    return Transfer(images, model.decode(code), model.decode(moved), moved)
+
+
+def _without_rivals(model: Model, y: Tensor, only: Sequence[str]) -> Tensor:
+    """Let what was taken over win against its rivals in exclusive groups that were not."""
+    y = y.clone()
+    for group in model.schema.exclusive:
+        fresh = [model.schema.columns(name).start for name in group if name in only]
+        stale = [model.schema.columns(name).start for name in group if name not in only]
+        if fresh and stale:
+            y[:, stale] = torch.minimum(y[:, stale], 1 - y[:, fresh].amax(1, keepdim=True))
+    return y
+
+
+def write_transfer(
+    model: Model,
+    path: Path,
+    source: Path,
+    out: Path,
+    *,
+    named: str | Path,
+    only: Sequence[str] | None = None,
+    known: Mapping[str, float] | None = None,
+) -> Written:
+    """Give one photograph the attributes of another; write the row of four and the receipt.
+
+    Args:
+        known: attributes of the first photograph that the user knows; the rest is guessed.
+    """
+    images = photographs(model, [path, source])
+    result = transfer(model, images[:1], images[1:], only=only, attributes=attributes_of(model, images[:1], known))
+    row = torch.cat([result.images, result.reconstructions, images[1:], result.transferred])
+    return write_result(
+        out,
+        "transfer",
+        model,
+        {
+            "": sheet(
+                [row],
+                columns=["input", "reconstruction", "attributes of", "transferred"],
+                cell=max(128, model.image_size),
+            )
+        },
+        named=named,
+        arguments={"only": None if only is None else list(only), "known": dict(known or {})},
+        inputs=[path, source],
+        facts={"attributes": model.schema.describe(result.code.attributes[0].cpu())},
+    )

@@ -1,0 +1,85 @@
+"""The command line: parse, call, print. What the verbs do is done elsewhere."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+# Importing a file of verbs puts them into the app.
+from attrimorph.cli import data_verbs, finding_verbs, training_verbs, using_verbs
+from attrimorph.cli.app import app
+from attrimorph.errors import AttrimorphError
+
+__all__ = ["app", "data_verbs", "finding_verbs", "main", "run", "training_verbs", "using_verbs"]
+
+TRACEBACK = "ATTRIMORPH_TRACEBACK"
+BAD_INPUT, INTERNAL, INTERRUPTED, CLOSED_PIPE = 2, 1, 130, 141
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 well, 1 a fault of ours, 2 bad input, 130 interrupted, 141 nobody reads the output.
+    """
+    try:
+        app(list(words), exit_on_error=False, print_error=False, result_action="return_none")
+        sys.stdout.flush()
+    except AttrimorphError as error:
+        return _complain(str(error), BAD_INPUT, error)
+    except CycloptsError as error:
+        return _complain(_sentence(error, words), BAD_INPUT, error)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on where it can", INTERRUPTED, None)
+    except BrokenPipeError:
+        # What is left in the buffer has nowhere to go: the exit must not try to flush it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except OSError as error:
+        if error.filename is None:
+            return _internal(error)
+        return _complain(f"{error.filename}: {error.strerror}; check the path", BAD_INPUT, error)
+    except MemoryError as error:
+        return _complain("out of memory; use smaller images or batches", BAD_INPUT, error)
+    except Exception as error:
+        return _internal(error)
+    return 0
+
+
+def _internal(error: Exception) -> int:
+    # torch is not imported for this: the class is known by its name.
+    if type(error).__name__ == "OutOfMemoryError":
+        return _complain("out of GPU memory; lower --training.batch-size, or use --device cpu", BAD_INPUT, error)
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return _complain(f"internal error ({said}); please report it, run with {TRACEBACK}=1", INTERNAL, error)
+
+
+def _complain(sentence: str, code: int, error: BaseException | None) -> int:
+    if error is not None and os.environ.get(TRACEBACK):
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"attrimorph: {sentence}", file=sys.stderr)
+    return code
+
+
+def _sentence(error: CycloptsError, words: Sequence[str]) -> str:
+    """Say a parsing error in one sentence of the usual form."""
+    said = " ".join(str(error).split()).partition(" Available commands:")[0].rstrip(".")
+    if "Did you mean" in said:
+        return re.sub(r"\.? Did you mean", "; did you mean", said)
+    names: list[str] = []
+    level = app
+    for word in words:
+        if word.startswith("-") or word not in list(level):
+            break
+        level = level[word]
+        names.append(word)
+    return f"{said}; see `{' '.join(['attrimorph', *names, '--help'])}`"

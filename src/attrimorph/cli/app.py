@@ -1,0 +1,76 @@
+"""The app that the verbs are put into, and the options that several of them share.
+
+torch takes seconds to import: everything that needs it is imported inside the verbs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+import attrimorph
+
+if TYPE_CHECKING:
+    from attrimorph.applications.receipt import Written
+    from attrimorph.models import Model
+
+DEFAULT_MODEL = "drawn-faces-64"
+
+DATA = Group("Data", sort_key=1)
+MAKE = Group("Training and judging", sort_key=2)
+USE = Group("Using a model", sort_key=3)
+FIND = Group("Finding out", sort_key=4)
+
+app = App(
+    name="attrimorph",
+    help="Generate and edit images by attribute. Start with `attrimorph quickstart`.",
+    version=f"attrimorph {attrimorph.__version__}",
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
+)
+app["--help"].group = FIND
+app["--version"].group = FIND
+
+Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
+ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
+Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
+Set = Annotated[
+    list[str] | None,
+    Parameter(name="--set", help="An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way."),
+]
+Known = Annotated[
+    list[str] | None,
+    Parameter(name="--known", help="An attribute of the input that you know: Male=0; the others are guessed."),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Using:
+    """What every verb that uses a model takes."""
+
+    model: ModelName = DEFAULT_MODEL
+    out: Out = None
+    device: Device = "auto"
+
+    def load(self) -> "Model":
+        """Load the model."""
+        from attrimorph.models import load
+
+        return load(self.model, chosen(self.device))
+
+
+def chosen(device: str) -> str:
+    """Return the accelerator where there is one, or what the user named."""
+    from attrimorph.training.hardware import default_device
+
+    return default_device() if device == "auto" else device
+
+
+def tell(written: "Written") -> None:
+    """Print where the results are."""
+    for picture in written.pictures:
+        print(picture)
+    print(f"{written.receipt}  (attrimorph replay makes the same again)")

@@ -1,0 +1,127 @@
+"""recipes, train, evaluate."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from attrimorph.cli.app import DEFAULT_MODEL, MAKE, Device, app, chosen
+
+if TYPE_CHECKING:
+    from attrimorph.training.trainer import Progress
+
+OPTIONS = ("data", "out", "dry-run", "device")
+
+
+@app.command(group=MAKE)
+def recipes(name: str | None = None, /) -> None:
+    """List the recipes, or print one with what its fields mean: a YAML file that `train` takes.
+
+    Parameters
+    ----------
+    name
+        A recipe, a YAML or JSON file, or a run folder.
+    """
+    from attrimorph.console import table
+    from attrimorph.overrides import find_recipe, to_yaml
+    from attrimorph.recipes import RECIPES, Recipe
+
+    if name is None:
+        print(table([(each, make().about) for each, make in RECIPES.items()]))
+    else:
+        print(to_yaml(find_recipe(name, RECIPES, Recipe)))
+
+
+@app.command(group=MAKE)
+def train(
+    recipe: str,
+    /,
+    *overrides: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    data: Path | None = None,
+    out: Path | None = None,
+    dry_run: bool = False,
+    device: Device = "auto",
+) -> None:
+    """Train a recipe; the same command goes on with an interrupted run.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name (`attrimorph recipes` lists them), a YAML or JSON file, or a run folder.
+    overrides
+        Any field of the recipe: --training.batch-size 32 --losses.kl 1.
+    data
+        A prepared folder or a folder of images in any known layout; by default faces are drawn.
+    out
+        The run folder; by default runs/RECIPE.
+    dry_run
+        Print the whole recipe and stop.
+    """
+    from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
+    from attrimorph.recipes import RECIPES, Recipe
+
+    value = override(find_recipe(recipe, RECIPES, Recipe), parse_words(overrides, OPTIONS))
+    if dry_run:
+        print(to_yaml(value))
+        return
+    from attrimorph.console import Meter
+    from attrimorph.data.prepare import open_or_prepare
+    from attrimorph.data.synthetic import drawn_faces
+    from attrimorph.training.trainer import train as run
+
+    size = value.data.image_size
+    with Meter("drawing faces" if data is None else "preparing") as meter:
+        if data is None:
+            prepared = drawn_faces(size, progress=meter.update)
+        else:
+            prepared = open_or_prepare(data, size, progress=meter.update)
+    with Meter(f"training {value.name}") as meter:
+
+        def show(progress: "Progress") -> None:
+            if progress.message:
+                meter.say(progress.message)
+            else:
+                meter.update(progress.images_seen, progress.images, progress.values, rate=progress.images_per_second)
+
+        folder = run(value, prepared, out or Path("runs") / value.name, progress=show, device=chosen(device))
+    print(f"the run is in {folder}; next: attrimorph sample --model {folder}")
+
+
+@app.command(group=MAKE)
+def evaluate(
+    run: str = DEFAULT_MODEL,
+    /,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    count: int = 1000,
+    device: Device = "auto",
+) -> None:
+    """Measure a model: reconstruction, attributes reached and leaked by edits; writes JSON and a page.
+
+    Parameters
+    ----------
+    run
+        A run folder, a model file or a shipped model.
+    data
+        Images to measure on, whose test split is taken; by default unseen drawn faces.
+    out
+        The folder for evaluation.json and evaluation.html; by default runs/evaluations/NAME.
+    count
+        How many images.
+    """
+    from attrimorph.console import Meter, table
+    from attrimorph.data.prepare import open_or_prepare
+    from attrimorph.experiments.evaluation import evaluate_model
+    from attrimorph.models import load
+
+    model = load(run, chosen(device))
+    with Meter("preparing") as meter:
+        images = None if data is None else open_or_prepare(data, model.image_size, progress=meter.update)
+    folder = out or Path("runs/evaluations") / Path(run).name
+    with Meter("measuring") as meter:
+        evaluation = evaluate_model(model, folder, data=images, count=count, progress=meter.say)
+    print(table([(f"{value:.4f}", name) for name, value in evaluation.figures.items()]))
+    for note in evaluation.notes:
+        print(note)
+    print(folder / "evaluation.html")

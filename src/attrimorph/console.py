@@ -1,0 +1,105 @@
+"""What the command line shows while it works: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Meter:
+    """Progress of one long job, on stderr so that stdout stays clean for results.
+
+    Args:
+        title: what is being done.
+        unit: what is counted ("images").
+    """
+
+    def __init__(self, title: str, unit: str = "images") -> None:
+        self.title, self.unit = title, unit
+        self._live = sys.stderr.isatty()
+        self._stack = ExitStack()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._began = self._shown = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._progress = self._stack.enter_context(
+                Progress(
+                    TextColumn("{task.description}"),
+                    BarColumn(bar_width=None),
+                    TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+                    TextColumn("{task.fields[rate]}"),
+                    TimeRemainingColumn(compact=True),
+                    TextColumn("{task.fields[note]}"),
+                    console=Console(stderr=True),
+                )
+            )
+            self._task = self._progress.add_task(self.title, total=None, rate="", note="", start=True)
+            self._progress.update(self._task, visible=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def update(self, done: int, total: int, values: Mapping[str, float] | None = None, rate: float = 0.0) -> None:
+        """Show how far the job is.
+
+        Args:
+            done: units done in all, those of an earlier, interrupted run included.
+            total: units to do in all.
+            values: figures to show beside it (losses).
+            rate: units a second, where the job knows; otherwise the average so far.
+        """
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began = done, now
+        rate = rate or (done - self._first) / max(now - self._began, 1e-6)
+        note = "  ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
+        speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, rate=speed, note=note[:80], visible=True)
+        elif now - self._shown >= SECONDS_BETWEEN_LINES or done >= total:
+            self._shown = now
+            left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
+            parts = [f"{self.title}: {done:,}/{total:,} {self.unit}", speed, left, note]
+            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """Print a line without tearing the bar."""
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a person says them: 42 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def table(rows: list[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
+    """Lay rows of words out in columns."""
+    every = [head, *rows] if head else rows
+    if not every:
+        return ""
+    widths = [max(len(row[column]) for row in every) for column in range(len(every[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in every
+    )

@@ -1,0 +1,191 @@
+"""Drawn faces: the embedded data set, with exact factors, layers and true counterfactuals.
+
+Three ideas. A face is a row of factors (see `face_factors`). An attribute holds where its factor is above 0.5. A
+counterfactual mirrors that factor at 0.5, and those of the exclusive attributes that must give way, and nothing else.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attrimorph.data.face_drawing import Layers, render, render_layers
+from attrimorph.data.face_factors import (
+    COLUMN,
+    FACTOR_NAMES,
+    IDENTITIES,
+    SCHEMA,
+    identity_factors,
+    sample_factors,
+)
+from attrimorph.errors import AttrimorphError, suggestion
+
+__all__ = [
+    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "dial", "draw",
+    "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
+]  # fmt: skip
+
+
+class Drawn(NamedTuple):
+    """One chunk of a drawn data set.
+
+    Attributes:
+        images: uint8 [N, H, W, 3].
+        factors: float32 [N, F], in the order of FACTOR_NAMES.
+        attributes: float32 [N, A] in {0, 1}, in the order of SCHEMA.
+        identity: int64 [N].
+        masks: uint8 [N, H, W], 255 = person.
+    """
+
+    images: Tensor
+    factors: Tensor
+    attributes: Tensor
+    identity: Tensor
+    masks: Tensor
+
+
+def attribute_factor(name: str) -> str:
+    """Return the factor that decides over the attribute (it has the same name).
+
+    Raises:
+        AttrimorphError: there is no such attribute.
+    """
+    return SCHEMA.attribute(name).name
+
+
+def attributes(factors: Tensor) -> Tensor:
+    """Read the labels off the factors.
+
+    Args:
+        factors: [N, F].
+
+    Returns:
+        float32 [N, A] in {0, 1}, in the order of SCHEMA.
+    """
+    return (factors[:, : len(SCHEMA.names)] > 0.5).float()
+
+
+def rivals(name: str) -> tuple[str, ...]:
+    """Return the attributes that cannot hold together with `name`."""
+    SCHEMA.attribute(name)
+    return tuple(
+        dict.fromkeys(other for group in SCHEMA.exclusive if name in group for other in group if other != name)
+    )
+
+
+def set_attribute(factors: Tensor, name: str, value: bool) -> Tensor:
+    """Return the true counterfactual: the same picture, had the attribute been `value`.
+
+    The attribute's factor f becomes 1 - f where the attribute is not yet as wished; rivals in exclusive groups that
+    hold give way in the same manner. Without any hair colour left, hair is red. Without No_Beard, a short full beard
+    grows; a goatee, moustache or sideburns come on top of it.
+
+    Args:
+        factors: [N, F].
+        name: an attribute.
+        value: whether it shall hold.
+
+    Returns:
+        New factors [N, F].
+
+    Raises:
+        AttrimorphError: there is no such attribute.
+    """
+    return dial(factors, name, 1.0 if value else 0.0)
+
+
+def dial(factors: Tensor, name: str, position: float | Tensor) -> Tensor:
+    """Turn one attribute continuously: 0 = taken away, 1 = set, the ends being those of `set_attribute`.
+
+    On the way, the rivals that hold give way by the same share; the label changes at 0.5.
+
+    Args:
+        factors: [N, F].
+        name: an attribute.
+        position: in 0..1, one for all or [N].
+
+    Returns:
+        New factors [N, F].
+
+    Raises:
+        AttrimorphError: there is no such attribute, or the position is out of range.
+    """
+    column = COLUMN[attribute_factor(name)]
+    t = torch.as_tensor(position, dtype=factors.dtype).expand(len(factors))
+    if t.numel() and not 0 <= float(t.min()) <= float(t.max()) <= 1:
+        raise AttrimorphError(f"a dial's position must lie in 0..1; got {position}")
+    result = factors.clone()
+    result[:, column] = _between(factors[:, column], t)
+    for other in rivals(name):
+        rival = factors[:, COLUMN[other]]
+        result[:, COLUMN[other]] = torch.where(rival > 0.5, _between(rival, 1 - t), rival)
+    return result
+
+
+def _between(value: Tensor, t: Tensor) -> Tensor:
+    """Go from the absent to the present one of the pair (f, 1 - f), hitting both ends exactly."""
+    low, high = torch.minimum(value, 1 - value), torch.maximum(value, 1 - value)
+    return torch.where(t < 0.5, low + t * (high - low), high - (1 - t) * (high - low))
+
+
+def set_factor(factors: Tensor, name: str, value: float | Tensor) -> Tensor:
+    """Return factors with one of them replaced, without regard to the exclusive groups.
+
+    Args:
+        factors: [N, F].
+        name: one of FACTOR_NAMES.
+        value: in 0..1, one for all or [N].
+
+    Raises:
+        AttrimorphError: there is no such factor.
+    """
+    if name not in COLUMN:
+        raise AttrimorphError(f"there is no factor {name!r}; {suggestion(name, FACTOR_NAMES)}")
+    result = factors.clone()
+    result[:, COLUMN[name]] = value
+    return result
+
+
+def draw(
+    count: int,
+    size: int,
+    seed: int,
+    *,
+    correlation: float = 0.5,
+    identities: int | None = None,
+    chunk: int = 512,
+) -> Iterator[Drawn]:
+    """Draw a data set, chunk by chunk, in bounded memory.
+
+    Args:
+        count: pictures in all.
+        size: height and width in pixels.
+        seed: of everything.
+        correlation: see `sample_factors`.
+        identities: how many different people; None = as many as there are pictures, nearly.
+        chunk: pictures a chunk; the result does not depend on it.
+
+    Yields:
+        Chunks of at most `chunk` pictures.
+    """
+    if identities is not None and not 1 <= identities <= IDENTITIES:
+        raise AttrimorphError(f"identities must lie in 1..{IDENTITIES}; got {identities}")
+    generator = torch.Generator().manual_seed(seed)
+    people = torch.randint(0, identities or IDENTITIES, (count,), generator=generator)
+    factors = sample_factors(count, generator, correlation=correlation, identities=people)
+    for start in range(0, count, chunk):
+        part = factors[start : start + chunk]
+        layers = render_layers(part, size)
+        yield Drawn(
+            images=to_bytes(layers.image).permute(0, 2, 3, 1).contiguous(),
+            factors=part,
+            attributes=attributes(part),
+            identity=people[start : start + chunk],
+            masks=layers.mask[:, 0].mul(255).round().to(torch.uint8),
+        )
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Turn [-1, 1] into uint8."""
+    return images.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,187 @@
+"""One image file to pixels: opened safely, upright, cropped, antialiased. The only place that decodes files."""
+
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from attrimorph.data.readers.raw import Crop
+from attrimorph.errors import AttrimorphError
+
+MOST_PIXELS = 80_000_000  # more in one file is a mistake or a decompression bomb
+CropLike = None | int | Crop | Literal["centre"]
+Box = tuple[float, float, float, float]
+SMEAR = 80  # levels by which JPEG may blur a plain background around edges
+ORIENTATION = 0x0112  # the EXIF tag
+
+# Pillow warns at a limit of its own; here more than MOST_PIXELS is refused outright, below that all is well.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Damaged tags that do not matter for the pixels; what does matter is raised.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*")
+
+
+def parse_crop(text: str) -> CropLike:
+    """Read a crop as the command line writes it: "centre", "148" (a centred square) or "left,top,right,bottom".
+
+    Raises:
+        AttrimorphError: it is none of these.
+    """
+    if text.strip() in ("", "centre", "center"):
+        return "centre" if text.strip() else None
+    with suppress(ValueError):
+        numbers = [float(part) for part in text.split(",")]
+        if len(numbers) == 1 and numbers[0] >= 1 and numbers[0].is_integer():
+            return int(numbers[0])
+        if len(numbers) == 4 and 0 <= numbers[0] < numbers[2] and 0 <= numbers[1] < numbers[3]:
+            return Crop(numbers[0], numbers[1], numbers[2], numbers[3])
+    raise AttrimorphError(
+        f"crop must be centre, a size in pixels, or left,top,right,bottom; got {text!r}; try 148 or 15,35,163,183"
+    )
+
+
+def open_image(path: Path, least: int = 0) -> Image.Image:
+    """Open an image file, upright, as RGB; transparent parts become white, 16 bits become 8.
+
+    Args:
+        least: a JPEG may be decoded at a fraction of its size that is at least this many pixels each way; 0 = whole.
+
+    Raises:
+        AttrimorphError: the file is missing, no image, cut short, damaged, or larger than `MOST_PIXELS`.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise AttrimorphError(
+                    f"{path.name} must have at most {MOST_PIXELS // 1_000_000} megapixels; it has "
+                    f"{image.width}x{image.height}; make it smaller"
+                )
+            if least and image.format == "JPEG":
+                image.draft(None, (least, least))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
+            return _upright(_to_rgb(image), image)
+    except AttrimorphError:
+        raise
+    except FileNotFoundError as error:
+        raise AttrimorphError(f"there is no file {path}; check the path") from error
+    except PermissionError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+    except Exception as error:  # decoders of damaged files raise nearly everything
+        raise AttrimorphError(f"{path} is no readable image ({_reason(error)}); mend or remove it") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "cannot identify" in text:
+        return "it is not in a known image format"
+    return " ".join(text.split())[:120]
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_numbers(np.asarray(image)).convert("RGB")
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        white = Image.new("RGBA", with_alpha.size, "white")
+        return Image.alpha_composite(white, with_alpha).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_numbers(values: NDArray[Any]) -> Image.Image:
+    """Turn 16-bit, 32-bit or floating-point grey into 8 bits: full scale is 1, 255 or 65535, what holds them all."""
+    numbers = np.nan_to_num(values.astype(np.float64))
+    most = float(numbers.max(initial=0))
+    whole = values.dtype.kind in "iu"
+    full = 65535.0 if values.dtype == np.uint16 or most > 255 else 255.0 if whole or most > 1 else 1.0
+    return Image.fromarray(np.clip(numbers * (255 / full) + 0.5, 0, 255).astype(np.uint8))
+
+
+def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
+    orientation = 1
+    with suppress(Exception):  # a broken tag block is no reason to lose the picture
+        orientation = int(source.getexif().get(ORIENTATION, 1))
+    if orientation == 1:
+        return image if image is not source else image.copy()
+    image.getexif()[ORIENTATION] = orientation
+    return ImageOps.exif_transpose(image)
+
+
+def crop_box(size: tuple[int, int], crop: CropLike) -> Box:
+    """Return the square to cut out of an image, (left, top, right, bottom) in its pixels.
+
+    Args:
+        size: (width, height).
+        crop: None or "centre" = the largest centred square; a number = a centred square of so many pixels (at most the
+            largest); a rectangle = its largest centred square.
+
+    Raises:
+        AttrimorphError: the rectangle does not lie inside the image.
+    """
+    width, height = size
+    left, top, right, bottom = 0.0, 0.0, float(width), float(height)
+    if isinstance(crop, Crop):
+        across, down = (width / crop.of[0], height / crop.of[1]) if crop.of else (1.0, 1.0)
+        left, top, right, bottom = crop.left * across, crop.top * down, crop.right * across, crop.bottom * down
+        if not (0 <= left < right <= width + 1e-6 and 0 <= top < bottom <= height + 1e-6):
+            raise AttrimorphError(
+                f"the crop {left:g},{top:g},{right:g},{bottom:g} must lie inside the image of {width}x{height} pixels; "
+                "choose a smaller one"
+            )
+    side = min(right - left, bottom - top)
+    if isinstance(crop, int):
+        side = min(side, crop)
+    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    return x, y, min(x + side, width), min(y + side, height)
+
+
+def _placed(size: tuple[int, int], crop: CropLike, image_size: int) -> Box:
+    """Return the crop box, moved to whole pixels where nothing is scaled: such images come out untouched."""
+    left, top, right, bottom = crop_box(size, crop)
+    if right - left == image_size:
+        left, top = float(int(left)), float(int(top))
+        return left, top, left + image_size, top + image_size
+    return left, top, right, bottom
+
+
+def fit(image: Image.Image, image_size: int, crop: CropLike = None) -> Image.Image:
+    """Cut out the square and scale it to image_size x image_size, antialiased."""
+    box = _placed(image.size, crop, image_size)
+    return image.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def read_pixels(path: Path, image_size: int, crop: CropLike = None) -> NDArray[np.uint8]:
+    """Read an image file as uint8 [S, S, 3]: what `data prepare` makes of it, and so what a model expects.
+
+    Raises:
+        AttrimorphError: the file cannot be read, or the crop does not fit it.
+    """
+    # A rectangle is measured in pixels of the whole file, so the file must be decoded whole for it.
+    exact = isinstance(crop, int) or (isinstance(crop, Crop) and crop.of is None)
+    share = 1.0
+    if isinstance(crop, Crop) and crop.of:
+        share = min(crop.right - crop.left, crop.bottom - crop.top) / min(crop.of)
+    image = open_image(path, 0 if exact else int(2 * image_size / share))
+    return np.asarray(fit(image, image_size, crop))
+
+
+def read_mask(
+    path: Path, image_size: int, crop: CropLike = None, background: tuple[int, int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Read a mask file as uint8 [S, S], 0 background .. 255 foreground.
+
+    Args:
+        background: the colour that means background; None = the mask is grey, white is foreground.
+    """
+    image = open_image(path)
+    if background is None:
+        grey = image.convert("L")
+    else:
+        distance = np.abs(np.asarray(image).astype(np.int16) - np.array(background, np.int16)).max(2)
+        grey = Image.fromarray(np.where(distance > SMEAR, 255, 0).astype(np.uint8))
+    box = _placed(grey.size, crop, image_size)
+    return np.asarray(grey.resize((image_size, image_size), Image.Resampling.BOX, box=box))

@@ -1,0 +1,194 @@
+"""The loader: which images make up a batch is a pure function of the seed, the rank and the images seen."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attrimorph.data.augment import Augment
+from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
+
+AHEAD = 3  # batches that wait ready
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One batch of one rank.
+
+    Attributes:
+        images: float32 [B, 3, H, W] in [-1, 1].
+        attributes: float32 [B, W]; NaN = missing.
+        identity: int64 [B]; -1 = unknown.
+        index: int64 [B], rows of the data.
+        masks: float32 [B, 1, H, W] in [0, 1], or None.
+        images_seen: by all ranks, before this batch.
+    """
+
+    images: Tensor
+    attributes: Tensor
+    identity: Tensor
+    index: Tensor
+    masks: Tensor | None
+    images_seen: int
+
+
+def generator_for(*words: int) -> torch.Generator:
+    """Return a CPU generator seeded by whole numbers >= 0; different words give unrelated streams."""
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+class Loader:
+    """Batches of prepared data in an order addressed by images seen.
+
+    Every epoch is a permutation seeded by (seed, epoch). The epochs form one endless stream of rows, so that a
+    batch may span two epochs and no image is ever dropped. At `images_seen` = n, the global batch is the rows n ..
+    n + batch_size * world of the stream, and each rank takes its slice of batch_size.
+
+    Args:
+        data: prepared data.
+        indices: int64 rows that take part, for example data.indices("train").
+        batch_size: images of one rank.
+        seed: of order and augmentation, >= 0.
+        augment: applied to every batch, seeded by (seed, images_seen, rank).
+        rank, world: this process among how many.
+        device: where batches go.
+        channels_last: memory format of the images.
+
+    Attributes:
+        batches: how many batches `iterate` has handed out.
+        waited_seconds: how long `iterate` has kept its callers waiting, in all.
+
+    Raises:
+        AttrimorphError: no rows, or sizes out of range, or a flip that the labels forbid.
+    """
+
+    def __init__(
+        self,
+        data: PreparedData,
+        indices: NDArray[np.int64],
+        batch_size: int,
+        *,
+        seed: int,
+        augment: Augment | None = None,
+        rank: int = 0,
+        world: int = 1,
+        device: str | torch.device = "cpu",
+        channels_last: bool = True,
+    ) -> None:
+        if not len(indices):
+            raise AttrimorphError("there are no images to load; choose a split that has some")
+        if batch_size < 1:
+            raise AttrimorphError(f"batch_size must be at least 1; got {batch_size}")
+        if not 0 <= rank < world:
+            raise AttrimorphError(f"rank must be between 0 and world - 1; got rank {rank} of {world}")
+        if seed < 0:
+            raise AttrimorphError(f"seed must be at least 0; got {seed}")
+        if augment is not None:
+            augment.check(data.schema)
+        self.data = data
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.rank, self.world = rank, world
+        self.device, self.channels_last = torch.device(device), channels_last
+        self.batches = 0
+        self.waited_seconds = 0.0
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def rows(self, images_seen: int) -> NDArray[np.int64]:
+        """Return the rows of this rank's batch, [batch_size]."""
+        start = images_seen + self.rank * self.batch_size
+        places = np.arange(start, start + self.batch_size)
+        epochs, places = np.divmod(places, len(self.indices))
+        rows = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            rows[here] = self._order(int(epoch))[places[here]]
+        return rows
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        order = self._orders.get(epoch)
+        if order is None:
+            order = self.indices[np.random.default_rng([self.seed, epoch]).permutation(len(self.indices))]
+            # Replaced as a whole, as the prefetching thread may look at the same time.
+            self._orders = {
+                **{old: value for old, value in self._orders.items() if old == epoch - 1},
+                epoch: order,
+            }
+        return order
+
+    def batch(self, images_seen: int) -> Batch:
+        """Return the batch at `images_seen`, always the same one."""
+        rows = self.rows(images_seen)
+        images = self._to_device(torch.from_numpy(self.data.images[rows]))
+        # NHWC bytes seen as NCHW are channels_last already: the conversion to float keeps that without a copy.
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1)
+        masks = None
+        if self.data.masks is not None:
+            masks = self._to_device(torch.from_numpy(self.data.masks[rows]))[:, None].float().mul_(1 / 255)
+        if self.augment is not None:
+            generator = generator_for(self.seed, images_seen, self.rank)
+            pixels, masks = self.augment(pixels, masks, generator)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        index = torch.from_numpy(rows)
+        return Batch(
+            images=pixels.contiguous(memory_format=layout),
+            attributes=self._to_device(self.data.attributes[index]),
+            identity=self._to_device(self.data.identity[index]),
+            index=self._to_device(index),
+            masks=masks,
+            images_seen=images_seen,
+        )
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def iterate(self, images_seen: int = 0) -> Iterator[Batch]:
+        """Yield batches from `images_seen` on, without end, made ahead in one background thread.
+
+        Closing the iterator (or leaving it to the garbage collector) stops the thread. An exception in the thread
+        is raised here.
+        """
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
+        stop = threading.Event()
+        thread = threading.Thread(target=self._work_ahead, args=(images_seen, ready, stop), name="attrimorph-loader")
+        thread.start()
+        try:
+            while True:
+                begin = time.perf_counter()
+                item = ready.get()
+                self.waited_seconds += time.perf_counter() - begin
+                if isinstance(item, BaseException):
+                    raise item
+                self.batches += 1
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+
+    def _work_ahead(self, images_seen: int, ready: "queue.Queue[Batch | BaseException]", stop: threading.Event) -> None:
+        while not stop.is_set():
+            item: Batch | BaseException
+            try:
+                item = self.batch(images_seen)
+            except BaseException as error:
+                item = error
+            images_seen += self.batch_size * self.world
+            # The thread also ends with the main thread, so that a forgotten iterator cannot keep a program alive.
+            while not stop.is_set() and threading.main_thread().is_alive():
+                try:
+                    ready.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException) or not threading.main_thread().is_alive():
+                return

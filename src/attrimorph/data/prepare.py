@@ -1,0 +1,337 @@
+"""From a folder of labelled image files to prepared data: decoded once, in parallel, resumable."""
+
+import hashlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attrimorph.data.images import CropLike, read_mask, read_pixels
+from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.readers import Crop, RawData, read
+from attrimorph.data.readers.raw import preview
+from attrimorph.data.schema import Schema
+from attrimorph.data.writer import PreparedWriter, alone
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json
+
+Progress = Callable[[int, int], None]
+Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+LARGEST = 1024
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `prepare` did.
+
+    Attributes:
+        out: the prepared folder.
+        format: what the source was read as.
+        written: images in the folder.
+        resumed: how many of them an earlier, interrupted run had written.
+        skipped: {"file": ..., "reason": ...} for each image that could not be used.
+        splits: split -> images.
+        seconds: the whole call took.
+        images_per_second: decoded in this run.
+        notes: what the reader left out or assumed, in sentences.
+    """
+
+    out: Path
+    format: str
+    written: int
+    resumed: int
+    skipped: list[dict[str, str]]
+    splits: dict[str, int]
+    seconds: float
+    images_per_second: float
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "out": str(self.out)}
+
+    def lines(self) -> list[str]:
+        """Return the summary in sentences."""
+        splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
+        resumed = f" ({self.resumed} were there already)" if self.resumed else ""
+        lines = [
+            f"{self.written} images ({splits}) of the format {self.format} are in {self.out}{resumed}; "
+            f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s"
+        ]
+        lines += self.notes
+        lines += [f"skipped {entry['file']}: {entry['reason']}" for entry in self.skipped[:20]]
+        if len(self.skipped) > 20:
+            lines.append(f"skipped {len(self.skipped) - 20} more; schema.json names them all")
+        return lines
+
+
+@dataclass(frozen=True)
+class _Job:
+    """How every image is made."""
+
+    raw: RawData
+    image_size: int
+    crop: CropLike
+    align: bool
+    masks: bool
+
+    def describe(self) -> dict[str, Any]:
+        crop = asdict(self.crop) if isinstance(self.crop, Crop) else self.crop
+        return {"crop": crop, "align": self.align, "resample": "lanczos", "masks": self.masks}
+
+    def request(self) -> str:
+        """Return a fingerprint of the source files, their labels and how they are made into images."""
+        raw = self.raw
+        digest = hashlib.sha256(json.dumps([raw.name, self.image_size, self.describe()]).encode())
+        for name, path in zip(raw.relative(), raw.files, strict=True):
+            status = path.stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(json.dumps(raw.schema.to_json()).encode())
+        digest.update(" ".join(raw.split).encode() + np.asarray(raw.identity, np.int64).tobytes())
+        digest.update(raw.schema.encode(raw.table).tobytes())
+        return digest.hexdigest()
+
+    def run(self, row: int) -> Pixels:
+        path = self.raw.files[row]
+        if self.align:
+            from attrimorph.data.align import aligned
+
+            return aligned(path, self.image_size), None
+        mask_path = self.raw.masks[row] if self.masks and self.raw.masks else None
+        mask = None
+        if mask_path is not None:
+            mask = read_mask(mask_path, self.image_size, self.crop, self.raw.mask_background)
+        return read_pixels(path, self.image_size, self.crop), mask
+
+
+def prepare(
+    source: str | Path | RawData,
+    out: str | Path,
+    image_size: int,
+    *,
+    format: str = "auto",
+    crop: CropLike = None,
+    align: bool = False,
+    masks: bool | None = None,
+    attributes: Sequence[str] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Make a prepared folder out of a labelled one.
+
+    Interrupted, the same call goes on where it was. Images that cannot be used are skipped and named in the summary.
+
+    Args:
+        source: a folder in any layout that a reader knows, or what a reader returned.
+        out: the folder to write; must not hold other prepared data.
+        image_size: height and width in pixels, 8 .. 1024.
+        format: one of `readers.FORMATS`, or "auto".
+        crop: None = what is usual for the data set, otherwise the centre square; "centre"; a size; a rectangle.
+        align: put the eyes of every face at fixed places (extra `faces`); images without a face are skipped.
+        masks: write masks; None = where the data set has them.
+        attributes: keep only these; None = all.
+        workers: decoding threads; None = one for each core.
+        progress: called with (done, total).
+
+    Raises:
+        AttrimorphError: the source cannot be read, the sizes are out of range, or `out` cannot be written.
+    """
+    begin = time.perf_counter()
+    job = _job(source, image_size, format, crop, align, masks, attributes)
+    out = Path(out)
+    if workers is not None and workers < 1:
+        raise AttrimorphError(f"workers must be at least 1; got {workers}")
+    request = job.request()
+    if out.exists() and not out.is_dir():
+        raise AttrimorphError(f"{out} must be a folder; it is a file; choose another folder with --out")
+    with alone(out):
+        if (out / "schema.json").is_file():
+            return _again(out, job, request, begin)
+        resumed, skipped, rate = _write(job, out, request, workers or _cores(), progress)
+    data = open_prepared(out)
+    return _summary(data, job, begin, resumed, skipped, rate)
+
+
+def _job(
+    source: str | Path | RawData,
+    image_size: int,
+    format: str,
+    crop: CropLike,
+    align: bool,
+    masks: bool | None,
+    attributes: Sequence[str] | None,
+) -> _Job:
+    if not 8 <= image_size <= LARGEST:
+        raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")
+    raw = source if isinstance(source, RawData) else read(source, format)
+    if attributes is not None:
+        raw = _keep(raw, attributes)
+    if masks and raw.masks is None:
+        raise AttrimorphError(f"the format {raw.name} has no masks; leave --masks out")
+    if align:
+        from attrimorph.data.align import check_installed
+
+        check_installed()
+        if masks or crop is not None:
+            raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
+    with_masks = raw.masks is not None and not align if masks is None else masks
+    return _Job(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
+
+
+def _keep(raw: RawData, names: Sequence[str]) -> RawData:
+    if not names:
+        raise AttrimorphError("at least one attribute must be kept; name one or leave --attributes out")
+    kept = tuple(raw.schema.attribute(name) for name in dict.fromkeys(names))
+    chosen = {attribute.name for attribute in kept}
+    groups = (tuple(name for name in group if name in chosen) for group in raw.schema.exclusive)
+    schema = Schema(kept, tuple(group for group in groups if len(group) > 1))
+    return replace(raw, schema=schema, table={name: raw.table[name] for name in schema.names})
+
+
+def _write(
+    job: _Job, out: Path, request: str, workers: int, progress: Progress | None
+) -> tuple[int, list[dict[str, str]], float]:
+    """Decode every row that is not there yet; returns (rows there before, skipped, images per second)."""
+    raw, names = job.raw, job.raw.relative()
+    skipped: list[dict[str, str]] = []
+    with PreparedWriter(out, len(raw), job.image_size, masks=job.masks, request=request) as writer:
+        todo = np.flatnonzero(~writer.done).tolist()
+        resumed = len(raw) - len(todo)
+        begin = time.perf_counter()
+        for number, (row, result) in enumerate(_decode(job, todo, workers), 1):
+            if isinstance(result, AttrimorphError):
+                skipped.append({"file": names[row], "reason": str(result)})
+            else:
+                writer.write(row, *result)
+            if progress is not None and (number % 16 == 0 or number == len(todo)):
+                progress(resumed + number, len(raw))
+        seconds = time.perf_counter() - begin
+        writer.finish(
+            raw.schema,
+            raw.table,
+            files=names,
+            split=raw.split,
+            identity=raw.identity,
+            preprocessing={**job.describe(), "format": raw.name, "request": request},
+            skipped=skipped,
+        )
+    return resumed, skipped, len(todo) / max(seconds, 1e-9)
+
+
+def _decode(job: _Job, rows: Sequence[int], workers: int) -> Iterator[tuple[int, Pixels | AttrimorphError]]:
+    """Yield results in order, decoded by threads (Pillow decodes and scales without holding the interpreter)."""
+
+    def work(row: int) -> Pixels | AttrimorphError:
+        try:
+            return job.run(row)
+        except AttrimorphError as error:
+            return error
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        waiting: deque[tuple[int, Future[Pixels | AttrimorphError]]] = deque()
+        try:
+            for row in rows:
+                waiting.append((row, pool.submit(work, row)))
+                if len(waiting) > 8 * workers:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _again(out: Path, job: _Job, request: str, begin: float) -> Summary:
+    """The folder is prepared: fine when from the very same source and settings."""
+    data = open_prepared(out)
+    if data.preprocessing.get("request") != request:
+        raise AttrimorphError(
+            f"{out} already holds prepared data of another source or other settings; "
+            "delete it or choose another folder with --out"
+        )
+    return _summary(data, job, begin, len(data), data.skipped, 0.0)
+
+
+def _summary(
+    data: PreparedData, job: _Job, begin: float, resumed: int, skipped: list[dict[str, str]], rate: float
+) -> Summary:
+    notes = list(job.raw.notes)
+    for names, what in (
+        (job.raw.rows_without_image, "label rows have no image"),
+        (job.raw.images_without_row, "images have no label row"),
+    ):
+        if names:
+            notes.append(f"{len(names)} {what} and were left out: {preview(names)}")
+    splits = {name: len(data.indices(name)) for name in ("train", "valid", "test")}
+    seconds = time.perf_counter() - begin
+    assert data.path is not None
+    return Summary(data.path, job.raw.name, len(data), resumed, skipped, splits, seconds, rate, notes)
+
+
+def open_or_prepare(
+    path: str | Path,
+    image_size: int,
+    *,
+    format: str = "auto",
+    crop: CropLike = None,
+    align: bool = False,
+    progress: Progress | None = None,
+) -> PreparedData:
+    """Open a prepared folder, or prepare a raw one into a cache and open that.
+
+    The cache lies in PATH/.attrimorph/SIZE (with crop or align in its name), or in the user's cache where PATH cannot
+    be written. It is made anew when the source has changed.
+
+    Raises:
+        AttrimorphError: the prepared folder has another size, or the raw one cannot be read.
+    """
+    path = Path(path)
+    if (path / "schema.json").is_file():
+        data = open_prepared(path)
+        if data.image_size != image_size:
+            raise AttrimorphError(
+                f"{path} was prepared at {data.image_size} pixels; {image_size} are wanted; "
+                "prepare the images again at that size, or set image_size in the recipe"
+            )
+        return data
+    job = _job(path, image_size, format, crop, align, None, None)
+    out = _cache(path, image_size, crop, align, format)
+    request = job.request()
+    with alone(out):
+        if (out / "schema.json").is_file():
+            head = read_json(out / "schema.json")
+            if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == request:
+                return open_prepared(out)
+            for name in ("schema.json", "images.npy", "masks.npy", "attributes.csv"):
+                (out / name).unlink(missing_ok=True)
+        _write(job, out, request, _cores(), progress)
+    return open_prepared(out)
+
+
+def _cache(path: Path, image_size: int, crop: CropLike, align: bool, format: str) -> Path:
+    cut = ""
+    if isinstance(crop, Crop):
+        reference = f"of{crop.of[0]}x{crop.of[1]}" if crop.of else ""
+        cut = f"-crop{crop.left:g},{crop.top:g},{crop.right:g},{crop.bottom:g}{reference}"
+    elif crop is not None:
+        cut = f"-crop{crop}"
+    name = f"{image_size}{cut}{'-aligned' if align else ''}{'' if format == 'auto' else '-' + format}"
+    beside = path / ".attrimorph"
+    if os.access(beside if beside.exists() else path, os.W_OK):
+        return beside / name
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return home / "attrimorph" / "data" / place / name
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

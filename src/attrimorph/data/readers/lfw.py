@@ -1,0 +1,186 @@
+"""Labeled Faces in the Wild: people as classes, or the real-valued attribute table; and its verification pairs."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from attrimorph.data.readers.raw import (
+    Crop,
+    RawData,
+    assign_split,
+    list_images,
+    need_images,
+    number_identities,
+    read_text,
+    real_attribute,
+    whole_number,
+)
+from attrimorph.data.schema import Attribute, Schema, parse_real
+from attrimorph.errors import AttrimorphError
+
+IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw_funneled", "lfw")
+TABLES = ("lfw_attributes.txt", "lfw_attr_test.csv", "lfw_attributes.csv", "lfw_attr.csv")
+CROP = Crop(62, 62, 188, 188, of=(250, 250))  # the face, without the black corners that the warping left
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images and whether they show one person."""
+
+    first: Path
+    second: Path
+    same: bool
+
+
+def find(folder: Path) -> Path | None:
+    """Return the folder of people inside an LFW folder, or None."""
+    for candidate in (*(folder / name for name in IMAGE_FOLDERS), folder):
+        if candidate.is_dir() and any(candidate.glob("*/*_0001.jpg")):
+            return candidate
+    return None
+
+
+def find_table(folder: Path) -> Path | None:
+    """Return the attribute table, or None."""
+    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
+
+
+def read(folder: Path, min_images: int = 20) -> RawData:
+    """Read the attribute table where there is one, and people as classes otherwise."""
+    return read_attributes(folder) if find_table(folder) else read_people(folder, min_images)
+
+
+def read_people(folder: Path, min_images: int = 20) -> RawData:
+    """Read people with at least `min_images` images as the values of one categorical attribute, "person".
+
+    Every person's images are divided 8 : 1 : 1.
+    """
+    images = _images(folder)
+    counts: dict[str, int] = {}
+    for person, _ in images:
+        counts[person] = counts.get(person, 0) + 1
+    people = sorted(person for person, count in counts.items() if count >= min_images)
+    if len(people) < 2:
+        raise AttrimorphError(
+            f"{folder} must hold at least two people with {min_images} images each; it has {len(people)}; "
+            "lower the least number of images"
+        )
+    chosen = set(people)
+    kept = {key: path for key, path in images.items() if key[0] in chosen}
+    names = [person for person, _ in kept]
+    return RawData(
+        name="lfw-people",
+        folder=folder,
+        files=list(kept.values()),
+        table={"person": names},
+        schema=Schema((Attribute("person", "categorical", tuple(people)),)),
+        split=assign_split(len(kept), within=names),
+        identity=number_identities(names),
+        crop=CROP,
+        notes=[
+            f"{len(people)} of {len(counts)} people have at least {min_images} images; "
+            f"{len(images) - len(kept)} images of the others were left out"
+        ],
+    )
+
+
+def read_attributes(folder: Path) -> RawData:
+    """Read the table of real-valued attribute scores; the images are divided 8 : 1 : 1 by person."""
+    path = find_table(folder)
+    if path is None:
+        raise AttrimorphError(f"{folder} must hold a table like {TABLES[0]} or {TABLES[1]}; it has none; get it")
+    header, rows = _read_table(path)
+    if [name.lower() for name in header[:2]] != ["person", "imagenum"]:
+        raise AttrimorphError(
+            f"{path} must begin with the columns person, imagenum; it begins with {', '.join(header[:2])}; mend it"
+        )
+    images = _images(folder)
+    kept, orphans, named = [], [], set()
+    for row in rows:
+        key = (row[0].replace(" ", "_"), whole_number(row[1], "imagenum", path))
+        if key in named:
+            raise AttrimorphError(f"{path} must name every image once; {row[0]} {row[1]} stands twice; remove one")
+        named.add(key)
+        if key in images:
+            kept.append((key, row))
+        else:
+            orphans.append(f"{key[0]}_{key[1]:04d}.jpg")
+    need_images([images[key] for key, _ in kept], folder, path)
+    identity = number_identities([key[0] for key, _ in kept])
+    split = assign_split(len(kept), identity=identity)
+    train = [name == "train" for name in split]
+    table = {name: [parse_real(name, row[column]) for _, row in kept] for column, name in enumerate(header[2:], 2)}
+    return RawData(
+        name="lfw-attributes",
+        folder=folder,
+        files=[images[key] for key, _ in kept],
+        table=dict(table),
+        schema=Schema(tuple(real_attribute(name, values, train) for name, values in table.items())),
+        split=split,
+        identity=identity,
+        crop=CROP,
+        rows_without_image=orphans,
+        images_without_row=[path.name for key, path in images.items() if key not in named],
+    )
+
+
+def read_pairs(folder: Path) -> list[Pair]:
+    """Read `pairs.txt`: lines "name i j" (one person) and "name i name j" (two people); missing images are an error."""
+    path = folder / "pairs.txt"
+    images = _images(folder)
+    pairs = []
+    # The first line holds counts: "folds pairs", or "pairs" alone.
+    for number, line in enumerate(read_text(path).splitlines()[1:], 2):
+        fields = line.split()
+        if len(fields) not in (3, 4):
+            raise AttrimorphError(
+                f"every pair in {path} must have 3 or 4 fields; line {number} has {len(fields)}; mend it"
+            )
+        people = (fields[0], fields[0]) if len(fields) == 3 else (fields[0], fields[2])
+        places = (fields[1], fields[-1])
+        keys = [
+            (person, whole_number(place, "an image number", path)) for person, place in zip(people, places, strict=True)
+        ]
+        for key in keys:
+            if key not in images:
+                raise AttrimorphError(
+                    f"{path} line {number} names {key[0]}_{key[1]:04d}.jpg; there is no such image; get the images"
+                )
+        pairs.append(Pair(images[keys[0]], images[keys[1]], len(fields) == 3))
+    if not pairs:
+        raise AttrimorphError(f"{path} must have pairs below its first line; it has none; get it again")
+    return pairs
+
+
+def _images(folder: Path) -> dict[tuple[str, int], Path]:
+    """Return (person, number) -> path of NAME/NAME_0001.jpg."""
+    base = find(folder)
+    need_images([base] if base else [], folder)
+    assert base is not None
+    images = {}
+    for name, path in list_images(base).items():
+        person, _, number = path.stem.rpartition("_")
+        if name.count("/") == 1 and person == path.parent.name and number.isdigit():
+            images[person, int(number)] = path
+    return images
+
+
+def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read the csv edition, or the official one: comment lines, tabs, and a header that begins with "#"."""
+    delimiter = "\t" if path.suffix == ".txt" else ","
+    lines = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+    lines = [[cell.strip() for cell in line] for line in lines if any(cell.strip() for cell in line)]
+    start = next((row for row, line in enumerate(lines) if "person" in [cell.lower() for cell in line]), None)
+    if start is None:
+        raise AttrimorphError(f"{path} must have a header with the column person; it has none; get it again")
+    header = [cell for cell in lines[start] if cell != "#"]
+    rows = lines[start + 1 :]
+    for number, row in enumerate(rows, start + 2):
+        if len(row) != len(header):
+            raise AttrimorphError(
+                f"every row of {path} must have {len(header)} columns; row {number} has {len(row)}; get it again"
+            )
+    if not rows:
+        raise AttrimorphError(f"{path} must have rows below its header; it has none; get it again")
+    return header, rows

@@ -1,0 +1,291 @@
+"""What every reader returns, and the few things all of them do: list images, read text, split, infer kinds."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attrimorph.data.schema import MISSING, Attribute, Schema
+from attrimorph.errors import AttrimorphError
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"))
+MOST_VALUES = 1000  # of a text column that becomes a categorical attribute
+SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle to cut out, in pixels of a reference size; scaled to the image when that differs.
+
+    Attributes:
+        left, top, right, bottom: the rectangle; right and bottom are not part of it.
+        of: (width, height) of the image it was measured on; None = every image as it is.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    of: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RawData:
+    """A labelled folder as a reader found it. All lists are N long and in the same order.
+
+    Attributes:
+        name: of the format, e.g. "celeba".
+        folder: where it lies.
+        files: existing image files.
+        table: attribute name -> N raw values (None or NaN = missing).
+        schema: of these attributes; real ones are standardised over the train split.
+        split: "train", "valid" or "test" for each image.
+        identity: a whole number for each person (or class); -1 = unknown.
+        masks: a mask file or None for each image; None when the format has no masks.
+        mask_background: colour of the background in the mask files; None = masks are grey, white is foreground.
+        crop: the usual crop of this data set, or None for the centre square.
+        rows_without_image, images_without_row: names that have only the one or the other.
+        notes: what was left out or assumed, in sentences.
+    """
+
+    name: str
+    folder: Path
+    files: list[Path]
+    table: dict[str, Sequence[Any]]
+    schema: Schema
+    split: list[str]
+    identity: list[int]
+    masks: list[Path | None] | None = None
+    mask_background: tuple[int, int, int] | None = None
+    crop: Crop | None = None
+    rows_without_image: list[str] = field(default_factory=list)
+    images_without_row: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def relative(self) -> list[str]:
+        """Return file names relative to the folder, with forward slashes."""
+        root = str(self.folder) + os.sep
+        return [str(file).removeprefix(root).replace(os.sep, "/") for file in self.files]
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Return every image below `folder`, sorted: relative name with forward slashes -> path; hidden ones are left out.
+
+    Raises:
+        AttrimorphError: the folder is missing, is a file, or cannot be read.
+    """
+    check_folder(folder)
+
+    def told(error: OSError) -> None:
+        raise AttrimorphError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions")
+
+    found = {}
+    for place, folders, names in os.walk(folder, onerror=told):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        prefix = os.path.relpath(place, folder).replace(os.sep, "/") + "/"
+        prefix = "" if prefix == "./" else prefix
+        for name in names:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                found[prefix + name] = Path(place, name)
+    return dict(sorted(found.items()))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder."""
+    try:
+        exists, is_folder = folder.exists(), folder.is_dir()
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {folder}: {error.strerror}; check the path") from error
+    if not exists:
+        raise AttrimorphError(f"there is no folder {folder}; check the path")
+    if not is_folder:
+        raise AttrimorphError(f"{folder} must be a folder of images; it is a file; give the folder it lies in")
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file (a byte order mark is dropped)."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise AttrimorphError(f"{path} must be UTF-8 text; line {line} is not; save it as UTF-8") from error
+
+
+def read_rows(path: Path, columns: int | None = None) -> list[list[str]]:
+    """Split a text file into fields at white space, leaving out empty lines.
+
+    Args:
+        columns: how many fields every line must have; None = any.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        if fields:
+            if columns is not None and len(fields) != columns:
+                raise AttrimorphError(
+                    f"every line of {path} must have {columns} fields; line {number} has {len(fields)}; mend it"
+                )
+            rows.append(fields)
+    if not rows:
+        raise AttrimorphError(f"{path} must have at least one line; it is empty; get the file again")
+    return rows
+
+
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read a csv file (comma, semicolon or tab) with a header; returns header and rows, all of one length."""
+    text = read_text(path)
+    head = text.partition("\n")[0]
+    delimiter = max((",", ";", "\t"), key=head.count)
+    try:
+        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise AttrimorphError(f"{path} must be a csv file; reading it failed: {error}; mend it") from error
+    if not lines:
+        raise AttrimorphError(f"{path} must have a header and rows; it is empty; fill it")
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    if not rows:
+        raise AttrimorphError(f"{path} must have rows below its header; it has none; add one row for each image")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise AttrimorphError(
+                f"every row of {path} must have {len(header)} columns like its header; row {number} has {len(row)}; "
+                "mend it (text with commas needs quotes)"
+            )
+    return header, rows
+
+
+def whole_number(text: str, what: str, path: Path) -> int:
+    """Read a whole number out of a label file."""
+    try:
+        return int(text)
+    except ValueError:
+        raise AttrimorphError(f"{what} in {path} must be a whole number; got {text!r}; mend it") from None
+
+
+def number_identities(names: Sequence[str | None]) -> list[int]:
+    """Number people (or classes) in the order of their sorted names; None becomes -1."""
+    numbers = {name: number for number, name in enumerate(sorted({name for name in names if name is not None}))}
+    return [-1 if name is None else numbers[name] for name in names]
+
+
+def assign_split(
+    count: int, *, identity: Sequence[int] | None = None, within: Sequence[Any] | None = None, parts: int = 10
+) -> list[str]:
+    """Divide images 8 : 1 : 1 where the data set does not say how; the same every time.
+
+    Args:
+        identity: everything of one identity goes to one split (-1 = each image by itself).
+        within: divide inside each of these groups, so that every class is in every split (overrules identity).
+        parts: one part of so many is valid and one is test.
+    """
+    order = np.random.default_rng(0).permutation(count)
+    split = ["train"] * count
+    if within is not None or identity is None:
+        groups: dict[Any, list[int]] = {}
+        for row in order.tolist():
+            groups.setdefault(None if within is None else within[row], []).append(row)
+        for rows in groups.values():
+            share = round(len(rows) / parts) if len(rows) >= 5 else 0
+            for place, row in enumerate(rows[: 2 * share]):
+                split[row] = "valid" if place < share else "test"
+        return split
+    people: dict[Any, list[int]] = {}
+    for row in order.tolist():
+        people.setdefault(identity[row] if identity[row] >= 0 else (row,), []).append(row)
+    wanted, taken = count / parts, {"valid": 0, "test": 0}
+    for rows in people.values():
+        for name in ("valid", "test"):
+            if taken[name] + len(rows) <= wanted:
+                taken[name] += len(rows)
+                for row in rows:
+                    split[row] = name
+                break
+    return split
+
+
+def carve_valid(split: list[str], within: Sequence[Any]) -> list[str]:
+    """Take a tenth of train, class by class, as valid where the official split has none; test stays as it is."""
+    if "valid" in split:
+        return split
+    rows = [row for row, name in enumerate(split) if name == "train"]
+    inner = assign_split(len(rows), within=[within[row] for row in rows])
+    result = list(split)
+    for row, name in zip(rows, inner, strict=True):
+        if name == "valid":
+            result[row] = "valid"
+    return result
+
+
+def is_missing(raw: Any) -> bool:
+    """Whether a raw value says that the label is not known."""
+    return raw is None or str(raw).strip().lower() in MISSING
+
+
+def infer_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> Attribute | str:
+    """Tell an attribute's kind from its raw values, or say in a sentence why it is left out.
+
+    Values {0, 1}, {-1, 1}, true/false or yes/no make it binary; numbers make it real, standardised over the train
+    split; other text makes it categorical.
+    """
+    present = {str(value).strip() for value in values if not is_missing(value)}
+    if not present:
+        return f"the column {name!r} was left out: all its values are missing"
+    words = {word.lower().removesuffix(".0") for word in present}
+    if any(words <= pair for pair in ({"0", "1"}, {"-1", "1"}, {"true", "false"}, {"yes", "no"})):
+        return Attribute(name)
+    if all(_is_number(word) for word in present):
+        return real_attribute(name, values, train)
+    if len(present) < 2:
+        return f"the column {name!r} was left out: it has the one value {min(present)!r}"
+    if len(present) > MOST_VALUES:
+        return (
+            f"the column {name!r} was left out: it has {len(present)} different texts, "
+            f"at most {MOST_VALUES} can be values"
+        )
+    return Attribute(name, "categorical", tuple(sorted(present)))
+
+
+def real_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> Attribute:
+    """Return a real attribute with mean and standard deviation of the train split (of all, when that is empty)."""
+    known = [(float(value), inside) for value, inside in zip(values, train, strict=True) if not is_missing(value)]
+    numbers = np.array([number for number, inside in known if inside] or [number for number, _ in known])
+    if not len(numbers):
+        return Attribute(name, "real")
+    scale = float(numbers.std())
+    return Attribute(name, "real", mean=float(numbers.mean()), scale=scale if scale > 0 else 1.0)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def need_images(files: Sequence[Path], folder: Path, labels: Path | None = None) -> None:
+    """Refuse a data set in which no image was found."""
+    if not files:
+        told = f" that {labels.name} names" if labels else ""
+        raise AttrimorphError(f"{folder} must hold images{told}; none was found; check the path and the file names")
+
+
+def preview(names: Iterable[str], most: int = 3) -> str:
+    """Return the first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,300 @@
+"""The attribute schema: which attributes a data set has, and how they become a vector y."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attrimorph.errors import AttrimorphError, suggestion
+
+Kind = Literal["binary", "categorical", "real"]
+MISSING = ("", "nan", "none", "null", "?")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute.
+
+    Attributes:
+        name: as the data set writes it, e.g. "Smiling".
+        kind: "binary" ({0, 1}), "categorical" (one-hot over `values`) or "real" (standardised).
+        values: the names of a categorical attribute's values; empty otherwise.
+        mean, scale: of a real attribute; y holds (value - mean) / scale.
+    """
+
+    name: str
+    kind: Kind = "binary"
+    values: tuple[str, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Columns of y that the attribute takes."""
+        return len(self.values) if self.kind == "categorical" else 1
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All attributes of a data set, in the order of the columns of y.
+
+    Attributes:
+        attributes: at least one.
+        exclusive: groups of binary attributes of which at most one holds (the hair colours); setting one in an
+            edit takes the others of its group away by the same amount.
+    """
+
+    attributes: tuple[Attribute, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [attribute.name for attribute in self.attributes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
+        for attribute in self.attributes:
+            if attribute.kind == "categorical" and len(attribute.values) < 2:
+                raise AttrimorphError(
+                    f"the categorical attribute {attribute.name!r} must have at least two values; "
+                    f"got {list(attribute.values)}; leave it out"
+                )
+        for name in (name for group in self.exclusive for name in group):
+            if self.attribute(name).kind != "binary":
+                raise AttrimorphError(f"exclusive groups hold binary attributes only; {name!r} is not binary")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Attribute names in order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @cached_property
+    def width(self) -> int:
+        """Columns of y."""
+        return sum(attribute.width for attribute in self.attributes)
+
+    @cached_property
+    def _columns(self) -> dict[str, slice]:
+        columns, start = {}, 0
+        for attribute in self.attributes:
+            columns[attribute.name] = slice(start, start + attribute.width)
+            start += attribute.width
+        return columns
+
+    def attribute(self, name: str) -> Attribute:
+        """Return the attribute of that name.
+
+        Raises:
+            AttrimorphError: there is none; the sentence names the nearest.
+        """
+        if name not in self._columns:
+            raise AttrimorphError(f"there is no attribute {name!r}; {suggestion(name, self.names)}")
+        return self.attributes[self.names.index(name)]
+
+    def columns(self, name: str) -> slice:
+        """Return the columns of y that belong to the attribute."""
+        self.attribute(name)
+        return self._columns[name]
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """One name for each column of y: "Smiling", or "person=Ada" for a categorical value."""
+        return tuple(
+            f"{attribute.name}={value}" if value else attribute.name
+            for attribute in self.attributes
+            for value in (attribute.values or ("",))
+        )
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[str, int, int], ...]:
+        """(kind, start, stop) of the columns of y; neighbours that are binary, or real, share a block."""
+        blocks: list[tuple[str, int, int]] = []
+        for attribute in self.attributes:
+            columns = self._columns[attribute.name]
+            if blocks and blocks[-1][0] == attribute.kind != "categorical":
+                blocks[-1] = (attribute.kind, blocks[-1][1], columns.stop)
+            else:
+                blocks.append((attribute.kind, columns.start, columns.stop))
+        return tuple(blocks)
+
+    @cached_property
+    def rivals(self) -> Tensor:
+        """bool [W, W]: where setting column i takes column j away (exclusive groups, values of one attribute)."""
+        matrix = torch.zeros(self.width, self.width, dtype=torch.bool)
+        for attribute in self.attributes:
+            if attribute.kind == "categorical":
+                matrix[self._columns[attribute.name], self._columns[attribute.name]] = True
+        for group in self.exclusive:
+            columns = [self._columns[name].start for name in group]
+            for column in columns:
+                matrix[column, columns] = True
+        return matrix.fill_diagonal_(False)
+
+    @cached_property
+    def blank(self) -> Tensor:
+        """float32 [W]: what a network is given for a missing value: 1/2, one in the number of values, or the mean."""
+        parts = [
+            torch.full((a.width,), {"binary": 0.5, "categorical": 1 / a.width, "real": 0.0}[a.kind])
+            for a in self.attributes
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+    def encode(self, table: Mapping[str, Sequence[Any]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Turn columns of raw values into y.
+
+        Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones ("", "nan", None) become NaN.
+
+        Args:
+            table: attribute name -> N raw values.
+
+        Returns:
+            float32 [N, width].
+        """
+        count = len(table[self.names[0]])
+        y = np.full((count, self.width), np.nan, dtype=np.float32)
+        for attribute in self.attributes:
+            start = self._columns[attribute.name].start
+            column = list(table[attribute.name])
+            texts = [str(raw).strip() for raw in column]
+            # Few different values in many rows: each is read once.
+            codes = {
+                text: _code(attribute, raw)
+                for text, raw in dict(zip(reversed(texts), reversed(column), strict=True)).items()
+                if text.lower() not in MISSING
+            }
+            numbers = np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
+            if attribute.kind == "categorical":
+                known = np.flatnonzero(~np.isnan(numbers))
+                y[known, start : start + attribute.width] = 0
+                y[known, start + numbers[known].astype(np.int64)] = 1
+            else:
+                y[:, start] = numbers
+        return y
+
+    def describe(self, y: Tensor) -> dict[str, float | str | None]:
+        """Turn one row of y, [width], back into raw values: name -> 0..1, value name, raw number or None."""
+        result: dict[str, float | str | None] = {}
+        for attribute in self.attributes:
+            part = y[self._columns[attribute.name]]
+            if bool(torch.isnan(part).any()):
+                result[attribute.name] = None
+            elif attribute.kind == "categorical":
+                result[attribute.name] = attribute.values[int(part.argmax())]
+            elif attribute.kind == "real":
+                result[attribute.name] = float(part[0]) * attribute.scale + attribute.mean
+            else:
+                result[attribute.name] = float(part[0])
+        return result
+
+    def edit(self, y: Tensor, changes: Mapping[str, float]) -> Tensor:
+        """Move y by edit strengths.
+
+        Strength s in 0..1 moves a binary attribute from what it is towards 1, -1..0 towards 0: 0 = unchanged,
+        1 = set, -1 = taken away; beyond 1 it goes on. A categorical value is named "name=value".
+        A real attribute moves by s standard deviations. Raising a member of an exclusive group lowers the others by
+        the same share. Applied to
+        y as given, in the order of `changes`.
+
+        Args:
+            y: float32 [B, width], no NaN in the columns that change.
+            changes: attribute name (or "name=value") -> strength.
+
+        Returns:
+            A new tensor [B, width].
+        """
+        y = y.clone()
+        for key, strength in changes.items():
+            if not math.isfinite(strength):
+                raise AttrimorphError(f"an edit strength must be a finite number; {key} got {strength}; try 1")
+            name, _, value = key.partition("=")
+            attribute, columns = self.attribute(name), self.columns(name)
+            if attribute.kind == "real":
+                y[:, columns] += strength
+            elif attribute.kind == "categorical":
+                goal = torch.zeros(attribute.width, dtype=y.dtype, device=y.device)
+                goal[_value_index(attribute, value)] = 1
+                y[:, columns] += strength * (goal - y[:, columns])
+            else:
+                goal_value = 1.0 if strength >= 0 else 0.0
+                y[:, columns] += abs(strength) * (goal_value - y[:, columns])
+                if strength > 0:
+                    for other in self._rivals(name):
+                        y[:, self.columns(other)] *= max(0.0, 1 - strength)
+        return y
+
+    def _rivals(self, name: str) -> list[str]:
+        return [other for group in self.exclusive if name in group for other in group if other != name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "attributes": [asdict(attribute) for attribute in self.attributes],
+            "exclusive": [list(group) for group in self.exclusive],
+        }
+
+    @staticmethod
+    def from_json(value: Any) -> "Schema":
+        """Read what `to_json` wrote.
+
+        Raises:
+            AttrimorphError: the value is no schema.
+        """
+        try:
+            return Schema(
+                tuple(
+                    Attribute(
+                        name=str(item["name"]),
+                        kind=item["kind"],
+                        values=tuple(str(entry) for entry in item["values"]),
+                        mean=float(item["mean"]),
+                        scale=float(item["scale"]),
+                    )
+                    for item in value["attributes"]
+                ),
+                tuple(tuple(str(name) for name in group) for group in value["exclusive"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise AttrimorphError(
+                f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
+            ) from error
+
+
+def parse_binary(name: str, raw: Any) -> float:
+    """Read 0/1, -1/1, true/false, yes/no as 0.0 or 1.0."""
+    text = str(raw).strip().lower()
+    if text in ("1", "1.0", "+1", "true", "yes"):
+        return 1.0
+    if text in ("0", "0.0", "-1", "-1.0", "false", "no"):
+        return 0.0
+    raise AttrimorphError(f"the binary attribute {name!r} must be 0 or 1 (or -1/1, true/false, yes/no); got {raw!r}")
+
+
+def parse_real(name: str, raw: Any) -> float:
+    """Read a finite number."""
+    try:
+        number = float(raw)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise AttrimorphError(f"the real attribute {name!r} must be a finite number; got {raw!r}")
+    return number
+
+
+def _code(attribute: Attribute, raw: Any) -> float:
+    """Return y of a binary or real value, or the place of a categorical one."""
+    if attribute.kind == "categorical":
+        return _value_index(attribute, str(raw))
+    if attribute.kind == "binary":
+        return parse_binary(attribute.name, raw)
+    return (parse_real(attribute.name, raw) - attribute.mean) / attribute.scale
+
+
+def _value_index(attribute: Attribute, value: str) -> int:
+    if value not in attribute.values:
+        raise AttrimorphError(
+            f"the attribute {attribute.name!r} has no value {value!r}; {suggestion(value, attribute.values)}"
+        )
+    return attribute.values.index(value)

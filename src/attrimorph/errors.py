@@ -1,0 +1,21 @@
+"""The one error that users meet."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AttrimorphError(Exception):
+    """Bad input, told in one sentence: what, the rule, the value, the remedy.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the tail of an error about an unknown word: the nearest known one, or all of them."""
+    known = list(known)
+    near = get_close_matches(word, known, n=1, cutoff=0.5) or [name for name in known if name.lower() == word.lower()]
+    if near:
+        return f"did you mean {near[0]!r}?"
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"known are: {shown}"

@@ -1,0 +1,209 @@
+"""Pages: one self-contained HTML file, light or dark as the reader's screen, with no request to anywhere.
+
+Every function returns a piece of HTML; `write_page` puts pieces together.
+"""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from attrimorph.files import write_text
+
+Series = Mapping[str, Sequence[tuple[float, float]]]
+HUES = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
+
+STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+
+
+def text(words: str) -> str:
+    """Escape words for HTML."""
+    return html.escape(words)
+
+
+def write_page(path: Path, *, title: str, eyebrow: str, lead: str, pieces: Sequence[str], footer: str) -> Path:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        title, eyebrow, lead, footer: plain words.
+        pieces: HTML.
+    """
+    write_text(
+        path,
+        f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{text(title)}</title><style>{STYLE}</style></head>
+<body><main><p class="eyebrow">{text(eyebrow)}</p><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>
+{chr(10).join(pieces)}
+<footer>{text(footer)}</footer></main></body></html>
+""",
+    )
+    return path
+
+
+def heading(words: str, below: str = "", *, level: int = 2) -> str:
+    """A section's title, and a paragraph below it."""
+    return f"<h{level}>{text(words)}</h{level}>" + (f"<p>{text(below)}</p>" if below else "")
+
+
+def note(words: str) -> str:
+    """A remark that must not be overlooked."""
+    return f'<p class="note">{text(words)}</p>'
+
+
+def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
+    """Figures in large print: (value, what it is, how it was measured)."""
+    cells = "".join(
+        f'<div class="tile"><b>{text(value)}</b><span>{text(name)}</span><small>{text(how)}</small></div>'
+        for value, name, how in entries
+    )
+    return f'<div class="tiles">{cells}</div>'
+
+
+def inline(image: Image.Image) -> str:
+    """A picture as a data address: WebP of high quality, a tenth of the PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=92, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def picture(image: Image.Image, caption: str = "", *, width: int | None = None) -> str:
+    """A picture with a caption, at most as wide as the page."""
+    shown = min(width or image.width, 1024)
+    below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    return f'<figure><img src="{inline(image)}" width="{shown}" alt="{text(caption)}">{below}</figure>'
+
+
+def animation(content: bytes, caption: str, *, width: int = 192) -> str:
+    """An animated GIF with a caption."""
+    address = "data:image/gif;base64," + base64.b64encode(content).decode()
+    return (
+        f'<figure><img src="{address}" width="{width}" alt="{text(caption)}">'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
+
+
+def folded(summary: str, *pieces: str) -> str:
+    """Pieces that open on a click."""
+    return f"<details><summary>{text(summary)}</summary>{''.join(pieces)}</details>"
+
+
+def bar(share: float | None) -> str:
+    """A share in 0..1 as a bar and a percentage."""
+    if share is None:
+        return "–"
+    filled = 100 * min(1.0, max(0.0, share))
+    return f'<span class="share"><span class="bar"><i style="width:{filled:.0f}%"></i></span>{100 * share:.1f} %</span>'
+
+
+def percent(share: float | None) -> str:
+    """A share in 0..1 as a percentage, a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
+    """A table; cells are HTML, `numbers` are the columns set flush right."""
+    kind = {column: ' class="n"' for column in numbers}
+    top = "".join(f"<th{kind.get(column, '')}>{text(word)}</th>" for column, word in enumerate(head))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind.get(column, '')}>{cell}</td>" for column, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def heat(matrix: Mapping[str, Mapping[str, float]], caption: str) -> str:
+    """A matrix of shares as a heat map; cells are percentages, rounded, blank below one half percent."""
+    columns = list(next(iter(matrix.values())))
+    top = "".join(f'<th class="v"><span>{text(word)}</span></th>' for word in columns)
+    body = ""
+    for row, cells in matrix.items():
+        line = ""
+        for column in columns:
+            share = cells[column]
+            shade = min(1.0, share * 2.5) * 0.85
+            own = ' class="own"' if row == column else ""
+            said = f"{100 * share:.0f}" if share >= 0.005 else ""
+            title = f"{row} edited: {column} wrong in {100 * share:.1f} %"
+            line += f'<td{own} style="background:rgba(var(--heat),{shade:.2f})" title="{text(title)}">{said}</td>'
+        body += f'<tr><th class="h">{text(row)}</th>{line}</tr>'
+    return (
+        f'<figure><div class="scroll"><table class="heat"><tr><th></th>{top}</tr>{body}</table></div>'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
+
+
+def commands(lines: Sequence[tuple[str, str]]) -> str:
+    """Commands to copy: (what it does, the command)."""
+    return "<pre>" + "\n".join(f"<i># {text(what)}</i>\n{text(line)}" for what, line in lines) + "</pre>"
+
+
+def curves(charts: Sequence[str]) -> str:
+    """Charts side by side."""
+    return f'<div class="curves">{"".join(charts)}</div>'
+
+
+def chart(title: str, series: Series, *, x_label: str = "images seen") -> str:
+    """A line chart as SVG.
+
+    Args:
+        title: above it.
+        series: name -> points (x, y) with ascending x; points that are not finite are left out.
+        x_label: below it.
+    """
+    shown = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
+    shown = {name: points for name, points in shown.items() if points}
+    if not shown:
+        return ""
+    width, height, left, right, top, bottom = 360, 190, 46, 10, 12, 32
+    xs = [x for points in shown.values() for x, _ in points]
+    ys = [y for points in shown.values() for _, y in points]
+    x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(min(ys), max(ys))
+    x_low, x_high, y_low, y_high = x_ticks[0], max(xs[-1], *xs), y_ticks[0], y_ticks[-1]
+
+    def place(x: float, y: float) -> str:
+        across = left + (x - x_low) / ((x_high - x_low) or 1) * (width - left - right)
+        down = top + (y_high - y) / ((y_high - y_low) or 1) * (height - top - bottom)
+        return f"{across:.1f},{down:.1f}"
+
+    marks = ""
+    for y in y_ticks:
+        across, down = place(x_low, y).split(",")
+        marks += f'<line class="axis" x1="{across}" y1="{down}" x2="{width - right}" y2="{down}"/>'
+        marks += f'<text x="{left - 6}" y="{float(down) + 4:.1f}" text-anchor="end">{number(y)}</text>'
+    for x in (tick for tick in x_ticks if tick <= x_high):
+        across = place(x, y_low).split(",")[0]
+        marks += f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{number(x)}</text>'
+    marks += f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{text(x_label)}</text>'
+    lines, key = "", ""
+    for hue, (name, points) in zip(HUES * 3, shown.items(), strict=False):
+        path = " ".join(place(x, y) for x, y in points)
+        lines += f'<polyline points="{path}" fill="none" stroke="{hue}" stroke-width="1.8" stroke-linejoin="round"/>'
+        key += f'<i style="background:{hue}"></i>{text(name)}' if len(shown) > 1 else ""
+    return (
+        f'<div class="curve"><b>{text(title)}</b><span class="key">{key}</span>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{marks}{lines}</svg></div>'
+    )
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers that span low..high, about `count` steps of 1, 2 or 5 times a power of ten."""
+    if high <= low:
+        high = low + (abs(low) or 1.0)
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def number(value: float) -> str:
+    """Write a number short: 12k, 0.25, 3."""
+    if abs(value) >= 10_000:
+        return f"{value / 1000:g}k"
+    return f"{value:.4g}"

@@ -1,0 +1,131 @@
+"""Counting attributes: accuracy, edits that reached their target, and what leaked into other attributes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attrimorph.data.schema import Schema
+
+
+class Judges(Protocol):
+    """Anything that tells attributes, for example a `Judge`."""
+
+    @property
+    def name(self) -> str:
+        """How it stands in the names of figures."""
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes it knows."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return probabilities [B, width] for images [B, 3, S, S] in [-1, 1]."""
+
+
+def decisions(probabilities: Tensor, schema: Schema) -> Tensor:
+    """Decide every attribute: binary at one half, categorical by the largest, real as it stands.
+
+    Members of an exclusive group are decided one by one, because none of them may hold.
+
+    Args:
+        probabilities: [B, width].
+
+    Returns:
+        [B, width]; 0 or 1 in binary and categorical columns.
+    """
+    decided = (probabilities > 0.5).to(probabilities.dtype)
+    for attribute in schema.attributes:
+        columns = schema.columns(attribute.name)
+        if attribute.kind == "categorical":
+            best = probabilities[:, columns].argmax(1, keepdim=True)
+            decided[:, columns] = torch.zeros_like(probabilities[:, columns]).scatter_(1, best, 1)
+        elif attribute.kind == "real":
+            decided[:, columns] = probabilities[:, columns]
+    return decided
+
+
+def attribute_accuracy(probabilities: Tensor, truth: Tensor, schema: Schema) -> dict[str, float]:
+    """Share of right decisions per attribute, over the rows where the truth is known.
+
+    Args:
+        probabilities: [N, width].
+        truth: [N, width], NaN = missing.
+
+    Returns:
+        Name -> 0..1; real attributes and those without any known row are left out.
+    """
+    decided = decisions(probabilities, schema)
+    result = {}
+    for attribute in schema.attributes:
+        columns = schema.columns(attribute.name)
+        known = ~truth[:, columns].isnan().any(1)
+        if attribute.kind != "real" and bool(known.any()):
+            right = (decided[known][:, columns] == truth[known][:, columns]).all(1)
+            result[attribute.name] = float(right.double().mean())
+    return result
+
+
+def binary_names(schema: Schema) -> tuple[str, ...]:
+    """Return the names of the binary attributes: those that an edit can set and take away."""
+    return tuple(attribute.name for attribute in schema.attributes if attribute.kind == "binary")
+
+
+@dataclass(frozen=True)
+class EditCounts:
+    """What a judge found after editing attribute t of many images, for every t in `targets`.
+
+    Attributes:
+        targets: edited attributes, the rows of the tensors.
+        others: judged binary attributes, the columns.
+        edits: [T] number of edits.
+        changed: [T, A] edits after which attribute a is judged to be other than it should be; the column of the
+            target itself holds the edits that missed.
+    """
+
+    targets: tuple[str, ...]
+    others: tuple[str, ...]
+    edits: Tensor
+    changed: Tensor
+
+    @property
+    def leakage_matrix(self) -> Tensor:
+        """[T, A] share of edits after which attribute a is not as it should be."""
+        return self.changed / self.edits[:, None].clamp(min=1)
+
+    def _own(self) -> Tensor:
+        own = torch.zeros_like(self.changed, dtype=torch.bool)
+        for row, name in enumerate(self.targets):
+            own[row, self.others.index(name)] = True
+        return own
+
+    @property
+    def target_reached(self) -> Tensor:
+        """[T] share of edits that reached their target."""
+        return 1 - self.leakage_matrix[self._own()]
+
+    @property
+    def leakage(self) -> Tensor:
+        """[T] share of the other attributes that are not as they should be, mean over edits and attributes."""
+        return self.leakage_matrix.masked_fill(self._own(), 0).sum(1) / max(1, len(self.others) - 1)
+
+
+def count_edits(
+    targets: Sequence[str], judged: Sequence[Tensor], expected: Sequence[Tensor], schema: Schema
+) -> EditCounts:
+    """Count, for each edited attribute, where the judge's decisions differ from what they should be.
+
+    Args:
+        targets: edited attributes, binary.
+        judged: for each target, decisions on the edited images [n_t, width].
+        expected: for each target, what they should be [n_t, width], the goal of the target included.
+    """
+    names = binary_names(schema)
+    columns = [schema.columns(name).start for name in names]
+    changed = [
+        (found[:, columns] != goal[:, columns]).double().sum(0) for found, goal in zip(judged, expected, strict=True)
+    ]
+    edits = torch.tensor([len(found) for found in judged], dtype=torch.float64)
+    return EditCounts(tuple(targets), names, edits, torch.stack(changed))

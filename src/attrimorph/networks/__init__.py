@@ -1,0 +1,1 @@
+"""Networks: torch.nn only. They know no loss, no optimiser, no data."""

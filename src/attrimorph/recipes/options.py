@@ -1,0 +1,191 @@
+"""The whole of a run as one frozen value. No torch here: the command line lists recipes without it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from attrimorph.errors import AttrimorphError, suggestion
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataOptions(Options):
+    """How images come in."""
+
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Side of the square images, a power of two."""
+    shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
+    """Augmentation: random shift, up to this share of the width."""
+    flip: Share = 0.0
+    """Augmentation: probability of a mirrored image; refused where labels say left or right."""
+    colour: Share = 0.0
+    """Augmentation: strength of brightness, contrast and saturation jitter."""
+
+
+class NetworkOptions(Options):
+    """Which networks, how large."""
+
+    kind: Literal["small", "paper"] = "small"
+    """small: strided 4x4 convolutions for CPUs; paper: GoogLeNet, deconvolutions, DCGAN, AlexNet at 128x128."""
+    latent: Positive = 128
+    """Columns of z."""
+    encoder_width: Positive = 32
+    """Channels of E's first convolution; they double as the image halves, up to eight times this."""
+    generator_width: Positive = 32
+    """Channels of G's last stage but one."""
+    discriminator_width: Positive = 16
+    """Channels of D's first convolution."""
+    classifier_width: Positive = 16
+    """Channels of C's first convolution."""
+
+
+class LossOptions(Options):
+    """Weights of the losses (sums over a sample, means over the batch) and what belongs to them."""
+
+    kl: Weight = 3.0
+    """L_KL, the paper's 3."""
+    image: Weight = 1.0
+    """L_img."""
+    feature_d: Weight = 1.0
+    """L_featD."""
+    feature_c: Weight = 1.0
+    """L_featC."""
+    mean_d: Weight = 1e-3
+    """L_GD, the paper's 1e-3."""
+    mean_c: Weight = 1e-3
+    """L_GC, the paper's 1e-3."""
+    adversarial: Weight = 1.0
+    """G's loss against D, in the methods that have one."""
+    classify_sample: Weight = 1.0
+    """C's cross-entropy on samples, for G (AC-GAN, cvae-gan-edit)."""
+    hide: Weight = 1.0
+    """Cross-entropy between the classifier of codes and the labels' means, for E (cvae-gan-edit)."""
+    gradient_penalty: Weight = 10.0
+    """WGAN-GP's."""
+    centre_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of the moving centres of L_GD and L_GC; 0 takes each batch's own."""
+    edited_share: Share = 0.0
+    """Share of the samples x_p that are edits of the batch's own codes (a few attributes flipped)."""
+
+
+class OptimiserOptions(Options):
+    """One optimiser for each network, all alike."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    """Of E and G, and of D and C unless they have their own."""
+    discriminator_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Learning rate of D; none for the same as the others'."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Adam's first decay."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Adam's second decay."""
+    warmup_images: Annotated[int, Field(ge=0)] = 0
+    """The rates rise from 0 over the first so many images."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the rates fall to 0 at the last image."""
+    constant_share: Share = 0.0
+    """Share of the run before a linear or cosine fall begins."""
+
+
+class TrainingOptions(Options):
+    """The loop. The clock is images seen."""
+
+    images: Positive = 200_000
+    """Length of the run."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Images of one step in each process."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of initial weights, order, augmentation and noise."""
+    ema_images: Annotated[int, Field(ge=0)] = 5_000
+    """Half-life of the averaged weights that are saved as the model; 0 for none."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where a measurement shows this machine faster with it."""
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    """auto: channels_last where a measurement shows this machine faster with it."""
+    compile: bool = False
+    """Compile the networks: 20 to 60 s at the start, faster steps afterwards."""
+    log_images: Positive = 1_024
+    """A line of the log every so many images."""
+    sample_images: Positive = 20_000
+    """A sample sheet every so many images."""
+    checkpoint_images: Positive = 20_000
+    """A checkpoint every so many images."""
+    keep: Positive = 2
+    """Checkpoints kept: the newest ones."""
+
+
+class Recipe(Options):
+    """One whole run."""
+
+    name: str
+    """The recipe's name."""
+    about: str = ""
+    """One sentence: what it is for."""
+    method: str = "cvae-gan"
+    """A member of the family: a key of its table of terms."""
+    data: DataOptions = DataOptions()
+    networks: NetworkOptions = NetworkOptions()
+    losses: LossOptions = LossOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    training: TrainingOptions = TrainingOptions()
+
+    def with_changes(self, changes: dict[str, Any]) -> "Recipe":
+        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}.
+
+        Values may be text, as the command line gives them. Hyphens count as underscores.
+
+        Raises:
+            AttrimorphError: an unknown field (with the nearest one) or a value that does not fit.
+        """
+        value = self.model_dump()
+        for dotted, new in changes.items():
+            path = dotted.replace("-", "_").split(".")
+            place = value
+            for depth, key in enumerate(path):
+                if not isinstance(place, dict) or key not in place:
+                    known = [*field_names(value)]
+                    raise AttrimorphError(f"a recipe has no field {dotted!r}; {suggestion('.'.join(path), known)}")
+                if depth == len(path) - 1:
+                    place[key] = new
+                else:
+                    place = place[key]
+        return read_recipe(value)
+
+
+def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted names of all fields of a dumped recipe."""
+    names: list[str] = []
+    for key, part in value.items():
+        names += field_names(part, f"{prefix}{key}.") if isinstance(part, dict) else [prefix + key]
+    return names
+
+
+def read_recipe(value: Any) -> Recipe:
+    """Read a recipe from plain values (JSON, YAML).
+
+    Raises:
+        AttrimorphError: an unknown field or a value that does not fit, in one sentence.
+    """
+    if not isinstance(value, dict):
+        raise AttrimorphError(
+            f"a recipe must be a mapping of fields; got {type(value).__name__}; see `attrimorph recipes`"
+        )
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = field_names(Recipe(name="any").model_dump())
+            raise AttrimorphError(f"a recipe has no field {name!r}; {suggestion(name, known)}") from error
+        raise AttrimorphError(
+            f"the recipe's field {name} does not fit: {first['msg'].lower()}; got {first['input']!r}"
+        ) from error

@@ -1,0 +1,73 @@
+"""From a recipe to an algorithm that can step."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
+from attrimorph.data.schema import Schema
+from attrimorph.models import networks_of
+from attrimorph.recipes.options import Recipe
+from attrimorph.training.hardware import FastPath
+
+
+def build(
+    recipe: Recipe,
+    schema: Schema,
+    path: FastPath,
+    device: str = "cpu",
+    reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+) -> CVAEGAN:
+    """Return the recipe's algorithm with fresh weights drawn from its seed.
+
+    Args:
+        recipe: the run.
+        schema: of the data.
+        path: precision and memory format.
+        device: where the networks live.
+        reduce_gradients: averages gradients over processes.
+    """
+    method, losses, options = named_method(recipe.method), recipe.losses, recipe.optimiser
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        networks = networks_of(recipe, schema, list(method.networks))
+    for network in networks.values():
+        network.to(device, memory_format=path.layout).train()  # type: ignore[call-overload]
+        if recipe.training.compile:
+            network.compile()
+    optimisers: dict[str, torch.optim.Optimizer] = {}
+    for name, network in networks.items():
+        rate = options.learning_rate
+        if name == "discriminator" and options.discriminator_rate is not None:
+            rate = options.discriminator_rate
+        parameters = list(network.parameters())
+        if method.optimiser == "rmsprop":
+            optimisers[name] = torch.optim.RMSprop(parameters, lr=rate)
+        else:
+            optimisers[name] = torch.optim.Adam(parameters, lr=rate, betas=(options.beta1, options.beta2), fused=True)
+    return CVAEGAN(
+        recipe.method,
+        networks,
+        optimisers,
+        {
+            "kl": losses.kl,
+            "image": losses.image,
+            "feature_d": losses.feature_d,
+            "feature_c": losses.feature_c,
+            "mean_d": losses.mean_d,
+            "mean_c": losses.mean_c,
+            "adversarial": losses.adversarial,
+            "classify_sample": losses.classify_sample,
+            "hide": losses.hide,
+            "gradient_penalty": losses.gradient_penalty,
+        },
+        blocks=schema.blocks,
+        blank=schema.blank.to(device),
+        rivals=schema.rivals.to(device),
+        latent=recipe.networks.latent,
+        momentum=losses.centre_momentum,
+        edited_share=losses.edited_share if "encoder" in networks else 0.0,
+        autocast=path.autocast,
+        reduce_gradients=reduce_gradients,
+    )

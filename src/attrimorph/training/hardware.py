@@ -1,0 +1,107 @@
+"""The fast path: precision and memory format, chosen by measuring this machine."""
+
+import copy
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+WORTH = 0.92  # another path must take at most this share of the plain one's time
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """How the networks' arithmetic runs.
+
+    Attributes:
+        precision: "float32" or "bfloat16" (autocast; weights and optimisers stay float32).
+        memory_format: "contiguous" (NCHW) or "channels_last" (NHWC).
+        milliseconds: what each path took in the measurement; empty when nothing was measured.
+    """
+
+    precision: str
+    memory_format: str
+    milliseconds: dict[str, float]
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The dtype for torch.autocast, or None."""
+        return torch.bfloat16 if self.precision == "bfloat16" else None
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The memory format as torch names it."""
+        return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def choose_fast_path(precision: str = "auto", memory_format: str = "auto", device: str = "cpu") -> FastPath:
+    """Return the path to run on; what the user named stays, "auto" is measured, once in a process.
+
+    Args:
+        precision: "auto", "float32" or "bfloat16".
+        memory_format: "auto", "channels_last" or "contiguous".
+        device: where the networks run.
+    """
+    if "auto" not in (precision, memory_format):
+        return FastPath(precision, memory_format, {})
+    times = dict(measure(device))
+    best, plain = "float32 contiguous", None
+    for name, value in times.items():
+        if precision not in ("auto", name.split()[0]) or memory_format not in ("auto", name.split()[1]):
+            continue
+        if plain is None or value < WORTH * times[best]:
+            best, plain = name, value
+    chosen = best.split()
+    return FastPath(chosen[0], chosen[1], times)
+
+
+@cache
+def measure(device: str) -> tuple[tuple[str, float], ...]:
+    """Time forward and backward of a few of our layers on each path, interleaved; medians in milliseconds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        images = torch.randn(8, 3, 64, 64, device=device)
+        network: nn.Module = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(32, 64, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(32, 32, 3, 1, 1),
+        ).to(device)
+    paths: dict[str, tuple[nn.Module, Tensor, bool]] = {}
+    for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        for half in (False, True):
+            moved = copy.deepcopy(network)
+            moved.to(memory_format=layout)  # type: ignore[call-overload]
+            precision = "bfloat16" if half else "float32"
+            paths[f"{precision} {name}"] = moved, images.contiguous(memory_format=layout), half
+    times: dict[str, list[float]] = {name: [] for name in paths}
+    for round_ in range(4):
+        for name, (moved, batch, half) in paths.items():
+            # A path that was hopeless in its first round is not worth the user's waiting.
+            if round_ and times[name][0] > 4 * times["float32 contiguous"][0]:
+                continue
+            start = time.perf_counter()
+            with torch.autocast(device, torch.bfloat16, enabled=half):
+                out = moved(batch)
+            out.float().square().mean().backward()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    order = ("float32 contiguous", "float32 channels_last", "bfloat16 contiguous", "bfloat16 channels_last")
+    # The first round warms up, and counts only for a path that got no other.
+    return tuple((name, round(median(times[name][1:] or times[name]), 3)) for name in order)
+
+
+def default_device() -> str:
+    """The accelerator where there is one, or the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,343 @@
+"""The trainer: loop, clock, averages, log, checkpoints, sample sheets, guard. One for every method.
+
+Everything a step uses is a function of (seed, rank, images seen) and of the last checkpoint, so a run that is killed at
+any moment and started again ends, on a CPU, with the same bits.
+"""
+
+import fcntl
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor
+
+from attrimorph.data.augment import Augment
+from attrimorph.data.loader import Loader, generator_for
+from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json, write_json
+from attrimorph.models import NETWORKS, model_bytes
+from attrimorph.recipes.options import Recipe, field_names, read_recipe
+from attrimorph.training import distributed
+from attrimorph.training.build import build
+from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
+from attrimorph.training.ema import Ema
+from attrimorph.training.guard import Guard
+from attrimorph.training.hardware import FastPath, choose_fast_path, default_device
+from attrimorph.training.log import Log
+from attrimorph.training.samples import SampleSheet
+from attrimorph.training.schedules import rate_factor
+
+EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
+NOISE = 1  # a word that keeps the step's stream apart from the loader's
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows.
+
+    Attributes:
+        images_seen, images: the clock and its end.
+        images_per_second: over the last line of the log, all processes together.
+        seconds_left: at that speed.
+        values: the last line's averages.
+        message: what the guard says, or "".
+    """
+
+    images_seen: int
+    images: int
+    images_per_second: float
+    seconds_left: float
+    values: dict[str, float]
+    message: str = ""
+
+
+def train(
+    recipe: Recipe,
+    data: PreparedData,
+    out: Path,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    device: str | None = None,
+) -> Path:
+    """Train `recipe` on `data` into the folder `out`; go on from its newest checkpoint where there is one.
+
+    Args:
+        recipe: the whole run.
+        data: prepared at the recipe's image size.
+        out: the run's folder.
+        progress: called after every line of the log.
+        device: "cpu", "cuda", ...; the accelerator where there is one by default.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        AttrimorphError: the folder holds another run or is in use, the data do not fit, nothing can be written, or the
+            guard gave up.
+    """
+    if data.image_size != recipe.data.image_size:
+        raise AttrimorphError(
+            f"the recipe wants images of {recipe.data.image_size} pixels, the data have {data.image_size}; "
+            f"prepare them with --image-size {recipe.data.image_size} or set --data.image-size {data.image_size}"
+        )
+    with distributed.processes(), torch.random.fork_rng(devices=[]):
+        run = Run(recipe, data, Path(out), device or default_device())
+        try:
+            run.loop(progress)
+        finally:
+            run.close()
+    return Path(out)
+
+
+class Run:
+    """One run in its folder. The arguments are those of `train`."""
+
+    def __init__(self, recipe: Recipe, data: PreparedData, out: Path, device: str) -> None:
+        self.recipe, self.data, self.out, self.device = recipe, data, out, device
+        self.rank, self.world = distributed.rank(), distributed.world()
+        self.lock = lock_folder(out) if self.rank == 0 else None
+        path = self._claim()
+        self.path = path
+        options = recipe.training
+        reduce = distributed.average_gradients if self.world > 1 else None
+        self.algorithm = build(recipe, data.schema, path, device, reduce)
+        kept = {name: net for name, net in self.algorithm.networks.items() if name in NETWORKS}
+        self.ema = Ema(kept, options.ema_images)
+        self.guard = Guard()
+        self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
+        augment = Augment(recipe.data.shift, recipe.data.flip, recipe.data.colour)
+        self.loader = Loader(
+            data,
+            data.indices("train"),
+            options.batch_size,
+            seed=options.seed,
+            augment=augment if augment != Augment() else None,
+            rank=self.rank,
+            world=self.world,
+            device=device,
+            channels_last=path.memory_format == "channels_last",
+        )
+        self.images_seen = self._resume()
+        self.log = Log(out, self.images_seen) if self.rank == 0 else None
+        self.sheet = SampleSheet(out, data, recipe) if self.rank == 0 else None
+
+    def _claim(self) -> FastPath:
+        """Write the recipe into a new folder, or see that an old one holds this very run; return the fast path.
+
+        The path is measured once and kept: a resumed run must compute as it did before.
+        """
+        recipe_file, machine_file = self.out / "recipe.json", self.out / "machine.json"
+        options = self.recipe.training
+        if recipe_file.exists():
+            known, mine = read_recipe(read_json(recipe_file)["recipe"]), self.recipe
+            for name in field_names(mine.model_dump()):
+                a, b = field(known, name), field(mine, name)
+                if a != b and name not in ("training.images", "training.keep"):
+                    raise AttrimorphError(
+                        f"{self.out} holds a run with {name} = {a!r}, this one has {b!r}; "
+                        "choose another folder with --out"
+                    )
+            if read_json(recipe_file)["data"] != self.data.fingerprint:
+                raise AttrimorphError(f"{self.out} holds a run on other data; choose another folder with --out")
+        if recipe_file.exists() and machine_file.exists():
+            known_path = read_json(machine_file)
+            path = FastPath(known_path["precision"], known_path["memory_format"], known_path["milliseconds"])
+        else:
+            path = choose_fast_path(options.precision, options.memory_format, self.device.split(":")[0])
+            path = distributed.from_first(path)
+        if self.rank == 0:
+            write_json(machine_file, path.to_json())
+            write_json(recipe_file, {"recipe": self.recipe.model_dump(), "data": self.data.fingerprint})
+        return path
+
+    def _resume(self) -> int:
+        folders = checkpoint_folders(self.out)
+        if not folders:
+            return 0
+        state = load_state(folders[-1])
+        self._load(state)
+        self.guard.load_state(state["guard"])
+        return int(state["images_seen"])
+
+    def _load(self, state: dict[str, Any]) -> None:
+        try:
+            self.algorithm.load_state(state["algorithm"])
+            for name, network in self.ema.networks.items():
+                network.load_state_dict(state["ema"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise AttrimorphError(
+                f"the checkpoint in {self.out} does not fit this recipe ({str(error).splitlines()[0][:100]}); "
+                "choose another folder with --out"
+            ) from error
+
+    def loop(self, progress: Callable[[Progress], None] | None) -> None:
+        """Step until the clock reaches the end; going back and starting again as the guard says."""
+        if self.images_seen == 0 and not checkpoint_folders(self.out):
+            self.save()
+        while self.images_seen < self.recipe.training.images:
+            trouble = self._until_trouble(progress)
+            if trouble:
+                self._go_back(trouble, progress)
+
+    def _until_trouble(self, progress: Callable[[Progress], None] | None) -> str | None:
+        options, per_step = self.recipe.training, self.recipe.training.batch_size * self.world
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        since, seen_then = time.perf_counter(), self.images_seen
+        for batch in self.loader.iterate(self.images_seen):
+            self._set_rates()
+            generator = generator_for(options.seed, NOISE, self.images_seen, self.rank)
+            for name, value in self.algorithm.step(batch.images, batch.attributes, generator).items():
+                sums[name] = sums[name] + value if name in sums else value
+                counts[name] = counts.get(name, 0) + 1
+            self.ema.update(self.images_seen, per_step)
+            before, self.images_seen = self.images_seen, self.images_seen + per_step
+            ended = self.images_seen >= options.images
+            if ended or passed(before, self.images_seen, options.log_images):
+                values = averages(sums, counts)
+                seconds = time.perf_counter() - since
+                trouble = self._write_line(values, (self.images_seen - seen_then) / seconds, progress)
+                if trouble:
+                    return trouble
+                sums, counts, since, seen_then = {}, {}, time.perf_counter(), self.images_seen
+            if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
+                self.sheet.write(self.ema.networks, self.images_seen)
+            if ended or passed(before, self.images_seen, options.checkpoint_images):
+                self.save()
+            if ended:
+                return None
+        return None
+
+    def _set_rates(self) -> None:
+        factor = rate_factor(self.recipe.optimiser, self.images_seen, self.recipe.training.images)
+        for name, optimiser in self.algorithm.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = self.base_rates[name] * factor * self.guard.rate_scale
+
+    def _write_line(
+        self, values: dict[str, float], speed: float, progress: Callable[[Progress], None] | None
+    ) -> str | None:
+        values = distributed.mean_values(values)
+        speed = distributed.mean_values({"speed": speed})["speed"]
+        if self.log:
+            waited = self.loader.waited_seconds
+            line = {
+                "images_seen": self.images_seen,
+                "images_per_second": round(speed, 2),
+                "waited_seconds": round(waited, 3),
+            }
+            self.log.write(line | {name: finite(value) for name, value in values.items()})
+        trouble = self.guard.sees(values, self.images_seen)
+        if progress and self.rank == 0:
+            end = self.recipe.training.images
+            progress(Progress(self.images_seen, end, speed, (end - self.images_seen) / max(speed, 1e-9), values))
+        return trouble
+
+    def _go_back(self, trouble: str, progress: Callable[[Progress], None] | None) -> None:
+        again = self.guard.go_back()
+        folder = checkpoint_folders(self.out)[-1]
+        if not again:
+            raise AttrimorphError(
+                f"training stopped: {trouble}. It had gone back to a checkpoint {self.guard.returns - 1} times with "
+                f"lower learning rates; the last good one is {folder}. Try a lower --optimiser.learning-rate"
+            )
+        state = load_state(folder)
+        self._load(state)
+        self.images_seen = int(state["images_seen"])
+        said = (
+            f"{trouble}; went back to the checkpoint at {self.images_seen:,} images and goes on with "
+            f"{self.guard.rate_scale:g} of the learning rates"
+        )
+        if self.log:
+            self.log.close()
+            self.log = Log(self.out, self.images_seen)
+            self.log.write({"images_seen": self.images_seen, "guard": said})
+        if progress and self.rank == 0:
+            progress(Progress(self.images_seen, self.recipe.training.images, 0.0, 0.0, {}, said))
+
+    def header(self) -> dict[str, Any]:
+        """What the model file says of itself."""
+        rows = self.data.attributes[torch.from_numpy(self.data.indices("train")[:EXAMPLES])]
+        blank = self.data.schema.blank
+        return {
+            "recipe": self.recipe.model_dump(),
+            "schema": self.data.schema.to_json(),
+            "preprocessing": self.data.preprocessing,
+            "images_seen": self.images_seen,
+            "examples": torch.where(torch.isnan(rows), blank, rows).round(decimals=4).flatten().tolist(),
+            "card": {},
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint (the first process does)."""
+        if self.rank == 0:
+            state = {
+                "algorithm": self.algorithm.state(),
+                "ema": {name: network.state_dict() for name, network in self.ema.networks.items()},
+                "images_seen": self.images_seen,
+                "guard": self.guard.state(),
+            }
+            model = model_bytes(self.ema.networks, self.header())
+            save_checkpoint(self.out, self.images_seen, model, state, self.recipe.training.keep)
+        distributed.wait_for_all()
+
+    def close(self) -> None:
+        """Let go of the log and the folder."""
+        if self.log:
+            self.log.close()
+        if self.lock:
+            self.lock.close()
+
+
+def passed(before: int, after: int, every: int) -> bool:
+    """Whether the clock passed a multiple of `every`."""
+    return before // every != after // every
+
+
+def averages(sums: dict[str, Tensor], counts: dict[str, int]) -> dict[str, float]:
+    """Read the sums off the device in one go; each is averaged over the steps that computed it."""
+    names = list(sums)
+    values = torch.stack([sums[name] for name in names]).tolist() if names else []
+    return {name: value / counts[name] for name, value in zip(names, values, strict=True)}
+
+
+def finite(value: float) -> float | None:
+    """A JSON number: None for NaN and infinity."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def field(recipe: Recipe, dotted: str) -> Any:
+    """Return a field by its dotted name."""
+    value: Any = recipe.model_dump()
+    for key in dotted.split("."):
+        value = value[key]
+    return value
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Hold the run's folder for this process; the system lets go of it when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise AttrimorphError(
+            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise AttrimorphError(
+            f"another process is training in {folder}; wait for it, or choose another --out"
+        ) from error
+    return file
+
+
+def read_run(folder: Path) -> Recipe:
+    """Return the recipe of a run folder."""
+    return read_recipe(read_json(Path(folder) / "recipe.json")["recipe"])

@@ -1,0 +1,142 @@
+"""Bad input: one sentence, exit code 2, nothing written, no traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attrimorph import cli
+from tests.cli.conftest import Said
+
+Say = Callable[..., Said]
+
+
+def test_no_words_show_the_help(say: Say) -> None:
+    said = say()
+    assert said.code == 0
+    for verb in ("data", "train", "recipes", "evaluate", "sample", "edit", "morph", "transfer", "quickstart", "doctor"):
+        assert f" {verb} " in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["edot"], "did you mean"),
+        (["edit"], "IMAGE"),
+        (["edit", "missing.png", "--set", "Smiling"], "--set takes Name=number"),
+        (["edit", "missing.png", "--set", "Smiling=much"], "must be a number"),
+        (["edit", "missing.png", "--set", "Smiling=1", "--set", "Smiling=0"], "stands twice"),
+        (["edit", "missing.png", "--sett", "Smiling=1"], "did you mean --set?"),
+        (["edit", "missing.png", "--set", "Smiling=1", "--model", "TINY"], "missing.png"),
+        (["edit", "FACE", "--set", "Smilling=1", "--model", "TINY"], "did you mean 'Smiling'?"),
+        (["edit", "FACE", "--model", "TINY"], "--set"),
+        (["edit", "TINY", "--set", "Smiling=1", "--model", "TINY"], "cannot read|must be|is no"),
+        (["sample", "--count", "many"], "--count"),
+        (["sample", "--count", "0", "--model", "TINY"], "count"),
+        (["sample", "--device", "abacus"], "--device"),
+        (["sample", "--model", "no-such-model"], "no-such-model"),
+        (["sample", "--model", "FACE"], "no readable model file"),
+        (["sample", "--model", "TINY", "--out", "x.jpg"], ".png"),
+        (["sample", "--model", "TINY", "--out", "/proc/no/x.png"], "cannot write"),
+        (["morph", "FACE", "FACE", "--steps", "1", "--model", "TINY"], "steps"),
+        (["morph", "FACE"], "SECOND"),
+        (["transfer", "FACE", "--model", "TINY"], "--from"),
+        (["transfer", "FACE", "--from", "FACE", "--attributes", "Nose", "--model", "TINY"], "Nose"),
+        (["replay", "missing.json"], "missing.json"),
+        (["train", "no-such-recipe"], "there is no recipe"),
+        (["train", "cvae-gn"], "did you mean"),
+        (["train", "missing.yaml"], "cannot read missing.yaml"),
+        (["train", "FACE"], "YAML or JSON"),
+        (["train", "quickstart", "--batch-size", "3"], "did you mean 'training.batch_size'?"),
+        (["train", "quickstart", "--training.batch-sise", "3"], "did you mean 'training.batch_size'?"),
+        (["train", "quickstart", "--training.batch-size", "many"], "training.batch_size"),
+        (["train", "quickstart", "--training.batch-size", "0"], "training.batch_size"),
+        (["train", "quickstart", "--training", "3"], "group of fields"),
+        (["train", "quickstart", "--dry-rum"], "did you mean --dry-run?"),
+        (["train", "quickstart", "loud"], "--field.name value"),
+        (["train", "quickstart", "--data", "missing"], "missing"),
+        (["data", "prepaer"], "did you mean"),
+        (["data", "prepare", "missing", "--out", "out"], "missing"),
+        (["data", "prepare", "FACE", "--out", "out"], "folder"),
+        (["data", "prepare", "."], "--out"),
+        (["data", "prepare", ".", "--out", "out", "--crop", "much"], "crop"),
+        (["data", "check", "missing"], "missing"),
+        (["data", "synthetic", "out", "--kind", "cats"], "--kind"),
+        (["data", "synthetic", "out", "--count", "-1"], "count"),
+        (["data", "synthetic", "out", "--correlation", "2"], "correlation"),
+        (["data", "synthetic", "/proc/no", "--count", "10", "--size", "16"], "cannot write"),
+        (["evaluate", "no-such-model"], "no-such-model"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_sentence(
+    say: Say,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"TINY": "tiny_run", "FACE": "face"}
+    said = say(*[request.getfixturevalue(places[word]) if word in places else word for word in words])
+    assert said.code == cli.BAD_INPUT, said
+    assert any(part in said.err for part in sentence.split("|")), said.err
+    assert said.err.startswith("attrimorph: ")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
+
+
+def test_a_fault_of_ours_says_so_without_a_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("seven")
+
+    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    monkeypatch.setattr("attrimorph.doctor.examine", broken)
+    said = say("doctor")
+    assert said.code == cli.INTERNAL
+    assert said.err.startswith("attrimorph: internal error (ZeroDivisionError: seven)")
+    assert "Traceback" not in said.err
+    monkeypatch.setenv(cli.TRACEBACK, "1")
+    assert "Traceback" in say("doctor").err
+
+
+def test_interruption_is_one_line(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("attrimorph.doctor.examine", interrupted)
+    said = say("doctor")
+    assert said.code == cli.INTERRUPTED
+    assert said.err.count("\n") == 1
+
+
+def test_a_signal_to_the_real_process_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "attrimorph", "data", "synthetic", str(tmp_path / "faces"), "--count", "20000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        # Wait until it draws, so that the signal meets the work and not the imports.
+        while not (tmp_path / "faces" / "images.npy.part").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert err.splitlines()[-1].startswith("attrimorph: interrupted")
+    assert "Traceback" not in err
+    assert not (tmp_path / "faces" / "schema.json").exists()
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "attrimorph", "recipes"], stdout=closed, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == cli.CLOSED_PIPE
+    assert done.stderr == ""

@@ -1,0 +1,173 @@
+"""The loader: its order is a pure function, its batches are exact, its thread ends."""
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from attrimorph.data.augment import Augment
+from attrimorph.data.loader import Loader, generator_for
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.errors import AttrimorphError
+
+
+def data(count: int = 50, size: int = 8) -> PreparedData:
+    random = np.random.default_rng(3)
+    return PreparedData(
+        images=random.integers(0, 256, (count, size, size, 3), dtype=np.uint8),
+        attributes=torch.arange(count, dtype=torch.float32)[:, None],
+        identity=torch.arange(count) * 2,
+        split=np.array(["train"] * count),
+        files=[str(number) for number in range(count)],
+        schema=Schema((Attribute("n", "real"),)),
+        masks=random.integers(0, 256, (count, size, size), dtype=np.uint8),
+    )
+
+
+def loader(batch_size: int = 8, **options: object) -> Loader:
+    whole = data()
+    return Loader(whole, whole.indices("train"), batch_size, **{"seed": 1, **options})  # type: ignore[arg-type]
+
+
+def test_a_batch_is_exactly_its_rows() -> None:
+    source = loader()
+    batch = source.batch(16)
+    rows = batch.index.numpy()
+    expected = source.data.images[rows].astype(np.float64).transpose(0, 3, 1, 2) / 127.5 - 1
+    np.testing.assert_allclose(batch.images.numpy(), expected, atol=1e-6)
+    assert (batch.images.min() >= -1, batch.images.max() <= 1) == (True, True)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.attributes[:, 0].tolist() == rows.tolist()
+    assert batch.identity.tolist() == (rows * 2).tolist()
+    assert batch.masks is not None
+    np.testing.assert_allclose(batch.masks[:, 0].numpy(), source.data.masks[rows] / 255, atol=1e-6)
+    assert batch.images_seen == 16
+    plain = loader(channels_last=False).batch(16)
+    assert plain.images.is_contiguous()
+    assert torch.equal(plain.images, batch.images)
+
+
+def test_an_epoch_holds_every_row_once_and_drops_none() -> None:
+    source = loader(8)
+    stream = np.concatenate([source.rows(seen) for seen in range(0, 200, 8)])
+    epochs = stream.reshape(4, 50)
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 4
+    assert stream[:50].tolist() != sorted(stream[:50].tolist())
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    assert sorted(loader(100).rows(0).tolist()) == sorted([*range(50), *range(50)])
+
+
+def test_order_depends_on_nothing_but_seed_and_place() -> None:
+    backwards = loader(augment=Augment(0.2, 0.5, 0.3))
+    late = [backwards.batch(seen) for seen in (400, 160, 0)]
+    early = [loader(augment=Augment(0.2, 0.5, 0.3)).batch(seen) for seen in (400, 160, 0)]
+    for one, other in zip(late, early, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.index, other.index)
+    assert loader(seed=2).rows(0).tolist() != loader(seed=1).rows(0).tolist()
+
+
+def test_ranks_share_one_order() -> None:
+    joint = loader(8).rows(16)
+    parts = [loader(4, rank=rank, world=2).rows(16) for rank in (0, 1)]
+    assert np.concatenate(parts).tolist() == joint.tolist()
+
+
+def test_augmentation_differs_from_batch_to_batch_and_rank_to_rank() -> None:
+    one = data(8)
+    same = replace(one, images=np.broadcast_to(one.images[:1], one.images.shape).copy(), masks=None)
+    images = [
+        Loader(same, same.indices("all"), 4, seed=1, augment=Augment(colour=0.5), rank=rank, world=2).batch(seen).images
+        for rank in (0, 1)
+        for seen in (0, 8)
+    ]
+    assert len({image.numpy().tobytes() for image in images}) == 4
+
+
+def test_iterating_gives_the_batches_in_order() -> None:
+    source = loader(4, rank=1, world=2)
+    batches = source.iterate(24)
+    for step, batch in enumerate(islice(batches, 10)):
+        assert batch.images_seen == 24 + 8 * step
+        assert torch.equal(batch.images, source.batch(24 + 8 * step).images)
+    assert source.batches == 10
+    assert source.waited_seconds > 0
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_a_slow_step_does_not_wait() -> None:
+    source = loader(4)
+    batches = source.iterate(0)
+    next(batches)
+    source.waited_seconds = 0
+    begin = time.perf_counter()
+    for _ in range(20):
+        time.sleep(0.02)
+        next(batches)
+    assert source.waited_seconds < 0.2 * (time.perf_counter() - begin)
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_closing_ends_the_thread() -> None:
+    before = threading.active_count()
+    batches = loader().iterate(0)
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_thread_reaches_the_caller() -> None:
+    source = loader()
+    broken = Loader(source.data, np.array([0, 999]), 2, seed=0)
+    with pytest.raises(IndexError):
+        next(broken.iterate(0))
+
+
+def test_a_forgotten_iterator_lets_the_program_end() -> None:
+    program = (
+        "import numpy as np, torch; from attrimorph.data.prepared import PreparedData; "
+        "from attrimorph.data.schema import Attribute, Schema; from attrimorph.data.loader import Loader; "
+        "d = PreparedData(np.zeros((4, 8, 8, 3), np.uint8), torch.zeros(4, 1), torch.zeros(4).long(), "
+        "np.array(['train'] * 4), list('abcd'), Schema((Attribute('a'),))); "
+        "batches = Loader(d, d.indices('all'), 2, seed=0).iterate(0); next(batches); print('end')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
+
+
+def test_generators_of_different_words_differ() -> None:
+    draws = {
+        torch.rand(1, generator=generator_for(*words)).item() for words in ((0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1))
+    }
+    assert len(draws) == 4
+    assert torch.equal(torch.rand(3, generator=generator_for(5, 6)), torch.rand(3, generator=generator_for(5, 6)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"rank": 2, "world": 2}, "got rank 2 of 2"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_wrong_sizes_are_told(options: dict[str, int], message: str) -> None:
+    with pytest.raises(AttrimorphError, match=message):
+        loader(**options)  # type: ignore[arg-type]
+
+
+def test_an_empty_split_is_told() -> None:
+    whole = data()
+    with pytest.raises(AttrimorphError, match="no images to load"):
+        Loader(whole, whole.indices("test"), 4, seed=0)

@@ -1,0 +1,257 @@
+"""Prepared folders: what is written is read again, and what is damaged is told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attrimorph.data import writer
+from attrimorph.data.prepared import open_prepared
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data.writer import PreparedWriter, write_prepared
+from attrimorph.errors import AttrimorphError
+
+SCHEMA = Schema(
+    (Attribute("Smiling"), Attribute("who", "categorical", ("a, b", 'c"d')), Attribute("age", "real", (), 40.0, 12.5))
+)
+Y = torch.tensor([[1, 1, 0, 0.3], [0, 0, 1, -1.7], [torch.nan, torch.nan, torch.nan, torch.nan], [1, 0, 1, 2]])
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+
+
+def written(path: Path) -> Path:
+    write_prepared(
+        path,
+        IMAGES,
+        SCHEMA,
+        Y,
+        files=["a.png", "b, c.png", "ü.png", "d.png"],
+        split=["train", "valid", "test", "train"],
+        identity=[3, -1, 7, 7],
+        masks=IMAGES[..., 0].copy(),
+        factors=np.arange(8, dtype=np.float32).reshape(4, 2),
+        factor_names=("light", "pose"),
+        preprocessing={"drawn": True},
+    )
+    return path
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    data = open_prepared(written(tmp_path / "data"))
+    np.testing.assert_array_equal(data.images, IMAGES)
+    np.testing.assert_array_equal(data.masks, IMAGES[..., 0])
+    np.testing.assert_array_equal(data.factors, np.arange(8).reshape(4, 2))
+    torch.testing.assert_close(data.attributes, Y, equal_nan=True)
+    assert isinstance(data.images, np.memmap)
+    assert (data.files[1:3], data.identity.tolist()) == (["b, c.png", "ü.png"], [3, -1, 7, 7])
+    assert data.indices("train").tolist() == [0, 3]
+    assert data.indices("all").tolist() == [0, 1, 2, 3]
+    assert (data.schema, data.image_size, data.factor_names) == (SCHEMA, 8, ("light", "pose"))
+    assert data.preprocessing == {"drawn": True}
+    assert not list((tmp_path / "data").glob("*.part"))
+    with pytest.raises(AttrimorphError, match="train, valid, test or all; got 'dev'"):
+        data.indices("dev")
+
+
+def test_chunks_give_the_same_as_one_array(tmp_path: Path) -> None:
+    write_prepared(tmp_path / "one", IMAGES, SCHEMA, Y)
+    write_prepared(tmp_path / "chunks", (IMAGES[start : start + 3] for start in (0, 3)), SCHEMA, Y)
+    assert (tmp_path / "one" / "images.npy").read_bytes() == (tmp_path / "chunks" / "images.npy").read_bytes()
+    assert open_prepared(tmp_path / "one").fingerprint == open_prepared(tmp_path / "chunks").fingerprint
+    np.testing.assert_array_equal(np.load(tmp_path / "one" / "images.npy"), IMAGES)
+
+
+def test_fingerprint_follows_images_and_labels(tmp_path: Path) -> None:
+    write_prepared(tmp_path / "a", IMAGES, SCHEMA, Y)
+    write_prepared(tmp_path / "b", IMAGES ^ (np.arange(4) == 3).astype(np.uint8)[:, None, None, None], SCHEMA, Y)
+    other = Y.clone()
+    other[0, 0] = 0
+    write_prepared(tmp_path / "c", IMAGES, SCHEMA, other)
+    assert len({open_prepared(tmp_path / name).fingerprint for name in "abc"}) == 3
+
+
+def test_rows_never_written_are_left_out(tmp_path: Path) -> None:
+    table = {"Smiling": [1, 0, None, 1], "who": ["a, b", 'c"d', None, 'c"d'], "age": [40, 41, None, 43]}
+    with PreparedWriter(tmp_path / "data", 4, 8) as writer:
+        for row in (3, 1):
+            writer.write(row, IMAGES[row])
+        writer.finish(SCHEMA, table, files=list("abcd"), split=["train"] * 4, identity=[0, 1, 2, 3])
+    data = open_prepared(tmp_path / "data")
+    np.testing.assert_array_equal(data.images, IMAGES[[1, 3]])
+    assert (data.files, data.identity.tolist()) == (["b", "d"], [1, 3])
+    assert data.attributes[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_stopped_at_the_last_moment_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: bool) -> None:
+    table = {"Smiling": [1, 0, 1, 1], "who": ["a, b"] * 4, "age": [40, 41, 42, 43]}
+    rows = [row for row in range(4) if not (gap and row == 1)]
+    labels = {"files": list("abcd"), "split": ["train"] * 4, "identity": [0, 1, 2, 3]}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for last in (False, True):
+        with PreparedWriter(tmp_path, 4, 8, masks=True, request="x") as writer_:
+            for row in rows:
+                if not writer_.done[row]:
+                    writer_.write(row, IMAGES[row], IMAGES[row, ..., 1])
+            if last:
+                writer_.finish(SCHEMA, table, **labels)  # type: ignore[arg-type]
+            else:
+                with monkeypatch.context() as patch:
+                    patch.setattr(writer, "write_json", stop)
+                    with pytest.raises(KeyboardInterrupt):
+                        writer_.finish(SCHEMA, table, **labels)  # type: ignore[arg-type]
+                assert not (tmp_path / "schema.json").exists()
+    data = open_prepared(tmp_path)
+    np.testing.assert_array_equal(data.images, IMAGES[rows])
+    np.testing.assert_array_equal(data.masks, IMAGES[rows][..., 1])
+    assert data.identity.tolist() == rows
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_writer_goes_on_with_the_same_request_only(tmp_path: Path) -> None:
+    with PreparedWriter(tmp_path, 4, 8, request="x") as writer:
+        writer.write(2, IMAGES[2])
+    with PreparedWriter(tmp_path, 4, 8, request="x") as writer:
+        assert writer.done.tolist() == [False, False, True, False]
+    with pytest.raises(AttrimorphError, match="has none; run `attrimorph data prepare`"):
+        open_prepared(tmp_path)
+    with PreparedWriter(tmp_path, 4, 8, request="y") as writer:
+        assert not writer.done.any()
+
+
+def test_prepared_data_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(AttrimorphError, match="already holds prepared data"):
+        PreparedWriter(written(tmp_path), 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "images", "message"),
+    [
+        (Y[:3], IMAGES, "equally many"),
+        (torch.cat([Y, Y]), IMAGES, "equally many; got 4 and 8"),
+        (Y[:, :2], IMAGES, r"must be \[N, 4\]"),
+        (Y[:0], IMAGES, "at least one image"),
+        (Y, IMAGES.astype(np.float32), "must be uint8"),
+        (Y, IMAGES[:, :, :6], "must be uint8"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_told(
+    tmp_path: Path, attributes: torch.Tensor, images: np.ndarray, message: str
+) -> None:
+    with pytest.raises(AttrimorphError, match=message):
+        write_prepared(tmp_path, images, SCHEMA, attributes)
+    assert not (tmp_path / "schema.json").exists()
+
+
+def damage(path: Path, name: str) -> None:
+    head = json.loads((path / "schema.json").read_text())
+    if name == "foreign":
+        head = {"hello": 1}
+    elif name == "list":
+        head = [1]
+    elif name == "newer":
+        head["version"] = 99
+    elif name == "no schema":
+        del head["schema"]
+    elif name == "wrong kind":
+        head["schema"] = 5
+    elif name == "wrong count":
+        head["count"] = 5
+    elif name == "wrong size":
+        head["image_size"] = "big"
+    elif name == "other names":
+        head["schema"]["attributes"][0]["name"] = "Frowning"
+    (path / "schema.json").write_text(json.dumps(head))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("foreign", "was not written by attrimorph"),
+        ("list", "was not written by attrimorph"),
+        ("newer", "format version 99"),
+        ("no schema", "is damaged"),
+        ("wrong kind", "no attribute schema"),
+        ("wrong count", r"must hold uint8 \[5, 8, 8, 3\]; it holds uint8 \[4, 8, 8, 3\]"),
+        ("wrong size", "is damaged"),
+        ("other names", "must begin with the columns file, split, identity, Frowning"),
+    ],
+)
+def test_a_damaged_head_is_told(tmp_path: Path, name: str, message: str) -> None:
+    damage(written(tmp_path), name)
+    with pytest.raises(AttrimorphError, match=message):
+        open_prepared(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("schema.json", b"{", "must be a JSON file"),
+        ("images.npy", b"", "images.npy is damaged"),
+        ("images.npy", b"PK\x03\x04zip", "images.npy"),
+        ("images.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': }", "images.npy"),
+        ("masks.npy", b"\x80\x04N.", "masks.npy is damaged"),
+        ("attributes.csv", b"", "begins with nothing"),
+        ("attributes.csv", b"file,split,identity,Smiling,who,age\n", "must have 4 rows"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (written(tmp_path) / name).write_bytes(content)
+    with pytest.raises(AttrimorphError, match=message):
+        open_prepared(tmp_path)
+
+
+def test_damaged_heads_of_arrays_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path) / "images.npy"
+    content, random = path.read_bytes(), np.random.default_rng(0)
+    told = 0
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[random.integers(0, 80)] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            np.testing.assert_array_equal(open_prepared(tmp_path).images, IMAGES)
+        except AttrimorphError:
+            told += 1
+    assert told > 100
+
+
+def test_cut_and_missing_files_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path) / "images.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(AttrimorphError, match="cut short"):
+        open_prepared(tmp_path)
+    path.unlink()
+    with pytest.raises(AttrimorphError, match=r"cannot read .*images\.npy: No such file"):
+        open_prepared(tmp_path)
+    with pytest.raises(AttrimorphError, match="there is no folder"):
+        open_prepared(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("train,3", "dev,3", "must be one of train, valid, test; got 'dev'"),
+        ("train,3", "train,three", "must be a whole number"),
+        ("a.png,train,3,1", "a.png,train,3,maybe", "must be 0 or 1"),
+        ("a.png,train,3,1", "a.png,train,3", "another number of columns"),
+    ],
+)
+def test_damaged_rows_are_told(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = written(tmp_path) / "attributes.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(AttrimorphError, match=message):
+        open_prepared(tmp_path)
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    written(tmp_path)
+    np.save(tmp_path / "images.npy", np.array([{"a": 1}] * 4, dtype=object), allow_pickle=True)
+    with pytest.raises(AttrimorphError, match=r"images\.npy"):
+        open_prepared(tmp_path)

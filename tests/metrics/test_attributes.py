@@ -1,0 +1,37 @@
+"""Counting by hand."""
+
+import pytest
+import torch
+
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.metrics.attributes import attribute_accuracy, binary_names, count_edits, decisions
+
+SCHEMA = Schema(
+    (Attribute("A"), Attribute("hair", "categorical", ("x", "y")), Attribute("age", "real"), Attribute("B"))
+)
+NAN = float("nan")
+
+
+def test_decisions() -> None:
+    found = decisions(torch.tensor([[0.6, 0.3, 0.4, 1.7, 0.5]]), SCHEMA)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0, 1.0, 1.7, 0.0]]))
+
+
+def test_accuracy_counts_only_what_is_known() -> None:
+    guesses = torch.tensor([[0.9, 0.8, 0.2, 0, 0.1], [0.9, 0.8, 0.2, 0, 0.1], [0.1, 0.1, 0.9, 0, 0.9]])
+    truth = torch.tensor([[1, 1, 0, 3.0, NAN], [0, 0, 1, NAN, NAN], [NAN, 0, 1, NAN, NAN]])
+    assert attribute_accuracy(guesses, truth, SCHEMA) == {"A": 0.5, "hair": pytest.approx(2 / 3)}
+
+
+def test_edits_are_counted_by_hand() -> None:
+    schema = Schema((Attribute("A"), Attribute("B"), Attribute("C"), Attribute("age", "real")))
+    # Editing A four times: it misses once, B is wrong twice, C never; editing C twice: A is wrong both times.
+    judged_a = torch.tensor([[1, 0, 0, 9.0], [1, 1, 0, 9], [0, 1, 0, 9], [1, 0, 0, 9]])
+    expected_a = torch.tensor([[1, 0, 0, 0.0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
+    judged_c, expected_c = torch.tensor([[1, 0, 1, 0.0], [1, 1, 0, 0]]), torch.tensor([[0, 0, 1, 0.0], [0, 1, 0, 0]])
+    counts = count_edits(["A", "C"], [judged_a, judged_c], [expected_a, expected_c], schema)
+    assert binary_names(schema) == ("A", "B", "C")
+    assert counts.edits.tolist() == [4, 2]
+    assert counts.leakage_matrix.tolist() == [[0.25, 0.5, 0], [1, 0, 0]]
+    assert counts.target_reached.tolist() == [0.75, 1]
+    assert counts.leakage.tolist() == [0.25, 0.5]

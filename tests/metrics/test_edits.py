@@ -1,0 +1,100 @@
+"""Edit metrics on editors whose quality is known: one that is perfect, one that does nothing, one that spoils."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from attrimorph.data import faces
+from attrimorph.data.schema import Schema
+from attrimorph.metrics.attributes import decisions
+from attrimorph.metrics.edits import EditMeasures, counterfactual_psnr, directions, measure_edits
+from attrimorph.metrics.judge import Judge, load_judge
+from attrimorph.metrics.unseen import Unseen, drawn_images
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Edits by drawing anew: it knows the factors of its images. `also` is set whatever was asked for."""
+
+    unseen: Unseen
+    works: bool = True
+    also: str = ""
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        rows = torch.tensor([int((self.unseen.images == image).all((1, 2, 3)).nonzero()[0]) for image in images])
+        assert self.unseen.factors is not None
+        factors = self.unseen.factors[rows]
+        for name, strength in changes.items():
+            if self.works:
+                factors = faces.set_attribute(factors, name, strength > 0)
+        if self.also:
+            factors = faces.set_attribute(factors, self.also, True)
+        return faces.render(factors, images.shape[-1])
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return load_judge("drawn-faces-32")
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Unseen:
+    return drawn_images(24, 32, seed=77)
+
+
+def measured(unseen: Unseen, judge: Judge, **how: object) -> EditMeasures:
+    editor = Renderer(unseen, **how)  # type: ignore[arg-type]
+    return measure_edits(editor, unseen, judge, decisions(judge(unseen.images), judge.schema), counterfactuals=6)
+
+
+def test_a_perfect_editor_is_found_perfect(unseen: Unseen, judge: Judge) -> None:
+    measures = measured(unseen, judge)
+    assert len(measures.flips) == len(faces.SCHEMA.names)
+    assert measures.truth.target_reached.mean() > 0.95
+    assert measures.truth.leakage.mean() < 0.03
+    assert torch.cat([flip.psnr for flip in measures.flips]).mean() > 60
+    assert measures.truth.edits.tolist() == [24.0] * len(faces.SCHEMA.names)
+
+
+def test_an_editor_that_does_nothing_reaches_nothing(unseen: Unseen, judge: Judge) -> None:
+    measures = measured(unseen, judge, works=False)
+    assert measures.truth.target_reached.mean() < 0.05
+    assert measures.drift.leakage.max() < 0.2
+    assert torch.cat([flip.psnr_inside for flip in measures.flips]).nanmean() < 25
+
+
+def test_an_editor_that_spoils_is_caught_in_the_column_that_it_spoils(unseen: Unseen, judge: Judge) -> None:
+    measures = measured(unseen, judge, also="Eyeglasses")
+    matrix = measures.truth.leakage_matrix
+    row, column = measures.truth.targets.index("Smiling"), measures.truth.others.index("Eyeglasses")
+    without = float((unseen.labels[:, faces.SCHEMA.names.index("Eyeglasses")] == 0).float().mean())
+    assert float(matrix[row, column]) == pytest.approx(without, abs=0.1)
+    clean = measured(unseen, judge).truth.leakage.mean()
+    assert measures.truth.leakage.mean() - clean == pytest.approx(without / 24, abs=0.015)
+
+
+def test_each_direction_is_edited_where_it_can_be() -> None:
+    labels = torch.zeros(4, faces.SCHEMA.width)
+    labels[0, faces.SCHEMA.names.index("Bangs")] = 1
+    labels[1, faces.SCHEMA.names.index("Bangs")] = float("nan")
+    found = [(goal, rows.tolist()) for goal, rows in directions(labels, faces.SCHEMA, "Bangs", drawn=True)]
+    assert found == [(True, [2, 3]), (False, [0])]
+    found = [(goal, rows.tolist()) for goal, rows in directions(labels, faces.SCHEMA, "Bangs", drawn=False)]
+    assert found == [(True, [2, 3])]
+    free = Schema(faces.SCHEMA.attributes)
+    assert len(list(directions(labels, free, "Bangs", drawn=False))) == 2
+
+
+def test_the_error_is_split_into_the_area_that_changes_and_the_rest() -> None:
+    images = torch.zeros(1, 3, 8, 8)
+    true, edited = images.clone(), images.clone()
+    true[:, :, :4] = 0.5
+    edited[:, :, :4], edited[:, :, 4:] = 0.3, 0.02
+    everywhere, inside, outside = counterfactual_psnr(images, edited, true)
+    assert inside.item() == pytest.approx(20, abs=1e-4)
+    assert outside.item() == pytest.approx(40, abs=1e-4)
+    assert 20 < everywhere.item() < 24
+    assert counterfactual_psnr(images, edited, images)[1].isnan().all()

@@ -1,0 +1,178 @@
+"""The small set: shapes, parameter counts, and independence of an image from its batch."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attrimorph.errors import AttrimorphError
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Encoder
+from attrimorph.networks.sets import SMALL, build_networks
+
+CONDITION, LATENT, WIDTH = 5, 12, 8
+
+
+def small(
+    image_size: int, *, judged: bool = True, conditional: bool = True, width: int = WIDTH
+) -> dict[str, nn.Module]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_networks(
+            SMALL,
+            kind="small",
+            image_size=image_size,
+            attributes=CONDITION,
+            conditional=conditional,
+            judged_with_condition=judged,
+            latent=LATENT,
+            encoder_width=width,
+            generator_width=width,
+            discriminator_width=width,
+            classifier_width=width,
+        )
+
+
+def inputs(image_size: int, count: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(count, 3, image_size, image_size, generator=generator) * 2 - 1
+    return images, torch.rand(count, CONDITION, generator=generator), torch.randn(count, LATENT, generator=generator)
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("image_size", [16, 32, 64, 128])
+def test_shapes(image_size: int) -> None:
+    networks = small(image_size)
+    images, y, z = inputs(image_size)
+    mean, logvar = networks["encoder"](images, y)
+    assert mean.shape == logvar.shape == (3, LATENT)
+    made = networks["generator"](z, y)
+    assert made.shape == images.shape
+    assert made.abs().max() <= 1
+    features = WIDTH * {16: 2, 32: 4, 64: 8, 128: 8}[image_size] * 16
+    logits, f_d = networks["discriminator"](images, y)
+    assert (logits.shape, f_d.shape) == ((3, 1), (3, features))
+    outputs, f_c = networks["classifier"](images)
+    assert (outputs.shape, f_c.shape) == ((3, CONDITION), (3, 256))
+    assert networks["code_discriminator"](z).shape == (3, 1)
+
+
+def counted(image_size: int) -> dict[str, int]:
+    """The counts by layers written out: kernels x inputs x outputs + biases."""
+    channels = {16: [8, 16], 32: [8, 16, 32], 64: [8, 16, 32, 64], 128: [8, 16, 32, 64, 64]}[image_size]
+    pairs = list(zip([3, *channels], channels, strict=False))
+    trunk = sum(16 * before * after + after for before, after in pairs)
+    top = channels[-1] * 16
+    up = list(zip(channels[::-1], channels[-2::-1], strict=False))
+    stages = sum(16 * before * after + after + 256 * 2 * after + 2 * after for before, after in up)
+    code = LATENT + CONDITION
+    return {
+        "encoder": trunk + (top + CONDITION) * 2 * LATENT + 2 * LATENT,
+        "generator": code * 256 + 256 + (256 + code) * top + top + stages + 16 * 8 * 3 + 3,
+        "discriminator": trunk + top + 1 + CONDITION * top,
+        "classifier": trunk + top * 256 + 256 + 256 * CONDITION + CONDITION,
+        "code_discriminator": LATENT * 256 + 256 + 256 * 256 + 256 + 256 + 1,
+    }
+
+
+COUNTS = {
+    32: {
+        "encoder": 23112,
+        "generator": 167883,
+        "discriminator": 13753,
+        "classifier": 143293,
+        "code_discriminator": 69377,
+    },
+    64: {
+        "encoder": 68232,
+        "generator": 357419,
+        "discriminator": 49657,
+        "classifier": 307197,
+        "code_discriminator": 69377,
+    },
+    128: {
+        "encoder": 133832,
+        "generator": 455915,
+        "discriminator": 115257,
+        "classifier": 372797,
+        "code_discriminator": 69377,
+    },
+}
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 128])
+def test_parameter_counts(image_size: int) -> None:
+    found = {name: parameters(network) for name, network in small(image_size).items()}
+    assert found == counted(image_size)
+    assert found == COUNTS[image_size]
+
+
+def test_an_unconditional_network_has_no_columns_for_y() -> None:
+    networks = small(32, conditional=False, judged=False)
+    images, y, z = inputs(32)
+    networks["encoder"](images, y[:, :0])
+    networks["generator"](z, y[:, :0])
+    networks["discriminator"](images, y[:, :0])
+    conditioned = small(32)
+    for name, fewer in (
+        ("encoder", CONDITION * 2 * LATENT),
+        ("generator", CONDITION * (256 + 512)),
+        ("discriminator", CONDITION * 512),
+    ):
+        assert parameters(conditioned[name]) - parameters(networks[name]) == fewer
+
+
+def test_the_condition_is_seen() -> None:
+    networks = small(32)
+    images, y, z = inputs(32)
+    assert not torch.allclose(networks["encoder"](images, y)[0], networks["encoder"](images, 1 - y)[0])
+    assert not torch.allclose(networks["generator"](z, y), networks["generator"](z, 1 - y))
+    assert not torch.allclose(networks["discriminator"](images, y)[0], networks["discriminator"](images, 1 - y)[0])
+
+
+@torch.no_grad()
+def test_an_image_alone_gives_what_it_gives_in_a_batch() -> None:
+    networks = small(32)
+    images, y, z = inputs(32, count=5)
+    for network, arguments in (
+        (networks["encoder"], (images, y)),
+        (networks["generator"], (z, y)),
+        (networks["discriminator"], (images, y)),
+        (networks["classifier"], (images,)),
+        (networks["code_discriminator"], (z,)),
+    ):
+        together, alone = network(*arguments), network(*(argument[2:3] for argument in arguments))
+        if isinstance(together, Tensor):
+            together, alone = (together,), (alone,)
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a[2:3], b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_log_variance_is_clamped() -> None:
+    encoder = Encoder(16, 0, LATENT, WIDTH)
+    images = inputs(16)[0]
+    low, high = LOGVAR_RANGE
+    for bias, bound in ((-1e3, low), (1e3, high)):
+        torch.nn.init.constant_(encoder.joined.bias, bias)
+        mean, logvar = encoder(images, torch.zeros(3, 0))
+        assert torch.equal(logvar, torch.full((3, LATENT), bound))
+        assert mean.mean().item() == pytest.approx(bias, rel=0.1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("image_size", [32, 128])
+def test_signals_keep_their_size_through_a_fresh_network(image_size: int) -> None:
+    networks = small(image_size, width=16)
+    images, y, z = inputs(image_size, count=8)
+    mean, _ = networks["encoder"](images, y)
+    assert 0.1 < mean.std() < 3
+    assert 0.1 < networks["discriminator"](images, y)[1].std() < 3
+    assert 0.1 < networks["classifier"](images)[1].std() < 3
+    assert 0.02 < networks["generator"](z, y).std() < 0.8
+
+
+@pytest.mark.parametrize("image_size", [0, -32, 8, 48, 100])
+def test_other_sizes_are_refused(image_size: int) -> None:
+    with pytest.raises(AttrimorphError, match=f"image_size must be a power of two of at least 16; got {image_size}"):
+        small(image_size)

@@ -1,0 +1,27 @@
+"""Progress without a terminal, and words for people."""
+
+import pytest
+
+from attrimorph.console import Meter, duration, table
+
+
+def test_the_last_line_is_always_printed_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("training") as meter:
+        meter.update(0, 1000)
+        meter.update(500, 1000, {"image": 12.345})
+        meter.update(1000, 1000, {"image": 1.5}, rate=250.0)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == ["training: 1,000/1,000 images, 250 images/s, image 1.5"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7800, "2 h 10 min")]
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_table_aligns_columns() -> None:
+    assert table([("a", "b c"), ("long", "d")]) == "a     b c\nlong  d"
+    assert table([]) == ""

@@ -1,0 +1,84 @@
+"""The documents do not drift: tables come from the code, commands exist, links lead somewhere."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attrimorph.algorithms.terms import METHODS, Method
+from attrimorph.cli import app
+from attrimorph.data.readers import FORMATS
+from attrimorph.recipes import RECIPES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COLUMNS = ("classifier", "discriminator", "generator", "encoder", "code_discriminator", "code_classifier")
+HEAD = "| method | C learns from | D | G | E | of codes | notes |"
+
+
+def row(name: str, method: Method) -> str:
+    """One line of the table in docs/methods.md."""
+    cells = [" ".join(f"`{term.loss}`" for term in method.terms if column in term.learns) for column in COLUMNS]
+    notes = [
+        "" if method.conditional else "unconditional",
+        "D is given y" if method.judged_with_condition else "",
+        f"{method.critic_steps} steps of D" if method.critic_steps > 1 else "",
+        f"D clipped to {method.clip:g}" if method.clip else "",
+        "RMSProp" if method.optimiser == "rmsprop" else "",
+    ]
+    cells[4:] = [" ".join(cell for cell in cells[4:] if cell)]
+    return f"| `{name}` | {' | '.join(cells)} | {', '.join(note for note in notes if note)} |"
+
+
+def family_table() -> str:
+    return "\n".join([HEAD, "|---|---|---|---|---|---|---|", *(row(name, method) for name, method in METHODS.items())])
+
+
+def test_the_family_table_is_the_code() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    assert family_table() in page, "docs/methods.md must hold this table:\n" + family_table()
+
+
+def test_every_term_is_explained() -> None:
+    explained = (ROOT / "docs" / "methods.md").read_text().partition("The terms:")[2]
+    for method in METHODS.values():
+        for term in method.terms:
+            assert f"`{term.loss.removesuffix('_fool')}" in explained, term.loss
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Every attrimorph command of a page, in code blocks or indented."""
+    for line in page.read_text().splitlines():
+        match = re.match(r"^(?:    |\$ )?attrimorph (.*)$", line)
+        if match:
+            yield shlex.split(match.group(1), comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_parses(page: Path) -> None:
+    for words in commands(page):
+        if "VERB" in words or "PATH" in words:
+            continue
+        words = [word for word in words if word not in (">", "mine.yaml") or words[0] == "train"]
+        app.parse_args(words, exit_on_error=False, print_error=False)
+        if words[0] == "train" and not words[1].endswith(".yaml"):
+            assert words[1] in RECIPES
+
+
+def test_every_verb_and_format_is_told() -> None:
+    verbs = (ROOT / "docs" / "command-line.md").read_text()
+    for verb in [name for name in app if not name.startswith("-") and name != "data"]:
+        assert f"`{verb}" in verbs, verb
+    layouts = (ROOT / "docs" / "data.md").read_text()
+    for name in FORMATS:
+        assert f"`{name.partition('-')[0]}`" in layouts, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.S)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,150 @@
+"""One contract for the models of every method; and what a model file promises."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from attrimorph.algorithms.terms import METHODS
+from attrimorph.data import faces
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Model, load, read_header
+from tests.tiny_models import tiny_model
+
+IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
+LABELS = (torch.rand(3, faces.SCHEMA.width, generator=torch.Generator().manual_seed(4)) > 0.5).float()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_model_that_keeps_the_contract(method: str, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path, method=method)
+    trained = set(METHODS[method].networks)
+    assert isinstance(model, Decodes)
+    assert isinstance(model, Encodes) == ("encoder" in trained)
+    assert isinstance(model, Edits) == ("encoder" in trained and METHODS[method].conditional)
+
+    codes = model.sample_codes(4, torch.Generator().manual_seed(1))
+    images = model.decode(codes)
+    assert images.shape == (4, 3, 16, 16)
+    assert images.dtype == torch.float32
+    assert images.abs().max() <= 1
+    # An image depends on its own code alone.
+    torch.testing.assert_close(model.decode(Code(codes.z[:1], codes.attributes[:1])), images[:1], atol=1e-5, rtol=0)
+    # The same generator draws the same codes.
+    again = model.sample_codes(4, torch.Generator().manual_seed(1))
+    assert torch.equal(again.z, codes.z)
+    assert torch.equal(again.attributes, codes.attributes)
+
+    flipped = model.decode(Code(codes.z, 1 - codes.attributes))
+    assert torch.equal(flipped, images) == (not METHODS[method].conditional)
+
+    if isinstance(model, Autoencoder):
+        code = model.encode(IMAGES, LABELS)
+        assert code.z.shape == (3, 8)
+        torch.testing.assert_close(model.encode(IMAGES[1:2], LABELS[1:2]).z, code.z[1:2], atol=1e-5, rtol=0)
+    if isinstance(model, Editor):
+        reconstruction = model.decode(model.encode(IMAGES, LABELS))
+        assert torch.equal(model.edit(IMAGES, {}, LABELS), reconstruction)
+        assert torch.equal(model.edit(IMAGES, {"Smiling": 0.0}, LABELS), reconstruction)
+        assert not torch.equal(model.edit(IMAGES, {"Smiling": 1.0}, 0 * LABELS), model.edit(IMAGES, {}, 0 * LABELS))
+
+
+def test_a_model_without_classifier_cannot_guess_and_says_so(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path, method="cvae")
+    assert isinstance(model, Editor)
+    with pytest.raises(AttrimorphError, match="no classifier to guess attributes"):
+        model.encode(IMAGES)
+    assert model.encode(IMAGES, LABELS).z.shape == (3, 8)
+
+
+def test_missing_attributes_are_blanked_not_spread(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    assert isinstance(model, Editor)
+    unknown = LABELS.clone()
+    unknown[:, 0] = torch.nan
+    halves = LABELS.clone()
+    halves[:, 0] = 0.5
+    assert torch.equal(model.decode(model.encode(IMAGES, unknown)), model.decode(model.encode(IMAGES, halves)))
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    assert isinstance(model, Editor)
+    with pytest.raises(AttrimorphError, match="takes images of 16x16; got 32x32"):
+        model.encode(torch.zeros(1, 3, 32, 32), LABELS[:1])
+
+
+def test_the_file_alone_is_the_model(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "a")
+    (tmp_path / "b.safetensors").write_bytes(model.to_bytes())
+    other = load(tmp_path / "b.safetensors")
+    assert other.schema == faces.SCHEMA
+    assert other.recipe == model.recipe
+    assert other.hash == model.hash
+    code = model.sample_codes(2, torch.Generator().manual_seed(0))
+    assert torch.equal(other.decode(code), model.decode(code))
+
+
+def test_half_precision_weights_load_as_float32(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    weights = {name: value.half() for name, value in load_file(tmp_path / "model.safetensors").items()}
+    save_file(weights, tmp_path / "half.safetensors", {"attrimorph": json.dumps(model.header)})
+    half = load(tmp_path / "half.safetensors")
+    code = model.sample_codes(2, torch.Generator().manual_seed(0))
+    assert half.decode(code).dtype == torch.float32
+    torch.testing.assert_close(half.decode(code), model.decode(code), atol=2e-2, rtol=0)
+
+
+def test_a_run_folder_gives_its_newest_checkpoint(tmp_path: Path) -> None:
+    old = tiny_model(tmp_path / "run" / "checkpoints" / "000000100", seed=1)
+    new = tiny_model(tmp_path / "run" / "checkpoints" / "000002000", seed=2)
+    assert load(tmp_path / "run").hash == new.hash != old.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda header: None, "was not written by attrimorph"),
+        (lambda header: {**header, "format": 99}, "has format 99"),
+        (lambda header: {k: v for k, v in header.items() if k != "schema"}, "no 'schema' in its header"),
+        (lambda header: {**header, "recipe": {**header["recipe"], "mehtod": 1}}, "no field 'mehtod'"),
+        (lambda header: {**header, "schema": {"attributes": 3}}, "no attribute schema"),
+    ],
+)
+def test_a_foreign_or_damaged_header_is_told(change, sentence: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    model = tiny_model(tmp_path)
+    header = change(model.header)
+    path = tmp_path / "other.safetensors"
+    save_file(
+        load_file(tmp_path / "model.safetensors"), path, {"attrimorph": json.dumps(header)} if header else {"by": "x"}
+    )
+    with pytest.raises(AttrimorphError, match=sentence):
+        load(path)
+
+
+def test_weights_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["generator.last.bias"] = torch.zeros(7)
+    save_file(weights, tmp_path / "other.safetensors", {"attrimorph": json.dumps(model.header)})
+    with pytest.raises(AttrimorphError, match="do not fit its recipe"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+    tiny_model(tmp_path)
+    content = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(AttrimorphError, match="no readable model file"):
+        read_header(tmp_path / "cut.safetensors")
+
+
+def test_an_unknown_source_is_told() -> None:
+    with pytest.raises(AttrimorphError, match="no run folder, model file or shipped model 'nowhere'"):
+        load("nowhere")
+
+
+def test_a_plain_model_is_no_editor(tmp_path: Path) -> None:
+    assert type(tiny_model(tmp_path, method="gan")) is Model

@@ -1,0 +1,42 @@
+"""Tiny models with fresh weights, as files: everything about them is real but their training."""
+
+from pathlib import Path
+
+import torch
+
+from attrimorph.algorithms.terms import METHODS
+from attrimorph.data import faces
+from attrimorph.data.schema import Schema
+from attrimorph.files import write_bytes
+from attrimorph.models import NETWORKS, Model, load, model_bytes, networks_of
+from attrimorph.recipes import DataOptions, NetworkOptions, Recipe
+
+
+def tiny_model(
+    folder: Path, *, method: str = "cvae-gan-edit", size: int = 16, seed: int = 0, schema: Schema = faces.SCHEMA
+) -> Model:
+    """Write and load a model; the file is folder/model.safetensors."""
+    recipe = Recipe(
+        name="tiny",
+        method=method,
+        data=DataOptions(image_size=size),
+        networks=NetworkOptions(
+            latent=8, encoder_width=4, generator_width=4, discriminator_width=4, classifier_width=4
+        ),
+    )
+    names = [name for name in NETWORKS if name in METHODS[method].networks]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        networks = networks_of(recipe, schema, names)
+        # Fresh generators are nearly grey: a livelier last layer shows more.
+        torch.nn.init.normal_(networks["generator"].get_parameter("last.weight"), std=0.3)
+    header = {
+        "recipe": recipe.model_dump(),
+        "schema": schema.to_json(),
+        "preprocessing": {},
+        "images_seen": 0,
+        "examples": (torch.rand(5 * schema.width, generator=torch.Generator().manual_seed(1)) > 0.5).float().tolist(),
+        "card": {},
+    }
+    write_bytes(folder / "model.safetensors", model_bytes(networks, header))
+    return load(folder / "model.safetensors")

@@ -1,0 +1,115 @@
+"""Schedules, averages, the fast path, checkpoints and the log: each alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from attrimorph.errors import AttrimorphError
+from attrimorph.recipes import OptimiserOptions
+from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
+from attrimorph.training.ema import Ema
+from attrimorph.training.hardware import choose_fast_path
+from attrimorph.training.log import Log, read_log
+from attrimorph.training.schedules import rate_factor
+
+
+def test_schedules_by_hand() -> None:
+    flat = OptimiserOptions()
+    assert [rate_factor(flat, seen, 100) for seen in (0, 50, 100)] == [1, 1, 1]
+    linear = OptimiserOptions(schedule="linear", constant_share=0.5)
+    assert [rate_factor(linear, seen, 100) for seen in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
+    cosine = OptimiserOptions(schedule="cosine")
+    assert rate_factor(cosine, 50, 100) == pytest.approx(0.5)
+    assert rate_factor(cosine, 25, 100) == pytest.approx(0.8535533905932737)
+    warm = OptimiserOptions(warmup_images=10)
+    assert rate_factor(warm, 0, 100) == pytest.approx(0.1)
+    assert rate_factor(warm, 10, 100) == 1
+
+
+def test_the_average_by_hand() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    ema = Ema({"net": layer}, half_life=100)
+    nn.init.ones_(layer.weight)
+    # Half-life 100 after many images: 100 images move the average half of the way.
+    ema.update(1_000_000, 100)
+    assert ema.networks["net"].get_parameter("weight").item() == pytest.approx(0.5)
+    # Early on the half-life is a tenth of the images seen: 20 images at 200 seen move it by half of the rest.
+    ema.update(200, 20)
+    assert ema.networks["net"].get_parameter("weight").item() == pytest.approx(0.75)
+    assert not any(p.requires_grad for p in ema.networks["net"].parameters())
+
+
+def test_the_average_takes_statistics_along() -> None:
+    norm = nn.BatchNorm1d(2)
+    ema = Ema({"net": norm}, half_life=10)
+    assert norm.running_mean is not None
+    assert norm.num_batches_tracked is not None
+    norm.running_mean.fill_(1.0)
+    norm.num_batches_tracked.fill_(7)
+    ema.update(1_000, 10)
+    assert ema.networks["net"].get_buffer("running_mean").tolist() == pytest.approx([0.5, 0.5])
+    assert ema.networks["net"].get_buffer("num_batches_tracked").item() == 7
+
+
+def test_the_user_overrides_the_measurement() -> None:
+    path = choose_fast_path("float32", "contiguous")
+    assert (path.precision, path.memory_format, path.milliseconds) == ("float32", "contiguous", {})
+    assert path.autocast is None
+    assert choose_fast_path("bfloat16", "channels_last").autocast is torch.bfloat16
+
+
+def test_the_measured_choice_is_the_fastest_by_its_own_figures() -> None:
+    path = choose_fast_path()
+    times = path.milliseconds
+    assert set(times) == {
+        f"{precision} {layout}" for precision in ("float32", "bfloat16") for layout in ("contiguous", "channels_last")
+    }
+    mine = times[f"{path.precision} {path.memory_format}"]
+    assert mine * 0.92 <= min(times.values())
+    half = choose_fast_path("bfloat16")
+    assert half.precision == "bfloat16"
+
+
+def test_checkpoints_are_kept_whole_and_few(tmp_path: Path) -> None:
+    for seen in (0, 100, 200, 300):
+        save_checkpoint(tmp_path, seen, b"model", {"algorithm": {"w": torch.ones(2)}, "images_seen": seen}, keep=2)
+    assert [folder.name for folder in checkpoint_folders(tmp_path)] == ["000000200", "000000300"]
+    (tmp_path / "checkpoints" / ".part-x").mkdir()
+    assert len(checkpoint_folders(tmp_path)) == 2
+    assert load_state(checkpoint_folders(tmp_path)[-1])["images_seen"] == 300
+
+
+class Evil:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch EVIL",)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_damaged_or_evil_state_is_told_and_runs_nothing(content: bytes | None, tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path, 1, b"model", {"algorithm": {}}, keep=1)
+    if content is None:
+        torch.save({"algorithm": Evil()}, folder / "state.pt")
+    else:
+        (folder / "state.pt").write_bytes(content)
+    with pytest.raises(AttrimorphError, match="no checkpoint of this program"):
+        load_state(folder)
+    assert not Path("EVIL").exists()
+
+
+def test_the_log_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    lines = [{"images_seen": seen, "loss": float(seen)} for seen in (10, 20, 30)]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"images_seen": 40, "lo'
+    (tmp_path / "log.jsonl").write_text(text)
+    assert [line["images_seen"] for line in read_log(tmp_path)] == [10, 20, 30]
+    log = Log(tmp_path, 20)
+    log.write({"images_seen": 30, "loss": 3.0})
+    log.close()
+    assert read_log(tmp_path) == [*lines[:2], {"images_seen": 30, "loss": 3.0}]
