@@ -49,11 +49,13 @@ def test_every_term_is_explained() -> None:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Every attrimorph command of a page, in code blocks or indented."""
-    for line in page.read_text().splitlines():
-        match = re.match(r"^(?:    |\$ )?attrimorph (.*)$", line)
-        if match:
-            yield shlex.split(match.group(1), comments=True)
+    """Every attrimorph command of a page, in a bash block or indented."""
+    text = page.read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
+    lines += [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    for line in lines:
+        if line.startswith("attrimorph "):
+            yield shlex.split(line, comments=True)[1:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,7 +63,6 @@ def test_every_command_of_a_page_parses(page: Path) -> None:
     for words in commands(page):
         if "VERB" in words or "PATH" in words:
             continue
-        words = [word for word in words if word not in (">", "mine.yaml") or words[0] == "train"]
         app.parse_args(words, exit_on_error=False, print_error=False)
         if words[0] == "train" and not words[1].endswith(".yaml"):
             assert words[1] in RECIPES

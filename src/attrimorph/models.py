@@ -25,7 +25,7 @@ from attrimorph.recipes.options import Recipe, read_recipe
 
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
-NETWORKS = ("encoder", "generator", "classifier")
+NETWORKS = ("encoder", "generator", "classifier", "prior")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Model:
         y = attributes.to(self.device)
         return torch.where(torch.isnan(y), self.schema.blank.to(y), y)[:, : None if self.conditional else 0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, code: Code) -> Tensor:
         """Return G(z, y).
 
@@ -105,7 +105,10 @@ class Model:
         return images.float().contiguous()
 
     def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
-        """Draw codes: z ~ N(0, I); y as given, or drawn from the training data's own combinations.
+        """Draw codes.
+
+        z comes from the Gaussian fitted to the training images' codes, or from N(0, I) where there is none; y as given,
+        or drawn from the training data's own combinations.
 
         Args:
             count: B.
@@ -116,12 +119,14 @@ class Model:
             Code of B rows.
         """
         z = torch.randn(count, self.recipe.networks.latent, generator=generator)
+        if "prior" in self.networks:
+            z = self.networks["prior"](z.to(self.device)).cpu()
         if attributes is None:
             known = torch.tensor(self.header["examples"], dtype=torch.float32).reshape(-1, self.schema.width)
             attributes = known[torch.randint(len(known), (count,), generator=generator)]
         return Code(z, attributes.expand(count, -1).clone())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
         """Return the probabilities (real attributes: values) that the model's own classifier gives, [B, W].
 
@@ -159,7 +164,7 @@ class Model:
 class Autoencoder(Model):
     """A model with an encoder: it encodes too."""
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
         """Return the mean of q(z | x, y), and y.
 

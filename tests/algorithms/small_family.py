@@ -18,6 +18,7 @@ NAMES = {
     "D": "discriminator",
     "C": "classifier",
     "S": "code_discriminator",
+    "K": "code_classifier",
 }
 MIXED = Schema(
     (
@@ -41,6 +42,7 @@ WEIGHTS = {
     "adversarial": 1.7,
     "classify_sample": 0.9,
     "gradient_penalty": 10.0,
+    "hide": 0.6,
 }
 
 

@@ -162,6 +162,18 @@ def test_flips_leave_labels_without_binary_ones_alone() -> None:
     assert torch.equal(flip_some(y, torch.rand(4, 4), ONE_CLASS.rivals, torch.zeros(4, dtype=torch.bool)), y)
 
 
+def test_codes_hide_what_is_known_of_the_batch() -> None:
+    algorithm = make("cvae-gan-edit")
+    images, y = batch()
+    y[:3, 0], y[:, 1], y[0, 3:6] = math.nan, math.nan, math.nan
+    marginals = evaluate(algorithm, (images, y)).marginals
+    torch.testing.assert_close(marginals, y.nanmean(0).expand_as(y), equal_nan=True)
+    assert bool(marginals[:, 1].isnan().all())
+    value = algorithm.step(images, y, chance())["hide"]
+    assert bool(value.isfinite())
+    assert value > 0
+
+
 def test_only_the_conditional_judge_is_shown_the_labels() -> None:
     images, y = batch()
     for method, sees in (("cgan", True), ("ac-gan", False), ("fm-cgan", False)):

@@ -44,7 +44,9 @@ MATRIX: dict[str, dict[str, str]] = {
     "cvae-gan-without-image": FAMILY | {"feature_d": "EG", "feature_c": "EG"},
     "cvae-gan-without-feature-d": FAMILY | {"image": "EG", "feature_c": "EG"},
     "cvae-gan-without-feature-c": FAMILY | {"image": "EG", "feature_d": "EG"},
-    "cvae-gan-edit": FAMILY | {"image": "EG", "feature_d": "EG", "feature_c": "EG", "classify_sample": "G"},
+    "cvae-gan-edit": FAMILY
+    | {"image": "EG", "feature_d": "EG", "feature_c": "EG"}
+    | {"classify_sample": "G", "non_saturating": "G", "classify_code": "K", "hide": "E"},
 }
 UNCONDITIONAL = {"vae", "gan", "lsgan", "hinge-gan", "wgan", "wgan-gp", "fm-gan", "vae-gan", "aae"}
 EVERY_TERM = [(method, loss) for method, row in MATRIX.items() for loss in row]
@@ -136,13 +138,24 @@ def test_shared_backward_passes_give_what_separate_ones_with_frozen_networks_giv
     algorithm.backward(groups, evaluate(algorithm, batch()))
     for name, gradient in gradients(algorithm).items():
         assert_near(gradient, reference[name])
-    assert sorted(term.loss for group in groups for term in group.terms) == sorted(MATRIX[method])
+    taught = sorted(
+        (term.loss, name) for group in groups for term in group.terms for name in term.learns if name in group.networks
+    )
+    assert taught == sorted((loss, name) for loss in MATRIX[method] for name in learners(method, loss))
 
 
 def test_backward_passes_are_shared() -> None:
     # E with KL, C and the reconstruction; G with its means and D; no more than the routing needs.
     assert len(grouped(METHODS["cvae-gan"].terms)) < len(METHODS["cvae-gan"].terms) - 2
     assert len(grouped(METHODS["cvae"].terms)) == 1
+    # The editor's too: the judges and the classifier of codes in one, E and G in the other.
+    assert len(grouped(METHODS["cvae-gan-edit"].terms)) == 2
+    # E learns nothing from D in VAE/GAN, so that each has its own, and G's weights are gone through once.
+    assert [sorted(group.networks) for group in grouped(METHODS["vae-gan"].terms)] == [
+        ["discriminator"],
+        ["encoder"],
+        ["generator"],
+    ]
 
 
 @pytest.mark.parametrize("method", MATRIX)

@@ -18,6 +18,7 @@ WEIGHTS = {
     "adversarial": 1.0,
     "classify_sample": 1.0,
     "gradient_penalty": 10.0,
+    "hide": 1.0,
 }
 
 GOLDEN: dict[str, dict[str, tuple[float, float]]] = {
@@ -135,6 +136,24 @@ def test_a_step_is_a_function_of_batch_and_generator(method: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     first, second = parameters(one), parameters(other)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_warm_up_trains_on_the_terms_without_samples_and_ends_by_the_clock() -> None:
+    algorithm = make("cvae-gan-edit", weights=WEIGHTS)
+    algorithm.warmup_images = 12
+    for step in range(3):
+        before = parameters(algorithm)
+        values = algorithm.step(*batch(8), chance(step))
+        after = parameters(algorithm)
+        moved = {name for name in after if not torch.equal(before[name], after[name])}
+        # Images 0 and 8 are before the twelfth, 16 is not.
+        if step < 2:
+            assert moved == {"encoder", "generator", "classifier", "code_classifier"}
+            assert "mean_d" not in values
+        else:
+            assert moved == set(algorithm.networks)
+            assert "mean_d" in values
+    assert algorithm.images_seen == 24
 
 
 def test_a_step_in_bfloat16_is_near_the_one_in_float32() -> None:

@@ -56,6 +56,7 @@ def test_a_perfect_editor_is_found_perfect(unseen: Unseen, judge: Judge) -> None
     assert measures.truth.target_reached.mean() > 0.95
     assert measures.truth.leakage.mean() < 0.03
     assert torch.cat([flip.psnr for flip in measures.flips]).mean() > 60
+    assert torch.cat([flip.judge_error for flip in measures.flips]).mean() < 0.03
     assert measures.truth.edits.tolist() == [24.0] * len(faces.SCHEMA.names)
 
 

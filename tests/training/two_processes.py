@@ -28,6 +28,7 @@ WEIGHT_NAMES = [
     "adversarial",
     "classify_sample",
     "gradient_penalty",
+    "hide",
 ]
 
 

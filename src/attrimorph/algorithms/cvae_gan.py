@@ -5,15 +5,18 @@ gradients belong to the same parameters, as in the paper's Algorithm 1; then eve
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.algorithms.centres import Centres
-from attrimorph.algorithms.terms import METHODS, Method, Term
+from attrimorph.algorithms.terms import METHODS, Method, Network, Term
 from attrimorph.errors import AttrimorphError, suggestion
 
 
@@ -145,8 +148,15 @@ class Pass:
 
     @cached_property
     def marginals(self) -> Tensor:
-        """The labels' means over the batch, for every row, [B, W]: what one knows who has not seen the image."""
-        return self.y.mean(0, keepdim=True).expand_as(self.y)
+        """The known labels' means over the joint batch, for every row, [B, W]: a guess that saw no image.
+
+        NaN where no image of the batch has the label: such a column is masked like any missing one.
+        """
+        known = ~torch.isnan(self.labels)
+        sums = torch.stack([torch.where(known, self.labels, 0).sum(0), known.sum(0).to(self.labels.dtype)])
+        if dist.is_initialized():
+            dist.all_reduce(sums)
+        return (sums[0] / sums[1]).expand_as(self.labels)
 
 
 def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tensor:
@@ -239,29 +249,42 @@ LOSSES: dict[str, tuple[Callable[[Pass], Tensor], tuple[str, ...]]] = {
     "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), ("encoder", "code_discriminator")),
 }
 
+WARMUP = ("image", "kl", "classify_real", "classify_code", "hide")
+"""The terms that need neither samples nor D: with them alone a step costs a third, and E and G learn to reconstruct."""
 
+
+@dataclass(frozen=True)
 class Group:
-    """Terms that one backward pass serves: each reaches, of the group's networks, just those that learn from it."""
+    """One backward pass: its networks, and every term that any of them learns from.
 
-    def __init__(self, term: Term) -> None:
-        self.terms, self.networks = [term], set(term.learns)
+    It is exact if each term reaches, of these networks, only those that learn from it.
+    """
 
-    def takes(self, term: Term) -> bool:
-        """Add the term if the pass would still give each network its own terms alone."""
-        networks = self.networks | set(term.learns)
-        exact = all(networks & set(LOSSES[other.loss][1]) == set(other.learns) for other in [*self.terms, term])
-        if exact:
-            self.terms.append(term)
-            self.networks = networks
-        return exact
+    networks: frozenset[Network]
+    terms: tuple[Term, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the pass gives each network its own terms alone."""
+        return all(self.networks & set(LOSSES[term.loss][1]) <= set(term.learns) for term in self.terms)
 
 
 def grouped(terms: Iterable[Term]) -> list[Group]:
-    """Share out terms among as few backward passes as the routing allows."""
-    groups: list[Group] = []
-    for term in terms:
-        if not any(group.takes(term) for group in groups):
-            groups.append(Group(term))
+    """One backward pass for each network, or for several where that is exact.
+
+    Those that learn from the most terms in common are put together first: what two passes have in common is computed
+    twice.
+    """
+    terms = tuple(terms)
+
+    def group(networks: frozenset[Network]) -> Group:
+        return Group(networks, tuple(term for term in terms if networks & set(term.learns)))
+
+    groups = [group(frozenset({name})) for name in dict.fromkeys(name for term in terms for name in term.learns)]
+    while pairs := [(a, b) for a, b in combinations(groups, 2) if group(a.networks | b.networks).exact]:
+        first, second = max(pairs, key=lambda pair: len(set(pair[0].terms) & set(pair[1].terms)))
+        groups[groups.index(first)] = group(first.networks | second.networks)
+        groups.remove(second)
     return groups
 
 
@@ -276,6 +299,7 @@ class CVAEGAN:
         blocks, blank, rivals: of the schema.
         latent: columns of z.
         momentum: of the moving centres; 0 takes the batch's own.
+        warmup_images: before so many images only the terms in `WARMUP` are on (where the method has any).
         edited_share: share of x_p that are edits of the batch's own codes; the rest is drawn from the prior.
         autocast: dtype of the networks' arithmetic; None for float32.
         reduce_gradients: called with the parameters of all networks after the backward passes (several processes).
@@ -293,6 +317,7 @@ class CVAEGAN:
         rivals: Tensor,
         latent: int,
         momentum: float = 0.9,
+        warmup_images: int = 0,
         edited_share: float = 0.0,
         autocast: torch.dtype | None = None,
         reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
@@ -306,10 +331,11 @@ class CVAEGAN:
         for kind, start, stop in blocks:
             self.binary[start:stop] = kind == "binary"
         self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
-        self.steps = 0
+        self.warmup_images, self.steps, self.images_seen = warmup_images, 0, 0
         fake_terms = [term for term in self.method.terms if self._weight(term) != 0]
         adversary = [term for term in fake_terms if set(term.learns) <= {"discriminator", "classifier"}]
         self._critic_groups, self._all_groups = grouped(adversary), grouped(fake_terms)
+        self._warm_groups = grouped(term for term in fake_terms if term.loss in WARMUP)
 
     def _weight(self, term: Term) -> float:
         return 1.0 if term.weight == "one" else self.weights[term.weight]
@@ -342,6 +368,9 @@ class CVAEGAN:
         """
         self.steps += 1
         groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
+        if self.images_seen < self.warmup_images and self._warm_groups:
+            groups = self._warm_groups
+        self.images_seen += len(images) * (dist.get_world_size() if dist.is_initialized() else 1)
         enabled = self.autocast is not None
         with torch.autocast(images.device.type, self.autocast or torch.bfloat16, enabled=enabled):
             evaluation = Pass(self, images, y, generator)
@@ -359,12 +388,10 @@ class CVAEGAN:
 
     def backward(self, groups: list[Group], evaluation: Pass) -> dict[str, Tensor]:
         """Put the gradient of every term into just the networks that learn from it; return the losses' values."""
-        values: dict[str, Tensor] = {}
-        totals = []
-        for group in groups:
-            for term in group.terms:
-                values[term.loss] = LOSSES[term.loss][0](evaluation)
-            totals.append(torch.stack([self._weight(t) * values[t.loss] for t in group.terms]).sum())
+        terms = dict.fromkeys(term for group in groups for term in group.terms)
+        # Once each, for a value moves the centres that it is measured from.
+        values = {term.loss: LOSSES[term.loss][0](evaluation) for term in terms}
+        totals = [torch.stack([self._weight(t) * values[t.loss] for t in group.terms]).sum() for group in groups]
         for name in {name for group in groups for name in group.networks}:
             self.optimisers[name].zero_grad()
         for place, (group, total) in enumerate(zip(groups, totals, strict=True)):
@@ -385,9 +412,7 @@ class CVAEGAN:
                 error = (evaluation.x_r - evaluation.x_f.float()).square().mean((1, 2, 3)) / 4
                 gauges["psnr"] = -10 * torch.log10(error.clamp_min(1e-10)).mean()
             if "x_p" in done:
-                gauges["sample_spread"] = evaluation.x_p.float().std(0).mean() / evaluation.x_r.std(0).mean().clamp_min(
-                    1e-6
-                )
+                gauges["sample_spread"] = spread(evaluation.x_p.float()) / spread(evaluation.x_r).clamp_min(1e-6)
             if "d_r" in done:
                 gauges["d_real_right"] = (evaluation.d_r[0] > 0).float().mean()
             if "d_p" in done:
@@ -406,6 +431,7 @@ class CVAEGAN:
             "centres_d": self.centres_d.state(),
             "centres_c": self.centres_c.state(),
             "steps": self.steps,
+            "images_seen": self.images_seen,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -416,7 +442,12 @@ class CVAEGAN:
             optimiser.load_state_dict(state["optimisers"][name])
         self.centres_d.load_state(state["centres_d"])
         self.centres_c.load_state(state["centres_c"])
-        self.steps = int(state["steps"])
+        self.steps, self.images_seen = int(state["steps"]), int(state["images_seen"])
+
+
+def spread(images: Tensor) -> Tensor:
+    """The mean over pixels of the standard deviation over the batch (`std` over the first dimension is slow)."""
+    return ((images - images.mean(0)).square().sum(0) / max(len(images) - 1, 1)).sqrt().mean()
 
 
 def named_method(name: str) -> Method:

@@ -1,5 +1,6 @@
 """recipes, train, evaluate."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,9 @@ def train(
                 meter.update(progress.images_seen, progress.images, progress.values, rate=progress.images_per_second)
 
         folder = run(value, prepared, out or Path("runs") / value.name, progress=show, device=chosen(device))
-    print(f"the run is in {folder}; next: attrimorph sample --model {folder}")
+    # Under torchrun one process speaks for all.
+    if os.environ.get("RANK", "0") == "0":
+        print(f"the run is in {folder}; next: attrimorph sample --model {folder}")
 
 
 @app.command(group=MAKE)

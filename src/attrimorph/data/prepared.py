@@ -92,6 +92,11 @@ class PreparedData:
             raise AttrimorphError(f"a split must be one of {', '.join(SPLITS)} or all; got {split!r}")
         return self._by_split[split]
 
+    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
+        return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.attributes[torch.from_numpy(rows)]
+
 
 def open_prepared(path: str | Path) -> PreparedData:
     """Open a prepared folder; the images stay on disk until they are read.

@@ -1,6 +1,8 @@
 """Drawn data as prepared folders: written once, read like any other data."""
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +129,25 @@ def drawn_faces(
     folder: Path = CACHE,
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparedData:
-    """Open the drawn faces that training takes when no data are given; draw them the first time."""
-    return write_faces(folder / f"drawn-faces-{size}-{count}", count=count, size=size, progress=progress)
+    """Open the drawn faces that training takes when no data are given; draw them the first time.
+
+    Several processes of one run may call this at once: one draws, the others wait.
+    """
+    out = folder / f"drawn-faces-{size}-{count}"
+    with _alone(out):
+        return write_faces(out, count=count, size=size, progress=progress)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise AttrimorphError(f"cannot write {out}: {error.strerror or error}; run this in another folder") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _split(count: int) -> list[str]:

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -283,7 +285,7 @@ def about_speed(evaluation: Evaluation, stages: Stages, recipe: Recipe) -> list[
         ],
         ["editing", duration(seconds["editing"]), "with pictures, animations and receipts"],
     ]
-    machine = f"{platform.machine()}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    machine = f"{platform.machine()}, cores: {cores}, threads: {torch.get_num_threads()}, torch {torch.__version__}"
     return [
         report.heading("Speed", f"On this computer: {machine}."),
         report.table(["stage", "time", ""], [[report.text(cell) for cell in row] for row in rows]),
@@ -292,25 +294,33 @@ def about_speed(evaluation: Evaluation, stages: Stages, recipe: Recipe) -> list[
 
 def how_to_go_on(out: Path, paths: list[Path], receipts: list[Path]) -> list[str]:
     """Return commands to copy."""
-    face, other, run = paths[0], paths[1], out / "run"
+    face, other, run, us = paths[0], paths[1], out / "run", program()
     return [
         report.heading("How to go on"),
         report.commands(
             [
-                ("edit a picture with the model that ships", f"attrimorph edit {face} --set Smiling=1 --set Bangs=0.5"),
-                ("or with the one just trained", f"attrimorph edit {face} --set Young=-1 --model {run}"),
-                ("new faces, all of them with glasses", "attrimorph sample --count 32 --set Eyeglasses=1"),
-                ("from one face to another", f"attrimorph morph {face} {other}"),
-                ("one face with the attributes of another", f"attrimorph transfer {face} --from {other}"),
-                ("make a result again, to the last pixel", f"attrimorph replay {receipts[0]}"),
-                ("measure any model", f"attrimorph evaluate {run}"),
-                ("look at your own folder of images", "attrimorph data check PATH"),
-                ("train on it", "attrimorph train celeba-64 --data PATH"),
-                ("what else can be trained", "attrimorph recipes"),
+                ("edit a picture with the model that ships", f"{us} edit {face} --set Smiling=1 --set Bangs=0.5"),
+                ("or with the one just trained", f"{us} edit {face} --set Young=-1 --model {run}"),
+                ("new faces, all of them with glasses", f"{us} sample --count 32 --set Eyeglasses=1"),
+                ("from one face to another", f"{us} morph {face} {other}"),
+                ("one face with the attributes of another", f"{us} transfer {face} --from {other}"),
+                ("make a result again, to the last pixel", f"{us} replay {receipts[0]}"),
+                ("measure any model", f"{us} evaluate {run}"),
+                ("look at your own folder of images", f"{us} data check PATH"),
+                ("train on it", f"{us} train celeba-64 --data PATH"),
+                ("what else can be trained", f"{us} recipes"),
             ]
         ),
         report.folded("The recipe of this run", f"<pre>{report.text(recipe_text(run))}</pre>"),
     ]
+
+
+def program() -> str:
+    """Return how this program is called from here: by its name, or by its path where the name is not found."""
+    called = Path(sys.argv[0])
+    if called.name != "attrimorph" or shutil.which("attrimorph"):
+        return "attrimorph"
+    return os.path.relpath(called)
 
 
 def recipe_text(run: Path) -> str:

@@ -31,6 +31,8 @@ class Flips:
         set_reached, removed_reached: share of edits of either kind that reached their goal; NaN without any.
         psnr, psnr_inside, psnr_outside: against the true counterfactual, in dB [m]: everywhere, where the truth
             differs from the input, and elsewhere; empty where no truth is known.
+        judge_error: share of the attributes that the judge gets wrong on the true counterfactuals themselves, [m]:
+            what remains of the leakage of a perfect edit.
         picture: a few of the edits, to look at.
     """
 
@@ -43,6 +45,7 @@ class Flips:
     psnr: Tensor
     psnr_inside: Tensor
     psnr_outside: Tensor
+    judge_error: Tensor
     picture: Image.Image
 
 
@@ -129,7 +132,7 @@ def flip_attribute(
     column = schema.columns(name).start
     judged, expected, unmoved, shown = [], [], [], []
     reached = {True: float("nan"), False: float("nan")}
-    errors: list[tuple[Tensor, Tensor, Tensor]] = []
+    errors: list[tuple[Tensor, ...]] = []
     for goal, rows in directions(unseen.labels, schema, name, drawn=unseen.factors is not None):
         if not len(rows):
             continue
@@ -145,14 +148,16 @@ def flip_attribute(
         columns = [unseen.images[few[:4]], edited[:4]]
         if unseen.factors is not None:
             true = faces.render(faces.set_attribute(unseen.factors[few], name, goal), unseen.images.shape[-1])
-            errors.append(counterfactual_psnr(unseen.images[few], edited[: len(few)], true))
+            wrong = decisions(judge(true), schema) != expected[-1][: len(few)]
+            psnrs = counterfactual_psnr(unseen.images[few], edited[: len(few)], true)
+            errors.append((*psnrs, wrong.double().mean(1)))
             columns.append(true[:4])
         shown.append(torch.stack(columns, 1).flatten(0, 1))
     if not judged:
         return None
     words = ["input", "edited", "truth"] if errors else ["input", "edited"]
-    everywhere, inside, outside = (
-        [torch.cat(part) for part in zip(*errors, strict=True)] if errors else [torch.zeros(0)] * 3
+    everywhere, inside, outside, judge_error = (
+        [torch.cat(part) for part in zip(*errors, strict=True)] if errors else [torch.zeros(0)] * 4
     )
     return Flips(
         name=name,
@@ -164,6 +169,7 @@ def flip_attribute(
         psnr=everywhere,
         psnr_inside=inside,
         psnr_outside=outside,
+        judge_error=judge_error,
         picture=sheet(shown, columns=words * 4, cell=96, clear=True),
     )
 

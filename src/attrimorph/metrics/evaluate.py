@@ -220,6 +220,9 @@ def _put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: Unseen, j
         ):
             values = torch.cat(parts)
             figures[f"{name} ({len(values)} edits, {unseen.words})"] = _finite_mean(values)
+        values = torch.cat([flip.judge_error for flip in flips])
+        protocol = f"share of all attributes misjudged; {judge.name}; {len(values)} counterfactuals, {unseen.words}"
+        figures[f"the judge's own error on true edits ({protocol})"] = _finite_mean(values)
     evaluation.about["edits judged per second"] = round(edits / measures.seconds, 1)
     for row, flip in enumerate(flips):
         evaluation.pictures[f"edit {flip.name}"] = flip.picture

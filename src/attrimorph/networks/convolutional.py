@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.networks.modulate import modulate
 
 LOGVAR_RANGE = (-10.0, 4.0)
 
@@ -54,7 +55,7 @@ class Trunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         h = images
         for convolution in self.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2)
+            h = F.leaky_relu(convolution(h), 0.2, inplace=True)
         return h.flatten(1)
 
 
@@ -92,10 +93,8 @@ class ModulatedUp(nn.Module):
         self.modulation = nn.Linear(condition, 2 * after)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        h = self.convolution(h)
-        h = h * torch.rsqrt(h.square().mean(1, keepdim=True) + 1e-6)
         scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
-        return F.leaky_relu(torch.addcmul(h + shift, h, scale), 0.2)
+        return modulate(self.convolution(h), scale, shift)
 
 
 class Generator(nn.Module):

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.networks import convolutional, paper
+from attrimorph.networks import convolutional, paper, prior
 
 Kind = Literal["small", "paper"]
 Build = Callable[..., nn.Module]
@@ -18,6 +18,7 @@ SMALL: dict[str, Build] = {
     "classifier": convolutional.Classifier,
     "code_discriminator": convolutional.CodeJudge,
     "code_classifier": convolutional.CodeJudge,
+    "prior": prior.FittedPrior,
 }
 
 PAPER: dict[str, Build] = {
@@ -27,6 +28,7 @@ PAPER: dict[str, Build] = {
     "classifier": paper.Classifier,
     "code_discriminator": convolutional.CodeJudge,
     "code_classifier": convolutional.CodeJudge,
+    "prior": prior.FittedPrior,
 }
 
 KINDS: dict[str, dict[str, Build]] = {"small": SMALL, "paper": PAPER}
@@ -58,7 +60,7 @@ def build_networks(
 
     Args:
         names: of "encoder", "generator", "discriminator", "classifier", "code_discriminator",
-            "code_classifier".
+            "code_classifier", "prior".
         kind: "small" or "paper".
         image_size: S of the images [B, 3, S, S]; a power of two of at least 16, for "paper" 128.
         attributes: columns of y.
@@ -81,6 +83,7 @@ def build_networks(
         "classifier": (image_size, attributes, classifier_width),
         "code_discriminator": (latent,),
         "code_classifier": (latent, attributes),
+        "prior": (latent,),
     }
     networks: dict[str, nn.Module] = {}
     for name in names:

@@ -19,17 +19,18 @@ def quickstart() -> Recipe:
         data=DataOptions(image_size=32),
         networks=NetworkOptions(latent=128, encoder_width=32, generator_width=32),
         losses=LossOptions(
-            kl=0.25,
+            kl=0.08,
             feature_d=0.02,
             feature_c=0.02,
             classify_sample=3.0,
             adversarial=5.0,
             hide=10.0,
             edited_share=0.5,
+            warmup_images=18_000,
         ),
         optimiser=OptimiserOptions(learning_rate=2e-3, schedule="cosine", constant_share=0.4, warmup_images=500),
         training=TrainingOptions(
-            images=32_000,
+            images=36_000,
             batch_size=16,
             ema_images=2_000,
             sample_images=4_000,
@@ -46,18 +47,21 @@ def drawn_faces() -> Recipe:
         about="The shipped model: a 64x64 CVAE-GAN on drawn faces, with G taught on edits as well.",
         method="cvae-gan-edit",
         data=DataOptions(image_size=64),
-        networks=NetworkOptions(latent=160, encoder_width=32, generator_width=32),
+        networks=NetworkOptions(latent=192, encoder_width=32, generator_width=32),
         losses=LossOptions(
-            kl=1.0,
+            kl=0.2,
             feature_d=0.02,
             feature_c=0.02,
             classify_sample=8.0,
             adversarial=15.0,
             hide=30.0,
             edited_share=0.5,
+            warmup_images=100_000,
         ),
-        optimiser=OptimiserOptions(learning_rate=1.5e-3, schedule="cosine", constant_share=0.4, warmup_images=2_000),
+        optimiser=OptimiserOptions(
+            learning_rate=8e-4, beta1=0.9, schedule="cosine", constant_share=0.6, warmup_images=2_000
+        ),
         training=TrainingOptions(
-            images=200_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
+            images=155_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )

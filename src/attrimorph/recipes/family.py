@@ -76,19 +76,22 @@ def celeba() -> Recipe:
         about="CVAE-GAN for 64x64 photographs of faces with many binary attributes, such as CelebA.",
         method="cvae-gan-edit",
         data=DataOptions(image_size=64, flip=0.5, shift=0.03, colour=0.1),
-        networks=NetworkOptions(latent=160, encoder_width=32, generator_width=32),
+        networks=NetworkOptions(latent=192, encoder_width=32, generator_width=32),
         losses=LossOptions(
-            kl=1.0,
+            kl=0.3,
             feature_d=0.02,
             feature_c=0.02,
             classify_sample=5.0,
             adversarial=15.0,
             hide=30.0,
             edited_share=0.5,
+            warmup_images=60_000,
         ),
-        optimiser=OptimiserOptions(learning_rate=1.5e-3, schedule="cosine", constant_share=0.4, warmup_images=2_000),
+        optimiser=OptimiserOptions(
+            learning_rate=8e-4, beta1=0.9, schedule="cosine", constant_share=0.6, warmup_images=2_000
+        ),
         training=TrainingOptions(
-            images=200_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
+            images=100_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )
 

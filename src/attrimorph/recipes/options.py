@@ -72,6 +72,8 @@ class LossOptions(Options):
     """WGAN-GP's."""
     centre_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of the moving centres of L_GD and L_GC; 0 takes each batch's own."""
+    warmup_images: Annotated[int, Field(ge=0)] = 0
+    """Before so many images only L_img, L_KL and the classifiers' own losses are on: three times as fast."""
     edited_share: Share = 0.0
     """Share of the samples x_p that are edits of the batch's own codes (a few attributes flipped)."""
 

@@ -67,6 +67,7 @@ def build(
         rivals=schema.rivals.to(device),
         latent=recipe.networks.latent,
         momentum=losses.centre_momentum,
+        warmup_images=losses.warmup_images,
         edited_share=losses.edited_share if "encoder" in networks else 0.0,
         autocast=path.autocast,
         reduce_gradients=reduce_gradients,

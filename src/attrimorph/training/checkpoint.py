@@ -2,7 +2,6 @@
 
 import io
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,10 +17,13 @@ from attrimorph.files import sync_folder, write_bytes
 
 def checkpoint_folders(run: Path) -> list[Path]:
     """Return the run's checkpoints, oldest first."""
-    return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
+    home = run / "checkpoints"
+    return sorted(folder for folder in home.glob("[0-9]*") if folder.is_dir() and folder.name.isdigit())
 
 
-def save_checkpoint(run: Path, images_seen: int, model: bytes, state: Mapping[str, Any], keep: int) -> Path:
+def save_checkpoint(
+    run: Path, images_seen: int, model: bytes, state: Mapping[str, Any], keep: int, *, spare: int | None = None
+) -> Path:
     """Write one checkpoint, then remove all but the newest `keep`.
 
     Args:
@@ -30,6 +32,7 @@ def save_checkpoint(run: Path, images_seen: int, model: bytes, state: Mapping[st
         model: content of model.safetensors.
         state: tensors and plain values, read back with weights_only=True.
         keep: how many stay.
+        spare: the clock of one more that stays.
     """
     home = run / "checkpoints"
     final = home / f"{images_seen:09d}"
@@ -55,7 +58,8 @@ def save_checkpoint(run: Path, images_seen: int, model: bytes, state: Mapping[st
     finally:
         shutil.rmtree(part, ignore_errors=True)
     for old in checkpoint_folders(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        if int(old.name) != spare:
+            shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -68,8 +72,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / "state.pt"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
+    except Exception as error:  # a damaged or foreign pickle fails in nearly every way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:100]
         raise AttrimorphError(
             f"{path} is no checkpoint of this program or is damaged ({reason}); "
             "remove that checkpoint's folder to go on from the one before"

@@ -1,7 +1,11 @@
 """The guard: notices that a run has gone wrong, and says in plain words what it saw."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
 
 COLLAPSED = 0.1  # spread of samples, as a share of that of real images, under which they are all alike
 DEAD_LINES = 40  # log lines in a row with a discriminator that is never wrong, or never right
@@ -17,11 +21,13 @@ class Guard:
     Attributes:
         returns: how often the run has gone back to a checkpoint.
         rate_scale: what the learning rates are multiplied by since.
+        good: the clock of the newest checkpoint that was written without any doubt; what lasts is noticed late, when
+            newer checkpoints have it too.
     """
 
     def __init__(self) -> None:
         self.returns, self.rate_scale = 0, 1.0
-        self.collapsed_lines, self.dead_lines = 0, 0
+        self.collapsed_lines, self.dead_lines, self.good = 0, 0, 0
 
     def sees(self, values: Mapping[str, float], images_seen: int) -> str | None:
         """Return what is wrong, as a sentence, or None.
@@ -55,6 +61,23 @@ class Guard:
                 )
         return None
 
+    def inspects(self, state: Mapping[str, Any], images_seen: int) -> str | None:
+        """Return what is wrong with a state that is about to become a checkpoint, as a sentence, or None.
+
+        Args:
+            state: tensors and plain values, nested.
+            images_seen: the clock.
+        """
+        for name, tensor in tensors_in(state):
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                return f"at {images_seen:,} images {name} held NaN or infinity: the numbers have blown up"
+        return None
+
+    def saves(self, images_seen: int) -> None:
+        """Take note of a checkpoint that is written now."""
+        if self.collapsed_lines == self.dead_lines == 0:
+            self.good = images_seen
+
     def go_back(self) -> bool:
         """Count a return to the last good checkpoint with halved learning rates; False when it was one too many."""
         self.returns += 1
@@ -69,9 +92,23 @@ class Guard:
             "rate_scale": self.rate_scale,
             "collapsed_lines": self.collapsed_lines,
             "dead_lines": self.dead_lines,
+            "good": self.good,
         }
 
     def load_state(self, state: Mapping[str, float]) -> None:
         """Take back what `state` gave."""
         self.returns, self.rate_scale = int(state["returns"]), float(state["rate_scale"])
         self.collapsed_lines, self.dead_lines = int(state["collapsed_lines"]), int(state["dead_lines"])
+        self.good = int(state.get("good", 0))
+
+
+def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield (dotted name, tensor) of everything inside mappings and lists."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, Mapping):
+        for key, part in state.items():
+            yield from tensors_in(part, f"{name}.{key}" if name else str(key))
+    elif isinstance(state, list | tuple):
+        for place, part in enumerate(state):
+            yield from tensors_in(part, f"{name}.{place}")

@@ -4,11 +4,17 @@ import copy
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attrimorph.errors import AttrimorphError
+
+PRECISIONS = ("float32", "bfloat16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
 WORTH = 0.92  # another path must take at most this share of the plain one's time
 
 
@@ -39,6 +45,28 @@ class FastPath:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
+
+    @staticmethod
+    def from_json(value: Any, path: Path) -> "FastPath":
+        """Read what `to_json` gave.
+
+        Args:
+            value: plain values.
+            path: where they come from, for the error.
+
+        Raises:
+            AttrimorphError: the value is none of ours.
+        """
+        try:
+            chosen = FastPath(value["precision"], value["memory_format"], dict(value["milliseconds"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AttrimorphError(f"{path} is damaged ({error!r}); remove it to measure this machine anew") from error
+        if chosen.precision not in PRECISIONS or chosen.memory_format not in MEMORY_FORMATS:
+            raise AttrimorphError(
+                f"{path} must name a precision of {', '.join(PRECISIONS)} and a memory format of "
+                f"{', '.join(MEMORY_FORMATS)}; it names others; remove it to measure this machine anew"
+            )
+        return chosen
 
 
 def choose_fast_path(precision: str = "auto", memory_format: str = "auto", device: str = "cpu") -> FastPath:

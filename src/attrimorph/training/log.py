@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_text
 
 
@@ -14,33 +17,53 @@ class Log:
     Args:
         folder: the run's.
         images_seen: of the checkpoint that the run goes on from.
+
+    Raises:
+        AttrimorphError: it cannot be written.
     """
 
     def __init__(self, folder: Path, images_seen: int) -> None:
         self.path = folder / "log.jsonl"
         kept = [line for line in read_log(folder) if line["images_seen"] <= images_seen]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
-        self.file = self.path.open("a", encoding="utf-8")
-        self.writer: Any = None
-        if importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
+        with self._told():
+            # Unbuffered: what could not be written is not tried again when the file is closed.
+            self.file = self.path.open("ab", buffering=0)
+            self.writer: Any = None
+            if importlib.util.find_spec("tensorboard"):
+                from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+                self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
 
     def write(self, line: dict[str, Any]) -> None:
-        """Append one line; it must hold `images_seen`."""
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
-        if self.writer is not None:
-            for name, value in line.items():
-                if isinstance(value, int | float) and name != "images_seen":
-                    self.writer.add_scalar(name, value, line["images_seen"])
+        """Append one line; it must hold `images_seen`.
+
+        Raises:
+            AttrimorphError: it cannot be written.
+        """
+        with self._told():
+            self.file.write((json.dumps(line) + "\n").encode())
+            if self.writer is not None:
+                for name, value in line.items():
+                    if isinstance(value, int | float) and name != "images_seen":
+                        self.writer.add_scalar(name, value, line["images_seen"])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AttrimorphError(
+                f"cannot write {self.path}: {error.strerror or error}; free some space, then give the same command"
+            ) from error
 
     def close(self) -> None:
         """Close the files."""
         self.file.close()
         if self.writer is not None:
-            self.writer.close()
+            # A disk that is full was told of when a line was written; the curves can be drawn from log.jsonl.
+            with suppress(OSError):
+                self.writer.close()
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -48,9 +71,12 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(line, dict) or not isinstance(line.get("images_seen"), int):
+                break
+            lines.append(line)
     return lines

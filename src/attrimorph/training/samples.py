@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -28,9 +27,8 @@ class SampleSheet:
     def __init__(self, folder: Path, data: PreparedData, recipe: Recipe) -> None:
         self.folder = folder / "samples"
         rows = next(r for r in (data.indices(split) for split in ("valid", "test", "train")) if len(r))[:COLUMNS]
-        pixels = torch.from_numpy(np.ascontiguousarray(data.images[rows]))
-        self.images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-        self.attributes = torch.where(torch.isnan(data.attributes[rows]), data.schema.blank, data.attributes[rows])
+        self.images, labels = data.batch(rows)
+        self.attributes = torch.where(torch.isnan(labels), data.schema.blank, labels)
         generator = generator_for(recipe.training.seed, 2)
         self.z = torch.randn(COLUMNS * ROWS, recipe.networks.latent, generator=generator)
         many = data.attributes[data.indices("train")[: COLUMNS * ROWS]]

@@ -6,14 +6,16 @@ any moment and started again ends, on a CPU, with the same bits.
 
 import fcntl
 import math
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph.data.augment import Augment
 from attrimorph.data.loader import Loader, generator_for
@@ -21,6 +23,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
 from attrimorph.models import NETWORKS, model_bytes
+from attrimorph.networks.prior import FittedPrior
 from attrimorph.recipes.options import Recipe, field_names, read_recipe
 from attrimorph.training import distributed
 from attrimorph.training.build import build
@@ -32,6 +35,7 @@ from attrimorph.training.log import Log
 from attrimorph.training.samples import SampleSheet
 from attrimorph.training.schedules import rate_factor
 
+FITTED = 2_048  # training images whose codes the prior is fitted to
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
 NOISE = 1  # a word that keeps the step's stream apart from the loader's
 
@@ -85,7 +89,11 @@ def train(
             f"the recipe wants images of {recipe.data.image_size} pixels, the data have {data.image_size}; "
             f"prepare them with --image-size {recipe.data.image_size} or set --data.image-size {data.image_size}"
         )
-    with distributed.processes(), torch.random.fork_rng(devices=[]):
+    with (
+        distributed.processes(),
+        torch.random.fork_rng(devices=[]),
+        lock_folder(Path(out)) if distributed.rank() == 0 else nullcontext(),
+    ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
             run.loop(progress)
@@ -95,14 +103,12 @@ def train(
 
 
 class Run:
-    """One run in its folder. The arguments are those of `train`."""
+    """One run in its folder, which the caller has locked. The arguments are those of `train`."""
 
     def __init__(self, recipe: Recipe, data: PreparedData, out: Path, device: str) -> None:
         self.recipe, self.data, self.out, self.device = recipe, data, out, device
         self.rank, self.world = distributed.rank(), distributed.world()
-        self.lock = lock_folder(out) if self.rank == 0 else None
-        path = self._claim()
-        self.path = path
+        path = self.path = self._fast_path()
         options = recipe.training
         reduce = distributed.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce)
@@ -122,57 +128,70 @@ class Run:
             device=device,
             channels_last=path.memory_format == "channels_last",
         )
+        # What the next line of the log is to average, so far; a checkpoint may lie between two lines.
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.images_seen = self._resume()
+        # Only now, when all of it fits together, does the folder become this run's.
+        self._claim()
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
         self.sheet = SampleSheet(out, data, recipe) if self.rank == 0 else None
 
-    def _claim(self) -> FastPath:
-        """Write the recipe into a new folder, or see that an old one holds this very run; return the fast path.
+    def _fast_path(self) -> FastPath:
+        """See that the folder is new or holds this very run; return the fast path.
 
         The path is measured once and kept: a resumed run must compute as it did before.
         """
         recipe_file, machine_file = self.out / "recipe.json", self.out / "machine.json"
         options = self.recipe.training
         if recipe_file.exists():
-            known, mine = read_recipe(read_json(recipe_file)["recipe"]), self.recipe
-            for name in field_names(mine.model_dump()):
-                a, b = field(known, name), field(mine, name)
+            known, fingerprint = read_claim(recipe_file)
+            for name in field_names(self.recipe.model_dump()):
+                a, b = field(known, name), field(self.recipe, name)
                 if a != b and name not in ("training.images", "training.keep"):
                     raise AttrimorphError(
                         f"{self.out} holds a run with {name} = {a!r}, this one has {b!r}; "
                         "choose another folder with --out"
                     )
-            if read_json(recipe_file)["data"] != self.data.fingerprint:
+            if fingerprint != self.data.fingerprint:
                 raise AttrimorphError(f"{self.out} holds a run on other data; choose another folder with --out")
         if recipe_file.exists() and machine_file.exists():
-            known_path = read_json(machine_file)
-            path = FastPath(known_path["precision"], known_path["memory_format"], known_path["milliseconds"])
-        else:
-            path = choose_fast_path(options.precision, options.memory_format, self.device.split(":")[0])
-            path = distributed.from_first(path)
+            return FastPath.from_json(read_json(machine_file), machine_file)
+        path = choose_fast_path(options.precision, options.memory_format, self.device.split(":")[0])
+        return distributed.from_first(path)
+
+    def _claim(self) -> None:
+        """Write what run this is into its folder."""
         if self.rank == 0:
-            write_json(machine_file, path.to_json())
-            write_json(recipe_file, {"recipe": self.recipe.model_dump(), "data": self.data.fingerprint})
-        return path
+            # Temporary files of a process that was killed while it wrote.
+            for leftover in [*self.out.glob(".*.part"), *self.out.glob("samples/.*.part")]:
+                with suppress(OSError):
+                    leftover.unlink()
+            write_json(self.out / "machine.json", self.path.to_json())
+            write_json(self.out / "recipe.json", {"recipe": self.recipe.model_dump(), "data": self.data.fingerprint})
 
     def _resume(self) -> int:
         folders = checkpoint_folders(self.out)
         if not folders:
             return 0
-        state = load_state(folders[-1])
-        self._load(state)
-        self.guard.load_state(state["guard"])
-        return int(state["images_seen"])
+        return self._load(load_state(folders[-1]), guard=True)
 
-    def _load(self, state: dict[str, Any]) -> None:
+    def _load(self, state: dict[str, Any], *, guard: bool) -> int:
+        """Take back a checkpoint; return its clock. Going back, the guard keeps its own count of the returns."""
         try:
+            if guard:
+                self.guard.load_state(state["guard"])
             self.algorithm.load_state(state["algorithm"])
             for name, network in self.ema.networks.items():
                 network.load_state_dict(state["ema"][name])
-        except (KeyError, RuntimeError, ValueError) as error:
+            # Absent in checkpoints of early versions.
+            self.sums = {name: value.to(self.device) for name, value in state.get("sums", {}).items()}
+            self.counts = dict(state.get("counts", {}))
+            return int(state["images_seen"])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise AttrimorphError(
-                f"the checkpoint in {self.out} does not fit this recipe ({str(error).splitlines()[0][:100]}); "
-                "choose another folder with --out"
+                f"the checkpoint in {self.out} does not fit this recipe ({reason}); choose another folder with --out"
             ) from error
 
     def loop(self, progress: Callable[[Progress], None] | None) -> None:
@@ -186,28 +205,30 @@ class Run:
 
     def _until_trouble(self, progress: Callable[[Progress], None] | None) -> str | None:
         options, per_step = self.recipe.training, self.recipe.training.batch_size * self.world
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
         since, seen_then = time.perf_counter(), self.images_seen
         for batch in self.loader.iterate(self.images_seen):
             self._set_rates()
             generator = generator_for(options.seed, NOISE, self.images_seen, self.rank)
             for name, value in self.algorithm.step(batch.images, batch.attributes, generator).items():
-                sums[name] = sums[name] + value if name in sums else value
-                counts[name] = counts.get(name, 0) + 1
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
+                self.counts[name] = self.counts.get(name, 0) + 1
             self.ema.update(self.images_seen, per_step)
             before, self.images_seen = self.images_seen, self.images_seen + per_step
             ended = self.images_seen >= options.images
             if ended or passed(before, self.images_seen, options.log_images):
-                values = averages(sums, counts)
+                values = averages(self.sums, self.counts)
                 seconds = time.perf_counter() - since
                 trouble = self._write_line(values, (self.images_seen - seen_then) / seconds, progress)
                 if trouble:
                     return trouble
-                sums, counts, since, seen_then = {}, {}, time.perf_counter(), self.images_seen
+                self.sums, self.counts = {}, {}
+                since, seen_then = time.perf_counter(), self.images_seen
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
                 self.sheet.write(self.ema.networks, self.images_seen)
             if ended or passed(before, self.images_seen, options.checkpoint_images):
+                # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
+                if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
+                    return trouble
                 self.save()
             if ended:
                 return None
@@ -240,15 +261,20 @@ class Run:
 
     def _go_back(self, trouble: str, progress: Callable[[Progress], None] | None) -> None:
         again = self.guard.go_back()
-        folder = checkpoint_folders(self.out)[-1]
+        folders = checkpoint_folders(self.out)
+        folder = next((folder for folder in folders if int(folder.name) == self.guard.good), folders[-1])
         if not again:
             raise AttrimorphError(
-                f"training stopped: {trouble}. It had gone back to a checkpoint {self.guard.returns - 1} times with "
-                f"lower learning rates; the last good one is {folder}. Try a lower --optimiser.learning-rate"
+                f"training stopped: {trouble}; going back to a checkpoint {self.guard.returns - 1} times with "
+                f"ever lower learning rates did not help; the last good one is {folder}; try a lower --optimiser.learning-rate in "
+                "another folder"
             )
-        state = load_state(folder)
-        self._load(state)
-        self.images_seen = int(state["images_seen"])
+        self.images_seen = self._load(load_state(folder), guard=False)
+        # Started again now, the run must not go on from what it has just turned its back on.
+        distributed.wait_for_all()
+        if self.rank == 0:
+            for newer in folders[folders.index(folder) + 1 :]:
+                shutil.rmtree(newer, ignore_errors=True)
         said = (
             f"{trouble}; went back to the checkpoint at {self.images_seen:,} images and goes on with "
             f"{self.guard.rate_scale:g} of the learning rates"
@@ -259,6 +285,23 @@ class Run:
             self.log.write({"images_seen": self.images_seen, "guard": said})
         if progress and self.rank == 0:
             progress(Progress(self.images_seen, self.recipe.training.images, 0.0, 0.0, {}, said))
+
+    @torch.no_grad()
+    def fitted_prior(self) -> dict[str, nn.Module]:
+        """The Gaussian that the model draws samples from, where there is an encoder to fit it to."""
+        if "encoder" not in self.ema.networks:
+            return {}
+        means, logvars = [], []
+        rows = self.data.indices("train")[:FITTED]
+        for start in range(0, len(rows), 64):
+            images, labels = self.data.batch(rows[start : start + 64])
+            y = torch.where(torch.isnan(labels), self.data.schema.blank, labels).to(self.device)
+            mean, logvar = self.ema.networks["encoder"](images.to(self.device), self.algorithm.condition(y))
+            means.append(mean)
+            logvars.append(logvar)
+        prior = FittedPrior(self.recipe.networks.latent)
+        prior.fit(torch.cat(means), torch.cat(logvars))
+        return {"prior": prior}
 
     def header(self) -> dict[str, Any]:
         """What the model file says of itself."""
@@ -275,23 +318,25 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint (the first process does)."""
+        self.guard.saves(self.images_seen)
         if self.rank == 0:
             state = {
                 "algorithm": self.algorithm.state(),
                 "ema": {name: network.state_dict() for name, network in self.ema.networks.items()},
                 "images_seen": self.images_seen,
                 "guard": self.guard.state(),
+                "sums": self.sums,
+                "counts": self.counts,
             }
-            model = model_bytes(self.ema.networks, self.header())
-            save_checkpoint(self.out, self.images_seen, model, state, self.recipe.training.keep)
+            model = model_bytes({**self.ema.networks, **self.fitted_prior()}, self.header())
+            keep = self.recipe.training.keep
+            save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
         distributed.wait_for_all()
 
     def close(self) -> None:
-        """Let go of the log and the folder."""
+        """Let go of the log."""
         if self.log:
             self.log.close()
-        if self.lock:
-            self.lock.close()
 
 
 def passed(before: int, after: int, every: int) -> bool:
@@ -338,6 +383,13 @@ def lock_folder(folder: Path) -> TextIO:
     return file
 
 
-def read_run(folder: Path) -> Recipe:
-    """Return the recipe of a run folder."""
-    return read_recipe(read_json(Path(folder) / "recipe.json")["recipe"])
+def read_claim(path: Path) -> tuple[Recipe, str]:
+    """Return (recipe, fingerprint of the data) that a run's recipe.json holds.
+
+    Raises:
+        AttrimorphError: it cannot be read, or is none.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or not {"recipe", "data"} <= set(value):
+        raise AttrimorphError(f"{path} is no recipe of a run; choose another folder with --out, or remove the file")
+    return read_recipe(value["recipe"]), str(value["data"])

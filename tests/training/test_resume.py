@@ -1,0 +1,230 @@
+"""A run that stopped goes on with the same command and ends with the same bits; a folder holds one run only."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
+
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.synthetic import write_faces
+from attrimorph.errors import AttrimorphError
+from attrimorph.recipes import Recipe
+from attrimorph.training import checkpoint as checkpoint_module
+from attrimorph.training.checkpoint import checkpoint_folders, load_state
+from attrimorph.training.guard import Guard
+from attrimorph.training.trainer import Progress, lock_folder, train
+
+
+class Stop(Exception):
+    """What stops a run in a test."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    return write_faces(tmp_path_factory.mktemp("drawn") / "faces", count=40, size=16)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def train_with_stops(recipe: Recipe, data: PreparedData, out: Path, stops: list[int]) -> int:
+    """Train, stopped when a line of the log has come at each of these clocks; return how many processes it took."""
+
+    def stop_there(progress: Progress) -> None:
+        if stops and progress.images_seen >= stops[0]:
+            stops.pop(0)
+            raise Stop
+
+    for number in range(1, 20):
+        try:
+            train(recipe, data, out, progress=stop_there, device="cpu")
+            return number
+        except Stop:
+            continue
+    raise AssertionError("the run did not end")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stops"),
+    [
+        (tiny_recipe(**VARIED, losses__edited_share=0.5, losses__warmup_images=40), [24, 48, 48, 72, 96]),
+        (tiny_recipe("cvae-gan", optimiser__schedule="cosine", optimiser__warmup_images=30), [48]),
+        (tiny_recipe("wgan", training__ema_images=0), [24, 72]),
+        (tiny_recipe("aae", training__checkpoint_images=40, training__keep=1), [72]),
+    ],
+    ids=lambda value: value.method if isinstance(value, Recipe) else "",
+)
+def test_a_stopped_run_ends_with_the_same_bits(
+    data: PreparedData, tmp_path: Path, recipe: Recipe, stops: list[int]
+) -> None:
+    count = len(stops)
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    assert train_with_stops(recipe, data, tmp_path / "stopped", list(stops)) == count + 1
+    assert_same_runs(tmp_path / "whole", tmp_path / "stopped")
+    assert len(lines_of(tmp_path / "whole")) == 4
+
+
+def test_another_seed_gives_other_bits(data: PreparedData, tmp_path: Path) -> None:
+    """So the test above can fail."""
+    for name, seed in (("a", 0), ("b", 1)):
+        train(tiny_recipe("vae", training__images=24, training__seed=seed), data, tmp_path / name, device="cpu")
+    with pytest.raises(AssertionError):
+        assert_same_runs(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_run_that_stops_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, real, written = tiny_recipe("cvae-gan"), checkpoint_module.write_bytes, []
+
+    def stops_at_the_fifth_file(path: Path, content: bytes) -> None:
+        written.append(path)
+        if len(written) == 6:
+            path.write_bytes(content[: len(content) // 2])
+            raise Stop
+        real(path, content)
+
+    monkeypatch.setattr(checkpoint_module, "write_bytes", stops_at_the_fifth_file)
+    with pytest.raises(Stop):
+        train(recipe, data, tmp_path / "stopped", device="cpu")
+    monkeypatch.undo()
+    assert [folder.name for folder in checkpoint_folders(tmp_path / "stopped")] == ["000000000", "000000032"]
+    # What SIGKILL would have left behind besides.
+    (tmp_path / "stopped" / "checkpoints" / ".part-abc").mkdir()
+    (tmp_path / "stopped" / ".recipe.json.abc.part").write_text("{")
+    with (tmp_path / "stopped" / "log.jsonl").open("a") as log:
+        log.write('{"images_seen": 72, "kl": 0.')
+    train(recipe, data, tmp_path / "stopped", device="cpu")
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    assert_same_runs(tmp_path / "whole", tmp_path / "stopped")
+    assert [*(tmp_path / "stopped").rglob("*.part*")] == []
+
+
+def test_the_guards_memory_survives_a_stop(data: PreparedData, tmp_path: Path) -> None:
+    recipe = tiny_recipe("vae", training__images=64)
+    train(recipe, data, tmp_path, device="cpu")
+    folder = checkpoint_folders(tmp_path)[-1]
+    state = load_state(folder)
+    guard = Guard()
+    guard.go_back()
+    guard.collapsed_lines = 7
+    checkpoint_module.save_checkpoint(
+        tmp_path, 64, (folder / "model.safetensors").read_bytes(), {**state, "guard": guard.state()}, 2
+    )
+    train(recipe.with_changes({"training.images": 96}), data, tmp_path, device="cpu")
+    after = load_state(checkpoint_folders(tmp_path)[-1])
+    assert after["guard"]["returns"] == 1
+    assert after["guard"]["rate_scale"] == 0.5
+    # The halved rate is what the optimisers stepped with.
+    assert after["algorithm"]["optimisers"]["generator"]["param_groups"][0]["lr"] == recipe.optimiser.learning_rate / 2
+
+
+def test_more_images_continue_a_finished_run(data: PreparedData, tmp_path: Path) -> None:
+    # 72 is a multiple of every interval: a run that ends there has written nothing that a longer one would not.
+    fields = {"training__log_images": 24, "training__checkpoint_images": 24, "training__sample_images": 24}
+    train(tiny_recipe("cvae-gan", training__images=72, **fields), data, tmp_path / "grown", device="cpu")
+    for name in ("grown", "whole"):
+        train(tiny_recipe("cvae-gan", training__images=96, **fields), data, tmp_path / name, device="cpu")
+    assert_same_runs(tmp_path / "whole", tmp_path / "grown")
+    # And a shorter one has nothing to do.
+    before = lines_of(tmp_path / "grown")
+    train(tiny_recipe("cvae-gan", training__images=48, **fields), data, tmp_path / "grown", device="cpu")
+    assert lines_of(tmp_path / "grown") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"losses.kl": 7}, "losses.kl = 1.0, this one has 7.0"),
+        ({"training.seed": 3}, "training.seed = 0, this one has 3"),
+        ({"networks.latent": 5}, "networks.latent = 4, this one has 5"),
+        ({"optimiser.discriminator_rate": 0.1}, "optimiser.discriminator_rate = None, this one has 0.1"),
+        ({"method": "cvae"}, "method = 'vae', this one has 'cvae'"),
+    ],
+)
+def test_another_recipe_in_the_folder_is_refused_by_the_fields_name(
+    data: PreparedData, finished: Path, change: dict[str, Any], said: str
+) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(AttrimorphError, match="choose another folder with --out") as error:
+        train(tiny_recipe("vae", training__images=32).with_changes(change), data, finished, device="cpu")
+    assert said in str(error.value)
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, data: PreparedData) -> Path:
+    return train(tiny_recipe("vae", training__images=32), data, tmp_path_factory.mktemp("finished"), device="cpu")
+
+
+def test_other_data_in_the_folder_are_refused(finished: Path, tmp_path: Path) -> None:
+    other = write_faces(tmp_path / "other", count=40, size=16, seed=1)
+    with pytest.raises(AttrimorphError, match="a run on other data"):
+        train(tiny_recipe("vae", training__images=32), other, finished, device="cpu")
+
+
+def test_a_folder_in_use_is_refused_and_is_free_again_after_an_error(
+    data: PreparedData, finished: Path, tmp_path: Path
+) -> None:
+    with lock_folder(finished), pytest.raises(AttrimorphError, match="another process is training"):
+        train(tiny_recipe("vae", training__images=32), data, finished, device="cpu")
+    # The error is still held here: the lock must not be.
+    wrong = tiny_recipe("vae", training__images=32, losses__kl=9)
+    with pytest.raises(AttrimorphError, match=r"losses\.kl"):
+        train(wrong, data, finished, device="cpu")
+    train(tiny_recipe("vae", training__images=32), data, finished, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("recipe.json", "[]", "is no recipe of a run"),
+        ("recipe.json", '{"recipe": 3, "data": ""}', "a recipe must be a mapping"),
+        ("machine.json", '{"precision": "float8"}', "is damaged"),
+        ("machine.json", '{"precision": "f8", "memory_format": "x", "milliseconds": {}}', "must name a precision"),
+        ("log.jsonl", '[3]\n{"images_seen": "x"}\n', ""),
+    ],
+)
+def test_damaged_files_of_a_run_are_told(
+    data: PreparedData, tmp_path: Path, file: str, content: str, said: str
+) -> None:
+    recipe = tiny_recipe("vae", training__images=16)
+    train(recipe, data, tmp_path, device="cpu")
+    (tmp_path / file).write_text(content)
+    if said:
+        with pytest.raises(AttrimorphError, match=said):
+            train(recipe, data, tmp_path, device="cpu")
+    else:
+        train(recipe, data, tmp_path, device="cpu")
+        assert lines_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("part", ["algorithm", "ema", "guard", "images_seen"])
+def test_a_state_with_a_part_missing_is_told(data: PreparedData, tmp_path: Path, part: str) -> None:
+    recipe = tiny_recipe("vae", training__images=16)
+    train(recipe, data, tmp_path, device="cpu")
+    path = checkpoint_folders(tmp_path)[-1] / "state.pt"
+    state = torch.load(path, weights_only=True)
+    for value in (None, "gone"):
+        if value is None:
+            torch.save({**state, part: [1, 2]}, path)
+        else:
+            torch.save({name: held for name, held in state.items() if name != part}, path)
+        with pytest.raises(AttrimorphError, match=r"no checkpoint of this program|does not fit this recipe"):
+            train(recipe.with_changes({"training.images": 32}), data, tmp_path, device="cpu")
+
+
+def test_what_cannot_start_leaves_the_folder_to_another_run(data: PreparedData, tmp_path: Path) -> None:
+    with pytest.raises(AttrimorphError, match="128"):
+        train(tiny_recipe("vae", networks__kind="paper"), data, tmp_path / "run", device="cpu")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    train(tiny_recipe("vae", training__images=16), data, tmp_path / "run", device="cpu")
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]["method"] == "vae"
