@@ -117,13 +117,14 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def is_writing(run: Path) -> bool:
-    """Whether a checkpoint is being written."""
-    return next((run / "checkpoints").glob(".part-*"), None) is not None
+def half_written(run: Path) -> set[Path]:
+    """Return the checkpoints that are being written, or were when their process was killed."""
+    return set((run / "checkpoints").glob(".part-*"))
 
 
 def wait_for_moment(training: Training, run: Path, kind: str, chance: random.Random, startup: float) -> bool:
     """Wait for a drawn moment of a kind; False when the process ended before it."""
+    old = half_written(run)
     if kind == "start":
         until = time.monotonic() + chance.uniform(0, startup)
         return training.lives_until(lambda: time.monotonic() >= until)
@@ -135,7 +136,7 @@ def wait_for_moment(training: Training, run: Path, kind: str, chance: random.Ran
         before = size_of(log)
         training.lives_until(lambda size=before: size_of(log) > size)  # type: ignore[misc]
     if kind == "checkpoint":
-        training.lives_until(lambda: is_writing(run))
+        training.lives_until(lambda: not half_written(run) <= old)
     delay = {"steps": 0.3, "checkpoint": 0.02, "log": 0.001}[kind]
     until = time.monotonic() + chance.uniform(0, delay)
     return training.lives_until(lambda: time.monotonic() >= until)
@@ -199,6 +200,7 @@ def run_killed(words: list[str], run: Path, kept: Path, kills: int, seed: int, s
     chance.shuffle(plan)
     met: list[dict[str, Any]] = []
     while len(met) < kills:
+        old = half_written(run)
         training = Training([*words, "--out", str(run)], fork)
         kind = plan[len(met)]
         if not wait_for_moment(training, run, kind, chance, startup):
@@ -212,7 +214,7 @@ def run_killed(words: list[str], run: Path, kept: Path, kills: int, seed: int, s
                 "aimed at": kind,
                 "newest checkpoint": int(newest.name) if newest else None,
                 "last line": log_of(run)[-1]["images_seen"] if log_of(run) else None,
-                "checkpoint half-written": is_writing(run),
+                "checkpoint half-written": not half_written(run) <= old,
                 "equal": newest is None or same_checkpoint(newest, kept / newest.name),
             }
         )

@@ -109,11 +109,15 @@ def make_kit(home: Path) -> Kit:
         "transfer": [str(face), "--from", str(face)],
     }
     kit = Kit(home, data, run, model, face, {verb: home / "results" / f"{verb}.json" for verb in verbs})
-    with quiet():
-        assert cli.run(kit.train(run)) == 0
-        for verb, words in verbs.items():
-            out = str(kit.receipts[verb].with_suffix(".png"))
-            assert cli.run([verb, *words, "--model", str(model), "--out", out, "--device", "cpu"]) == 0
+    commands = [kit.train(run)]
+    for verb, words in verbs.items():
+        out = str(kit.receipts[verb].with_suffix(".png"))
+        commands.append([verb, *words, "--model", str(model), "--out", out, "--device", "cpu"])
+    for command in commands:
+        with quiet() as err:
+            code = cli.run(command)
+        if code:
+            raise RuntimeError(f"{' '.join(command)}: {err.getvalue()}")
     return kit
 
 
@@ -171,7 +175,7 @@ def run_case(case: Case, kit: Kit, folder: Path) -> Outcome:
     after = snapshot(folder)
     fresh = tuple(path for path in after if after[path] != before.get(path) and path.name != ".lock")
     lost = [path for path in before if path not in after]
-    lost += [path for path, content in snapshot(kit.home).items() if good.get(path) != content]
+    lost += [path for path, content in snapshot(kit.home).items() if good.get(path) != content and path.name != ".lock"]
     return Outcome(code, err, fresh, (*lost, *(path for path in fresh if path in before)))
 
 

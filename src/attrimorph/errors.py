@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+from typing import Any
 
 
 class AttrimorphError(Exception):
@@ -9,6 +11,13 @@ class AttrimorphError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def shown(value: Any) -> str:
+    """Show a value in few words; a small file of aliases can stand for a list of a thousand million entries."""
+    short = Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 2, 80, 80, 80
+    return short.repr(value)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

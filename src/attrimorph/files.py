@@ -68,7 +68,8 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path`, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    # Names of files that are no UTF-8 become JSON's own escapes, \\udcXX.
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> Any:
@@ -81,5 +82,6 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
-    except ValueError as error:
-        raise AttrimorphError(f"{path} must be a JSON file; reading it failed: {error}") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise AttrimorphError(f"{path} must be a JSON file; reading it failed: {reason}") from error

@@ -6,7 +6,7 @@ alone loads, serves and is shared. Nothing in it is code.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -259,16 +259,19 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
-        with safe_open(str(path), framework="pt") as file:
+        # Opened here first: safetensors says of a file that may not be read that there is none.
+        with path.open("rb"), safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except SafetensorError as error:
         raise AttrimorphError(
             f"{path} is no readable model file ({error}); give a model.safetensors of attrimorph"
         ) from error
     try:
         header = json.loads(metadata["attrimorph"])
         version = header["format"]
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise AttrimorphError(
             f"{path} was not written by attrimorph: its header lacks our part; train or export it here"
         ) from error
@@ -276,7 +279,38 @@ def read_header(path: Path) -> dict[str, Any]:
         raise AttrimorphError(f"{path} has format {version}, this program reads {FORMAT}; update attrimorph")
     if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in header]:
         raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
+    _check_header(path, header)
     return dict(header)
+
+
+def _check_header(path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a header whose parts are not what the rest of the program takes them for."""
+    schema, examples = Schema.from_json(header["schema"]), header["examples"]
+    rules = {
+        "images_seen": isinstance(header["images_seen"], int),
+        "card": isinstance(header.get("card", {}), dict),
+        "preprocessing": _is_preprocessing(header.get("preprocessing", {})),
+        "examples": isinstance(examples, list)
+        and len(examples) > 0
+        and len(examples) % schema.width == 0
+        and all(isinstance(value, int | float) for value in examples),
+    }
+    if wrong := [name for name, right in rules.items() if not right]:
+        raise AttrimorphError(
+            f"{path} has something else than {wrong[0]!r} there in its header; it is damaged, get it again"
+        )
+
+
+def _is_preprocessing(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    crop = value.get("crop")
+    if not isinstance(crop, dict):
+        return crop is None or isinstance(crop, int | str)
+    sides = [crop.get(name) for name in ("left", "top", "right", "bottom")]
+    of = crop.get("of")
+    pair = of is None or (isinstance(of, list) and len(of) == 2 and all(isinstance(n, int) and n > 0 for n in of))
+    return pair and all(isinstance(side, int | float) for side in sides)
 
 
 def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
@@ -295,7 +329,16 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
     recipe, schema = read_recipe(header["recipe"]), Schema.from_json(header["schema"])
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    names = [name for name in NETWORKS if any(key.startswith(f"{name}.") for key in tensors)]
+    found = {key.partition(".")[0] for key in tensors}
+    # A model that was saved before its codes were looked at has no prior.
+    names = [name for name in NETWORKS if name in {*METHODS[recipe.method].networks, *(found & {"prior"})}]
+    if found != set(names):
+        raise AttrimorphError(
+            f"{path} must hold the networks {', '.join(names)} of the method {recipe.method}; it holds "
+            f"{', '.join(sorted(found)) or 'none'}; it is damaged, get it again"
+        )
+    if odd := [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise AttrimorphError(f"the weights in {path} hold NaN or infinity ({odd[0]}); it is damaged, get it again")
     with torch.device("meta"):
         networks = networks_of(recipe, schema, names)
     try:
@@ -313,7 +356,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
     return assemble(networks, header, device, digest)
 
 
-def networks_of(recipe: Recipe, schema: Schema, names: list[str]) -> dict[str, nn.Module]:
+def networks_of(recipe: Recipe, schema: Schema, names: Sequence[str]) -> dict[str, nn.Module]:
     """Build the named networks of a recipe, with fresh weights."""
     method, options = METHODS[recipe.method], recipe.networks
     return build_networks(

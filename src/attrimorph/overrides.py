@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.errors import AttrimorphError, shown, suggestion
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
@@ -154,8 +154,9 @@ def find_recipe(word: str, recipes: Mapping[str, Callable[[], ModelT]], model: t
     if base is None or isinstance(base, dict):
         # A run's recipe.json holds the whole recipe beside other things.
         return build(model, values if base is None else base)
-    if base not in recipes:
-        raise AttrimorphError(f"there is no recipe {base!r} that {path} could change; {suggestion(str(base), recipes)}")
+    if not isinstance(base, str) or base not in recipes:
+        near = suggestion(base if isinstance(base, str) else "", recipes)
+        raise AttrimorphError(f"there is no recipe {shown(base)} that {path} could change; {near}")
     return override(recipes[base](), values)
 
 
@@ -202,6 +203,10 @@ def _meaning(field: FieldInfo) -> str:
 def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Resolve dotted and nested names against the recipe itself: every name is checked here."""
     for key, value in changes.items():
+        if not isinstance(key, str):
+            raise AttrimorphError(
+                f"the names of a recipe's fields are text; got {shown(key)} in {_dotted(path) or 'it'}"
+            )
         head, _, tail = key.partition(".")
         name = head.replace("-", "_")
         if name not in type(model).model_fields:
@@ -215,7 +220,7 @@ def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) ->
                 yield from _leaves(inner, value, here)
             else:
                 known = ", ".join(f"{_dotted(here)}.{field}" for field in list(type(inner).model_fields)[:4])
-                raise AttrimorphError(f"{_dotted(here)} is a group of fields; got {value!r}; set one of {known}")
+                raise AttrimorphError(f"{_dotted(here)} is a group of fields; got {shown(value)}; set one of {known}")
         elif tail and not isinstance(inner, dict):
             raise AttrimorphError(f"{_dotted(here)} has no fields of its own; got {key!r}; {_where()}")
         else:
@@ -246,7 +251,7 @@ def _second_reading(error: ValidationError, values: dict[str, Any], given: Mappi
                 continue
             try:
                 parsed = yaml.safe_load(value)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError, RecursionError):
                 continue
             if isinstance(parsed, list | dict):
                 _place(values, path, parsed)
@@ -265,7 +270,7 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     # Rules about several fields at once say themselves which.
     if not dotted or not message.startswith("Input should"):
         return f"{dotted}: {rule}" if dotted else rule
-    return f"{dotted} {rule}; got {item['input']!r}; {_where()}"
+    return f"{dotted} {rule}; got {shown(item['input'])}; {_where()}"
 
 
 def _where() -> str:

@@ -1,16 +1,23 @@
-"""Tensors to pictures: the edge where [-1, 1] becomes bytes."""
+"""Tensors to pictures: sheets with labels, grids, strips, animations, each tagged with how it was made."""
 
+import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from attrimorph.files import write_bytes
+
+PAPER = (255, 255, 255)
+INK = (40, 42, 48)
+GREY = (128, 132, 142)  # readable on white and on black
+TAG = "attrimorph"
 
 
 def to_bytes(images: Tensor) -> NDArray[np.uint8]:
@@ -20,28 +27,108 @@ def to_bytes(images: Tensor) -> NDArray[np.uint8]:
     return array
 
 
-def grid(images: Tensor, columns: int, gap: int = 2) -> NDArray[np.uint8]:
-    """Lay images [B, 3, H, W] out row by row on white, `gap` pixels apart -> uint8 [H', W', 3]."""
-    tiles = to_bytes(images)
-    count, height, width, _ = tiles.shape
-    rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
-        top, left = gap + place // columns * (height + gap), gap + place % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """Turn [B, 3, H, W] in [-1, 1] into B pictures."""
+    return [Image.fromarray(pixels) for pixels in to_bytes(images)]
 
 
-def png_bytes(pixels: NDArray[np.uint8], tags: dict[str, Any] | None = None) -> bytes:
-    """Encode uint8 [H, W, 3] as PNG, with text tags."""
-    info = PngImagePlugin.PngInfo()
-    for name, value in (tags or {}).items():
-        info.add_text(name, str(value))
+def enlarge(image: Image.Image, target: int) -> Image.Image:
+    """Enlarge by the whole factor that brings the width nearest to `target`; never shrink."""
+    factor = max(1, round(target / image.width))
+    size = (image.width * factor, image.height * factor)
+    return image if factor == 1 else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def sheet(
+    rows: Sequence[Tensor],
+    *,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    cell: int = 128,
+    gap: int = 4,
+    clear: bool = False,
+) -> Image.Image:
+    """Lay batches out as the rows of one picture.
+
+    Args:
+        rows: batches [B, 3, H, W] in [-1, 1]; rows may differ in length, not in size.
+        columns: a word above each column.
+        labels: a word left of each row.
+        cell: about the width of one image, in pixels.
+        gap: pixels between images.
+        clear: nothing between the images (RGBA) instead of white paper, for pages that may be dark.
+    """
+    pictures = [[enlarge(image, cell) for image in to_pil(row)] for row in rows]
+    width, height = pictures[0][0].size
+    points = max(13, width // 9)
+    font, line = ImageFont.load_default(points), round(points * 1.3)
+    pitch = max([width, *(round(font.getlength(word)) + 6 for word in columns)]) + gap
+    left = gap + max((round(font.getlength(word)) + 12 for word in labels), default=0)
+    top = gap + (line + 6 if columns else 0)
+    count = max(len(row) for row in pictures)
+    size = (left + count * pitch, top + len(rows) * (height + gap))
+    page = Image.new("RGBA", size, (0, 0, 0, 0)) if clear else Image.new("RGB", size, PAPER)
+    ink = GREY if clear else INK
+    draw = ImageDraw.Draw(page)
+    for column, word in enumerate(columns[:count]):
+        draw.text((left + column * pitch + width / 2, top / 2), word, ink, font, anchor="mm")
+    for row, word in enumerate(labels):
+        draw.text((left - 8, top + row * (height + gap) + height / 2), word, ink, font, anchor="rm")
+    for row, images in enumerate(pictures):
+        for column, picture in enumerate(images):
+            page.paste(picture, (left + column * pitch, top + row * (height + gap)))
+    return page
+
+
+def grid(
+    images: Tensor, *, columns: int | None = None, cell: int = 96, gap: int = 4, clear: bool = False
+) -> Image.Image:
+    """Lay one batch out in a grid, nearly square unless `columns` is given."""
+    columns = columns or max(1, round(len(images) ** 0.5 * 1.3))
+    return sheet(torch.split(images, columns), cell=cell, gap=gap, clear=clear)
+
+
+def png_bytes(image: Image.Image, tag: str | None = None) -> bytes:
+    """Encode as PNG; `tag` is stored as its text chunk "attrimorph"."""
+    info = PngInfo()
+    if tag is not None:
+        info.add_itxt(TAG, tag)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
+    image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8], tags: dict[str, Any] | None = None) -> None:
-    """Write uint8 [H, W, 3] as a PNG file, whole or not at all."""
-    write_bytes(path, png_bytes(pixels, tags))
+def write_png(path: Path, image: Image.Image, tag: str | None = None) -> None:
+    """Write a PNG, whole or not at all; `tag` says how it was made."""
+    write_bytes(path, png_bytes(image, tag))
+
+
+def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str = "") -> bytes:
+    """Encode an endless animation; `tag` becomes its comment."""
+    # One palette for all frames: with one for each the colours flicker. Few, small frames are enough to find it.
+    few = [frame.reduce(2) for frame in frames[:: max(1, len(frames) // 8)]]
+    joined = Image.new("RGB", (few[0].width, few[0].height * len(few)))
+    for index, frame in enumerate(few):
+        joined.paste(frame, (0, index * frame.height))
+    palette = joined.quantize(256)
+    # A frame that comes again (there and back) is one object and is quantised once.
+    different = {id(frame): frame for frame in frames}
+    quantised = {key: frame.quantize(palette=palette) for key, frame in different.items()}
+    shown = [quantised[id(frame)] for frame in frames]
+    buffer = io.BytesIO()
+    shown[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=shown[1:],
+        duration=milliseconds,
+        loop=0,
+        comment=tag.encode(),
+    )
+    return buffer.getvalue()
+
+
+def pixels_sha256(image: Image.Image) -> str:
+    """Hash what is seen, whatever the compression: mode, size and pixels."""
+    head = f"{image.mode} {image.width}x{image.height} ".encode()
+    return hashlib.sha256(head + image.tobytes()).hexdigest()

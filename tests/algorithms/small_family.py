@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from attrimorph.algorithms.cvae_gan import CVAEGAN, Pass, named_method
+from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
+from attrimorph.algorithms.passes import Pass
 from attrimorph.algorithms.terms import Term
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.networks.sets import build_networks

@@ -17,7 +17,8 @@ from small_family import (
 )
 from torch import Tensor
 
-from attrimorph.algorithms.cvae_gan import CVAEGAN, LOSSES, flip_some, grouped
+from attrimorph.algorithms.cvae_gan import CVAEGAN, LOSSES, grouped
+from attrimorph.algorithms.passes import flip_some
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.schema import Attribute, Schema
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.morph import write_morph
-from attrimorph.applications.pictures import to_pil
 from attrimorph.applications.receipt import Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.replay import replay
@@ -19,6 +18,7 @@ from attrimorph.applications.transfer import write_transfer
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model, load
+from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_model
 
 Verb = Callable[[Model, list[Path], Path, str], Written]

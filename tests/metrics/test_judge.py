@@ -23,7 +23,7 @@ from attrimorph.metrics.judge import (
 
 @pytest.fixture(scope="module")
 def small() -> Judge:
-    return train_judge(JudgeRecipe(32, images=192, presentations=1280, batch_size=32, seed=5, unseen=100))
+    return train_judge(JudgeRecipe(32, images=192, presentations=960, batch_size=32, seed=5, unseen=60))
 
 
 @pytest.mark.parametrize("size", [32, 64])

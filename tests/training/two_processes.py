@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from attrimorph.algorithms import cvae_gan
-from attrimorph.algorithms.cvae_gan import CVAEGAN, Pass
+from attrimorph.algorithms.cvae_gan import CVAEGAN
+from attrimorph.algorithms.passes import Pass
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.networks.sets import build_networks

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, editor, photographs
-from attrimorph.applications.pictures import sheet, to_pil
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Encodes, Model
+from attrimorph.pictures import sheet, to_pil
 
 
 @dataclass(frozen=True)

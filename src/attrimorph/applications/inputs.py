@@ -1,5 +1,6 @@
 """What every verb needs first: a model that can, photographs at its size, and their attributes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def decided(probabilities: Tensor, schema: Schema) -> Tensor:
 def _with_known(y: Tensor, schema: Schema, key: str, value: float) -> Tensor:
     attribute = schema.attribute(key.partition("=")[0])
     if attribute.kind == "real":
+        if not math.isfinite(value):
+            raise AttrimorphError(f"a known value must be a finite number; {key} got {value:g}; leave it out")
         y = y.clone()
         y[:, schema.columns(attribute.name)] = (value - attribute.mean) / attribute.scale
         return y

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
-from attrimorph.applications.pictures import enlarge, sheet, to_pil
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Model
+from attrimorph.pictures import enlarge, sheet, to_pil
 
 
 @dataclass(frozen=True)

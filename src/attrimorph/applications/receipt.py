@@ -1,7 +1,7 @@
 """The receipt: a JSON beside every result that says how it was made, well enough to make it again."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 import attrimorph
-from attrimorph.applications.pictures import gif_bytes, pixels_sha256, write_png
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.models import Model
+from attrimorph.pictures import gif_bytes, pixels_sha256, write_png
 
 FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
@@ -160,7 +160,7 @@ def read_receipt(path: Path) -> Receipt:
             f"use attrimorph {value.get('attrimorph')}"
         )
     try:
-        return Receipt(
+        receipt = Receipt(
             verb=str(value["verb"]),
             model=str(value["model"]["name"]),
             model_sha256=str(value["model"]["sha256"]),
@@ -173,3 +173,36 @@ def read_receipt(path: Path) -> Receipt:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AttrimorphError(f"the receipt {path} is damaged ({error!r}); make the result again") from error
+    for name, fits in ARGUMENTS.get(receipt.verb, {}).items():
+        if name not in receipt.arguments or not fits(receipt.arguments[name]):
+            raise AttrimorphError(
+                f"the receipt {path} is damaged (its argument {name!r} is missing or wrong); make the result again"
+            )
+    if len(receipt.inputs) < INPUTS.get(receipt.verb, 0):
+        raise AttrimorphError(f"the receipt {path} is damaged (an input is missing); make the result again")
+    return receipt
+
+
+def _is_strengths(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(number, int | float) for number in value.values())
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_names(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+
+
+ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
+    "reconstruct": {"known": _is_strengths},
+    "edit": {"changes": _is_strengths, "known": _is_strengths},
+    "morph": {"steps": _is_whole, "slerp": lambda value: isinstance(value, bool)},
+    "transfer": {"only": _is_names, "known": _is_strengths},
+}
+"""What the arguments of each verb must be like."""
+
+INPUTS = {"reconstruct": 1, "edit": 1, "morph": 2, "transfer": 2}
+"""How many pictures each verb reads at least."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
-from attrimorph.applications.pictures import sheet
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.models import Code, Model
+from attrimorph.pictures import sheet
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from PIL import Image
 
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.morph import write_morph
-from attrimorph.applications.pictures import pixels_sha256
 from attrimorph.applications.receipt import MADE, Receipt, Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.sample import write_sample
 from attrimorph.applications.transfer import write_transfer
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Model, load
+from attrimorph.pictures import pixels_sha256
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,7 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: Model | No
             f"it has changed ({model.hash[:12]}); restore it, or repeat the command to use the new one"
         )
     target = Path(out) if out is not None else path.with_name(f"{path.stem}.again.png")
-    try:
-        written = _repeat(receipt, model, target)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise AttrimorphError(f"the receipt {path} is damaged ({error!r}); make the result again") from error
+    written = _repeat(receipt, model, target)
     return Replayed(written, _same_pixels(receipt, written))
 
 

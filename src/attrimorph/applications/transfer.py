@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
-from attrimorph.applications.pictures import sheet
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Model
+from attrimorph.pictures import sheet
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ def transfer(
         source_attributes: [1 or B, width]; guessed by the model when None.
     """
     encodes = encoder(model, "transfer")
+    if only is not None and not only:
+        raise AttrimorphError(
+            "a transfer must take at least one attribute; got none; name one, or leave them out for all"
+        )
     own = attributes_of(model, images) if attributes is None else attributes
     taken = attributes_of(model, source) if source_attributes is None else source_attributes
     taken = taken.expand_as(own)

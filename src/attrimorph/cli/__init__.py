@@ -1,5 +1,6 @@
 """The command line: parse, call, print. What the verbs do is done elsewhere."""
 
+import io
 import os
 import re
 import sys
@@ -15,11 +16,16 @@ from attrimorph.errors import AttrimorphError
 __all__ = ["app", "data_verbs", "finding_verbs", "main", "run", "training_verbs", "using_verbs"]
 
 TRACEBACK = "ATTRIMORPH_TRACEBACK"
+OUT_OF_MEMORY = "out of memory; use fewer or smaller images, or smaller batches"
 BAD_INPUT, INTERNAL, INTERRUPTED, CLOSED_PIPE = 2, 1, 130, 141
 
 
 def main() -> None:
     """Run the command line and exit."""
+    # A file's name need not be UTF-8; it is printed as the bytes that it is.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -47,7 +53,7 @@ def run(words: Sequence[str]) -> int:
             return _internal(error)
         return _complain(f"{error.filename}: {error.strerror}; check the path", BAD_INPUT, error)
     except MemoryError as error:
-        return _complain("out of memory; use smaller images or batches", BAD_INPUT, error)
+        return _complain(OUT_OF_MEMORY, BAD_INPUT, error)
     except Exception as error:
         return _internal(error)
     return 0
@@ -57,6 +63,8 @@ def _internal(error: Exception) -> int:
     # torch is not imported for this: the class is known by its name.
     if type(error).__name__ == "OutOfMemoryError":
         return _complain("out of GPU memory; lower --training.batch-size, or use --device cpu", BAD_INPUT, error)
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return _complain(OUT_OF_MEMORY, BAD_INPUT, error)
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return _complain(f"internal error ({said}); please report it, run with {TRACEBACK}=1", INTERNAL, error)
 
@@ -66,7 +74,8 @@ def _complain(sentence: str, code: int, error: BaseException | None) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"attrimorph: {sentence}", file=sys.stderr)
+    # One line, whatever the names of files and attributes hold.
+    print("attrimorph:", *sentence.split(), file=sys.stderr)
     return code
 
 
@@ -75,6 +84,7 @@ def _sentence(error: CycloptsError, words: Sequence[str]) -> str:
     said = " ".join(str(error).split()).partition(" Available commands:")[0].rstrip(".")
     if "Did you mean" in said:
         return re.sub(r"\.? Did you mean", "; did you mean", said)
+    said = said.replace(". Choose from", "; choose from")
     names: list[str] = []
     level = app
     for word in words:

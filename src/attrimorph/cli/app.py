@@ -3,11 +3,12 @@
 torch takes seconds to import: everything that needs it is imported inside the verbs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, Token
 
 import attrimorph
 
@@ -33,6 +34,17 @@ app = App(
 app["--help"].group = FIND
 app["--version"].group = FIND
 
+
+
+def whole_number(_: type, tokens: Sequence[Token]) -> int:
+    """Read a whole number; left to itself, the parser would round 2.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f'it must be a whole number; got "{tokens[0].value}"') from None
+
+
+Whole = Annotated[int, Parameter(converter=whole_number)]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
 ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
@@ -64,9 +76,9 @@ class Using:
 
 def chosen(device: str) -> str:
     """Return the accelerator where there is one, or what the user named."""
-    from attrimorph.training.hardware import default_device
+    from attrimorph.training.hardware import checked_device, default_device
 
-    return default_device() if device == "auto" else device
+    return default_device() if device == "auto" else checked_device(device)
 
 
 def tell(written: "Written") -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from attrimorph.cli.app import DATA, app
+from attrimorph.cli.app import DATA, Whole, app
 from attrimorph.errors import AttrimorphError
 
 data_app = App(name="data", help="Check, prepare and draw data.", group=DATA)
@@ -44,12 +44,12 @@ def prepare(
     /,
     *,
     out: Path,
-    image_size: int = 64,
+    image_size: Whole = 64,
     crop: str = "",
     align: bool = False,
     attributes: str | None = None,
     format: str = "auto",
-    workers: int | None = None,
+    workers: Whole | None = None,
 ) -> None:
     """Decode a folder of images once into arrays that training reads by index; interrupted, it goes on.
 
@@ -98,11 +98,11 @@ def synthetic(
     /,
     *,
     kind: Literal["faces", "shapes", "ring"] = "faces",
-    count: int = 10_000,
-    size: int = 64,
-    seed: int = 0,
+    count: Whole = 10_000,
+    size: Whole = 64,
+    seed: Whole = 0,
     correlation: float = 0.5,
-    identities: int | None = None,
+    identities: Whole | None = None,
 ) -> None:
     """Draw a labelled data set whose true counterfactuals are known.
 

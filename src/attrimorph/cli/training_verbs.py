@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import DEFAULT_MODEL, MAKE, Device, app, chosen
+from attrimorph.cli.app import DEFAULT_MODEL, MAKE, Device, Whole, app, chosen
 
 if TYPE_CHECKING:
     from attrimorph.training.trainer import Progress
@@ -97,7 +97,7 @@ def evaluate(
     *,
     data: Path | None = None,
     out: Path | None = None,
-    count: int = 1000,
+    count: Whole = 1000,
     device: Device = "auto",
 ) -> None:
     """Measure a model: reconstruction, attributes reached and leaked by edits; writes JSON and a page.

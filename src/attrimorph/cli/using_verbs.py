@@ -5,13 +5,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import USE, Known, Set, Using, app, tell
+from attrimorph.cli.app import USE, Known, Set, Using, Whole, app, tell
 
 DEFAULT = Using()
 
 
 @app.command(group=USE)
-def sample(*, count: int = 16, set_: Set = None, seed: int = 0, using: Using = DEFAULT) -> None:
+def sample(*, count: Whole = 16, set_: Set = None, seed: Whole = 0, using: Using = DEFAULT) -> None:
     """Generate new images.
 
     Parameters
@@ -64,7 +64,7 @@ def edit(image: Path, /, *images: Path, set_: Set = None, known: Known = None, u
 
 
 @app.command(group=USE)
-def morph(first: Path, second: Path, /, *, steps: int = 8, slerp: bool = False, using: Using = DEFAULT) -> None:
+def morph(first: Path, second: Path, /, *, steps: Whole = 8, slerp: bool = False, using: Using = DEFAULT) -> None:
     """Go from one image to another; writes a strip and an animation.
 
     Parameters

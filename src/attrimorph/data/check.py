@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from attrimorph.data.images import open_image
+from attrimorph.data.images import FORMATS, open_image
 from attrimorph.data.prepared import SPLITS, open_prepared
 from attrimorph.data.readers import read
 from attrimorph.data.readers.raw import preview
@@ -155,7 +155,7 @@ def _look(path: Path) -> Seen:
     try:
         # The smallest decoding still reads the file to its end, and so finds it when it is cut short.
         open_image(path, least=1)
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return digest, image.size, None
     except AttrimorphError as error:
         return digest, None, str(error)

@@ -14,6 +14,8 @@ from attrimorph.errors import AttrimorphError
 
 MOST_PIXELS = 80_000_000  # more in one file is a mistake or a decompression bomb
 CropLike = None | int | Crop | Literal["centre"]
+# Not every format that Pillow knows: some run other programs (EPS), some are no pictures.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 Box = tuple[float, float, float, float]
 SMEAR = 80  # levels by which JPEG may blur a plain background around edges
 ORIENTATION = 0x0112  # the EXIF tag
@@ -53,7 +55,9 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
         AttrimorphError: the file is missing, no image, cut short, damaged, or larger than `MOST_PIXELS`.
     """
     try:
-        with Image.open(path) as image:
+        if path.exists() and not path.is_file():
+            raise AttrimorphError(f"{path} must be a file; it is none; name a picture")
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise AttrimorphError(
                     f"{path.name} must have at most {MOST_PIXELS // 1_000_000} megapixels; it has "

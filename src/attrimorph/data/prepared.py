@@ -127,8 +127,9 @@ def open_prepared(path: str | Path) -> PreparedData:
         size, count = int(head["image_size"]), int(head["count"])
         factor_names = tuple(str(name) for name in head["factor_names"])
         has_masks, images_hash = bool(head["masks"]), str(head["images_fingerprint"])
-        preprocessing, skipped = dict(head["preprocessing"]), list(head["skipped"])
-    except (KeyError, TypeError, ValueError) as error:
+        preprocessing = dict(head["preprocessing"])
+        skipped = [{"file": str(entry["file"]), "reason": str(entry["reason"])} for entry in head["skipped"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise AttrimorphError(
             f"{path / 'schema.json'} is damaged ({error} is missing or wrong); prepare the images again"
         ) from error

@@ -13,6 +13,8 @@ from torch import Tensor
 from attrimorph.errors import AttrimorphError, suggestion
 
 Kind = Literal["binary", "categorical", "real"]
+KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
+STRONGEST = 100  # beyond, a network answers with nothing that is a picture
 MISSING = ("", "nan", "none", "null", "?")
 
 
@@ -54,9 +56,21 @@ class Schema:
 
     def __post_init__(self) -> None:
         names = [attribute.name for attribute in self.attributes]
+        if not names:
+            raise AttrimorphError("a schema must have at least one attribute; it has none; name one to learn")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
         for attribute in self.attributes:
+            if attribute.kind not in KINDS:
+                raise AttrimorphError(
+                    f"the attribute {attribute.name!r} must be {', '.join(KINDS[:-1])} or {KINDS[-1]}; "
+                    f"got {attribute.kind!r}; mend the schema"
+                )
+            if not math.isfinite(attribute.mean) or not 0 < attribute.scale < math.inf:
+                raise AttrimorphError(
+                    f"the attribute {attribute.name!r} must have a finite mean and a scale above 0; "
+                    f"got {attribute.mean} and {attribute.scale}; mend the schema"
+                )
             if attribute.kind == "categorical" and len(attribute.values) < 2:
                 raise AttrimorphError(
                     f"the categorical attribute {attribute.name!r} must have at least two values; "
@@ -207,8 +221,10 @@ class Schema:
         """
         y = y.clone()
         for key, strength in changes.items():
-            if not math.isfinite(strength):
-                raise AttrimorphError(f"an edit strength must be a finite number; {key} got {strength}; try 1")
+            if not abs(strength) <= STRONGEST:
+                raise AttrimorphError(
+                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength}; try 1"
+                )
             name, _, value = key.partition("=")
             attribute, columns = self.attribute(name), self.columns(name)
             if attribute.kind == "real":

@@ -17,6 +17,7 @@ from attrimorph.files import write_text
 HELD_OUT = 0.05  # share of the images in the valid split, and as many in the test split
 CACHE = Path("runs/data")
 SIZES = (16, 512)
+MOST = 10_000_000  # images
 CHUNK = 512
 
 
@@ -159,6 +160,8 @@ def _split(count: int) -> list[str]:
 def _check(count: int, size: int, seed: int, correlation: float) -> None:
     if count < 10:
         raise AttrimorphError(f"count must be at least 10, so that every split has an image; got {count}")
+    if count > MOST:
+        raise AttrimorphError(f"count must be at most {MOST}; got {count}; draw fewer")
     if not SIZES[0] <= size <= SIZES[1]:
         raise AttrimorphError(f"size must lie in {SIZES[0]}..{SIZES[1]} pixels; got {size}; try 64")
     if not 0 <= seed < 2**63:

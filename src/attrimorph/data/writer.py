@@ -24,6 +24,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_bytes, write_json
 
+PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 
 
@@ -103,22 +104,33 @@ class PreparedWriter:
             raise AttrimorphError(
                 f"{self.path} already holds prepared data; delete it or choose another folder with --out"
             )
-        self.image_size, self.count = image_size, count
+        self.image_size, self.count, self._resumable = image_size, count, bool(request)
         stamp = hashlib.sha256(f"{VERSION} {count} {image_size} {masks} {request}".encode()).hexdigest().encode()
+        self._journal_path = self.path / "journal.part"
+        self._stamp_bytes = len(stamp)
+        self._unmarked: list[int] = []
+        self._placed: list[Path] = []
+        self.done = np.zeros(count, dtype=bool)
+        try:
+            self._open(stamp, masks)
+        except AttrimorphError:
+            self._discard()
+            raise
+
+    def _open(self, stamp: bytes, masks: bool) -> None:
+        count, image_size = self.count, self.image_size
         with _told(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._journal_path = self.path / "journal.part"
-            found = self._resume(stamp, masks) if request else None
-            self.done = np.zeros(count, dtype=bool) if found is None else found
+            found = self._resume(stamp, masks) if self._resumable else None
             if found is None:
-                for name in ("journal.part", "images.npy.part", "masks.npy.part"):
+                for name in PARTS:
                     (self.path / name).unlink(missing_ok=True)
+            else:
+                self.done = found
             self._images = _Rows(self.path / "images.npy.part", (count, image_size, image_size, 3))
             self._masks = _Rows(self.path / "masks.npy.part", (count, image_size, image_size)) if masks else None
             self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
             os.pwrite(self._journal, stamp + self.done.tobytes(), 0)
-        self._stamp_bytes = len(stamp)
-        self._unmarked: list[int] = []
 
     def _resume(self, stamp: bytes, masks: bool) -> NDArray[np.bool_] | None:
         names = ("images.npy.part", "masks.npy.part") if masks else ("images.npy.part",)
@@ -132,10 +144,22 @@ class PreparedWriter:
     def __enter__(self) -> "PreparedWriter":
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         with suppress(OSError):
             self.mark()
         self.close()
+        if kind is not None:
+            self._discard()
+
+    def _discard(self) -> None:
+        """Leave nothing behind but what a later run goes on from."""
+        for path in self._placed:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        if not (self._resumable and self.done.any()):
+            for name in PARTS:
+                with suppress(OSError):
+                    (self.path / name).unlink(missing_ok=True)
 
     def write(self, row: int, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> None:
         """Write one row: image uint8 [S, S, 3], mask uint8 [S, S]."""
@@ -198,7 +222,9 @@ class PreparedWriter:
         with _told(self.path):
             for part, name in ((self._images, "images.npy"), (self._masks, "masks.npy")):
                 if part is not None:
+                    self._placed.append(self.path / name)
                     part.finish(self.path / name, rows)
+        self._placed += [self.path / "attributes.csv", self.path / "factors.npy"]
         if factors is not None:
             with whole_file(self.path / "factors.npy") as file:
                 npy.write_array(file, np.asarray(factors, np.float32)[rows], allow_pickle=False)
@@ -225,7 +251,8 @@ class PreparedWriter:
                 "schema": schema.to_json(),
             },
         )
-        for name in ("journal.part", "images.npy.part", "masks.npy.part"):
+        self._placed.clear()
+        for name in PARTS:
             (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
 

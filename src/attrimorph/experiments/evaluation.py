@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import attrimorph
-from attrimorph.applications.pictures import write_png
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.files import write_json
 from attrimorph.metrics.evaluate import Evaluation, evaluate
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.models import Model
+from attrimorph.pictures import write_png
 
 FORMAT = "attrimorph evaluation"
 EDITS_FOLDED = "Look at them: above set where absent, below taken away where present"

@@ -18,7 +18,6 @@ import attrimorph
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.morph import write_morph
-from attrimorph.applications.pictures import grid, sheet, to_pil, write_png
 from attrimorph.console import Meter, duration
 from attrimorph.data import faces
 from attrimorph.data.synthetic import write_faces
@@ -35,6 +34,7 @@ from attrimorph.experiments.showcase import SHOWN, edit_matrix, faces_to_show, m
 from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate import Evaluation
 from attrimorph.models import Model, load, shipped
+from attrimorph.pictures import grid, sheet, to_pil, write_png
 from attrimorph.recipes import Recipe, recipe_named
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import train

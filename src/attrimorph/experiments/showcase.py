@@ -5,11 +5,11 @@ from torch import Tensor
 
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import frames, morph
-from attrimorph.applications.pictures import gif_bytes, sheet
 from attrimorph.data import faces
 from attrimorph.experiments import report
 from attrimorph.metrics.unseen import drawn_images
 from attrimorph.models import Model
+from attrimorph.pictures import gif_bytes, sheet
 
 SEED = 20_260  # of the faces that are shown; nothing trains or is measured on them
 SHOWN = (

@@ -1,20 +1,20 @@
 """Edits measured: every attribute flipped on many images, judged, and held against the truth."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.pictures import sheet
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import EditCounts, Judges, binary_names, count_edits, decisions
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
 from attrimorph.models import Edits
+from attrimorph.pictures import sheet
 
 BATCH = 128
 
@@ -91,21 +91,23 @@ def measure_edits(
     judge: Judges,
     before: Tensor,
     *,
+    names: Sequence[str] | None = None,
     counterfactuals: int = 200,
     progress: Callable[[str], None] | None = None,
 ) -> EditMeasures:
-    """Flip every binary attribute of every image.
+    """Flip attributes of every image.
 
     Args:
         model: one that edits.
         unseen: images and their labels.
         judge: who decides.
         before: its decisions before the edit (on the reconstructions, where there are any), [N, width].
+        names: binary attributes to flip; all when None.
         counterfactuals: edits of each attribute and direction that are compared with the true picture.
         progress: gets a line of text after each attribute.
     """
     begin = time.perf_counter()
-    names = binary_names(judge.schema)
+    names = binary_names(judge.schema) if names is None else names
     flips = []
     for number, name in enumerate(names, start=1):
         flip = flip_attribute(model, unseen, judge, before, name, counterfactuals)

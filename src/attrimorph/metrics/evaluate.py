@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.pictures import grid, sheet
 from attrimorph.applications.sample import sample
 from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData
@@ -24,7 +23,9 @@ from attrimorph.metrics.edits import BATCH, EditMeasures, measure_edits
 from attrimorph.metrics.reconstruction import psnr, ssim
 from attrimorph.metrics.unseen import SEED, Unseen, drawn_images, held_out_images
 from attrimorph.models import Edits, Encodes, Model
+from attrimorph.pictures import grid, sheet
 
+MOST = 50_000  # images: all of them are held in memory
 Progress = Callable[[str], None]
 
 
@@ -115,8 +116,8 @@ def evaluate(
     Raises:
         AttrimorphError: the data, the judge and the model do not go together.
     """
-    if count < 1:
-        raise AttrimorphError(f"count must be at least 1; got {count}; try 1000")
+    if not 1 <= count <= MOST:
+        raise AttrimorphError(f"count must lie in 1..{MOST}; got {count}; try 1000")
     if data is None and model.schema.names != faces.SCHEMA.names:
         raise AttrimorphError(
             "only a model of drawn faces is evaluated without data; this one has other attributes; add --data"

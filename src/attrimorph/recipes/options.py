@@ -1,12 +1,15 @@
 """The whole of a run as one frozen value. No torch here: the command line lists recipes without it."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.algorithms.terms import METHODS
+from attrimorph.errors import AttrimorphError, shown, suggestion
 
-Positive = Annotated[int, Field(gt=0)]
+Images = Annotated[int, Field(gt=0, le=10**12)]
+Width = Annotated[int, Field(gt=0, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -22,6 +25,14 @@ class DataOptions(Options):
 
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     """Side of the square images, a power of two."""
+
+    @field_validator("image_size")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"image_size must be a power of two; got {value}; try 32, 64 or 128")
+        return value
+
     shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
     """Augmentation: random shift, up to this share of the width."""
     flip: Share = 0.0
@@ -35,15 +46,15 @@ class NetworkOptions(Options):
 
     kind: Literal["small", "paper"] = "small"
     """small: strided 4x4 convolutions for CPUs; paper: GoogLeNet, deconvolutions, DCGAN, AlexNet at 128x128."""
-    latent: Positive = 128
+    latent: Annotated[int, Field(gt=0, le=65_536)] = 128
     """Columns of z."""
-    encoder_width: Positive = 32
+    encoder_width: Width = 32
     """Channels of E's first convolution; they double as the image halves, up to eight times this."""
-    generator_width: Positive = 32
+    generator_width: Width = 32
     """Channels of G's last stage but one."""
-    discriminator_width: Positive = 16
+    discriminator_width: Width = 16
     """Channels of D's first convolution."""
-    classifier_width: Positive = 16
+    classifier_width: Width = 16
     """Channels of C's first convolution."""
 
 
@@ -100,9 +111,9 @@ class OptimiserOptions(Options):
 class TrainingOptions(Options):
     """The loop. The clock is images seen."""
 
-    images: Positive = 200_000
+    images: Images = 200_000
     """Length of the run."""
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Images of one step in each process."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of initial weights, order, augmentation and noise."""
@@ -114,13 +125,13 @@ class TrainingOptions(Options):
     """auto: channels_last where a measurement shows this machine faster with it."""
     compile: bool = False
     """Compile the networks: 20 to 60 s at the start, faster steps afterwards."""
-    log_images: Positive = 1_024
+    log_images: Images = 1_024
     """A line of the log every so many images."""
-    sample_images: Positive = 20_000
+    sample_images: Images = 20_000
     """A sample sheet every so many images."""
-    checkpoint_images: Positive = 20_000
+    checkpoint_images: Images = 20_000
     """A checkpoint every so many images."""
-    keep: Positive = 2
+    keep: Annotated[int, Field(gt=0)] = 2
     """Checkpoints kept: the newest ones."""
 
 
@@ -128,7 +139,7 @@ class Recipe(Options):
     """One whole run."""
 
     name: str
-    """The recipe's name."""
+    """The recipe's name, which its run's folder bears too."""
     about: str = ""
     """One sentence: what it is for."""
     method: str = "cvae-gan"
@@ -138,6 +149,20 @@ class Recipe(Options):
     losses: LossOptions = LossOptions()
     optimiser: OptimiserOptions = OptimiserOptions()
     training: TrainingOptions = TrainingOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str) -> str:
+        if not re.fullmatch(r"\w[\w .+-]{,99}", value):
+            raise ValueError(f"name must be letters, digits, spaces and .+- alone; got {shown(value)}")
+        return value
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, value: str) -> str:
+        if value not in METHODS:
+            raise ValueError(f"there is no method {value!r} in the family; {suggestion(value, METHODS)}")
+        return value
 
     def with_changes(self, changes: dict[str, Any]) -> "Recipe":
         """Return a recipe with dotted fields replaced: {"training.batch_size": 32}.
@@ -188,6 +213,7 @@ def read_recipe(value: Any) -> Recipe:
         if first["type"] == "extra_forbidden":
             known = field_names(Recipe(name="any").model_dump())
             raise AttrimorphError(f"a recipe has no field {name!r}; {suggestion(name, known)}") from error
-        raise AttrimorphError(
-            f"the recipe's field {name} does not fit: {first['msg'].lower()}; got {first['input']!r}"
-        ) from error
+        rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+        # Rules of our own say themselves what they got.
+        got = "" if first["type"] == "value_error" else f"; got {shown(first['input'])}"
+        raise AttrimorphError(f"the recipe's field {name} does not fit: {rule}{got}") from error

@@ -2,8 +2,10 @@
 
 import io
 import os
+import pickle
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from attrimorph.files import sync_folder, write_bytes
 def checkpoint_folders(run: Path) -> list[Path]:
     """Return the run's checkpoints, oldest first."""
     home = run / "checkpoints"
+    if home.exists() and not home.is_dir():
+        raise AttrimorphError(f"{home} must be the folder of the checkpoints; it is a file; move it away")
     return sorted(folder for folder in home.glob("[0-9]*") if folder.is_dir() and folder.name.isdigit())
 
 
@@ -71,9 +75,13 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / "state.pt"
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign pickle fails in nearly every way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:100]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0][:100]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it holds something else than tensors and plain values"
         raise AttrimorphError(
             f"{path} is no checkpoint of this program or is damaged ({reason}); "
             "remove that checkpoint's folder to go on from the one before"

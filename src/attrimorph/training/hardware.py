@@ -130,6 +130,19 @@ def measure(device: str) -> tuple[tuple[str, float], ...]:
     return tuple((name, round(median(times[name][1:] or times[name]), 3)) for name in order)
 
 
+def checked_device(device: str) -> str:
+    """Return a device that the user named.
+
+    Raises:
+        AttrimorphError: torch finds no such thing here.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise AttrimorphError(
+            "torch finds no GPU for the device cuda here; use --device cpu, or see `attrimorph doctor`"
+        )
+    return device
+
+
 def default_device() -> str:
     """The accelerator where there is one, or the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -47,4 +47,4 @@ class SampleSheet:
             mean, _ = networks["encoder"](self.images.to(device), y)
             rows += [self.images, networks["generator"](mean, y).float().cpu()]
         rows.append(networks["generator"](self.z.to(device), self.sample_attributes.to(device)).float().cpu())
-        write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), COLUMNS))
+        write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=COLUMNS))

@@ -131,7 +131,10 @@ class Run:
         # What the next line of the log is to average, so far; a checkpoint may lie between two lines.
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.images_seen = self._resume()
+        self.fresh = not checkpoint_folders(out)
+        self.images_seen = 0 if self.fresh else self._resume()
+        # Every process has looked into the folder before the first one writes there.
+        distributed.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
         self._claim()
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
@@ -171,10 +174,7 @@ class Run:
             write_json(self.out / "recipe.json", {"recipe": self.recipe.model_dump(), "data": self.data.fingerprint})
 
     def _resume(self) -> int:
-        folders = checkpoint_folders(self.out)
-        if not folders:
-            return 0
-        return self._load(load_state(folders[-1]), guard=True)
+        return self._load(load_state(checkpoint_folders(self.out)[-1]), guard=True)
 
     def _load(self, state: dict[str, Any], *, guard: bool) -> int:
         """Take back a checkpoint; return its clock. Going back, the guard keeps its own count of the returns."""
@@ -196,7 +196,7 @@ class Run:
 
     def loop(self, progress: Callable[[Progress], None] | None) -> None:
         """Step until the clock reaches the end; going back and starting again as the guard says."""
-        if self.images_seen == 0 and not checkpoint_folders(self.out):
+        if self.fresh:
             self.save()
         while self.images_seen < self.recipe.training.images:
             trouble = self._until_trouble(progress)
@@ -266,8 +266,8 @@ class Run:
         if not again:
             raise AttrimorphError(
                 f"training stopped: {trouble}; going back to a checkpoint {self.guard.returns - 1} times with "
-                f"ever lower learning rates did not help; the last good one is {folder}; try a lower --optimiser.learning-rate in "
-                "another folder"
+                f"ever lower learning rates did not help; the last good one is {folder}; try a lower "
+                "--optimiser.learning-rate in another folder"
             )
         self.images_seen = self._load(load_state(folder), guard=False)
         # Started again now, the run must not go on from what it has just turned its back on.

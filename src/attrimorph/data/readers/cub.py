@@ -19,6 +19,7 @@ from attrimorph.data.readers.raw import (
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
+MOST = 10_000_000  # the largest number of an image, a class or an attribute
 NOT_VISIBLE = 1  # the certainty at which a label says nothing
 
 
@@ -76,8 +77,11 @@ def read(folder: Path) -> RawData:
 
 
 def _numbered(path: Path) -> dict[int, str]:
-    """Read lines `number text`."""
-    return {whole_number(number, "the first field", path): text for number, text in read_rows(path, 2)}
+    """Read lines `number text`; numbers count from 1."""
+    table = {whole_number(number, "the first field", path): text for number, text in read_rows(path, 2)}
+    if strange := [number for number in table if not 1 <= number <= MOST]:
+        raise AttrimorphError(f"the first field in {path} must be a number from 1; got {strange[0]}; get it again")
+    return table
 
 
 def _attributes(base: Path, kept: list[int]) -> dict[str, list[int | None]]:
@@ -100,6 +104,8 @@ def _attributes(base: Path, kept: list[int]) -> dict[str, list[int | None]]:
         ) from error
     if not set(np.unique(rows[:, 2]).tolist()) <= {0, 1}:
         raise AttrimorphError(f"the third field in {labels} must be 0 or 1; got another number; get it again")
+    if not 1 <= rows[:, 0].min() <= rows[:, 0].max() <= MOST:
+        raise AttrimorphError(f"the first field in {labels} must be the number of an image; got another; get it again")
     if unknown := set(np.unique(rows[:, 1]).tolist()) - set(names):
         raise AttrimorphError(
             f"{labels} names the attribute {min(unknown)}; {listing.name} has no such attribute; get it again"

@@ -9,6 +9,7 @@ from attrimorph.data.readers.raw import RawData, list_images, need_images
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
+MOST = 100_000  # images, and classes, must be fewer
 SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}
 BLUE = (0, 0, 254)  # what the segmented images have for background
 
@@ -63,4 +64,7 @@ def _numbers(path: Path, key: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]
     arrays = read_mat(path)
     if key not in arrays:
         raise AttrimorphError(f"{path} must hold {key}; it holds {', '.join(arrays) or 'nothing'}; get it again")
-    return arrays[key].ravel(order="F").astype(np.int64)
+    values = arrays[key].ravel(order="F")
+    if not len(values) or not np.isin(values, np.arange(MOST)).all():
+        raise AttrimorphError(f"{key} in {path} must be whole numbers from 1 to {MOST - 1}; got others; get it again")
+    return values.astype(np.int64)

@@ -169,7 +169,10 @@ def _images(folder: Path) -> dict[tuple[str, int], Path]:
 def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """Read the csv edition, or the official one: comment lines, tabs, and a header that begins with "#"."""
     delimiter = "\t" if path.suffix == ".txt" else ","
-    lines = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise AttrimorphError(f"{path} must be a table; reading it failed: {error}; get it again") from error
     lines = [[cell.strip() for cell in line] for line in lines if any(cell.strip() for cell in line)]
     start = next((row for row, line in enumerate(lines) if "person" in [cell.lower() for cell in line]), None)
     if start is None:

@@ -170,11 +170,14 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def whole_number(text: str, what: str, path: Path) -> int:
-    """Read a whole number out of a label file."""
+    """Read a whole number that fits 64 bits out of a label file."""
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise AttrimorphError(f"{what} in {path} must be a whole number; got {text!r}; mend it") from None
+        raise AttrimorphError(f"{what} in {path} must be a whole number; got {text[:40]!r}; mend it") from None
+    if not -(2**63) <= number < 2**63:
+        raise AttrimorphError(f"{what} in {path} must be a whole number of at most 18 digits; got {text[:40]}; mend it")
+    return number
 
 
 def number_identities(names: Sequence[str | None]) -> list[int]:

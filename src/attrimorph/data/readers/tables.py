@@ -153,8 +153,9 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
-            raise AttrimorphError(f"line {number} of {path} must be JSON: {error}; mend it") from error
+        except (ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise AttrimorphError(f"line {number} of {path} must be JSON: {reason}; mend it") from error
         if not isinstance(value, dict):
             raise AttrimorphError(
                 f"line {number} of {path} must be a JSON object; it is {type(value).__name__}; mend it"

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.pictures import (
+from attrimorph.pictures import (
     enlarge,
     gif_bytes,
     grid,

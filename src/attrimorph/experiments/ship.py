@@ -1,0 +1,62 @@
+"""Make a model that ships: a run's newest model with its figures in its card and its weights in half precision.
+
+    python -m attrimorph.experiments.ship RUN NAME
+
+measures the file that it writes, src/attrimorph/shipped/NAME.safetensors, on 1,000 unseen drawn faces, and puts
+recipe, seed, images seen and figures into its header.
+"""
+
+import argparse
+from pathlib import Path
+
+from torch import nn
+
+from attrimorph.experiments.evaluation import judge_for
+from attrimorph.files import write_bytes
+from attrimorph.metrics.evaluate import evaluate
+from attrimorph.models import Model, load, model_bytes
+
+SHIPPED = Path(__file__).parents[1] / "shipped"
+LARGEST = 12_000_000  # bytes
+
+
+def halved(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return the networks with weights in half precision, but for the prior, whose rounding all codes would feel."""
+    return {name: network if name == "prior" else network.half() for name, network in networks.items()}
+
+
+def ship(run: Path, out: Path, *, count: int = 1_000) -> Model:
+    """Write the newest model of `run` to `out` in half precision, measured.
+
+    Args:
+        run: a run folder.
+        out: the file.
+        count: unseen drawn faces to measure on.
+    """
+    model = load(run)
+    write_bytes(out, model_bytes(halved(model.networks), model.header))
+    # What is measured is what users get: the weights after rounding.
+    shipped = load(out)
+    evaluation = evaluate(shipped, judge=judge_for(shipped), count=count)
+    card = {name: round(value, 4) for name, value in evaluation.figures.items()}
+    header = {**model.header, "card": {"name": out.stem, "seed": model.recipe.training.seed, **card}}
+    write_bytes(out, model_bytes(halved(shipped.networks), header))
+    return load(out)
+
+
+def main() -> None:
+    """Run the command of the module's docstring."""
+    parser = argparse.ArgumentParser(description="Ship the newest model of a run.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    arguments = parser.parse_args()
+    out = SHIPPED / f"{arguments.name}.safetensors"
+    model = ship(arguments.run, out)
+    for name, value in model.card.items():
+        print(f"{name}: {value}")
+    size = out.stat().st_size
+    print(f"{out}: {size / 1e6:.1f} MB" + ("" if size <= LARGEST else f"; over {LARGEST / 1e6:.0f} MB"))
+
+
+if __name__ == "__main__":
+    main()
