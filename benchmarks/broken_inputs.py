@@ -64,7 +64,8 @@ def main() -> int:
             if wrong:
                 failed.append({"case": case.name, "wrong": wrong, "said": said[-1500:]})
             if wrong or options.verbose:
-                print(f"{'FAILED' if wrong else 'ok'} {case.name}: {wrong or ''} {said.strip()[-600:]}", file=sys.stderr, flush=True)
+                verdict = "FAILED" if wrong else "ok"
+                print(f"{verdict} {case.name}: {wrong or ''} {said.strip()[-600:]}", file=sys.stderr, flush=True)
     result = {
         "cases": clear + len(failed),
         "clear": clear,

@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py [--kills 20] [--images 5120] [--seed 0] [--fork]
 
-The same `attrimorph train` command is started again after every SIGKILL. The moments are drawn: while it starts, between
+The same `attrimorph train` command is started again after every SIGKILL. The moments are drawn: as it starts, between
 steps, while a checkpoint is being written, while a line of the log is. After each kill the newest checkpoint must equal
 the one that the unkilled run had at the same clock; in the end the model file must be the same to the byte, the
-state's tensors to the bit, and the log must have the same lines but for the speeds. Prints JSON; exits with 1 unless all
+state's tensors to the bit, and the log must have the same lines but for the speeds. Prints JSON; exits 1 unless all
 of that held.
 
 --fork starts every process as a copy of one that has imported everything: quicker, but start-up is killed less.

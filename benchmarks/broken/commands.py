@@ -63,7 +63,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "an unknown known attribute": ((*EDIT, "--set", "Smiling=1", "--known", "Mal=0"), "did you mean 'Male'"),
     "one picture to morph": (("morph", "FACE", "--model", "MODEL"), "SECOND"),
     "one step": (("morph", "FACE", "FACE", "--steps", "1", "--model", "MODEL", "--out", "OUT"), "steps must lie in"),
-    "a million steps": (("morph", "FACE", "FACE", "--steps", "1000000", "--model", "MODEL", "--out", "OUT"), "steps must"),
+    "a million steps": (
+        ("morph", "FACE", "FACE", "--steps", "1000000", "--model", "MODEL", "--out", "OUT"),
+        "steps must",
+    ),
     "no source": (("transfer", "FACE", "--model", "MODEL"), "--from"),
     "an unknown attribute to take": (
         ("transfer", "FACE", "--from", "FACE", "--attributes", "Nose", "--model", "MODEL", "--out", "OUT"),
@@ -74,7 +77,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         "attribute",
     ),
     "no images to evaluate on": (("evaluate", "MODEL", "--count", "0", "--out", "OUT"), "count must"),
-    "a million million images to evaluate on": (("evaluate", "MODEL", "--count", str(10**12), "--out", "OUT"), "count must"),
+    "a million million images to evaluate on": (
+        ("evaluate", "MODEL", "--count", str(10**12), "--out", "OUT"),
+        "count must",
+    ),
     "an unknown recipe": (("train", "cvae-gna"), "did you mean 'cvae-gan'"),
     "no recipe": (("train",), "RECIPE"),
     "data that are not there": (("train", "cvae-gan", "--data", "gone", "--out", "OUT"), "no folder gone"),
@@ -89,11 +95,20 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "check: a source that is a file": (("data", "check", "FACE"), "must be a folder"),
     "synthetic: an unknown kind": (("data", "synthetic", "OUT", "--kind", "cats"), "kind"),
     "synthetic: three images": (("data", "synthetic", "OUT", "--count", "3"), "count must be at least 10"),
-    "synthetic: a million million images": (("data", "synthetic", "OUT", "--count", str(10**12), "--size", "16"), "count|write"),
+    "synthetic: a million million images": (
+        ("data", "synthetic", "OUT", "--count", str(10**12), "--size", "16"),
+        "count|write",
+    ),
     "synthetic: a size of 8": (("data", "synthetic", "OUT", "--size", "8"), "size must lie in"),
-    "synthetic: a correlation of NaN": (("data", "synthetic", "OUT", "--correlation", "nan"), "correlation must lie in"),
+    "synthetic: a correlation of NaN": (
+        ("data", "synthetic", "OUT", "--correlation", "nan"),
+        "correlation must lie in",
+    ),
     "synthetic: a negative seed": (("data", "synthetic", "OUT", "--seed", "-1"), "seed must lie in"),
-    "synthetic: no identities": (("data", "synthetic", "OUT", "--count", "20", "--size", "16", "--identities", "0"), "identities"),
+    "synthetic: no identities": (
+        ("data", "synthetic", "OUT", "--count", "20", "--size", "16", "--identities", "0"),
+        "identities",
+    ),
 }
 
 REAL = (

@@ -144,7 +144,7 @@ BROKEN: dict[str, tuple[Breaker, str]] = {
     "a folder": (folder_as_image, "album.png"),
     "a dangling link": (dangling_link, "there is no file .*link.png"),
     "a link to itself": (link_to_itself, "loop.png"),
-    "a pipe": (pipe, "pipe.png must be a file"),
+    "a pipe": (pipe, "pipe.png is no readable image .it is no file"),
     "a path below a file": (below_a_file, "notes.txt/face.png"),
     "a missing file": (missing("gone.png"), "there is no file .*gone.png"),
     "a missing name with a line break": (missing("two\nlines.png"), "two lines.png"),
@@ -210,8 +210,19 @@ IMAGES: tuple[Case, ...] = (
     ),
     # Another way into the same decoder, with what harms most.
     *(
-        Case(f"{_FORM_NAMES[(_NAMES.index(name) + 3) % 6]}: {name}", use(_FORM_NAMES[(_NAMES.index(name) + 3) % 6], *BROKEN[name][:1]), BROKEN[name][1])
-        for name in ("a bomb of 400 megapixels", "an empty file", "half a PNG", "a folder", "a pipe", "a TIFF header of 100000x100000")
+        Case(
+            f"{_FORM_NAMES[(_NAMES.index(name) + 3) % 6]}: {name}",
+            use(_FORM_NAMES[(_NAMES.index(name) + 3) % 6], *BROKEN[name][:1]),
+            BROKEN[name][1],
+        )
+        for name in (
+            "a bomb of 400 megapixels",
+            "an empty file",
+            "half a PNG",
+            "a folder",
+            "a pipe",
+            "a TIFF header of 100000x100000",
+        )
     ),
     *(
         Case(f"data prepare: nothing but {name}", prepare_all_broken(BROKEN[name][0]), "no image could be read")

@@ -148,8 +148,11 @@ WRONG: dict[str, tuple[Maker, str]] = {
         header(lambda value: value["schema"]["attributes"][0].update(kind="odd")),
         "odd",
     ),
-    "an attribute too few": (header(lambda value: value["schema"]["attributes"].pop(0)), "do not fit|attribute"),
-    "an attribute without name": (header(lambda value: value["schema"]["attributes"][0].pop("name")), "no attribute schema"),
+    "an attribute too few": (header(lambda value: value["schema"]["attributes"].pop(0)), "do not fit|examples"),
+    "an attribute without name": (
+        header(lambda value: value["schema"]["attributes"][0].pop("name")),
+        "no attribute schema",
+    ),
     "no tensors": (weights(lambda tensors: tensors.clear()), "generator"),
     "no generator": (weights(without("generator.")), "generator"),
     "no encoder": (weights(without("encoder.")), "encoder"),

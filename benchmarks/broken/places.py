@@ -69,23 +69,89 @@ def table(kit: Kit, folder: Path) -> Path:
 
 
 VERBS: dict[str, Callable[[Kit, Path], list[str]]] = {
-    "sample": lambda kit, out: ["sample", "--count", "400", "--model", str(kit.model), "--out", str(out / "a.png"), *USE],
+    "sample": lambda kit, out: [
+        "sample",
+        "--count",
+        "400",
+        "--model",
+        str(kit.model),
+        "--out",
+        str(out / "a.png"),
+        *USE,
+    ],
     "edit": lambda kit, out: [
         *("edit", str(kit.face), "--set", "Smiling=1", "--model", str(kit.model), "--out", str(out / "a.png"), *USE)
     ],
     "morph": lambda kit, out: [
-        *("morph", str(kit.face), str(kit.face), "--steps", "90", "--model", str(kit.model), "--out", str(out / "a.png"), *USE)
+        *(
+            "morph",
+            str(kit.face),
+            str(kit.face),
+            "--steps",
+            "90",
+            "--model",
+            str(kit.model),
+            "--out",
+            str(out / "a.png"),
+            *USE,
+        )
     ],
-    "reconstruct": lambda kit, out: ["reconstruct", str(kit.face), "--model", str(kit.model), "--out", str(out / "a.png"), *USE],
+    "reconstruct": lambda kit, out: [
+        "reconstruct",
+        str(kit.face),
+        "--model",
+        str(kit.model),
+        "--out",
+        str(out / "a.png"),
+        *USE,
+    ],
     "transfer": lambda kit, out: [
-        *("transfer", str(kit.face), "--from", str(kit.face), "--model", str(kit.model), "--out", str(out / "a.png"), *USE)
+        *(
+            "transfer",
+            str(kit.face),
+            "--from",
+            str(kit.face),
+            "--model",
+            str(kit.model),
+            "--out",
+            str(out / "a.png"),
+            *USE,
+        )
     ],
-    "evaluate": lambda kit, out: ["evaluate", str(kit.model), "--count", "4", "--data", str(kit.data), "--out", str(out), *USE],
+    "evaluate": lambda kit, out: [
+        "evaluate",
+        str(kit.model),
+        "--count",
+        "4",
+        "--data",
+        str(kit.data),
+        "--out",
+        str(out),
+        *USE,
+    ],
     "train": lambda kit, out: kit.train(out),
     "synthetic": lambda kit, out: ["data", "synthetic", str(out / "d"), "--count", "200", "--size", "16"],
-    "shapes": lambda kit, out: ["data", "synthetic", str(out / "d"), "--kind", "shapes", "--count", "200", "--size", "16"],
+    "shapes": lambda kit, out: [
+        "data",
+        "synthetic",
+        str(out / "d"),
+        "--kind",
+        "shapes",
+        "--count",
+        "200",
+        "--size",
+        "16",
+    ],
     "ring": lambda kit, out: ["data", "synthetic", str(out / "d"), "--kind", "ring", "--count", "9000"],
-    "prepare": lambda kit, out: ["data", "prepare", str(table(kit, out)), "--out", str(out / "d"), "--image-size", "128"],
+    "prepare": lambda kit, out: [
+        "data",
+        "prepare",
+        str(table(kit, out)),
+        "--out",
+        str(out / "d"),
+        "--image-size",
+        "128",
+    ],
     "check": lambda kit, out: ["data", "check", str(kit.data), "--out", str(out / "d" / "report.json")],
     "replay": lambda kit, out: ["replay", str(kit.receipts["sample"]), "--out", str(out / "a.png")],
 }
@@ -166,7 +232,10 @@ PLACES: tuple[Case, ...] = (
         Case(f"a full disk: {verb}", full_disk(verb), "No space left", needs=cannot_mount())
         for verb in ("sample", "edit", "morph", "train", "synthetic", "shapes", "ring", "prepare", "evaluate", "replay")
     ),
-    *(Case(f"below a file: {verb}", TAKEN(verb), "taken") for verb in ("sample", "train", "synthetic", "check", "evaluate")),
+    *(
+        Case(f"below a file: {verb}", TAKEN(verb), "taken")
+        for verb in ("sample", "train", "synthetic", "check", "evaluate")
+    ),
     *(Case(f"in /proc: {verb}", PROC(verb), "proc") for verb in ("edit", "train", "morph", "transfer")),
     *(Case(f"a name of 300 letters: {verb}", LONG(verb), "too long") for verb in ("reconstruct", "train", "shapes")),
     Case("a run folder in use", locked, "another process is training"),
@@ -175,11 +244,23 @@ PLACES: tuple[Case, ...] = (
         for verb in ("sample", "synthetic", "train")
     ),
     *(
-        Case(f"as nobody into root's folder: {verb}", forbidden(verb), "Permission denied", prefix=NOBODY, needs=cannot_become_nobody())
+        Case(
+            f"as nobody into root's folder: {verb}",
+            forbidden(verb),
+            "Permission denied",
+            prefix=NOBODY,
+            needs=cannot_become_nobody(),
+        )
         for verb in ("edit", "train", "ring")
     ),
     *(
-        Case(f"as nobody a secret {what}", unreadable(what), "secret.*(ermission|denied)", prefix=NOBODY, needs=cannot_become_nobody())
+        Case(
+            f"as nobody a secret {what}",
+            unreadable(what),
+            "secret.*(ermission|denied)",
+            prefix=NOBODY,
+            needs=cannot_become_nobody(),
+        )
         for what in ("picture", "model", "receipt", "recipe", "folder")
     ),
 )

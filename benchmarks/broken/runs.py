@@ -189,7 +189,11 @@ RECEIPTS: dict[str, tuple[Callable[[Kit, Path], list[str]], str]] = {
 RUNS: tuple[Case, ...] = (
     *(Case(f"train again: {name}", train_again(change), says) for name, (change, says) in STATES.items()),
     *(Case(f"replay: {name}", make, says) for name, (make, says) in RECEIPTS.items()),
-    Case("replay: a missing receipt", lambda kit, folder: ["replay", str(folder / "gone.json")], "cannot read .*gone.json"),
+    Case(
+        "replay: a missing receipt",
+        lambda kit, folder: ["replay", str(folder / "gone.json")],
+        "cannot read .*gone.json",
+    ),
     Case("replay: a folder", lambda kit, folder: ["replay", str(folder)], "cannot read"),
     Case("replay: a picture", lambda kit, folder: ["replay", str(kit.face)], "must be a JSON file"),
 )

@@ -296,9 +296,7 @@ def _check_header(path: Path, header: Mapping[str, Any]) -> None:
         and all(isinstance(value, int | float) for value in examples),
     }
     if wrong := [name for name, right in rules.items() if not right]:
-        raise AttrimorphError(
-            f"{path} has something else than {wrong[0]!r} there in its header; it is damaged, get it again"
-        )
+        raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
 
 
 def _is_preprocessing(value: Any) -> bool:

@@ -73,6 +73,8 @@ def counted(image_size: int) -> dict[str, int]:
         "discriminator": trunk + top + 1 + CONDITION * top,
         "classifier": trunk + top * 256 + 256 + 256 * CONDITION + CONDITION,
         "code_discriminator": LATENT * 256 + 256 + 256 * 256 + 256 + 256 + 1,
+        "code_classifier": LATENT * 256 + 256 + 256 * 256 + 256 + (256 + 1) * CONDITION,
+        "prior": 0,  # its mean and factor are fitted, not learned
     }
 
 
@@ -83,6 +85,8 @@ COUNTS = {
         "discriminator": 13753,
         "classifier": 143293,
         "code_discriminator": 69377,
+        "code_classifier": 70405,
+        "prior": 0,
     },
     64: {
         "encoder": 68232,
@@ -90,6 +94,8 @@ COUNTS = {
         "discriminator": 49657,
         "classifier": 307197,
         "code_discriminator": 69377,
+        "code_classifier": 70405,
+        "prior": 0,
     },
     128: {
         "encoder": 133832,
@@ -97,6 +103,8 @@ COUNTS = {
         "discriminator": 115257,
         "classifier": 372797,
         "code_discriminator": 69377,
+        "code_classifier": 70405,
+        "prior": 0,
     },
 }
 

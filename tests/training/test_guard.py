@@ -117,7 +117,7 @@ class Watched:
 
 
 def test_blown_up_numbers_send_a_real_run_back_until_it_gives_up(data: PreparedData, tmp_path: Path) -> None:
-    """An absurd weight at the highest learning rate: the first gradients are infinite, and so the second weights NaN."""
+    """An absurd weight at the highest learning rate: the first gradients are infinite, so the weights NaN."""
     recipe = tiny_recipe("vae", optimiser__learning_rate=1, losses__kl=1e38)
     watched = Watched()
     with pytest.raises(AttrimorphError) as error:
@@ -208,7 +208,7 @@ def test_blown_up_weights_never_become_a_checkpoint(
 
     monkeypatch.setattr(Run, "_set_rates", poisons)
     watched = Watched()
-    with pytest.raises(AttrimorphError, match="networks.* held NaN or infinity"):
+    with pytest.raises(AttrimorphError, match=r"networks.* held NaN or infinity"):
         train(recipe, data, tmp_path, progress=watched, device="cpu")
     assert [int(folder.name) for folder in checkpoint_folders(tmp_path)] == [0, 32]
 

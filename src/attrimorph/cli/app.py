@@ -35,7 +35,6 @@ app["--help"].group = FIND
 app["--version"].group = FIND
 
 
-
 def whole_number(_: type, tokens: Sequence[Token]) -> int:
     """Read a whole number; left to itself, the parser would round 2.5."""
     try:

@@ -56,7 +56,7 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
     """
     try:
         if path.exists() and not path.is_file():
-            raise AttrimorphError(f"{path} must be a file; it is none; name a picture")
+            raise AttrimorphError(f"{path} is no readable image (it is no file); name a picture")
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise AttrimorphError(

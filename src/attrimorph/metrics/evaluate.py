@@ -197,7 +197,7 @@ def _measure_reconstructions(model: Model, unseen: Unseen, judge: Judges | None,
             accuracy = attribute_accuracy(judge(batch), unseen.labels, model.schema)
             figures[f"attribute accuracy of {name} ({judge.name}; {words})"] = _mean(accuracy)
     evaluation.pictures["reconstructions"] = sheet(
-        [unseen.images[:12], made[:12]], labels=["input", "reconstruction"], cell=96, clear=True
+        [unseen.images[:9], made[:9]], labels=["input", "reconstruction"], cell=96, clear=True
     )
     return made
 

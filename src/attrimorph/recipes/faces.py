@@ -28,7 +28,9 @@ def quickstart() -> Recipe:
             edited_share=1.0,
             warmup_images=18_000,
         ),
-        optimiser=OptimiserOptions(learning_rate=1e-3, beta1=0.9, schedule="cosine", constant_share=0.4, warmup_images=500),
+        optimiser=OptimiserOptions(
+            learning_rate=1e-3, beta1=0.9, schedule="cosine", constant_share=0.4, warmup_images=500
+        ),
         training=TrainingOptions(
             images=36_000,
             batch_size=16,

@@ -124,7 +124,7 @@ class TrainingOptions(Options):
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     """auto: channels_last where a measurement shows this machine faster with it."""
     compile: bool = False
-    """Compile the networks: 20 to 60 s at the start, faster steps afterwards."""
+    """Compile the networks: a minute or two at the start; worth it on some machines, measure (benchmarks/step.py)."""
     log_images: Images = 1_024
     """A line of the log every so many images."""
     sample_images: Images = 20_000
