@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 # pip prints hundreds of lines; these are the ones that tell a waiting person something.
 SHOW := sed -u -n -E 's/^ *(Downloading [^ ]+ .*B\))$$/  \1/p; s/^Installing collected.*/  Installing what was fetched/p'
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 # One thread for each test process: more of them fight over the cores.
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal

@@ -285,7 +285,11 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
     """Refuse a header whose parts are not what the rest of the program takes them for."""
-    schema, examples = Schema.from_json(header["schema"]), header["examples"]
+    try:
+        schema, examples = Schema.from_json(header["schema"]), header["examples"]
+        read_recipe(header["recipe"])
+    except AttrimorphError as error:
+        raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
     rules = {
         "images_seen": isinstance(header["images_seen"], int),
         "card": isinstance(header.get("card", {}), dict),

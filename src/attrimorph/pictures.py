@@ -84,7 +84,11 @@ def grid(
     images: Tensor, *, columns: int | None = None, cell: int = 96, gap: int = 4, clear: bool = False
 ) -> Image.Image:
     """Lay one batch out in a grid, nearly square unless `columns` is given."""
-    columns = columns or max(1, round(len(images) ** 0.5 * 1.3))
+    # Full rows look best: among the widths that give them, the one nearest to a little wider than high.
+    wide = len(images) ** 0.5 * 1.3
+    full = [count for count in range(1, len(images) + 1) if len(images) % count == 0]
+    nearest = min(full, key=lambda count: abs(count - wide))
+    columns = columns or (nearest if abs(nearest - wide) < wide / 2 else max(1, round(wide)))
     return sheet(torch.split(images, columns), cell=cell, gap=gap, clear=clear)
 
 

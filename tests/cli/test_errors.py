@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,9 @@ def test_interruption_is_one_line(say: Say, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_signal_to_the_real_process_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "attrimorph", "data", "synthetic", str(tmp_path / "faces"), "--count", "20000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # A test run that was itself started in the background of a shell hands down ignored interrupts.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         # Wait until it draws, so that the signal meets the work and not the imports.
         while not (tmp_path / "faces" / "images.npy.part").exists() and process.poll() is None:
             time.sleep(0.05)

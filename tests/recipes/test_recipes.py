@@ -22,6 +22,8 @@ TINY = {
     "networks.generator_width": 4,
     "networks.discriminator_width": 4,
     "networks.classifier_width": 4,
+    # Without the warm-up: two steps must reach every network.
+    "losses.warmup_images": 0,
 }
 
 

@@ -14,8 +14,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.recipes import Recipe
 from attrimorph.training import checkpoint as checkpoint_module
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
+from attrimorph.training.folder import lock_folder
 from attrimorph.training.guard import Guard
-from attrimorph.training.trainer import Progress, lock_folder, train
+from attrimorph.training.trainer import Progress, train
 
 
 class Stop(Exception):

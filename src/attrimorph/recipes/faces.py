@@ -14,7 +14,7 @@ def quickstart() -> Recipe:
     """A small CVAE-GAN that trains in minutes on two cores."""
     return Recipe(
         name="quickstart",
-        about="A 32x32 CVAE-GAN on drawn faces that trains in about three minutes on two cores.",
+        about="A 32x32 CVAE-GAN on drawn faces that trains in a few minutes on two cores.",
         method="cvae-gan-edit",
         data=DataOptions(image_size=32),
         networks=NetworkOptions(latent=128, encoder_width=32, generator_width=32),

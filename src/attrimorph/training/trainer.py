@@ -4,15 +4,14 @@ Everything a step uses is a function of (seed, rank, images seen) and of the las
 any moment and started again ends, on a CPU, with the same bits.
 """
 
-import fcntl
 import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +20,14 @@ from attrimorph.data.augment import Augment
 from attrimorph.data.loader import Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, write_json
 from attrimorph.models import NETWORKS, model_bytes
 from attrimorph.networks.prior import FittedPrior
-from attrimorph.recipes.options import Recipe, field_names, read_recipe
+from attrimorph.recipes.options import Recipe
 from attrimorph.training import distributed
 from attrimorph.training.build import build
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.ema import Ema
+from attrimorph.training.folder import claim, known_path, lock_folder
 from attrimorph.training.guard import Guard
 from attrimorph.training.hardware import FastPath, choose_fast_path, default_device
 from attrimorph.training.log import Log
@@ -136,42 +135,18 @@ class Run:
         # Every process has looked into the folder before the first one writes there.
         distributed.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
-        self._claim()
+        if self.rank == 0:
+            claim(out, recipe, data.fingerprint, path)
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
         self.sheet = SampleSheet(out, data, recipe) if self.rank == 0 else None
 
     def _fast_path(self) -> FastPath:
-        """See that the folder is new or holds this very run; return the fast path.
-
-        The path is measured once and kept: a resumed run must compute as it did before.
-        """
-        recipe_file, machine_file = self.out / "recipe.json", self.out / "machine.json"
         options = self.recipe.training
-        if recipe_file.exists():
-            known, fingerprint = read_claim(recipe_file)
-            for name in field_names(self.recipe.model_dump()):
-                a, b = field(known, name), field(self.recipe, name)
-                if a != b and name not in ("training.images", "training.keep"):
-                    raise AttrimorphError(
-                        f"{self.out} holds a run with {name} = {a!r}, this one has {b!r}; "
-                        "choose another folder with --out"
-                    )
-            if fingerprint != self.data.fingerprint:
-                raise AttrimorphError(f"{self.out} holds a run on other data; choose another folder with --out")
-        if recipe_file.exists() and machine_file.exists():
-            return FastPath.from_json(read_json(machine_file), machine_file)
+        path = known_path(self.out, self.recipe, self.data.fingerprint)
+        if path is not None:
+            return path
         path = choose_fast_path(options.precision, options.memory_format, self.device.split(":")[0])
         return distributed.from_first(path)
-
-    def _claim(self) -> None:
-        """Write what run this is into its folder."""
-        if self.rank == 0:
-            # Temporary files of a process that was killed while it wrote.
-            for leftover in [*self.out.glob(".*.part"), *self.out.glob("samples/.*.part")]:
-                with suppress(OSError):
-                    leftover.unlink()
-            write_json(self.out / "machine.json", self.path.to_json())
-            write_json(self.out / "recipe.json", {"recipe": self.recipe.model_dump(), "data": self.data.fingerprint})
 
     def _resume(self) -> int:
         return self._load(load_state(checkpoint_folders(self.out)[-1]), guard=True)
@@ -354,42 +329,3 @@ def averages(sums: dict[str, Tensor], counts: dict[str, int]) -> dict[str, float
 def finite(value: float) -> float | None:
     """A JSON number: None for NaN and infinity."""
     return round(value, 6) if math.isfinite(value) else None
-
-
-def field(recipe: Recipe, dotted: str) -> Any:
-    """Return a field by its dotted name."""
-    value: Any = recipe.model_dump()
-    for key in dotted.split("."):
-        value = value[key]
-    return value
-
-
-def lock_folder(folder: Path) -> TextIO:
-    """Hold the run's folder for this process; the system lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise AttrimorphError(
-            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise AttrimorphError(
-            f"another process is training in {folder}; wait for it, or choose another --out"
-        ) from error
-    return file
-
-
-def read_claim(path: Path) -> tuple[Recipe, str]:
-    """Return (recipe, fingerprint of the data) that a run's recipe.json holds.
-
-    Raises:
-        AttrimorphError: it cannot be read, or is none.
-    """
-    value = read_json(path)
-    if not isinstance(value, dict) or not {"recipe", "data"} <= set(value):
-        raise AttrimorphError(f"{path} is no recipe of a run; choose another folder with --out, or remove the file")
-    return read_recipe(value["recipe"]), str(value["data"])
