@@ -9,7 +9,6 @@ import torch
 from tiny_runs import lines_of, tiny_recipe
 
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import load
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
@@ -17,19 +16,6 @@ from attrimorph.training.guard import COLLAPSED, DEAD_LINES, RETURNS, Guard, ten
 from attrimorph.training.trainer import Progress, Run, train
 
 HEALTHY = {"kl": 2.0, "sample_spread": 0.6, "d_real_right": 0.8, "d_sample_right": 0.7, "c_accuracy": 0.9}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    return write_faces(tmp_path_factory.mktemp("drawn") / "faces", count=40, size=16)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def lines_until_trouble(guard: Guard, values: dict[str, float], most: int = 200) -> int | None:

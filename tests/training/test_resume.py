@@ -23,19 +23,6 @@ class Stop(Exception):
     """What stops a run in a test."""
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    return write_faces(tmp_path_factory.mktemp("drawn") / "faces", count=40, size=16)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def train_with_stops(recipe: Recipe, data: PreparedData, out: Path, stops: list[int]) -> int:
     """Train, stopped when a line of the log has come at each of these clocks; return how many processes it took."""
 

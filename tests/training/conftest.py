@@ -1,0 +1,23 @@
+"""What the tests of whole runs share: a few drawn faces, and one thread, so that bits can be compared."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.synthetic import write_faces
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """Forty faces of 16 pixels."""
+    return write_faces(tmp_path_factory.mktemp("drawn") / "faces", count=40, size=16)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
