@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.data.faces import SCHEMA
+from attrimorph.data.loader import Batch
 from attrimorph.networks.sets import PAPER_WIDTHS
 from attrimorph.recipes import Recipe, recipe_named
 from attrimorph.training.build import build
@@ -64,7 +65,7 @@ def our_step(recipe: Recipe, path: FastPath, batch_size: int) -> Step:
     algorithm = build(recipe, SCHEMA, path)
     images, labels = batch(recipe, path, batch_size)
     generator = torch.Generator().manual_seed(1)
-    return lambda: algorithm.step(images, labels, generator)
+    return lambda: algorithm.step(Batch(images, labels), generator)
 
 
 def pythae_step(recipe: Recipe, batch_size: int, folder: str) -> Step:

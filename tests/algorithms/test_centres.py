@@ -8,6 +8,7 @@ from small_family import MIXED, ONE_CLASS, batch, chance, clone, evaluate, make
 from torch import Tensor
 
 from attrimorph.algorithms.centres import Centres
+from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
 
 
@@ -142,7 +143,7 @@ def test_membership_of_a_single_class_is_its_one_hot_code() -> None:
 def test_real_attributes_alone_have_no_centres() -> None:
     scores = Schema((Attribute("Smiling", "real"), Attribute("Young", "real")))
     algorithm = make("cvae-gan", schema=scores)
-    values = algorithm.step(*batch(schema=scores), chance())
+    values = algorithm.step(Batch(*batch(schema=scores)), chance())
     assert values["mean_c"] == 0
     assert values["mean_d"] > 0
 
@@ -155,7 +156,7 @@ def test_mean_c_is_the_sum_over_values_of_the_dictionarys_distances() -> None:
         if step == 1:
             y[:3, 0] = math.nan
         seen = evaluate(clone(algorithm), (images, y), seed=step)
-        value = algorithm.step(images, y, chance(step))["mean_c"]
+        value = algorithm.step(Batch(images, y), chance(step))["mean_c"]
         real.update(seen.c_r[1].detach(), algorithm.membership(y))
         present = generated.update(seen.c_p[1].detach(), algorithm.membership(seen.y_p))
         expected = sum(

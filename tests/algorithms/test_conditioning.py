@@ -20,6 +20,7 @@ from torch import Tensor
 from attrimorph.algorithms.cvae_gan import CVAEGAN, LOSSES, grouped
 from attrimorph.algorithms.passes import flip_some
 from attrimorph.algorithms.terms import METHODS
+from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
 
 CONDITIONAL = [name for name, row in METHODS.items() if row.conditional]
@@ -29,7 +30,7 @@ UNCONDITIONAL = [name for name, row in METHODS.items() if not row.conditional]
 def stepped(method: str, y_of: dict[str, Tensor] | Tensor, images: Tensor) -> dict[str, Tensor]:
     algorithm = make(method)
     for step in range(algorithm.method.critic_steps):
-        algorithm.step(images, y_of, chance(step))
+        algorithm.step(Batch(images, y_of), chance(step))
     return parameters(algorithm)
 
 
@@ -54,7 +55,7 @@ def test_every_method_steps_on_labels_of_every_kind(method: str, schema: Schema)
     images, y = batch(schema=schema)
     values: dict[str, Tensor] = {}
     for step in range(algorithm.method.critic_steps):
-        values |= algorithm.step(images, y, chance(step))
+        values |= algorithm.step(Batch(images, y), chance(step))
     assert {term.loss for term in algorithm.method.terms} <= set(values)
     assert all(bool(torch.isfinite(value)) and not value.requires_grad for value in values.values())
     for gauge in ("d_real_right", "d_sample_right", "c_accuracy", "c_sample_accuracy"):
@@ -69,7 +70,7 @@ def test_missing_labels_leave_everything_finite(method: str) -> None:
     y[:, 3:6] = torch.where(y[:, 3:6].isnan().any(1, keepdim=True), math.nan, y[:, 3:6])
     y[0] = math.nan
     for step in range(3):
-        values = algorithm.step(images, y, chance(step))
+        values = algorithm.step(Batch(images, y), chance(step))
         assert all(bool(torch.isfinite(value)) for value in values.values())
     assert all(bool(gradient.isfinite().all()) for gradient in gradients(algorithm).values())
 
@@ -170,7 +171,7 @@ def test_codes_hide_what_is_known_of_the_batch() -> None:
     marginals = evaluate(algorithm, (images, y)).marginals
     torch.testing.assert_close(marginals, y.nanmean(0).expand_as(y), equal_nan=True)
     assert bool(marginals[:, 1].isnan().all())
-    value = algorithm.step(images, y, chance())["hide"]
+    value = algorithm.step(Batch(images, y), chance())["hide"]
     assert bool(value.isfinite())
     assert value > 0
 
@@ -204,7 +205,7 @@ def test_a_critic_takes_five_steps_for_one_of_the_generator() -> None:
         algorithm = make(method)
         before, moved = parameters(algorithm), []
         for step in range(10):
-            values = algorithm.step(*batch(seed=step), chance(step))
+            values = algorithm.step(Batch(*batch(seed=step)), chance(step))
             after = parameters(algorithm)
             moved.append({name for name in after if not torch.equal(before[name], after[name])})
             assert ("wasserstein_fool" in values) == (step % 5 == 4)
@@ -221,11 +222,11 @@ def test_only_wgan_clips_its_critic_after_every_step() -> None:
         algorithm = make(method, rate=0.05, optimiser="rmsprop")
         assert clipped(algorithm) > 0.01
         for step in range(2):
-            algorithm.step(*batch(seed=step), chance(step))
+            algorithm.step(Batch(*batch(seed=step)), chance(step))
             assert (clipped(algorithm) <= 0.01) == bound
         algorithm = make("wgan", rate=0.05)
         for step in range(5):
-            algorithm.step(*batch(seed=step), chance(step))
+            algorithm.step(Batch(*batch(seed=step)), chance(step))
         assert parameters(algorithm)["generator"].abs().max() > 0.01
 
 

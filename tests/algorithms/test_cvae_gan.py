@@ -21,6 +21,7 @@ from torch import Tensor
 
 from attrimorph.algorithms.cvae_gan import CVAEGAN, LOSSES, grouped, named_method
 from attrimorph.algorithms.terms import METHODS, Term
+from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 
 FAMILY = {"classify_real": "C", "real_or_fake_3": "D", "mean_d": "G", "mean_c": "G", "kl": "E"}
@@ -164,7 +165,7 @@ def test_a_weight_scales_its_term_and_zero_takes_it_away(method: str) -> None:
     images, y = batch()
     values = {}
     for _ in range(algorithm.method.critic_steps):
-        values = algorithm.step(images, y, torch.Generator().manual_seed(0))
+        values = algorithm.step(Batch(images, y), torch.Generator().manual_seed(0))
     on = {term.loss for term in algorithm.method.terms if term.weight == "one"}
     assert {name for name in values if name in MATRIX[method]} == on
 
@@ -223,7 +224,7 @@ def test_a_step_moves_every_network_of_the_method(method: str) -> None:
     algorithm = make(method)
     before = parameters(algorithm)
     for step in range(algorithm.method.critic_steps):
-        algorithm.step(*batch(seed=step), torch.Generator().manual_seed(step))
+        algorithm.step(Batch(*batch(seed=step)), torch.Generator().manual_seed(step))
     after = parameters(algorithm)
     assert {name for name in before if not torch.equal(before[name], after[name])} == set(algorithm.method.networks)
     assert set(algorithm.method.networks) == {NAMES[letter] for row in MATRIX[method].values() for letter in row}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attrimorph.algorithms.cvae_gan import CVAEGAN
 from attrimorph.algorithms.terms import METHODS
+from attrimorph.data.loader import Batch
 
 WEIGHTS = {
     "kl": 1.0,
@@ -58,7 +59,7 @@ def twenty_steps(method: str) -> dict[str, tuple[float, float]]:
     torch.set_num_threads(1)
     try:
         for step in range(20):
-            done = algorithm.step(*batch(seed=step % 4), chance(step))
+            done = algorithm.step(Batch(*batch(seed=step % 4)), chance(step))
             for name in values.keys() & done.keys():
                 values[name].append(done[name].item())
     finally:
@@ -89,7 +90,7 @@ def test_sixteen_images_are_learned_by_heart() -> None:
     images, y = batch(16, image_size=32)
     assert psnr(algorithm, images, y) < 15
     for step in range(150):
-        algorithm.step(images, y, chance(step))
+        algorithm.step(Batch(images, y), chance(step))
     assert psnr(algorithm, images, y) > 27
     # By heart, not an average: each reconstruction is nearest to its own image.
     with torch.no_grad():
@@ -101,9 +102,9 @@ def test_sixteen_images_are_learned_by_heart() -> None:
 def test_the_classifier_learns_sixteen_labels_by_heart() -> None:
     algorithm = make("fm-cgan", optimiser="adam", rate=2e-3, weights=WEIGHTS)
     images, y = batch(16)
-    first = last = algorithm.step(images, y, chance(0))
+    first = last = algorithm.step(Batch(images, y), chance(0))
     for step in range(1, 40):
-        last = algorithm.step(images, y, chance(step))
+        last = algorithm.step(Batch(images, y), chance(step))
     assert first["c_accuracy"] < 0.9
     assert last["c_accuracy"] == 1
     assert last["classify_real"] < 0.1 * first["classify_real"]
@@ -113,7 +114,7 @@ def test_the_classifier_learns_sixteen_labels_by_heart() -> None:
 def test_a_restored_run_ends_with_the_same_bits(method: str) -> None:
     def run(algorithm: CVAEGAN, start: int, stop: int) -> None:
         for step in range(start, stop):
-            algorithm.step(*batch(seed=step), chance(step))
+            algorithm.step(Batch(*batch(seed=step)), chance(step))
 
     whole, first, second = (make(method, optimiser="adam", weights=WEIGHTS, seed=seed) for seed in (0, 0, 1))
     run(whole, 0, 7)
@@ -129,10 +130,10 @@ def test_a_restored_run_ends_with_the_same_bits(method: str) -> None:
 def test_a_step_is_a_function_of_batch_and_generator(method: str) -> None:
     one, other = make(method), make(method)
     torch.manual_seed(1)
-    one.step(*batch(), chance())
+    one.step(Batch(*batch()), chance())
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    other.step(*batch(), chance())
+    other.step(Batch(*batch()), chance())
     assert torch.equal(torch.get_rng_state(), before)
     first, second = parameters(one), parameters(other)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -143,7 +144,7 @@ def test_a_warm_up_trains_on_the_terms_without_samples_and_ends_by_the_clock() -
     algorithm.warmup_images = 12
     for step in range(3):
         before = parameters(algorithm)
-        values = algorithm.step(*batch(8), chance(step))
+        values = algorithm.step(Batch(*batch(8)), chance(step))
         after = parameters(algorithm)
         moved = {name for name in after if not torch.equal(before[name], after[name])}
         # Images 0 and 8 are before the twelfth, 16 is not.
@@ -159,7 +160,7 @@ def test_a_warm_up_trains_on_the_terms_without_samples_and_ends_by_the_clock() -
 def test_a_step_in_bfloat16_is_near_the_one_in_float32() -> None:
     full, half = make("cvae-gan", weights=WEIGHTS), make("cvae-gan", weights=WEIGHTS)
     half.autocast = torch.bfloat16
-    expected, found = full.step(*batch(), chance()), half.step(*batch(), chance())
+    expected, found = full.step(Batch(*batch()), chance()), half.step(Batch(*batch()), chance())
     for term in full.method.terms:
         assert found[term.loss].item() == pytest.approx(expected[term.loss].item(), rel=0.1)
         assert found[term.loss].dtype == torch.float32

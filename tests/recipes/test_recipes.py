@@ -8,6 +8,7 @@ import torch
 
 import attrimorph
 from attrimorph.data import faces
+from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.recipes import RECIPES, Recipe, read_recipe, recipe_named
 from attrimorph.recipes.options import field_names
@@ -49,7 +50,7 @@ def two_steps(recipe: Recipe) -> None:
     labels = (torch.rand(4, faces.SCHEMA.width, generator=generator) > 0.5).float()
     before = {name: [p.clone() for p in net.parameters()] for name, net in algorithm.networks.items()}
     for _ in range(max(2, algorithm.method.critic_steps)):
-        values = algorithm.step(images, labels, generator)
+        values = algorithm.step(Batch(images, labels), generator)
     assert all(torch.isfinite(value) for value in values.values())
     for name, network in algorithm.networks.items():
         moved = [not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)]

@@ -12,6 +12,7 @@ import two_processes
 from torch import nn
 
 from attrimorph.algorithms.terms import METHODS
+from attrimorph.data.loader import Batch
 from attrimorph.training import distributed
 
 
@@ -50,7 +51,7 @@ def test_halves_alone_would_differ() -> None:
     found = []
     for part in (slice(0, 8), slice(0, 4)):
         algorithm = two_processes.algorithm_of("cvae-gan")
-        algorithm.step(images[part], y[part], torch.Generator().manual_seed(0))
+        algorithm.step(Batch(images[part], y[part]), torch.Generator().manual_seed(0))
         found.append(torch.cat([p.grad.flatten() for p in algorithm.networks["classifier"].parameters()]))
     assert (found[0] - found[1]).norm() > 0.1 * found[0].norm()
 

@@ -13,6 +13,7 @@ from attrimorph.algorithms import cvae_gan
 from attrimorph.algorithms.cvae_gan import CVAEGAN
 from attrimorph.algorithms.passes import Pass
 from attrimorph.algorithms.terms import METHODS
+from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.networks.sets import build_networks
 from attrimorph.training import distributed
@@ -90,7 +91,7 @@ def gradients_of(method: str) -> dict[str, Any]:
     """All gradients of the last of a few steps, and the centres after it."""
     algorithm = algorithm_of(method)
     for step in range(STEPS * algorithm.method.critic_steps):
-        algorithm.step(*joint_batch(step), torch.Generator().manual_seed(step))
+        algorithm.step(Batch(*joint_batch(step)), torch.Generator().manual_seed(step))
     found = {
         name: torch.cat([torch.zeros(1) if p.grad is None else p.grad.flatten() for p in network.parameters()])
         for name, network in algorithm.networks.items()

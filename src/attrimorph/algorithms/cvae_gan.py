@@ -17,6 +17,7 @@ from attrimorph import losses
 from attrimorph.algorithms.centres import Centres
 from attrimorph.algorithms.passes import Pass
 from attrimorph.algorithms.terms import METHODS, Method, Network, Term
+from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError, suggestion
 
 
@@ -192,17 +193,18 @@ class CVAEGAN:
                 parts.append((known > 0.5).float())
         return torch.cat(parts, dim=1)
 
-    def step(self, images: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step of every network (of D alone in a critic's extra step).
 
         Args:
-            images: [B, 3, S, S] in [-1, 1]; y: [B, W], NaN where unknown.
+            batch: its images [B, 3, S, S] in [-1, 1] and attributes [B, W], NaN where unknown.
             generator: a CPU generator, the only source of chance.
 
         Returns:
             Values of the losses, unweighted, and a few gauges, as tensors without gradient: reading one waits for
             the device.
         """
+        images, y = batch.images, batch.attributes
         self.steps += 1
         groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
         if self.images_seen < self.warmup_images and self._warm_groups:

@@ -20,23 +20,23 @@ AHEAD = 3  # batches that wait ready
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One batch of one rank.
+    """One batch of one rank: what a step is given.
 
     Attributes:
         images: float32 [B, 3, H, W] in [-1, 1].
         attributes: float32 [B, W]; NaN = missing.
-        identity: int64 [B]; -1 = unknown.
-        index: int64 [B], rows of the data.
-        masks: float32 [B, 1, H, W] in [0, 1], or None.
+        masks: float32 [B, 1, H, W], 0 background .. 1 foreground, or None.
+        identity: int64 [B], -1 = unknown, or None.
+        index: int64 [B], rows of the data, or None.
         images_seen: by all ranks, before this batch.
     """
 
     images: Tensor
     attributes: Tensor
-    identity: Tensor
-    index: Tensor
-    masks: Tensor | None
-    images_seen: int
+    masks: Tensor | None = None
+    identity: Tensor | None = None
+    index: Tensor | None = None
+    images_seen: int = 0
 
 
 def generator_for(*words: int) -> torch.Generator:

@@ -184,7 +184,7 @@ class Run:
         for batch in self.loader.iterate(self.images_seen):
             self._set_rates()
             generator = generator_for(options.seed, NOISE, self.images_seen, self.rank)
-            for name, value in self.algorithm.step(batch.images, batch.attributes, generator).items():
+            for name, value in self.algorithm.step(batch, generator).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
                 self.counts[name] = self.counts.get(name, 0) + 1
             self.ema.update(self.images_seen, per_step)
