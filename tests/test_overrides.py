@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.overrides import build, find_recipe, override, parse_words, settings, to_yaml
-from attrimorph.recipes import RECIPES, Recipe
+from attrimorph.recipes import RECIPES, Recipe, read_recipe
 
 
 class Inner(BaseModel):
@@ -117,6 +117,6 @@ def test_wrong_files_are_told(tmp_path: Path, content: str, sentence: str) -> No
     file = tmp_path / "r.yaml"
     file.write_text(content)
     with pytest.raises(AttrimorphError) as caught:
-        override(find_recipe(str(file), RECIPES, Recipe), {})
+        override(find_recipe(str(file), RECIPES, read_recipe), {})
     assert any(part in str(caught.value) for part in sentence.split("|")), caught.value
     assert "\n" not in str(caught.value)

@@ -21,7 +21,8 @@ from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.networks.sets import build_networks
-from attrimorph.recipes.options import Recipe, read_recipe
+from attrimorph.recipes.options import Recipe
+from attrimorph.recipes.reading import read_recipe
 
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
@@ -75,7 +76,7 @@ class Model:
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
         self.header, self.device, self.hash = dict(header), device, digest
-        self.recipe: Recipe = read_recipe(header["recipe"])
+        self.recipe = family_recipe(header)
         self.schema = Schema.from_json(header["schema"])
         self.image_size = self.recipe.data.image_size
         self.images_seen = int(header["images_seen"])
@@ -220,7 +221,7 @@ def model_bytes(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) ->
 
 def assemble(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
     """Return the kind of model that the networks make."""
-    conditional = METHODS[read_recipe(header["recipe"]).method].conditional
+    conditional = METHODS[family_recipe(header).method].conditional
     kind = Model if "encoder" not in networks else Editor if conditional else Autoencoder
     return kind(networks, header, device, digest)
 
@@ -328,7 +329,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
     """
     path = find(source)
     header = read_header(path)
-    recipe, schema = read_recipe(header["recipe"]), Schema.from_json(header["schema"])
+    recipe, schema = family_recipe(header), Schema.from_json(header["schema"])
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     found = {key.partition(".")[0] for key in tensors}
@@ -356,6 +357,18 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return assemble(networks, header, device, digest)
+
+
+def family_recipe(header: Mapping[str, Any]) -> Recipe:
+    """Return the recipe in a model's header.
+
+    Raises:
+        AttrimorphError: it is none of the CVAE-GAN family.
+    """
+    recipe = read_recipe(header["recipe"])
+    if not isinstance(recipe, Recipe):
+        raise AttrimorphError(f"there are no models of the method {recipe.method!r} yet; update attrimorph")
+    return recipe
 
 
 def networks_of(recipe: Recipe, schema: Schema, names: Sequence[str]) -> dict[str, nn.Module]:

@@ -130,14 +130,16 @@ def override(recipe: ModelT, changes: Mapping[str, Any]) -> ModelT:
     return result
 
 
-def find_recipe(word: str, recipes: Mapping[str, Callable[[], ModelT]], model: type[ModelT]) -> ModelT:
+def find_recipe(
+    word: str, recipes: Mapping[str, Callable[[], ModelT]], read: Callable[[dict[str, Any]], ModelT]
+) -> ModelT:
     """Return the recipe that `word` stands for.
 
     Args:
         word: a recipe's name, a YAML or JSON file (a whole recipe, or `recipe: NAME` and what to change), or a
             run folder.
         recipes: the known ones.
-        model: what a whole recipe is.
+        read: makes a whole recipe of plain values.
 
     Raises:
         AttrimorphError: there is none such, or it is wrong.
@@ -153,7 +155,7 @@ def find_recipe(word: str, recipes: Mapping[str, Callable[[], ModelT]], model: t
     base = values.pop("recipe", None)
     if base is None or isinstance(base, dict):
         # A run's recipe.json holds the whole recipe beside other things.
-        return build(model, values if base is None else base)
+        return read(values if base is None else base)
     if not isinstance(base, str) or base not in recipes:
         near = suggestion(base if isinstance(base, str) else "", recipes)
         raise AttrimorphError(f"there is no recipe {shown(base)} that {path} could change; {near}")
@@ -257,12 +259,20 @@ def _second_reading(error: ValidationError, values: dict[str, Any], given: Mappi
                 _place(values, path, parsed)
 
 
+def all_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """List the dotted names of every leaf field of a kind of recipe."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from all_names(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     item = error.errors()[0]
     dotted = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = [*model.model_fields]
-        return f"a recipe has no field {dotted!r}; {suggestion(str(item['loc'][-1]), known)}"
+        return f"a recipe has no field {dotted!r}; {suggestion(dotted, all_names(model))}"
     if item["type"] == "missing":
         return f"the recipe lacks the field {dotted!r}; {_where()}"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -19,6 +19,7 @@ from attrimorph.algorithms.passes import Pass
 from attrimorph.algorithms.terms import METHODS, Method, Network, Term
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.networks.prior import FittedPrior
 
 
 def _mean_d(p: Pass) -> Tensor:
@@ -261,6 +262,24 @@ class CVAEGAN:
             if "c_p" in done:
                 gauges["c_sample_accuracy"] = losses.attribute_accuracy(evaluation.c_p[0], evaluation.y_p, self.blocks)
         return gauges
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The networks whose averages make up the model: D and the judges of codes only serve training."""
+        return tuple(name for name in ("encoder", "generator", "classifier") if name in self.networks)
+
+    @torch.no_grad()
+    def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
+        """The Gaussian that the model draws samples from, where there is an encoder to fit it to."""
+        if "encoder" not in averaged:
+            return {}
+        codes = []
+        for batch in batches:
+            y = torch.where(torch.isnan(batch.attributes), self.blank, batch.attributes)
+            codes.append(averaged["encoder"](batch.images, self.condition(y)))
+        prior = FittedPrior(self.latent)
+        prior.fit(torch.cat([mean for mean, _ in codes]), torch.cat([logvar for _, logvar in codes]))
+        return {"prior": prior}
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as tensors and plain values."""

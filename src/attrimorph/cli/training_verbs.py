@@ -25,12 +25,12 @@ def recipes(name: str | None = None, /) -> None:
     """
     from attrimorph.console import table
     from attrimorph.overrides import find_recipe, to_yaml
-    from attrimorph.recipes import RECIPES, Recipe
+    from attrimorph.recipes import RECIPES, read_recipe
 
     if name is None:
         print(table([(each, make().about) for each, make in RECIPES.items()]))
     else:
-        print(to_yaml(find_recipe(name, RECIPES, Recipe)))
+        print(to_yaml(find_recipe(name, RECIPES, read_recipe)))
 
 
 @app.command(group=MAKE)
@@ -59,9 +59,9 @@ def train(
         Print the whole recipe and stop.
     """
     from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
-    from attrimorph.recipes import RECIPES, Recipe
+    from attrimorph.recipes import RECIPES, read_recipe
 
-    value = override(find_recipe(recipe, RECIPES, Recipe), parse_words(overrides, OPTIONS))
+    value = override(find_recipe(recipe, RECIPES, read_recipe), parse_words(overrides, OPTIONS))
     if dry_run:
         print(to_yaml(value))
         return

@@ -35,7 +35,7 @@ from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate import Evaluation
 from attrimorph.models import Model, load, shipped
 from attrimorph.pictures import grid, sheet, to_pil, write_png
-from attrimorph.recipes import Recipe, recipe_named
+from attrimorph.recipes import AnyRecipe, recipe_named
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import train
 
@@ -66,7 +66,7 @@ class Stages:
 def quickstart(
     out: Path = Path("runs/quickstart"),
     *,
-    recipe: Recipe | None = None,
+    recipe: AnyRecipe | None = None,
     count: int = 12_000,
     evaluated: int = 500,
     say: Callable[[str], None] = print,
@@ -270,7 +270,7 @@ def points(lines: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     return [(line["images_seen"], line[name]) for line in lines if isinstance(line.get(name), int | float)]
 
 
-def about_speed(evaluation: Evaluation, stages: Stages, recipe: Recipe) -> list[str]:
+def about_speed(evaluation: Evaluation, stages: Stages, recipe: AnyRecipe) -> list[str]:
     """Return how long everything took, and on what."""
     seconds, cores = stages.seconds, os.cpu_count() or 1
     rate = recipe.training.images / max(seconds["training"], 1e-9)

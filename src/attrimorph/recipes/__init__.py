@@ -6,17 +6,19 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.recipes.faces import drawn_faces, quickstart
 from attrimorph.recipes.family import FAMILY
 from attrimorph.recipes.options import (
+    AnyRecipe,
     DataOptions,
     LossOptions,
     NetworkOptions,
     OptimiserOptions,
     Recipe,
     TrainingOptions,
-    read_recipe,
 )
+from attrimorph.recipes.reading import read_recipe
 
 __all__ = [
     "RECIPES",
+    "AnyRecipe",
     "DataOptions",
     "LossOptions",
     "NetworkOptions",
@@ -27,10 +29,10 @@ __all__ = [
     "recipe_named",
 ]
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"quickstart": quickstart, "drawn-faces-64": drawn_faces, **FAMILY}
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {"quickstart": quickstart, "drawn-faces-64": drawn_faces, **FAMILY}
 
 
-def recipe_named(name: str) -> Recipe:
+def recipe_named(name: str) -> AnyRecipe:
     """Return the recipe of that name.
 
     Raises:

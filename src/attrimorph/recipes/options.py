@@ -1,12 +1,13 @@
 """The whole of a run as one frozen value. No torch here: the command line lists recipes without it."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from attrimorph.algorithms.terms import METHODS
-from attrimorph.errors import AttrimorphError, shown, suggestion
+from attrimorph.errors import shown, suggestion
+from attrimorph.overrides import override
 
 Images = Annotated[int, Field(gt=0, le=10**12)]
 Width = Annotated[int, Field(gt=0, le=4096)]
@@ -135,18 +136,16 @@ class TrainingOptions(Options):
     """Checkpoints kept: the newest ones."""
 
 
-class Recipe(Options):
-    """One whole run."""
+class AnyRecipe(Options):
+    """What every recipe has, whatever its method."""
 
     name: str
     """The recipe's name, which its run's folder bears too."""
     about: str = ""
     """One sentence: what it is for."""
     method: str = "cvae-gan"
-    """A member of the family: a key of its table of terms."""
+    """Which method: it decides what other fields there are."""
     data: DataOptions = DataOptions()
-    networks: NetworkOptions = NetworkOptions()
-    losses: LossOptions = LossOptions()
     optimiser: OptimiserOptions = OptimiserOptions()
     training: TrainingOptions = TrainingOptions()
 
@@ -157,34 +156,23 @@ class Recipe(Options):
             raise ValueError(f"name must be letters, digits, spaces and .+- alone; got {shown(value)}")
         return value
 
+    def with_changes(self, changes: dict[str, Any]) -> Self:
+        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}; see `overrides.override`."""
+        return override(self, changes)
+
+
+class Recipe(AnyRecipe):
+    """One whole run of a member of the CVAE-GAN family."""
+
+    networks: NetworkOptions = NetworkOptions()
+    losses: LossOptions = LossOptions()
+
     @field_validator("method")
     @classmethod
     def _known_method(cls, value: str) -> str:
         if value not in METHODS:
             raise ValueError(f"there is no method {value!r} in the family; {suggestion(value, METHODS)}")
         return value
-
-    def with_changes(self, changes: dict[str, Any]) -> "Recipe":
-        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}.
-
-        Values may be text, as the command line gives them. Hyphens count as underscores.
-
-        Raises:
-            AttrimorphError: an unknown field (with the nearest one) or a value that does not fit.
-        """
-        value = self.model_dump()
-        for dotted, new in changes.items():
-            path = dotted.replace("-", "_").split(".")
-            place = value
-            for depth, key in enumerate(path):
-                if not isinstance(place, dict) or key not in place:
-                    known = [*field_names(value)]
-                    raise AttrimorphError(f"a recipe has no field {dotted!r}; {suggestion('.'.join(path), known)}")
-                if depth == len(path) - 1:
-                    place[key] = new
-                else:
-                    place = place[key]
-        return read_recipe(value)
 
 
 def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
@@ -193,27 +181,3 @@ def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
     for key, part in value.items():
         names += field_names(part, f"{prefix}{key}.") if isinstance(part, dict) else [prefix + key]
     return names
-
-
-def read_recipe(value: Any) -> Recipe:
-    """Read a recipe from plain values (JSON, YAML).
-
-    Raises:
-        AttrimorphError: an unknown field or a value that does not fit, in one sentence.
-    """
-    if not isinstance(value, dict):
-        raise AttrimorphError(
-            f"a recipe must be a mapping of fields; got {type(value).__name__}; see `attrimorph recipes`"
-        )
-    try:
-        return Recipe.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = field_names(Recipe(name="any").model_dump())
-            raise AttrimorphError(f"a recipe has no field {name!r}; {suggestion(name, known)}") from error
-        rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-        # Rules of our own say themselves what they got.
-        got = "" if first["type"] == "value_error" else f"; got {shown(first['input'])}"
-        raise AttrimorphError(f"the recipe's field {name} does not fit: {rule}{got}") from error

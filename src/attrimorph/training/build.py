@@ -5,20 +5,21 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from attrimorph.algorithms.algorithm import Algorithm
 from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
 from attrimorph.data.schema import Schema
 from attrimorph.models import networks_of
-from attrimorph.recipes.options import Recipe
+from attrimorph.recipes.options import AnyRecipe, Recipe
 from attrimorph.training.hardware import FastPath
 
 
 def build(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     schema: Schema,
     path: FastPath,
     device: str = "cpu",
     reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
-) -> CVAEGAN:
+) -> Algorithm:
     """Return the recipe's algorithm with fresh weights drawn from its seed.
 
     Args:
@@ -28,6 +29,19 @@ def build(
         device: where the networks live.
         reduce_gradients: averages gradients over processes.
     """
+    if isinstance(recipe, Recipe):
+        return family(recipe, schema, path, device, reduce_gradients)
+    raise TypeError(f"no algorithm for {type(recipe).__name__}")
+
+
+def family(
+    recipe: Recipe,
+    schema: Schema,
+    path: FastPath,
+    device: str = "cpu",
+    reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+) -> CVAEGAN:
+    """Return a member of the CVAE-GAN family; arguments as of `build`."""
     method, losses, options = named_method(recipe.method), recipe.losses, recipe.optimiser
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)

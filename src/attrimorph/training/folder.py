@@ -7,7 +7,8 @@ from typing import Any, TextIO
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
-from attrimorph.recipes.options import Recipe, field_names, read_recipe
+from attrimorph.recipes.options import AnyRecipe, field_names
+from attrimorph.recipes.reading import read_recipe
 from attrimorph.training.hardware import FastPath
 
 CHANGEABLE = ("training.images", "training.keep")  # the fields in which a run may be gone on with differently
@@ -36,7 +37,7 @@ def lock_folder(folder: Path) -> TextIO:
     return file
 
 
-def known_path(folder: Path, recipe: Recipe, fingerprint: str) -> FastPath | None:
+def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | None:
     """See that a folder is new, None, or holds this very run; return the fast path that it began on.
 
     The path is measured once and kept: a resumed run must compute as it did before.
@@ -69,7 +70,7 @@ def known_path(folder: Path, recipe: Recipe, fingerprint: str) -> FastPath | Non
     return FastPath.from_json(read_json(machine_file), machine_file) if machine_file.exists() else None
 
 
-def claim(folder: Path, recipe: Recipe, fingerprint: str, path: FastPath) -> None:
+def claim(folder: Path, recipe: AnyRecipe, fingerprint: str, path: FastPath) -> None:
     """Write what run this is into its folder; clear away what a process that was killed left half-written."""
     for leftover in [*folder.glob(".*.part"), *folder.glob("samples/.*.part")]:
         with suppress(OSError):

@@ -7,22 +7,21 @@ any moment and started again ends, on a CPU, with the same bits.
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attrimorph.data.augment import Augment
-from attrimorph.data.loader import Loader, generator_for
+from attrimorph.data.loader import Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import NETWORKS, model_bytes
-from attrimorph.networks.prior import FittedPrior
-from attrimorph.recipes.options import Recipe
+from attrimorph.models import model_bytes
+from attrimorph.recipes.options import AnyRecipe
 from attrimorph.training import distributed
 from attrimorph.training.build import build
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
@@ -34,7 +33,7 @@ from attrimorph.training.log import Log
 from attrimorph.training.samples import SampleSheet
 from attrimorph.training.schedules import rate_factor
 
-FITTED = 2_048  # training images whose codes the prior is fitted to
+FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
 NOISE = 1  # a word that keeps the step's stream apart from the loader's
 
@@ -60,7 +59,7 @@ class Progress:
 
 
 def train(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     data: PreparedData,
     out: Path,
     *,
@@ -104,15 +103,14 @@ def train(
 class Run:
     """One run in its folder, which the caller has locked. The arguments are those of `train`."""
 
-    def __init__(self, recipe: Recipe, data: PreparedData, out: Path, device: str) -> None:
+    def __init__(self, recipe: AnyRecipe, data: PreparedData, out: Path, device: str) -> None:
         self.recipe, self.data, self.out, self.device = recipe, data, out, device
         self.rank, self.world = distributed.rank(), distributed.world()
         path = self.path = self._fast_path()
         options = recipe.training
         reduce = distributed.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce)
-        kept = {name: net for name, net in self.algorithm.networks.items() if name in NETWORKS}
-        self.ema = Ema(kept, options.ema_images)
+        self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
         self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
         augment = Augment(recipe.data.shift, recipe.data.flip, recipe.data.colour)
@@ -138,7 +136,7 @@ class Run:
         if self.rank == 0:
             claim(out, recipe, data.fingerprint, path)
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
-        self.sheet = SampleSheet(out, data, recipe) if self.rank == 0 else None
+        self.sheet = SampleSheet(out, data, options.seed) if self.rank == 0 else None
 
     def _fast_path(self) -> FastPath:
         options = self.recipe.training
@@ -199,7 +197,7 @@ class Run:
                 self.sums, self.counts = {}, {}
                 since, seen_then = time.perf_counter(), self.images_seen
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
-                self.sheet.write(self.ema.networks, self.images_seen)
+                self.sheet.write(self.ema.networks, self.header(), self.images_seen)
             if ended or passed(before, self.images_seen, options.checkpoint_images):
                 # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
                 if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
@@ -261,22 +259,12 @@ class Run:
         if progress and self.rank == 0:
             progress(Progress(self.images_seen, self.recipe.training.images, 0.0, 0.0, {}, said))
 
-    @torch.no_grad()
-    def fitted_prior(self) -> dict[str, nn.Module]:
-        """The Gaussian that the model draws samples from, where there is an encoder to fit it to."""
-        if "encoder" not in self.ema.networks:
-            return {}
-        means, logvars = [], []
+    def batches(self) -> Iterator[Batch]:
+        """Yield the first training images, for what a model carries beside its networks."""
         rows = self.data.indices("train")[:FITTED]
         for start in range(0, len(rows), 64):
             images, labels = self.data.batch(rows[start : start + 64])
-            y = torch.where(torch.isnan(labels), self.data.schema.blank, labels).to(self.device)
-            mean, logvar = self.ema.networks["encoder"](images.to(self.device), self.algorithm.condition(y))
-            means.append(mean)
-            logvars.append(logvar)
-        prior = FittedPrior(self.recipe.networks.latent)
-        prior.fit(torch.cat(means), torch.cat(logvars))
-        return {"prior": prior}
+            yield Batch(images.to(self.device), labels.to(self.device))
 
     def header(self) -> dict[str, Any]:
         """What the model file says of itself."""
@@ -303,7 +291,8 @@ class Run:
                 "sums": self.sums,
                 "counts": self.counts,
             }
-            model = model_bytes({**self.ema.networks, **self.fitted_prior()}, self.header())
+            networks = {**self.ema.networks, **self.algorithm.extras(self.ema.networks, self.batches())}
+            model = model_bytes(networks, self.header())
             keep = self.recipe.training.keep
             save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
         distributed.wait_for_all()

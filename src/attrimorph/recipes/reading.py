@@ -1,0 +1,29 @@
+"""Recipes from plain values (JSON, YAML): the method says which kind of recipe it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrimorph.algorithms.terms import METHODS
+from attrimorph.errors import AttrimorphError, shown, suggestion
+from attrimorph.overrides import build
+from attrimorph.recipes.options import AnyRecipe, Recipe
+
+KINDS: Mapping[str, type[AnyRecipe]] = dict.fromkeys(METHODS, Recipe)
+"""Method -> the kind of recipe that describes its runs."""
+
+
+def read_recipe(value: Any) -> AnyRecipe:
+    """Read a whole recipe from plain values.
+
+    Raises:
+        AttrimorphError: an unknown method or field or a value that does not fit, in one sentence.
+    """
+    if not isinstance(value, dict):
+        raise AttrimorphError(
+            f"a recipe must be a mapping of fields; got {type(value).__name__}; see `attrimorph recipes`"
+        )
+    method = value.get("method", "cvae-gan")
+    if not isinstance(method, str) or method not in KINDS:
+        near = suggestion(method if isinstance(method, str) else "", KINDS)
+        raise AttrimorphError(f"there is no method {shown(method)}; {near}")
+    return build(KINDS[method], value)
