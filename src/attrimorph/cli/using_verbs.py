@@ -35,8 +35,10 @@ def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using
 
     Parameters
     ----------
-    image, images
-        Pictures; the largest centred square of each is taken.
+    image
+        A picture; its largest centred square is taken.
+    images
+        More of them.
     """
     from attrimorph.applications.reconstruct import write_reconstruct
     from attrimorph.naming import parse_settings, result_path
@@ -52,8 +54,10 @@ def edit(image: Path, /, *images: Path, set_: Set = None, known: Known = None, u
 
     Parameters
     ----------
-    image, images
-        Pictures; the largest centred square of each is taken.
+    image
+        A picture; its largest centred square is taken.
+    images
+        More of them.
     """
     from attrimorph.applications.edit import write_edit
     from attrimorph.naming import parse_settings, result_path
@@ -69,8 +73,10 @@ def morph(first: Path, second: Path, /, *, steps: Whole = 8, slerp: bool = False
 
     Parameters
     ----------
-    first, second
-        Pictures.
+    first
+        The picture at the start.
+    second
+        The picture at the end.
     steps
         Images on the way, both ends counted.
     slerp
