@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Model, load, read_header
+from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Sampler, load, read_header
 from tests.tiny_models import tiny_model
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -147,4 +147,4 @@ def test_an_unknown_source_is_told() -> None:
 
 
 def test_a_plain_model_is_no_editor(tmp_path: Path) -> None:
-    assert type(tiny_model(tmp_path, method="gan")) is Model
+    assert type(tiny_model(tmp_path, method="gan")) is Sampler

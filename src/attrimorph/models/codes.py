@@ -1,0 +1,39 @@
+"""Codes, and the three things that a model can do: decode, encode, edit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Code:
+    """What an image is decoded from: z [B, ...] and attributes [B, W]."""
+
+    z: Tensor
+    attributes: Tensor
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Images from codes."""
+
+    def decode(self, code: Code) -> Tensor:
+        """Code -> images [B, 3, S, S] in [-1, 1]."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Codes from images."""
+
+    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Images [B, 3, S, S] in [-1, 1] and their attributes [B, W] (guessed where None) -> Code."""
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """Images with other attributes."""
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Images [B, 3, S, S] and strengths by attribute name -> images."""

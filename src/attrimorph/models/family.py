@@ -1,0 +1,148 @@
+"""Models of the CVAE-GAN family: a generator, with an encoder, with attributes to edit by."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attrimorph.algorithms.terms import METHODS
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.networks.sets import build_networks
+from attrimorph.recipes.options import Recipe
+
+NETWORKS = ("encoder", "generator", "classifier", "prior")
+"""What a model of the family may hold; D and the judges of codes only serve training."""
+
+
+class Sampler(Model):
+    """A generator of the CVAE-GAN family: it decodes and samples."""
+
+    recipe: Recipe
+
+    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+        super().__init__(networks, header, device, digest)
+        self.conditional = METHODS[self.recipe.method].conditional
+
+    def _shown(self, attributes: Tensor) -> Tensor:
+        """What the networks see of y: nothing where the method is unconditional."""
+        return self.known(attributes)[:, : None if self.conditional else 0]
+
+    @torch.no_grad()
+    def decode(self, code: Code) -> Tensor:
+        """Return G(z, y).
+
+        Args:
+            code: z [B, Z], attributes [B, W].
+
+        Returns:
+            float32 [B, 3, S, S] in [-1, 1].
+        """
+        return self.generate(code.z, code.attributes)
+
+    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
+        """Return G(z, y) as `decode` does, with gradients towards z and y where they want any."""
+        images: Tensor = self.networks["generator"](z.to(self.device), self._shown(attributes))
+        return images.float().contiguous()
+
+    def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
+        """Draw codes.
+
+        z comes from the Gaussian fitted to the training images' codes, or from N(0, I) where there is none; y as given,
+        or drawn from the training data's own combinations.
+
+        Args:
+            count: B.
+            generator: a CPU generator.
+            attributes: [B, W] or [1, W].
+
+        Returns:
+            Code of B rows.
+        """
+        z = torch.randn(count, self.recipe.networks.latent, generator=generator)
+        if "prior" in self.networks:
+            z = self.networks["prior"](z.to(self.device)).cpu()
+        if attributes is None:
+            attributes = self.draw_attributes(count, generator)
+        return Code(z, attributes.expand(count, -1).clone())
+
+
+class Autoencoder(Sampler):
+    """A model with an encoder: it encodes too."""
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Return the mean of q(z | x, y), and y.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            attributes: [B, W]; guessed by the classifier where None.
+        """
+        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
+            raise AttrimorphError(
+                f"this model takes images of {self.image_size}x{self.image_size}; "
+                f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
+            )
+        if attributes is None:
+            attributes = (
+                self.guess_attributes(images)
+                if self.conditional
+                else torch.full((len(images), self.schema.width), torch.nan)
+            )
+        shown = self._shown(attributes)
+        mean, _ = self.networks["encoder"](images.to(self.device), shown)
+        return Code(mean.float(), attributes.to(self.device))
+
+
+class Editor(Autoencoder):
+    """A conditional autoencoder: it edits images by attribute."""
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return G(E(x, y), y'), y' = y moved by the calibrated strengths of `changes`.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away, 0.5 = half-way as far as the model
+                was calibrated.
+            attributes: [B, W]; guessed by the classifier where None.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1]; no changes give the reconstruction.
+        """
+        code = self.encode(images, attributes)
+        return self.decode(Code(code.z, self.moved(code.attributes, changes)))
+
+
+def family_model(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
+    """Return the model that the networks make."""
+    conditional = METHODS[header["recipe"]["method"]].conditional
+    kind = Sampler if "encoder" not in networks else Editor if conditional else Autoencoder
+    return kind(networks, header, device, digest)
+
+
+def family_networks(recipe: Recipe, schema: Schema, found: Collection[str]) -> dict[str, nn.Module]:
+    """Build the networks that a model file of the family must hold; `found` are those that it holds."""
+    # A model that was saved before its codes were looked at has no prior.
+    held = {*METHODS[recipe.method].networks, *(set(found) & {"prior"})}
+    return networks_of(recipe, schema, [name for name in NETWORKS if name in held])
+
+
+def networks_of(recipe: Recipe, schema: Schema, names: Sequence[str]) -> dict[str, nn.Module]:
+    """Build the named networks of a recipe, with fresh weights."""
+    method, options = METHODS[recipe.method], recipe.networks
+    return build_networks(
+        names,
+        kind=options.kind,
+        image_size=recipe.data.image_size,
+        attributes=schema.width,
+        conditional=method.conditional,
+        judged_with_condition=method.judged_with_condition,
+        latent=options.latent,
+        encoder_width=options.encoder_width,
+        generator_width=options.generator_width,
+        discriminator_width=options.discriminator_width,
+        classifier_width=options.classifier_width,
+    )

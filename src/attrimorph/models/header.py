@@ -1,0 +1,103 @@
+"""The header of a model file: format version, recipe, schema, preprocessing, images seen. None of it is code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import nn
+
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.recipes.reading import read_recipe
+from attrimorph.strength import Strengths
+
+FORMAT = 1
+LARGEST_FILE = 4 * 2**30
+
+
+def model_bytes(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) -> bytes:
+    """Return the content of a model file: the networks that a model needs, and the header."""
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous().clone()
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    # Keys are sorted by safetensors and the header is written in one order: equal weights give equal files.
+    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header}, sort_keys=True)})
+
+
+def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
+    """Return the content of a model file with its tensors as they are and another header."""
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header}, sort_keys=True)})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a model file.
+
+    Raises:
+        AttrimorphError: the file is damaged, too large, or none of ours.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
+        # Opened here first: safetensors says of a file that may not be read that there is none.
+        with path.open("rb"), safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except SafetensorError as error:
+        raise AttrimorphError(
+            f"{path} is no readable model file ({error}); give a model.safetensors of attrimorph"
+        ) from error
+    try:
+        header = json.loads(metadata["attrimorph"])
+        version = header["format"]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise AttrimorphError(
+            f"{path} was not written by attrimorph: its header lacks our part; train or export it here"
+        ) from error
+    if version != FORMAT:
+        raise AttrimorphError(f"{path} has format {version}, this program reads {FORMAT}; update attrimorph")
+    if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in header]:
+        raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
+    _check_header(path, header)
+    return dict(header)
+
+
+def _check_header(path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a header whose parts are not what the rest of the program takes them for."""
+    try:
+        schema, examples = Schema.from_json(header["schema"]), header["examples"]
+        read_recipe(header["recipe"])
+        if "strength" in header:
+            Strengths.from_json(header["strength"], schema)
+    except AttrimorphError as error:
+        raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
+    rules = {
+        "images_seen": isinstance(header["images_seen"], int),
+        "card": isinstance(header.get("card", {}), dict),
+        "preprocessing": _is_preprocessing(header.get("preprocessing", {})),
+        "examples": isinstance(examples, list)
+        and len(examples) > 0
+        and len(examples) % schema.width == 0
+        and all(isinstance(value, int | float) for value in examples),
+    }
+    if wrong := [name for name, right in rules.items() if not right]:
+        raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
+
+
+def _is_preprocessing(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    crop = value.get("crop")
+    if not isinstance(crop, dict):
+        return crop is None or isinstance(crop, int | str)
+    sides = [crop.get(name) for name in ("left", "top", "right", "bottom")]
+    of = crop.get("of")
+    pair = of is None or (isinstance(of, list) and len(of) == 2 and all(isinstance(n, int) and n > 0 for n in of))
+    return pair and all(isinstance(side, int | float) for side in sides)
