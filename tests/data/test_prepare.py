@@ -231,3 +231,11 @@ def test_wrong_places_are_told(tmp_path: Path) -> None:
         prepare(source, source / "attributes.csv", 16)
     with pytest.raises(AttrimorphError, match="cannot write"):
         prepare(source, source / "attributes.csv" / "out", 16)
+
+
+def test_what_a_process_killed_at_the_very_end_left_is_cleared_away(tmp_path: Path) -> None:
+    source = photographs(tmp_path / "source", 4)
+    prepare(source, tmp_path / "out", 16)
+    (tmp_path / "out" / "journal.part").write_bytes(b"x")
+    prepare(source, tmp_path / "out", 16)
+    assert not (tmp_path / "out" / "journal.part").exists()

@@ -3,7 +3,7 @@
 from attrimorph.models.codes import Code, Decodes, Edits, Encodes
 from attrimorph.models.family import NETWORKS, Autoencoder, Editor, Sampler, networks_of
 from attrimorph.models.files import assemble, find, load, shipped
-from attrimorph.models.header import LARGEST_FILE, model_bytes, read_header
+from attrimorph.models.header import LARGEST_FILE, model_bytes, read_header, with_header
 from attrimorph.models.model import Model
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "networks_of",
     "read_header",
     "shipped",
+    "with_header",
 ]

@@ -47,7 +47,11 @@ def assemble(networks: Mapping[str, nn.Module], header: Mapping[str, Any], devic
 def shipped() -> dict[str, Path]:
     """Return the models that come with the package: name -> file."""
     folder = Path(str(files("attrimorph") / "shipped"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors")) if not path.stem.startswith("judge")}
+    return {
+        path.stem: path
+        for path in sorted(folder.glob("*.safetensors"))
+        if not path.stem.startswith(("judge-", "recogniser-"))
+    }
 
 
 def find(source: str | Path) -> Path:

@@ -80,11 +80,11 @@ class Model:
         known = torch.tensor(self.header["examples"], dtype=torch.float32).reshape(-1, self.schema.width)
         return known[torch.randint(len(known), (count,), generator=generator)]
 
-    def uncalibrated(self) -> Self:
-        """Return the same model with every strength taken as it stands."""
-        raw = copy.copy(self)
-        raw.strengths = Strengths()
-        return raw
+    def with_strengths(self, strengths: Strengths) -> Self:
+        """Return the same model, calibrated otherwise; with `Strengths()` not at all."""
+        other = copy.copy(self)
+        other.strengths = strengths
+        return other
 
     def moved(self, attributes: Tensor, changes: Mapping[str, float]) -> Tensor:
         """Return attributes [B, W] moved by calibrated strengths; see `Schema.edit`."""

@@ -58,12 +58,12 @@ def drawn_faces() -> Recipe:
             adversarial=6.0,
             hide=30.0,
             edited_share=1.0,
-            warmup_images=100_000,
+            warmup_images=250_000,
         ),
         optimiser=OptimiserOptions(
             learning_rate=8e-4, beta1=0.9, schedule="cosine", constant_share=0.6, warmup_images=2_000
         ),
         training=TrainingOptions(
-            images=155_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
+            images=400_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )

@@ -89,16 +89,16 @@ def celeba() -> Recipe:
             feature_d=0.02,
             feature_c=0.02,
             classify_sample=5.0,
-            adversarial=15.0,
+            adversarial=6.0,
             hide=30.0,
-            edited_share=0.5,
-            warmup_images=60_000,
+            edited_share=1.0,
+            warmup_images=180_000,
         ),
         optimiser=OptimiserOptions(
             learning_rate=8e-4, beta1=0.9, schedule="cosine", constant_share=0.6, warmup_images=2_000
         ),
         training=TrainingOptions(
-            images=100_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
+            images=440_000, batch_size=16, ema_images=6_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )
 
