@@ -8,8 +8,10 @@ from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes
+from attrimorph.kinds.attribute2image import attribute2image_networks
 from attrimorph.models import NETWORKS, Model, load, model_bytes, networks_of
-from attrimorph.recipes import DataOptions, NetworkOptions, Recipe
+from attrimorph.recipes import DataOptions, NetworkOptions, Recipe, recipe_named
+from attrimorph.recipes.attribute2image import LayerRecipe
 
 
 def tiny_model(
@@ -36,6 +38,41 @@ def tiny_model(
         "preprocessing": {},
         "images_seen": 0,
         "examples": (torch.rand(5 * schema.width, generator=torch.Generator().manual_seed(1)) > 0.5).float().tolist(),
+        "card": {},
+    }
+    write_bytes(folder / "model.safetensors", model_bytes(networks, header))
+    return load(folder / "model.safetensors")
+
+
+def tiny_layers(
+    folder: Path, *, method: str = "attribute2image-discvae", size: int = 16, seed: int = 0, **changes: object
+) -> Model:
+    """Write and load a CVAE or disCVAE; changes are dotted fields with two underscores for a dot."""
+    fields = {
+        "data.image_size": size,
+        "networks.latent": 6,
+        "networks.background_latent": 4,
+        "networks.encoder_width": 4,
+        "networks.decoder_width": 4,
+        "networks.background_width": 4,
+        "networks.classifier_width": 4,
+    }
+    recipe = recipe_named(method).with_changes(fields | {key.replace("__", "."): new for key, new in changes.items()})
+    assert isinstance(recipe, LayerRecipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        networks = attribute2image_networks(recipe, faces.SCHEMA, ())
+        for name, network in networks.items():
+            if name in ("generator", "foreground_decoder", "background_decoder"):
+                torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
+    header = {
+        "recipe": recipe.model_dump(),
+        "schema": faces.SCHEMA.to_json(),
+        "preprocessing": {},
+        "images_seen": 0,
+        "examples": (torch.rand(5 * faces.SCHEMA.width, generator=torch.Generator().manual_seed(1)) > 0.5)
+        .float()
+        .tolist(),
         "card": {},
     }
     write_bytes(folder / "model.safetensors", model_bytes(networks, header))

@@ -94,6 +94,24 @@ def gradient_penalty(gradient: Tensor) -> Tensor:
     return (norm - 1).square().mean()
 
 
+def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """(a - b)^2, averaged over everything: the reduction of CycleGAN's and HomoInterpGAN's losses.
+
+    Args:
+        a, b: [B, ...] of one shape.
+    """
+    return (a - b).square().mean()
+
+
+def mean_absolute_error(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|, averaged over everything: the cycle and identity terms of CycleGAN, the L1 of pix2pix.
+
+    Args:
+        a, b: [B, ...] of one shape.
+    """
+    return (a - b).abs().mean()
+
+
 def centre_distance(real: Tensor, generated: Tensor) -> Tensor:
     """1/2 sum over c of ||centre_r(c) - centre_p(c)||^2: L_GD (one centre, eq. 2) and L_GC (one a class, eq. 3).
 
@@ -156,3 +174,72 @@ def attribute_accuracy(outputs: Tensor, y: Tensor, blocks: Sequence[Block]) -> T
             right = right + ((out.argmax(1) == goal.nan_to_num().argmax(1)) & known).sum()
             count = count + known.sum()
     return right / count
+
+
+def drift(real: Tensor) -> Tensor:
+    """D(x_r)^2, which keeps a critic's outputs near 0 (Karras et al. 2018, appendix A), on [B, 1]; averaged over B."""
+    return real.square().mean()
+
+
+def gaussian_error(
+    x: Tensor, mean: Tensor, logvar: Tensor | None = None, *, deviation: float = 1.0, known: Tensor | None = None
+) -> Tensor:
+    """-log N(x; mean, variance) without its constant (Attribute2Image: L(x_F), L(x)).
+
+    One fixed deviation for all pixels gives 1/2 ||x - mean||^2 / deviation^2, the paper's; with a log-variance for each
+    (the authors' code) it is 1/2 sum((x - mean)^2 / exp(logvar) + logvar).
+
+    Args:
+        x, mean: [B, ...] of one shape.
+        logvar: like them, or None.
+        deviation: where logvar is None.
+        known: bool [B]: the other samples add nothing.
+
+    Returns:
+        Scalar: summed over a sample, averaged over B.
+    """
+    errors = (x - mean).square()
+    errors = errors / deviation**2 if logvar is None else errors * torch.exp(-logvar) + logvar
+    return _mean_of_known(0.5 * errors.flatten(1).sum(1), known)
+
+
+def gate_error(logits: Tensor, gate: Tensor, *, known: Tensor | None = None) -> Tensor:
+    """-log P(g | z_F): cross-entropy of a gate's logits (Attribute2Image: L(g)).
+
+    Args:
+        logits: [B, C, S, S]; gate: [B, 1, S, S] in [0, 1], the same for every channel.
+        known: bool [B]: the other samples add nothing.
+
+    Returns:
+        Scalar: summed over pixels and channels, averaged over B.
+    """
+    return _mean_of_known(gate_errors(logits, gate), known)
+
+
+def gate_errors(logits: Tensor, gate: Tensor) -> Tensor:
+    """Return -log P(g | z_F) of each sample, [B]; see `gate_error`."""
+    return F.binary_cross_entropy_with_logits(logits, gate.expand_as(logits), reduction="none").flatten(1).sum(1)
+
+
+def hidden_roughness(background: Tensor, hidden: Tensor) -> Tensor:
+    """1/2 sum of squared steps between neighbouring pixels of x_B, as far as either is hidden.
+
+    Nothing is known of what the foreground hides; at its least this is a membrane, stretched between what shows.
+
+    Args:
+        background: [B, C, S, S]; hidden: [B, 1, S, S] in [0, 1].
+
+    Returns:
+        Scalar: summed over a sample, averaged over B.
+    """
+    total = background.new_zeros(())
+    for axis in (2, 3):
+        count = background.shape[axis] - 1
+        either = torch.maximum(hidden.narrow(axis, 0, count), hidden.narrow(axis, 1, count))
+        total = total + (background.diff(dim=axis).square() * either).sum()
+    return 0.5 * total / len(background)
+
+
+def _mean_of_known(values: Tensor, known: Tensor | None) -> Tensor:
+    """Average values [B] over B; those that are not known count as 0."""
+    return (values if known is None else torch.where(known, values, 0)).mean()

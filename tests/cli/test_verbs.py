@@ -131,6 +131,24 @@ def test_evaluate_measures_and_writes_a_page(say: Say, tiny_run: Path, tmp_path:
     assert (tmp_path / "evaluation.html").exists()
 
 
+def test_evaluate_measures_chosen_groups_and_compares_only_what_was_measured_alike(
+    say: Say, tiny_run: Path, tmp_path: Path
+) -> None:
+    words = ["evaluate", tiny_run, "--metrics", "reconstruction, diversity", "--out"]
+    assert say(*words, tmp_path / "a", "--count", "6").code == 0
+    said = say(*words, tmp_path / "b", "--count", "6", "--against", tmp_path / "a" / "evaluation.json")
+    assert said.code == 0, said.err
+    assert "+0.0000" in said.out
+    assert "not compared" not in said.out
+    said = say(*words, tmp_path / "c", "--count", "7", "--against", tmp_path / "a")
+    assert said.code == 0, said.err
+    assert "reconstruction PSNR in dB is not compared: here it is (" in said.out
+    said = say("evaluate", tiny_run, "--metrics", "edit")
+    assert (said.code, "did you mean 'edits'" in said.err) == (2, True)
+    said = say("evaluate", tiny_run, "--against", tmp_path / "none.json")
+    assert (said.code, "cannot read" in said.err) == (2, True)
+
+
 @pytest.mark.parametrize("kind", ["faces", "shapes"])
 def test_synthetic_is_the_same_for_the_same_seed(say: Say, tmp_path: Path, kind: str) -> None:
     words = ["--kind", kind, "--count", "12", "--size", "16", "--seed"]

@@ -10,7 +10,8 @@ from torch import Tensor
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import decisions
-from attrimorph.metrics.edits import EditMeasures, counterfactual_psnr, directions, measure_edits
+from attrimorph.metrics.counterfactuals import JUDGE_ERROR, PSNR, PSNR_TARGET, counterfactual_psnr
+from attrimorph.metrics.edits import EditMeasures, directions, measure_edits
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.metrics.unseen import Unseen, drawn_images
 
@@ -63,8 +64,8 @@ def test_a_perfect_editor_is_found_perfect(perfect: EditMeasures) -> None:
     assert [flip.name for flip in measures.flips] == list(NAMES)
     assert measures.truth.target_reached.mean() > 0.95
     assert measures.truth.leakage.mean() < 0.03
-    assert torch.cat([flip.psnr for flip in measures.flips]).mean() > 60
-    assert torch.cat([flip.judge_error for flip in measures.flips]).mean() < 0.03
+    assert torch.cat([flip.figure(PSNR) for flip in measures.flips]).mean() > 60
+    assert torch.cat([flip.figure(JUDGE_ERROR) for flip in measures.flips]).mean() < 0.03
     assert measures.truth.edits.tolist() == [16.0] * len(NAMES)
 
 
@@ -72,7 +73,7 @@ def test_an_editor_that_does_nothing_reaches_nothing(unseen: Unseen, judge: Judg
     measures = measured(unseen, judge, works=False)
     assert measures.truth.target_reached.mean() < 0.05
     assert measures.drift.leakage.max() < 0.2
-    assert torch.cat([flip.psnr_inside for flip in measures.flips]).nanmean() < 25
+    assert torch.cat([flip.figure(PSNR_TARGET) for flip in measures.flips]).nanmean() < 25
 
 
 def test_an_editor_that_spoils_is_caught_in_the_column_that_it_spoils(

@@ -11,11 +11,15 @@ from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.evaluate import ModelJudge, evaluate
+from attrimorph.metrics.attributes import attribute_accuracy
+from attrimorph.metrics.evaluate import GROUPS, Evaluation, ModelJudge, evaluate
+from attrimorph.metrics.figures import split
+from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.judge import load_judge
+from attrimorph.metrics.recogniser import Recogniser, RecogniserNetwork
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import drawn_images, held_out_images
-from attrimorph.models import Editor, Model
+from attrimorph.models import Code, Editor, Model
 from tests.tiny_models import tiny_model
 
 
@@ -24,9 +28,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny_model(tmp_path_factory.mktemp("model"), size=32)
 
 
-def test_everything_is_measured_on_drawn_faces(model: Model) -> None:
-    judge = load_judge("drawn-faces-32")
-    found = evaluate(model, judge=judge, count=12, counterfactuals=2)
+@pytest.fixture(scope="module")
+def found(model: Model) -> Evaluation:
+    """Nearly all groups, measured on twelve faces; edits on eight of them."""
+    options = {"edits": 8 * len(faces.SCHEMA.names), "counterfactuals": 1}
+    groups = [name for name in GROUPS if name != "responses"]
+    return evaluate(model, judge=load_judge("drawn-faces-32"), count=12, metrics=groups, **options)
+
+
+def test_everything_is_measured_on_drawn_faces(model: Model, found: Evaluation) -> None:
     assert isinstance(model, Editor)
     unseen = drawn_images(12, 32)
     made = model.decode(model.encode(unseen.images, unseen.labels))
@@ -37,15 +47,109 @@ def test_everything_is_measured_on_drawn_faces(model: Model) -> None:
     assert found.leakage["Smiling"].keys() == set(faces.SCHEMA.names)
     missed = 1 - next(row for row in found.attributes if row["attribute"] == "Smiling")["target reached"]
     assert found.leakage["Smiling"]["Smiling"] == pytest.approx(missed)
-    assert {"samples", "reconstructions", "edit Smiling"} <= found.pictures.keys()
+    assert {"samples", "reconstructions", "samples of one class", "edit Smiling"} <= found.pictures.keys()
     json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_every_figure_names_its_protocol(model: Model) -> None:
-    found = evaluate(model, judge=load_judge("drawn-faces-32"), count=8, counterfactuals=1)
+def test_every_figure_names_its_protocol(found: Evaluation) -> None:
+    score = "Inception-style score, binary attributes, of samples"
+    samples = ("diversity", "MS-SSIM", "attribute accuracy of samples", score)
+    by_itself = ("reconstruction", "classifier", "edit PSNR", "edit background", "MIG", "SAP", "DCI", "MS-SSIM")
     for name in found.figures:
-        assert "8 unseen drawn faces, 32 px, seed 990001" in name
-        assert name.startswith(("reconstruction", "classifier", "edit PSNR")) or "judge drawn-faces-32" in name
+        assert "12 unseen drawn faces, 32 px, seed 990001" in name or (name.startswith(samples) and "seed 1" in name)
+        assert name.startswith(by_itself) or "judge drawn-faces-32" in name
+    assert found.about["weights"].keys() == {"judge drawn-faces-32"}
+
+
+def test_all_groups_are_measured_and_one_can_be_chosen(model: Model, found: Evaluation) -> None:
+    for name in (
+        "reconstruction MS-SSIM", "reconstruction perceptual distance", "Frechet distance", "kernel distance",
+        "precision of samples", "recall of samples", "attribute accuracy of samples",
+        "Inception-style score, binary attributes, of samples", "diversity within a class of samples",
+        "diversity within a class of drawn faces", "MIG of z", "SAP of z and guessed y",
+    ):  # fmt: skip
+        assert found.value(name) is not None, name
+    assert set(found.about["seconds"]) == {"images", *GROUPS} - {"responses"}
+    assert {row["group"] for row in found.parts["fairness"]} >= {"Male", "Young"}
+    assert any("edits of strength 1 on the first 8 of 12 unseen" in name for name in found.figures)
+    assert any(note.startswith("Identity needs a recogniser") for note in found.notes)
+    one = evaluate(model, judge=load_judge("drawn-faces-32"), count=12, metrics=["disentanglement"])
+    assert {name.split()[0] for name in one.figures} == {"MIG", "SAP"}
+    assert one.value("MIG of z") == found.value("MIG of z")
+    assert any("DCI of z and guessed y needs 66 images" in note for note in one.notes)
+    more = evaluate(model, judge=load_judge("drawn-faces-32"), count=70, metrics=["disentanglement"])
+    assert more.value("DCI completeness of z and guessed y") > 0  # type: ignore[operator]
+    with pytest.raises(AttrimorphError, match="no group of metrics 'edit'; did you mean 'edits'"):
+        evaluate(model, count=4, metrics=["edit"])
+    with pytest.raises(AttrimorphError, match="must name at least one group"):
+        evaluate(model, count=4, metrics=[])
+
+
+def test_a_recogniser_says_whether_a_reconstruction_is_the_same_person(model: Model) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = RecogniserNetwork(32, 2).eval()
+    recogniser = Recogniser("recogniser fresh", 32, ("a", "b"), network, 1.0, {})
+    options = {"count": 24, "metrics": ["identity"], "recogniser": recogniser}
+    poor = evaluate(model, **options)  # type: ignore[arg-type]
+    assert poor.about["weights"].keys() == {"recogniser fresh"}
+    copied = evaluate(Copies(model), **options)  # type: ignore[arg-type]
+    assert copied.value("identity of reconstructions") == pytest.approx(1)
+    assert copied.value("verification accuracy of reconstructions") == 1
+    assert copied.value("verification area of reconstructions") == 1
+    assert poor.value("verification area of reconstructions") < 1  # type: ignore[operator]
+    big = replace(recogniser, image_size=64)
+    with pytest.raises(AttrimorphError, match="recogniser fresh takes 64"):
+        evaluate(model, count=4, recogniser=big)
+
+
+def test_sets_of_images_are_compared_in_the_judges_features(model: Model) -> None:
+    judge = load_judge("drawn-faces-32")
+    found = evaluate(model, judge=judge, count=30, metrics=["distribution"])
+    unseen = drawn_images(30, 32)
+    code = model.sample_codes(30, torch.Generator().manual_seed(1))
+    samples = model.decode(code)
+    expected = frechet_distance(judge.features(unseen.images), judge.features(samples))
+    assert found.value("Frechet distance") == pytest.approx(expected, rel=1e-4)
+    accuracy = attribute_accuracy(judge(samples), code.attributes, model.schema)
+    expected = sum(accuracy.values()) / len(accuracy)
+    assert found.value("attribute accuracy of samples") == pytest.approx(expected, abs=1e-6)
+    # Drawn faces against other drawn faces: what no model can beat.
+    found = evaluate(model, judge=judge, count=200, metrics=["distribution"])
+    true = evaluate(Drawn(model), judge=judge, count=200, metrics=["distribution"])  # type: ignore[arg-type]
+    assert true.value("attribute accuracy of samples") > 0.97  # type: ignore[operator]
+    assert true.value("Frechet distance") < found.value("Frechet distance") / 2  # type: ignore[operator]
+    assert true.value("precision of samples") > 0.5  # type: ignore[operator]
+    assert true.value("recall of samples") > 0.5  # type: ignore[operator]
+
+
+class Copies:
+    """The perfect autoencoder of 32 px: its code is the image."""
+
+    conditional, hash, image_size, schema = True, "0", 32, faces.SCHEMA
+
+    def __init__(self, model: Model) -> None:
+        self.classify = model.classify
+
+    def sample_codes(self, count: int, generator: torch.Generator) -> Code:
+        return Code(torch.rand(count, 3, 32, 32, generator=generator), torch.zeros(count, self.schema.width))
+
+    def encode(self, images: torch.Tensor, attributes: torch.Tensor) -> Code:
+        return Code(images, attributes)
+
+    def decode(self, code: Code) -> torch.Tensor:
+        return code.z
+
+
+class Drawn(Copies):
+    """The perfect generator: it draws faces with the attributes of its codes."""
+
+    def sample_codes(self, count: int, generator: torch.Generator) -> Code:
+        factors = faces.sample_factors(count, generator)
+        return Code(factors, faces.attributes(factors))
+
+    def decode(self, code: Code) -> torch.Tensor:
+        return faces.render(code.z, 32)
 
 
 def test_without_a_judge_no_edit_is_measured_and_that_is_said(model: Model) -> None:
@@ -57,8 +161,13 @@ def test_without_a_judge_no_edit_is_measured_and_that_is_said(model: Model) -> N
 
 def test_a_gan_is_measured_as_far_as_it_goes(tmp_path: Path) -> None:
     found = evaluate(tiny_model(tmp_path, method="gan", size=32), judge=load_judge("drawn-faces-32"), count=6)
-    assert found.figures == {}
-    assert len(found.notes) == 3
+    assert {split(key)[0] for key in found.figures} == {
+        "Inception-style score, binary attributes, of samples",
+        "Inception-style score, binary attributes, of the images themselves",
+        "diversity within a class of samples",
+        "MS-SSIM within a class of samples",
+    }
+    assert len(found.notes) == len(GROUPS)
     assert "samples" in found.pictures
 
 
@@ -68,19 +177,22 @@ def test_held_out_images_of_drawn_data_bring_their_truth(model: Model, tmp_path:
     assert len(unseen.images) == len(data.indices("test"))
     assert unseen.factors is not None
     torch.testing.assert_close(faces.render(unseen.factors, 32), unseen.images, rtol=0, atol=0.02)
-    found = evaluate(model, data, load_judge("drawn-faces-32"), counterfactuals=1)
+    found = evaluate(model, data, load_judge("drawn-faces-32"), metrics=["edits"], counterfactuals=1)
     assert found.value("edit PSNR against the true counterfactual in dB") is not None
 
 
 def test_other_data_have_no_truth_and_a_model_judge_says_that_it_is_one(model: Model, tmp_path: Path) -> None:
     data = replace(write_faces(tmp_path / "data", count=60, size=32, seed=3), factors=None)
     data.attributes[:, 0] = torch.nan
-    found = evaluate(model, data, ModelJudge(model, "tiny"))
+    found = evaluate(model, data, ModelJudge(model, "tiny"), metrics=["edits", "responses", "reconstruction"])
     assert found.value("edit PSNR against the true counterfactual in dB") is None
     assert any("classifier of tiny, trained with that model" in name for name in found.figures)
     assert "Arched_Eyebrows" not in found.leakage
     taken_away = {row["attribute"]: row["reached when taken away"] for row in found.attributes}
     assert taken_away["Blond_Hair"] is None
+    directions = {(row["attribute"], row["direction"]) for row in found.parts["responses"]}
+    assert ("Blond_Hair", "set") in directions
+    assert ("Blond_Hair", "taken away") not in directions
 
 
 def test_what_does_not_go_together_is_refused(model: Model, tmp_path: Path) -> None:

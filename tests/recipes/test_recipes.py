@@ -29,7 +29,10 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "cvae-gan-paper"])
+FAMILY_NAMES = [name for name in RECIPES if isinstance(recipe_named(name), Recipe)]
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY_NAMES if name != "cvae-gan-paper"])
 def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
     recipe = recipe_named(name)
     assert recipe.name == name

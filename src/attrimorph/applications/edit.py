@@ -12,6 +12,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Encodes, Model
 from attrimorph.pictures import sheet, to_pil
+from attrimorph.strength import Strengths
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,14 @@ class Edit:
     after: Tensor
 
 
-def edit(model: Model, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Edit:
+def edit(
+    model: Model,
+    images: Tensor,
+    changes: Mapping[str, float],
+    attributes: Tensor | None = None,
+    *,
+    calibrated: bool = True,
+) -> Edit:
     """Change attributes of images.
 
     Args:
@@ -40,11 +48,13 @@ def edit(model: Model, images: Tensor, changes: Mapping[str, float], attributes:
         images: [B, 3, S, S] in [-1, 1].
         changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
         attributes: [B, width] of the inputs; guessed by the model when None.
+        calibrated: whether 0.5 means half-way, as far as the model's file knows how; else strengths are taken as they
+            stand.
 
     Raises:
         AttrimorphError: the model does not edit, or there is no such attribute.
     """
-    edits = editor(model, "edit")
+    edits = editor(model if calibrated else model.with_strengths(Strengths()), "edit")
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
     before = attributes_of(model, images) if attributes is None else attributes
@@ -64,10 +74,11 @@ def write_edit(
     *,
     named: str | Path,
     known: Mapping[str, float] | None = None,
+    calibrated: bool = True,
 ) -> Written:
     """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt."""
     images = photographs(model, paths)
-    result = edit(model, images, changes, attributes_of(model, images, known))
+    result = edit(model, images, changes, attributes_of(model, images, known), calibrated=calibrated)
     told = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
     shown = {"input": result.images, "reconstruction": result.reconstructions, told: result.edited}
     columns = {word: batch for word, batch in shown.items() if batch is not None}
@@ -83,9 +94,10 @@ def write_edit(
             **dict(zip(suffixes, alone, strict=True)),
         },
         named=named,
-        arguments={"changes": dict(changes), "known": dict(known or {})},
+        arguments={"changes": dict(changes), "known": dict(known or {}), "calibrated": calibrated},
         inputs=paths,
         facts={
+            "position of each strength": model.strengths.calibrated(changes) if calibrated else dict(changes),
             "attributes before": [model.schema.describe(row) for row in result.before.cpu()],
             "attributes after": [model.schema.describe(row) for row in result.after.cpu()],
         },

@@ -1,18 +1,24 @@
 """Morph: the way from one image to another, in z and y."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.extractors import JudgeFeatures
+from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.suitable import judge_for
 from attrimorph.models import Code, Model
 from attrimorph.pictures import enlarge, sheet, to_pil
+
+AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -28,25 +34,36 @@ class Morph:
     code: Code
 
 
-def linear(first: Tensor, second: Tensor, steps: int) -> Tensor:
-    """Return `steps` points on the straight line from `first` to `second`, [D] -> [steps, D]; the ends are exact."""
-    t = torch.linspace(0, 1, steps, device=first.device, dtype=first.dtype)[:, None]
+def linear(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
+    """Return points on the straight line from `first` to `second`, [D] -> [steps, D]; the ends are exact.
+
+    Args:
+        first, second: [D].
+        steps: how many points, evenly spaced, or their positions, from 0 to 1.
+    """
+    t = _positions(steps, first)
     line = (1 - t) * first + t * second
     # A product with 0 is no copy when the other factor is infinite, nor always to the last bit: the ends are put in.
     line[0], line[-1] = first, second
     return line
 
 
-def spherical(first: Tensor, second: Tensor, steps: int) -> Tensor:
-    """Return `steps` points on the arc from `first` to `second` (Shoemake 1985), [D] -> [steps, D]; the ends are exact.
+def _positions(steps: int | Tensor, like: Tensor) -> Tensor:
+    t = torch.linspace(0, 1, steps) if isinstance(steps, int) else steps
+    return t.to(like)[:, None]
+
+
+def spherical(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
+    """Return points on the arc from `first` to `second` (Shoemake 1985), [D] -> [steps, D]; the ends are exact.
 
     The angle is between the directions, the length goes linearly; nearly parallel vectors go the straight line.
+    Arguments as of `linear`.
     """
     cosine = torch.dot(first, second) / (first.norm() * second.norm()).clamp(min=1e-12)
     angle = cosine.clamp(-1, 1).acos()
     if angle.sin() < 1e-4:
         return linear(first, second, steps)
-    t = torch.linspace(0, 1, steps, device=first.device, dtype=first.dtype)[:, None]
+    t = _positions(steps, first)
     a, b = first / first.norm(), second / second.norm()
     arc: Tensor = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
     arc = arc * ((1 - t) * first.norm() + t * second.norm())
@@ -61,6 +78,7 @@ def morph(
     steps: int = 8,
     *,
     slerp: bool = False,
+    uniform: bool = False,
     attributes: tuple[Tensor, Tensor] | None = None,
 ) -> Morph:
     """Go from one image to another.
@@ -70,6 +88,7 @@ def morph(
         first, second: [1, 3, S, S] in [-1, 1].
         steps: images on the way, both ends counted.
         slerp: z on the arc instead of the straight line; y always goes straight.
+        uniform: stop where all steps look equally large, instead of at equal distances in z and y.
         attributes: of both, [1, width] each; guessed by the model when None.
     """
     encodes = encoder(model, "morph")
@@ -77,13 +96,46 @@ def morph(
         raise AttrimorphError(f"a morph's steps must lie in 2..1000; got {steps}; try 8")
     y_first, y_second = attributes or (attributes_of(model, first), attributes_of(model, second))
     a, b = encodes.encode(first, y_first), encodes.encode(second, y_second)
-    code = Code(
-        (spherical if slerp else linear)(a.z[0], b.z[0], steps),
-        linear(a.attributes[0], b.attributes[0], steps),
-    )
+
+    def way(at: int | Tensor) -> Code:
+        z = (spherical if slerp else linear)(a.z[0], b.z[0], at)
+        return Code(z, linear(a.attributes[0], b.attributes[0], at))
+
+    code = way(_even_positions(model, way, steps) if uniform else steps)
     between = model.decode(code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
     return Morph(torch.cat([model.decode(a), between, model.decode(b)]), code)
+
+
+def _even_positions(model: Model, way: Callable[[Tensor], Code], steps: int) -> Tensor:
+    """Return where on a way to stop so that all steps look equally large, [steps] from 0 to 1."""
+    # Imported here: paths are made of the lines and arcs above.
+    from attrimorph.applications.paths import uniform
+
+    def images(at: Tensor) -> Tensor:
+        code = way(at)
+        pairs = zip(torch.split(code.z, AT_ONCE), torch.split(code.attributes, AT_ONCE), strict=True)
+        return torch.cat([model.decode(Code(z, y)).cpu() for z, y in pairs])
+
+    look = step_length(model)
+    return uniform(images, look, steps)[1]
+
+
+def step_length(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return how far two batches of the model's images look apart, [B], as a length that adds up along a line.
+
+    The root of the perceptual distance by the shipped judge of the model's attributes; of the squared difference of
+    pixels at three sizes where there is none.
+    """
+    judge = judge_for(model.schema, model.image_size)
+    distance = pixel_distance if judge is None else perceptual_distance(JudgeFeatures(judge))
+    return lambda images, others: distance(images, others).clamp(min=0).sqrt()
+
+
+def pixel_distance(images: Tensor, others: Tensor) -> Tensor:
+    """Return the mean squared difference of two batches, mean over the full, half and quarter size, [B]."""
+    difference = images - others
+    return torch.stack([avg_pool2d(difference, size).square().mean((1, 2, 3)) for size in (1, 2, 4)]).mean(0)
 
 
 def frames(images: Tensor, *, width: int = 192) -> list[Image.Image]:
@@ -101,11 +153,12 @@ def write_morph(
     named: str | Path,
     steps: int = 8,
     slerp: bool = False,
+    uniform: bool = False,
 ) -> Written:
     """Morph two photographs; write the strip, an animation there and back, and the receipt."""
     images = photographs(model, [first, second])
-    result = morph(model, images[:1], images[1:], steps, slerp=slerp)
-    smooth = morph(model, images[:1], images[1:], max(steps, 24), slerp=slerp)
+    result = morph(model, images[:1], images[1:], steps, slerp=slerp, uniform=uniform)
+    smooth = morph(model, images[:1], images[1:], max(steps, 24), slerp=slerp, uniform=uniform)
     row = torch.cat([images[:1], result.images, images[1:]])
     words: Sequence[str] = ["from", *[f"{100 * i / (steps - 1):.0f} %" for i in range(steps)], "to"]
     return write_result(
@@ -114,7 +167,7 @@ def write_morph(
         model,
         {"": sheet([row], columns=words, cell=max(96, model.image_size))},
         named=named,
-        arguments={"steps": steps, "slerp": slerp},
+        arguments={"steps": steps, "slerp": slerp, "uniform": uniform},
         inputs=[first, second],
         animation=frames(smooth.images),
     )

@@ -22,6 +22,14 @@ MADE = {
     "edit": "edited",
     "morph": "generated",
     "transfer": "edited",
+    "inpaint": "edited",
+    "superresolve": "edited",
+    "retrieve": "found",
+    "neighbours": "measured",
+    "latent-map": "measured",
+    "augment": "generated",
+    "layers": "edited",
+    "invert": "reconstructed",
 }
 
 
@@ -32,10 +40,12 @@ class Written:
     Attributes:
         pictures: the result pictures, the one to look at first.
         receipt: the JSON that repeats them.
+        tables: CSV files beside them.
     """
 
     pictures: tuple[Path, ...]
     receipt: Path
+    tables: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Receipt:
     """What `write_result` stored.
 
     Attributes:
-        verb: sample, reconstruct, edit, morph or transfer.
+        verb: one of `MADE`.
         model: how the user named the model: a path (absolute) or the name of a shipped model.
         model_sha256: of the model file.
         arguments: every argument of the verb, seed included.
@@ -90,6 +100,7 @@ def write_result(
     inputs: Sequence[Path] = (),
     facts: Mapping[str, Any] | None = None,
     animation: Sequence[Image.Image] = (),
+    tables: Mapping[str, str] | None = None,
 ) -> Written:
     """Write the pictures of one result and its receipt.
 
@@ -103,6 +114,7 @@ def write_result(
         inputs: the pictures that were read.
         facts: figures worth reading.
         animation: frames of a GIF beside the main picture.
+        tables: suffix -> content of a CSV beside it, named as pictures are.
     """
     out = _picture_path(Path(out))
     reference = model_reference(named)
@@ -121,6 +133,12 @@ def write_result(
         write_bytes(path, gif_bytes(animation, tag=tag))
         written.append(path)
         outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": ""})
+    listed = []
+    for suffix, content in (tables or {}).items():
+        path = out.with_name(f"{out.stem}.{suffix}.csv" if suffix else f"{out.stem}.csv")
+        write_bytes(path, content.encode("utf-8", "surrogateescape"))
+        listed.append(path)
+        outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": ""})
     receipt = out.with_suffix(".json")
     write_json(
         receipt,
@@ -136,7 +154,7 @@ def write_result(
             "facts": dict(facts or {}),
         },
     )
-    return Written(tuple(written), receipt)
+    return Written(tuple(written), receipt, tuple(listed))
 
 
 def _picture_path(out: Path) -> Path:
@@ -178,6 +196,11 @@ def read_receipt(path: Path) -> Receipt:
             raise AttrimorphError(
                 f"the receipt {path} is damaged (its argument {name!r} is missing or wrong); make the result again"
             )
+    for name, fits in OPTIONAL_ARGUMENTS.get(receipt.verb, {}).items():
+        if name in receipt.arguments and not fits(receipt.arguments[name]):
+            raise AttrimorphError(
+                f"the receipt {path} is damaged (its argument {name!r} is wrong); make the result again"
+            )
     if len(receipt.inputs) < INPUTS.get(receipt.verb, 0):
         raise AttrimorphError(f"the receipt {path} is damaged (an input is missing); make the result again")
     return receipt
@@ -191,18 +214,58 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_names(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return value is not None and _is_names(value)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_word_or_none(value: Any) -> bool:
+    return value is None or _is_word(value)
+
+
+def _is_whole_or_none(value: Any) -> bool:
+    return value is None or _is_whole(value)
+
+
+def _is_rectangle(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 4 and all(map(_is_whole, value)))
 
 
 ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
     "reconstruct": {"known": _is_strengths},
     "edit": {"changes": _is_strengths, "known": _is_strengths},
-    "morph": {"steps": _is_whole, "slerp": lambda value: isinstance(value, bool)},
+    "morph": {"steps": _is_whole, "slerp": _is_flag},
     "transfer": {"only": _is_names, "known": _is_strengths},
-}
+    "inpaint": {"hole": _is_rectangle, "times": _is_whole, "fill": _is_word, "feather": _is_whole,
+                "known": _is_strengths},
+    "superresolve": {"times_larger": _is_whole_or_none, "rounds": _is_whole, "known": _is_strengths},
+    "retrieve": {"among": _is_word, "fingerprint": _is_word, "count": _is_whole, "wanted": _is_strengths,
+                 "same": _is_list_of_names, "other_identity": _is_flag, "known": _is_strengths},
+    "neighbours": {"data": _is_word, "fingerprint": _is_word, "count": _is_whole, "seed": _is_whole,
+                   "judge": _is_word_or_none},
+    "latent-map": {"data": _is_word, "fingerprint": _is_word, "attribute": _is_word_or_none},
+    "augment": {"data": _is_word, "fingerprint": _is_word, "balance": _is_list_of_names, "way": _is_word,
+                "identities": _is_whole_or_none, "each": _is_whole_or_none, "seed": _is_whole, "real": _is_flag},
+}  # fmt: skip
 """What the arguments of each verb must be like."""
 
-INPUTS = {"reconstruct": 1, "edit": 1, "morph": 2, "transfer": 2}
+OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "edit": {"calibrated": _is_flag},
+    "morph": {"uniform": _is_flag},
+}
+"""Arguments that receipts of earlier versions lack."""
+
+INPUTS = {"reconstruct": 1, "edit": 1, "morph": 2, "transfer": 2, "inpaint": 1, "superresolve": 1, "retrieve": 1}
 """How many pictures each verb reads at least."""

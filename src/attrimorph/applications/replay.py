@@ -1,16 +1,26 @@
 """Replay: make a result again from its receipt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from attrimorph.applications.edit import write_edit
+from attrimorph.applications.hunt import Search
+from attrimorph.applications.inpaint import write_inpaint
+from attrimorph.applications.invert import write_invert
+from attrimorph.applications.latent_map import write_latent_map
+from attrimorph.applications.layers import write_layers
 from attrimorph.applications.morph import write_morph
+from attrimorph.applications.neighbours import write_neighbours
 from attrimorph.applications.receipt import MADE, Receipt, Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
+from attrimorph.applications.retrieve import write_retrieve
 from attrimorph.applications.sample import write_sample
+from attrimorph.applications.superresolve import write_superresolve
 from attrimorph.applications.transfer import write_transfer
+from attrimorph.applications.write_augmented import Wish, write_augment
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Model, load
 from attrimorph.pictures import pixels_sha256
@@ -22,7 +32,7 @@ class Replayed:
 
     Attributes:
         written: the new files.
-        identical: whether every picture has the very pixels of the first time.
+        identical: whether every picture has the very pixels of the first time, and every table its words.
     """
 
     written: Written
@@ -73,15 +83,82 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
         case "reconstruct":
             return write_reconstruct(model, paths, out, named=named, known=words["known"])
         case "edit":
-            return write_edit(model, paths, words["changes"], out, named=named, known=words["known"])
+            return write_edit(
+                model,
+                paths,
+                words["changes"],
+                out,
+                named=named,
+                known=words["known"],
+                calibrated=words.get("calibrated", True),
+            )
         case "morph":
-            return write_morph(model, paths[0], paths[1], out, named=named, steps=words["steps"], slerp=words["slerp"])
+            return write_morph(
+                model,
+                paths[0],
+                paths[1],
+                out,
+                named=named,
+                steps=words["steps"],
+                slerp=words["slerp"],
+                uniform=words.get("uniform", False),
+            )
         case "transfer":
             return write_transfer(model, paths[0], paths[1], out, named=named, only=words["only"], known=words["known"])
+        case "inpaint":
+            mask = paths[1] if words["hole"] is None else _rectangle(words["hole"])
+            options = {name: words[name] for name in ("times", "fill", "feather", "known")}
+            return write_inpaint(model, paths[0], mask, out, named=named, **options)
+        case "superresolve":
+            return write_superresolve(model, paths[0], out, named=named, **words)
+        case "retrieve":
+            options = {name: value for name, value in words.items() if name != "among"}
+            return write_retrieve(model, paths[0], Path(words["among"]), out, named=named, **options)
+        case "layers":
+            others = paths[-1:] if words["other"] else []
+            options = {name: words[name] for name in ("known", "changes", "backgrounds", "seed")}
+            own = paths[: len(paths) - len(others)]
+            return write_layers(model, own, out, named=named, background=others[0] if others else None, **options)
+        case "invert":
+            masks = paths[-1:] if words["mask"] else []
+            search = Search(
+                steps=words["of"],
+                stop=words["steps"],
+                **{name: words[name] for name in ("candidates", "starts", "prior", "seed")},
+            )
+            return write_invert(
+                model,
+                paths[: len(paths) - len(masks)],
+                out,
+                named=named,
+                mask=masks[0] if masks else None,
+                search=search,
+                **{name: words[name] for name in ("known", "compared", "factor")},
+            )
+        case "neighbours" | "latent-map" | "augment":
+            return _repeat_on_data(receipt, model, out)
         case verb:
             raise AttrimorphError(
                 f"the receipt's verb must be one that attrimorph knows; got {verb!r}; {suggestion(verb, MADE)}"
             )
+
+
+def _rectangle(values: Sequence[int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = values
+    return left, top, right, bottom
+
+
+def _repeat_on_data(receipt: Receipt, model: Model, out: Path) -> Written:
+    """Repeat what was made of a whole data set."""
+    words, named, data = dict(receipt.arguments), receipt.model, Path(receipt.arguments["data"])
+    fingerprint = words["fingerprint"]
+    if receipt.verb == "neighbours":
+        options = {name: words[name] for name in ("count", "seed", "judge")}
+        return write_neighbours(model, data, out, named=named, fingerprint=fingerprint, **options)
+    if receipt.verb == "latent-map":
+        return write_latent_map(model, data, out, named=named, attribute=words["attribute"], fingerprint=fingerprint)
+    wish = Wish(tuple(words["balance"]), words["identities"], words["each"], words["way"], words["seed"])
+    return write_augment(model, data, out, named=named, wish=wish, real=words["real"], fingerprint=fingerprint)
 
 
 def _same_pixels(receipt: Receipt, written: Written) -> bool:
@@ -92,4 +169,8 @@ def _same_pixels(receipt: Receipt, written: Written) -> bool:
         if picture.suffix == ".png":
             with Image.open(picture) as image:
                 after.append(pixels_sha256(image.convert("RGB")))
-    return before == after
+    return before == after and _table_hashes(receipt) == [file_sha256(table) for table in written.tables]
+
+
+def _table_hashes(receipt: Receipt) -> list[str]:
+    return [item["sha256"] for item in receipt.outputs if item["file"].endswith(".csv")]

@@ -43,7 +43,7 @@ def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Mapping[str
         raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {seed}; choose a smaller one")
     code = model.sample_codes(count, torch.Generator().manual_seed(seed))
     if changes:
-        code = Code(code.z, model.schema.edit(code.attributes, changes))
+        code = Code(code.z, model.moved(code.attributes, changes))
     return Sample(model.decode(code), code)
 
 

@@ -9,11 +9,36 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 # Importing a file of verbs puts them into the app.
-from attrimorph.cli import data_verbs, finding_verbs, training_verbs, using_verbs
+from attrimorph.cli import (
+    application_verbs,
+    axes_verbs,
+    data_verbs,
+    experiment_verbs,
+    finding_verbs,
+    judging_verbs,
+    layer_verbs,
+    measuring_verbs,
+    training_verbs,
+    using_verbs,
+)
 from attrimorph.cli.app import app
 from attrimorph.errors import AttrimorphError
 
-__all__ = ["app", "data_verbs", "finding_verbs", "main", "run", "training_verbs", "using_verbs"]
+__all__ = [
+    "app",
+    "application_verbs",
+    "axes_verbs",
+    "data_verbs",
+    "experiment_verbs",
+    "finding_verbs",
+    "judging_verbs",
+    "layer_verbs",
+    "main",
+    "measuring_verbs",
+    "run",
+    "training_verbs",
+    "using_verbs",
+]
 
 TRACEBACK = "ATTRIMORPH_TRACEBACK"
 OUT_OF_MEMORY = "out of memory; use fewer or smaller images, or smaller batches"

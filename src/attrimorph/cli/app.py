@@ -82,6 +82,6 @@ def chosen(device: str) -> str:
 
 def tell(written: "Written") -> None:
     """Print where the results are."""
-    for picture in written.pictures:
-        print(picture)
+    for path in (*written.pictures, *written.tables):
+        print(path)
     print(f"{written.receipt}  (attrimorph replay makes the same again)")

@@ -49,7 +49,9 @@ def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using
 
 
 @app.command(group=USE)
-def edit(image: Path, /, *images: Path, set_: Set = None, known: Known = None, using: Using = DEFAULT) -> None:
+def edit(
+    image: Path, /, *images: Path, set_: Set = None, known: Known = None, raw: bool = False, using: Using = DEFAULT
+) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
 
     Parameters
@@ -58,17 +60,29 @@ def edit(image: Path, /, *images: Path, set_: Set = None, known: Known = None, u
         A picture; its largest centred square is taken.
     images
         More of them.
+    raw
+        Take strengths as they stand, although the model is calibrated.
     """
     from attrimorph.applications.edit import write_edit
     from attrimorph.naming import parse_settings, result_path
 
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     out = result_path(using.out, "edit", [image])
-    tell(write_edit(using.load(), [image, *images], changes, out, named=using.model, known=facts))
+    pictures = [image, *images]
+    tell(write_edit(using.load(), pictures, changes, out, named=using.model, known=facts, calibrated=not raw))
 
 
 @app.command(group=USE)
-def morph(first: Path, second: Path, /, *, steps: Whole = 8, slerp: bool = False, using: Using = DEFAULT) -> None:
+def morph(
+    first: Path,
+    second: Path,
+    /,
+    *,
+    steps: Whole = 8,
+    slerp: bool = False,
+    uniform: bool = False,
+    using: Using = DEFAULT,
+) -> None:
     """Go from one image to another; writes a strip and an animation.
 
     Parameters
@@ -81,12 +95,15 @@ def morph(first: Path, second: Path, /, *, steps: Whole = 8, slerp: bool = False
         Images on the way, both ends counted.
     slerp
         Go along the arc instead of the straight line.
+    uniform
+        Stop where all steps look equally large.
     """
     from attrimorph.applications.morph import write_morph
     from attrimorph.naming import result_path
 
     out = result_path(using.out, "morph", [first, second])
-    tell(write_morph(using.load(), first, second, out, named=using.model, steps=steps, slerp=slerp))
+    model = using.load()
+    tell(write_morph(model, first, second, out, named=using.model, steps=steps, slerp=slerp, uniform=uniform))
 
 
 @app.command(group=USE)

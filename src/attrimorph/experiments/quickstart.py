@@ -22,14 +22,8 @@ from attrimorph.console import Meter, duration
 from attrimorph.data import faces
 from attrimorph.data.synthetic import write_faces
 from attrimorph.experiments import report
-from attrimorph.experiments.evaluation import (
-    EDITS_FOLDED,
-    attribute_table,
-    edit_pictures,
-    evaluate_model,
-    figure_table,
-    headline,
-)
+from attrimorph.experiments.evaluation import evaluate_model
+from attrimorph.experiments.evaluation_page import EDITS_FOLDED, attribute_table, edit_pictures, figure_table, headline
 from attrimorph.experiments.showcase import SHOWN, edit_matrix, faces_to_show, moving, part_of_the_way
 from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate import Evaluation
@@ -104,7 +98,7 @@ def quickstart(
     say(f"3 of 4: measuring it on {evaluated:,} faces that it has never seen")
     with stages.stage("measuring"), Meter("measuring", "edits") as meter:
         title = f"{recipe.name} on drawn faces"
-        evaluation = evaluate_model(model, out / "evaluation", count=evaluated, title=title, progress=meter.say)
+        evaluation, _ = evaluate_model(model, out / "evaluation", count=evaluated, title=title, progress=meter.say)
 
     say("4 of 4: editing test faces and writing the report")
     with stages.stage("editing"):

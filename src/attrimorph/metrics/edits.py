@@ -11,12 +11,42 @@ from torch import Tensor
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import EditCounts, Judges, binary_names, count_edits, decisions
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures, judge_error
+from attrimorph.metrics.extractors import SeesMaps
+from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.unseen import Unseen
 from attrimorph.models import Edits
 from attrimorph.pictures import sheet
 
 BATCH = 128
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Way:
+    """Edits of one attribute in one direction.
+
+    Attributes:
+        goal: True where it was set, False where it was taken away.
+        rows: the images edited, [n].
+        judged: decisions on the edited images, [n, width].
+        expected: what they should be: the true labels after the edit.
+        unmoved: what they would be had only the edit changed anything the judge saw before.
+        reached: [n] 1 where the edit reached its goal.
+        leaked: [n] share of the other binary attributes that are not as they should be.
+        figures: what was measured closely on the first m of the edits, by the names in `counterfactuals`: [m] each.
+        shown: a few of the edits, row by row.
+    """
+
+    goal: bool
+    rows: Tensor
+    judged: Tensor
+    expected: Tensor
+    unmoved: Tensor
+    reached: Tensor
+    leaked: Tensor
+    figures: dict[str, Tensor]
+    shown: Tensor
 
 
 @dataclass(frozen=True)
@@ -25,28 +55,50 @@ class Flips:
 
     Attributes:
         name: of the attribute.
-        judged: decisions on the edited images, [n, width].
-        expected: what they should be: the true labels after the edit.
-        unmoved: what they would be had only the edit changed anything the judge saw before.
-        set_reached, removed_reached: share of edits of either kind that reached their goal; NaN without any.
-        psnr, psnr_inside, psnr_outside: against the true counterfactual, in dB [m]: everywhere, where the truth
-            differs from the input, and elsewhere; empty where no truth is known.
-        judge_error: share of the attributes that the judge gets wrong on the true counterfactuals themselves, [m]:
-            what remains of the leakage of a perfect edit.
-        picture: a few of the edits, to look at.
+        ways: one for each direction that has an image.
     """
 
     name: str
-    judged: Tensor
-    expected: Tensor
-    unmoved: Tensor
-    set_reached: float
-    removed_reached: float
-    psnr: Tensor
-    psnr_inside: Tensor
-    psnr_outside: Tensor
-    judge_error: Tensor
-    picture: Image.Image
+    ways: list[Way]
+
+    @property
+    def judged(self) -> Tensor:
+        """Decisions on the edited images, [n, width]."""
+        return torch.cat([way.judged for way in self.ways])
+
+    @property
+    def expected(self) -> Tensor:
+        """What they should be, [n, width]."""
+        return torch.cat([way.expected for way in self.ways])
+
+    @property
+    def unmoved(self) -> Tensor:
+        """What they would be had only the edit changed anything, [n, width]."""
+        return torch.cat([way.unmoved for way in self.ways])
+
+    @property
+    def set_reached(self) -> float:
+        """Share of the edits that set it and reached their goal; NaN without any."""
+        return self._reached(True)
+
+    @property
+    def removed_reached(self) -> float:
+        """Share of the edits that took it away and reached their goal; NaN without any."""
+        return self._reached(False)
+
+    def _reached(self, goal: bool) -> float:
+        found = [float(way.reached.mean()) for way in self.ways if way.goal == goal]
+        return found[0] if found else float("nan")
+
+    def figure(self, name: str) -> Tensor:
+        """Return one of the figures measured closely, of all edits, [m]; empty where it was not measured."""
+        return torch.cat([torch.zeros(0), *(way.figures[name] for way in self.ways if name in way.figures)])
+
+    @property
+    def picture(self) -> Image.Image:
+        """A few of the edits, to look at."""
+        words = ["input", "edited", "truth"][: self.ways[0].shown.shape[1]]
+        return sheet([way.shown.flatten(0, 1) for way in self.ways], columns=words * 4, cell=96, clear=True)
 
 
 @dataclass(frozen=True)
@@ -93,6 +145,9 @@ def measure_edits(
     *,
     names: Sequence[str] | None = None,
     counterfactuals: int = 200,
+    recogniser: Recogniser | None = None,
+    extractor: SeesMaps | None = None,
+    reconstructions: Tensor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> EditMeasures:
     """Flip attributes of every image.
@@ -103,14 +158,20 @@ def measure_edits(
         judge: who decides.
         before: its decisions before the edit (on the reconstructions, where there are any), [N, width].
         names: binary attributes to flip; all when None.
-        counterfactuals: edits of each attribute and direction that are compared with the true picture.
+        counterfactuals: edits of each attribute and direction that are looked at closely: compared with the true
+            picture, with the person and the background before.
+        recogniser: who tells people; without one no identity drift is measured.
+        extractor: whose feature maps are compared; without one no perceptual distance is measured.
+        reconstructions: the images as the model makes them without an edit, [N, 3, S, S]; drifts are counted from
+            them, from the images themselves where None.
         progress: gets a line of text after each attribute.
     """
     begin = time.perf_counter()
     names = binary_names(judge.schema) if names is None else names
+    tools = Instruments(judge, recogniser, extractor)
     flips = []
     for number, name in enumerate(names, start=1):
-        flip = flip_attribute(model, unseen, judge, before, name, counterfactuals)
+        flip = flip_attribute(model, unseen, tools, before, name, counterfactuals, reconstructions)
         if flip is not None:
             flips.append(flip)
         if progress is not None:
@@ -126,64 +187,61 @@ def measure_edits(
 
 
 def flip_attribute(
-    model: Edits, unseen: Unseen, judge: Judges, before: Tensor, name: str, counterfactuals: int
+    model: Edits,
+    unseen: Unseen,
+    tools: Instruments,
+    before: Tensor,
+    name: str,
+    counterfactuals: int,
+    reconstructions: Tensor | None = None,
 ) -> Flips | None:
     """Edit one attribute of all images, either way, and let the judge look; None if no image can be edited."""
-    schema = judge.schema
+    drawn = unseen.factors is not None
+    ways = [
+        edit_one_way(model, unseen, tools, before, name, goal, rows, counterfactuals, reconstructions)
+        for goal, rows in directions(unseen.labels, tools.judge.schema, name, drawn=drawn)
+        if len(rows)
+    ]
+    return Flips(name, ways) if ways else None
+
+
+def edit_one_way(
+    model: Edits,
+    unseen: Unseen,
+    tools: Instruments,
+    before: Tensor,
+    name: str,
+    goal: bool,
+    rows: Tensor,
+    counterfactuals: int,
+    reconstructions: Tensor | None,
+) -> Way:
+    """Set an attribute of some images, or take it away, and measure; arguments as of `flip_attribute`."""
+    schema = tools.judge.schema
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
+    change = {name: 1.0 if goal else -1.0}
+    edited = torch.cat(
+        [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
+    )
+    judged, expected = decisions(tools.judge(edited), schema), schema.edit(labels[rows], change)
     column = schema.columns(name).start
-    judged, expected, unmoved, shown = [], [], [], []
-    reached = {True: float("nan"), False: float("nan")}
-    errors: list[tuple[Tensor, ...]] = []
-    for goal, rows in directions(unseen.labels, schema, name, drawn=unseen.factors is not None):
-        if not len(rows):
-            continue
-        change = {name: 1.0 if goal else -1.0}
-        edited = torch.cat(
-            [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
-        )
-        judged.append(decisions(judge(edited), schema))
-        expected.append(schema.edit(labels[rows], change))
-        unmoved.append(schema.edit(before[rows], change))
-        reached[goal] = float((judged[-1][:, column] == float(goal)).double().mean())
-        few = rows[: max(4, counterfactuals)]
-        columns = [unseen.images[few[:4]], edited[:4]]
-        if unseen.factors is not None:
-            true = faces.render(faces.set_attribute(unseen.factors[few], name, goal), unseen.images.shape[-1])
-            wrong = decisions(judge(true), schema) != expected[-1][: len(few)]
-            psnrs = counterfactual_psnr(unseen.images[few], edited[: len(few)], true)
-            errors.append((*psnrs, wrong.double().mean(1)))
-            columns.append(true[:4])
-        shown.append(torch.stack(columns, 1).flatten(0, 1))
-    if not judged:
-        return None
-    words = ["input", "edited", "truth"] if errors else ["input", "edited"]
-    everywhere, inside, outside, judge_error = (
-        [torch.cat(part) for part in zip(*errors, strict=True)] if errors else [torch.zeros(0)] * 4
+    others = [schema.columns(other).start for other in binary_names(schema) if other != name]
+    few = rows[: max(SHOWN, counterfactuals)]
+    plain = (unseen.images if reconstructions is None else reconstructions)[few]
+    factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
+    figures, true = close_figures(unseen, few, plain, edited[: len(few)], factors, tools)
+    columns = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
+    if true is not None:
+        figures[JUDGE_ERROR] = judge_error(tools.judge, true, expected[: len(few)])
+        columns.append(true[:SHOWN])
+    return Way(
+        goal=goal,
+        rows=rows,
+        judged=judged,
+        expected=expected,
+        unmoved=schema.edit(before[rows], change),
+        reached=(judged[:, column] == float(goal)).double(),
+        leaked=(judged[:, others] != expected[:, others]).double().sum(1) / max(1, len(others)),
+        figures=figures,
+        shown=torch.stack(columns, 1),
     )
-    return Flips(
-        name=name,
-        judged=torch.cat(judged),
-        expected=torch.cat(expected),
-        unmoved=torch.cat(unmoved),
-        set_reached=reached[True],
-        removed_reached=reached[False],
-        psnr=everywhere,
-        psnr_inside=inside,
-        psnr_outside=outside,
-        judge_error=judge_error,
-        picture=sheet(shown, columns=words * 4, cell=96, clear=True),
-    )
-
-
-def counterfactual_psnr(images: Tensor, edited: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """PSNR of edits against the truth: everywhere, where the truth differs from the input, and elsewhere.
-
-    Args:
-        images, edited, true: [B, 3, S, S] in [-1, 1].
-
-    Returns:
-        Three of [B] in dB; NaN where there is no such area.
-    """
-    inside = ((true - images).abs().amax(1, keepdim=True) > 0.04).float()
-    return psnr(edited, true), psnr(edited, true, inside), psnr(edited, true, 1 - inside)

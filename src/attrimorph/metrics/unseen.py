@@ -1,6 +1,6 @@
 """What a model is measured on: fresh drawn faces, or the held-out images of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,12 +21,27 @@ class Unseen:
         labels: [N, width]; NaN = missing.
         factors: [N, F] of drawn faces, else None.
         words: how they stand in the names of figures.
+        masks: [N, 1, S, S] in 0..1, 1 = person, or None where nobody knows.
     """
 
     images: Tensor
     labels: Tensor
     factors: Tensor | None
     words: str
+    masks: Tensor | None = None
+
+    def first(self, count: int) -> "Unseen":
+        """Return the first `count` of them, and say so in the words; all of them where there are no more."""
+        if count >= len(self.images):
+            return self
+        return replace(
+            self,
+            images=self.images[:count],
+            labels=self.labels[:count],
+            factors=None if self.factors is None else self.factors[:count],
+            words=f"the first {count} of {self.words}",
+            masks=None if self.masks is None else self.masks[:count],
+        )
 
 
 def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float = 0.5) -> Unseen:
@@ -34,8 +49,9 @@ def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float 
     chunks = list(faces.draw(count, size, seed, correlation=correlation))
     pixels = torch.cat([chunk.images for chunk in chunks]).permute(0, 3, 1, 2)
     factors = torch.cat([chunk.factors for chunk in chunks])
+    masks = torch.cat([chunk.masks for chunk in chunks])[:, None].float() / 255
     words = f"{count} unseen drawn faces, {size} px, seed {seed}, correlation {correlation:g}"
-    return Unseen(pixels.float() / 127.5 - 1, faces.attributes(factors), factors, words)
+    return Unseen(pixels.float() / 127.5 - 1, faces.attributes(factors), factors, words, masks)
 
 
 def held_out_images(data: PreparedData, count: int) -> Unseen:
@@ -49,10 +65,31 @@ def held_out_images(data: PreparedData, count: int) -> Unseen:
         raise AttrimorphError(
             "the data must have a test or valid split to evaluate on; it has none; prepare it with one"
         )
+    return _images_of(data, split, count, "held-out")
+
+
+def calibration_images(data: PreparedData, count: int) -> Unseen:
+    """Take the first `count` validation images (training images where there are none): never those of the evaluation.
+
+    Raises:
+        AttrimorphError: the data has neither.
+    """
+    # Without a test split the validation images are what the evaluation takes.
+    split = "valid" if len(data.indices("valid")) and len(data.indices("test")) else "train"
+    if not len(data.indices(split)):
+        raise AttrimorphError(
+            "the data must have other images than those of the evaluation to calibrate on; it has none; "
+            "prepare it with a train split"
+        )
+    return _images_of(data, split, count, "calibration")
+
+
+def _images_of(data: PreparedData, split: str, count: int, kind: str) -> Unseen:
     rows = data.indices(split)[:count]
     pixels = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2)
     factors = None
     if data.factors is not None and tuple(data.factor_names) == faces.FACTOR_NAMES:
         factors = torch.from_numpy(data.factors[rows])
-    words = f"{len(rows)} held-out images ({split}) of data {data.fingerprint[:8]}, {data.image_size} px"
-    return Unseen(pixels.float() / 127.5 - 1, data.attributes[torch.from_numpy(rows)], factors, words)
+    masks = None if data.masks is None else torch.from_numpy(data.masks[rows])[:, None].float() / 255
+    words = f"{len(rows)} {kind} images ({split}) of data {data.fingerprint[:8]}, {data.image_size} px"
+    return Unseen(pixels.float() / 127.5 - 1, data.attributes[torch.from_numpy(rows)], factors, words, masks)

@@ -19,8 +19,12 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.family import family_model, family_networks
 from attrimorph.models.header import read_header
 from attrimorph.models.model import Model
+from attrimorph.recipes.attribute2image import LayerRecipe
+from attrimorph.recipes.interpolation import InterpolationRecipe
 from attrimorph.recipes.options import AnyRecipe, Recipe
+from attrimorph.recipes.progressive import ProgressiveRecipe
 from attrimorph.recipes.reading import read_recipe
+from attrimorph.recipes.translation import TranslationRecipe
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,27 @@ class Kind:
     model: Callable[[Mapping[str, nn.Module], Mapping[str, Any], str, str], Model]
 
 
-KINDS: dict[type[AnyRecipe], Kind] = {Recipe: Kind(family_networks, family_model)}
+def kind_of(recipe: AnyRecipe) -> Kind:
+    """Return how models of such a recipe come out of their files."""
+    # They build on this room's own modules: at the top, the two would wait for each other.
+    from attrimorph.kinds.attribute2image import attribute2image_model, attribute2image_networks
+    from attrimorph.kinds.interpolation import InterpolationModel, interpolation_networks
+    from attrimorph.kinds.progressive import ProgressiveModel, progressive_networks
+    from attrimorph.kinds.translation import translation_model, translation_networks
+
+    kinds: dict[type[AnyRecipe], Kind] = {
+        Recipe: Kind(family_networks, family_model),
+        LayerRecipe: Kind(attribute2image_networks, attribute2image_model),
+        TranslationRecipe: Kind(translation_networks, translation_model),
+        InterpolationRecipe: Kind(interpolation_networks, InterpolationModel),
+        ProgressiveRecipe: Kind(progressive_networks, ProgressiveModel),
+    }
+    return kinds[type(recipe)]
 
 
 def assemble(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
     """Return the kind of model that the header's recipe makes."""
-    return KINDS[type(read_recipe(header["recipe"]))].model(networks, header, device, digest)
+    return kind_of(read_recipe(header["recipe"])).model(networks, header, device, digest)
 
 
 def shipped() -> dict[str, Path]:
@@ -50,7 +69,7 @@ def shipped() -> dict[str, Path]:
     return {
         path.stem: path
         for path in sorted(folder.glob("*.safetensors"))
-        if not path.stem.startswith(("judge-", "recogniser-"))
+        if not path.stem.startswith(("judge-", "recogniser-", "axes-"))
     }
 
 
@@ -91,7 +110,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     found = {key.partition(".")[0] for key in tensors}
     with torch.device("meta"):
-        networks = KINDS[type(recipe)].networks(recipe, schema, found)
+        networks = kind_of(recipe).networks(recipe, schema, found)
     if found != set(networks):
         raise AttrimorphError(
             f"{path} must hold the networks {', '.join(networks)} of the method {recipe.method}; it holds "
@@ -101,9 +120,11 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
         raise AttrimorphError(f"the weights in {path} hold NaN or infinity ({odd[0]}); it is damaged, get it again")
     try:
         for name, network in networks.items():
+            # Copies: the tensors as read are windows on the file, which may be overwritten while the model is in use.
             part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             network.load_state_dict(
-                {k: v.float() if v.is_floating_point() else v for k, v in part.items()}, assign=True
+                {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in part.items()},
+                assign=True,
             )
     except RuntimeError as error:
         raise AttrimorphError(

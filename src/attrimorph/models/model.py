@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
+from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.header import model_bytes
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
@@ -89,6 +89,12 @@ class Model:
     def moved(self, attributes: Tensor, changes: Mapping[str, float]) -> Tensor:
         """Return attributes [B, W] moved by calibrated strengths; see `Schema.edit`."""
         return self.schema.edit(attributes, self.strengths.calibrated(changes))
+
+    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+        """Return the rows that a sample sheet shows of held-out images, each [B, 3, S, S]; none without an encoder."""
+        if not isinstance(self, Encodes):
+            return []
+        return [images, self.decode(self.encode(images, attributes)).cpu()]
 
     def known(self, attributes: Tensor) -> Tensor:
         """Return attributes with the missing values (NaN) blanked, on the model's device."""

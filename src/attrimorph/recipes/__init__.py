@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.recipes.attribute2image import ATTRIBUTE2IMAGE
 from attrimorph.recipes.faces import drawn_faces, quickstart
 from attrimorph.recipes.family import FAMILY
+from attrimorph.recipes.identities import IDENTITIES
+from attrimorph.recipes.interpolation import INTERPOLATION
 from attrimorph.recipes.options import (
     AnyRecipe,
     DataOptions,
@@ -14,7 +17,9 @@ from attrimorph.recipes.options import (
     Recipe,
     TrainingOptions,
 )
+from attrimorph.recipes.progressive import PROGRESSIVE
 from attrimorph.recipes.reading import read_recipe
+from attrimorph.recipes.translation import TRANSLATION
 
 __all__ = [
     "RECIPES",
@@ -29,7 +34,16 @@ __all__ = [
     "recipe_named",
 ]
 
-RECIPES: dict[str, Callable[[], AnyRecipe]] = {"quickstart": quickstart, "drawn-faces-64": drawn_faces, **FAMILY}
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {
+    "quickstart": quickstart,
+    "drawn-faces-64": drawn_faces,
+    **FAMILY,
+    **IDENTITIES,
+    **ATTRIBUTE2IMAGE,
+    **TRANSLATION,
+    **INTERPOLATION,
+    **PROGRESSIVE,
+}
 
 
 def recipe_named(name: str) -> AnyRecipe:

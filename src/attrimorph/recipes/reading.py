@@ -6,9 +6,16 @@ from typing import Any
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.errors import AttrimorphError, shown, suggestion
 from attrimorph.overrides import build
+from attrimorph.recipes import attribute2image, interpolation, progressive, translation
 from attrimorph.recipes.options import AnyRecipe, Recipe
 
-KINDS: Mapping[str, type[AnyRecipe]] = dict.fromkeys(METHODS, Recipe)
+KINDS: Mapping[str, type[AnyRecipe]] = {
+    **dict.fromkeys(METHODS, Recipe),
+    **dict.fromkeys(attribute2image.METHODS, attribute2image.LayerRecipe),
+    **dict.fromkeys(translation.METHODS, translation.TranslationRecipe),
+    **dict.fromkeys(interpolation.METHODS, interpolation.InterpolationRecipe),
+    **dict.fromkeys(progressive.METHODS, progressive.ProgressiveRecipe),
+}
 """Method -> the kind of recipe that describes its runs."""
 
 

@@ -9,7 +9,15 @@ from attrimorph.algorithms.algorithm import Algorithm
 from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
 from attrimorph.data.schema import Schema
 from attrimorph.models import networks_of
+from attrimorph.recipes.attribute2image import LayerRecipe
+from attrimorph.recipes.interpolation import InterpolationRecipe
 from attrimorph.recipes.options import AnyRecipe, Recipe
+from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.recipes.translation import TranslationRecipe
+from attrimorph.training.build_attribute2image import build_attribute2image
+from attrimorph.training.build_interpolation import build_interpolation
+from attrimorph.training.build_progressive import build_progressive
+from attrimorph.training.build_translation import build_translation
 from attrimorph.training.hardware import FastPath
 
 
@@ -29,9 +37,7 @@ def build(
         device: where the networks live.
         reduce_gradients: averages gradients over processes.
     """
-    if isinstance(recipe, Recipe):
-        return family(recipe, schema, path, device, reduce_gradients)
-    raise TypeError(f"no algorithm for {type(recipe).__name__}")
+    return BUILDERS[type(recipe)](recipe, schema, path, device, reduce_gradients)
 
 
 def family(
@@ -86,3 +92,12 @@ def family(
         autocast=path.autocast,
         reduce_gradients=reduce_gradients,
     )
+
+
+BUILDERS: dict[type[AnyRecipe], Callable[..., Algorithm]] = {
+    Recipe: family,
+    LayerRecipe: build_attribute2image,
+    TranslationRecipe: build_translation,
+    InterpolationRecipe: build_interpolation,
+    ProgressiveRecipe: build_progressive,
+}

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import nn
 
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
-from attrimorph.models import Edits, Encodes, assemble
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import assemble
 from attrimorph.pictures import grid, write_png
 
 COLUMNS, ROWS = 8, 3
@@ -35,13 +37,9 @@ class SampleSheet:
         """Write one sheet with the averaged networks, which stay as they are."""
         device = str(next(next(iter(networks.values())).parameters()).device)
         model = assemble(copy.deepcopy(dict(networks)), header, device, "")
-        rows = []
-        if isinstance(model, Encodes):
-            rows += [self.images, model.decode(model.encode(self.images, self.attributes)).cpu()]
-        elif isinstance(model, Edits):
-            first = model.schema.attributes[0].name
-            rows += [self.images, model.edit(self.images, {first: 1.0}, self.attributes).cpu()]
-        if not isinstance(model, Edits) or isinstance(model, Encodes):
+        rows = model.sheet_rows(self.images, self.attributes)
+        # Some models only change images that they are given.
+        with suppress(AttrimorphError):
             codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))
             rows.append(model.decode(codes).cpu())
         write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=COLUMNS))

@@ -1,0 +1,246 @@
+"""Any generator with an axis pack as a model that edits: along one or several axes, with others locked."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.axes.linear import shortest_move, untangle
+from attrimorph.applications.axes.pack import AxisPack
+from attrimorph.applications.axes.space import Space, drawn_codes
+from attrimorph.data.schema import STRONGEST, Attribute, Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.attributes import Judges, decisions
+from attrimorph.models import Code, Encodes, Model
+
+OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
+
+Invert = Callable[[Tensor, Tensor | None], Code]
+"""Images [B, 3, S, S] and their attributes or None -> codes whose pictures they are, or nearly."""
+
+
+class AxisEditor(Model):
+    """A generator that edits along axes.
+
+    It is the generator in all but this: `edit` moves codes along axes, `encode` is the generator's own or an inversion,
+    and the schema has the attributes that only the axes know besides.
+
+    Args:
+        model: any generator.
+        pack: its axes.
+        locks: attributes whose scores stay in every edit, unless they are edited themselves.
+        invert: how a picture becomes a code, where the generator does not encode (or better than it does).
+
+    Raises:
+        AttrimorphError: the pack belongs to another generator, or there is no axis for a lock.
+    """
+
+    def __init__(
+        self, model: Model, pack: AxisPack, *, locks: Sequence[str] = (), invert: Invert | None = None
+    ) -> None:
+        pack.check(model)
+        self.header, self.device, self.hash, self.recipe = model.header, model.device, model.hash, model.recipe
+        self.image_size, self.images_seen, self.card = model.image_size, model.images_seen, model.card
+        self.strengths, self.networks, self.conditional = model.strengths, model.networks, model.conditional
+        known = {attribute.name for attribute in model.schema.attributes} | set(model.schema.column_names)
+        more = tuple(Attribute(name) for name in pack.names if name not in known)
+        self.schema = Schema((*model.schema.attributes, *more), model.schema.exclusive)
+        self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
+        self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
+
+    def decode(self, code: Code) -> Tensor:
+        """Return the generator's images, [B, 3, S, S] in [-1, 1]."""
+        return self.model.decode(self._own(code))
+
+    def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
+        """Draw codes as the generator does."""
+        own = None if attributes is None else attributes[:, : self.model.schema.width]
+        return self._widened(self.model.sample_codes(count, generator, own))
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Return what the generator's own classifier says, and NaN for attributes that only axes know."""
+        said = self.model.classify(images)
+        return torch.cat([said, said.new_full((len(said), self.schema.width - said.shape[1]), torch.nan)], 1)
+
+    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Return the images' codes.
+
+        Raises:
+            AttrimorphError: the generator does not encode, and no inversion was given.
+        """
+        own = None if attributes is None else attributes[:, : self.model.schema.width]
+        if self.invert is not None:
+            return self._widened(self.invert(images, own))
+        if isinstance(self.model, Encodes):
+            return self._widened(self.model.encode(images, own))
+        raise AttrimorphError(
+            f"to edit a photograph the model must encode it; {self.recipe.name!r} ({self.recipe.method}) does not; "
+            "give an inversion, or edit its own samples"
+        )
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return images with their codes moved.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            changes: attribute -> strength: 0 = unchanged, 1 = set, -1 = taken away; see `move`.
+            attributes: [B, W]; as the generator's own `encode` takes them.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1].
+        """
+        return self.decode(self.move(self.encode(images, attributes), changes))
+
+    def move(self, code: Code, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> Code:
+        """Return codes moved the shortest way to the goals of all changes at once, the locked scores as they are.
+
+        Strength s in 0..1 goes that share of the way from the code's own score to the axis's high goal, -s to the low
+        one; a code that is beyond its goal stays. Beyond 1 it goes on.
+
+        Args:
+            code: of B rows.
+            changes: attribute -> strength.
+            locks: attributes that stay; the editor's own when None. What is edited is not locked, nor is what cannot
+                hold beside an attribute that is set (the other hair colours): that is taken away by the same share.
+
+        Raises:
+            AttrimorphError: no axis of that name, a strength out of range, or axes that cannot be told apart.
+        """
+        moving = {name: strength for name, strength in self.strengths.calibrated(changes).items() if strength != 0}
+        for name, strength in moving.items():
+            self.pack.axis(name)
+            if not abs(strength) <= STRONGEST:
+                raise AttrimorphError(
+                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {name} got {strength}; try 1"
+                )
+        if not moving:
+            return code
+        locked = self._held(moving, self.locks if locks is None else locks)
+        rows = self.pack.rows(locked)
+        for name, axis in zip(moving, untangle(self.pack.rows(list(moving)), rows), strict=True):
+            if float(axis.norm()) < 0.5:
+                raise AttrimorphError(
+                    f"{name} must be free of the locked axes; it lies in the span of {', '.join(locked)}; lock fewer"
+                )
+        moving = self._with_rivals(moving, locked)
+        here = self.space.coordinates(self._own(code), self.model.schema.blank)
+        wanted = torch.stack(
+            [self._wanted(name, strength, here @ self.pack.axis(name).direction) for name, strength in moving.items()],
+            dim=1,
+        )
+        there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted)
+        return self._widened(self.space.code(there, self._own(code), self.model.schema.blank))
+
+    def rivals(self, name: str) -> list[str]:
+        """Return the attributes with axes that cannot hold beside this one: the other hair colours."""
+        names = self.schema.column_names
+        if name not in names:
+            return []
+        row = self.schema.rivals[names.index(name)]
+        return [other for other, rival in zip(names, row.tolist(), strict=True) if rival and other in self.pack.axes]
+
+    def _held(self, moving: Mapping[str, float], locks: Sequence[str]) -> list[str]:
+        """Return the locks less what is edited, and less what must give way to it."""
+        giving_way = {rival for name, strength in moving.items() if strength > 0 for rival in self.rivals(name)}
+        return [name for name in locks if name not in moving and name not in giving_way]
+
+    def _with_rivals(self, moving: Mapping[str, float], locked: Sequence[str]) -> dict[str, float]:
+        """Return the changes, and for every attribute that is set the taking away of its rivals by the same share."""
+        found = dict(moving)
+        for name, strength in moving.items():
+            for rival in self.rivals(name) if strength > 0 else ():
+                fixed = self.pack.rows([*found, *locked])
+                # A rival that is the opposite of what is set goes away with it.
+                if rival not in found and free_length(self.pack.rows([rival]), fixed) > OPPOSITE:
+                    found[rival] = -min(strength, 1.0)
+        return found
+
+    def _wanted(self, name: str, strength: float, score: Tensor) -> Tensor:
+        axis = self.pack.axis(name)
+        if strength > 0:
+            return strength * (axis.high - score).clamp(min=0)
+        return -strength * (axis.low - score).clamp(max=0)
+
+    def _own(self, code: Code) -> Code:
+        return Code(code.z, code.attributes[:, : self.model.schema.width])
+
+    def _widened(self, code: Code) -> Code:
+        missing = self.schema.width - code.attributes.shape[1]
+        if not missing:
+            return code
+        unknown = code.attributes.new_full((len(code.attributes), missing), torch.nan)
+        return Code(code.z, torch.cat([code.attributes, unknown], 1))
+
+
+def free_length(axis: Tensor, locked: Tensor) -> float:
+    """Return how much of a unit axis [1, D] is left when others are locked: 1 = all, 0 = nothing."""
+    return float((axis * untangle(axis, locked)).sum()) if len(locked) else 1.0
+
+
+def free_share(pack: AxisPack, name: str, locks: Sequence[str]) -> float:
+    """Return how much of an attribute's axis is left when others are locked; the way grows as its inverse."""
+    return free_length(pack.rows([name]), pack.rows([lock for lock in locks if lock != name]))
+
+
+@torch.inference_mode()
+def residual_leakage(
+    editor: AxisEditor, judge: Judges, changes: Mapping[str, float], *, count: int = 64, seed: int = 1
+) -> dict[str, float]:
+    """Measure on drawn codes what an edit does to the locked attributes beyond the linear model, and whether it works.
+
+    Args:
+        editor: with its locks.
+        judge: who looks.
+        changes: the edit.
+        count: drawn codes.
+        seed: of these codes.
+
+    Returns:
+        Attribute -> share of pictures: for the edited ones those that are seen as wished after the edit, for the locked
+        ones those that are seen otherwise than before. Attributes that the judge does not know are left out.
+    """
+    columns = {name: place for place, name in enumerate(judge.schema.column_names)}
+    before, after = [], []
+    for code in drawn_codes(editor, count, seed):
+        before.append(decisions(judge(editor.decode(code)), judge.schema))
+        after.append(decisions(judge(editor.decode(editor.move(code, changes))), judge.schema))
+    old, new = torch.cat(before), torch.cat(after)
+    found = {}
+    for name, strength in changes.items():
+        if name in columns:
+            found[name] = float((new[:, columns[name]] == float(strength > 0)).double().mean())
+    for name in editor.locks:
+        if name in columns and name not in changes:
+            found[name] = float((new[:, columns[name]] != old[:, columns[name]]).double().mean())
+    return found
+
+
+class OwnPictures:
+    """The inversion of pictures that a model drew itself: their codes are remembered.
+
+    Args:
+        model: the generator.
+        code: drawn codes.
+
+    Attributes:
+        images: their pictures, [N, 3, S, S].
+    """
+
+    def __init__(self, model: Model, code: Code) -> None:
+        self.code = code
+        self.images = model.decode(code).cpu()
+        self._places = {picture.numpy().tobytes(): place for place, picture in enumerate(self.images)}
+
+    def __call__(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Return the codes of pictures.
+
+        Raises:
+            AttrimorphError: a picture is none of the model's.
+        """
+        try:
+            places = [self._places[picture.contiguous().numpy().tobytes()] for picture in images.cpu()]
+        except KeyError:
+            raise AttrimorphError(
+                "only pictures that the model drew are remembered; got another; give an inversion for photographs"
+            ) from None
+        return Code(self.code.z[places], self.code.attributes[places])

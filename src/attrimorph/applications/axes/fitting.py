@@ -1,0 +1,246 @@
+"""TL-GAN's five steps (Guan 2018): draw codes, generate, judge, fit a linear model, keep its slopes as axes."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
+from attrimorph.applications.axes.pack import Axis, AxisPack
+from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
+from attrimorph.data.readers.raw import read_csv
+from attrimorph.data.schema import parse_binary
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.metrics.attributes import Judges
+from attrimorph.models import Code, Model
+
+SAMPLES = 50_000
+BATCH = 64  # pictures at a time: their maps stay in the cache; 256 take half as long again
+GOAL = 0.9
+"""Setting an attribute goes at least to the score at which so many are seen to have it; taking it away to 1 - that."""
+FARTHEST = 4.0
+"""No goal lies farther out: of drawn codes one in thirty thousand has a score beyond."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Drawn codes and what was said of their pictures.
+
+    Attributes:
+        coordinates: [N, D] float32.
+        said: probabilities [N, A], NaN = unknown.
+        names: A columns.
+        by: who said it.
+        seconds: "generate" and "judge".
+    """
+
+    coordinates: Tensor
+    said: Tensor
+    names: tuple[str, ...]
+    by: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How axes are fitted.
+
+    Attributes:
+        method: least squares, ridge regression, or logistic regression.
+        link: what least squares and ridge aim at: arctanh of the judge's outputs, as in the original, or these outputs.
+    """
+
+    method: Method = "linear"
+    link: Link = "arctanh"
+
+
+def judge_drawn(
+    model: Model,
+    reads: Callable[[Tensor], Tensor],
+    names: Sequence[str],
+    *,
+    by: str,
+    count: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Judged:
+    """Draw codes, generate their pictures, and have them judged.
+
+    Args:
+        model: any generator.
+        reads: images [B, 3, S, S] in [-1, 1] -> what is said of them, [B, A].
+        names: of the A columns.
+        by: who reads, for the file.
+        count: codes.
+        seed: of the codes.
+        progress: called with (codes done, codes in all).
+    """
+    if count < 2:
+        raise AttrimorphError(f"samples must be at least 2; got {count}; try {SAMPLES}")
+    space = Space.of(model)
+    coordinates, said = torch.empty(count, space.size), torch.empty(count, len(names))
+    seconds = {"generate": 0.0, "judge": 0.0}
+    done = 0
+    for chunk in drawn_codes(model, count, seed):
+        coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.blank)
+        for part in torch.split(torch.arange(len(chunk.z)), BATCH):
+            begin = time.perf_counter()
+            with torch.inference_mode():
+                images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
+                made = time.perf_counter()
+                read = reads(images).cpu()
+            said[done : done + len(part)] = read
+            seconds["generate"] += made - begin
+            seconds["judge"] += time.perf_counter() - made
+            done += len(part)
+        if progress is not None:
+            progress(done, count)
+    return Judged(coordinates, said, tuple(names), by, seconds)
+
+
+def judged_by(
+    model: Model, judge: Judges, *, count: int = SAMPLES, seed: int = 0, progress: Progress | None = None
+) -> Judged:
+    """Draw, generate and judge with a judge of attributes."""
+    return judge_drawn(
+        model, judge, judge.schema.column_names, by=judge.name, count=count, seed=seed, progress=progress
+    )
+
+
+def labelled(model: Model, table: Path, *, seed: int = 0) -> Judged:
+    """Take labels that people gave to a model's drawn pictures.
+
+    Args:
+        model: any generator.
+        table: CSV with a column `index`, the place of the picture among those that the seed draws, and one column of
+            0/1 (or -1/1, true/false; empty = unknown) for each attribute.
+        seed: with which the pictures were drawn.
+
+    Raises:
+        AttrimorphError: the table is not like that.
+    """
+    head, lines = read_csv(table)
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    names = [name for name in head if name != "index"]
+    if "index" not in head or not names or not rows:
+        raise AttrimorphError(
+            f"{table} must have a column index, one column for each attribute, and at least two rows; got "
+            f"{', '.join(head) or 'nothing'}; see docs/tl-gan.md"
+        )
+    places, said = [], torch.full((len(rows), len(names)), torch.nan)
+    for number, row in enumerate(rows):
+        text = row["index"].strip()
+        if not text.isdecimal():
+            raise AttrimorphError(f"index in {table} must be a whole number from 0 on; got {text!r}; mend row {number}")
+        places.append(int(text))
+        for column, name in enumerate(names):
+            if row[name].strip():
+                said[number, column] = parse_binary(name, row[name])
+    if len(set(places)) != len(places) or max(places) >= 10**7:
+        raise AttrimorphError(f"every index in {table} must stand once and lie below 10,000,000; mend the table")
+    space, last = Space.of(model), max(places)
+    wanted = dict(zip(places, range(len(places)), strict=True))
+    coordinates = torch.empty(len(rows), space.size)
+    for start, code in zip(range(0, last + 1, CHUNK), drawn_codes(model, last + 1, seed), strict=True):
+        here = [place for place in wanted if start <= place < start + CHUNK]
+        if here:
+            found = space.coordinates(code, model.schema.blank)
+            for place in here:
+                coordinates[wanted[place]] = found[place - start]
+    return Judged(coordinates, said, tuple(names), f"labels in {table.name}")
+
+
+def fit_axes(
+    model: Model, judged: Judged, names: Sequence[str] | None = None, options: FitOptions = FitOptions()
+) -> AxisPack:
+    """Fit one axis for each attribute.
+
+    Args:
+        model: the generator that the codes were drawn from.
+        judged: its codes and what was said of their pictures.
+        names: which attributes; by default all that are seen now present, now absent.
+        options: the fit.
+
+    Raises:
+        AttrimorphError: an attribute is unknown, or is always or never seen.
+    """
+    chosen = list(judged.names) if names is None else list(names)
+    for name in chosen:
+        if name not in judged.names:
+            raise AttrimorphError(f"{judged.by} knows no {name!r}; {suggestion(name, judged.names)}")
+    said = judged.said[:, [judged.names.index(name) for name in chosen]]
+    shares = torch.nanmean((said > 0.5).float().masked_fill(said.isnan(), torch.nan), 0)
+    varied = (shares > 0) & (shares < 1)
+    if names is not None and not bool(varied.all()):
+        name = chosen[int((~varied).nonzero()[0])]
+        raise AttrimorphError(
+            f"{name} must be seen in some pictures and not in others; {judged.by} sees it in all or none of "
+            f"{len(said):,}; leave it out"
+        )
+    chosen = [name for name, one in zip(chosen, varied.tolist(), strict=True) if one]
+    said, shares = said[:, varied], shares[varied]
+    if not chosen:
+        raise AttrimorphError("an axis needs an attribute that varies; none does; draw more samples")
+    aim = said if options.method == "logistic" else linked(said, options.link)
+    begin = time.perf_counter()
+    fitted = fit(judged.coordinates, aim, options.method)
+    directions = unit(fitted.slopes)
+    scores = judged.coordinates.double() @ directions.T
+    axes = {
+        name: calibrated(
+            name, directions[column], scores[:, column], said[:, column], {"present": float(shares[column])}
+        )
+        for column, name in enumerate(chosen)
+    }
+    about: dict[str, Any] = {
+        "by": judged.by,
+        "samples": len(said),
+        "method": options.method,
+        "link": "logit" if options.method == "logistic" else options.link,
+        "seconds": {**judged.seconds, "fit": time.perf_counter() - begin},
+    }
+    return AxisPack(model.hash, model.recipe.name, axes, about)
+
+
+def calibrated(name: str, direction: Tensor, scores: Tensor, said: Tensor, facts: Mapping[str, Any]) -> Axis:
+    """Return an axis that knows how far to go.
+
+    Drawn codes are white in the coordinates: what is seen at a score u among them is what a move along the axis to u
+    makes seen. So P(seen | u) is fitted to the codes themselves, and the goals are where it reaches 0.9 and 0.1, but no
+    nearer than where those that have the attribute, or have not, lie on average.
+
+    Args:
+        name: of the attribute.
+        direction: unit, [D].
+        scores: of drawn codes along it, [N].
+        said: probabilities of the attribute, [N], NaN = unknown.
+        facts: to keep with it.
+    """
+    known = ~said.isnan()
+    scores, said = scores[known], said[known].double()
+    # A curve of two numbers needs no fifty thousand points.
+    curve = fit(scores[:5000, None], said[:5000, None], "logistic", penalty=1e-3)
+    slope, intercept = float(curve.slopes), float(curve.intercepts)
+    ends = []
+    for sign, weight in ((-1.0, 1 - said), (1.0, said)):
+        reached = sign * (sign * math.log(GOAL / (1 - GOAL)) - intercept) / slope if slope > 1e-6 else FARTHEST
+        typical = sign * float((weight * scores).sum() / weight.sum())
+        ends.append(sign * min(max(reached, typical, -FARTHEST), FARTHEST))
+    low, high = ends
+    told = (scores * slope + intercept > 0) == (said > 0.5)
+    found = {
+        "told by the score": float(told.double().mean()),
+        "expected when set": _seen(slope, intercept, high),
+        "expected when taken away": 1 - _seen(slope, intercept, low),
+    }
+    return Axis(name, direction, slope, intercept, low, high, {**facts, **found})
+
+
+def _seen(slope: float, intercept: float, score: float) -> float:
+    return 1 / (1 + math.exp(-(slope * score + intercept)))

@@ -1,0 +1,159 @@
+"""The axis pack: the axes of one generator in one small file, bound to the generator by its hash."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from attrimorph.applications.axes.linear import unit
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.files import write_bytes
+from attrimorph.models import Model
+
+FORMAT, VERSION = "attrimorph axes", 1
+LARGEST_FILE = 256 * 2**20
+NUMBERS = ("slope", "intercept", "low", "high")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        name: of the attribute.
+        direction: unit, [D] float64, in the coordinates of `space.Space`; the score of a code is its dot product.
+        slope, intercept: P(the attribute is seen | score u) = sigmoid(slope u + intercept).
+        low, high: the scores to go to for taking the attribute away and for setting it.
+        facts: how it was found and how sure it is; plain values.
+    """
+
+    name: str
+    direction: Tensor
+    slope: float
+    intercept: float
+    low: float
+    high: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AxisPack:
+    """The axes of one generator.
+
+    Attributes:
+        model_sha256: of the generator's file.
+        model: its name, for people.
+        axes: name -> axis, in order.
+        about: how they were found: judge, samples, fit, link, seed.
+    """
+
+    model_sha256: str
+    model: str
+    axes: Mapping[str, Axis]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes, in order."""
+        return tuple(self.axes)
+
+    def axis(self, name: str) -> Axis:
+        """Return the axis of an attribute.
+
+        Raises:
+            AttrimorphError: there is none; the sentence names the nearest.
+        """
+        if name not in self.axes:
+            raise AttrimorphError(
+                f"there is no axis {name!r} of {self.model}; {suggestion(name, self.axes)} "
+                "(`attrimorph axes fit` and `axes add` make more)"
+            )
+        return self.axes[name]
+
+    def rows(self, names: Sequence[str]) -> Tensor:
+        """Return the directions of attributes, [K, D]."""
+        size = len(next(iter(self.axes.values())).direction) if self.axes else 0
+        return torch.stack([self.axis(name).direction for name in names]) if names else torch.zeros(0, size).double()
+
+    def check(self, model: Model) -> None:
+        """See that the pack belongs to a generator.
+
+        Raises:
+            AttrimorphError: it belongs to another.
+        """
+        if model.hash != self.model_sha256:
+            raise AttrimorphError(
+                f"the axes must be those of this generator, {model.recipe.name} {model.hash[:12]}; they are of "
+                f"{self.model} {self.model_sha256[:12]}; fit them anew with `attrimorph axes fit`"
+            )
+
+    def with_axis(self, axis: Axis) -> "AxisPack":
+        """Return the pack with one more axis, or with that attribute's axis replaced."""
+        return replace(self, axes={**self.axes, axis.name: axis})
+
+
+def save_pack(pack: AxisPack, path: Path) -> None:
+    """Write a pack as safetensors: the directions in float32, everything else in the header."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model_sha256": pack.model_sha256,
+        "model": pack.model,
+        "about": dict(pack.about),
+        "axes": [
+            {"name": axis.name, "facts": dict(axis.facts)}
+            | {"slope": axis.slope, "intercept": axis.intercept, "low": axis.low, "high": axis.high}
+            for axis in pack.axes.values()
+        ],
+    }
+    tensors = {"directions": pack.rows(pack.names).float().contiguous()}
+    write_bytes(path, safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
+
+
+def load_pack(path: Path) -> AxisPack:
+    """Read a pack.
+
+    Raises:
+        AttrimorphError: it is missing, damaged, or none of ours.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise AttrimorphError(f"an axis pack must be under {LARGEST_FILE >> 20} MiB; {path} is larger")
+        with path.open("rb"), safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("attrimorph", "null"))
+            directions = file.get_tensor("directions") if "directions" in file.keys() else None  # noqa: SIM118
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise AttrimorphError(f"{path} is no readable axis pack ({error}); fit the axes again") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT or directions is None:
+        raise AttrimorphError(f"{path} must be an axis pack; it is none; make one with `attrimorph axes fit`")
+    if header.get("version") != VERSION:
+        raise AttrimorphError(
+            f"{path} has version {header.get('version')!r}, this program reads {VERSION}; update attrimorph"
+        )
+    return _read(path, header, directions)
+
+
+def _read(path: Path, header: Mapping[str, Any], directions: Tensor) -> AxisPack:
+    try:
+        entries = list(header["axes"])
+        if directions.shape[:-1] != (len(entries),) or not bool(directions.isfinite().all()):
+            raise ValueError("the directions do not fit the names")
+        # Float32 on file: their length is one again in float64.
+        rows = unit(directions)
+        axes = {}
+        for entry, row in zip(entries, rows, strict=True):
+            numbers = {name: float(entry[name]) for name in NUMBERS}
+            axes[str(entry["name"])] = Axis(str(entry["name"]), row, **numbers, facts=dict(entry["facts"]))
+        if len(axes) != len(entries):
+            raise ValueError("a name stands twice")
+        return AxisPack(str(header["model_sha256"]), str(header["model"]), axes, dict(header["about"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AttrimorphError(f"the axis pack {path} is damaged ({error}); fit the axes again") from error

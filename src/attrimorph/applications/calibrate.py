@@ -1,0 +1,171 @@
+"""Calibrate: make a strength of one half go half the way, for every attribute and either direction."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from attrimorph.applications.inputs import editor
+from attrimorph.data import faces
+from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import write_bytes
+from attrimorph.metrics.attributes import Judges
+from attrimorph.metrics.gauge import Gauge, isotonic
+from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
+from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images
+from attrimorph.models import Model, find, load, read_header, shipped, with_header
+from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+
+SEED = 990_002  # set aside for calibration: nothing trains or is evaluated on faces of this seed
+DRAWN, PREPARED = 400, 2_000  # images among which those of each attribute and direction are sought
+MOST = 24
+KNOTS = 9
+PASSES = 2
+
+
+class Calibrated(NamedTuple):
+    """What `write_calibrated` made.
+
+    Attributes:
+        model: loaded from the file that was written.
+        path: of the file.
+    """
+
+    model: Model
+    path: Path
+
+
+def images_for(model: Model, data: PreparedData | None = None) -> Unseen:
+    """Return images to calibrate on: fresh drawn faces, or the validation (else training) images of data.
+
+    Raises:
+        AttrimorphError: the model's images are not drawn faces, and no data is given or it does not fit.
+    """
+    if data is None:
+        if model.schema.names != faces.SCHEMA.names:
+            raise AttrimorphError(
+                "only a model of drawn faces is calibrated without data; this one has other attributes; add --data"
+            )
+        return drawn_images(DRAWN, model.image_size, SEED)
+    if data.image_size != model.image_size or data.schema.names != model.schema.names:
+        raise AttrimorphError(
+            f"the data must have {model.image_size} px and the model's attributes; got {data.image_size} px and "
+            f"{len(data.schema.names)} attributes; prepare it again for this model"
+        )
+    return calibration_images(data, PREPARED)
+
+
+def calibrate(
+    model: Model,
+    judge: Judges,
+    unseen: Unseen,
+    *,
+    names: Sequence[str] | None = None,
+    most: int = MOST,
+    progress: Callable[[str], None] | None = None,
+) -> Strengths:
+    """Measure how edits grow with their strength, and return the maps that make them grow evenly.
+
+    Two passes: the second measures at the positions that the first found, so that a jump between two strengths of the
+    first is looked at closely.
+
+    Args:
+        model: one that edits; its own calibration plays no part.
+        judge: who measures how much an attribute holds.
+        unseen: images to edit; not those that the model is evaluated on.
+        names: binary attributes to calibrate; all when None.
+        most: images of each attribute and direction.
+        progress: gets a line of text after each attribute.
+
+    Raises:
+        AttrimorphError: the model does not edit, or the judge knows other attributes.
+    """
+    editor(model, "calibrate")
+    if judge.schema.names != model.schema.names:
+        raise AttrimorphError(
+            f"a judge must know the very attributes of the model; {judge.name} knows others; train one with "
+            "attrimorph judge"
+        )
+    gauge, found = Gauge(judge), Strengths()
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for number in range(1, PASSES + 1):
+        say = None if progress is None else _numbered(number, progress)
+        attempt = editor(model.with_strengths(found), "calibrate")
+        responses = measure_responses(attempt, unseen, gauge, names=names, most=most, truths=False, progress=say)
+        positions: dict[str, dict[str, tuple[float, ...]]] = {}
+        for response in responses:
+            edit = response.name, SET if response.goal else TAKEN_AWAY
+            points.setdefault(edit, []).extend(measured_points(response, found))
+            if knots := even_positions(points[edit]):
+                positions.setdefault(edit[0], {})[edit[1]] = knots
+        found = Strengths(positions)
+    about = {"measured by": gauge.name, "on": f"{unseen.words}, at most {most} of each attribute and direction"}
+    return Strengths(found.positions, about)
+
+
+def _numbered(number: int, progress: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: progress(f"pass {number} of {PASSES}: {line}")
+
+
+def measured_points(response: Response, strengths: Strengths) -> list[tuple[float, float]]:
+    """Return (position, mean degree in the direction of the edit) of a response measured under some calibration."""
+    mean = response.measured.double().mean(0) * response.sign
+    signed = [strength * response.sign for strength in response.strengths]
+    return [(abs(strengths.position(response.name, s)), value) for s, value in zip(signed, mean.tolist(), strict=True)]
+
+
+def even_positions(points: Sequence[tuple[float, float]], knots: int = KNOTS) -> tuple[float, ...]:
+    """Return the positions where a response has gone 1 / (knots + 1), 2 / (knots + 1), ... of its way.
+
+    Args:
+        points: (position, degree); the degree rises from the first position to the last but for noise.
+        knots: how many.
+
+    Returns:
+        Positions in 0..1, never falling; none where the response hardly moves.
+    """
+    ordered = np.array(sorted(points))
+    level = isotonic(torch.from_numpy(ordered[:, 1])).numpy()
+    if level[-1] - level[0] < LEAST_SPAN:
+        return ()
+    # The middle of a level stretch stands for all of it, so that the position is a function of the level.
+    levels = np.unique(level)
+    at = np.array([ordered[level == each, 0].mean() for each in levels])
+    share = (levels - levels[0]) / (levels[-1] - levels[0])
+    found = np.interp(np.arange(1, knots + 1) / (knots + 1), share, at)
+    return tuple(round(value, 4) for value in found.tolist())
+
+
+def write_calibrated(source: str | Path, strengths: Strengths, out: Path | None = None) -> Calibrated:
+    """Write a model file with these strengths; its weights stay as they are.
+
+    Args:
+        source: a run folder (its newest model), a model file or a shipped model.
+        strengths: from `calibrate`.
+        out: the file to write; by default the model's own, which a shipped model has not.
+
+    Raises:
+        AttrimorphError: a shipped model without `out`.
+    """
+    path = refuse_shipped(source, out)
+    target = path if out is None else out
+    header = {key: value for key, value in read_header(path).items() if key != "format"}
+    write_bytes(target, with_header(path, {**header, "strength": strengths.to_json()}))
+    return Calibrated(load(target), target)
+
+
+def refuse_shipped(source: str | Path, out: Path | None) -> Path:
+    """Return the model's file; a shipped one is not written over.
+
+    Raises:
+        AttrimorphError: a shipped model without another file to write.
+    """
+    path = find(source)
+    if out is None and path in shipped().values():
+        raise AttrimorphError(
+            f"a shipped model stays as it is; got {path.stem} and no other file; add --out {path.stem}.safetensors"
+        )
+    return path

@@ -1,0 +1,226 @@
+"""A gallery: many images to look through, from prepared data or a plain folder, and their codes kept on disk."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.data.prepare import open_or_prepare
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.readers import detect
+from attrimorph.data.readers.raw import check_folder, list_images, need_images
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import write_bytes
+from attrimorph.models import Model
+
+BATCH = 64
+FORMAT = "attrimorph codes"
+Progress = Callable[[int, int], None]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Images, and what is known of them.
+
+    Attributes:
+        names: N, as the user knows them: paths of a plain folder, file names of prepared data.
+        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
+        schema, labels: attributes, [N, W] with NaN = missing; None of a folder without labels.
+        identity: int64 [N]; -1 = unknown.
+        fingerprint: changes whenever the images or labels do.
+    """
+
+    names: list[str]
+    read: Callable[[Rows], Tensor]
+    schema: Schema | None
+    labels: Tensor | None
+    identity: Tensor
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of a gallery.
+
+    Attributes:
+        z: float32 [N, Z], flattened.
+        attributes: [N, W], those that the images were encoded with: as the model sees them.
+    """
+
+    z: Tensor
+    attributes: Tensor
+
+
+def open_data(model: Model, path: str | Path, progress: Progress | None = None) -> PreparedData:
+    """Open prepared data, or prepare a labelled folder once, at the model's size.
+
+    Raises:
+        AttrimorphError: it cannot be read, or has another size.
+    """
+    align = bool((model.header.get("preprocessing") or {}).get("align"))
+    return open_or_prepare(path, model.image_size, align=align, progress=progress)
+
+
+def labelled_data(model: Model, path: str | Path, progress: Progress | None = None) -> PreparedData:
+    """Open data whose labels are attributes of the model.
+
+    Raises:
+        AttrimorphError: as of `open_data`, or the data has other attributes.
+    """
+    data = open_data(model, path, progress)
+    if data.schema.width != model.schema.width or data.schema.names != model.schema.names:
+        raise AttrimorphError(
+            f"the data must have the attributes of the model ({', '.join(model.schema.names[:4])}, ...); "
+            f"{path} has {', '.join(data.schema.names[:4])}, ...; prepare it with --attributes or use its own model"
+        )
+    return data
+
+
+def unchanged(found: str, wished: str | None, path: str | Path) -> None:
+    """Refuse data that is no longer what a receipt names by its fingerprint; None = any will do.
+
+    Raises:
+        AttrimorphError: it has changed.
+    """
+    if wished is not None and found != wished:
+        raise AttrimorphError(
+            f"the images in {path} must be those of the receipt ({wished}); they have changed ({found}); restore them"
+        )
+
+
+def gallery_of(data: PreparedData, split: str = "all") -> Gallery:
+    """Return the images of a split of prepared data as a gallery."""
+    rows = data.indices(split)
+    if not len(rows):
+        raise AttrimorphError(f"the data must have images in the split {split!r}; it has none; take another split")
+    return Gallery(
+        [data.files[row] for row in rows],
+        lambda chosen: data.batch(rows[chosen])[0],
+        data.schema,
+        data.attributes[torch.from_numpy(rows)],
+        data.identity[torch.from_numpy(rows)],
+        data.fingerprint if split == "all" else f"{data.fingerprint}-{split}",
+    )
+
+
+def open_gallery(model: Model, path: str | Path, progress: Progress | None = None) -> Gallery:
+    """Open prepared data, a labelled folder in any known layout, or just a folder of images.
+
+    Raises:
+        AttrimorphError: it is missing, holds no images, or has another size.
+    """
+    path = Path(path)
+    check_folder(path)
+    if (path / "schema.json").is_file() or _has_labels(path):
+        return gallery_of(open_data(model, path, progress))
+    found = list_images(path)
+    need_images(list(found.values()), path)
+    files = list(found.values())
+    digest = hashlib.sha256()
+    for name, file in found.items():
+        status = file.stat()
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return Gallery(
+        [str(file) for file in files],
+        lambda rows: photographs(model, [files[row] for row in rows]),
+        None,
+        None,
+        torch.full((len(files),), -1),
+        digest.hexdigest()[:16],
+    )
+
+
+def holding(schema: Schema, labels: Tensor, wanted: Mapping[str, float]) -> Tensor:
+    """Tell which images have the wanted attributes.
+
+    Args:
+        schema: of the labels.
+        labels: [N, W]; what is missing (NaN) fits nothing.
+        wanted: attribute (or "name=value") -> 1 must hold, 0 or -1 must not.
+
+    Returns:
+        bool [N].
+
+    Raises:
+        AttrimorphError: there is no such attribute or value, or it is real.
+    """
+    allowed = torch.ones(len(labels), dtype=torch.bool)
+    for key, value in wanted.items():
+        attribute = schema.attribute(key.partition("=")[0])
+        if attribute.kind == "real" or value not in (-1, 0, 1):
+            raise AttrimorphError(
+                f"what is sought must be a binary or categorical attribute and 1 or -1; got {key} = {value:g}; "
+                "write for example --set Eyeglasses=1"
+            )
+        if key not in schema.column_names:
+            raise AttrimorphError(f"{key!r} must name a value; write --set {schema.column_names[0]}=1 or the like")
+        column = labels[:, schema.column_names.index(key)]
+        allowed &= column > 0.5 if value == 1 else column < 0.5
+    return allowed
+
+
+def _has_labels(folder: Path) -> bool:
+    try:
+        detect(folder)
+    except AttrimorphError:
+        return False  # no layout of labelled images: if there are images, they are looked through as they are
+    return True
+
+
+def encode_gallery(
+    model: Model,
+    gallery: Gallery,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    verb: str = "retrieve",
+) -> Codes:
+    """Encode all images, or read the codes that were kept the last time.
+
+    Args:
+        model: one that encodes and guesses attributes.
+        gallery: what to encode.
+        folder: where codes are kept, by model and images; None = nowhere.
+        progress: called with (done, N).
+        verb: who needs the codes, for the sentence that refuses a model.
+    """
+    encodes = encoder(model, verb)
+    name = f"codes-{model.hash[:12]}-{gallery.fingerprint}.safetensors"
+    about = {"format": FORMAT, "model": model.hash, "data": gallery.fingerprint, "images": str(len(gallery))}
+    if folder is not None and (kept := _kept_codes(folder / name, about)) is not None:
+        return kept
+    parts: list[Codes] = []
+    for start in range(0, len(gallery), BATCH):
+        images = gallery.read(np.arange(start, min(start + BATCH, len(gallery))))
+        code = encodes.encode(images, attributes_of(model, images))
+        parts.append(Codes(code.z.flatten(1).float().cpu(), code.attributes.float().cpu()))
+        if progress is not None:
+            progress(start + len(images), len(gallery))
+    codes = Codes(torch.cat([part.z for part in parts]), torch.cat([part.attributes for part in parts]))
+    if folder is not None:
+        write_bytes(folder / name, safetensors.torch.save({"z": codes.z, "attributes": codes.attributes}, about))
+    return codes
+
+
+def _kept_codes(path: Path, about: dict[str, str]) -> Codes | None:
+    """Read codes that were kept; None where there are none of this very model and these images, or they are broken."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            if file.metadata() != about:
+                return None
+            return Codes(file.get_tensor("z"), file.get_tensor("attributes"))
+    except (OSError, SafetensorError):
+        return None

@@ -1,0 +1,248 @@
+"""Inpaint: fill a hole of an image, x <- M G(E(x, y), y) + (1 - M) x, again and again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
+
+from attrimorph.applications.inputs import attributes_of, crop_for, encoder, photographs
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.data.images import fit, open_image
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Model
+from attrimorph.pictures import sheet, to_pil
+
+MOST_TIMES = 1000
+MARKED = 0.1  # share of white from which on a pixel of a mask belongs to the hole
+FILLS = ("border", "mean")
+SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # iterations worth a column
+Hole = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Inpainting:
+    """Images with their holes filled.
+
+    Attributes:
+        images: the inputs, [B, 3, S, S] in [-1, 1]; what they show in the hole played no part.
+        masks: [B, 1, S, S], 1 = hole.
+        steps: [times + 1, B, 3, S, S]: the first filling, then the image after each iteration.
+        inpainted: [B, 3, S, S], the last step; outside the hole the inputs, bit by bit.
+        attributes: [B, W], those decoded with.
+    """
+
+    images: Tensor
+    masks: Tensor
+    steps: Tensor
+    inpainted: Tensor
+    attributes: Tensor
+
+
+def inpaint(
+    model: Model,
+    images: Tensor,
+    masks: Tensor,
+    attributes: Tensor | None = None,
+    times: int = 10,
+    *,
+    fill: str = "border",
+    feather: int = 0,
+    known: Mapping[str, float] | None = None,
+) -> Inpainting:
+    """Fill holes (Bao et al. 2017, section 5.4).
+
+    Args:
+        model: one that encodes.
+        images: [B, 3, S, S] in [-1, 1].
+        masks: [B or 1, 1, S, S], 1 = hole, 0 = known.
+        attributes: [B, W]; guessed by the model from the filled image, anew in every iteration, when None.
+        times: iterations.
+        fill: what the hole holds at first: "border" (what surrounds it, spread inwards) or "mean" (of what is known).
+        feather: pixels inside the hole over which the difference along its border is evened out; 0 = not at all,
+            as in the paper.
+        known: attribute -> 0 or 1, put over what is guessed; see `attributes_of`.
+
+    Raises:
+        AttrimorphError: the model does not encode, or an argument is out of range.
+    """
+    encodes = encoder(model, "inpaint")
+    masks = _checked_masks(images, masks)
+    if not 1 <= times <= MOST_TIMES:
+        raise AttrimorphError(f"times must lie in 1..{MOST_TIMES}; got {times}; try 10")
+    if fill not in FILLS:
+        raise AttrimorphError(f"fill must be {' or '.join(FILLS)}; got {fill!r}")
+    if not 0 <= feather <= model.image_size:
+        raise AttrimorphError(f"feather must lie in 0..{model.image_size} pixels; got {feather}; try 3")
+    start = spread(images, masks) if fill == "border" else _with_mean(images, masks)
+    steps, seen = [start], attributes
+    for _ in range(times):
+        seen = attributes_of(model, steps[-1], known) if attributes is None else attributes
+        proposal = model.decode(encodes.encode(steps[-1], seen)).cpu()
+        if feather:
+            proposal = feathered(images, proposal, masks, feather)
+        steps.append(torch.where(masks > 0, proposal, images))
+    assert seen is not None
+    return Inpainting(images, masks, torch.stack(steps), steps[-1], seen)
+
+
+def _checked_masks(images: Tensor, masks: Tensor) -> Tensor:
+    if masks.dim() != 4 or masks.shape[1:] != (1, *images.shape[2:]) or len(masks) not in (1, len(images)):
+        raise AttrimorphError(
+            f"a mask must have the shape [{len(images)}, 1, {images.shape[2]}, {images.shape[3]}] of the images; "
+            f"got {list(masks.shape)}; resize it"
+        )
+    holes = (masks > 0.5).expand(len(images), -1, -1, -1)
+    share = holes.flatten(1).float().mean(1)
+    if not bool(((share > 0) & (share < 1)).all()):
+        what = "nothing" if float(share.min()) == 0 else "everything"
+        raise AttrimorphError(
+            f"a hole must be a part of the image; this one is {what}; mark it in white on a black mask, "
+            "or give --hole left,top,right,bottom inside the picture"
+        )
+    return holes.to(images.dtype)
+
+
+def _with_mean(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill the hole with the mean colour of what is known."""
+    known = 1 - masks
+    mean = (images * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
+    return torch.where(masks > 0, mean, images)
+
+
+def spread(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill the hole smoothly from what surrounds it: averages of known pixels, from fine to coarse and back.
+
+    Args:
+        images: [B, C, S, S]; the content of the hole plays no part.
+        masks: [B, 1, S, S], 1 = hole.
+    """
+    known = 1 - masks
+    values, weights = [images * known], [known]
+    while min(values[-1].shape[-2:]) > 1:
+        values.append(avg_pool2d(values[-1], 2, ceil_mode=True, count_include_pad=False))
+        weights.append(avg_pool2d(weights[-1], 2, ceil_mode=True, count_include_pad=False))
+    filled = values[-1] / weights[-1].clamp(min=1e-12)
+    for value, weight in zip(values[-2::-1], weights[-2::-1], strict=True):
+        coarse = interpolate(filled, value.shape[-2:], mode="bilinear", align_corners=False)
+        filled = torch.where(weight > 0, value / weight.clamp(min=1e-12), coarse)
+    # A few rounds of averaging take the blocks away; the known pixels stand fast.
+    for _ in range(images.shape[-1] // 4):
+        soft = avg_pool2d(filled, 3, stride=1, padding=1, count_include_pad=False)
+        filled = torch.where(masks > 0, soft, images)
+    return filled
+
+
+def feathered(images: Tensor, proposal: Tensor, masks: Tensor, pixels: int) -> Tensor:
+    """Even out the seam from inside: what the proposal misses along the border is spread into the hole and fades.
+
+    Args:
+        images: [B, 3, S, S], known outside the hole.
+        proposal: [B, 3, S, S], what shall stand in the hole.
+        masks: [B, 1, S, S], 1 = hole.
+        pixels: depth at which nothing of the difference is left.
+    """
+    # Only what lies beside the hole says how the colours differ there.
+    ring = max_pool2d(masks, 2 * pixels + 1, stride=1, padding=pixels) - masks
+    difference = spread((images - proposal) * ring, 1 - ring)
+    depth, left = torch.zeros_like(masks), masks
+    for _ in range(pixels):
+        depth, left = depth + left, 1 - max_pool2d(1 - left, 3, stride=1, padding=1)
+    fade = ((pixels + 1 - depth) / (pixels + 1)) * (left == 0)
+    return (proposal + fade * difference).clamp(-1, 1)
+
+
+def hole_mask(size: tuple[int, int], hole: Hole) -> Image.Image:
+    """Return a mask of the size (width, height) with a rectangle (left, top, right, bottom) as its hole.
+
+    Raises:
+        AttrimorphError: the rectangle is empty or does not lie inside.
+    """
+    left, top, right, bottom = hole
+    if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+        raise AttrimorphError(
+            f"a hole must lie inside the picture of {size[0]}x{size[1]} pixels, left before right and top before "
+            f"bottom; got {left},{top},{right},{bottom}; mend it"
+        )
+    mask = Image.new("L", size, 0)
+    mask.paste(255, hole)
+    return mask
+
+
+def mask_for(model: Model, picture: Path, mask: Path | Hole) -> Tensor:
+    """Bring a mask where `photographs` brings the picture that it belongs to, [1, 1, S, S], 1 = hole.
+
+    Args:
+        model: whose size and crop are taken.
+        picture: the file that has the hole.
+        mask: a file of the picture's size, white = hole, or a rectangle in the picture's pixels. Where the model's
+            images were aligned, both refer to the aligned picture of S x S.
+
+    Raises:
+        AttrimorphError: the mask has another size than the picture.
+    """
+    preprocessing = dict(model.header.get("preprocessing") or {})
+    side = model.image_size
+    size = (side, side) if preprocessing.get("align") else open_image(picture).size
+    drawn = open_image(mask).convert("L") if isinstance(mask, Path) else hole_mask(size, mask)
+    if drawn.size != size:
+        raise AttrimorphError(
+            f"the mask must have the picture's {size[0]}x{size[1]} pixels; {mask} has {drawn.width}x{drawn.height}; "
+            "draw it on a copy of the picture"
+        )
+    scaled = fit(drawn, side, None if preprocessing.get("align") else crop_for(size, preprocessing.get("crop")))
+    grey = torch.frombuffer(bytearray(scaled.tobytes()), dtype=torch.uint8).view(1, 1, side, side).float() / 255
+    marked = (grey > MARKED).float()
+    # Scaling smears the hole's content over its neighbours: they count as lost too.
+    return marked if min(size) == side else max_pool2d(marked, 3, stride=1, padding=1)
+
+
+def write_inpaint(
+    model: Model,
+    path: Path,
+    mask: Path | Hole,
+    out: Path,
+    *,
+    named: str | Path,
+    times: int = 10,
+    fill: str = "border",
+    feather: int = 4,
+    known: Mapping[str, float] | None = None,
+) -> Written:
+    """Inpaint a photograph; write the strip of iterations, the result alone, and the receipt."""
+    images, masks = photographs(model, [path]), mask_for(model, path, mask)
+    result = inpaint(model, images, masks, None, times, fill=fill, feather=feather, known=known)
+    hidden = (result.images - result.inpainted).div(2).square().sum() / (3 * masks.sum())
+    return write_result(
+        out,
+        "inpaint",
+        model,
+        {"": _strip(result, max(128, model.image_size)), "inpainted": to_pil(result.inpainted)[0]},
+        named=named,
+        arguments={
+            "hole": None if isinstance(mask, Path) else list(mask),
+            "times": times,
+            "fill": fill,
+            "feather": feather,
+            "known": dict(known or {}),
+        },
+        inputs=[path, mask] if isinstance(mask, Path) else [path],
+        facts={
+            "hole (share of the image)": round(float(masks.mean()), 4),
+            "psnr in the hole (dB, against what the input shows there)": round(-10 * float(hidden.log10()), 3),
+            "attributes": model.schema.describe(result.attributes[0].cpu()),
+        },
+    )
+
+
+def _strip(result: Inpainting, cell: int) -> Image.Image:
+    """Lay out the input, the input without its hole, the filling, some iterations, and the last."""
+    last = len(result.steps) - 1
+    numbers = [number for number in SHOWN if number < last] + [last]
+    holed = torch.where(result.masks > 0, torch.zeros(()), result.images)
+    row = torch.cat([result.images, holed, result.steps[[0, *numbers]].flatten(0, 1)])
+    words: Sequence[str] = ["input", "known", "filled", *[str(number) for number in numbers]]
+    return sheet([row], columns=words, cell=cell)

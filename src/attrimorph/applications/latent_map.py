@@ -1,0 +1,244 @@
+"""Latent map: all codes of a data set on the plane of their two principal axes."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.charts import scatter
+from attrimorph.applications.gallery import Gallery, Progress, encode_gallery, gallery_of, open_data, unchanged
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Model
+from attrimorph.pictures import PAPER, to_pil
+
+CELLS = 16  # thumbnails along each side of the map
+ROWS = 65_536  # codes whose covariance is added up at a time
+FEWEST = 10  # images with and without an attribute, to tell how well they separate
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The principal plane of points.
+
+    Attributes:
+        mean: float64 [D].
+        axes: float64 [2, D], unit length, the greatest variance first; the largest entry of each is positive.
+        explained: float64 [2], share of the whole variance along each.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    explained: Tensor
+
+    def place(self, points: Tensor) -> Tensor:
+        """Return points [N, D] on the plane, float64 [N, 2]."""
+        parts = torch.split(points, ROWS)
+        return torch.cat([(part.double() - self.mean) @ self.axes.T for part in parts])
+
+
+@dataclass(frozen=True)
+class LatentMap:
+    """Images on the plane of their codes.
+
+    Attributes:
+        points: float64 [N, 2].
+        plane: that they lie on.
+        separability: "name" or "name=value" -> how well the map separates images with from those without it: the
+            area under the curve of the best line on it, 0.5 (not at all) to 1.
+        spread: over how many axes the variance of the codes spreads: 1 / sum of squared shares.
+    """
+
+    points: Tensor
+    plane: Plane
+    separability: dict[str, float]
+    spread: float
+
+
+def latent_map(z: Tensor, schema: Schema | None = None, labels: Tensor | None = None) -> LatentMap:
+    """Lay codes out on a plane.
+
+    Args:
+        z: [N, D], at least three.
+        schema, labels: attributes, [N, W] with NaN = missing.
+
+    Raises:
+        AttrimorphError: too few codes.
+    """
+    plane, variances = principal_plane(z)
+    points = plane.place(z)
+    shares = variances / variances.sum()
+    apart = {} if schema is None or labels is None else separability(points, schema, labels)
+    return LatentMap(points, plane, apart, float(1 / shares.square().sum()))
+
+
+def principal_plane(points: Tensor) -> tuple[Plane, Tensor]:
+    """Find the plane of the greatest variance, exactly: the eigenvectors of the covariance, in float64.
+
+    Args:
+        points: [N, D].
+
+    Returns:
+        The plane, and all variances, [D], ascending.
+    """
+    if points.dim() != 2 or len(points) < 3 or points.shape[1] < 2:
+        raise AttrimorphError(
+            f"a map needs at least three codes of two or more numbers; got {list(points.shape)}; give more images"
+        )
+    mean = sum((part.double().sum(0) for part in torch.split(points, ROWS)), torch.zeros(())) / len(points)
+    scatter_matrix = torch.zeros(points.shape[1], points.shape[1], dtype=torch.float64)
+    for part in torch.split(points, ROWS):
+        centred = part.double() - mean
+        scatter_matrix += centred.T @ centred
+    variances, vectors = torch.linalg.eigh(scatter_matrix / len(points))
+    variances = variances.clamp(min=0)
+    if not float(variances[-1]) > 0:
+        raise AttrimorphError("codes must differ to be laid out on a map; all are equal; use a model that learned")
+    axes = vectors[:, [-1, -2]].T
+    # Either direction of an axis is right: the same one every time is better.
+    largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
+    return Plane(mean, axes * largest.sign(), variances[[-1, -2]] / variances.sum()), variances
+
+
+def separability(points: Tensor, schema: Schema, labels: Tensor) -> dict[str, float]:
+    """Tell, for every binary attribute and every value of the categorical ones, how well a line on the map separates.
+
+    The line is Fisher's discriminant; the figure is the area under its curve, at least 0.5.
+
+    Args:
+        points: [N, 2].
+        schema: of the labels.
+        labels: [N, W]; NaN = missing.
+    """
+    result = {}
+    for column, name in enumerate(schema.column_names):
+        if schema.attribute(name.partition("=")[0]).kind == "real":
+            continue
+        known = ~labels[:, column].isnan()
+        holds = labels[known, column] > 0.5
+        if min(int(holds.sum()), int((~holds).sum())) >= FEWEST:
+            area = area_under_curve(_discriminant(points[known], holds), holds)
+            result[name] = max(area, 1 - area)
+    return result
+
+
+def _discriminant(points: Tensor, holds: Tensor) -> Tensor:
+    """Project points [N, 2] on Fisher's direction, [N]."""
+    within = sum((torch.cov(points[rows].T, correction=0) * rows.sum() for rows in (holds, ~holds)), torch.zeros(()))
+    difference = points[holds].mean(0) - points[~holds].mean(0)
+    direction: Tensor = torch.linalg.pinv(within) @ difference
+    return points @ direction
+
+
+def area_under_curve(scores: Tensor, holds: Tensor) -> float:
+    """Return the probability that a score with the attribute exceeds one without it, ties half."""
+    without = scores[~holds].sort().values
+    below = torch.searchsorted(without, scores[holds])
+    upto = torch.searchsorted(without, scores[holds], right=True)
+    return float((below + upto).double().mean() / 2 / len(without))
+
+
+def write_latent_map(
+    model: Model,
+    path: Path,
+    out: Path,
+    *,
+    named: str | Path,
+    attribute: str | None = None,
+    fingerprint: str | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Map the data at `path`; write thumbnails and coloured points, a table of places, and the receipt.
+
+    Args:
+        path: prepared data, or a labelled folder.
+        attribute: whose values colour the points; by default the one that the map separates best.
+        fingerprint: refuse data that is not this.
+    """
+    data = open_data(model, path, progress)
+    unchanged(data.fingerprint, fingerprint, path)
+    if attribute is not None:
+        data.schema.attribute(attribute)
+    gallery = gallery_of(data)
+    codes = encode_gallery(model, gallery, Path(out).parent, progress, verb="latent-map")
+    result = latent_map(codes.z, data.schema, data.attributes)
+    best = max(result.separability, key=lambda name: result.separability[name], default=data.schema.column_names[0])
+    colour = attribute or best.partition("=")[0]
+    ranked = sorted(result.separability.items(), key=lambda item: -item[1])
+    return write_result(
+        out,
+        "latent-map",
+        model,
+        {"": thumbnails(result.points, gallery), "points": _points(result, data, colour)},
+        named=named,
+        arguments={"data": str(Path(path).resolve()), "fingerprint": data.fingerprint, "attribute": attribute},
+        facts={
+            "images": len(data),
+            "explained variance (share), first and second axis": [round(v, 4) for v in result.plane.explained.tolist()],
+            "axes that the variance spreads over": round(result.spread, 2),
+            "separability on the map (area under the curve of the best line, 0.5 = none)": {
+                name: round(value, 4) for name, value in ranked
+            },
+        },
+        tables={"": _table(result, data)},
+    )
+
+
+def thumbnails(points: Tensor, gallery: Gallery, *, cells: int = CELLS, cell: int = 64) -> Image.Image:
+    """Show the map by pictures: in every cell of a grid the image that lies nearest to its middle.
+
+    Args:
+        points: [N, 2].
+        gallery: the images.
+        cells: along each side; the map's middle 98 % fill them.
+        cell: pixels of a picture.
+    """
+    low, high = torch.quantile(points, 0.01, dim=0), torch.quantile(points, 0.99, dim=0)
+    places = (points - low) / (high - low).clamp(min=1e-12) * cells
+    inside = ((places >= 0) & (places < cells)).all(1)
+    chosen: dict[tuple[int, int], tuple[float, int]] = {}
+    off = (places - places.floor() - 0.5).square().sum(1)
+    for row in inside.nonzero()[:, 0].tolist():
+        column, line = (int(value) for value in places[row])
+        if (column, line) not in chosen or float(off[row]) < chosen[column, line][0]:
+            chosen[column, line] = (float(off[row]), row)
+    page = Image.new("RGB", (cells * cell, cells * cell), PAPER)
+    if chosen:
+        rows = np.array([row for _, row in chosen.values()])
+        pictures = to_pil(gallery.read(rows))
+        for (column, line), picture in zip(chosen, pictures, strict=True):
+            small = picture.resize((cell, cell), Image.Resampling.LANCZOS)
+            page.paste(small, (column * cell, (cells - 1 - line) * cell))
+    return page
+
+
+def _points(result: LatentMap, data: PreparedData, name: str) -> Image.Image:
+    """Draw the points in the colours of one attribute's values."""
+    attribute, columns = data.schema.attribute(name), data.schema.columns(name)
+    y = data.attributes[:, columns]
+    missing = y.isnan().any(1)
+    if attribute.kind == "categorical":
+        groups, names = y.nan_to_num().argmax(1), [f"{name} = {value}" for value in attribute.values]
+    elif attribute.kind == "binary":
+        groups, names = (y[:, 0] > 0.5).long(), [f"not {name}", name]
+    else:
+        middle = float(y[~missing].median()) if bool((~missing).any()) else 0.0
+        groups, names = (y[:, 0] > middle).long(), [f"{name} below its median", f"{name} above"]
+    return scatter(result.points, torch.where(missing, -1, groups), names)
+
+
+def _table(result: LatentMap, data: PreparedData) -> str:
+    """Write file, split, identity and place as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "split", "identity", "first", "second"])
+    for row, (first, second) in enumerate(result.points.tolist()):
+        writer.writerow([data.files[row], data.split[row], int(data.identity[row]), f"{first:.6f}", f"{second:.6f}"])
+    return text.getvalue()

@@ -1,0 +1,188 @@
+"""Layers: what an image is made of, and the image put together again with other attributes or another background."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.inputs import attributes_of, photographs
+from attrimorph.applications.receipt import Receipt, Written, write_result
+from attrimorph.errors import AttrimorphError
+from attrimorph.kinds.attribute2image import LayeredModel, Layers
+from attrimorph.models import Code, Model
+from attrimorph.pictures import sheet, to_pil
+
+MOST = 64  # sampled backgrounds
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Images in layers, and put together again.
+
+    Attributes:
+        images: the inputs, [B, 3, S, S] in [-1, 1].
+        code: of the inputs.
+        layers: of the inputs.
+        variants: word -> the images put together otherwise, [B, 3, S, S] in [-1, 1].
+    """
+
+    images: Tensor
+    code: Code
+    layers: Layers
+    variants: dict[str, Tensor]
+
+
+def layered(model: Model, verb: str) -> LayeredModel:
+    """Return the model as one that paints layers.
+
+    Raises:
+        AttrimorphError: it does not; `verb` is named.
+    """
+    if not isinstance(model, LayeredModel):
+        raise AttrimorphError(
+            f"{verb} needs a model that paints in layers; {model.recipe.name!r} ({model.recipe.method}) does not; "
+            "train attribute2image-discvae"
+        )
+    return model
+
+
+def layers(
+    model: Model,
+    images: Tensor,
+    attributes: Tensor | None = None,
+    *,
+    changes: Mapping[str, float] | None = None,
+    background: Tensor | None = None,
+    backgrounds: int = 0,
+    seed: int = 0,
+) -> Composition:
+    """Take images apart and put them together again.
+
+    Args:
+        model: a disCVAE.
+        images: [B, 3, S, S] in [-1, 1].
+        attributes: [B, W]; guessed by the model when None.
+        changes: attribute -> strength: one more variant, whose background stays as it is.
+        background: [1, 3, S, S], an image whose background is put behind the foregrounds; all variants after it keep
+            it.
+        backgrounds: how many drawn backgrounds are put behind them, one variant each.
+        seed: of those.
+
+    Raises:
+        AttrimorphError: the model has no layers, or a count is out of range.
+    """
+    model = layered(model, "layers")
+    if not 0 <= backgrounds <= MOST:
+        raise AttrimorphError(f"backgrounds must lie in 0..{MOST}; got {backgrounds}; choose fewer and another seed")
+    code = model.encode(images, attributes_of(model, images) if attributes is None else attributes)
+    result = Composition(images, code, model.layers_of(code), {})
+    variants, current = result.variants, code
+    if background is not None:
+        current = model.with_background(code, model.encode(background, attributes_of(model, background)))
+        variants["other background"] = model.decode(current)
+    if changes:
+        current = Code(current.z, model.moved(current.attributes, changes))
+        variants[" ".join(f"{name} {strength:+g}" for name, strength in changes.items())] = model.decode(current)
+    drawn = model.sample_codes(backgrounds, torch.Generator().manual_seed(seed)) if backgrounds else None
+    for number in range(backgrounds):
+        assert drawn is not None
+        row = Code(drawn.z[number : number + 1], drawn.attributes[number : number + 1])
+        variants[f"drawn {number + 1}"] = model.decode(model.with_background(current, row))
+    return result
+
+
+def write_layers(
+    model: Model,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    named: str | Path,
+    known: Mapping[str, float] | None = None,
+    changes: Mapping[str, float] | None = None,
+    background: Path | None = None,
+    backgrounds: int = 0,
+    seed: int = 0,
+) -> Written:
+    """Write a sheet (input, foreground, gate, background, composite, variants), every layer alone, and the receipt."""
+    paths = [Path(path) for path in paths]
+    model = layered(model, "layers")
+    images = photographs(model, paths)
+    other = None if background is None else photographs(model, [background])
+    result = layers(
+        model,
+        images,
+        attributes_of(model, images, known),
+        changes=changes,
+        background=other,
+        backgrounds=backgrounds,
+        seed=seed,
+    )
+    parts = result.layers
+    columns = {
+        "input": images,
+        "foreground": parts.foreground,
+        "gate": as_picture(parts.gate),
+        "background": parts.background,
+        "composite": parts.composite,
+        **result.variants,
+    }
+    rows = [torch.stack(row) for row in zip(*(batch.cpu() for batch in columns.values()), strict=True)]
+    return write_result(
+        out,
+        "layers",
+        model,
+        {"": sheet(rows, columns=list(columns), cell=max(128, model.image_size)), **alone(columns)},
+        named=named,
+        arguments={
+            "known": dict(known or {}),
+            "changes": dict(changes or {}),
+            "other": background is not None,
+            "backgrounds": backgrounds,
+            "seed": seed,
+        },
+        inputs=[*paths, *([background] if background is not None else [])],
+        facts={
+            "attributes": [model.schema.describe(row) for row in result.code.attributes.cpu()],
+            "share that the foreground covers": (1 - parts.gate)
+            .mean((1, 2, 3))
+            .cpu()
+            .double()
+            .round(decimals=4)
+            .tolist(),
+        },
+    )
+
+
+def as_picture(gate: Tensor) -> Tensor:
+    """Turn a gate [B, 1 or 3, S, S] in [0, 1] into pictures [B, 3, S, S] in [-1, 1], white where background shows."""
+    return 2 * gate.expand(-1, 3, -1, -1) - 1
+
+
+def alone(columns: Mapping[str, Tensor]) -> dict[str, Image.Image]:
+    """Return every picture but the inputs, suffix -> picture; numbered where there are several inputs."""
+    found = {}
+    for word, batch in columns.items():
+        pictures = to_pil(batch) if word != "input" else []
+        for number, picture in enumerate(pictures, 1):
+            suffix = "-".join(word.replace("=", " ").split())
+            found[suffix if len(pictures) == 1 else f"{suffix}-{number}"] = picture
+    return found
+
+
+def replay_layers(model: Model, receipt: Receipt, out: Path) -> Written:
+    """Make a result again from its receipt."""
+    words, paths = receipt.arguments, [Path(item["path"]) for item in receipt.inputs]
+    return write_layers(
+        model,
+        paths[:-1] if words["other"] else paths,
+        out,
+        named=receipt.model,
+        known=words["known"],
+        changes=words["changes"],
+        background=paths[-1] if words["other"] else None,
+        backgrounds=words["backgrounds"],
+        seed=words["seed"],
+    )

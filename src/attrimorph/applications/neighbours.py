@@ -1,0 +1,310 @@
+"""Neighbours: are samples copies of training images? Nearest images, measured against those of held-out images."""
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.charts import histograms, stacked
+from attrimorph.applications.gallery import Progress, open_data, unchanged
+from attrimorph.applications.nearest import Nearest, nearest, nearest_images
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.sample import sample
+from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.judge import Judge, load_judge
+from attrimorph.metrics.suitable import judge_for
+from attrimorph.models import Model
+from attrimorph.pictures import sheet, to_bytes
+
+SIGMAS = 3.0  # by which a share must differ from one half to be told from chance
+SHOWN = 6  # samples in the picture: those nearest to a training image
+BESIDE = 3  # training images beside each
+FEWEST = 20
+BATCH = 256
+Images = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+COPIES, SMOOTH, NONE = "copies", "no copies, only smooth", "no copies"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Nearest training images in one space.
+
+    Attributes:
+        name: of the space, for the names of figures.
+        samples: of every sample, its nearest training images, [M, K].
+        held_out: of every held-out image, its nearest training image, [H, 1].
+        nearer: probability that a sample is nearer to the training images than a held-out image is, 0..1; ties count
+            half. One half or less: no sign of copies.
+        nearer_error: its standard error by chance alone.
+        trained_side: share of samples that are nearer to training images than to equally many held-out ones. One
+            half: the model does not tell what it was trained on from what it never saw. Smooth samples are near to
+            every image; this figure does not mind.
+        trained_side_error: its standard error by chance alone.
+        each: equally many, so many of each.
+    """
+
+    name: str
+    samples: Nearest
+    held_out: Nearest
+    nearer: float
+    nearer_error: float
+    trained_side: float
+    trained_side_error: float
+    each: int
+
+    @property
+    def verdict(self) -> str:
+        """Copies; nearer only because they are smooth; or no copies."""
+        if self.nearer <= 0.5 + SIGMAS * self.nearer_error:
+            return NONE
+        return COPIES if self.trained_side > 0.5 + SIGMAS * self.trained_side_error else SMOOTH
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Samples and their nearest training images.
+
+    Attributes:
+        images: the samples, [M, 3, S, S] in [-1, 1].
+        train: rows of the data that were searched; `Space.samples.rows` are places in it.
+        spaces: one for pixels, one for the features of a judge where one is given.
+    """
+
+    images: Tensor
+    train: Rows
+    spaces: tuple[Space, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the spaces."""
+        found = {space.verdict for space in self.spaces}
+        return next(verdict for verdict in (COPIES, SMOOTH, NONE) if verdict in found)
+
+
+def neighbours(
+    model: Model,
+    data: PreparedData,
+    count: int = 200,
+    *,
+    seed: int = 0,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Compare samples with the training images, and see whether held-out images are as near.
+
+    Args:
+        model: one that samples.
+        data: what it was trained on, with images held out (valid or test).
+        count: samples, and at most so many held-out images, 20 at least.
+        seed: of the samples and of what is taken from the data.
+        judge: in whose features it is looked as well.
+        progress: called with (images compared, in all).
+
+    Raises:
+        AttrimorphError: there are too few images, or sizes differ.
+    """
+    if data.image_size != model.image_size:
+        raise AttrimorphError(
+            f"the data must have the model's {model.image_size} px; it has {data.image_size}; prepare it again"
+        )
+    images = sample(model, count, seed=seed).images.cpu()
+    return compared(images, data, seed=seed, judge=judge, progress=progress)
+
+
+def compared(
+    images: Tensor,
+    data: PreparedData,
+    *,
+    seed: int = 0,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Compare images with the training images; arguments and errors as of `neighbours`.
+
+    Args:
+        images: samples of any generator, [M, 3, S, S] in [-1, 1].
+    """
+    train, held_out = _parts(data, len(images), seed)
+    if judge is not None and judge.image_size != data.image_size:
+        raise AttrimorphError(
+            f"the judge must look at {data.image_size} px; {judge.name} looks at {judge.image_size}; take another"
+        )
+    samples, others = to_bytes(images), np.ascontiguousarray(data.images[held_out[: len(images)]])
+    searches: dict[str, Search] = {"pixels, levels of 255": _PixelSearch(data, progress)}
+    if judge is not None:
+        searches[f"features of the {judge.name}"] = _FeatureSearch(data, judge, train, held_out)
+    spaces = [_space(name, search, samples, others, train, held_out, seed) for name, search in searches.items()]
+    return Neighbours(images, train, tuple(spaces))
+
+
+def _parts(data: PreparedData, count: int, seed: int) -> tuple[Rows, Rows]:
+    """Return the training rows, and the held-out ones in random order."""
+    held_out = np.concatenate([data.indices("test"), data.indices("valid")])
+    train = data.indices("train")
+    if min(len(held_out), len(train), count) < FEWEST:
+        raise AttrimorphError(
+            f"at least {FEWEST} samples, training and held-out (valid, test) images must be compared; got {count}, "
+            f"{len(train)} and {len(held_out)}; give more"
+        )
+    return train, np.random.default_rng(seed).permutation(held_out)
+
+
+Search = Callable[[Images, Rows, int], Nearest]
+
+
+class _PixelSearch:
+    """Nearest images among rows of the data, in pixels."""
+
+    def __init__(self, data: PreparedData, progress: Progress | None) -> None:
+        self.data, self.progress = data, progress
+
+    def __call__(self, images: Images, rows: Rows, count: int) -> Nearest:
+        return nearest_images(images, self.data.images, rows, count, self.progress)
+
+
+class _FeatureSearch:
+    """Nearest images among rows of the data, in a judge's features, which are computed once."""
+
+    def __init__(self, data: PreparedData, judge: Judge, train: Rows, held_out: Rows) -> None:
+        self.judge = judge
+        self.rows = np.sort(np.concatenate([train, held_out]))
+        parts = np.array_split(self.rows, math.ceil(len(self.rows) / BATCH))
+        self.features = torch.cat([judge.features(data.batch(part)[0]) for part in parts])
+
+    def __call__(self, images: Images, rows: Rows, count: int) -> Nearest:
+        queries = self.judge.features(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+        return nearest(queries, self.features[np.searchsorted(self.rows, rows)], count)
+
+
+def _space(name: str, search: Search, samples: Images, others: Images, train: Rows, held_out: Rows, seed: int) -> Space:
+    near, reference = search(samples, train, BESIDE), search(others, train, 1)
+    nearer, nearer_error = rank_probability(near.distances[:, 0], reference.distances[:, 0])
+    each = min(len(train), len(held_out))
+    few = np.random.default_rng(seed + 1).choice(train, each, replace=False)
+    to_train = search(samples, np.sort(few), 1).distances[:, 0]
+    to_held_out = search(samples, np.sort(held_out[:each]), 1).distances[:, 0]
+    side = (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
+    return Space(name, near, reference, nearer, nearer_error, float(side.mean()), 0.5 / math.sqrt(len(samples)), each)
+
+
+def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
+    """Return the probability that one of `values` is below one of `others`, ties half, and its standard error.
+
+    U / (m n) of Mann and Whitney (1947); the error is that under one common distribution.
+
+    Args:
+        values: [M].
+        others: [N].
+    """
+    ordered = others.double().sort().values
+    sought = values.double().contiguous()
+    below = torch.searchsorted(ordered, sought, right=True)
+    equal = below - torch.searchsorted(ordered, sought)
+    m, n = len(values), len(others)
+    share = float((n - below).double().mean() + 0.5 * equal.double().mean()) / n
+    return share, math.sqrt((m + n + 1) / (12 * m * n))
+
+
+def write_neighbours(
+    model: Model,
+    path: Path,
+    out: Path,
+    *,
+    named: str | Path,
+    count: int = 200,
+    seed: int = 0,
+    judge: str | Path | None = None,
+    fingerprint: str | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Compare samples with the data at `path`; write the picture, a table of all distances, and the receipt.
+
+    Args:
+        path: prepared data, or a labelled folder.
+        judge: a file or a shipped judge; by default the shipped one that suits the model.
+        fingerprint: refuse data that is not this.
+    """
+    data = open_data(model, path, progress)
+    unchanged(data.fingerprint, fingerprint, path)
+    looks = judge_for(model.schema, model.image_size) if judge is None else load_judge(judge)
+    result = neighbours(model, data, count, seed=seed, judge=looks, progress=progress)
+    facts: dict[str, object] = {
+        "verdict": result.verdict,
+        "training images": len(result.train),
+        "samples": len(result.images),
+    }
+    facts |= {space.name: _figures(space) for space in result.spaces}
+    return write_result(
+        out,
+        "neighbours",
+        model,
+        {"": _picture(result, data)},
+        named=named,
+        arguments={
+            "data": str(Path(path).resolve()),
+            "fingerprint": data.fingerprint,
+            "count": count,
+            "seed": seed,
+            "judge": None if judge is None else str(Path(judge).resolve() if Path(judge).exists() else judge),
+        },
+        facts=facts,
+        tables={"": _table(result, data)},
+    )
+
+
+def _figures(space: Space) -> dict[str, object]:
+    return {
+        "verdict": space.verdict,
+        "median distance of samples to their nearest training image": round(_median(space.samples), 4),
+        f"the same of {len(space.held_out.rows)} held-out images": round(_median(space.held_out), 4),
+        "a sample is nearer than a held-out image (probability)": round(space.nearer, 4),
+        "standard error of it": round(space.nearer_error, 4),
+        f"samples nearer to training than to held-out images, {space.each} of each (share)": round(
+            space.trained_side, 4
+        ),
+        "standard error of that": round(space.trained_side_error, 4),
+    }
+
+
+def _median(found: Nearest) -> float:
+    return float(found.distances[:, 0].median())
+
+
+def _picture(result: Neighbours, data: PreparedData) -> Image.Image:
+    """Lay out the samples that are nearest to a training image, those images beside them, and the distributions."""
+    parts = []
+    for space in result.spaces:
+        closest = space.samples.distances[:, 0].argsort()[:SHOWN].tolist()
+        rows = [
+            torch.cat([result.images[row, None], data.batch(result.train[space.samples.rows[row].numpy()])[0]])
+            for row in closest
+        ]
+        beside = space.samples.rows.shape[1]
+        columns = ["sample", "nearest", *[f"{number}." for number in range(2, beside + 1)]]
+        parts.append(sheet(rows, columns=columns, cell=max(96, result.images.shape[-1])))
+        series = {"samples": space.samples.distances[:, 0], "held-out images": space.held_out.distances[:, 0]}
+        parts.append(histograms(series, f"distance to the nearest training image ({space.name})"))
+    return stacked(parts)
+
+
+def _table(result: Neighbours, data: PreparedData) -> str:
+    """Write every sample's and held-out image's nearest training image as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["space", "set", "number", "distance", "nearest"])
+    for space in result.spaces:
+        for word, found in (("sample", space.samples), ("held-out", space.held_out)):
+            pairs = zip(found.distances[:, 0].tolist(), found.rows[:, 0].tolist(), strict=True)
+            for number, (distance, row) in enumerate(pairs):
+                writer.writerow([space.name, word, number, f"{distance:.6f}", data.files[result.train[row]]])
+    return text.getvalue()

@@ -1,0 +1,324 @@
+"""inpaint, superresolve, retrieve, neighbours, latent-map, augment."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from attrimorph.cli.app import (
+    DEFAULT_MODEL,
+    FIND,
+    USE,
+    Device,
+    Known,
+    ModelName,
+    Out,
+    Set,
+    Using,
+    Whole,
+    app,
+    chosen,
+    tell,
+)
+from attrimorph.errors import AttrimorphError
+
+if TYPE_CHECKING:
+    from attrimorph.applications.receipt import Written
+    from attrimorph.applications.write_augmented import Wish
+    from attrimorph.models import Model
+
+DEFAULT = Using()
+
+
+@app.command(group=USE)
+def inpaint(
+    image: Path,
+    /,
+    *,
+    mask: Path | None = None,
+    hole: str | None = None,
+    times: Whole = 10,
+    fill: Literal["border", "mean"] = "border",
+    feather: Whole = 4,
+    known: Known = None,
+    using: Using = DEFAULT,
+) -> None:
+    """Fill a hole of an image; what lies outside stays to the last bit.
+
+    Parameters
+    ----------
+    image
+        A picture; its largest centred square is taken.
+    mask
+        A picture of the same size, white where the hole is.
+    hole
+        In place of a mask: left,top,right,bottom in the picture's pixels.
+    times
+        How often the model looks at the filled image.
+    fill
+        What the hole holds at first: its border's colours spread inwards, or the mean colour.
+    feather
+        Pixels inside the hole over which the seam is evened out.
+    """
+    from attrimorph.applications.inpaint import write_inpaint
+    from attrimorph.naming import parse_settings, result_path
+
+    if (mask is None) == (hole is None):
+        raise AttrimorphError("inpaint needs either --mask or --hole; give one of them, such as --hole 20,24,44,36")
+    place = mask if mask is not None else _rectangle(str(hole))
+    facts = parse_settings(known or [], "--known")
+    out = result_path(using.out, "inpaint", [image])
+    tell(
+        write_inpaint(
+            using.load(), image, place, out, named=using.model, times=times, fill=fill, feather=feather, known=facts
+        )
+    )
+
+
+def _rectangle(words: str) -> tuple[int, int, int, int]:
+    try:
+        left, top, right, bottom = (int(word) for word in words.split(","))
+    except ValueError:
+        raise AttrimorphError(
+            f"a hole must be four whole numbers, left,top,right,bottom; got {words!r}; try --hole 20,24,44,36"
+        ) from None
+    return left, top, right, bottom
+
+
+@app.command(group=USE)
+def superresolve(
+    image: Path,
+    /,
+    *,
+    times_larger: Whole | None = None,
+    rounds: Whole = 5,
+    known: Known = None,
+    using: Using = DEFAULT,
+) -> None:
+    """Enlarge a small image to the model's size, with detail that agrees with every pixel of it.
+
+    Parameters
+    ----------
+    image
+        A small square picture, of the model's size divided by a whole number; or any picture with --times-larger.
+    times_larger
+        Shrink the picture first, so that the result is so many times larger.
+    rounds
+        How often the model looks at the image.
+    """
+    from attrimorph.applications.superresolve import write_superresolve
+    from attrimorph.naming import parse_settings, result_path
+
+    facts = parse_settings(known or [], "--known")
+    out = result_path(using.out, "superresolve", [image])
+    tell(
+        write_superresolve(
+            using.load(), image, out, named=using.model, times_larger=times_larger, rounds=rounds, known=facts
+        )
+    )
+
+
+@app.command(group=USE)
+def retrieve(
+    image: Path,
+    /,
+    *,
+    among: Path,
+    set_: Set = None,
+    same: str | None = None,
+    other_identity: bool = False,
+    count: Whole = 5,
+    known: Known = None,
+    using: Using = DEFAULT,
+) -> None:
+    """Find the images most like one, with the attributes that --set asks for; writes a row, a table, and keeps codes.
+
+    Parameters
+    ----------
+    image
+        A picture.
+    among
+        A prepared folder, a labelled one, or any folder of images.
+    same
+        Attributes that must be as in the image, with commas: Male,Young.
+    other_identity
+        Leave out the person of the image.
+    count
+        How many.
+    """
+    from attrimorph.applications.retrieve import write_retrieve
+    from attrimorph.console import Meter
+    from attrimorph.naming import parse_names, parse_settings, result_path
+
+    wanted, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
+    out = result_path(using.out, "retrieve", [image])
+    with Meter("encoding") as meter:
+        written = write_retrieve(
+            using.load(),
+            image,
+            among,
+            out,
+            named=using.model,
+            count=count,
+            wanted=wanted,
+            same=parse_names(same or ""),
+            other_identity=other_identity,
+            known=facts,
+            progress=meter.update,
+        )
+    tell(written)
+
+
+@app.command(group=FIND)
+def neighbours(
+    model: ModelName = DEFAULT_MODEL,
+    /,
+    *,
+    data: Path,
+    count: Whole = 200,
+    seed: Whole = 0,
+    judge: str | None = None,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Tell whether a model's samples are copies of its training images.
+
+    Parameters
+    ----------
+    data
+        What it was trained on, with images held out: a prepared folder or a labelled one.
+    count
+        Samples, and at most so many held-out images.
+    seed
+        Of the samples.
+    judge
+        Whose features are compared too: a file or a shipped judge; by default the shipped one that suits the model.
+    """
+    from attrimorph.applications.neighbours import write_neighbours
+    from attrimorph.console import Meter
+    from attrimorph.models import load
+    from attrimorph.naming import result_path
+
+    path = result_path(out, "neighbours")
+    with Meter("comparing") as meter:
+        written = write_neighbours(
+            load(model, chosen(device)), data, path, named=model, count=count, seed=seed, judge=judge,
+            progress=meter.update,
+        )  # fmt: skip
+    _print_facts(written)
+    tell(written)
+
+
+@app.command(name="latent-map", group=FIND)
+def latent_map(
+    model: ModelName = DEFAULT_MODEL,
+    /,
+    *,
+    data: Path,
+    attribute: str | None = None,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Lay all codes of a data set out on the plane of their two principal axes.
+
+    Parameters
+    ----------
+    data
+        A prepared folder or a labelled one.
+    attribute
+        Whose values colour the points; by default the one that the map separates best.
+    """
+    from attrimorph.applications.latent_map import write_latent_map
+    from attrimorph.console import Meter
+    from attrimorph.models import load
+    from attrimorph.naming import result_path
+
+    path = result_path(out, "latent-map")
+    with Meter("encoding") as meter:
+        written = write_latent_map(
+            load(model, chosen(device)), data, path, named=model, attribute=attribute, progress=meter.update
+        )
+    _print_facts(written)
+    tell(written)
+
+
+@app.command(group=USE)
+def augment(
+    *,
+    data: Path,
+    out: Path,
+    balance: str | None = None,
+    identities: Whole | None = None,
+    each: Whole | None = None,
+    way: Literal["auto", "edit", "sample"] = "auto",
+    seed: Whole = 0,
+    only_generated: bool = False,
+    measure: bool = False,
+    seeds: Annotated[Whole, Parameter(help="With --measure: pairs of trainings.")] = 3,
+    images: Annotated[Whole, Parameter(help="With --measure: images seen in each training.")] = 60_000,
+    model: ModelName = DEFAULT_MODEL,
+    device: Device = "auto",
+) -> None:
+    """Make labelled images that a data set lacks: a folder for any trainer, with a table that data prepare reads.
+
+    Parameters
+    ----------
+    data
+        The real images: a prepared folder or a labelled one, with the model's attributes.
+    out
+        The folder to write; a sheet, a table of origins and a receipt are written beside it.
+    balance
+        Attributes whose classes become equally large, with commas: Eyeglasses,Male.
+    identities
+        So many new people instead, each mixed of three.
+    each
+        Images of each new person; alone: so many more images of every class.
+    way
+        How to balance: edit real images of other classes, or sample.
+    seed
+        Of everything drawn.
+    only_generated
+        Leave the real images out of the folder.
+    measure
+        Train a classifier with and without the generated images, and test it on held-out real ones.
+    """
+    from attrimorph.applications.write_augmented import Wish, write_augment
+    from attrimorph.console import Meter
+    from attrimorph.models import load
+    from attrimorph.naming import parse_names
+
+    wish = Wish(tuple(parse_names(balance or "")), identities, each, way, seed)
+    loaded = load(model, chosen(device))
+    with Meter("generating") as meter:
+        written = write_augment(
+            loaded, data, out.with_name(f"{out.name}.png"), named=model, wish=wish, real=not only_generated,
+            progress=meter.update,
+        )  # fmt: skip
+    print(out)
+    tell(written)
+    if measure:
+        _measure(loaded, data, out, wish, seeds, images)
+
+
+def _measure(model: "Model", data: Path, out: Path, wish: "Wish", seeds: int, images: int) -> None:
+    from attrimorph.applications.augmented_worth import write_worth
+    from attrimorph.applications.gallery import labelled_data
+    from attrimorph.console import Meter, table
+
+    with Meter("measuring") as meter:
+        path, worths = write_worth(
+            labelled_data(model, data), out, wish, seeds=range(seeds), presentations=images, say=meter.say
+        )
+    print(table([(worth.line(), worth.name) for worth in worths], ("without -> with them", "figure")))
+    print(path)
+
+
+def _print_facts(written: "Written") -> None:
+    from attrimorph.console import table
+    from attrimorph.files import read_json
+
+    rows: list[tuple[str, ...]] = []
+    for name, value in read_json(written.receipt)["facts"].items():
+        figures = value if isinstance(value, dict) else {"": value}
+        rows += [(f"{name}: {inner}" if inner else name, str(figure)) for inner, figure in figures.items()]
+    print(table(rows))

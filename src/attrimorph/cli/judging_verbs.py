@@ -1,0 +1,104 @@
+"""judge: train what measures models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrimorph.cli.app import MAKE, Whole, app
+
+if TYPE_CHECKING:
+    from attrimorph.data.prepared import PreparedData
+    from attrimorph.metrics.judge import Judge
+    from attrimorph.metrics.recogniser import Recogniser
+
+
+@app.command(group=MAKE)
+def judge(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    kind: Literal["attributes", "identity"] = "attributes",
+    least: Whole = 10,
+    size: Whole = 64,
+    images: Whole | None = None,
+    seed: Whole | None = None,
+) -> None:
+    """Train a judge on data, to measure models with; no method ever trains with it.
+
+    Parameters
+    ----------
+    data
+        A prepared folder or a folder of images in any known layout.
+    out
+        The file to write.
+    kind
+        attributes: a judge of all attributes of the data; identity: a recogniser of the people in it.
+    least
+        Images in the train split that a person must have to be learned.
+    size
+        Pixels to prepare a folder of images at; a prepared folder has its own.
+    images
+        How many images it is shown, repetitions counted.
+    seed
+        Of weights, order and augmentation.
+    """
+    from attrimorph.console import Meter
+    from attrimorph.data.prepare import open_or_prepare
+    from attrimorph.data.prepared import open_prepared
+    from attrimorph.training.hardware import choose_fast_path
+
+    if (data / "schema.json").is_file():
+        prepared = open_prepared(data)
+    else:
+        with Meter("preparing") as meter:
+            prepared = open_or_prepare(data, size, progress=meter.update)
+    wished = {"presentations": images, "seed": seed, "precision": choose_fast_path().precision}
+    given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
+    with Meter("training the judge") as meter:
+        if kind == "identity":
+            _identity(prepared, out, given, least, meter.update)
+        else:
+            _attributes(prepared, out, given, meter.update)
+
+
+def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress: Callable[..., None]) -> None:
+    from attrimorph.metrics.judge import save_judge
+    from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
+
+    found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress)
+    save_judge(found, out)
+    _print_judge(found, out)
+
+
+def _identity(
+    data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
+) -> None:
+    from attrimorph.metrics.recogniser import save_recogniser
+    from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
+
+    found = train_identity_recogniser(data, RecogniserRecipe(**given), least=least, name=out.stem, progress=progress)
+    save_recogniser(found, out)
+    _print_recogniser(found, out)
+
+
+def _print_judge(found: "Judge", out: Path) -> None:
+    from attrimorph.console import table
+
+    names = sorted(found.accuracies, key=lambda name: found.accuracies[name])
+    rows: list[tuple[str, ...]] = [
+        (f"{found.accuracies[name]:.1%}", f"{found.calibration[name]:.3f}", name) for name in names
+    ]
+    if rows:
+        print(table(rows, ("right", "calibration error", "attribute")))
+    measured = found.trained_on["measure"]
+    on = f"on {measured['images']:,} images ({measured['split']})"
+    for name, value in found.means().items():
+        print(f"{value:.4f}  {name} {on}")
+    print(out)
+
+
+def _print_recogniser(found: "Recogniser", out: Path) -> None:
+    for name, value in found.measures.items():
+        print(f"{value:.4f}  {name}")
+    print(out)

@@ -1,0 +1,182 @@
+"""calibrate, audit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrimorph.cli.app import DEFAULT_MODEL, FIND, MAKE, Device, Whole, app, chosen
+from attrimorph.errors import AttrimorphError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attrimorph.data.prepared import PreparedData
+    from attrimorph.metrics.judge import Judge
+    from attrimorph.models import Model
+
+
+@app.command(group=MAKE)
+def calibrate(
+    model: str,
+    /,
+    *,
+    judge: str | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    images: Whole = 24,
+    device: Device = "auto",
+) -> None:
+    """Measure how edits grow with their strength and put a map into the model's file: 0.5 then is half-way.
+
+    Parameters
+    ----------
+    model
+        A run folder (its newest model) or a model file; a shipped model with --out only.
+    judge
+        Who measures: a file of `attrimorph judge`, or a shipped one; by default the shipped one that suits.
+    data
+        Images to measure on, whose validation split is taken; by default drawn faces.
+    out
+        The model file to write; by default the model's own.
+    images
+        Of each attribute and direction, at most.
+    """
+    from attrimorph.applications.calibrate import calibrate as measure
+    from attrimorph.applications.calibrate import images_for, refuse_shipped, write_calibrated
+    from attrimorph.console import Meter
+    from attrimorph.models import load
+
+    refuse_shipped(model, out)
+    loaded = load(model, chosen(device))
+    judges = _judge_for(loaded, judge)
+    if judges is None:
+        raise AttrimorphError(
+            "calibrate needs a judge of the model's attributes at its size; none ships; train one with "
+            "attrimorph judge, and name it with --judge"
+        )
+    unseen = images_for(loaded, _prepared(data, loaded))
+    with Meter("measuring") as meter:
+        strengths = measure(loaded, judges, unseen, most=images, progress=meter.say)
+    _print_strengths(loaded, strengths.positions)
+    print(write_calibrated(model, strengths, out).path)
+
+
+def _print_strengths(model: "Model", positions: object) -> None:
+    from attrimorph.console import table
+    from attrimorph.strength import Strengths
+
+    assert isinstance(positions, dict)
+    found = Strengths(positions)
+    rows: list[tuple[str, ...]] = [
+        (f"{found.position(name, 0.5):.2f}", f"{-found.position(name, -0.5):.2f}", name) for name in positions
+    ]
+    if rows:
+        print(table(rows, ("half-way when set", "when taken away", "attribute")))
+    else:
+        print(f"no edit of {model.recipe.name} moves its attribute: nothing was calibrated")
+
+
+def _judge_for(model: "Model", named: str | None) -> "Judge | None":
+    from attrimorph.metrics.judge import load_judge
+    from attrimorph.metrics.suitable import judge_for
+
+    return judge_for(model.schema, model.image_size) if named is None else load_judge(named)
+
+
+def _prepared(data: Path | None, model: "Model") -> "PreparedData | None":
+    from attrimorph.console import Meter
+    from attrimorph.data.prepare import open_or_prepare
+
+    if data is None:
+        return None
+    with Meter("preparing") as meter:
+        return open_or_prepare(data, model.image_size, progress=meter.update)
+
+
+@app.command(group=FIND)
+def audit(
+    *,
+    out: Path,
+    attribute: str | None = None,
+    model: str = DEFAULT_MODEL,
+    images: Path | None = None,
+    data: Path | None = None,
+    judge: str | None = None,
+    count: Whole = 100,
+    predictions: Path | None = None,
+    threshold: float = 0.5,
+    device: Device = "auto",
+) -> None:
+    """Test your own classifier for bias: write pairs of pictures that differ in one attribute, then read its answers.
+
+    Parameters
+    ----------
+    out
+        The folder of the audit.
+    attribute
+        What the pairs differ in: Male.
+    model
+        A run folder, a model file or a shipped model.
+    images
+        A folder of pictures; their attributes are guessed.
+    data
+        Prepared data or a folder in any known layout, whose test split is taken; without both faces are drawn.
+    judge
+        Who checks the pairs; by default the shipped one that suits.
+    count
+        How many pairs at most.
+    predictions
+        A CSV file of your classifier's answers for the pictures of an earlier audit in OUT: a column "file", and one
+        column for each answer.
+    threshold
+        Above which a number is a yes.
+    """
+    if predictions is not None:
+        _read_audit(out, predictions, threshold)
+        return
+    if attribute is None:
+        raise AttrimorphError("audit needs --attribute to make pairs, or --predictions to read; got neither; add one")
+    if images is not None and data is not None:
+        raise AttrimorphError("audit takes --images or --data; got both; leave one out")
+    from attrimorph.experiments.audit import write_pairs
+    from attrimorph.models import load
+
+    loaded = load(model, chosen(device))
+    loaded.schema.attribute(attribute)
+    pictures, labels, sources = _audited(loaded, images, data, count)
+    found = write_pairs(loaded, pictures, labels, sources, attribute, out, _judge_for(loaded, judge))
+    checked = "" if found.clean is None else f"; in {int(found.clean.sum())} a judge finds only {attribute} changed"
+    print(f"{len(found.had)} pairs{checked}")
+    print(out / "pairs.csv")
+
+
+def _audited(model: "Model", images: Path | None, data: Path | None, count: int) -> "tuple[Tensor, Tensor, list[str]]":
+    """Return images, their attributes and where they come from."""
+    from attrimorph.applications.audited import drawn, from_data, from_folder
+
+    if images is not None:
+        return from_folder(model, images, count)
+    prepared = _prepared(data, model)
+    return drawn(model, count) if prepared is None else from_data(model, prepared, count)
+
+
+def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
+    from attrimorph.console import table
+    from attrimorph.experiments.audit import told, write_audit_report
+
+    rows = write_audit_report(out, predictions, threshold=threshold)
+    print(
+        table(
+            [
+                (
+                    row["column"],
+                    row["pairs"],
+                    str(row["count"]),
+                    told(row.get("mean change"), "{:+.3f}"),
+                    told(row.get("flip rate"), "{:.1%}"),
+                )
+                for row in rows
+            ],
+            ("prediction", "pairs", "n", "mean change", "flip rate"),
+        )
+    )
+    print(out / "report.html")

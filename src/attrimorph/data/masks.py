@@ -1,0 +1,227 @@
+"""Masks of the foreground for prepared data that have none, by GrabCut, and a look at whether masks are any good.
+
+GrabCut (Rother, Kolmogorov, Blake 2004) splits an image by the colours of foreground and background and the edges
+between them, starting from a guess of where the foreground is. It is OpenCV's, the extra `masks`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from attrimorph.data.check import Finding
+from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.readers.raw import preview
+from attrimorph.data.writer import alone
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json, whole_file, write_json
+
+Where = Literal["face", "centre"]
+Mask = NDArray[np.uint8]
+
+WORKING_SIZE = 64  # pixels at least at which images are split; on drawn faces larger ones were no better
+ROUNDS = 5
+LEAST, MOST = 0.02, 0.98  # shares of an image; a foreground outside them was not found
+KNOWN = 255  # a mask that is foreground everywhere stands for none
+
+
+@dataclass(frozen=True)
+class MaskSummary:
+    """What `make_masks` did.
+
+    Attributes:
+        path: the prepared folder.
+        made: masks made now.
+        kept: masks that were there.
+        failed: files whose foreground was not found; they count as having no mask.
+    """
+
+    path: Path
+    made: int
+    kept: int
+    failed: list[str]
+
+    def lines(self) -> list[str]:
+        """Return the summary in sentences."""
+        lines = [f"{self.made} masks made, {self.kept} were there, in {self.path / 'masks.npy'}"]
+        if self.failed:
+            lines.append(
+                f"no foreground found in {len(self.failed)} images: {preview(self.failed)}; "
+                "they train without a mask; another --where may suit them"
+            )
+        return lines
+
+
+def make_masks(
+    path: str | Path,
+    *,
+    where: Where = "face",
+    again: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> MaskSummary:
+    """Give every image of a prepared folder a mask, where it has none.
+
+    Args:
+        path: a prepared folder; its masks.npy and schema.json are replaced, whole or not at all.
+        where: the foreground is likely: "face" an upright head on shoulders, "centre" in the middle.
+        again: make those anew that are there.
+        workers: threads; one for each core by default.
+        progress: called with (done, total).
+
+    Raises:
+        AttrimorphError: OpenCV is missing, or the folder cannot be read or written.
+    """
+    library, path = opencv(), Path(path)
+    with alone(path):
+        data = open_prepared(path)
+        masks, todo = _known_masks(data, again)
+        guess = likely(where, WORKING_SIZE)
+        failed = []
+
+        def work(row: int) -> tuple[int, Mask | None]:
+            return row, grab(library, data.images[row], guess)
+
+        with ThreadPoolExecutor(workers, thread_name_prefix="mask") as pool:
+            for done, (row, mask) in enumerate(pool.map(work, todo), 1):
+                masks[row] = KNOWN if mask is None else mask
+                if mask is None:
+                    failed.append(data.files[row])
+                if progress is not None:
+                    progress(done, len(todo))
+        _write(path, masks, {"by": "GrabCut", "where": where, "made": len(todo) - len(failed)})
+    return MaskSummary(path, len(todo) - len(failed), len(masks) - len(todo), failed)
+
+
+def opencv() -> ModuleType:
+    """Return OpenCV.
+
+    Raises:
+        AttrimorphError: it is not installed; with the command that installs it.
+    """
+    try:
+        library: ModuleType = import_module("cv2")
+    except ImportError as error:
+        raise AttrimorphError(
+            "making masks needs the extra `masks`, which is not installed; "
+            "run: pip install 'attrimorph[masks]' (or: pip install opencv-python-headless)"
+        ) from error
+    return library
+
+
+def _known_masks(data: PreparedData, again: bool) -> tuple[NDArray[np.uint8], list[int]]:
+    """Return all masks, those that are missing as foreground everywhere, and the rows to do."""
+    if data.masks is None or again:
+        return np.full(data.images.shape[:3], KNOWN, np.uint8), list(range(len(data)))
+    masks = np.array(data.masks)
+    return masks, np.flatnonzero(masks.reshape(len(masks), -1).min(1) == KNOWN).tolist()
+
+
+def _write(path: Path, masks: NDArray[np.uint8], made: dict[str, Any]) -> None:
+    """Put masks beside the images; schema.json, which says that they are there, comes last."""
+    with whole_file(path / "masks.npy") as file:
+        npy.write_array(file, masks, allow_pickle=False)
+    head = read_json(path / "schema.json")
+    head["masks"] = True
+    head["preprocessing"] = {**head["preprocessing"], "masks": True, "masks_made": made}
+    if json.dumps(head) != json.dumps(read_json(path / "schema.json")):
+        write_json(path / "schema.json", head)
+
+
+def likely(where: Where, size: int) -> NDArray[np.uint8]:
+    """Return GrabCut's first guess [size, size]: 0 background, 1 foreground, 2 perhaps the one, 3 perhaps the other."""
+    axis = (np.arange(size) + 0.5) / size
+    x, y = axis[None, :] - 0.5, axis[:, None]
+    guess = np.full((size, size), 2, np.uint8)
+    if where == "face":
+        head = (x / 0.36) ** 2 + ((y - 0.52) / 0.44) ** 2 < 1
+        shoulders = (y > 0.86) & (np.abs(x) < 0.4)
+        guess[head | shoulders] = 3
+        guess[(x / 0.17) ** 2 + ((y - 0.56) / 0.26) ** 2 < 1] = 1
+        guess[(y < 0.03) & (np.abs(x) > 0.25) | (y < 0.7) & (np.abs(x) > 0.47)] = 0
+    else:
+        guess[(x / 0.42) ** 2 + ((y - 0.5) / 0.42) ** 2 < 1] = 3
+        guess[(x / 0.12) ** 2 + ((y - 0.5) / 0.12) ** 2 < 1] = 1
+        edge = 0.03
+        guess[(np.abs(x) > 0.5 - edge) | (y < edge) | (y > 1 - edge)] = 0
+    return guess
+
+
+def grab(library: ModuleType, image: NDArray[np.uint8], guess: NDArray[np.uint8]) -> Mask | None:
+    """Split one image.
+
+    Args:
+        library: OpenCV.
+        image: uint8 [S, S, 3].
+        guess: as `likely` gives it.
+
+    Returns:
+        uint8 [S, S], 0 background .. 255 foreground, soft at the edges where the image was enlarged for it; None where
+        no foreground of a sensible size was found.
+    """
+    size, working = image.shape[0], max(image.shape[0], guess.shape[0])
+    large = np.ascontiguousarray(image[:, :, ::-1])
+    if working != size:
+        large = library.resize(large, (working, working), interpolation=library.INTER_CUBIC)
+    mask = library.resize(guess, (working, working), interpolation=library.INTER_NEAREST)
+    library.setRNGSeed(0)  # its colour models start from random means
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    try:
+        library.grabCut(large, mask, None, *models, ROUNDS, library.GC_INIT_WITH_MASK)
+    except library.error:
+        return None  # one colour everywhere
+    found = largest(library, np.where(mask % 2 == 1, 255, 0).astype(np.uint8))
+    if not LEAST < float(found.mean()) / 255 < MOST:
+        return None
+    soft: Mask = library.resize(found, (size, size), interpolation=library.INTER_AREA)
+    return soft
+
+
+def largest(library: ModuleType, found: Mask) -> Mask:
+    """Keep the largest connected part of a mask and fill the holes in it."""
+    kept = _largest_part(library, found)
+    outside = _largest_part(library, 255 - kept)
+    holes = (kept == 0) & (outside == 0)
+    # Large gaps, as between hair and shoulder, are background.
+    return np.where(holes & (holes.mean() < 0.02), 255, kept).astype(np.uint8)
+
+
+def _largest_part(library: ModuleType, mask: Mask) -> Mask:
+    count, labels, statistics, _ = library.connectedComponentsWithStats(mask, connectivity=4)
+    if count < 2:
+        return mask
+    chosen = 1 + int(np.argmax(statistics[1:, library.CC_STAT_AREA]))
+    return np.where(labels == chosen, 255, 0).astype(np.uint8)
+
+
+def judge_masks(masks: NDArray[np.uint8], files: Sequence[str]) -> list[Finding]:
+    """Look at masks, uint8 [N, S, S]: which are missing, empty, next to nothing or everything, or upside down."""
+    share = masks.reshape(len(masks), -1).mean(1) / 255
+    missing = masks.reshape(len(masks), -1).min(1) == KNOWN
+    border = np.concatenate([masks[:, 0], masks[:, :, 0], masks[:, :, -1]], axis=1).mean(1) / 255
+    third = masks.shape[1] // 3
+    middle = masks[:, third:-third, third:-third].reshape(len(masks), -1).mean(1) / 255
+    rules = (
+        ("masks-missing", "note", missing, "images have no mask (or are foreground everywhere); `attrimorph data mask` "
+         "makes some"),
+        ("masks-empty", "error", share == 0, "masks hold no foreground at all; mend or remove them"),
+        ("masks-odd", "warning", ~missing & (share > 0) & ((share < LEAST) | (share > MOST)), "masks hold next to "
+         "nothing, or nearly everything; look at them"),
+        ("masks-inverted", "warning", ~missing & (border > middle + 0.5), "masks are foreground at the border and "
+         "background in the middle; white should be foreground"),
+    )  # fmt: skip
+    findings = []
+    for kind, severity, bad, text in rules:
+        names = [files[row] for row in np.flatnonzero(bad).tolist()]
+        if names and (kind != "masks-missing" or len(names) < len(masks)):
+            told = f"{len(names)} {text}: {preview(names)}"
+            findings.append(Finding(severity, kind, told, names))  # type: ignore[arg-type]
+    return findings

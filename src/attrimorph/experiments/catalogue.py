@@ -1,0 +1,67 @@
+"""The experiments of the CVAE-GAN paper, by name; letters are those of the list in docs/reproductions."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.experiments import (
+    ablation,
+    augmentation,
+    copies,
+    inpainting,
+    latents,
+    morphing,
+    retrieval,
+    ring,
+    superresolution,
+    table_one,
+    transferring,
+)
+from attrimorph.experiments.outcome import Outcome, Request
+
+
+class Experiment(NamedTuple):
+    """One figure or table.
+
+    Attributes:
+        letter: its letter; table-one is two of them.
+        about: what it shows.
+        run: does it.
+    """
+
+    letter: str
+    about: str
+    run: Callable[[Request], Outcome]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
+    "table-one": Experiment("bc", "Figure 5, Table 1: samples of a class, and who recognises them", table_one.run),
+    "morphing": Experiment("d", "From one image of a class to another", morphing.run),
+    "inpainting": Experiment("e", "A hole filled again and again", inpainting.run),
+    "augmentation": Experiment(
+        "f", "Recognisers trained with generated images besides few real ones", augmentation.run
+    ),
+    "ablation": Experiment("g", "What L_img, L_featD and L_featC each give", ablation.run),
+    "latents": Experiment("h", "All latent vectors in the plane of their principal components", latents.run),
+    "transferring": Experiment("i", "The z of one image under other classes", transferring.run),
+    "retrieval": Experiment("j", "The nearest in z among images of other classes", retrieval.run),
+    "copies": Experiment("k", "The training images nearest to samples", copies.run),
+    "superresolution": Experiment("l", "Small images enlarged", superresolution.run),
+}
+
+
+def named(name: str) -> list[str]:
+    """Return the names that a name, a letter or "all" stands for.
+
+    Raises:
+        AttrimorphError: there is no such experiment.
+    """
+    if name == "all":
+        return list(EXPERIMENTS)
+    if name in EXPERIMENTS:
+        return [name]
+    by_letter = [key for key, each in EXPERIMENTS.items() if len(name) == 1 and name in each.letter]
+    if not by_letter:
+        raise AttrimorphError(f"there is no experiment {name!r}; {suggestion(name, EXPERIMENTS)}")
+    return by_letter

@@ -1,0 +1,136 @@
+"""Experiment d of the CVAE-GAN paper: from one image of a class to another, z = (1 - a) z1 + a z2."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.morph import linear
+from attrimorph.experiments import report
+from attrimorph.experiments.ablation import sharpness
+from attrimorph.experiments.claims import Claim, at_least, more
+from attrimorph.experiments.class_models import Setting, class_model, real_images, setting, top_1
+from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.models import Code, Encodes, Model
+from attrimorph.pictures import sheet
+
+NAME = "morphing"
+STEPS = 9
+PAIRS = 200  # that are measured
+SHOWN = 6
+KEPT = 0.95  # of the ends' top-1 that images on the way must keep
+JUMP = 2.0  # the longest step, in mean steps, that still is gradual
+SOURCE = "paper, attribute morphing"
+
+
+def run(request: Request) -> Outcome:
+    """Go from one held-out image to another of its class, through z and, for comparison, through pixels."""
+    place = setting(request)
+    model = class_model(request, place)
+    first, second, labels = pairs(place)
+    way = frames(model, first, second, labels, place)
+    share = torch.linspace(0, 1, STEPS)[:, None, None, None, None]
+    pixels = (1 - share) * way[:1] + share * way[-1:]
+    figures = {
+        "top-1 along the way": [top_1(place, step, labels) for step in way],
+        "top-1 along the way through pixels": [top_1(place, step, labels) for step in pixels],
+        "sharpness along the way": [float(sharpness(step).mean()) for step in way],
+        "sharpness along the way through pixels": [float(sharpness(step).mean()) for step in pixels],
+        "perceptual length of each step": steps(place, way),
+    }
+    outcome = Outcome(
+        name=NAME,
+        title="Morphing",
+        lead="Between two images of one class the class is kept, and all else changes little by little.",
+        protocol={
+            **place.protocol(),
+            "model": f"{model.recipe.name}, sha256 {model.hash[:16]}",
+            "pairs": f"{len(labels)} of held-out images of one class, {STEPS} steps; z = mean of q(z | x, class)",
+            "perceptual distance": f"by {place.recogniser.name}",
+        },
+        claims=claims(figures),
+        figures=figures,
+    )
+    rows, words = [], []
+    for pair in range(min(SHOWN, len(labels))):
+        rows += [way[:, pair], pixels[:, pair]]
+        words += ["through z", "through pixels"]
+    outcome.show("morphs", sheet(rows, labels=words, cell=64, clear=True), "One pair in two rows.")
+    shares = [step / (STEPS - 1) for step in range(STEPS)]
+    outcome.pieces.append(
+        report.curves(
+            [
+                report.chart(
+                    what,
+                    {
+                        "z": list(zip(shares, figures[f"{what} along the way"], strict=True)),
+                        "pixels": list(zip(shares, figures[f"{what} along the way through pixels"], strict=True)),
+                    },
+                    x_label="share of the way",
+                )
+                for what in ("top-1", "sharpness")
+            ]
+        )
+    )
+    return outcome
+
+
+def pairs(place: Setting) -> tuple[Tensor, Tensor, Tensor]:
+    """Return held-out images, another one of its class for each, and the classes; an image stands in one pair."""
+    images, labels = real_images(place)
+    first, second = [], []
+    for label in range(len(place.classes)):
+        rows = (labels == label).nonzero()[:, 0].tolist()
+        first += rows[0 : len(rows) // 2 * 2 : 2]
+        second += rows[1::2]
+    return images[first[:PAIRS]], images[second[:PAIRS]], labels[first[:PAIRS]]
+
+
+def frames(model: Model, first: Tensor, second: Tensor, labels: Tensor, place: Setting) -> Tensor:
+    """Return the ways, [STEPS, N, 3, S, S]."""
+    assert isinstance(model, Encodes)
+    y = torch.nn.functional.one_hot(labels, len(place.classes)).float()
+    one, two = model.encode(first, y).z, model.encode(second, y).z
+    way = linear(one.flatten(), two.flatten(), STEPS).view(STEPS, *one.shape)
+    return torch.stack([model.decode(Code(z, y)).cpu() for z in way])
+
+
+def steps(place: Setting, way: Tensor) -> list[float]:
+    """Return the mean perceptual length of each step."""
+    distance = perceptual_distance(place.recogniser)
+    return [float(distance(a, b).mean()) for a, b in pairwise(way)]
+
+
+def claims(figures: dict[str, list[float]]) -> list[Claim]:
+    """Return what the paper shows, held against the figures of the one model."""
+    recognised, lengths = figures["top-1 along the way"], figures["perceptual length of each step"]
+    ends = (recognised[0] + recognised[-1]) / 2
+    middle = STEPS // 2
+    mixed = figures["sharpness along the way through pixels"]
+    through = figures["sharpness along the way"]
+    longest = max(lengths) / (sum(lengths) / len(lengths))
+    return [
+        at_least(
+            "On the way the class is kept",
+            [min(recognised) / ends if ends else float("nan")],
+            KEPT,
+            source=SOURCE,
+            name="the least top-1 on the way, as a share of the ends'",
+            form=".3f",
+        ),
+        Claim(
+            "The change is gradual: no step is much longer than the others",
+            SOURCE,
+            (JUMP - longest,),
+            f"the longest step is {longest:.2f} mean steps, at most {JUMP:g} allowed",
+        ),
+        more(
+            "Half-way the image is sharper than a mixture of pixels",
+            [through[middle] / through[0]],
+            [mixed[middle] / mixed[0]],
+            source="ours",
+            names=("sharpness half-way (ends = 1) through z", "through pixels"),
+            form=".3f",
+        ),
+    ]

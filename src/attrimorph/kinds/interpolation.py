@@ -1,0 +1,302 @@
+"""A trained HomoInterpGAN: features of images, moved group by group towards references or by sliders."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.networks.interpolation import (
+    SMALL_STRIDE,
+    VGG_CHANNELS,
+    VGG_STRIDE,
+    Decoder,
+    Interpolator,
+    LearnedPrototypes,
+    MeanPrototypes,
+    SmallDecoder,
+    SmallEncoder,
+    VggEncoder,
+)
+from attrimorph.networks.perceptual import AttributeMaps
+from attrimorph.recipes.interpolation import InterpolationRecipe
+
+NETWORKS = ("encoder", "interpolator", "decoder", "classifier", "prototypes")
+STRONGEST = 2.0
+UNCHANGED = 0.12  # a change of this much, on the scale -1..1, is shown as decoded; less is mixed with the input
+REST = "everything else"
+"""The name of the residual branch."""
+
+
+def grouping(recipe: InterpolationRecipe, schema: Schema) -> dict[str, tuple[str, ...]]:
+    """Return the recipe's groups as far as the data have their attributes, in order.
+
+    Where the data have none of them, each attribute is a group.
+    """
+    groups = {
+        name: tuple(attribute for attribute in group if attribute in schema.names)
+        for name, group in recipe.networks.groups.items()
+    }
+    groups = {name: group for name, group in groups.items() if group}
+    if not groups or recipe.networks.others == "own":
+        taken = {attribute for group in groups.values() for attribute in group}
+        groups |= {name: (name,) for name in schema.names if name not in taken}
+    return groups
+
+
+def membership(groups: Mapping[str, Sequence[str]], schema: Schema) -> Tensor:
+    """Return which columns of y a branch changes: bool [groups + 1, W]; the residual branch, the last, none."""
+    members = torch.zeros(len(groups) + 1, schema.width, dtype=torch.bool)
+    for row, group in enumerate(groups.values()):
+        for name in group:
+            members[row, schema.columns(name)] = True
+    return members
+
+
+def feature_side(recipe: InterpolationRecipe) -> int:
+    """Return h = w of F."""
+    return recipe.data.image_size // (VGG_STRIDE if recipe.networks.kind == "paper" else SMALL_STRIDE)
+
+
+def interpolation_networks(
+    recipe: InterpolationRecipe, schema: Schema, found: Collection[str] = NETWORKS
+) -> dict[str, nn.Module]:
+    """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds.
+
+    Raises:
+        AttrimorphError: the sizes do not go together.
+    """
+    options = recipe.networks
+    encoder: nn.Module
+    decoder: nn.Module
+    if options.kind == "paper":
+        if options.channels != VGG_CHANNELS or 8 * options.decoder_width != VGG_CHANNELS:
+            raise AttrimorphError(
+                f"networks.channels must be {VGG_CHANNELS} and networks.decoder_width {VGG_CHANNELS // 8} with the "
+                f"kind paper, as VGG-19 has them; got {options.channels} and {options.decoder_width}; or take small"
+            )
+        encoder, decoder = VggEncoder(), Decoder(options.decoder_width)
+    else:
+        encoder = SmallEncoder(options.channels, options.encoder_width)
+        decoder = SmallDecoder(options.channels, options.decoder_width)
+    branches = len(grouping(recipe, schema)) + 1
+    side, learned = feature_side(recipe), options.prototypes == "learned"
+    sizes = (schema.width, options.channels, side)
+    return {
+        "encoder": encoder,
+        "interpolator": Interpolator(
+            options.channels, branches, options.interpolator_width, sees_face=options.sees_face
+        ),
+        "decoder": decoder,
+        "classifier": AttributeMaps(recipe.data.image_size, schema.width, options.classifier_width),
+        "prototypes": LearnedPrototypes(*sizes, options.code) if learned else MeanPrototypes(*sizes),
+    }
+
+
+class InterpolationModel(Model):
+    """A trained HomoInterpGAN: it encodes, decodes and edits, by attribute and by reference. It does not sample.
+
+    A code's z is F, flattened, followed by the attributes that the image had. `decode` moves F by the difference
+    between the code's attributes and those, so that all that works with codes works here.
+
+    Attributes:
+        groups: name -> attributes that change together.
+    """
+
+    recipe: InterpolationRecipe
+
+    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+        super().__init__(networks, header, device, digest)
+        recipe = self.recipe
+        self.groups = grouping(recipe, self.schema)
+        self.members = membership(self.groups, self.schema).to(device)
+        self.composition = recipe.networks.composition
+        self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Return F [B, C, h, w] of images [B, 3, S, S] in [-1, 1].
+
+        Raises:
+            AttrimorphError: the images have another size.
+        """
+        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
+            raise AttrimorphError(
+                f"this model takes images of {self.image_size}x{self.image_size}; "
+                f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
+            )
+        features: Tensor = self.networks["encoder"](images.to(self.device)).float()
+        return features
+
+    @torch.no_grad()
+    def render(self, features: Tensor) -> Tensor:
+        """Return the images [B, 3, S, S] in [-1, 1] of features [B, C, h, w]."""
+        images: Tensor = self.networks["decoder"](features).float().clamp(-1, 1)
+        return images.contiguous()
+
+    @torch.no_grad()
+    def moves(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
+        """Return F_int - F_a [B, C, h, w].
+
+        Args:
+            face: F_a; difference: F_b - F_a, or what stands for it; both [B, C, h, w].
+            v: how far each group goes, [B, groups + 1], the last the rest.
+        """
+        moved: Tensor = self.networks["interpolator"](face, difference, v)
+        return moved - face
+
+    @torch.no_grad()
+    def _slide(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
+        """Move features [B, C, h, w] of attributes `own` [B, W] by a change of these [B, W], by prototypes."""
+        # Trained with whole changes and v in 0..1: half a change is a whole one, gone half of the way.
+        v = (change.abs()[:, None, :] * self.members).amax(2)
+        if not bool(v.any()):
+            return face
+        along = v @ self.members.to(v.dtype)
+        whole = change / along.clamp_min(1e-6)
+        return face + self.moves(face, self.networks["prototypes"](face, own, whole), v)
+
+    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Return F and y as one vector [B, C h w + W], and y.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            attributes: [B, W]; guessed by the classifier where None.
+        """
+        features = self.features(images)
+        y = (self.guess_attributes(images) if attributes is None else attributes).to(self.device)
+        return Code(torch.cat([features.flatten(1), self.known(y)], dim=1), y)
+
+    def decode(self, code: Code) -> Tensor:
+        """Return Dec(F moved by what the code's attributes are other than the image's own), [B, 3, S, S] in [-1, 1]."""
+        face, own = self._parts(code.z)
+        return self.render(self._slide(face, own, self.known(code.attributes) - own))
+
+    def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F [B, C, h, w] and the image's own attributes [B, W] of a code's z."""
+        z, width = z.to(self.device), self.schema.width
+        return z[:, :-width].reshape(-1, *self.shape), z[:, -width:]
+
+    def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
+        """Refuse: there is no prior of features.
+
+        Raises:
+            AttrimorphError: always.
+        """
+        raise AttrimorphError(
+            f"sampling needs a model with a prior; {self.recipe.name!r} ({self.recipe.method}) changes given images; "
+            "use a CVAE-GAN, for example drawn-faces-64"
+        )
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Change attributes, each group by its own branch.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away; at most 2.
+            attributes: [B, W]; guessed by the classifier where None.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1].
+
+        Raises:
+            AttrimorphError: an attribute is in no group, or a strength is out of range.
+        """
+        for key, strength in changes.items():
+            self.group_of(key.partition("=")[0])
+            if not abs(strength) <= STRONGEST:
+                raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
+        code = self.encode(images, attributes)
+        # Against the values that stand in for missing ones, so that an unknown attribute can be set too.
+        y = self.moved(self.known(code.attributes), changes)
+        face, own = self._parts(code.z)
+        return self._composed(images, face, self.render(self._slide(face, own, y - own)))
+
+    def follow(self, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> Tensor:
+        """Return F_a + sum of v_g T_g(F_b - F_a), decoded: "like this face's hair colour".
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            references: [B or 1, 3, S, S].
+            strengths: group (or an attribute of it) -> v in 0..2.
+
+        Raises:
+            AttrimorphError: there is no such group, or a strength is out of range.
+        """
+        v = torch.zeros(len(self.members), device=self.device)
+        names = [*self.groups, REST]
+        for name, strength in strengths.items():
+            if not 0 <= strength <= STRONGEST:
+                raise AttrimorphError(f"a group's strength must lie in 0..2; {name} got {strength:g}; try 1")
+            v[names.index(self.group_of(name))] = strength
+        face, other = self.features(images), self.features(references)
+        difference = other.expand_as(face) - face
+        moved = face + self.moves(face, difference, v.expand(len(face), -1))
+        return self._composed(images, face, self.render(moved))
+
+    def group_of(self, name: str) -> str:
+        """Return the group of that name, or the group that an attribute belongs to.
+
+        Raises:
+            AttrimorphError: there is none.
+        """
+        if name in self.groups or name == REST:
+            return name
+        for group, attributes in self.groups.items():
+            if name in attributes:
+                return group
+        if name in self.schema.names:
+            raise AttrimorphError(
+                f"the attribute {name!r} is in none of the groups that {self.recipe.name!r} was trained with "
+                f"({', '.join(self.groups)}); train with --networks.others own to change it"
+            )
+        raise AttrimorphError(
+            f"there is no group or attribute {name!r}; {suggestion(name, [*self.groups, *self.schema.names])}"
+        )
+
+    def _composed(self, images: Tensor, face: Tensor, edited: Tensor) -> Tensor:
+        """Put the input back where the edit changes nothing (the recipe's composition)."""
+        if self.composition == "none":
+            return edited
+        return compose(images.to(self.device), self.render(face), edited)
+
+    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+        """Return what a sample sheet shows of held-out images: themselves, reconstructed, and an edit of each group."""
+        rows = [images, self.decode(self.encode(images, attributes)).cpu()]
+        # Mean prototypes are found when a checkpoint is written: until then there is nothing to edit with.
+        names = [group[0] for group in self.groups.values()] if "prototypes" in self.networks else []
+        for name in names:
+            attribute = self.schema.attribute(name)
+            key = f"{name}={attribute.values[0]}" if attribute.values else name
+            rows.append(self.edit(images, {key: 1.0}, attributes).cpu())
+        return rows
+
+    @torch.no_grad()
+    def classify(self, images: Tensor) -> Tensor:
+        """Return the probabilities (real attributes: values) that the model's own classifier gives, [B, W]."""
+        logits = self.networks["classifier"](images.to(self.device))[0].float()
+        parts = []
+        for kind, start, stop in self.schema.blocks:
+            part = logits[:, start:stop]
+            parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
+        return torch.cat(parts, dim=1)
+
+
+def compose(images: Tensor, reconstructions: Tensor, edited: Tensor) -> Tensor:
+    """Return m edited + (1 - m) images, where m tells how much an edit changes: |edited - reconstruction| over 0.12.
+
+    What a decoder gets wrong (a white background that comes out grey) then shows only where something changes.
+
+    Args:
+        images, reconstructions, edited: [B, 3, S, S] in [-1, 1].
+    """
+    changed = (edited - reconstructions).abs().amax(1, keepdim=True)
+    # Widened by a pixel and smoothed, so that the borders of a change do not show.
+    mask = F.max_pool2d((changed / UNCHANGED).clamp(max=1), 3, 1, 1)
+    mask = F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
+    return mask * edited + (1 - mask) * images

@@ -1,0 +1,196 @@
+"""Trained CycleGANs and pix2pix: one attribute each, all or nothing; several in a chain."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attrimorph.algorithms.cyclegan import GENERATORS
+from attrimorph.algorithms.pix2pix import source_of
+from attrimorph.data.loader import Batch
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.models.model import Model
+from attrimorph.networks.translation import ResnetGenerator, UnetGenerator, check_size
+from attrimorph.recipes.translation import TranslationRecipe
+
+NETWORKS: dict[str, tuple[str, ...]] = {"cyclegan": GENERATORS, "pix2pix": ("generator",)}
+
+
+def edited_attribute(recipe: TranslationRecipe, schema: Schema) -> str:
+    """Return the attribute that tells the domains.
+
+    Raises:
+        AttrimorphError: it must be named, or is not binary.
+    """
+    binary = [attribute.name for attribute in schema.attributes if attribute.kind == "binary"]
+    name = recipe.domains.attribute
+    if not name and len(binary) != 1:
+        raise AttrimorphError(
+            f"domains.attribute must name one of the {len(binary)} binary attributes of these data; it is empty; "
+            f"add --domains.attribute {binary[0] if binary else 'NAME'}"
+        )
+    if name and schema.attribute(name).kind != "binary":
+        raise AttrimorphError(f"domains.attribute must be binary; {name!r} is not; {suggestion(name, binary)}")
+    return name or binary[0]
+
+
+def translation_networks(
+    recipe: TranslationRecipe, schema: Schema, found: Collection[str] = ()
+) -> dict[str, nn.Module]:
+    """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds."""
+    return {name: generator(recipe) for name in NETWORKS[recipe.method]}
+
+
+def generator(recipe: TranslationRecipe) -> nn.Module:
+    """Build one generator.
+
+    Raises:
+        AttrimorphError: the images are too small.
+    """
+    options, size = recipe.networks, recipe.data.image_size
+    check_size(size)
+    if options.generator == "unet":
+        return UnetGenerator(size, options.generator_width, options.dropout)
+    return ResnetGenerator(options.blocks, options.generator_width)
+
+
+class CycleGANModel(Model):
+    """A trained CycleGAN: it sets one attribute or takes it away. It knows no strength and no in-between.
+
+    Attributes:
+        attribute: which.
+    """
+
+    conditional = False
+    recipe: TranslationRecipe
+
+    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+        super().__init__(networks, header, device, digest)
+        self.attribute = edited_attribute(self.recipe, self.schema)
+
+    @torch.no_grad()
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Set the attribute (strength 1) or take it away (-1).
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            changes: the attribute -> 1, -1, or 0 for nothing.
+            attributes: [B, W]; images that are known to be as wished stay as they are. None or NaN: all change.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1].
+
+        Raises:
+            AttrimorphError: another attribute, or a strength between.
+        """
+        check_images(images, self.image_size)
+        edited = images.to(self.device)
+        for name, strength in changes.items():
+            self._check(name, strength)
+            if strength == 0:
+                continue
+            made = self.networks[GENERATORS[0 if strength > 0 else 1]](edited).float()
+            if attributes is not None:
+                known = attributes[:, self.schema.columns(name).start].to(edited.device)
+                made = torch.where((known == float(strength > 0))[:, None, None, None], edited, made)
+            edited = made.contiguous()
+        return edited
+
+    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+        """Return what a sample sheet shows of held-out images: themselves, and the attribute set and taken away."""
+        return [images, *(self.edit(images, {self.attribute: strength}).cpu() for strength in (1.0, -1.0))]
+
+    def _check(self, name: str, strength: float) -> None:
+        if name != self.attribute:
+            self.schema.attribute(name)
+            raise AttrimorphError(
+                f"this CycleGAN changes {self.attribute} alone; got {name}; name a model for each, with commas"
+            )
+        if strength not in (-1, 0, 1):
+            raise AttrimorphError(
+                f"a CycleGAN knows no strength but 1 (set) and -1 (taken away); {name} got {strength:g}; "
+                "use HomoInterpGAN or CVAE-GAN for what lies between"
+            )
+
+
+class Chain(Model):
+    """Several CycleGANs, one attribute each, as one model: (man, dark hair, not young) -> (woman, blond, young).
+
+    Args:
+        models: of one image size and on one device, each with an attribute of its own.
+
+    Raises:
+        AttrimorphError: they do not go together.
+    """
+
+    conditional = False
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        links = [model for model in models if isinstance(model, CycleGANModel)]
+        if not links or len(links) != len(models):
+            raise AttrimorphError(f"a chain must be made of CycleGANs; got {len(models) - len(links)} other models")
+        if len({model.image_size for model in links}) != 1:
+            sizes = ", ".join(str(model.image_size) for model in links)
+            raise AttrimorphError(f"the models of a chain must have one image size; got {sizes}; train them alike")
+        self.links = {model.attribute: model for model in links}
+        if len(self.links) != len(links):
+            names = ", ".join(model.attribute for model in links)
+            raise AttrimorphError(f"each model of a chain must change another attribute; got {names}; leave one out")
+        joined = hashlib.sha256("".join(model.hash for model in links).encode()).hexdigest()
+        super().__init__({}, links[0].header, links[0].device, joined)
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""
+        return self.stages(images, changes, attributes)[-1]
+
+    def stages(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
+        """Return the images before, between and after the changes, a list of [B, 3, S, S]."""
+        found = [images.to(self.device)]
+        for name, strength in changes.items():
+            if name not in self.links:
+                raise AttrimorphError(f"no model of this chain changes {name!r}; {suggestion(name, self.links)}")
+            found.append(self.links[name].edit(found[-1], {name: strength}, attributes))
+        return found
+
+
+class Pix2PixModel(Model):
+    """A trained pix2pix: from a source image to the image that belongs to it."""
+
+    conditional = False
+    recipe: TranslationRecipe
+
+    @torch.no_grad()
+    def translate(self, sources: Tensor) -> Tensor:
+        """Sources [B, 3, S, S] in [-1, 1] (as `pix2pix.source_of` makes them, or of pairs) -> images of that shape."""
+        check_images(sources, self.image_size)
+        images: Tensor = self.networks["generator"](sources.to(self.device)).float()
+        return images.contiguous()
+
+    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+        """Return what a sample sheet shows of held-out images: themselves, sources made of them, and translations."""
+        word = self.recipe.domains.source
+        sources = source_of(Batch(images, attributes), word) if word in ("grey", "edges") else images
+        return [images, sources, self.translate(sources).cpu()]
+
+
+def check_images(images: Tensor, size: int) -> None:
+    """Refuse images of another size.
+
+    Raises:
+        AttrimorphError: they are.
+    """
+    if images.shape[-1] != size or images.shape[-2] != size:
+        raise AttrimorphError(
+            f"this model takes images of {size}x{size}; got {images.shape[-1]}x{images.shape[-2]}; resize them first"
+        )
+
+
+def translation_model(
+    networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str
+) -> CycleGANModel | Pix2PixModel:
+    """Return the kind of model that the recipe's method makes."""
+    kind = Pix2PixModel if header["recipe"]["method"] == "pix2pix" else CycleGANModel
+    return kind(networks, header, device, digest)

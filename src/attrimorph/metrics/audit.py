@@ -1,0 +1,279 @@
+"""Bias audit: does a classifier change its mind when one attribute changes, and nothing else?
+
+Pairs of pictures that differ in one attribute are given to a user's own classifier, and what it says of them is read.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.attributes import Judges, binary_names, decisions
+from attrimorph.models import Edits, Encodes, Model
+
+AT_ONCE = 64
+RESAMPLES = 2000
+SEED = 5
+INTERVAL = 0.95
+QUANTILE = 1.959964  # of the normal distribution, for that interval
+FILE = "file"
+HEAD = ("pair", FILE, "source", "attribute", "value", "edited", "only_target_changed")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Counterfactual pairs.
+
+    Attributes:
+        name: the attribute.
+        schema: of what the judge tells.
+        without, having: the same images without and with it, [n, 3, S, S].
+        had: whether the input had it, bool [n]: then the picture without it is the edited one.
+        told: what the judge tells of `without` and `having`, each [n, width], or None without a judge.
+        clean: whether the judge finds the attribute turned and every other as it was, bool [n]; None without a judge.
+    """
+
+    name: str
+    schema: Schema
+    without: Tensor
+    having: Tensor
+    had: Tensor
+    told: tuple[Tensor, Tensor] | None
+    clean: Tensor | None
+
+
+def make_pairs(model: Model, images: Tensor, attributes: Tensor, name: str, judge: Judges | None = None) -> Pairs:
+    """Turn one attribute of images; the other half of each pair is the image as the model makes it without an edit.
+
+    Args:
+        model: one that edits.
+        images: [n, 3, S, S] in [-1, 1].
+        attributes: [n, width]; rows whose attribute is missing must have been left out.
+        name: a binary attribute.
+        judge: who checks the pairs.
+
+    Raises:
+        AttrimorphError: the attribute is not binary, or the model does not edit.
+    """
+    if not isinstance(model, Edits):
+        raise AttrimorphError(
+            f"audit needs a model that edits; {model.recipe.name!r} ({model.recipe.method}) does not; use another"
+        )
+    if model.schema.attribute(name).kind != "binary":
+        raise AttrimorphError(f"audit turns a binary attribute; {name!r} is not; name one of the others")
+    had = attributes[:, model.schema.columns(name).start] > 0.5
+    plain, turned = [], []
+    for part in torch.split(torch.arange(len(images)), AT_ONCE):
+        y = attributes[part]
+        plain.append(model.decode(model.encode(images[part], y)).cpu() if isinstance(model, Encodes) else images[part])
+        turned.append(_turned(model, images[part], y, name, had[part]))
+    before, after, side = torch.cat(plain), torch.cat(turned), had[:, None, None, None]
+    without, having = torch.where(side, after, before), torch.where(side, before, after)
+    if judge is None:
+        return Pairs(name, model.schema, without, having, had, None, None)
+    told = (judge(without), judge(having))
+    return Pairs(name, judge.schema, without, having, had, told, only_target_changed(told, judge.schema, name))
+
+
+def _turned(model: Edits, images: Tensor, y: Tensor, name: str, had: Tensor) -> Tensor:
+    result = torch.empty_like(images)
+    for value, strength in ((True, -1.0), (False, 1.0)):
+        rows = (had == value).nonzero()[:, 0]
+        if len(rows):
+            result[rows] = model.edit(images[rows], {name: strength}, y[rows]).cpu()
+    return result
+
+
+def only_target_changed(told: tuple[Tensor, Tensor], schema: Schema, name: str) -> Tensor:
+    """Return whether a judge finds the attribute absent, then present, and every other binary one unchanged, bool [n].
+
+    Args:
+        told: of the pictures without and with the attribute, each [n, width].
+        schema: of the judge.
+        name: the attribute.
+    """
+    without, having = (decisions(each, schema) for each in told)
+    own = schema.columns(name).start
+    others = [schema.columns(other).start for other in binary_names(schema) if other != name]
+    return (without[:, own] == 0) & (having[:, own] == 1) & (without[:, others] == having[:, others]).all(1)
+
+
+def file_name(pair: int, name: str, value: int) -> str:
+    """Return where a picture of a pair lies, relative to the table."""
+    return f"images/{pair:06d}-{name}-{value}.png"
+
+
+def table_of(pairs: Pairs, sources: Sequence[str]) -> str:
+    """Return pairs.csv: two lines for each pair, with the judge's probabilities of all attributes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*HEAD, *(f"judge:{column}" for column in pairs.schema.column_names)])
+    for row, source in enumerate(sources):
+        for value in (0, 1):
+            edited = int(bool(pairs.had[row]) != bool(value))
+            clean = "" if pairs.clean is None else int(pairs.clean[row])
+            judged = (
+                [""] * pairs.schema.width
+                if pairs.told is None
+                else [f"{number:.4f}" for number in pairs.told[value][row].tolist()]
+            )
+            number = row + 1
+            writer.writerow(
+                [number, file_name(number, pairs.name, value), source, pairs.name, value, edited, clean, *judged]
+            )
+    return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One pair of a pairs.csv: its files without and with the attribute, and whether only the target changed."""
+
+    files: tuple[str, str]
+    clean: bool | None
+
+
+def read_pairs(path: Path) -> tuple[str, list[Listed]]:
+    """Read pairs.csv: the attribute and its pairs.
+
+    Raises:
+        AttrimorphError: it is missing or damaged.
+    """
+    lines = read_table(path)
+    try:
+        files: dict[str, dict[str, str]] = {}
+        clean: dict[str, bool | None] = {}
+        for line in lines:
+            files.setdefault(line["pair"], {})[line["value"]] = line[FILE]
+            clean[line["pair"]] = {"": None, "0": False, "1": True}[line["only_target_changed"]]
+        names = {line["attribute"] for line in lines}
+        pairs = [Listed((sides["0"], sides["1"]), clean[pair]) for pair, sides in files.items()]
+    except KeyError as error:
+        raise AttrimorphError(f"{path} is damaged ({error} is missing or wrong); export the pairs again") from error
+    if len(names) != 1:
+        raise AttrimorphError(f"{path} must be of one attribute; got {len(names)}; export the pairs again")
+    return names.pop(), pairs
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with a head.
+
+    Raises:
+        AttrimorphError: it cannot be read, or a line is cut short.
+    """
+    try:
+        content = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        lines = list(csv.DictReader(io.StringIO(content, newline=""), restval=None))
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except csv.Error as error:
+        raise AttrimorphError(f"{path} must be a CSV file; reading it failed: {error}; write it again") from error
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():
+            raise AttrimorphError(f"{path} line {number} has another number of columns than the head; mend it")
+    if not lines:
+        raise AttrimorphError(f"{path} must have a head and lines; it has none; write it again")
+    return lines
+
+
+def read_predictions(path: Path) -> dict[str, dict[str, str]]:
+    """Read what a classifier said: column -> file -> word; the column "file" names the pictures.
+
+    Raises:
+        AttrimorphError: there is no column "file", nothing beside it, or a file stands twice.
+    """
+    lines = read_table(path)
+    columns = [column for column in lines[0] if column != FILE]
+    if FILE not in lines[0] or not columns:
+        raise AttrimorphError(
+            f"{path} must have a column 'file' and at least one of predictions; it has {', '.join(lines[0])}; mend it"
+        )
+    # A classifier may have been shown absolute paths: the last part of the name is enough.
+    names = [Path(line[FILE].replace("\\", "/")).name for line in lines]
+    if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
+        raise AttrimorphError(f"every file must stand once in {path}; {twice[0]} stands twice; keep one of them")
+    return {column: {name: line[column] for name, line in zip(names, lines, strict=True)} for column in columns}
+
+
+def effects(
+    pairs: Sequence[Listed], predictions: Mapping[str, Mapping[str, str]], *, threshold: float = 0.5
+) -> list[dict[str, Any]]:
+    """Return what a classifier does when the attribute appears: one row for each column and choice of pairs.
+
+    Numbers: mean change (with minus without the attribute), mean absolute change, and flip rate, the share of pairs on
+    different sides of the threshold. Words: flip rate alone. Intervals of means are bootstraps over pairs, of flip
+    rates are Wilson's.
+
+    Args:
+        pairs: from `read_pairs`.
+        predictions: from `read_predictions`.
+        threshold: of numbers.
+
+    Raises:
+        AttrimorphError: no pair has predictions for both pictures.
+    """
+    rows = []
+    for column, said in predictions.items():
+        known = [
+            (pair, said[Path(pair.files[0]).name], said[Path(pair.files[1]).name])
+            for pair in pairs
+            if all(said.get(Path(file).name, "") for file in pair.files)
+        ]
+        if not known:
+            raise AttrimorphError(
+                f"the predictions {column!r} must cover both pictures of some pair; they cover none; name the files as "
+                "pairs.csv does"
+            )
+        for which in ("all pairs", "only the target changed"):
+            chosen = [(a, b) for pair, a, b in known if which == "all pairs" or pair.clean]
+            if chosen:
+                rows.append({"column": column, "pairs": which, "count": len(chosen), **effect(chosen, threshold)})
+    return rows
+
+
+def effect(said: Sequence[tuple[str, str]], threshold: float) -> dict[str, Any]:
+    """Return the figures about predictions (without, with the attribute) of pairs, with their intervals."""
+    numbers = torch.tensor([[_number(a), _number(b)] for a, b in said], dtype=torch.float64)
+    if not bool(numbers.isfinite().all()):
+        return {"flip rate": rate(sum(a.strip() != b.strip() for a, b in said), len(said))}
+    change = numbers[:, 1] - numbers[:, 0]
+    above = numbers > threshold
+    return {
+        "mean without": float(numbers[:, 0].mean()),
+        "mean with": float(numbers[:, 1].mean()),
+        "mean change": _mean(change),
+        "mean absolute change": _mean(change.abs()),
+        "flip rate": rate(int((above[:, 0] != above[:, 1]).sum()), len(said)),
+        "rate without": float(above[:, 0].double().mean()),
+        "rate with": float(above[:, 1].double().mean()),
+    }
+
+
+def rate(count: int, of: int) -> dict[str, float]:
+    """Return a share and its interval (Wilson 1927): no flip in 24 pairs does not mean that none will come."""
+    share, z2 = count / of, QUANTILE**2
+    centre, width = share + z2 / (2 * of), QUANTILE * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
+    low, high = ((centre + side * width) / (1 + z2 / of) for side in (-1, 1))
+    return {"value": share, "low": max(0.0, low), "high": min(1.0, high)}
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def _mean(values: Tensor) -> dict[str, float]:
+    """Return a mean and its bootstrap interval."""
+    drawn = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(SEED))
+    edges = torch.tensor([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], dtype=torch.float64)
+    low, high = values[drawn].mean(1).quantile(edges).tolist()
+    return {"value": float(values.mean()), "low": low, "high": high}

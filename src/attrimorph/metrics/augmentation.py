@@ -1,0 +1,241 @@
+"""What generated images are worth: a classifier trained with and without them, judged on held-out real images."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.attributes import decisions
+from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
+from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
+
+BATCH = 256
+LEAST_IN_CLASS = 5  # held-out images of a class whose accuracy is told
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """One figure, measured with every seed.
+
+    Attributes:
+        name: with its protocol.
+        without, with_them: the figure of the classifier trained on real images only, and with the generated ones.
+    """
+
+    name: str
+    without: tuple[float, ...]
+    with_them: tuple[float, ...]
+
+    @property
+    def gain(self) -> float:
+        """Mean of the differences, seed by seed."""
+        return float(np.mean(np.subtract(self.with_them, self.without)))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the gain; NaN of a single seed."""
+        differences = np.subtract(self.with_them, self.without)
+        return float(np.std(differences, ddof=1) / math.sqrt(len(differences))) if len(differences) > 1 else math.nan
+
+    def line(self) -> str:
+        """Return the figure as a sentence."""
+        spread = "" if math.isnan(self.error) else f" +- {self.error:.4f}"
+        return f"{np.mean(self.without):.4f} -> {np.mean(self.with_them):.4f} ({self.gain:+.4f}{spread})"
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {"without": list(self.without), "with": list(self.with_them), "gain": self.gain,
+                "standard error": None if math.isnan(self.error) else self.error}  # fmt: skip
+
+
+def joined(data: PreparedData, images: NDArray[np.uint8], attributes: Tensor, identity: Tensor) -> PreparedData:
+    """Return data with generated images in its train split as well, in memory.
+
+    Args:
+        data: real images.
+        images: uint8 [M, S, S, 3].
+        attributes: [M, W] of the data's schema.
+        identity: int64 [M]; -1 = unknown.
+
+    Raises:
+        AttrimorphError: sizes or attributes do not fit.
+    """
+    if images.shape[1:] != data.images.shape[1:] or attributes.shape != (len(images), data.schema.width):
+        raise AttrimorphError(
+            f"generated images must be as the data's, {data.image_size} px with {data.schema.width} columns of "
+            f"attributes; got {list(images.shape)} and {list(attributes.shape)}; make them from this data"
+        )
+    return replace(
+        data,
+        images=np.concatenate([data.images, images]),
+        attributes=torch.cat([data.attributes, attributes.float()]),
+        identity=torch.cat([data.identity, identity]),
+        split=np.concatenate([data.split, np.full(len(images), "train")]),
+        files=[*data.files, *(f"made-{number:06d}.png" for number in range(len(images)))],
+        masks=None,
+        factors=None,
+        factor_names=(),
+        path=None,
+    )
+
+
+def measure_augmentation(
+    data: PreparedData,
+    images: NDArray[np.uint8],
+    attributes: Tensor,
+    names: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    presentations: int = 60_000,
+    say: Say | None = None,
+) -> list[Worth]:
+    """Train a small classifier of some attributes with and without generated images; judge it on real held-out ones.
+
+    Both see equally many images, repetitions counted, from the same seed. Classes are the combinations of the
+    attributes: a classifier may be right on the whole and wrong wherever a class is rare.
+
+    Args:
+        data: real images, of a size that is a power of two, with some held out (test or valid).
+        images: generated, uint8 [M, S, S, 3].
+        attributes: [M, W] of the data's schema.
+        names: binary or categorical attributes that the classifier tells.
+        seeds: one pair of trainings for each.
+        presentations: images seen in each training.
+        say: gets a line of text after each pair.
+
+    Raises:
+        AttrimorphError: nothing is held out, no seed is given, or sizes do not fit.
+    """
+    _check(data, seeds)
+    identity = torch.full((len(images),), -1)
+    both = joined(data, images, attributes, identity)
+    found: dict[str, list[list[float]]] = {}
+    for seed in seeds:
+        for place, each in enumerate((_only(data, names), _only(both, names))):
+            judge = train_judge(each, JudgeRecipe(presentations=presentations, seed=seed), name="worth")
+            for name, value in _class_accuracies(judge, _only(data, names)).items():
+                found.setdefault(name, [[], []])[place].append(value)
+        _tell(say, seed, found)
+    return _worths(found, f"{len(images):,} generated images, {presentations:,} presentations")
+
+
+def _check(data: PreparedData, seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise AttrimorphError("at least one seed must be given to measure with; got none; try 0, 1, 2")
+    if not len(_held_out(data)):
+        raise AttrimorphError("the data must have held-out images (test or valid) to measure on; it has none")
+
+
+def _held_out(data: PreparedData) -> NDArray[np.int64]:
+    return data.indices("test") if len(data.indices("test")) else data.indices("valid")
+
+
+def _only(data: PreparedData, names: Sequence[str]) -> PreparedData:
+    """Return data with some of its attributes, and without images that lack one of their labels."""
+    columns = [column for name in names for column in range(*data.schema.columns(name).indices(data.schema.width))]
+    schema = Schema(tuple(data.schema.attribute(name) for name in names))
+    y = data.attributes[:, columns]
+    known = ~y.isnan().any(1).numpy()
+    split = np.where(known, data.split, "none")
+    return replace(data, attributes=y, schema=schema, split=split)
+
+
+def _class_accuracies(judge: Callable[[Tensor], Tensor], data: PreparedData) -> dict[str, float]:
+    """Return accuracies on held-out images: over all, as the mean of the classes, and of the worst class."""
+    rows = _held_out(data)
+    parts = [data.batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+    truth = torch.cat([y for _, y in parts])
+    said = decisions(torch.cat([judge(images) for images, _ in parts]), data.schema)
+    right = torch.stack(
+        [(said[:, columns] == truth[:, columns]).all(1) for columns in map(data.schema.columns, data.schema.names)], 1
+    ).double()
+    _, classes = torch.unique(truth, dim=0, return_inverse=True)
+    counts = torch.bincount(classes)
+    means = torch.stack([right[classes == number].mean(0) for number in range(len(counts))])[counts >= LEAST_IN_CLASS]
+    words = f"mean over {len(data.schema.names)} attributes, {len(rows):,} held-out real images"
+    figures = {f"accuracy ({words})": float(right.mean())}
+    if len(means):
+        figures[f"accuracy, mean of {len(means)} classes ({words})"] = float(means.mean())
+        figures[f"accuracy, worst attribute of the worst of {len(means)} classes ({words})"] = float(means.min())
+    return figures
+
+
+def measure_identities(
+    data: PreparedData,
+    images: NDArray[np.uint8],
+    identity: Tensor,
+    *,
+    attributes: Tensor | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    presentations: int = 60_000,
+    least: int = 10,
+    say: Say | None = None,
+) -> list[Worth]:
+    """Train a recogniser with and without generated images; judge it on real held-out images (Bao et al., section 5.6).
+
+    Both see equally many images, from the same seed. Figures: top-1 among the known people on held-out images of
+    them, and verification of people whom it never saw, where the test split has such.
+
+    Args:
+        data: real images with identities.
+        images: generated, uint8 [M, S, S, 3].
+        identity: int64 [M]: a number of the data (more images of somebody known) or a greater one (somebody new).
+        attributes: [M, W]; missing when None.
+        seeds, presentations, say: as of `measure_augmentation`.
+        least: images in the train split that a person must have.
+    """
+    _check(data, seeds)
+    y = torch.full((len(images), data.schema.width), torch.nan) if attributes is None else attributes
+    both = joined(data, images, y, identity)
+    people = _people(data, least)
+    found: dict[str, list[list[float]]] = {}
+    for seed in seeds:
+        for place, each in enumerate((data, both)):
+            recipe = RecogniserRecipe(presentations=presentations, seed=seed)
+            recogniser = train_identity_recogniser(each, recipe, least=least, name="worth")
+            figures = {key: value for key, value in recogniser.measures.items() if key.startswith("verification")}
+            figures |= _top_one(recogniser.cosines, data, people, np.searchsorted(_people(each, least), people))
+            for name, value in figures.items():
+                found.setdefault(name, [[], []])[place].append(value)
+        _tell(say, seed, found)
+    return _worths(found, f"{len(images):,} generated images, {presentations:,} presentations")
+
+
+def _people(data: PreparedData, least: int) -> NDArray[np.int64]:
+    """Return those whom a recogniser learns, ascending: with so many images in the train split."""
+    seen, counts = np.unique(data.identity.numpy()[data.indices("train")], return_counts=True)
+    return seen[(seen >= 0) & (counts >= least)]
+
+
+def _top_one(
+    cosines: Callable[[Tensor], Tensor], data: PreparedData, people: NDArray[np.int64], columns: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return top-1 accuracy among `people` on the test images of them; nothing where there are none."""
+    rows = data.indices("test")
+    rows = rows[np.isin(data.identity.numpy()[rows], people)]
+    if not len(rows):
+        return {}
+    truth = torch.from_numpy(np.searchsorted(people, data.identity.numpy()[rows]))
+    said = torch.cat(
+        [cosines(data.batch(rows[start : start + BATCH])[0])[:, columns] for start in range(0, len(rows), BATCH)]
+    )
+    share = float((said.argmax(1) == truth).double().mean())
+    return {f"top-1 accuracy (among {len(people)} people, {len(rows):,} held-out real images)": share}
+
+
+def _tell(say: Say | None, seed: int, found: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    if say is not None:
+        pairs = [f"{pair[0][-1]:.4f} -> {pair[1][-1]:.4f} {name.partition(' (')[0]}" for name, pair in found.items()]
+        say(f"seed {seed}: " + "; ".join(pairs))
+
+
+def _worths(found: Mapping[str, Sequence[Sequence[float]]], words: str) -> list[Worth]:
+    return [Worth(f"{name}; {words}", tuple(a), tuple(b)) for name, (a, b) in found.items() if len(a) == len(b)]

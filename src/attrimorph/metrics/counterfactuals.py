@@ -1,0 +1,159 @@
+"""Edits looked at closely: how far from the true counterfactual, from the person before, from the background before."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attrimorph.data import faces
+from attrimorph.metrics.attributes import Judges, decisions
+from attrimorph.metrics.extractors import SeesMaps
+from attrimorph.metrics.perceptual import maps_distance
+from attrimorph.metrics.recogniser import Recogniser
+from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.unseen import Unseen
+
+TARGET = 0.04  # a pixel is in the target area where the truth differs from the input by more than this
+BACKGROUND = 0.1  # of the mask: its soft edge is the person's
+BATCH = 128
+
+PSNR, PSNR_TARGET, PSNR_REST = "PSNR", "PSNR in the target area", "PSNR elsewhere"
+DISTANCE, DISTANCE_TARGET, DISTANCE_REST = (
+    "perceptual distance",
+    "perceptual distance in the target area",
+    "perceptual distance elsewhere",
+)
+JUDGE_ERROR = "the judge's own error"
+IDENTITY, TRUE_IDENTITY = "identity drift", "identity drift of the truth"
+BACKGROUND_DRIFT = "background drift"
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What edits are looked at with.
+
+    Attributes:
+        judge: who tells attributes.
+        recogniser: who tells people, or None.
+        extractor: whose feature maps two images are compared in, or None.
+    """
+
+    judge: Judges
+    recogniser: Recogniser | None = None
+    extractor: SeesMaps | None = None
+
+
+def close_figures(
+    unseen: Unseen, rows: Tensor, before: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Measure edits one by one.
+
+    Args:
+        unseen: the images.
+        rows: which of them were edited, [m].
+        before: the same images unedited as the model makes them: reconstructions where it encodes, [m, 3, S, S].
+        edited: [m, 3, S, S].
+        true_factors: of the true counterfactuals of drawn faces, [m, F], else None.
+        tools: what to measure with.
+
+    Returns:
+        Figures by name, each [m], NaN where there is no such area, and the pictures of the truth.
+    """
+    figures: dict[str, Tensor] = {}
+    images, true = unseen.images[rows], None
+    masks = None if unseen.masks is None else unseen.masks[rows]
+    if true_factors is not None:
+        layers = faces.render_layers(true_factors, edited.shape[-1])
+        true = layers.image
+        masks = None if masks is None else torch.maximum(masks, layers.mask)
+        figures |= true_errors(images, edited, true, tools)
+    if tools.recogniser is not None:
+        figures[IDENTITY] = identity_drift(tools.recogniser, before, edited)
+        if true is not None:
+            figures[TRUE_IDENTITY] = identity_drift(tools.recogniser, images, true)
+    if masks is not None:
+        figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
+    return figures, true
+
+
+def true_errors(images: Tensor, edited: Tensor, true: Tensor, tools: Instruments) -> dict[str, Tensor]:
+    """Return the errors of edits against the true counterfactuals, and the judge's own on these, each [m].
+
+    Args:
+        images, edited, true: [m, 3, S, S] in [-1, 1].
+        tools: what to measure with.
+    """
+    figures = dict(zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True))
+    if tools.extractor is not None:
+        distances = counterfactual_distance(tools.extractor, images, edited, true)
+        figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
+    return figures
+
+
+def target_area(images: Tensor, true: Tensor) -> Tensor:
+    """Return where the truth differs from the input, float [m, 1, S, S] in {0, 1}."""
+    return ((true - images).abs().amax(1, keepdim=True) > TARGET).float()
+
+
+def counterfactual_psnr(images: Tensor, edited: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """PSNR of edits against the truth: everywhere, where the truth differs from the input, and elsewhere.
+
+    Args:
+        images, edited, true: [B, 3, S, S] in [-1, 1].
+
+    Returns:
+        Three of [B] in dB; NaN where there is no such area.
+    """
+    inside = target_area(images, true)
+    return psnr(edited, true), psnr(edited, true, inside), psnr(edited, true, 1 - inside)
+
+
+@torch.no_grad()
+def counterfactual_distance(
+    extractor: SeesMaps, images: Tensor, edited: Tensor, true: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Perceptual distance of edits from the truth: everywhere, where the truth differs from the input, and elsewhere.
+
+    Arguments and result as of `counterfactual_psnr`.
+    """
+    found = []
+    for parts in zip(*(torch.split(each, BATCH) for each in (images, edited, true)), strict=True):
+        inside = target_area(parts[0], parts[2])
+        maps, others = extractor.maps(parts[1]), extractor.maps(parts[2])
+        areas = (None, inside, 1 - inside)
+        found.append(torch.stack([maps_distance(maps, others, area).cpu() for area in areas]))
+    everywhere, target, rest = torch.cat(found, 1)
+    return everywhere, target, rest
+
+
+def identity_drift(recogniser: Recogniser, before: Tensor, after: Tensor) -> Tensor:
+    """Return 1 - the cosine of a recogniser's features, [B], 0..2; 0 = the same person.
+
+    Args:
+        recogniser: who tells people.
+        before, after: [B, 3, S, S] in [-1, 1].
+    """
+    return 1 - (recogniser.features(before) * recogniser.features(after)).sum(1).cpu()
+
+
+def background_drift(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:
+    """Return the mean absolute change of the background in 1/255, [B]; NaN where there is none.
+
+    Args:
+        before, after: [B, 3, S, S] in [-1, 1].
+        masks: [B, 1, S, S] in 0..1, 1 = foreground, before or after.
+    """
+    background = (masks < BACKGROUND).double()
+    change = (after - before).abs().double().mean(1, keepdim=True) * 127.5
+    return (change * background).sum((1, 2, 3)) / background.sum((1, 2, 3))
+
+
+def judge_error(judge: Judges, true: Tensor, expected: Tensor) -> Tensor:
+    """Return the share of attributes that a judge gets wrong on true counterfactuals, [m].
+
+    Args:
+        judge: who decides.
+        true: [m, 3, S, S] in [-1, 1].
+        expected: [m, width].
+    """
+    return (decisions(judge(true), judge.schema) != expected).double().mean(1)

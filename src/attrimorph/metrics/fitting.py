@@ -1,0 +1,170 @@
+"""The one training loop of judges and recognisers: AdamW, one cycle, the best of several looks at held-out images."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from attrimorph.data.augment import Augment
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+
+BATCH = 256  # images a step where nothing is learned
+LOOKS = 6  # at the held-out images, over the last half of the training
+REPORT = 20  # steps between two reports of progress
+
+Network = TypeVar("Network", bound=nn.Module)
+Read = Callable[[Tensor], Tensor]
+Progress = Callable[[int, int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a network is trained.
+
+    Attributes:
+        presentations: images seen in all, repetitions counted.
+        batch_size: images a step.
+        learning_rate: the highest; one cycle, AdamW.
+        weight_decay: of AdamW.
+        augment: how every batch is varied, or None.
+        seed: of order and augmentation.
+        precision: "float32", or "bfloat16" for autocast, where the processor has it.
+    """
+
+    presentations: int
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    augment: Augment | None = None
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("presentations", "batch_size"):
+            if getattr(self, name) < 1:
+                raise AttrimorphError(f"{name} must be at least 1; got {getattr(self, name)}; leave it out")
+
+
+def fit(
+    network: nn.Module,
+    read: Read,
+    count: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    fitting: Fitting,
+    *,
+    look: Callable[[], float] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Train `network` in place and leave it in eval mode, with the weights that looked best.
+
+    Args:
+        network: in any state.
+        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
+        count: rows to train on, 0 .. count - 1.
+        loss: (images, rows) -> scalar, through the network.
+        fitting: amounts, rates, seed.
+        look: held-out loss of the network as it stands, in eval mode; None = keep the last weights.
+        progress: called with (images seen, images in all, figures).
+    """
+    generator = torch.Generator().manual_seed(fitting.seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
+    steps = math.ceil(fitting.presentations / fitting.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, fitting.learning_rate, total_steps=max(2, steps), pct_start=0.15
+    )
+    looks = {round(steps * (0.5 + 0.5 * part / LOOKS)) for part in range(1, LOOKS + 1)} if look else set()
+    least, best, total = math.inf, None, 0.0
+    order = torch.empty(0, dtype=torch.long)
+    figures: dict[str, float] = {}
+    network.train()
+    for step in range(1, steps + 1):
+        while len(order) < fitting.batch_size:
+            order = torch.cat([order, torch.randperm(count, generator=generator)])
+        rows, order = order[: fitting.batch_size], order[fitting.batch_size :]
+        images = varied(read(rows), fitting.augment, generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
+            value = loss(images, rows)
+        optimiser.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        total += float(value.detach())
+        if look is not None and step in looks:
+            network.eval()
+            figures["held-out loss"] = found = look()
+            network.train()
+            if found < least:
+                least, best = found, copy.deepcopy(network.state_dict())
+        if step % REPORT == 0 or step == steps:
+            figures["loss"], total = total / ((step - 1) % REPORT + 1), 0.0
+            if progress is not None:
+                progress(min(step * fitting.batch_size, fitting.presentations), fitting.presentations, figures)
+    if best is not None:
+        network.load_state_dict(best)
+    network.eval()
+
+
+def varied(images: Tensor, augment: Augment | None, generator: torch.Generator) -> Tensor:
+    """Vary a batch as photographs vary, and wear one half of it as generators do."""
+    if augment is not None:
+        images, _ = augment(images, None, generator)
+    return worn(images, generator)
+
+
+def photographs(schema: Schema) -> Augment:
+    """Return the variation for photographs; no flip where an attribute tells left from right."""
+    wished = Augment(shift=0.06, flip=0.5, colour=0.15)
+    try:
+        wished.check(schema)
+    except AttrimorphError:
+        return Augment(shift=wished.shift, colour=wished.colour)
+    return wished
+
+
+def worn(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Make one half of a batch look generated: soft (shrunk and enlarged), faded, noisy; the other half stays.
+
+    Args:
+        images: [B, 3, S, S] in [-1, 1].
+        generator: the only source of randomness.
+    """
+    half = len(images) // 2
+    part, rest = images[:half], images[half:]
+    soft = interpolate(avg_pool2d(part, 2), scale_factor=2, mode="bilinear", align_corners=False)
+    share = torch.rand(half, 1, 1, 1, generator=generator)
+    part = torch.lerp(part, soft, share)
+    gain = 0.85 + 0.3 * torch.rand(half, 1, 1, 1, generator=generator)
+    shift = 0.1 * torch.randn(half, 3, 1, 1, generator=generator)
+    noise = 0.04 * torch.rand(half, 1, 1, 1, generator=generator)
+    part = part * gain + shift + noise * torch.randn(part.shape, generator=generator)
+    return torch.cat([part.clamp(-1, 1), rest]).contiguous(memory_format=torch.channels_last)
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """Turn uint8 into float32 in [-1, 1], channels last."""
+    return images.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
+
+
+def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any]) -> Read:
+    """Return what reads the images of `chosen` rows of prepared data, numbered from 0."""
+
+    def read(rows: Tensor) -> Tensor:
+        # A memory map is read forwards.
+        places, back = np.unique(chosen[rows.numpy()], return_inverse=True)
+        pixels = torch.from_numpy(data.images[places][back])
+        return from_bytes(pixels.permute(0, 3, 1, 2))
+
+    return read
+
+
+def channels_last(network: Network) -> Network:
+    """Lay a network's weights out as its images are."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,253 @@
+"""The groups of figures about images: reconstruction, distribution, diversity, disentanglement, identity.
+
+Each takes the subject and puts its figures, pictures and notes into the evaluation. What cannot be measured is a note.
+"""
+
+import time
+
+import torch
+from torch import Tensor
+
+from attrimorph.data import faces
+from attrimorph.data.schema import Schema
+from attrimorph.metrics.attributes import Judges, attribute_accuracy
+from attrimorph.metrics.disentanglement import dci, mig, sap
+from attrimorph.metrics.diversity import PAIRS, diversity
+from attrimorph.metrics.extractors import Extractor, SeesMaps
+from attrimorph.metrics.figures import Evaluation
+from attrimorph.metrics.frechet import frechet_distance
+from attrimorph.metrics.inception import attribute_score, inception_style_score
+from attrimorph.metrics.kernel import SUBSET, kernel_distance
+from attrimorph.metrics.perceptual import perceptual_distance, perceptual_embedding, squared_distance
+from attrimorph.metrics.precision_recall import precision_recall
+from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssim
+from attrimorph.metrics.subject import SAMPLE_SEED, Subject, batched
+from attrimorph.metrics.verification import FOLDS, verification
+from attrimorph.models import Encodes
+from attrimorph.pictures import sheet
+
+MOST_SEEN = 2_000  # images that a perceptual distance or a recogniser looks at
+MOST_NEIGHBOURS = 5_000  # images of either kind among which neighbours are sought
+CLASSES, OF_A_CLASS = 20, 8  # of the samples whose diversity is measured
+NEIGHBOURS = 3
+LEAST_PER_DIMENSION = 2  # images for each dimension of a code that a regression looks at
+MOST_DIMENSIONS = 2_048  # of a code whose parts are looked at one by one
+LEAST = 10  # rows for codes against factors, pairs, neighbours
+
+
+def mean(values: dict[str, float]) -> float:
+    """Return the mean, NaN of nothing."""
+    return sum(values.values()) / len(values) if values else float("nan")
+
+
+def measure_reconstruction(subject: Subject, evaluation: Evaluation) -> None:
+    """How near G(E(x)) is to x, what a judge finds in it, and how good the model's own classifier is."""
+    words, schema, unseen = subject.unseen.words, subject.model.schema, subject.unseen
+    if subject.guesses is None:
+        evaluation.notes.append("The model has no classifier: none was measured.")
+    elif accuracy := attribute_accuracy(subject.guesses, unseen.labels, schema):
+        evaluation.put("classifier accuracy", f"the model's own classifier; {words}", mean(accuracy))
+        evaluation.about["classifier accuracy"] = accuracy
+    if not isinstance(subject.model, Encodes):
+        evaluation.notes.append("The model does not encode: no reconstruction was measured.")
+        return
+    begin = time.perf_counter()
+    made = subject.reconstructions
+    evaluation.about["reconstructions per second"] = round(len(made) / (time.perf_counter() - begin), 1)
+    pair = (unseen.images, made)
+    evaluation.put(
+        "reconstruction PSNR in dB", f"mean over images, data range 1; {words}", float(batched(psnr, *pair).mean())
+    )
+    if scales := ms_ssim_scales(subject.size):
+        evaluation.put("reconstruction SSIM", f"Gaussian window of 11 px; {words}", float(batched(ssim, *pair).mean()))
+        evaluation.put("reconstruction MS-SSIM", f"{scales} scales; {words}", float(batched(ms_ssim, *pair).mean()))
+    if isinstance(subject.extractor, SeesMaps):
+        seen = unseen.first(MOST_SEEN)
+        distance = perceptual_distance(subject.extractor)(seen.images, made[:MOST_SEEN])
+        name = "reconstruction perceptual distance"
+        evaluation.put(name, f"{subject.extractor.name}; {seen.words}", float(distance.mean()))
+    if subject.judge is not None:
+        judge = subject.judge.name
+        for name, said in (
+            ("reconstructions", subject.judged_reconstructions),
+            ("the images themselves", subject.judged),
+        ):
+            accuracy = attribute_accuracy(said, unseen.labels, schema)
+            evaluation.put(f"attribute accuracy of {name}", f"{judge}; {words}", mean(accuracy))
+    evaluation.pictures["reconstructions"] = sheet(
+        [unseen.images[:9], made[:9]], labels=["input", "reconstruction"], cell=96, clear=True
+    )
+
+
+def measure_distribution(subject: Subject, evaluation: Evaluation) -> None:
+    """How near the samples are to the images as a set, and what a judge finds in them."""
+    count = len(subject.unseen.images)
+    words = f"{count} samples, seed {SAMPLE_SEED}"
+    if not subject.generates:
+        evaluation.notes.append("The model does not sample: the distribution of samples was not measured.")
+        return
+    if subject.extractor is None:
+        evaluation.notes.append("No judge and no extractor was given: the distribution of samples was not measured.")
+    elif count <= LEAST:
+        evaluation.notes.append(f"{count} images are too few: the distribution of samples was not measured.")
+    else:
+        _measure_distances(subject, evaluation, subject.extractor, words)
+    if subject.judge is not None:
+        _measure_judged_samples(subject, evaluation, subject.judge, words)
+
+
+def _measure_distances(subject: Subject, evaluation: Evaluation, extractor: Extractor, words: str) -> None:
+    real, made = subject.features, subject.sample_features
+    inception = extractor.name == "Inception"
+    protocol = f"{extractor.name}; {words}, against {subject.unseen.words}"
+    evaluation.put("FID" if inception else "Frechet distance", protocol, frechet_distance(real, made))
+    kernel = kernel_distance(real, made)
+    subsets = f"disjoint subsets of at most {SUBSET}; {protocol}"
+    evaluation.put("KID" if inception else "kernel distance", subsets, kernel)
+    near = precision_recall(real[:MOST_NEIGHBOURS], made[:MOST_NEIGHBOURS], neighbours=NEIGHBOURS)
+    limit = f"the first {MOST_NEIGHBOURS} of each, " if len(real) > MOST_NEIGHBOURS else ""
+    evaluation.put("precision of samples", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.precision)
+    evaluation.put("recall of samples", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.recall)
+
+
+def _measure_judged_samples(subject: Subject, evaluation: Evaluation, judge: Judges, words: str) -> None:
+    schema = subject.model.schema
+    if subject.model.conditional:
+        accuracy = attribute_accuracy(subject.judged_samples, subject.samples.code.attributes, schema)
+        evaluation.put("attribute accuracy of samples", f"{judge.name}; {words}", mean(accuracy))
+        for attribute in schema.attributes:
+            if attribute.kind == "categorical" and attribute.name in accuracy:
+                name = f"top-1 accuracy of samples, {attribute.name}"
+                evaluation.put(name, f"{judge.name}; {words}", accuracy[attribute.name])
+    for name, said, protocol in (
+        ("samples", subject.judged_samples, words),
+        ("the images themselves", subject.judged, subject.unseen.words),
+    ):
+        for kind, value in scores(said, schema).items():
+            evaluation.put(f"{kind} of {name}", f"{judge.name}; {protocol}", value)
+
+
+def scores(said: Tensor, schema: Schema) -> dict[str, float]:
+    """Return Inception-style scores of a judge's answers [N, width]: of all binary ones, of each categorical one."""
+    found = {}
+    if binary := [schema.columns(each.name).start for each in schema.attributes if each.kind == "binary"]:
+        found["Inception-style score, binary attributes,"] = attribute_score(said[:, binary])
+    for attribute in schema.attributes:
+        if attribute.kind == "categorical":
+            columns = schema.columns(attribute.name)
+            found[f"Inception-style score, {attribute.name},"] = inception_style_score(said[:, columns])
+    return found
+
+
+def measure_diversity(subject: Subject, evaluation: Evaluation) -> None:
+    """How different samples of equal attributes are, beside drawn faces of equal attributes where those are known."""
+    if not subject.generates:
+        evaluation.notes.append("The model does not sample: no diversity was measured.")
+        return
+    generator = torch.Generator().manual_seed(SAMPLE_SEED)
+    classes = torch.arange(CLASSES).repeat_interleave(OF_A_CLASS)
+    if subject.model.conditional:
+        attributes = subject.model.sample_codes(CLASSES, generator).attributes[classes]
+        code = subject.model.sample_codes(len(classes), generator, attributes)
+        words = f"{CLASSES} combinations of attributes, {OF_A_CLASS} samples of each, seed {SAMPLE_SEED}"
+    else:
+        code, classes = subject.model.sample_codes(len(classes), generator), torch.zeros_like(classes)
+        attributes = None
+        words = f"unconditional: {len(classes)} samples as one class, seed {SAMPLE_SEED}"
+    made = subject.decoded(code)
+    _measure_pairs(subject, evaluation, "samples", made, classes, words)
+    if attributes is not None:
+        evaluation.pictures["samples of one class"] = sheet(torch.split(made, OF_A_CLASS)[:4], cell=96, clear=True)
+        if subject.unseen.factors is not None:
+            words = words.replace("samples of each", "drawings of each")
+            drawn = drawn_with(attributes, subject.size, generator)
+            _measure_pairs(subject, evaluation, "drawn faces", drawn, classes, words)
+
+
+def _measure_pairs(
+    subject: Subject, evaluation: Evaluation, name: str, images: Tensor, classes: Tensor, words: str
+) -> None:
+    pairs = f"at most {PAIRS} pairs of each, {words}"
+    if isinstance(subject.extractor, SeesMaps):
+        value = diversity(perceptual_embedding(subject.extractor)(images), classes, squared_distance)
+        evaluation.put(
+            f"diversity within a class of {name}", f"perceptual distance, {subject.extractor.name}; {pairs}", value
+        )
+    if scales := ms_ssim_scales(subject.size):
+        value = diversity(images, classes, ms_ssim)
+        evaluation.put(f"MS-SSIM within a class of {name}", f"{scales} scales; less is more diverse; {pairs}", value)
+
+
+def drawn_with(attributes: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Draw other people with given attributes, [B, 3, S, S]: every other factor is drawn anew.
+
+    Args:
+        attributes: of the drawn faces' schema, [B, A] in {0, 1}.
+        size: of the images.
+        generator: of the factors.
+    """
+    factors = faces.sample_factors(len(attributes), generator)
+    degree = torch.rand(attributes.shape, generator=generator)
+    factors[:, : attributes.shape[1]] = attributes * 0.7 + degree * 0.3
+    return batched(lambda part: faces.render(part, size), factors)
+
+
+def measure_disentanglement(subject: Subject, evaluation: Evaluation) -> None:
+    """Codes against the true factors of drawn faces.
+
+    z alone against what the attributes do not say (geometry, pose, light, background): it is z's to know. Then z and y
+    together against all factors, y as the model's own classifier guesses it, so that nothing is given away.
+    """
+    factors = subject.unseen.factors
+    if factors is None or not isinstance(subject.model, Encodes) or len(factors) < LEAST:
+        evaluation.notes.append(
+            "Disentanglement needs drawn faces, whose factors are known, and a model that encodes: not measured."
+        )
+        return
+    z = subject.codes.z.flatten(1)
+    if z.shape[1] > MOST_DIMENSIONS:
+        evaluation.notes.append(
+            f"Codes of {z.shape[1]} dimensions, over {MOST_DIMENSIONS}, are maps: disentanglement was not measured."
+        )
+        return
+    count = len(faces.SCHEMA.names)
+    known = factors[:, :-1]  # without the identity's number
+    cases = [("z", z, known[:, count:], f"{known.shape[1] - count} factors beside the attributes")]
+    if subject.guesses is not None and subject.model.conditional:
+        guessed = subject.encoded((subject.guesses > 0.5).float())
+        both = torch.cat([guessed.z.flatten(1), subject.guesses], 1)
+        cases.append(("z and guessed y", both, known, f"all {known.shape[1]} factors"))
+    for name, codes, true, words in cases:
+        protocol = f"{codes.shape[1]} dimensions against {words}; {subject.unseen.words}"
+        evaluation.put(f"MIG of {name}", f"20 bins, mean over factors; {protocol}", float(mig(codes, true).nanmean()))
+        evaluation.put(f"SAP of {name}", f"R2, mean over factors; {protocol}", float(sap(codes, true).nanmean()))
+        if len(codes) < LEAST_PER_DIMENSION * codes.shape[1]:
+            least = LEAST_PER_DIMENSION * codes.shape[1]
+            evaluation.notes.append(f"DCI of {name} needs {least} images, twice its dimensions: not measured.")
+            continue
+        for kind, value in zip(("disentanglement", "completeness", "informativeness"), dci(codes, true), strict=True):
+            evaluation.put(f"DCI {kind} of {name}", f"lasso 0.01, 80 % fitted; {protocol}", value)
+
+
+def measure_identity(subject: Subject, evaluation: Evaluation) -> None:
+    """Whether a recogniser still takes a reconstruction for the same person."""
+    recogniser, seen = subject.recogniser, subject.unseen.first(MOST_SEEN)
+    if recogniser is None or not isinstance(subject.model, Encodes) or len(seen.images) < 2 * FOLDS:
+        evaluation.notes.append(
+            f"Identity needs a recogniser, a model that encodes, and {2 * FOLDS} images: not measured."
+        )
+        return
+    real, made = (recogniser.features(images).double() for images in (seen.images, subject.reconstructions[:MOST_SEEN]))
+    own, other = (real * made).sum(1), (real * made.roll(1, 0)).sum(1)
+    protocol = f"{recogniser.name}; {seen.words}"
+    evaluation.put("identity of reconstructions", f"cosine with the input, {protocol}", float(own.mean()))
+    evaluation.put(
+        "identity of strangers", f"cosine with the reconstruction of another, {protocol}", float(other.mean())
+    )
+    same = torch.arange(2 * len(own)) < len(own)
+    found = verification(torch.cat([own, other]), same)
+    pairs = f"{len(same)} pairs of an image and a reconstruction, {FOLDS} folds; {protocol}"
+    evaluation.put("verification accuracy of reconstructions", pairs, found.accuracy)
+    evaluation.put("verification area of reconstructions", f"under the ROC curve; {pairs}", found.area)
+    for rate, accepted in found.accepted.items():
+        evaluation.put(f"true accepts of reconstructions at {rate:.0%} false", pairs, accepted)

@@ -1,0 +1,76 @@
+"""The group of figures about strength: how edits grow with it, evenly or in jumps."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from attrimorph.metrics import responses as shapes
+from attrimorph.metrics.attributes import binary_names
+from attrimorph.metrics.extractors import SeesMaps
+from attrimorph.metrics.figures import Evaluation
+from attrimorph.metrics.gauge import Gauge
+from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
+from attrimorph.metrics.subject import Subject
+from attrimorph.metrics.unseen import Unseen
+from attrimorph.models import Edits
+
+ROOT = "root of the perceptual distance"
+
+
+def measure_response_group(subject: Subject, evaluation: Evaluation) -> None:
+    """Edit at every strength, on so many images that there are at most `subject.edits` edits."""
+    names = binary_names(subject.model.schema)
+    if not isinstance(subject.model, Edits) or subject.judge is None or not names:
+        evaluation.notes.append("Responses need a model that edits binary attributes, and a judge: not measured.")
+        return
+    extractor = subject.extractor if isinstance(subject.extractor, SeesMaps) else None
+    gauge = Gauge(subject.judge)
+    found = measure_responses(
+        subject.model,
+        subject.unseen,
+        gauge,
+        most=max(1, min(MOST, subject.edits // (2 * len(names) * len(STRENGTHS)))),
+        distance=None if extractor is None else perceptual_distance(extractor),
+        progress=subject.progress,
+    )
+    put_responses(evaluation, found, gauge, subject.unseen, extractor)
+
+
+def put_responses(
+    evaluation: Evaluation, found: Sequence[Response], gauge: Gauge, unseen: Unseen, extractor: SeesMaps | None
+) -> None:
+    """Put the mean figures and the rows of all responses into an evaluation."""
+    rows = rows_of(found)
+    images = max((len(response.measured) for response in found), default=0)
+    words = (
+        f"mean over {len(found)} attributes and directions, {len(STRENGTHS)} strengths, "
+        f"at most {images} images of each, {unseen.words}"
+    )
+    by = f"{gauge.name}; {words}"
+    seen = "" if extractor is None else f"{extractor.name}; {words}"
+    for name, figure, protocol in (
+        ("response, deviation from the straight line", shapes.DEVIATION, by),
+        ("response, largest jump", shapes.JUMP, f"in slopes of the straight line; {by}"),
+        ("response, deviation of single images", shapes.SINGLE, by),
+        ("response, steps that do not fall", shapes.RISING, by),
+        ("response, rank correlation with strength", shapes.RANK, by),
+        ("path, unevenness of its steps", shapes.UNEVENNESS, f"coefficient of variation, {ROOT}, {seen}"),
+        ("path, longest step", shapes.LONGEST, f"over the mean one, {ROOT}, {seen}"),
+    ):
+        _put(evaluation, f"edit {name}", protocol, rows, figure)
+        _put(evaluation, f"true {name}", f"of the true counterfactuals; {protocol}", rows, f"{figure} of the truth")
+    name = "edit response, deviation from that of the truth"
+    _put(evaluation, name, by, rows, shapes.DEVIATION_FROM_TRUTH)
+    truth = "between the ends, against the dialled truth"
+    _put(evaluation, "edit PSNR on the way in dB", f"{truth}; {words}", rows, shapes.PSNR_ON_THE_WAY)
+    _put(evaluation, "edit perceptual distance on the way", f"{truth}; {seen}", rows, shapes.DISTANCE_ON_THE_WAY)
+    evaluation.parts["responses"] = rows
+
+
+def _put(evaluation: Evaluation, name: str, protocol: str, rows: Sequence[dict[str, Any]], figure: str) -> None:
+    """Put the mean of a figure over the rows that have it; figures that nothing has are left out."""
+    values = [row[figure] for row in rows if row.get(figure) is not None]
+    if values:
+        silent = len(rows) - len(values)
+        evaluation.put(name, protocol + (f"; {silent} that hardly move left out" if silent else ""), fmean(values))

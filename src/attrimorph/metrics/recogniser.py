@@ -1,0 +1,198 @@
+"""The recogniser: who is it, and are these two the same person? A network with a cosine-softmax head.
+
+It is trained apart from every method (`recogniser_training`); its features have unit length, so that the cosine of two
+images is their likeness, also for people it never saw.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import write_bytes
+from attrimorph.metrics.fitting import channels_last
+from attrimorph.metrics.trunk import (
+    FIRST,
+    LARGEST,
+    Stages,
+    Trunk,
+    check_size,
+    damaged,
+    fill,
+    find_shipped,
+    halves,
+    parts,
+    read_trained,
+)
+
+FORMAT = "attrimorph recogniser"
+FORMAT_VERSION = 1
+TRUNK = ((48, 4, 2), (48, 3, 1), (96, 4, 2), (96, 3, 1), (64, 4, 2))
+DIMENSIONS = 64
+SCALE = 24.0  # of cosines, in training
+
+
+class RecogniserNetwork(nn.Module):
+    """Images [B, 3, S, S] in [-1, 1] -> features [B, F] of unit length and their cosines with the classes [B, C].
+
+    Args:
+        image_size: S, a power of two in 16..1024.
+        classes: C.
+        stages: of the trunk; the usual ones by default.
+        dimensions: F.
+        dropout: of the trunk's features, in training.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        classes: int,
+        stages: Stages = (),
+        *,
+        dimensions: int = DIMENSIONS,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_size(image_size, "recogniser")
+        self.stages = stages or (*FIRST[min(image_size, LARGEST)], *TRUNK)
+        self.trunk = Trunk(image_size, self.stages)
+        self.dropout = nn.Dropout(dropout)
+        self.embedding = nn.Linear(self.trunk.features, dimensions, bias=False)
+        self.norm = nn.BatchNorm1d(dimensions)
+        self.centres = nn.Parameter(torch.randn(classes, dimensions))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return features of unit length, [B, F]."""
+        return normalize(self.norm(self.embedding(self.dropout(self.trunk(images)))).float(), dim=1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(images)
+        return features, features @ normalize(self.centres, dim=1).T
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A trained recogniser.
+
+    Attributes:
+        name: e.g. "recogniser drawn-faces-64".
+        image_size: of the images it takes.
+        classes: who it knows; what is told of others is meaningless, but for the features.
+        network: in eval mode.
+        temperature: divides `SCALE` x cosine; fitted on images that were not trained on.
+        recipe: how it was trained.
+        measures: figures on unseen images, their protocol in their names.
+        trained_on: the data.
+    """
+
+    name: str
+    image_size: int
+    classes: tuple[str, ...]
+    network: RecogniserNetwork
+    temperature: float
+    recipe: dict[str, Any]
+    measures: dict[str, float] = field(default_factory=dict)
+    trained_on: dict[str, Any] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the probability of every class, [B, C], for images [B, 3, S, S] in [-1, 1]."""
+        return (self.cosines(images) * (SCALE / self.temperature)).softmax(1)
+
+    @torch.no_grad()
+    def cosines(self, images: Tensor) -> Tensor:
+        """Return the cosine with the centre of every class, [B, C]."""
+        return torch.cat([self.network(part)[1] for part in parts(images, self.image_size, self.name)])
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Return features of unit length, [B, F]: the cosine of two is how alike the people are."""
+        return torch.cat([self.network.features(part) for part in parts(images, self.image_size, self.name)])
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
+        found = [self.network.trunk.maps(part) for part in parts(images, self.image_size, self.name)]
+        return [torch.cat(stage) for stage in zip(*found, strict=True)]
+
+
+def save_recogniser(recogniser: Recogniser, path: Path) -> None:
+    """Write a recogniser as safetensors, weights in float16, everything else in the header."""
+    network = recogniser.network
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "name": recogniser.name,
+        "image_size": str(recogniser.image_size),
+        "classes": json.dumps(recogniser.classes),
+        "stages": json.dumps(network.stages),
+        "dimensions": str(network.embedding.out_features),
+        "temperature": repr(recogniser.temperature),
+        "recipe": json.dumps(recogniser.recipe),
+        "measures": json.dumps(recogniser.measures),
+        "trained_on": json.dumps(recogniser.trained_on),
+    }
+    write_bytes(path, safetensors.torch.save(halves(network), header))
+
+
+def load_recogniser(source: str | Path) -> Recogniser:
+    """Read a recogniser from a file, or the shipped one by the name of its data ("drawn-faces-64").
+
+    Raises:
+        AttrimorphError: there is none, or the file is no recogniser.
+    """
+    path = find_shipped(source, "recogniser")
+    header, tensors = read_trained(path, FORMAT, (str(FORMAT_VERSION),), "recogniser")
+    try:
+        size, classes = int(header["image_size"]), tuple(str(name) for name in json.loads(header["classes"]))
+        network = RecogniserNetwork(
+            size, len(classes), json.loads(header["stages"]), dimensions=int(header["dimensions"])
+        )
+        fill(network, tensors)
+        return Recogniser(
+            header["name"],
+            size,
+            classes,
+            channels_last(network.eval()),
+            float(header["temperature"]),
+            json.loads(header["recipe"]),
+            json.loads(header["measures"]),
+            json.loads(header["trained_on"]),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
+        raise damaged(path, "recogniser", error) from error
+
+
+def margin_logits(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Return s (cos - m) for the true class and s cos for the others, [B, C].
+
+    The additive margin: Wang et al., Additive Margin Softmax for Face Verification (2018), equation 6.
+
+    Args:
+        cosines: [B, C].
+        labels: int64 [B].
+        margin: m.
+    """
+    return SCALE * cosines.scatter_add(1, labels[:, None], cosines.new_full((len(labels), 1), -margin))
+
+
+def class_names(values: Sequence[object]) -> tuple[str, ...]:
+    """Return classes as words; they must differ.
+
+    Raises:
+        AttrimorphError: fewer than two, or one twice.
+    """
+    names = tuple(str(value) for value in values)
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise AttrimorphError(
+            f"a recogniser must have at least two different classes; got {len(names)}, {len(set(names))} different; "
+            "lower --least, or give other data"
+        )
+    return names

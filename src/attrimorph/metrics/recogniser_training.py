@@ -1,0 +1,326 @@
+"""Training recognisers: on labelled images, or on the identities of prepared data."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from attrimorph.data.augment import Augment
+from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.calibration import expected_calibration_error, fitted_temperature
+from attrimorph.metrics.fitting import (
+    BATCH,
+    Fitting,
+    Progress,
+    Read,
+    channels_last,
+    fit,
+    from_bytes,
+    photographs,
+    rows_of,
+)
+from attrimorph.metrics.recogniser import (
+    SCALE,
+    Recogniser,
+    RecogniserNetwork,
+    class_names,
+    margin_logits,
+)
+from attrimorph.metrics.verification import verification
+
+LEAST = 10  # images of a class that a recogniser learns from
+HELD_OUT = 0.1  # of the images of every class, to choose by, and as many to measure on
+PAIRS = 3_000  # most of each kind that verification is measured on
+
+
+@dataclass(frozen=True)
+class RecogniserRecipe:
+    """How a recogniser is trained.
+
+    Attributes:
+        presentations: images seen in all, repetitions counted.
+        batch_size: images a step.
+        learning_rate: the highest; one cycle, AdamW.
+        weight_decay: of AdamW.
+        dropout: of the trunk's features.
+        margin: of the cosine of the true class.
+        seed: of weights, order, augmentation and held-out images.
+        precision: "float32", or "bfloat16" where the processor has it.
+    """
+
+    presentations: int = 120_000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    margin: float = 0.2
+    seed: int = 770_002
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their class.
+
+    Attributes:
+        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
+        labels: int64 [N], class numbers.
+        words: what they are, for the names of figures.
+    """
+
+    read: Read
+    labels: Tensor
+    words: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Tensor, words: str = "") -> "Labelled":
+        """Return some of them."""
+        return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words)
+
+    def through(self, network: RecogniserNetwork) -> tuple[Tensor, Tensor]:
+        """Return features [N, F] and cosines [N, C] of all of them."""
+        with torch.no_grad():
+            found = [network(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)]
+        return torch.cat([features for features, _ in found]), torch.cat([cosines for _, cosines in found])
+
+
+def of_bytes(images: Tensor, labels: Tensor, words: str = "") -> Labelled:
+    """Return labelled images that are held in memory, uint8 [N, 3, S, S]."""
+    return Labelled(lambda rows: from_bytes(images[rows]), labels, words)
+
+
+def train_recogniser(
+    images: Tensor,
+    labels: Tensor,
+    classes: Sequence[object],
+    *,
+    image_size: int,
+    recipe: RecogniserRecipe | None = None,
+    presentations: int | None = None,
+    seed: int | None = None,
+    augment: Augment | None = None,
+    name: str = "images",
+    progress: Progress | None = None,
+) -> Recogniser:
+    """Train a recogniser on labelled images; a tenth of every class chooses and calibrates it, a tenth measures it.
+
+    Args:
+        images: uint8 [N, 3, S, S].
+        labels: int64 [N], 0 .. len(classes) - 1.
+        classes: their names.
+        image_size: S.
+        recipe: amounts, rates, seed.
+        presentations, seed: in place of the recipe's.
+        augment: how batches are varied, or None.
+        name: it becomes "recogniser NAME".
+        progress: called with (images seen, images in all, figures).
+
+    Raises:
+        AttrimorphError: shapes, labels or classes do not fit, or a class has fewer than three images.
+    """
+    if images.dtype != torch.uint8 or images.shape != (len(labels), 3, image_size, image_size):
+        raise AttrimorphError(
+            f"a recogniser learns from uint8 images [N, 3, {image_size}, {image_size}], as many as labels; got "
+            f"{images.dtype} {list(images.shape)} and {len(labels)} labels; mend the shapes"
+        )
+    recipe = recipe or RecogniserRecipe()
+    recipe = replace(
+        recipe,
+        presentations=recipe.presentations if presentations is None else presentations,
+        seed=recipe.seed if seed is None else seed,
+    )
+    parts = divide(of_bytes(images, labels), recipe.seed)
+    return fit_recogniser(*parts, classes, recipe, image_size, augment, name, progress)
+
+
+def fit_recogniser(
+    train: Labelled,
+    choose: Labelled,
+    measure: Labelled,
+    classes: Sequence[object],
+    recipe: RecogniserRecipe,
+    image_size: int,
+    augment: Augment | None,
+    name: str,
+    progress: Progress | None = None,
+) -> Recogniser:
+    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_recogniser`."""
+    names = class_names(classes)
+    if bool(((train.labels < 0) | (train.labels >= len(names))).any()):
+        raise AttrimorphError(f"labels must lie in 0..{len(names) - 1}, the classes; some do not; mend them")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = channels_last(RecogniserNetwork(image_size, len(names), dropout=recipe.dropout))
+        fitting = Fitting(
+            recipe.presentations, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, augment,
+            recipe.seed, recipe.precision,
+        )  # fmt: skip
+
+        def loss(images: Tensor, rows: Tensor) -> Tensor:
+            cosines = network(images)[1].float()
+            return cross_entropy(margin_logits(cosines, train.labels[rows], recipe.margin), train.labels[rows])
+
+        def look() -> float:
+            return float(cross_entropy(SCALE * choose.through(network)[1], choose.labels))
+
+        fit(network, train.read, len(train), loss, fitting, look=look, progress=progress)
+    temperature = fitted_temperature(SCALE * choose.through(network)[1], choose.labels)
+    cosines = measure.through(network)[1]
+    probabilities = (cosines * (SCALE / temperature)).softmax(1)
+    words = f"{len(names)} classes, {len(measure):,} unseen images"
+    measures = {
+        f"top-1 accuracy ({words})": float((cosines.argmax(1) == measure.labels).double().mean()),
+        f"expected calibration error ({words}, 15 bins)": expected_calibration_error(probabilities, measure.labels),
+    }
+    described = {"train": train, "choose": choose, "measure": measure}
+    trained_on = {use: {"split": part.words, "images": len(part)} for use, part in described.items()}
+    return Recogniser(
+        f"recogniser {name}", image_size, names, network, temperature, asdict(recipe), measures, trained_on
+    )
+
+
+def divide(every: Labelled, seed: int) -> tuple[Labelled, Labelled, Labelled]:
+    """Divide every class: a tenth, and at least one image, to choose by; as many to measure on; the rest to train on.
+
+    Raises:
+        AttrimorphError: a class has fewer than three images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept: list[list[Tensor]] = [[], [], []]
+    for label in torch.unique(every.labels):
+        rows = (every.labels == label).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        held_out = max(1, round(HELD_OUT * len(rows)))
+        if len(rows) < 3:
+            raise AttrimorphError(
+                f"every class must have at least 3 images, to learn, choose and measure; class {int(label)} has "
+                f"{len(rows)}; leave it out"
+            )
+        for part, chosen in zip(kept, torch.split(rows, [len(rows) - 2 * held_out, held_out, held_out]), strict=True):
+            part.append(chosen)
+    words = ("train", "left out of the training", "left out of the training and the choice")
+    train, choose, measure = (
+        every.take(torch.cat(part).sort().values, word) for part, word in zip(kept, words, strict=True)
+    )
+    return train, choose, measure
+
+
+def train_identity_recogniser(
+    data: PreparedData,
+    recipe: RecogniserRecipe | None = None,
+    *,
+    least: int = LEAST,
+    name: str = "",
+    progress: Progress | None = None,
+) -> Recogniser:
+    """Train a recogniser on the people of prepared data that have enough images in the train split.
+
+    Their images in the valid and test split choose, calibrate and measure it, where there are any; otherwise some of
+    the train split are left out for that. Where the test split has people that it never saw, verification is
+    measured on them.
+
+    Args:
+        data: with identities, of a size that is a power of two.
+        recipe: amounts, rates, seed.
+        least: images in the train split that a person must have.
+        name: it becomes "recogniser NAME"; by default that of the data's folder.
+        progress: called with (images seen, images in all, figures).
+
+    Raises:
+        AttrimorphError: another size, or fewer than two such people.
+    """
+    recipe = recipe or RecogniserRecipe()
+    if least < 3:
+        raise AttrimorphError(f"least must be at least 3 images, to learn, choose and measure; got {least}")
+    identity = data.identity.numpy()
+    seen, counts = np.unique(identity[data.indices("train")], return_counts=True)
+    people = seen[(seen >= 0) & (counts >= least)]
+    if len(people) < 2:
+        raise AttrimorphError(
+            f"the data must have at least two people with {least} images each in the train split; it has "
+            f"{len(people)} such; lower --least, or give data with identities"
+        )
+    train, choose, measure = (_known(data, split, people) for split in ("train", "valid", "test"))
+    if not len(choose) or not len(measure):
+        train, choose, measure = divide(train, recipe.seed)
+    label = name or (data.path.name if data.path else data.fingerprint)
+    found = fit_recogniser(
+        train, choose, measure, person_names(data, people), recipe, data.image_size, photographs(data.schema), label,
+        progress,
+    )  # fmt: skip
+    found.trained_on["fingerprint"] = data.fingerprint
+    strangers = data.indices("test")
+    strangers = strangers[(identity[strangers] >= 0) & ~np.isin(identity[strangers], seen)]
+    features = Labelled(rows_of(data, strangers), data.identity[torch.from_numpy(strangers)])
+    return replace(found, measures={**found.measures, **verified(found, features)})
+
+
+def _known(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelled:
+    """Return the images of a split that show one of `people` (ascending), with their place among them as label."""
+    rows = data.indices(split)
+    identity = data.identity.numpy()[rows]
+    rows = rows[np.isin(identity, people)]
+    labels = np.searchsorted(people, data.identity.numpy()[rows])
+    return Labelled(rows_of(data, rows), torch.from_numpy(labels), split)
+
+
+def person_names(data: PreparedData, people: NDArray[np.int64]) -> list[str]:
+    """Return the values of the categorical attribute that names each person, or else their numbers."""
+    identity = data.identity.numpy()
+    for attribute in data.schema.attributes:
+        if attribute.kind != "categorical":
+            continue
+        y = data.attributes[:, data.schema.columns(attribute.name)]
+        numbers = [np.unique(y[torch.from_numpy(identity == person)].argmax(1).numpy()) for person in people]
+        if all(len(one) == 1 for one in numbers) and len({int(one[0]) for one in numbers}) == len(people):
+            return [attribute.values[int(one[0])] for one in numbers]
+    return [str(person) for person in people]
+
+
+def pairs(labels: Tensor, seed: int, most: int = PAIRS) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw pairs of rows: as many of one person as of two, at most `most` of each.
+
+    Args:
+        labels: [N], who it is.
+        seed: of the draw.
+        most: pairs of each kind.
+
+    Returns:
+        first [P], second [P], same bool [P]; empty where nobody stands twice, or nobody else is there.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    together = [torch.combinations((labels == label).nonzero()[:, 0]) for label in torch.unique(labels)]
+    same = torch.cat([torch.zeros(0, 2, dtype=torch.long), *together])
+    # Most pairs show two people: drawing four times as many finds enough, and never all of the few there may be.
+    other = torch.randint(0, max(1, len(labels)), (4 * most, 2), generator=generator)[: 4 * most * (len(labels) > 0)]
+    other = other[labels[other[:, 0]] != labels[other[:, 1]]]
+    count = min(most, len(same), len(other))
+    chosen = torch.cat([same[torch.randperm(len(same), generator=generator)[:count]], other[:count]])
+    return chosen[:, 0], chosen[:, 1], torch.arange(2 * count) < count
+
+
+def verified(recogniser: Recogniser, people: Labelled, seed: int = 0) -> dict[str, float]:
+    """Measure verification on people that the recogniser never saw; nothing where no two images show one person.
+
+    Args:
+        recogniser: whose features are compared by their cosine.
+        people: images of them, with who it is.
+        seed: of the pairs.
+    """
+    first, second, same = pairs(people.labels, seed)
+    if len(same) < 20:
+        return {}
+    features, _ = people.through(recogniser.network)
+    found = verification((features[first] * features[second]).sum(1), same)
+    words = f"{len(same):,} pairs of {len(torch.unique(people.labels)):,} {people.words or 'unseen people'}, cosine"
+    return {
+        f"verification accuracy ({words}, 10 even folds)": found.accuracy,
+        f"verification area under the curve ({words})": found.area,
+    }

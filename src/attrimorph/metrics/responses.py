@@ -1,0 +1,307 @@
+"""Responses: how an edit grows with its strength, attribute by attribute, and whether it grows evenly.
+
+Linear interpolation of codes often does nothing for a long way and then jumps. A response shows it: how much the
+attribute holds at every strength, beside the straight line, beside the true counterfactual's own response on drawn
+faces, and how long the steps on the way are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attrimorph.data import faces
+from attrimorph.metrics.attributes import binary_names
+from attrimorph.metrics.edits import directions
+from attrimorph.metrics.gauge import Gauge
+from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.unseen import Unseen
+from attrimorph.models import Code, Editor, Edits
+
+STRENGTHS = tuple(step / 10 for step in range(11))
+MOST = 20  # images of each attribute and direction
+AT_ONCE = 128
+LEAST_SPAN = 0.1  # of the degree: an edit that moves less has no shape to speak of
+SLACK = 0.01  # of the degree: a fall by less is the judge's noise
+DEVIATION, JUMP, SINGLE = "deviation", "largest jump", "deviation of single images"
+DEVIATION_FROM_TRUTH = "deviation from the truth"
+RISING, RANK = "rising steps", "rank correlation"
+UNEVENNESS, LONGEST = "unevenness", "longest step"
+PSNR_ON_THE_WAY, DISTANCE_ON_THE_WAY = "PSNR on the way", "perceptual distance on the way"
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The way of the true counterfactual, drawn at every strength, for the first m images.
+
+    Attributes:
+        measured: [m, K] degree of the attribute in the truth itself: what a perfect edit would get.
+        psnr: [m, K] of the edits against it, in dB.
+        distance: [m, K] perceptual distance of the edits from it; empty [0, K] without a distance.
+        steps: [m, K - 1] of the truth, as `Response.steps`.
+    """
+
+    measured: Tensor
+    psnr: Tensor
+    distance: Tensor
+    steps: Tensor
+
+
+@dataclass(frozen=True)
+class Response:
+    """One attribute, edited one way, over strengths.
+
+    Attributes:
+        name: of the attribute.
+        goal: True where it is set, False where it is taken away.
+        strengths: K of them, from 0 to 1, without sign.
+        measured: [n, K] degree of the attribute.
+        steps: [n, K - 1] roots of the perceptual distances between neighbouring strengths (the root makes it a
+            length: it adds up along a line); empty [0, K - 1] without a distance.
+        truth: on drawn faces.
+    """
+
+    name: str
+    goal: bool
+    strengths: tuple[float, ...]
+    measured: Tensor
+    steps: Tensor
+    truth: Truth | None
+
+    @property
+    def sign(self) -> float:
+        """1 where the attribute is set, -1 where it is taken away."""
+        return 1.0 if self.goal else -1.0
+
+
+def measure_responses(
+    model: Edits,
+    unseen: Unseen,
+    gauge: Gauge,
+    *,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    most: int = MOST,
+    distance: Distance | None = None,
+    truths: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> list[Response]:
+    """Edit images at every strength, each attribute and direction for itself.
+
+    Args:
+        model: one that edits.
+        unseen: images and their labels.
+        gauge: how much an attribute holds.
+        names: binary attributes; all when None.
+        strengths: ascending from 0 to 1.
+        most: images of each attribute and direction.
+        distance: perceptual distance of two batches, [B]; None leaves the steps out.
+        truths: whether the true counterfactuals of drawn faces are drawn too.
+        progress: gets a line of text after each attribute.
+
+    Returns:
+        A response for each attribute and direction that has an image.
+    """
+    schema = gauge.judge.schema
+    labels = unseen.labels.nan_to_num(0.0)
+    edits = _Strengths(model, unseen.images, labels)
+    found = []
+    names = binary_names(schema) if names is None else names
+    for number, name in enumerate(names, start=1):
+        for goal, all_rows in directions(unseen.labels, schema, name, drawn=unseen.factors is not None):
+            rows = all_rows[:most]
+            if not len(rows):
+                continue
+            signed = [strength if goal else -strength for strength in strengths]
+            images = torch.stack([edits(name, strength, rows) for strength in signed], 1)
+            measured = gauge(images.flatten(0, 1), name).view(images.shape[:2])
+            truth = None
+            if truths and unseen.factors is not None:
+                drawn = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
+                truth = _truth(drawn, images, gauge, name, distance)
+            found.append(Response(name, goal, tuple(strengths), measured, step_lengths(images, distance), truth))
+        if progress is not None:
+            progress(f"responses of {name} ({number} of {len(names)})")
+    return found
+
+
+class _Strengths:
+    """Edits of the same images again and again; a model with codes encodes each image once."""
+
+    def __init__(self, model: Edits, images: Tensor, labels: Tensor) -> None:
+        self.model, self.images, self.labels = model, images, labels
+        self._z: dict[int, Tensor] = {}
+
+    def __call__(self, name: str, strength: float, rows: Tensor) -> Tensor:
+        """Return the images of these rows, edited."""
+        changes, parts = {name: strength}, []
+        for part in torch.split(rows, AT_ONCE):
+            if isinstance(self.model, Editor):
+                moved = self.model.moved(self.labels[part], changes)
+                parts.append(self.model.decode(Code(self._codes(self.model, part), moved)).cpu())
+            else:
+                parts.append(self.model.edit(self.images[part], changes, self.labels[part]).cpu())
+        return torch.cat(parts)
+
+    def _codes(self, model: Editor, rows: Tensor) -> Tensor:
+        missing = torch.tensor([row for row in rows.tolist() if row not in self._z], dtype=torch.long)
+        if len(missing):
+            codes = model.encode(self.images[missing], self.labels[missing]).z
+            self._z.update(zip(missing.tolist(), codes, strict=True))
+        return torch.stack([self._z[row] for row in rows.tolist()])
+
+
+def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float], size: int) -> Tensor:
+    """Draw the true counterfactuals on the way, [n, K, 3, S, S]: the attribute's factor goes evenly to its mirror."""
+    positions = strengths if goal else [1 - strength for strength in strengths]
+    ways = torch.stack([faces.dial(factors, name, position) for position in positions], 1)
+    return faces.render(ways.flatten(0, 1), size).view(*ways.shape[:2], 3, size, size)
+
+
+def _truth(drawn: Tensor, images: Tensor, gauge: Gauge, name: str, distance: Distance | None) -> Truth:
+    flat, shape = drawn.flatten(0, 1), drawn.shape[:2]
+    made = images.flatten(0, 1)
+    return Truth(
+        gauge(flat, name).view(shape),
+        psnr(made, flat).view(shape),
+        torch.zeros(0, shape[1]) if distance is None else distance(made, flat).cpu().view(shape),
+        step_lengths(drawn, distance),
+    )
+
+
+def step_lengths(images: Tensor, distance: Distance | None) -> Tensor:
+    """Return the roots of the perceptual distances between neighbours, [n, K - 1], for ways [n, K, 3, S, S]."""
+    count, steps = len(images), images.shape[1] - 1
+    if distance is None:
+        return torch.zeros(0, steps)
+    found = distance(images[:, :-1].flatten(0, 1), images[:, 1:].flatten(0, 1))
+    return found.cpu().double().clamp(min=0).sqrt().view(count, steps)
+
+
+def normalised(measured: Tensor) -> Tensor:
+    """Return the mean response scaled to go from 0 to 1, [n, K] -> [K]; NaN where it hardly moves."""
+    mean = measured.double().mean(0)
+    span = mean[-1] - mean[0]
+    return (mean - mean[0]) / span if abs(float(span)) >= LEAST_SPAN else torch.full_like(mean, torch.nan)
+
+
+def deviation(curve: Tensor, strengths: Sequence[float]) -> float:
+    """Return the mean distance of a normalised response from the straight line, between its ends; 0 is uniform.
+
+    Args:
+        curve: [K], from 0 to 1.
+        strengths: K, from 0 to 1.
+    """
+    return float((curve - torch.tensor(strengths, dtype=torch.float64)).abs()[1:-1].mean())
+
+
+def largest_jump(curve: Tensor, strengths: Sequence[float]) -> float:
+    """Return the steepest rise of a normalised response, in slopes of the straight line; 1 is uniform."""
+    slopes = curve.diff() / torch.tensor(strengths, dtype=torch.float64).diff()
+    # max() of a curve that is not there is NaN, as it should be.
+    return float(slopes.max())
+
+
+def single_deviation(measured: Tensor, strengths: Sequence[float]) -> float:
+    """Return the same deviation image by image: each from its own straight line, over the mean span.
+
+    A mean response is straight also when every image jumps, each at another strength; this one is not.
+
+    Args:
+        measured: [n, K].
+        strengths: K, from 0 to 1.
+    """
+    values = measured.double()
+    first, last = values[:, :1], values[:, -1:]
+    span = abs(float((last - first).mean()))
+    line = first + torch.tensor(strengths, dtype=torch.float64) * (last - first)
+    return float((values - line).abs()[:, 1:-1].mean() / span) if span >= LEAST_SPAN else float("nan")
+
+
+def rising_steps(measured: Tensor, sign: float) -> float:
+    """Return the share of steps that do not go the wrong way by more than the judge's noise.
+
+    Args:
+        measured: [n, K].
+        sign: 1 where the attribute is to rise, -1 where it is to fall.
+    """
+    return float((measured.double().diff(dim=1) * sign >= -SLACK).double().mean())
+
+
+def rank_correlation(measured: Tensor, sign: float) -> float:
+    """Return Spearman's correlation of degree and strength, mean over images; 0 for a response that does not move.
+
+    Args:
+        measured: [n, K], columns by ascending strength.
+        sign: 1 where the attribute is to rise, -1 where it is to fall.
+    """
+    ranks = _ranks(measured * sign)
+    order = _ranks(torch.arange(measured.shape[1], dtype=torch.float64)[None])
+    a, b = ranks - ranks.mean(1, keepdim=True), order - order.mean()
+    return float(((a * b).sum(1) / (a.norm(dim=1) * b.norm()).clamp(min=1e-12)).mean())
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return ranks along rows, equal values sharing the mean of theirs."""
+    below = (values[:, None, :] < values[:, :, None]).sum(2)
+    equal = (values[:, None, :] == values[:, :, None]).sum(2)
+    return below + (equal + 1).double() / 2
+
+
+def unevenness(steps: Tensor) -> float:
+    """Return the coefficient of variation of the lengths of the steps, mean over images; 0 is even.
+
+    Args:
+        steps: [n, K - 1].
+    """
+    mean = steps.mean(1).clamp(min=1e-12)
+    return float((steps.std(1, correction=0) / mean).mean()) if len(steps) else float("nan")
+
+
+def longest_step(steps: Tensor) -> float:
+    """Return the longest step over the mean one, mean over images; 1 is even."""
+    return float((steps.amax(1) / steps.mean(1).clamp(min=1e-12)).mean()) if len(steps) else float("nan")
+
+
+def rows_of(responses: Sequence[Response]) -> list[dict[str, Any]]:
+    """Return one row for each response, for tables and JSON: figures (None where there is none) and curves."""
+    return [_row(response) for response in responses]
+
+
+def _row(response: Response) -> dict[str, Any]:
+    curve = normalised(response.measured)
+    figures = shape_figures(response.measured, response.steps, response.strengths, response.sign)
+    curves = {"strengths": list(response.strengths), "curve": _plain(curve)}
+    if response.truth is not None:
+        truth = response.truth
+        true = shape_figures(truth.measured, truth.steps, response.strengths, response.sign)
+        figures |= {f"{name} of the truth": value for name, value in true.items()}
+        figures[PSNR_ON_THE_WAY] = float(truth.psnr[:, 1:-1].mean())
+        figures[DISTANCE_ON_THE_WAY] = float(truth.distance[:, 1:-1].mean())
+        true_curve = normalised(truth.measured)
+        figures[DEVIATION_FROM_TRUTH] = float((curve - true_curve).abs()[1:-1].mean())
+        curves["true curve"] = _plain(true_curve)
+    plain = {name: value if value == value else None for name, value in figures.items()}
+    about = {"attribute": response.name, "direction": "set" if response.goal else "taken away"}
+    return {**about, "images": len(response.measured), **plain, **curves}
+
+
+def _plain(curve: Tensor) -> list[float] | None:
+    return None if bool(curve.isnan().any()) else [round(value, 4) for value in curve.tolist()]
+
+
+def shape_figures(measured: Tensor, steps: Tensor, strengths: Sequence[float], sign: float) -> dict[str, float]:
+    """Return all figures about the shape of one response, by name."""
+    curve = normalised(measured)
+    return {
+        DEVIATION: deviation(curve, strengths),
+        JUMP: largest_jump(curve, strengths),
+        SINGLE: single_deviation(measured, strengths),
+        RISING: rising_steps(measured, sign),
+        RANK: rank_correlation(measured, sign),
+        UNEVENNESS: unevenness(steps),
+        LONGEST: longest_step(steps),
+    }

@@ -1,0 +1,26 @@
+"""Which of the shipped judges and recognisers suits a model."""
+
+from attrimorph.data import faces
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.judge import Judge, load_judge
+from attrimorph.metrics.recogniser import Recogniser, load_recogniser
+
+
+def judge_for(schema: Schema, image_size: int) -> Judge | None:
+    """Return the shipped judge that knows these attributes at this size, or None where there is none."""
+    try:
+        judge = load_judge(f"drawn-faces-{image_size}")
+    except AttrimorphError:
+        return None
+    return judge if judge.schema.names == schema.names else None
+
+
+def recogniser_for(schema: Schema, image_size: int) -> Recogniser | None:
+    """Return the shipped recogniser of drawn people at this size, or None for other images."""
+    if schema.names != faces.SCHEMA.names:
+        return None
+    try:
+        return load_recogniser(f"drawn-faces-{image_size}")
+    except AttrimorphError:
+        return None

@@ -1,0 +1,80 @@
+"""From a recipe of CycleGAN or pix2pix to an algorithm that can step."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from attrimorph.algorithms.cyclegan import DISCRIMINATORS, GENERATORS, CycleGAN
+from attrimorph.algorithms.pix2pix import Pix2Pix
+from attrimorph.data.schema import Schema
+from attrimorph.kinds.translation import edited_attribute, translation_networks
+from attrimorph.networks.translation import PatchDiscriminator
+from attrimorph.recipes.translation import TranslationRecipe
+from attrimorph.training.hardware import FastPath
+
+BANK = 16
+
+
+def build_translation(
+    recipe: TranslationRecipe,
+    schema: Schema,
+    path: FastPath,
+    device: str = "cpu",
+    reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+) -> CycleGAN | Pix2Pix:
+    """Return CycleGAN or pix2pix with fresh weights drawn from the recipe's seed.
+
+    Args:
+        recipe: the run.
+        schema: of the data.
+        path: precision and memory format.
+        device: where the networks live.
+        reduce_gradients: averages gradients over processes.
+
+    Raises:
+        AttrimorphError: the attribute that tells the domains must be named.
+    """
+    paired = recipe.method == "pix2pix"
+    names = ("discriminator",) if paired else DISCRIMINATORS
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        networks = translation_networks(recipe, schema)
+        networks |= {
+            name: PatchDiscriminator(6 if paired else 3, recipe.networks.discriminator_width) for name in names
+        }
+    for network in networks.values():
+        network.to(device, memory_format=path.layout).train()  # type: ignore[call-overload]
+        if recipe.training.compile:
+            network.compile()
+
+    def adam(learning: Iterable[str]) -> torch.optim.Optimizer:
+        options = recipe.optimiser
+        parameters = [p for name in learning for p in networks[name].parameters()]
+        rate = options.learning_rate
+        if options.discriminator_rate is not None and set(learning) <= set(names):
+            rate = options.discriminator_rate
+        return torch.optim.Adam(parameters, lr=rate, betas=(options.beta1, options.beta2), fused=True)
+
+    if paired:
+        told = recipe.domains.source == "pairs"
+        return Pix2Pix(
+            networks,
+            {name: adam([name]) for name in ("generator", "discriminator")},
+            source=recipe.domains.source,
+            column=schema.columns(edited_attribute(recipe, schema)).start if told else 0,
+            l1=recipe.losses.l1,
+            autocast=path.autocast,
+            reduce_gradients=reduce_gradients,
+        )
+    return CycleGAN(
+        networks,
+        {"generators": adam(GENERATORS), "discriminators": adam(DISCRIMINATORS)},
+        column=schema.columns(edited_attribute(recipe, schema)).start,
+        cycle=recipe.losses.cycle,
+        identity=recipe.losses.identity,
+        pool=recipe.losses.pool,
+        bank=max(BANK, recipe.training.batch_size),
+        autocast=path.autocast,
+        reduce_gradients=reduce_gradients,
+    )

@@ -1,0 +1,142 @@
+"""Axes from a few examples: where they should lie, how sure they say they are, and when they must not be sure."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from attrimorph.applications.axes.examples import (
+    axis_from_codes,
+    axis_from_examples,
+    draw_pool,
+    probe,
+    sentence,
+    wilson,
+)
+from attrimorph.applications.axes.linear import cosines
+from attrimorph.applications.axes.space import drawn_codes
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Code
+from tests.applications.axes.linear_world import LATENT, LinearGenerator, LinearJudge
+
+
+@pytest.fixture(scope="module")
+def model() -> LinearGenerator:
+    return LinearGenerator()
+
+
+@pytest.fixture(scope="module")
+def judge(model: LinearGenerator) -> LinearJudge:
+    return LinearJudge(model)
+
+
+def features(images: Tensor) -> Tensor:
+    return images.flatten(1)[:, ::3]
+
+
+def examples(model: LinearGenerator, judge: LinearJudge, count: int, seed: int = 30) -> tuple[Tensor, Tensor]:
+    """`count` pictures with the first attribute and as many without."""
+    images = model.decode(next(drawn_codes(model, 256, seed)))
+    seen = judge(images)[:, 0] > 0.5
+    return images[seen][:count], images[~seen][:count]
+
+
+def test_leaving_one_out_in_closed_form_is_leaving_one_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 20, generator=generator).double()
+    signs = torch.tensor([1, 1, 1, -1, -1, -1, -1, -1, -1]).double()
+    weight = torch.where(signs > 0, 1.5, 0.75).double()
+    joined = torch.cat([x, torch.ones(9, 1).double()], 1)
+    ridge = torch.full((21,), 0.7).double()
+    ridge[-1] = 1e-6
+    found = probe(x, signs, 0.7)
+
+    def solve(rows: Tensor) -> Tensor:
+        left = joined[rows]
+        return torch.linalg.solve(
+            left.T @ (left * weight[rows, None]) + torch.diag(ridge), left.T @ (weight[rows] * signs[rows])
+        )
+
+    whole = solve(torch.arange(9))
+    torch.testing.assert_close(found.slope, whole[:-1], rtol=1e-8, atol=1e-10)
+    for out in range(9):
+        rows = torch.tensor([row for row in range(9) if row != out])
+        assert float(found.left_out[out]) == pytest.approx(float(joined[out] @ solve(rows)), rel=1e-6)
+
+
+def test_the_penalty_is_the_best_of_those_tried() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(20, 40, generator=generator).double()
+    signs = torch.where(x[:, 0] > 0, 1.0, -1.0).double()
+    chosen = probe(x, signs)
+    for penalty in (1e-3, 1.0, 1e3):
+        other = probe(x, signs, penalty)
+        assert (chosen.left_out - signs).square().mean() <= (other.left_out - signs).square().mean() * 1.15
+
+
+def test_twenty_examples_find_the_axis_and_say_how_surely(model: LinearGenerator, judge: LinearJudge) -> None:
+    positive, negative = examples(model, judge, 10)
+    axis = axis_from_examples(model, "Bright", features, positive, negative, by="pixels")
+    true = float(cosines(axis.direction[None], judge.axes[:1]))
+    assert true > 0.6
+    # What it expects of itself is about what it is.
+    assert axis.facts["expected cosine to the axis of endless examples"] == pytest.approx(true, abs=0.15)
+    assert axis.facts["told when left out"] >= 0.6
+    assert axis.low < 0 < axis.high
+    assert sentence(axis).startswith("Bright: ")
+
+
+def test_more_examples_are_surer_and_better(model: LinearGenerator, judge: LinearJudge) -> None:
+    pool = draw_pool(model, features, by="pixels", count=1000)
+    found = {}
+    for count in (5, 80):
+        positive, negative = examples(model, judge, count)
+        axis = axis_from_examples(model, "Bright", features, positive, negative, by="pixels", pool=pool)
+        found[count] = (
+            float(cosines(axis.direction[None], judge.axes[:1])),
+            axis.facts["expected cosine to the axis of endless examples"],
+        )
+    assert found[80][0] > max(0.9, found[5][0])
+    assert found[80][1] > found[5][1]
+
+
+def test_examples_without_rhyme_leave_it_unsure(model: LinearGenerator) -> None:
+    pool = draw_pool(model, features, by="pixels", count=500)
+    said = []
+    for seed in range(6):
+        images = model.decode(next(drawn_codes(model, 20, 40 + seed)))
+        said.append(
+            sentence(axis_from_examples(model, "Nothing", features, images[:10], images[10:], by="pixels", pool=pool))
+        )
+    # By chance some twenty pictures out of six times as many do look alike.
+    assert sum("unsure" in words and "more examples would help" in words for words in said) >= 4
+    assert not any(words.startswith("Nothing: sure") for words in said)
+
+
+def test_codes_of_examples_find_the_axis_too(model: LinearGenerator, judge: LinearJudge) -> None:
+    positive, negative = examples(model, judge, 60)
+    pseudo = torch.linalg.pinv(model.matrix)
+
+    def invert(images: Tensor) -> Code:
+        return Code(images.flatten(1) @ pseudo, torch.full((len(images), 1), torch.nan))
+
+    axis = axis_from_codes(model, "Bright", invert, positive, negative)
+    assert float(cosines(axis.direction[None], judge.axes[:1])) > 0.85
+    assert len(axis.direction) == LATENT
+    assert axis.facts["way"] == "codes"
+
+
+def test_too_few_examples_are_told(model: LinearGenerator) -> None:
+    images = torch.zeros(5, 3, 16, 16)
+    with pytest.raises(AttrimorphError, match="at least 4 pictures without the attribute; got 2"):
+        axis_from_examples(model, "Bright", features, images, images[:2], by="pixels")
+    with pytest.raises(AttrimorphError, match="drawn pictures must be at least 128; got 10"):
+        draw_pool(model, features, by="pixels", count=10)
+
+
+def test_the_interval_of_a_share() -> None:
+    # Wilson's interval for 8 of 10, as tabulated: 0.490 to 0.943.
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(20, 20)[1] == pytest.approx(1)
+    assert not math.isclose(wilson(20, 20)[0], 1, abs_tol=0.1)

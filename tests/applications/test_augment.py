@@ -1,0 +1,281 @@
+"""Augmentation: classes come out equal, labels say what was made, and folders are read back as they were written."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attrimorph.applications.augment import balanced, classes_by, members, more_of_each, new_identities
+from attrimorph.applications.augmented_worth import generated_rows, write_worth
+from attrimorph.applications.detail import edited_with_detail
+from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
+from attrimorph.applications.replay import replay
+from attrimorph.applications.write_augmented import Wish, write_augment
+from attrimorph.data import faces
+from attrimorph.data.images import read_pixels
+from attrimorph.data.prepare import prepare
+from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data.synthetic import write_faces
+from attrimorph.data.writer import write_prepared
+from attrimorph.errors import AttrimorphError
+from attrimorph.models import Editor, Model
+from tests.tiny_models import tiny_model
+
+CLASSES = Schema((Attribute("person", "categorical", ("ada", "ben", "eve", "zoe")), Attribute("Hat")))
+NAMES = ["Eyeglasses", "Male"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return tiny_model(tmp_path_factory.mktemp("model") / "run")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    return write_faces(tmp_path_factory.mktemp("data") / "faces", count=120, size=16, identities=12)
+
+
+@pytest.fixture(scope="module")
+def people_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return tiny_model(tmp_path_factory.mktemp("people") / "run", schema=CLASSES)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    out = tmp_path_factory.mktemp("people") / "data"
+    random = np.random.default_rng(0)
+    who = torch.tensor([0] * 12 + [1] * 6 + [2] * 5 + [3] * 4)
+    y = torch.cat([torch.nn.functional.one_hot(who, 4), torch.arange(27)[:, None] % 2], 1).float()
+    write_prepared(
+        out, random.integers(0, 256, (27, 16, 16, 3)).astype(np.uint8), CLASSES, y, identity=who,
+        split=["train"] * 25 + ["valid", "test"],
+    )  # fmt: skip
+    return open_prepared(out)
+
+
+def test_classes_are_the_combinations_that_can_be() -> None:
+    assert list(classes_by(faces.SCHEMA, NAMES)) == [
+        "Eyeglasses=0,Male=0", "Eyeglasses=0,Male=1", "Eyeglasses=1,Male=0", "Eyeglasses=1,Male=1",
+    ]  # fmt: skip
+    hair = classes_by(faces.SCHEMA, ["Black_Hair", "Blond_Hair"])
+    assert "Black_Hair=1,Blond_Hair=1" not in hair
+    assert len(hair) == 3
+    assert classes_by(CLASSES, ["person", "Hat"])["person=eve,Hat=0"] == {"person=eve": 1.0, "Hat": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ([], "at least one attribute must be balanced"),
+        (["Male", "Male"], "none twice"),
+        (["Nose"], "there is no attribute 'Nose'"),
+        (list(faces.SCHEMA.names)[:11], "at most 1000 classes"),
+    ],
+)
+def test_bad_names_are_refused(names: list[str], sentence: str) -> None:
+    with pytest.raises(AttrimorphError, match=sentence):
+        classes_by(faces.SCHEMA, names)
+
+
+@pytest.mark.parametrize("way", ["edit", "sample"])
+def test_balancing_makes_all_classes_as_large_as_the_largest(way: str, model: Model, data: PreparedData) -> None:
+    cells = classes_by(data.schema, NAMES)
+    counts = {words: len(rows) for words, rows in members(data, cells, "train").items()}
+    assert len(set(counts.values())) > 1
+    for made in balanced(model, data, NAMES, way=way, seed=3):
+        counts[made.label] += len(made.images)
+        wanted = torch.tensor([float(part[-1]) for part in made.label.split(",")])
+        columns = [data.schema.names.index(name) for name in NAMES]
+        assert (made.attributes[:, columns] == wanted).all()
+    assert len(set(counts.values())) == 1
+
+
+def test_edits_start_from_different_images_with_the_fewest_changes(model: Model, data: PreparedData) -> None:
+    cells = classes_by(data.schema, NAMES)
+    found = members(data, cells, "train")
+    columns = [data.schema.names.index(name) for name in NAMES]
+    by_label: dict[str, list[int]] = {}
+    for made in balanced(model, data, NAMES, way="edit"):
+        assert made.sources is not None
+        by_label.setdefault(made.label, []).extend(made.sources.tolist())
+        # Nothing else of the labels changed, but for rivals.
+        before = data.attributes[torch.from_numpy(made.sources)]
+        torch.testing.assert_close(made.attributes, data.schema.edit(before, cells[made.label]))
+    for words, sources in by_label.items():
+        assert len(set(sources)) == len(sources)
+        goal = torch.tensor([float(part[-1]) for part in words.split(",")])
+        changes = (data.attributes[sources][:, columns] != goal).sum(1)
+        near = sum(len(found[other]) for other in cells if _distance(words, other) == 1)
+        assert int((changes == 1).sum()) == min(near, len(sources))
+
+
+def _distance(words: str, other: str) -> int:
+    return sum(a != b for a, b in zip(words.split(","), other.split(","), strict=True))
+
+
+def test_an_edit_with_detail_adds_the_difference_of_two_decodings(model: Model, data: PreparedData) -> None:
+    assert isinstance(model, Editor)
+    images, y = data.batch(np.arange(6))
+    code = model.encode(images, y)
+    after = model.edit(images, {"Smiling": 1.0}, y)
+    expected = (images + after - model.decode(code)).clamp(-1, 1)
+    torch.testing.assert_close(edited_with_detail(model, images, {"Smiling": 1.0}, y), expected)
+    already = y[:, data.schema.names.index("Smiling")] == 1
+    torch.testing.assert_close(edited_with_detail(model, images, {"Smiling": 1.0}, y)[already], images[already])
+
+
+def test_more_of_each_class(people_model: Model) -> None:
+    made = list(more_of_each(people_model, 3, seed=1))
+    assert [each.label for each in made] == ["person=ada", "person=ben", "person=eve", "person=zoe"]
+    for number, each in enumerate(made):
+        assert each.images.shape == (3, 16, 16, 3)
+        assert each.attributes[:, :4].argmax(1).eq(number).all()
+    again = list(more_of_each(people_model, 3, seed=1))
+    assert all(np.array_equal(a.images, b.images) for a, b in zip(made, again, strict=True))
+
+
+def test_a_new_identity_mixes_three_class_codes(people_model: Model, people: PreparedData) -> None:
+    made = list(new_identities(people_model, people, 5, 2))
+    assert [each.label for each in made] == [f"new-000{number}" for number in range(1, 6)]
+    for each in made:
+        mixture = each.attributes[:, :4]
+        assert torch.equal(mixture[0], mixture[1])
+        shares = mixture[0][mixture[0] > 0]
+        assert len(shares) == 3
+        assert float(shares.sum()) == pytest.approx(1)
+        assert float(shares.min() / shares.max()) >= 0.5
+
+
+def test_a_new_identity_of_an_attribute_model_keeps_what_does_not_change(model: Model, data: PreparedData) -> None:
+    (made,) = new_identities(model, data, 1, 40)
+    fixed = [data.schema.names.index(name) for name in ("Male", "Young", "Big_Nose", "Bald")]
+    assert made.attributes[:, fixed].std(0).eq(0).all()
+    assert made.attributes[:, data.schema.names.index("Smiling")].std() > 0
+    assert set(made.identities) == {"new-0001"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        (Wish(), "must be told what to make"),
+        (Wish(("Male",), identities=3), "leave the others out"),
+        (Wish(identities=0), "must be at least 1"),
+        (Wish(identities=3, each=0), "must be at least 1"),
+        (Wish(each=3), "only a model with a categorical attribute has classes"),
+        (Wish(("Male",), way="magic"), "way must be edit or sample"),
+        (Wish(("Male",), seed=-1), "seed must lie in"),
+    ],
+)
+def test_bad_wishes_are_refused_and_write_nothing(
+    model: Model, data: PreparedData, tmp_path: Path, wish: Wish, sentence: str
+) -> None:
+    assert data.path is not None
+    with pytest.raises(AttrimorphError, match=sentence):
+        write_augment(model, data.path, tmp_path / "out.png", named="tiny", wish=wish)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["auto", "classes"])
+def test_a_balanced_folder_is_prepared_as_it_was_written(format: str, data: PreparedData, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "run")
+    assert data.path is not None
+    written = write_augment(model, data.path, tmp_path / "set.png", named=tmp_path / "run", wish=Wish(tuple(NAMES)))
+    summary = prepare(tmp_path / "set", tmp_path / "prepared", 16, format=format)
+    assert summary.skipped == []
+    back = open_prepared(tmp_path / "prepared")
+    if format == "classes":
+        (attribute,) = back.schema.attributes
+        assert attribute.values == tuple(sorted(classes_by(data.schema, NAMES)))
+        counts = back.attributes[torch.from_numpy(back.indices("train"))].sum(0)
+        assert len(set(counts.tolist())) == 1
+        return
+    assert back.schema.names == data.schema.names
+    cells = classes_by(data.schema, NAMES)
+    assert len({len(rows) for rows in members(back, cells, "train").values()}) == 1
+    for split in ("valid", "test"):
+        assert len(back.indices(split)) == len(data.indices(split))
+    real = [row for row, name in enumerate(back.files) if "real-" in name]
+
+    # The real images and their labels, pixel by pixel, in another order.
+    def key(images: np.ndarray, labels: torch.Tensor, row: int) -> tuple[bytes, bytes]:
+        return images[row].tobytes(), labels[row].numpy().tobytes()
+
+    before = sorted(key(data.images, data.attributes, row) for row in range(len(data)))
+    assert sorted(key(back.images, back.attributes, row) for row in real) == before
+    with written.tables[0].open() as file:
+        assert len(list(csv.DictReader(file))) == len(back) - len(real)
+
+
+@pytest.mark.parametrize(
+    "wish", [Wish(("Hat",)), Wish(identities=2, each=3), Wish(each=2)], ids=["balance", "identities", "each"]
+)
+def test_a_receipt_makes_the_same_images_again(people: PreparedData, tmp_path: Path, wish: Wish) -> None:
+    model = tiny_model(tmp_path / "run", schema=CLASSES)
+    assert people.path is not None
+    written = write_augment(model, people.path, tmp_path / "set.png", named=tmp_path / "run", wish=wish)
+    assert replay(written.receipt).identical
+    files = sorted(path.relative_to(tmp_path / "set") for path in (tmp_path / "set").rglob("*.*"))
+    assert files
+    for path in files:
+        assert (tmp_path / "set" / path).read_bytes() == (tmp_path / "set.again" / path).read_bytes()
+
+
+def test_new_identities_come_back_as_identities(people_model: Model, people: PreparedData, tmp_path: Path) -> None:
+    assert people.path is not None
+    write_augment(
+        people_model, people.path, tmp_path / "set.png", named="tiny", wish=Wish(identities=3, each=4), real=False
+    )
+    prepare(tmp_path / "set", tmp_path / "prepared", 16)
+    back = open_prepared(tmp_path / "prepared")
+    assert torch.bincount(back.identity).tolist() == [4, 4, 4]
+    assert back.schema.attribute("person").values == ("new-0001", "new-0002", "new-0003")
+    assert "generated" in back.schema.names
+
+
+def test_equal_classes_leave_nothing_to_make(people_model: Model, tmp_path: Path) -> None:
+    images = np.zeros((4, 16, 16, 3), np.uint8)
+    y = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 0, 1], [0, 1, 0, 0, 0]])
+    write_prepared(tmp_path / "data", images, CLASSES, y)
+    with pytest.raises(AttrimorphError, match="equal already"):
+        write_augment(people_model, tmp_path / "data", tmp_path / "o.png", named="t", wish=Wish(("Hat",)), real=False)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    def fail() -> None:
+        with LabelledFolder(tmp_path / "set", ["Hat"]) as folder:
+            pixels = np.zeros((1, 8, 8, 3), np.uint8)
+            folder.add(pixels, {"Hat": [1]}, split="train", label="a", identities=[""], stem="real")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(AttrimorphError, match="must be a new or empty folder"), LabelledFolder(tmp_path / "full", []):
+        pass
+    assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("label", "name"), [("a/b", "a_b"), ("..", "_"), ("Male=1", "Male=1"), ("", "_")])
+def test_class_names_become_folders(label: str, name: str) -> None:
+    assert folder_name(label) == name
+
+
+def test_generated_images_are_read_back_for_trial(model: Model, data: PreparedData, tmp_path: Path) -> None:
+    assert data.path is not None
+    wish = Wish(("Eyeglasses",))
+    write_augment(model, data.path, tmp_path / "set.png", named="tiny", wish=wish)
+    rows = generated_rows(tmp_path / "set")
+    made = np.concatenate([each.images for each in balanced(model, data, ["Eyeglasses"])])
+    read = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 16) for row in rows])
+    assert np.array_equal(read, made)
+    path, worths = write_worth(data, tmp_path / "set", wish, seeds=[0], presentations=128)
+    assert path == tmp_path / "set.worth.json"
+    assert any(worth.name.startswith("accuracy, worst") for worth in worths) or len(worths) >= 1
+    with pytest.raises(AttrimorphError, match="must be a folder that augment wrote"):
+        generated_rows(tmp_path)

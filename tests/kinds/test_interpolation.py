@@ -1,0 +1,160 @@
+"""A trained HomoInterpGAN as a model: codes, edits, references, groups, composition."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from attrimorph.applications.edit import edit
+from attrimorph.applications.morph import morph
+from attrimorph.applications.transfer import transfer
+from attrimorph.data import faces
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.kinds.interpolation import REST, InterpolationModel, compose, grouping, membership
+from attrimorph.models import Code, Edits, Encodes
+from tests.small_kinds import narrow, pictures, small_model
+
+LABELS = faces.attributes(faces.sample_factors(3, torch.Generator().manual_seed(0)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> InterpolationModel:
+    found = small_model(tmp_path_factory.mktemp("homointerp"), "homointerp-drawn-64", lively=0.5)
+    assert isinstance(found, InterpolationModel)
+    return found
+
+
+def test_groups_are_those_of_the_recipe_that_the_data_have() -> None:
+    groups = grouping(narrow("homointerp-drawn-64"), faces.SCHEMA)
+    assert groups["expression"] == ("Mouth_Slightly_Open", "Smiling")
+    assert groups["hair texture"] == ("Wavy_Hair",)
+    assert sorted(name for group in groups.values() for name in group) == sorted(faces.SCHEMA.names)
+    other = Schema((Attribute("round"), Attribute("colour", "categorical", ("red", "blue"))))
+    assert grouping(narrow("homointerp-drawn-64"), other) == {"round": ("round",), "colour": ("colour",)}
+    some = grouping(
+        narrow("homointerp-drawn-64", {"networks.others": "residual"}), Schema((Attribute("Young"), Attribute("Odd")))
+    )
+    assert some == {"age": ("Young",)}
+    members = membership({"colour": ("colour",)}, other)
+    assert members.tolist() == [[False, True, True], [False, False, False]]
+
+
+def test_the_model_encodes_and_edits(model: InterpolationModel) -> None:
+    assert isinstance(model, Encodes)
+    assert isinstance(model, Edits)
+    images = pictures()
+    code = model.encode(images, LABELS)
+    assert code.z.shape == (3, 8 * 4 * 4 + faces.SCHEMA.width)
+    with torch.no_grad():
+        plain = model.networks["decoder"](model.networks["encoder"](images)).clamp(-1, 1)
+    torch.testing.assert_close(model.decode(code), plain)
+
+
+def test_an_edit_moves_its_own_group_by_its_prototype(model: InterpolationModel) -> None:
+    images = pictures()
+    labels = LABELS.clone()
+    column = faces.SCHEMA.columns("Smiling").start
+    labels[:, column] = 0
+    face = model.features(images)
+    place = list(model.groups).index("expression")
+    for strength in (0.5, 1.0, 2.0):
+        v = torch.zeros(3, len(model.groups) + 1)
+        v[:, place] = strength
+        change = torch.zeros_like(labels)
+        change[:, column] = 1
+        with torch.no_grad():
+            difference = model.networks["prototypes"](face, labels, change)
+            moved = model.networks["interpolator"](face, difference, v)
+            expected = compose(images, model.render(face), model.render(moved))
+        torch.testing.assert_close(model.edit(images, {"Smiling": strength}, labels), expected)
+    assert (model.edit(images, {"Smiling": 1}, labels) - images).abs().max() > 0.02
+
+
+def test_nothing_to_change_gives_the_input_back(model: InterpolationModel) -> None:
+    images = pictures()
+    labels = LABELS.clone()
+    labels[:, faces.SCHEMA.columns("Smiling").start] = 1
+    torch.testing.assert_close(model.edit(images, {"Smiling": 1}, labels), images)
+    torch.testing.assert_close(model.edit(images, {"Smiling": 0}, labels), images)
+
+
+def test_without_composition_the_decoder_alone_speaks(tmp_path: Path) -> None:
+    plain = small_model(tmp_path, "homointerp-drawn-64", {"networks.composition": "none"}, lively=0.5)
+    images = pictures()
+    assert isinstance(plain, InterpolationModel)
+    code = plain.encode(images, LABELS)
+    y = plain.schema.edit(LABELS, {"Bald": 1})
+    torch.testing.assert_close(plain.edit(images, {"Bald": 1}, LABELS), plain.decode(Code(code.z, y)))
+
+
+def test_composition_keeps_what_does_not_change() -> None:
+    images = torch.ones(1, 3, 16, 16)
+    grey = torch.full_like(images, 0.8)
+    edited = grey.clone()
+    edited[:, :, 4:7, 4:7] = -0.5
+    composed = compose(images, grey, edited)
+    assert torch.equal(composed[:, :, 10:], images[:, :, 10:])
+    torch.testing.assert_close(composed[:, :, 5, 5], edited[:, :, 5, 5])
+
+
+def test_references_give_what_they_have(model: InterpolationModel) -> None:
+    images, others = pictures(), pictures(2, seed=5)
+    face, other = model.features(images), model.features(others[:1])
+    v = torch.zeros(3, len(model.groups) + 1)
+    v[:, list(model.groups).index("hair colour")] = 0.7
+    moved = face + model.moves(face, other - face, v)
+    expected = compose(images, model.render(face), model.render(moved))
+    torch.testing.assert_close(model.follow(images, others[:1], {"hair colour": 0.7}), expected)
+    torch.testing.assert_close(model.follow(images, others[:1], {"Blond_Hair": 0.7}), expected)
+    # An image has nothing to take over from itself, if its branches are zero there.
+    assert model.group_of(REST) == REST
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"Smiling": 3}, "-2..2"), ({"Smilling": 1}, "did you mean 'Smiling'")],
+)
+def test_a_bad_edit_is_one_sentence(model: InterpolationModel, changes: dict[str, float], sentence: str) -> None:
+    with pytest.raises(AttrimorphError, match=sentence):
+        model.edit(pictures(), changes, LABELS)
+
+
+def test_an_attribute_in_no_group_is_told(tmp_path: Path) -> None:
+    model = small_model(
+        tmp_path, "homointerp-drawn-64", {"networks.others": "residual", "networks.groups": {"age": ["Young"]}}
+    )
+    with pytest.raises(AttrimorphError, match=r"networks\.others own"):
+        model.edit(pictures(), {"Smiling": 1}, LABELS)  # type: ignore[attr-defined]
+
+
+def test_bad_references_and_sizes_are_told(model: InterpolationModel) -> None:
+    with pytest.raises(AttrimorphError, match=r"0\.\.2"):
+        model.follow(pictures(), pictures(1), {"age": -1})
+    with pytest.raises(AttrimorphError, match="resize"):
+        model.features(pictures(1, 64))
+    with pytest.raises(AttrimorphError, match="sampl"):
+        model.sample_codes(1, torch.Generator())
+
+
+def test_other_applications_work_with_it(model: InterpolationModel) -> None:
+    images = pictures()
+    way = morph(model, images[:1], images[1:2], 4, attributes=(LABELS[:1], LABELS[1:2]))
+    torch.testing.assert_close(way.images[0], model.decode(model.encode(images[:1], LABELS[:1]))[0])
+    half = model.render((model.features(images[:1]) + 2 * model.features(images[1:2])) / 3)
+    torch.testing.assert_close(way.images[2], half[0], atol=1e-4, rtol=1e-3)
+    assert edit(model, images, {"Bald": 1}).edited.shape == images.shape
+    taken = transfer(model, images, images[1:2], only=["Smiling"])
+    assert taken.transferred.shape == images.shape
+
+
+def test_the_published_form_has_mean_prototypes(tmp_path: Path) -> None:
+    recipe = {
+        "networks.prototypes": "mean",
+        "networks.sees_face": False,
+        "losses.reference_share": 1.0,
+    }
+    model = small_model(tmp_path, "homointerp-drawn-64", recipe)
+    assert isinstance(model, InterpolationModel)
+    assert model.networks["prototypes"].get_parameter("differences").shape == (25, 8, 4, 4)
+    model.edit(pictures(), {"Bald": 1}, LABELS)
