@@ -236,6 +236,8 @@ def test_wrong_places_are_told(tmp_path: Path) -> None:
 def test_what_a_process_killed_at_the_very_end_left_is_cleared_away(tmp_path: Path) -> None:
     source = photographs(tmp_path / "source", 4)
     prepare(source, tmp_path / "out", 16)
-    (tmp_path / "out" / "journal.part").write_bytes(b"x")
+    leftovers = [tmp_path / "out" / name for name in ("journal.part", ".schema.json.ab12.part")]
+    for leftover in leftovers:
+        leftover.write_bytes(b"x")
     prepare(source, tmp_path / "out", 16)
-    assert not (tmp_path / "out" / "journal.part").exists()
+    assert not any(leftover.exists() for leftover in leftovers)

@@ -19,7 +19,7 @@ from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Crop, RawData, read
 from attrimorph.data.readers.raw import preview
 from attrimorph.data.schema import Schema
-from attrimorph.data.writer import PARTS, PreparedWriter, alone
+from attrimorph.data.writer import PreparedWriter, alone, clear_leftovers
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 
@@ -258,9 +258,7 @@ def _again(out: Path, job: _Job, request: str, begin: float) -> Summary:
             f"{out} already holds prepared data of another source or other settings; "
             "delete it or choose another folder with --out"
         )
-    # A process that was killed right after its last file left these.
-    for name in PARTS:
-        (out / name).unlink(missing_ok=True)
+    clear_leftovers(out)
     return _summary(data, job, begin, len(data), data.skipped, 0.0)
 
 

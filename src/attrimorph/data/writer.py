@@ -252,9 +252,14 @@ class PreparedWriter:
             },
         )
         self._placed.clear()
-        for name in PARTS:
-            (self.path / name).unlink(missing_ok=True)
+        clear_leftovers(self.path)
         sync_folder(self.path)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left beside finished data; the caller has the folder to itself."""
+    for leftover in [*(path / name for name in PARTS), *path.glob(".*.part")]:
+        leftover.unlink(missing_ok=True)
 
 
 def _first(skipped: Sequence[Mapping[str, str]]) -> str:
