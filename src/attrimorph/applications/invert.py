@@ -18,7 +18,7 @@ from torch import Tensor
 from attrimorph.applications.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
 from attrimorph.applications.hunt import Generates, Hunt, Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.receipt import Receipt, Written, write_result
+from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Encodes, Model
@@ -226,27 +226,3 @@ def known_alone(schema: Schema, count: int, known: Mapping[str, float]) -> Tenso
             start = schema.blank.expand(count, -1)
             y[:, columns] = schema.edit(start, {key: 1.0 if value else -1.0})[:, columns]
     return y
-
-
-def replay_invert(model: Model, receipt: Receipt, out: Path) -> Written:
-    """Make a result again from its receipt."""
-    words, paths = receipt.arguments, [Path(item["path"]) for item in receipt.inputs]
-    search = Search(
-        words["of"],
-        candidates=words["candidates"],
-        starts=words["starts"],
-        prior=words["prior"],
-        seed=words["seed"],
-        stop=words["steps"],
-    )
-    return write_invert(
-        model,
-        paths[:-1] if words["mask"] else paths,
-        out,
-        named=receipt.model,
-        known=words["known"],
-        compared=words["compared"],
-        mask=paths[-1] if words["mask"] else None,
-        factor=words["factor"],
-        search=search,
-    )

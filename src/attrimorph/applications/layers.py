@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, photographs
-from attrimorph.applications.receipt import Receipt, Written, write_result
+from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.attribute2image import LayeredModel, Layers
 from attrimorph.models import Code, Model
@@ -170,19 +170,3 @@ def alone(columns: Mapping[str, Tensor]) -> dict[str, Image.Image]:
             suffix = "-".join(word.replace("=", " ").split())
             found[suffix if len(pictures) == 1 else f"{suffix}-{number}"] = picture
     return found
-
-
-def replay_layers(model: Model, receipt: Receipt, out: Path) -> Written:
-    """Make a result again from its receipt."""
-    words, paths = receipt.arguments, [Path(item["path"]) for item in receipt.inputs]
-    return write_layers(
-        model,
-        paths[:-1] if words["other"] else paths,
-        out,
-        named=receipt.model,
-        known=words["known"],
-        changes=words["changes"],
-        background=paths[-1] if words["other"] else None,
-        backgrounds=words["backgrounds"],
-        seed=words["seed"],
-    )

@@ -20,7 +20,7 @@ from attrimorph.networks.disentangled import Paint
 from attrimorph.networks.prior import FittedPrior
 from attrimorph.recipes.attribute2image import CVAE, LayerRecipe
 
-SURE = 1 / 32  # a gate this near to 0 or 1 is taken for it when pictures are made: eight levels of a sigmoid's tail
+SURE = 1 / 16  # a gate this near to 0 or 1 is taken for it when pictures are made: the long tail of a sigmoid
 
 
 @dataclass(frozen=True)

@@ -145,14 +145,14 @@ def gate_of(foreground: Paint) -> Tensor:
 
 
 def settled(foreground: Tensor, gate: Tensor, sure: float) -> tuple[Tensor, Tensor]:
-    """Take a gate that is within `sure` of 0 or 1 for 0 or 1, and leave no foreground where it is 1.
+    """Take a gate that is within `sure` of 0 or 1 for 0 or 1, and fade the foreground out towards where it is 1.
 
     What shows there is then the background to the last bit, whatever the foreground's attributes.
 
     Args:
         foreground: [B, 3, S, S] in [0, 1].
         gate: [B, 1 or 3, S, S] in [0, 1].
-        sure: less than 1/2.
+        sure: above 0 and below 1/2.
     """
     gate = ((gate - sure) / (1 - 2 * sure)).clamp(0, 1)
-    return torch.where(gate == 1, 0.0, foreground), gate
+    return foreground * ((1 - gate) / sure).clamp(0, 1), gate
