@@ -153,7 +153,7 @@ class Discriminator(nn.Module):
         features = self.trunk(images)
         logits = self.last(features)
         if self.projection is not None:
-            logits = logits + (features * self.projection(y)).sum(1, keepdim=True) / math.sqrt(features.shape[1])
+            logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
         return logits, features
 
 

@@ -253,7 +253,7 @@ class Discriminator(nn.Module):
         features = h.flatten(1)
         logits = self.last(features)
         if self.projection is not None:
-            logits = logits + (features * self.projection(y)).sum(1, keepdim=True) / math.sqrt(features.shape[1])
+            logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
         return logits, features
 
 
