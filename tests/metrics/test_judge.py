@@ -37,7 +37,7 @@ QUICK = JudgeRecipe(presentations=1_920, batch_size=32, seed=5)
 
 @pytest.fixture(scope="module")
 def small() -> Judge:
-    return train_drawn_judge(DrawnJudgeRecipe(32, images=192, presentations=960, batch_size=32, seed=5, unseen=60))
+    return train_drawn_judge(DrawnJudgeRecipe(32, images=256, presentations=1_600, batch_size=32, seed=5, unseen=60))
 
 
 def squares(count: int = 400, size: int = 16) -> PreparedData:

@@ -93,6 +93,7 @@ def compare(
     images: Whole | None = None,
     seeds: Seeds = 3,
     data: Path | None = None,
+    judge: str | None = None,
     count: Whole = 500,
     size: Whole | None = None,
     out: Path = Path("runs/comparison"),
@@ -114,6 +115,9 @@ def compare(
         Images seen in each training, in place of a budget.
     data
         A prepared folder or a folder of images in any known layout; by default faces are drawn.
+    judge
+        Who judges samples and edits: a file of `attrimorph judge`, or a shipped one; by default the shipped one that
+        suits.
     count
         Images to measure on.
     size
@@ -126,6 +130,7 @@ def compare(
     from attrimorph.data.synthetic import drawn_faces
     from attrimorph.experiments.comparing import compare as run
     from attrimorph.experiments.comparison import Contest, entrants, parse_budget
+    from attrimorph.metrics.judge import load_judge
     from attrimorph.overrides import find_recipe
     from attrimorph.recipes import RECIPES, read_recipe
 
@@ -137,6 +142,7 @@ def compare(
         raise AttrimorphError(f"images must be at least 1; got {images}")
     seconds = None if budget is None else parse_budget(budget)
     by_name = entrants([find_recipe(each, RECIPES, read_recipe) for each in (recipe, *recipes)], size)
+    named = None if judge is None else load_judge(judge)  # before anything is drawn
     numbers, pixels = _seeds(seeds), by_name[next(iter(by_name))].data.image_size
     with Meter("preparing") as meter:
         prepared = None if data is None else open_or_prepare(data, pixels, progress=meter.update)
@@ -156,7 +162,7 @@ def compare(
             images=images,
             seconds=seconds,
             count=count,
-            judge=_judge(training),
+            judge=_suitable(named, training),
             device=chosen(device),
             say=meter.say,
             progress=show,
@@ -172,12 +178,16 @@ def _seeds(count: int) -> tuple[int, ...]:
     return tuple(range(count))
 
 
-def _judge(data: "PreparedData") -> "Judge | None":
-    """Return the shipped judge that knows the attributes of the data at its size, or None."""
-    from attrimorph.metrics.judge import load_judge
+def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
+    """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
+    from attrimorph.metrics.suitable import judge_for
 
-    try:
-        judge = load_judge(f"drawn-faces-{data.image_size}")
-    except AttrimorphError:
-        return None
-    return judge if judge.schema.names == data.schema.names else None
+    if judge is None:
+        return judge_for(data.schema, data.image_size)
+    if (judge.schema.names, judge.image_size) != (data.schema.names, data.image_size):
+        raise AttrimorphError(
+            f"the judge must know the {len(data.schema.names)} attributes of the data at {data.image_size} px; "
+            f"{judge.name} knows {len(judge.schema.names)} at {judge.image_size} px; train one on the data with "
+            "attrimorph judge"
+        )
+    return judge

@@ -35,7 +35,7 @@ class Form:
         presentations: to the recogniser.
         changes: fields of every recipe that differ from the recipe's own.
         per_class: samples of every class that are measured.
-        iterations: of the ring.
+        iterations: of the ring; its variants take `VARIANT_SHARE` of them.
         few: real images of a class where few are to be had.
         more: images generated of each class then.
         strangers, of_a_stranger: new people that are generated then, and images of each.
@@ -47,7 +47,7 @@ class Form:
     presentations: int = 60_000
     changes: Mapping[str, Any] = field(default_factory=dict)
     per_class: int = 100
-    iterations: int = 60_000
+    iterations: int = 200_000
     few: int = 20
     more: int = 200
     strangers: int = 120
