@@ -41,7 +41,7 @@ from attrimorph.metrics.trunk import SHIPPED
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
 DIALLED = 2  # attributes of a dialled face
-UNCLEAR = 0.15  # of the degree, either side of one half: neither clearly absent nor clearly present
+UNCLEAR = 0.2  # of the degree, either side of one half: neither clearly absent nor clearly present
 HELD_OUT = 0.1  # of the train split, where there is no valid split
 
 
@@ -227,8 +227,7 @@ def drawn_faces(
 
 def labels_of(factors: Tensor) -> Tensor:
     """Return the labels of drawn faces, [N, A]: NaN where an attribute is neither clearly absent nor present."""
-    degrees = factors[:, : len(faces.SCHEMA.names)]
-    return torch.where((degrees - 0.5).abs() < UNCLEAR, torch.nan, faces.attributes(factors))
+    return torch.where((faces.degrees(factors) - 0.5).abs() < UNCLEAR, torch.nan, faces.attributes(factors))
 
 
 def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = None) -> Judge:
@@ -245,7 +244,7 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
     images, factors = drawn_faces(
         recipe.images, size, recipe.seed, correlation=recipe.correlation, dialled=recipe.dialled
     )
-    labels, degrees = labels_of(factors), factors[:, :count]
+    labels, degrees = labels_of(factors), faces.degrees(factors)
 
     def loss(batch: Tensor, rows: Tensor) -> Tensor:
         logits, seen = network(batch)
