@@ -90,7 +90,7 @@ def inpaint(
         raise AttrimorphError(f"fill must be {' or '.join(FILLS)}; got {fill!r}")
     if not 0 <= feather <= model.image_size:
         raise AttrimorphError(f"feather must lie in 0..{model.image_size} pixels; got {feather}; try 3")
-    start = spread(images, masks) if fill == "border" else _with_mean(images, masks)
+    start = spread(images, masks) if fill == "border" else mean_filled(images, masks)
     steps, distance = [start], None if invert is None else Pixels(images, 1 - masks)
     for _ in range(times if invert is None else 1):
         code, found = code_of(
@@ -127,8 +127,8 @@ def _checked_masks(images: Tensor, masks: Tensor) -> Tensor:
     return holes.to(images.dtype)
 
 
-def _with_mean(images: Tensor, masks: Tensor) -> Tensor:
-    """Fill the hole with the mean colour of what is known."""
+def mean_filled(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill the hole with the mean colour of what is known; arguments as of `spread`."""
     known = 1 - masks
     mean = (images * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
     return torch.where(masks > 0, mean, images)
