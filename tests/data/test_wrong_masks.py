@@ -50,10 +50,11 @@ def test_data_with_wrong_masks(tmp_path: Path) -> None:
     assert data.masks is not None
     wrong, again = wrong_masks(data), wrong_masks(data)
     assert wrong.masks is not None
+    assert again.masks is not None
     assert np.array_equal(wrong.masks, again.masks)
     assert wrong.fingerprint == again.fingerprint != data.fingerprint
     assert wrong.images is data.images
-    true = torch.from_numpy(data.masks[:]).float() / 255
+    true = torch.from_numpy(np.array(data.masks)).float() / 255
     found = torch.from_numpy(wrong.masks).float() / 255
     area = (true > 0.5).flatten(1).sum(1)
     share = (found > 0.5).flatten(1).sum(1) / area

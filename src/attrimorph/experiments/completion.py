@@ -21,7 +21,7 @@ from attrimorph.pictures import sheet
 from attrimorph.recipes.attribute2image import DISCVAE
 
 NAME = "completion"
-IMAGES = 200  # that are measured
+IMAGES = 100  # that are measured
 STEPS, TIMES = 100, 10  # of an inversion; iterations
 HOLES = {"half": (32, 0, 64, 64), "eyes": (14, 24, 50, 36), "mouth": (20, 42, 44, 54)}
 """left, top, right, bottom in 64ths of the image."""
