@@ -1,7 +1,7 @@
 """Morph: the way from one image to another, in z and y."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,7 +9,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.coding import code_of, told
+from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.extractors import JudgeFeatures
@@ -28,10 +30,12 @@ class Morph:
     Attributes:
         images: [steps, 3, S, S] in [-1, 1].
         code: of each step.
+        inversion: how the codes of the ends were found; None where they are the encoder's.
     """
 
     images: Tensor
     code: Code
+    inversion: Inversion | None = None
 
 
 def linear(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
@@ -80,31 +84,61 @@ def morph(
     slerp: bool = False,
     uniform: bool = False,
     attributes: tuple[Tensor, Tensor] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Morph:
     """Go from one image to another.
 
     Args:
-        model: one that encodes.
+        model: one that encodes; with `invert`, one that generates.
         first, second: [1, 3, S, S] in [-1, 1].
         steps: images on the way, both ends counted.
         slerp: z on the arc instead of the straight line; y always goes straight.
         uniform: stop where all steps look equally large, instead of at equal distances in z and y.
-        attributes: of both, [1, width] each; guessed by the model when None.
+        attributes: of both, [1, width] each; guessed by the model when None, with `invert` looked for.
+        invert: how to look for the codes; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
     """
-    encodes = encoder(model, "morph")
+    _check_steps(steps)
+    a, b, found = ends(model, first, second, attributes, invert=invert, progress=progress)
+    return replace(between(model, a, b, steps, slerp=slerp, uniform=uniform), inversion=found)
+
+
+def _check_steps(steps: int) -> None:
     if not 2 <= steps <= 1000:
         raise AttrimorphError(f"a morph's steps must lie in 2..1000; got {steps}; try 8")
-    y_first, y_second = attributes or (attributes_of(model, first), attributes_of(model, second))
-    a, b = encodes.encode(first, y_first), encodes.encode(second, y_second)
+
+
+def ends(
+    model: Model,
+    first: Tensor,
+    second: Tensor,
+    attributes: tuple[Tensor, Tensor] | None = None,
+    *,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> tuple[Code, Code, Inversion | None]:
+    """Return the codes of both images, and how they were found; arguments as of `morph`."""
+    if invert is None:
+        y_first, y_second = attributes or (None, None)
+        return code_of(model, first, y_first, "morph")[0], code_of(model, second, y_second, "morph")[0], None
+    y = None if attributes is None else torch.cat(attributes)
+    code, found = code_of(model, torch.cat([first, second]), y, "morph", invert=invert, progress=progress)
+    a, b = (Code(code.z[row : row + 1], code.attributes[row : row + 1]) for row in (0, 1))
+    return a, b, found
+
+
+def between(model: Model, a: Code, b: Code, steps: int, *, slerp: bool = False, uniform: bool = False) -> Morph:
+    """Go from one code to another, of one row each; arguments as of `morph`."""
 
     def way(at: int | Tensor) -> Code:
         z = (spherical if slerp else linear)(a.z[0], b.z[0], at)
         return Code(z, linear(a.attributes[0], b.attributes[0], at))
 
     code = way(_even_positions(model, way, steps) if uniform else steps)
-    between = model.decode(code)[1:-1]
+    inner = model.decode(code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
-    return Morph(torch.cat([model.decode(a), between, model.decode(b)]), code)
+    return Morph(torch.cat([model.decode(a), inner, model.decode(b)]), code)
 
 
 def _even_positions(model: Model, way: Callable[[Tensor], Code], steps: int) -> Tensor:
@@ -154,12 +188,16 @@ def write_morph(
     steps: int = 8,
     slerp: bool = False,
     uniform: bool = False,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Morph two photographs; write the strip, an animation there and back, and the receipt."""
+    _check_steps(steps)
     images = photographs(model, [first, second])
-    result = morph(model, images[:1], images[1:], steps, slerp=slerp, uniform=uniform)
-    smooth = morph(model, images[:1], images[1:], max(steps, 24), slerp=slerp, uniform=uniform)
-    row = torch.cat([images[:1], result.images, images[1:]])
+    a, b, found = ends(model, images[:1], images[1:], invert=invert, progress=progress)
+    result = between(model, a, b, steps, slerp=slerp, uniform=uniform)
+    smooth = between(model, a, b, max(steps, 24), slerp=slerp, uniform=uniform)
+    row = torch.cat([images[:1], result.images.cpu(), images[1:]])
     words: Sequence[str] = ["from", *[f"{100 * i / (steps - 1):.0f} %" for i in range(steps)], "to"]
     return write_result(
         out,
@@ -167,7 +205,7 @@ def write_morph(
         model,
         {"": sheet([row], columns=words, cell=max(96, model.image_size))},
         named=named,
-        arguments={"steps": steps, "slerp": slerp, "uniform": uniform},
+        arguments={"steps": steps, "slerp": slerp, "uniform": uniform, **told(invert, found)},
         inputs=[first, second],
         animation=frames(smooth.images),
     )

@@ -24,27 +24,31 @@ def experiment(
     data: Path | None = None,
     classes: str | None = None,
     model: str | None = None,
+    other_model: str | None = None,
     seeds: Whole | None = None,
     images: Whole | None = None,
     out: Path = Path("runs/experiments"),
     device: Device = "auto",
 ) -> None:
-    """Repeat a figure or table of the CVAE-GAN paper: its picture, its numbers beside the published ones, verdicts.
+    """Repeat a figure or table of a paper: its picture, its numbers beside the published ones or our bars, verdicts.
 
     The same command goes on with an interrupted experiment.
 
     Parameters
     ----------
     name
-        Which, by name or letter; without it they are listed. all: one after another.
+        Which, by name or letter; without it they are listed. A paper's name, or all: one after another.
     quick
         The small form: minutes on two cores.
     data
-        A prepared folder or a folder of images in any known layout; by default people are drawn.
+        A prepared folder or a folder of images in any known layout; by default people are drawn. Attribute2Image's
+        train on drawn faces, these or others.
     classes
         The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
     model
         A model of such data to look at, where one is needed, in place of training it.
+    other_model
+        A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion).
     seeds
         How many; by default 3, quick 1.
     images
@@ -57,7 +61,7 @@ def experiment(
     from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
 
     if name is None:
-        print(table([(each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
+        print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
     for each in named(name):
         with Meter(each) as meter:
@@ -71,6 +75,7 @@ def experiment(
                 data=data,
                 classes=classes,
                 model=model,
+                other_model=other_model,
                 seeds=_seeds(seeds or (1 if quick else 3)),
                 form=QUICK if quick else FULL,
                 images=images,

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import USE, Known, Set, Using, Whole, app, tell
+from attrimorph.cli.app import USE, Inverting, Known, Set, Using, Whole, app, tell
 
 DEFAULT = Using()
+ENCODING = Inverting()
 
 
 @app.command(group=USE)
@@ -30,7 +31,9 @@ def sample(*, count: Whole = 16, set_: Set = None, seed: Whole = 0, using: Using
 
 
 @app.command(group=USE)
-def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using = DEFAULT) -> None:
+def reconstruct(
+    image: Path, /, *images: Path, known: Known = None, inverting: Inverting = ENCODING, using: Using = DEFAULT
+) -> None:
     """Show how the model sees images.
 
     Parameters
@@ -41,16 +44,29 @@ def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using
         More of them.
     """
     from attrimorph.applications.reconstruct import write_reconstruct
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     facts = parse_settings(known or [], "--known")
     out = result_path(using.out, "reconstruct", [image])
-    tell(write_reconstruct(using.load(), [image, *images], out, named=using.model, known=facts))
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_reconstruct(
+            model, [image, *images], out, named=using.model, known=facts, invert=search, progress=meter.update
+        )
+    tell(written)
 
 
 @app.command(group=USE)
 def edit(
-    image: Path, /, *images: Path, set_: Set = None, known: Known = None, raw: bool = False, using: Using = DEFAULT
+    image: Path,
+    /,
+    *images: Path,
+    set_: Set = None,
+    known: Known = None,
+    raw: bool = False,
+    inverting: Inverting = ENCODING,
+    using: Using = DEFAULT,
 ) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
 
@@ -64,12 +80,25 @@ def edit(
         Take strengths as they stand, although the model is calibrated.
     """
     from attrimorph.applications.edit import write_edit
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     out = result_path(using.out, "edit", [image])
-    pictures = [image, *images]
-    tell(write_edit(using.load(), pictures, changes, out, named=using.model, known=facts, calibrated=not raw))
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_edit(
+            model,
+            [image, *images],
+            changes,
+            out,
+            named=using.model,
+            known=facts,
+            calibrated=not raw,
+            invert=search,
+            progress=meter.update,
+        )
+    tell(written)
 
 
 @app.command(group=USE)
@@ -81,6 +110,7 @@ def morph(
     steps: Whole = 8,
     slerp: bool = False,
     uniform: bool = False,
+    inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Go from one image to another; writes a strip and an animation.
@@ -99,11 +129,25 @@ def morph(
         Stop where all steps look equally large.
     """
     from attrimorph.applications.morph import write_morph
+    from attrimorph.console import Meter
     from attrimorph.naming import result_path
 
     out = result_path(using.out, "morph", [first, second])
-    model = using.load()
-    tell(write_morph(model, first, second, out, named=using.model, steps=steps, slerp=slerp, uniform=uniform))
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_morph(
+            model,
+            first,
+            second,
+            out,
+            named=using.model,
+            steps=steps,
+            slerp=slerp,
+            uniform=uniform,
+            invert=search,
+            progress=meter.update,
+        )
+    tell(written)
 
 
 @app.command(group=USE)

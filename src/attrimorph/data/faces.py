@@ -24,8 +24,8 @@ from attrimorph.data.face_factors import (
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
-    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial", "draw",
-    "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
+    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
+    "draw", "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The experiments of the CVAE-GAN paper, by name; letters are those of the list in docs/reproductions."""
+"""The experiments of the papers, by name; letters are those of the CVAE-GAN paper's list in docs/reproductions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,15 +7,20 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.experiments import (
     ablation,
     augmentation,
+    completion,
     copies,
+    drift,
     inpainting,
+    inversion,
     latents,
+    layers,
     morphing,
     retrieval,
     ring,
     superresolution,
     table_one,
     transferring,
+    wrong_masks,
 )
 from attrimorph.experiments.outcome import Outcome, Request
 
@@ -24,15 +29,19 @@ class Experiment(NamedTuple):
     """One figure or table.
 
     Attributes:
-        letter: its letter; table-one is two of them.
+        letter: its letter; table-one is two of them; "" outside the CVAE-GAN paper.
         about: what it shows.
         run: does it.
+        paper: whose it is.
     """
 
     letter: str
     about: str
     run: Callable[[Request], Outcome]
+    paper: str = "CVAE-GAN"
 
+
+A2I = "Attribute2Image"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
@@ -48,11 +57,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     "retrieval": Experiment("j", "The nearest in z among images of other classes", retrieval.run),
     "copies": Experiment("k", "The training images nearest to samples", copies.run),
     "superresolution": Experiment("l", "Small images enlarged", superresolution.run),
+    "layers": Experiment("", "Foreground, gate and background against the true layers", layers.run, A2I),
+    "drift": Experiment("", "What edits do to the background: disCVAE against CVAE", drift.run, A2I),
+    "wrong-masks": Experiment("", "Two compositions taught with wrong masks", wrong_masks.run, A2I),
+    "inversion": Experiment("", "Codes by optimisation against the encoder, and without one", inversion.run, A2I),
+    "completion": Experiment(
+        "", "A hidden half, eyes, mouth: by inversion, by iteration, by the mean", completion.run, A2I
+    ),
 }
 
 
 def named(name: str) -> list[str]:
-    """Return the names that a name, a letter or "all" stands for.
+    """Return the names that a name, a letter, a paper or "all" stands for.
 
     Raises:
         AttrimorphError: there is no such experiment.
@@ -61,6 +77,8 @@ def named(name: str) -> list[str]:
         return list(EXPERIMENTS)
     if name in EXPERIMENTS:
         return [name]
+    if of_paper := [key for key, each in EXPERIMENTS.items() if each.paper.lower() == name.lower()]:
+        return of_paper
     by_letter = [key for key, each in EXPERIMENTS.items() if len(name) == 1 and name in each.letter]
     if not by_letter:
         raise AttrimorphError(f"there is no experiment {name!r}; {suggestion(name, EXPERIMENTS)}")
