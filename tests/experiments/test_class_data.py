@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
@@ -70,3 +71,16 @@ def test_people_are_drawn_once(tmp_path: Path) -> None:
     assert data.factors is not None
     again = class_data(request(tmp_path, say=pytest.fail, progress=pytest.fail), 16)
     assert again.fingerprint == data.fingerprint
+
+
+def test_photographs_of_people_are_classes_although_scores_lie_beside(tmp_path: Path) -> None:
+    folder = tmp_path / "lfw"
+    for person, count in (("Ada_Lovelace", 21), ("Bo_Li", 20), ("Cy_Young", 2)):
+        (folder / "lfw-deepfunneled" / person).mkdir(parents=True)
+        for number in range(1, count + 1):
+            path = folder / "lfw-deepfunneled" / person / f"{person}_{number:04d}.jpg"
+            Image.new("RGB", (20, 20), (number * 9, 80, 90)).save(path)
+    (folder / "lfw_attr_test.csv").write_text("person,imagenum,Male\nAda Lovelace,1,-1.5\nBo Li,1,0.5\n")
+    data = class_data(request(tmp_path / "out", data=folder), 16)
+    assert data.schema.attribute("class").values == ("Ada_Lovelace", "Bo_Li")
+    assert len(data) == 41

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.readers import lfw
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
@@ -46,7 +47,11 @@ def class_data(request: Request, size: int) -> PreparedData:
         )
     else:
         source = open_or_prepare(
-            request.data, size, progress=lambda done, total: request.progress("preparing", done, total)
+            request.data,
+            size,
+            # A table of scores beside the photographs names no classes, and covers only a part of them.
+            format="lfw-people" if lfw.find(request.data) is not None else "auto",
+            progress=lambda done, total: request.progress("preparing", done, total),
         )
         name = f"{source.fingerprint}-{request.classes or 'classes'}"
     folder = request.out / "data" / name
