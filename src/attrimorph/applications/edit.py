@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, editor, photographs
+from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.references import numbered, write_edit_like
+from attrimorph.applications.write_morph import frames
 from attrimorph.errors import AttrimorphError
+from attrimorph.kinds.translation import Chain
 from attrimorph.models import Encodes, Model
 from attrimorph.pictures import sheet, to_pil
 from attrimorph.strength import Strengths
@@ -75,16 +80,40 @@ def write_edit(
     named: str | Path,
     known: Mapping[str, float] | None = None,
     calibrated: bool = True,
+    like: Sequence[Path] = (),
 ) -> Written:
-    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt."""
+    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt.
+
+    A chain of CycleGANs shows every in-between image, and the first photograph's way through them as an animation.
+
+    Args:
+        model: one that edits.
+        paths: the photographs.
+        changes: see `edit`; with references: group (or an attribute of it) -> strength 0..2.
+        out: the sheet.
+        named: the model as the user named it.
+        known: attributes of all inputs that are known.
+        calibrated: see `edit`.
+        like: references, each of which gives an answer of its own.
+    """
+    if like:
+        if known or not calibrated:
+            raise AttrimorphError("--known and --raw do nothing in an edit with references; leave them out")
+        return write_edit_like(model, paths, like, changes, out, named=named)
     images = photographs(model, paths)
-    result = edit(model, images, changes, attributes_of(model, images, known), calibrated=calibrated)
+    attributes = attributes_of(model, images, known)
+    result = edit(model, images, changes, attributes, calibrated=calibrated)
     told = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
     shown = {"input": result.images, "reconstruction": result.reconstructions, told: result.edited}
     columns = {word: batch for word, batch in shown.items() if batch is not None}
-    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+    animation: list[Image.Image] = []
+    if isinstance(model, Chain):
+        passed = [stage.cpu() for stage in model.stages(images, changes, attributes)]
+        columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
+        animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
+    rows = [torch.stack([image.cpu() for image in row]) for row in zip(*columns.values(), strict=True)]
     alone = to_pil(result.edited)
-    suffixes = ["edited"] if len(alone) == 1 else [f"edited-{number}" for number in range(1, len(alone) + 1)]
+    suffixes = numbered("edited", len(alone))
     return write_result(
         out,
         "edit",
@@ -96,6 +125,7 @@ def write_edit(
         named=named,
         arguments={"changes": dict(changes), "known": dict(known or {}), "calibrated": calibrated},
         inputs=paths,
+        animation=animation,
         facts={
             "position of each strength": model.strengths.calibrated(changes) if calibrated else dict(changes),
             "attributes before": [model.schema.describe(row) for row in result.before.cpu()],

@@ -45,7 +45,9 @@ def whole_number(_: type, tokens: Sequence[Token]) -> int:
 
 Whole = Annotated[int, Parameter(converter=whole_number)]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
-ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
+ModelName = Annotated[
+    str, Parameter(help="A run folder, a model file or a shipped model.")
+]
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
 Set = Annotated[
     list[str] | None,
@@ -62,7 +64,9 @@ Known = Annotated[
 class Using:
     """What every verb that uses a model takes."""
 
-    model: ModelName = DEFAULT_MODEL
+    model: Annotated[
+        str, Parameter(help="A run folder, a model file or a shipped model; several CycleGANs with commas.")
+    ] = DEFAULT_MODEL
     out: Out = None
     device: Device = "auto"
 

@@ -1,13 +1,14 @@
 """sample, reconstruct, edit, morph, transfer, replay."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from attrimorph.cli.app import USE, Known, Set, Using, Whole, app, tell
 
 DEFAULT = Using()
+PathName = Literal["linear", "slerp", "uniform", "pixel", "bilinear", "homomorphic", "cyclegan-chain"]
 
 
 @app.command(group=USE)
@@ -50,9 +51,18 @@ def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using
 
 @app.command(group=USE)
 def edit(
-    image: Path, /, *images: Path, set_: Set = None, known: Known = None, raw: bool = False, using: Using = DEFAULT
+    image: Path,
+    /,
+    *images: Path,
+    set_: Set = None,
+    like: Annotated[list[Path] | None, Parameter(name="--like")] = None,
+    known: Known = None,
+    raw: bool = False,
+    using: Using = DEFAULT,
 ) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
+
+    Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set.
 
     Parameters
     ----------
@@ -60,6 +70,9 @@ def edit(
         A picture; its largest centred square is taken.
     images
         More of them.
+    like
+        A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
+        second answer.
     raw
         Take strengths as they stand, although the model is calibrated.
     """
@@ -69,41 +82,69 @@ def edit(
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     out = result_path(using.out, "edit", [image])
     pictures = [image, *images]
-    tell(write_edit(using.load(), pictures, changes, out, named=using.model, known=facts, calibrated=not raw))
+    tell(
+        write_edit(
+            using.load(),
+            pictures,
+            changes,
+            out,
+            named=using.model,
+            known=facts,
+            calibrated=not raw,
+            like=like or [],
+        )
+    )
 
 
 @app.command(group=USE)
 def morph(
-    first: Path,
-    second: Path,
+    image: Path,
     /,
-    *,
+    *images: Path,
+    path: PathName = "linear",
     steps: Whole = 8,
-    slerp: bool = False,
-    uniform: bool = False,
+    groups: Literal["all", "one-by-one"] = "all",
+    set_: Set = None,
+    mp4: bool = False,
     using: Using = DEFAULT,
 ) -> None:
     """Go from one image to another; writes a strip and an animation.
 
     Parameters
     ----------
-    first
+    image
         The picture at the start.
-    second
-        The picture at the end.
+    images
+        The picture at the end; bilinear: three more, the square between the four is filled.
+    path
+        linear, slerp (on the arc) and uniform (all steps look equally large) go through codes, pixel fades, homomorphic
+        goes by groups of attributes, cyclegan-chain through in-between images.
     steps
-        Images on the way, both ends counted.
-    slerp
-        Go along the arc instead of the straight line.
-    uniform
-        Stop where all steps look equally large.
+        Images on the way, both ends counted; bilinear: along each side.
+    groups
+        Of the path homomorphic: all at once, or one after another.
+    mp4
+        Write an MP4 as well; so does --out NAME.mp4.
     """
-    from attrimorph.applications.morph import write_morph
-    from attrimorph.naming import result_path
+    from attrimorph.applications.write_morph import write_morph
+    from attrimorph.naming import parse_settings, result_path
 
-    out = result_path(using.out, "morph", [first, second])
-    model = using.load()
-    tell(write_morph(model, first, second, out, named=using.model, steps=steps, slerp=slerp, uniform=uniform))
+    pictures = [image, *images]
+    changes = parse_settings(set_ or [])
+    out = result_path(using.out, "morph", pictures)
+    tell(
+        write_morph(
+            using.load(),
+            pictures,
+            out,
+            named=using.model,
+            path=path,
+            steps=steps,
+            groups=groups,
+            changes=changes,
+            mp4=mp4,
+        )
+    )
 
 
 @app.command(group=USE)
