@@ -45,9 +45,7 @@ def whole_number(_: type, tokens: Sequence[Token]) -> int:
 
 Whole = Annotated[int, Parameter(converter=whole_number)]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
-ModelName = Annotated[
-    str, Parameter(help="A run folder, a model file or a shipped model.")
-]
+ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
 Set = Annotated[
     list[str] | None,
