@@ -207,7 +207,8 @@ def read_receipt(path: Path) -> Receipt:
             raise AttrimorphError(
                 f"the receipt {path} is damaged (its argument {name!r} is wrong); make the result again"
             )
-    if len(receipt.inputs) < INPUTS.get(receipt.verb, 0):
+    # The references of an edit are inputs too, and come last.
+    if len(receipt.inputs) < INPUTS.get(receipt.verb, 0) + receipt.arguments.get("like", 0):
         raise AttrimorphError(f"the receipt {path} is damaged (an input is missing); make the result again")
     return receipt
 
@@ -218,6 +219,10 @@ def _is_strengths(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
 
 
 def _is_flag(value: Any) -> bool:
@@ -268,7 +273,7 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
 """What the arguments of each verb must be like."""
 
 OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "edit": {"calibrated": _is_flag, "like": _is_whole},
+    "edit": {"calibrated": _is_flag, "like": _is_count},
 }
 """Arguments that receipts of earlier versions lack."""
 
