@@ -1,4 +1,4 @@
-"""The experiments of the CVAE-GAN paper, by name; letters are those of the list in docs/reproductions."""
+"""The experiments of the papers, by name; letters are those of the CVAE-GAN paper's list in docs/reproductions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,6 +8,8 @@ from attrimorph.experiments import (
     ablation,
     augmentation,
     copies,
+    faults,
+    group_edits,
     inpainting,
     latents,
     morphing,
@@ -16,6 +18,8 @@ from attrimorph.experiments import (
     superresolution,
     table_one,
     transferring,
+    translation,
+    uniformity,
 )
 from attrimorph.experiments.outcome import Outcome, Request
 
@@ -24,15 +28,19 @@ class Experiment(NamedTuple):
     """One figure or table.
 
     Attributes:
-        letter: its letter; table-one is two of them.
+        letter: its letter; table-one is two of them; "" outside the CVAE-GAN paper.
         about: what it shows.
         run: does it.
+        paper: whose it is.
     """
 
     letter: str
     about: str
     run: Callable[[Request], Outcome]
+    paper: str = "CVAE-GAN"
 
+
+I2I = "HomoInterpGAN"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
@@ -48,6 +56,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "retrieval": Experiment("j", "The nearest in z among images of other classes", retrieval.run),
     "copies": Experiment("k", "The training images nearest to samples", copies.run),
     "superresolution": Experiment("l", "Small images enlarged", superresolution.run),
+    "uniformity": Experiment("", "Figure 11: does half the strength go half the way?", uniformity.run, I2I),
+    "group-edits": Experiment("", "Edits of single groups against the truth and CVAE-GAN", group_edits.run, I2I),
+    "faults": Experiment("", "Position, background, gaps, references: before and after mending", faults.run, I2I),
+    "translation": Experiment("", "A CycleGAN for each attribute beside one model for all", translation.run, I2I),
 }
 
 
