@@ -14,11 +14,13 @@ from attrimorph.experiments import fault_figures as measure
 from attrimorph.experiments import faults, group_edits, translation, uniformity
 from attrimorph.experiments.catalogue import EXPERIMENTS
 from attrimorph.experiments.claims import at_most
-from attrimorph.experiments.editors import Place, place_of
+from attrimorph.experiments.comparison import lasting
+from attrimorph.experiments.editors import Place, place_of, trained
 from attrimorph.experiments.outcome import Form, Request, write_outcome
 from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.metrics.responses import DEVIATION
 from attrimorph.models import load
+from attrimorph.recipes import recipe_named
 from tests.small_kinds import NARROW, small_model
 from tests.tiny_models import tiny_model
 
@@ -95,13 +97,23 @@ def test_an_experiment_trains_what_it_needs_once(name: str, tmp_path: Path) -> N
     assert found == {path: path.stat().st_mtime_ns for path in found}
 
 
-def test_the_experiments_train_through_the_trainer(tmp_path: Path) -> None:
-    """One of them here; all of them among the slow tests."""
-    request = Request(out=tmp_path, form=TINY, seeds=(0,))
-    outcome = EXPERIMENTS["uniformity"].run(request)
-    assert outcome.claims
-    runs = sorted(path.name for path in tmp_path.glob("models/*/*"))
-    assert runs == ["cvae-gan-edit-32", "homointerp-drawn-64-32"]
+def test_a_run_is_of_the_form_and_trained_once(models: dict[str, Path], tmp_path: Path) -> None:
+    place = place_of(Request(out=tmp_path, form=TINY, seeds=(3,)), "homointerp-drawn-64")
+    run = trained(place, "homointerp-drawn-64", name="mine", losses__head_real=0.5)
+    recipe = load(run).recipe
+    assert run == tmp_path / "models" / f"tiny-{place.data.fingerprint}" / "mine-32"
+    assert recipe.data.image_size == 32
+    assert (recipe.training.images, recipe.training.seed) == (32, 3)
+    assert recipe.model_dump()["losses"]["head_real"] == 0.5
+    before = {path: path.stat().st_mtime_ns for path in run.glob("checkpoints/*/*")}
+    assert trained(place, "homointerp-drawn-64", name="mine", losses__head_real=0.5) == run
+    assert before == {path: path.stat().st_mtime_ns for path in run.glob("checkpoints/*/*")}
+
+
+def test_what_is_told_in_images_keeps_its_share(tmp_path: Path) -> None:
+    recipe = recipe_named("homointerp-drawn-64")
+    short = lasting(recipe, recipe.training.images // 10, 0)
+    assert short.model_dump()["losses"]["warmup_images"] == recipe.model_dump()["losses"]["warmup_images"] // 10
 
 
 class Truth:
@@ -129,11 +141,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> 
 
 
 def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
-    names = ["Smiling", "Mouth_Slightly_Open"]
+    names = ["Smiling"]
     even, late = (
         uniformity.shape(uniformity.responses(place, Truth(place, power), names, "x")) for power in (1.0, 5.0)
     )
-    assert even["that move"] == late["that move"] == 4
+    assert even["that move"] == late["that move"] == 2
     assert even[DEVIATION] < 0.5 * late[DEVIATION]
     methods = {uniformity.SLIDER: even, uniformity.FOLLOWING: even, uniformity.STRAIGHT: late, uniformity.CVAE: late}
     assert [claim.margins[0] > 0 for claim in uniformity.claims(methods)][2]
@@ -187,18 +199,18 @@ def test_pictures_move_by_whole_pixels() -> None:
     assert torch.equal(up[..., 4, :], images[..., 4, :])
 
 
-def test_a_white_background_is_white_and_its_shift_is_measured(place: Place, models: dict[str, Path]) -> None:
+def test_a_white_background_is_white_and_its_shift_is_measured(place: Place, tmp_path: Path) -> None:
     images, masks, _ = measure.on_white(place)
     assert (images.masked_select(masks.expand_as(images) == 0) == 1).all()
-    model = load(models["homo"])
+    # Its edits change nearly nothing, and its decoder paints grey.
+    model = small_model(tmp_path, "homointerp-drawn-64")
     assert isinstance(model, InterpolationModel)
     plain, mended = (
         measure.background(place, measure.composed(model, word), ["Smiling"])[measure.BACKGROUND]
         for word in ("none", "difference")
     )
-    # A fresh decoder paints anything; what it leaves unchanged is the input again.
     assert plain > 20
-    assert mended < plain
+    assert mended < 0.3 * plain
 
 
 def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:

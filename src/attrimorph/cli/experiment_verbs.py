@@ -44,7 +44,8 @@ def experiment(
     classes
         The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
     model
-        A model of such data to look at, where one is needed, in place of training it.
+        A model of such data to look at, where one is needed, in place of training it; several with commas, where
+        methods are compared.
     seeds
         How many; by default 3, quick 1.
     images

@@ -200,7 +200,7 @@ def check_schema(place: Place, model: Model) -> None:
     if model.schema != place.judge.schema:
         raise AttrimorphError(
             f"a model must have the attributes of the images ({place.judge.schema.names[0]}, ...); "
-            f"{model.recipe.name!r} has others ({model.schema.names[0]}, ...); name the data that it learned with --data"
+            f"{model.recipe.name!r} has others ({model.schema.names[0]}, ...); name its own data with --data"
         )
 
 

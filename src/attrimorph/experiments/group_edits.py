@@ -6,7 +6,7 @@ import torch
 
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_least, at_most, more
-from attrimorph.experiments.editors import Place, cvae_gan, editable, edited, interpolator, place_of, plain
+from attrimorph.experiments.editors import Place, cvae_gan, editable, edited, interpolator, one_of_each, place_of, plain
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
@@ -58,7 +58,7 @@ def run(request: Request) -> Outcome:
     ]  # fmt: skip
     head = ["", REACHED, CHANGED, WRONG, OWN, ERROR, FAR, SECONDS]
     outcome.pieces.append(report.table(head, rows, numbers=range(1, len(head))))
-    show(outcome, place, measures)
+    show(outcome, place, measures, one_of_each(model))
     return outcome
 
 
@@ -134,9 +134,11 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
     return found
 
 
-def show(outcome: Outcome, place: Place, measures: Mapping[str, EditMeasures]) -> None:
-    """Put the first edits of every attribute on the page: input, each method's, the truth."""
+def show(outcome: Outcome, place: Place, measures: Mapping[str, EditMeasures], names: Sequence[str]) -> None:
+    """Put the first edits of some attributes on the page: input, each method's, the truth."""
     for flips in zip(*(each.flips for each in measures.values()), strict=True):
+        if flips[0].name not in names:
+            continue
         rows = []
         for ways in zip(*(flip.ways for flip in flips), strict=True):
             columns = [ways[0].shown[:, 0], *(way.shown[:, 1] for way in ways), *ways[0].shown[:, 2:].unbind(1)]
