@@ -1,6 +1,7 @@
 """The experiments on HomoInterpGAN and CycleGAN, tiny: fresh models in, pages, numbers and verdicts out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ TINY = Form(
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     },
-    per_class=4,
+    per_class=2,
 )
 NAMES = ("uniformity", "group-edits", "faults", "translation")
 
@@ -137,7 +138,8 @@ class Truth:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> Place:
-    return place_of(asked(tmp_path_factory.mktemp("place"), models, "homo"), "homointerp-drawn-64")
+    request = replace(asked(tmp_path_factory.mktemp("place"), models, "homo"), form=replace(TINY, per_class=6))
+    return place_of(request, "homointerp-drawn-64")
 
 
 def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:

@@ -38,6 +38,7 @@ SLIDER, FOLLOWING, STRAIGHT, CVAE = (
     "straight line through its features, towards the same references",
     "CVAE-GAN, sliders",
 )
+SHORT = {SLIDER: "sliders", FOLLOWING: "references", STRAIGHT: "straight line", CVAE: "CVAE-GAN"}
 TRUTH = "true counterfactuals"
 OF_STRAIGHT, OF_CVAE = 1 / 3, 1 / 2
 SHOWN = ("Smiling", "Blond_Hair", "Young", "Male")
@@ -108,7 +109,9 @@ def responses(place: Place, editor: Edits, names: Sequence[str], method: str) ->
     """Measure one method."""
     place.request.say(f"responses of {method}")
     most = max(2, place.request.form.per_class // 5)
-    return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most)
+    # The truth is the same for all of them: it is drawn once.
+    truths = method == SLIDER
+    return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most, truths=truths)
 
 
 def shape(found: Sequence[Response]) -> dict[str, float]:
@@ -187,7 +190,7 @@ def strengths_of(place: Place, methods: Mapping[str, Edits], name: str) -> Any:
     steps = STRENGTHS[::2]
     rows = [torch.cat([editor.edit(image, {name: s}, labels).cpu() for s in steps]) for editor in methods.values()]
     columns = [f"{s:g}" for s in steps]
-    return sheet(rows, columns=columns, labels=[method.split(", t")[0][:24] for method in methods], cell=80, clear=True)
+    return sheet(rows, columns=columns, labels=[SHORT[method] for method in methods], cell=80, clear=True)
 
 
 def cell(figures: Mapping[str, float | None], name: str) -> str:
