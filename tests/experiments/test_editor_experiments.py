@@ -25,6 +25,11 @@ from attrimorph.recipes import recipe_named
 from tests.small_kinds import NARROW, small_model
 from tests.tiny_models import tiny_model
 
+# Three attributes in place of twenty-five: the same code in an eighth of the time.
+FEW: dict[str, Any] = {
+    "networks.groups": {"expression": ("Smiling",), "hair colour": ("Blond_Hair",), "age": ("Young",)},
+    "networks.others": "residual",
+}
 TINY = Form(
     "tiny",
     people=3,
@@ -32,6 +37,7 @@ TINY = Form(
     presentations=64,
     changes={
         **NARROW["homointerp-drawn-64"],
+        **FEW,
         "networks.blocks": 1,
         "networks.generator_width": 4,
         "networks.discriminator_width": 4,
@@ -50,8 +56,8 @@ NAMES = ("uniformity", "group-edits", "faults", "translation")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A fresh model of each kind, at 32 px."""
     root = tmp_path_factory.mktemp("models")
-    small_model(root / "homo", "homointerp-drawn-64", lively=0.5)
-    published = {"networks.sees_face": False, "networks.composition": "none", "networks.prototypes": "mean"}
+    small_model(root / "homo", "homointerp-drawn-64", FEW, lively=0.5)
+    published = FEW | {"networks.sees_face": False, "networks.composition": "none", "networks.prototypes": "mean"}
     small_model(root / "published", "homointerp-drawn-64", published, lively=0.5)
     small_model(root / "shapes", "homointerp-drawn-64", schema=shapes.SCHEMA, lively=0.5)
     tiny_model(root / "cvae", size=32)

@@ -52,14 +52,19 @@ def run(request: Request) -> Outcome:
         | {"attributes": {name: by_attribute(place, each, model.groups) for name, each in measures.items()}},
     )
     rows = [
-        [report.text(name), report.bar(each[REACHED]), *(report.percent(each[key]) for key in (CHANGED, WRONG, OWN)),
-         *(f"{each[key]:.3f}" for key in (ERROR, FAR, SECONDS))]
-        for name, each in figures.items()
+        [report.text(name), *(report.percent(each[key]) for key in (REACHED, CHANGED, WRONG, OWN)),
+         *(number(each[key]) for key in (ERROR, FAR, SECONDS))]
+        for name, each in ((name, plain(each)) for name, each in figures.items())
     ]  # fmt: skip
     head = ["", REACHED, CHANGED, WRONG, OWN, ERROR, FAR, SECONDS]
     outcome.pieces.append(report.table(head, rows, numbers=range(1, len(head))))
     show(outcome, place, measures, one_of_each(model))
     return outcome
+
+
+def number(value: float | None) -> str:
+    """Write a figure, a dash where there is none."""
+    return "–" if value is None else f"{value:.3g}"
 
 
 def measured(place: Place, editor: Edits, names: Sequence[str], close: int = CLOSE) -> EditMeasures:

@@ -14,7 +14,7 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.comparison import seconds_of
 from attrimorph.experiments.editors import Place, editable, edited, interpolator, megabytes, place_of, plain, trained
-from attrimorph.experiments.group_edits import CHANGED, ERROR, FAR, REACHED, WRONG, figures_of, measured
+from attrimorph.experiments.group_edits import CHANGED, ERROR, FAR, REACHED, WRONG, figures_of, measured, number
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.kinds.translation import Chain, CycleGANModel
@@ -66,7 +66,7 @@ def run(request: Request) -> Outcome:
         figures={name: plain(each) for name, each in figures.items()},
     )
     head = ["", *figures[CYCLE]]
-    rows = [[report.text(name), *(number(each[key]) for key in head[1:])] for name, each in figures.items()]
+    rows = [[report.text(name), *(number(value) for value in plain(each).values())] for name, each in figures.items()]
     outcome.pieces.append(report.table(head, rows, numbers=range(1, len(head))))
     show(outcome, place, chain, model, goals)
     return outcome
@@ -182,7 +182,7 @@ def show(outcome: Outcome, place: Place, chain: Chain, model: InterpolationModel
     """Put the in-between images of chains on the page, above what HomoInterpGAN makes of the same changes."""
     names = list(chain.links)
     labels, schema = place.unseen.labels.nan_to_num(0.0), place.judge.schema
-    for number, row in enumerate(sorted(rows.tolist(), key=lambda row: _wished(labels[row], schema, names))[:SHOWN], 1):
+    for order, row in enumerate(sorted(rows.tolist(), key=lambda row: _wished(labels[row], schema, names))[:SHOWN], 1):
         image, y = place.unseen.images[row : row + 1], labels[row : row + 1]
         changes = {name: -1.0 if y[0, schema.columns(name).start] > 0.5 else 1.0 for name in names}
         asked = [dict(list(changes.items())[:count]) for count in range(len(names) + 1)]
@@ -194,7 +194,7 @@ def show(outcome: Outcome, place: Place, chain: Chain, model: InterpolationModel
             lines["truth"] = _truths(place.unseen.factors[row : row + 1], changes, place.size)
         columns = ["input", *(f"{name} {strength:+g}" for name, strength in changes.items())]
         picture = sheet(list(lines.values()), columns=columns, labels=list(lines), cell=96, clear=True)
-        outcome.show(f"chain-{number}", picture, ", then ".join(columns[1:]))
+        outcome.show(f"chain-{order}", picture, ", then ".join(columns[1:]))
 
 
 def _wished(y: Tensor, schema: Any, names: Sequence[str]) -> float:
@@ -209,8 +209,3 @@ def _truths(factors: Tensor, changes: Mapping[str, float], size: int) -> Tensor:
         factors = faces.set_attribute(factors, name, strength > 0)
         drawn.append(faces.render(factors, size))
     return torch.cat(drawn)
-
-
-def number(value: float) -> str:
-    """Write a figure."""
-    return "–" if value != value else f"{value:.3g}"
