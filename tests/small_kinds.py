@@ -39,6 +39,17 @@ NARROW: dict[str, dict[str, Any]] = {
         "networks.generator_width": 4,
         "networks.discriminator_width": 4,
     },
+    "pggan-drawn-64": {
+        "data.image_size": 16,
+        "networks.latent": 6,
+        "networks.width": 4,
+        "networks.most": 8,
+        "growth.start": 16,
+        "growth.fixed_images": [16],
+        "growth.fading_images": [32],
+        "growth.batch_sizes": [8],
+        "training.batch_size": 8,
+    },
 }
 
 

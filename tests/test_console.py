@@ -25,3 +25,18 @@ def test_duration(seconds: float, words: str) -> None:
 def test_table_aligns_columns() -> None:
     assert table([("a", "b c"), ("long", "d")]) == "a     b c\nlong  d"
     assert table([]) == ""
+
+
+def test_another_stage_starts_its_own_clock(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 0.0, 100.0, 200.0, 210.0])
+    monkeypatch.setattr("attrimorph.console.time.monotonic", lambda: next(now))
+    with Meter("first") as meter:
+        meter.update(0, 10)
+        meter.update(10, 10)
+        meter.title = "second"
+        meter.update(0, 100)
+        meter.update(50, 100)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "second: 50/100 images, 5 images/s, 10 s left"

@@ -29,6 +29,7 @@ class Meter:
         self._task: TaskID | None = None
         self._began = self._shown = time.monotonic()
         self._first: int | None = None
+        self._done, self._timed = 0, title  # what the clock was started for
 
     def __enter__(self) -> Self:
         if self._live:
@@ -62,13 +63,22 @@ class Meter:
             rate: units a second, where the job knows; otherwise the average so far.
         """
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._began = done, now
+        if self._first is None or self.title != self._timed or done < self._done:  # another stage has its own speed
+            self._first, self._began, self._timed = done, now, self.title
+        self._done = done
         rate = rate or (done - self._first) / max(now - self._began, 1e-6)
         note = "  ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
         speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, rate=speed, note=note[:80], visible=True)
+            self._progress.update(
+                self._task,
+                description=self.title,
+                completed=done,
+                total=total,
+                rate=speed,
+                note=note[:80],
+                visible=True,
+            )
         elif now - self._shown >= SECONDS_BETWEEN_LINES or done >= total:
             self._shown = now
             left = f"{duration((total - done) / rate)} left" if rate and done < total else ""

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from attrimorph.applications.edit import write_edit
+from attrimorph.applications.hunt import Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.replay import replay
 from attrimorph.data import faces
@@ -70,8 +71,9 @@ def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_pat
         ({"age": -1.0}, {}, r"strength must lie in 0\.\.2; age got -1"),
         ({"age": 2.5}, {}, r"strength must lie in 0\.\.2"),
         ({"hair color": 1.0}, {}, "did you mean 'hair colour'"),
-        ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known and --raw do nothing"),
-        ({"age": 1.0}, {"calibrated": False}, "--known and --raw do nothing"),
+        ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known, --raw and --invert do nothing"),
+        ({"age": 1.0}, {"calibrated": False}, "--known, --raw and --invert do nothing"),
+        ({"age": 1.0}, {"invert": Search()}, "--known, --raw and --invert do nothing"),
     ):
         with pytest.raises(AttrimorphError, match=sentence):
             write_edit(homo, photos[:1], changes, out, named="x", like=like, **options)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.applications.hunt import Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.reconstruct import reconstruct
@@ -196,6 +197,10 @@ def test_a_missing_package_for_films_is_told_at_once(
         ({"path": "cyclegan-chain", "changes": {"Young": 0.5}, "model": "Young"}, "no strength"),
         ({"model": "Young"}, "morph needs a model that encodes"),
         ({"model": "Young", "path": "bilinear", "count": 4}, "morph needs a model that encodes"),
+        ({"path": "pixel", "invert": Search()}, "--invert looks for codes, and the path pixel goes through none"),
+        ({"path": "homomorphic", "model": "homo", "invert": Search()}, "the path homomorphic goes through none"),
+        ({"path": "cyclegan-chain", "model": "Young", "invert": Search()}, "cyclegan-chain goes through none"),
+        ({"model": "homo", "invert": Search()}, "invert needs a model that generates images from codes"),
     ],
 )
 def test_what_does_not_go_together_is_told(

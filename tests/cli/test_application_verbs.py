@@ -9,6 +9,7 @@ from PIL import Image
 
 from attrimorph import cli
 from tests.cli.conftest import Said
+from tests.tiny_models import tiny_model
 
 Say = Callable[..., Said]
 
@@ -30,6 +31,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["retrieve", "FACE", "--among", "DATA", "--same", "Male", "--count", "3", "--model", "TINY"], 2),
         (["neighbours", "TINY", "--data", "MANY", "--count", "20"], 2),
         (["latent-map", "TINY", "--data", "DATA", "--attribute", "Smiling"], 3),
+        (["reconstruct", "FACE", "--invert", "--invert-steps", "5", "--known", "Male=1", "--model", "TINY"], 1),
+        (["edit", "FACE", "--set", "Smiling=1", "--invert", "--invert-seconds", "0.2", "--model", "TINY"], 2),
+        (["morph", "FACE", "FACE", "--steps", "3", "--invert", "--invert-steps", "5", "--model", "TINY"], 2),
+        (["morph", "FACE", "FACE", "--path", "uniform", "--steps", "3", "--invert", "--model", "GAN"], 2),
+        (["inpaint", "FACE", "--hole", "4,6,11,12", "--invert", "--invert-steps", "5", "--model", "GAN"], 2),
+        (["superresolve", "FACE", "--times-larger", "4", "--invert", "--invert-candidates", "9", "--model", "GAN"], 2),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",
 )
@@ -40,7 +47,8 @@ def test_a_verb_writes_its_files_and_a_receipt_that_repeats_them(
     mask = Image.new("L", (16, 16))
     mask.paste(255, (2, 2, 9, 7))
     mask.save(tmp_path / "mask.png")
-    known = {"MASK": tmp_path / "mask.png"}
+    known = {"MASK": tmp_path / "mask.png", "GAN": tmp_path / "gan"}
+    tiny_model(tmp_path / "gan", method="gan")
     said = say(
         *[request.getfixturevalue(places[word]) if word in places else known.get(word, word) for word in words],
         "--out", tmp_path,
@@ -87,6 +95,11 @@ def test_augment_writes_a_folder_that_is_prepared_and_measures_it(
         (["retrieve", "FACE", "--among", "gone", "--model", "TINY"], "there is no folder gone"),
         (["retrieve", "FACE", "--among", "DATA", "--set", "Eyeglasses=0.5", "--model", "TINY"], "1 or -1"),
         (["retrieve", "FACE", "--among", "DATA", "--count", "0", "--model", "TINY"], "count must lie in"),
+        (["reconstruct", "FACE", "--invert-steps", "5", "--model", "TINY"], "without --invert; add --invert"),
+        (["reconstruct", "FACE", "--invert", "--invert-steps", "-5", "--model", "TINY"], "steps must lie in"),
+        (["morph", "FACE", "FACE", "--invert", "--invert-seconds", "0", "--model", "TINY"], "seconds must be above 0"),
+        (["morph", "FACE", "FACE", "--path", "pixel", "--invert", "--model", "TINY"], "path pixel goes through none"),
+        (["edit", "FACE", "--like", "FACE", "--invert", "--model", "TINY"], "--raw and --invert do nothing"),
         (["neighbours", "TINY"], "--data"),
         (["neighbours", "TINY", "--data", "DATA"], "at least 20"),
         (["neighbours", "TINY", "--data", "MANY", "--judge", "drawn-faces-64"], "must look at 16 px"),

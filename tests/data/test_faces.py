@@ -184,8 +184,16 @@ def test_a_dial_goes_from_absent_to_present(name, factors):
         assert broken_groups(faces.attributes(step)) == 0
         if t != 5:
             assert ((step[:, column] > 0.5) == (t > 5)).all()
+    seen = torch.stack([faces.degrees(step)[:, column] for step in steps])
+    torch.testing.assert_close(seen.diff(dim=0), ((seen[-1] - seen[0]) / 10).expand(10, -1), rtol=0, atol=1e-5)
     each = faces.dial(factors, name, torch.linspace(0, 1, len(factors)))
     assert torch.equal(each[-1], steps[10][-1])
+
+
+def test_a_degree_is_of_one_factor():
+    factor = torch.linspace(0, 1, 101)
+    torch.testing.assert_close(face_factors.factor_of(face_factors.degree(factor)), factor, rtol=0, atol=1e-6)
+    torch.testing.assert_close(face_factors.degree(1 - factor), 1 - face_factors.degree(factor), rtol=0, atol=1e-6)
 
 
 def test_the_picture_follows_a_dial_smoothly():

@@ -123,6 +123,7 @@ def test_curves_are_means_over_seeds(contest: Contest) -> None:
         (["compare", "cvae", "quickstart", "--images", "9"], "all recipes must have one image size"),
         (["compare", "cvae", "cgan", "--budget", "soon"], "a time such as 90s"),
         (["compare", "cvae", "cgan", "--images", "9", "--seeds", "0"], "seeds must be at least 1"),
+        (["compare", "cvae", "cgan", "--images", "9", "--judge", "none.safetensors"], "none.safetensors"),
         (["experiment", "rign"], "no experiment 'rign'; did you mean 'ring'"),
     ],
 )
@@ -136,6 +137,16 @@ def test_bad_words_are_one_sentence(
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_a_named_judge_must_know_the_data(data: PreparedData) -> None:
+    from attrimorph.cli.experiment_verbs import _suitable
+    from attrimorph.metrics.judge import load_judge
+
+    judge = load_judge("drawn-faces-64")
+    with pytest.raises(AttrimorphError, match="the judge must know the 25 attributes of the data at 16 px"):
+        _suitable(judge, data)
+    assert _suitable(None, data) is None
 
 
 def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,10 +20,12 @@ from attrimorph.metrics.calibration import calibration_errors
 from attrimorph.metrics.fitting import from_bytes, photographs, worn
 from attrimorph.metrics.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
 from attrimorph.metrics.judge_training import (
+    KNOTS,
     DrawnJudgeRecipe,
     JudgeRecipe,
     divide,
     drawn_faces,
+    labels_of,
     temperature_of,
     train_drawn_judge,
     train_judge,
@@ -37,7 +39,7 @@ QUICK = JudgeRecipe(presentations=1_920, batch_size=32, seed=5)
 
 @pytest.fixture(scope="module")
 def small() -> Judge:
-    return train_drawn_judge(DrawnJudgeRecipe(32, images=192, presentations=960, batch_size=32, seed=5, unseen=60))
+    return train_drawn_judge(DrawnJudgeRecipe(32, images=256, presentations=1_600, batch_size=32, seed=5, unseen=60))
 
 
 def squares(count: int = 400, size: int = 16) -> PreparedData:
@@ -234,3 +236,31 @@ def test_one_half_of_a_batch_is_worn_and_the_other_is_not() -> None:
     assert (result[:4] - images[:4]).abs().mean((1, 2, 3)).min() > 0.01
     assert result.abs().max() <= 1
     assert torch.equal(result, worn(images, torch.Generator().manual_seed(1)))
+
+
+def test_degrees_are_read_off_measured_scales(small: Judge, tmp_path: Path) -> None:
+    assert set(small.scales) == set(faces.SCHEMA.names)
+    for at, degree in small.scales.values():
+        assert len(at) == len(degree) == KNOTS
+        assert at == sorted(at)
+        assert degree == sorted(degree)
+        assert 0 <= degree[0] <= degree[-1] <= 1
+    images = faces.render(faces.sample_factors(6, torch.Generator().manual_seed(2)), 32)
+    plain = replace(small, scales={}).degrees(images)
+    column = faces.SCHEMA.names.index("Smiling")
+    scaled = replace(small, scales={"Smiling": ([0.0, 0.5, 1.0], [0.2, 0.3, 0.9])}).degrees(images)
+    by_hand = torch.where(plain < 0.5, 0.2 + 0.2 * plain, 0.3 + 1.2 * (plain - 0.5))
+    torch.testing.assert_close(scaled[:, column], by_hand[:, column], rtol=0, atol=1e-6)
+    others = [place for place in range(plain.shape[1]) if place != column]
+    assert torch.equal(scaled[:, others], plain[:, others])
+    save_judge(small, tmp_path / "judge.safetensors")
+    assert load_judge(tmp_path / "judge.safetensors").scales == small.scales
+
+
+def test_dialled_faces_lie_between_and_have_no_label_there() -> None:
+    images, factors = drawn_faces(40, 16, 3, dialled=0.5)
+    assert images.shape == (40, 3, 16, 16)
+    between = (faces.degrees(factors) - 0.5).abs() < 0.2
+    assert bool(between[:20].any())
+    assert not bool(between[20:].any())
+    assert torch.equal(labels_of(factors).isnan(), between)

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.coding import code_of, told
+from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, editor, photographs
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
@@ -15,7 +17,7 @@ from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.applications.write_morph import frames
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.translation import Chain
-from attrimorph.models import Encodes, Model
+from attrimorph.models import Code, Encodes, Model
 from attrimorph.pictures import sheet, to_pil
 from attrimorph.strength import Strengths
 
@@ -29,6 +31,7 @@ class Edit:
         reconstructions: without any change, or None of a model that does not encode.
         edited: with the changes.
         before, after: attributes, [B, width].
+        inversion: how the codes were found; None where they are the encoder's.
     """
 
     images: Tensor
@@ -36,6 +39,7 @@ class Edit:
     edited: Tensor
     before: Tensor
     after: Tensor
+    inversion: Inversion | None = None
 
 
 def edit(
@@ -45,30 +49,62 @@ def edit(
     attributes: Tensor | None = None,
     *,
     calibrated: bool = True,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Edit:
     """Change attributes of images.
 
     Args:
-        model: one that edits.
+        model: one that edits; with `invert`, one that generates images with attributes.
         images: [B, 3, S, S] in [-1, 1].
         changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
-        attributes: [B, width] of the inputs; guessed by the model when None.
+        attributes: [B, width] of the inputs; guessed by the model when None, with `invert` looked for.
         calibrated: whether 0.5 means half-way, as far as the model's file knows how; else strengths are taken as they
             stand.
+        known: attribute -> 0 or 1, put over what is guessed, and not looked for.
+        invert: how to look for the codes; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
 
     Raises:
         AttrimorphError: the model does not edit, or there is no such attribute.
     """
-    edits = editor(model if calibrated else model.with_strengths(Strengths()), "edit")
+    model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-    before = attributes_of(model, images) if attributes is None else attributes
+    if invert is not None:
+        return _edit_found(model, images, changes, attributes, known, invert, progress)
+    edits = editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
+    before = attributes_of(model, images, known) if attributes is None else attributes
     after = model.schema.edit(before, changes)
     edited = edits.edit(images, changes, before)
     reconstructions = None
     if isinstance(model, Encodes):
         reconstructions = model.decode(model.encode(images, before))
     return Edit(images, reconstructions, edited, before, after)
+
+
+def _edit_found(
+    model: Model,
+    images: Tensor,
+    changes: Mapping[str, float],
+    attributes: Tensor | None,
+    known: Mapping[str, float] | None,
+    invert: Search,
+    progress: Progress | None,
+) -> Edit:
+    """Edit the codes that an inversion finds; arguments as of `edit`."""
+    if not model.conditional:
+        raise AttrimorphError(
+            f"an edit needs a model whose images depend on attributes; those of {model.recipe.name!r} "
+            f"({model.recipe.method}) do not; use a conditional model, or fit axes to this one with axes fit"
+        )
+    # Refused before a long search.
+    model.schema.edit(model.schema.blank[None], changes)
+    code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
+    before, moved = code.attributes.cpu(), model.moved(code.attributes, changes)
+    edited = model.decode(Code(code.z, moved))
+    return Edit(images, model.decode(code), edited, before, model.schema.edit(before, changes), found)
 
 
 def write_edit(
@@ -81,6 +117,8 @@ def write_edit(
     known: Mapping[str, float] | None = None,
     calibrated: bool = True,
     like: Sequence[Path] = (),
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt.
 
@@ -95,23 +133,23 @@ def write_edit(
         known: attributes of all inputs that are known.
         calibrated: see `edit`.
         like: references, each of which gives an answer of its own.
+        invert, progress: see `edit`.
     """
     if like:
-        if known or not calibrated:
-            raise AttrimorphError("--known and --raw do nothing in an edit with references; leave them out")
+        if known or not calibrated or invert is not None:
+            raise AttrimorphError("--known, --raw and --invert do nothing in an edit with references; leave them out")
         return write_edit_like(model, paths, like, changes, out, named=named)
     images = photographs(model, paths)
-    attributes = attributes_of(model, images, known)
-    result = edit(model, images, changes, attributes, calibrated=calibrated)
-    told = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
-    shown = {"input": result.images, "reconstruction": result.reconstructions, told: result.edited}
-    columns = {word: batch for word, batch in shown.items() if batch is not None}
+    result = edit(model, images, changes, calibrated=calibrated, known=known, invert=invert, progress=progress)
+    wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
+    shown = {"input": result.images, "reconstruction": result.reconstructions, wish: result.edited}
+    columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
     animation: list[Image.Image] = []
     if isinstance(model, Chain):
-        passed = [stage.cpu() for stage in model.stages(images, changes, attributes)]
+        passed = [stage.cpu() for stage in model.stages(images, changes, result.before)]
         columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
         animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
-    rows = [torch.stack([image.cpu() for image in row]) for row in zip(*columns.values(), strict=True)]
+    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
     alone = to_pil(result.edited)
     suffixes = numbered("edited", len(alone))
     return write_result(
@@ -123,7 +161,12 @@ def write_edit(
             **dict(zip(suffixes, alone, strict=True)),
         },
         named=named,
-        arguments={"changes": dict(changes), "known": dict(known or {}), "calibrated": calibrated},
+        arguments={
+            "changes": dict(changes),
+            "known": dict(known or {}),
+            "calibrated": calibrated,
+            **told(invert, result.inversion),
+        },
         inputs=paths,
         animation=animation,
         facts={

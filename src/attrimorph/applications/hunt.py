@@ -7,9 +7,9 @@ in z: in w, directions that the codes hardly use, and the generator does see, wo
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class Search:
         candidates: samples among which a start is looked for.
         starts: the best so many of them are all followed, and the best end is kept.
         seed: of the samples.
-        seconds: budget of time, None for none; the search ends with what it has found by then.
+        seconds: budget of time, None for none; the search ends with what it has found by then. Of many images the first
+            that are looked for together show how many steps there is time for.
         stop: after so many steps, the rate falling as if all were to come: repeats a search that time ended.
     """
 
@@ -73,6 +74,18 @@ class Search:
                 raise AttrimorphError(f"{name} must be above 0; got {value:g}; leave it out")
         if not 0 <= self.prior < math.inf:
             raise AttrimorphError(f"prior must be at least 0; got {self.prior:g}; leave it out")
+
+    def to_json(self, done: int) -> dict[str, Any]:
+        """Return plain values that repeat this search, which ended after `done` steps, whatever ended it."""
+        # What was done, not what was allowed: without a budget of time it can be done again.
+        words = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
+        return {"steps": done, "of": self.steps, **{name: getattr(self, name) for name in words}}
+
+    @classmethod
+    def from_json(cls, words: Mapping[str, Any]) -> Self:
+        """Return the search that `to_json` told of."""
+        names = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
+        return cls(steps=words["of"], stop=words["steps"], **{name: words[name] for name in names if name in words})
 
 
 @dataclass(frozen=True)

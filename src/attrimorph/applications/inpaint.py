@@ -1,4 +1,7 @@
-"""Inpaint: fill a hole of an image, x <- M G(E(x, y), y) + (1 - M) x, again and again."""
+"""Inpaint: fill a hole of an image, x <- M G(E(x, y), y) + (1 - M) x, again and again.
+
+Or by inversion (Attribute2Image, ECCV 2016): once, with the code whose image is nearest where the pixels are known.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
-from attrimorph.applications.inputs import attributes_of, crop_for, encoder, photographs
+from attrimorph.applications.coding import code_of, told
+from attrimorph.applications.distances import Pixels
+from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inputs import crop_for, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
@@ -30,9 +36,11 @@ class Inpainting:
     Attributes:
         images: the inputs, [B, 3, S, S] in [-1, 1]; what they show in the hole played no part.
         masks: [B, 1, S, S], 1 = hole.
-        steps: [times + 1, B, 3, S, S]: the first filling, then the image after each iteration.
+        steps: [times + 1, B, 3, S, S]: the first filling, then the image after each iteration; an inversion counts as
+            one.
         inpainted: [B, 3, S, S], the last step; outside the hole the inputs, bit by bit.
         attributes: [B, W], those decoded with.
+        inversion: how the codes were found; None where they are the encoder's.
     """
 
     images: Tensor
@@ -40,6 +48,7 @@ class Inpainting:
     steps: Tensor
     inpainted: Tensor
     attributes: Tensor
+    inversion: Inversion | None = None
 
 
 def inpaint(
@@ -52,24 +61,28 @@ def inpaint(
     fill: str = "border",
     feather: int = 0,
     known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Inpainting:
     """Fill holes (Bao et al. 2017, section 5.4).
 
     Args:
-        model: one that encodes.
+        model: one that encodes; with `invert`, one that generates.
         images: [B, 3, S, S] in [-1, 1].
         masks: [B or 1, 1, S, S], 1 = hole, 0 = known.
-        attributes: [B, W]; guessed by the model from the filled image, anew in every iteration, when None.
-        times: iterations.
+        attributes: [B, W]; guessed by the model from the filled image, anew in every iteration, when None; with
+            `invert` looked for.
+        times: iterations; an inversion takes none.
         fill: what the hole holds at first: "border" (what surrounds it, spread inwards) or "mean" (of what is known).
         feather: pixels inside the hole over which the difference along its border is evened out; 0 = not at all,
             as in the paper.
         known: attribute -> 0 or 1, put over what is guessed; see `attributes_of`.
+        invert: how to look for codes by the known pixels alone; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
 
     Raises:
         AttrimorphError: the model does not encode, or an argument is out of range.
     """
-    encodes = encoder(model, "inpaint")
     masks = _checked_masks(images, masks)
     if not 1 <= times <= MOST_TIMES:
         raise AttrimorphError(f"times must lie in 1..{MOST_TIMES}; got {times}; try 10")
@@ -77,16 +90,24 @@ def inpaint(
         raise AttrimorphError(f"fill must be {' or '.join(FILLS)}; got {fill!r}")
     if not 0 <= feather <= model.image_size:
         raise AttrimorphError(f"feather must lie in 0..{model.image_size} pixels; got {feather}; try 3")
-    start = spread(images, masks) if fill == "border" else _with_mean(images, masks)
-    steps, seen = [start], attributes
-    for _ in range(times):
-        seen = attributes_of(model, steps[-1], known) if attributes is None else attributes
-        proposal = model.decode(encodes.encode(steps[-1], seen)).cpu()
+    start = spread(images, masks) if fill == "border" else mean_filled(images, masks)
+    steps, distance = [start], None if invert is None else Pixels(images, 1 - masks)
+    for _ in range(times if invert is None else 1):
+        code, found = code_of(
+            model,
+            steps[-1],
+            attributes,
+            "inpaint",
+            known=known,
+            invert=invert,
+            distance=distance,
+            progress=progress,
+        )
+        proposal = model.decode(code).cpu()
         if feather:
             proposal = feathered(images, proposal, masks, feather)
         steps.append(torch.where(masks > 0, proposal, images))
-    assert seen is not None
-    return Inpainting(images, masks, torch.stack(steps), steps[-1], seen)
+    return Inpainting(images, masks, torch.stack(steps), steps[-1], code.attributes.cpu(), found)
 
 
 def _checked_masks(images: Tensor, masks: Tensor) -> Tensor:
@@ -106,8 +127,8 @@ def _checked_masks(images: Tensor, masks: Tensor) -> Tensor:
     return holes.to(images.dtype)
 
 
-def _with_mean(images: Tensor, masks: Tensor) -> Tensor:
-    """Fill the hole with the mean colour of what is known."""
+def mean_filled(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill the hole with the mean colour of what is known; arguments as of `spread`."""
     known = 1 - masks
     mean = (images * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
     return torch.where(masks > 0, mean, images)
@@ -211,10 +232,23 @@ def write_inpaint(
     fill: str = "border",
     feather: int = 4,
     known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Inpaint a photograph; write the strip of iterations, the result alone, and the receipt."""
     images, masks = photographs(model, [path]), mask_for(model, path, mask)
-    result = inpaint(model, images, masks, None, times, fill=fill, feather=feather, known=known)
+    result = inpaint(
+        model,
+        images,
+        masks,
+        None,
+        times,
+        fill=fill,
+        feather=feather,
+        known=known,
+        invert=invert,
+        progress=progress,
+    )
     hidden = (result.images - result.inpainted).div(2).square().sum() / (3 * masks.sum())
     return write_result(
         out,
@@ -228,6 +262,7 @@ def write_inpaint(
             "fill": fill,
             "feather": feather,
             "known": dict(known or {}),
+            **told(invert, result.inversion),
         },
         inputs=[path, mask] if isinstance(mask, Path) else [path],
         facts={
@@ -245,4 +280,6 @@ def _strip(result: Inpainting, cell: int) -> Image.Image:
     holed = torch.where(result.masks > 0, torch.zeros(()), result.images)
     row = torch.cat([result.images, holed, result.steps[[0, *numbers]].flatten(0, 1)])
     words: Sequence[str] = ["input", "known", "filled", *[str(number) for number in numbers]]
+    if result.inversion is not None:
+        words = ["input", "known", "filled", "found"]
     return sheet([row], columns=words, cell=cell)

@@ -15,32 +15,33 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models import Edits, Encodes, Model
 
 
-def encoder(model: Model, verb: str) -> Encodes:
+def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:
     """Return the model as one that encodes.
+
+    Args:
+        model: any.
+        verb: is named where the model does not encode.
+        invertible: whether the verb could look for the code of this model's images instead.
 
     Raises:
         AttrimorphError: it does not; `verb` is named.
     """
     if not isinstance(model, Encodes):
-        raise _incapable(model, verb, "encodes")
+        raise _incapable(model, verb, "encodes", "add --invert to look for the code, or " if invertible else "")
     return model
 
 
-def editor(model: Model, verb: str) -> Edits:
-    """Return the model as one that edits.
-
-    Raises:
-        AttrimorphError: it does not; `verb` is named.
-    """
+def editor(model: Model, verb: str, *, invertible: bool = False) -> Edits:
+    """Return the model as one that edits; arguments and errors as of `encoder`."""
     if not isinstance(model, Edits):
-        raise _incapable(model, verb, "edits")
+        raise _incapable(model, verb, "edits", "add --invert to look for the code, or " if invertible else "")
     return model
 
 
-def _incapable(model: Model, verb: str, capability: str) -> AttrimorphError:
+def _incapable(model: Model, verb: str, capability: str, remedy: str = "") -> AttrimorphError:
     return AttrimorphError(
         f"{verb} needs a model that {capability}; {model.recipe.name!r} ({model.recipe.method}) does not; "
-        "use a conditional autoencoder, for example drawn-faces-64"
+        f"{remedy}use a conditional autoencoder, for example drawn-faces-64"
     )
 
 

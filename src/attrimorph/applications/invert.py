@@ -8,6 +8,7 @@ is compared is a choice, see `distances`: all pixels, those that are known (comp
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -80,9 +81,13 @@ def inversion(
     found = []
     for number, rows in enumerate(parts):
         given = None if attributes is None else attributes[rows]
-        until = math.inf if search.seconds is None else begin + search.seconds * (number + 1) / len(parts)
+        until = math.inf
+        if search.seconds is not None:
+            # All images get as many steps as the first have time for: so the whole can be repeated.
+            until, search = begin + search.seconds / len(parts), replace(search, seconds=None)
         hunt = Hunt(model, images[rows], given, distance, rows.to(model.device), search, until)
         found.append(hunt.run(progress if len(parts) == 1 else _share(progress, number, len(parts))))
+        search = replace(search, stop=found[0].steps)
     return Inversion(
         code=_joined([each.code for each in found]),
         start=_joined([each.start for each in found]),
@@ -183,13 +188,7 @@ def write_invert(
             "compared": compared,
             "mask": mask is not None,
             "factor": factor,
-            # What was done, not what was allowed: without a budget of time it can be done again.
-            "steps": result.steps,
-            "of": search.steps,
-            "candidates": search.candidates,
-            "starts": search.starts,
-            "prior": search.prior,
-            "seed": search.seed,
+            **search.to_json(result.steps),
         },
         inputs=[*paths, *([mask] if mask is not None else [])],
         facts={

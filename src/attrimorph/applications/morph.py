@@ -1,24 +1,26 @@
 """Morph: the way from one image to another, and the square between four."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications import paths
-from attrimorph.applications.inputs import attributes_of, encoder
+from attrimorph.applications.coding import code_of
+from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.references import homomorphic
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models import Code, Model
 
 AT_ONCE = 128
 MOST_STEPS, MOST_ROWS = 1000, 40
-PATHS = ("linear", "slerp", "uniform", "pixel", "homomorphic")
+THROUGH_CODES = ("linear", "slerp", "uniform")
+PATHS = (*THROUGH_CODES, "pixel", "homomorphic")
 """Paths between two images; `square` fills what lies between four, `stages` goes through in-between images."""
 
 
@@ -29,10 +31,12 @@ class Morph:
     Attributes:
         images: [steps, 3, S, S] in [-1, 1]; of a square [rows, rows, 3, S, S].
         code: of each step, rows one after another; None on a path that has no codes.
+        inversion: how the codes of the ends were found; None where they are the encoder's.
     """
 
     images: Tensor
     code: Code | None
+    inversion: Inversion | None = None
 
 
 def check_steps(steps: int, most: int = MOST_STEPS) -> None:
@@ -45,6 +49,18 @@ def check_steps(steps: int, most: int = MOST_STEPS) -> None:
         raise AttrimorphError(f"a morph's steps must lie in 2..{most}; got {steps}; try {min(8, most)}")
 
 
+def check_codes(path: str, invert: Search | None) -> None:
+    """Refuse to look for codes on a path that has none.
+
+    Raises:
+        AttrimorphError: an inversion is wished for there.
+    """
+    if invert is not None and path not in (*THROUGH_CODES, "bilinear"):
+        raise AttrimorphError(
+            f"--invert looks for codes, and the path {path} goes through none; leave it out, or take --path linear"
+        )
+
+
 def morph(
     model: Model,
     first: Tensor,
@@ -54,68 +70,112 @@ def morph(
     path: str = "linear",
     one_by_one: bool = False,
     attributes: tuple[Tensor, Tensor] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Morph:
     """Go from one image to another.
 
     Args:
-        model: one that encodes; any on a path of pixels; one that follows references on a homomorphic path.
+        model: one that encodes, with `invert` one that generates; any on a path of pixels; one that follows references
+            on a homomorphic path.
         first, second: [1, 3, S, S] in [-1, 1].
         steps: images on the way, both ends counted.
         path: linear: z and y go straight; slerp: z on the arc, y straight; uniform: straight, but stopping where all
             steps look equally large; pixel: a cross-fade; homomorphic: features, by groups of attributes.
         one_by_one: group after group on a homomorphic path, instead of all at once.
-        attributes: of both, [1, width] each; guessed by the model when None.
+        attributes: of both, [1, width] each; guessed by the model when None, with `invert` looked for.
+        invert: how to look for the codes of the ends; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
 
     Raises:
-        AttrimorphError: the model cannot, or there is no such path.
+        AttrimorphError: the model cannot, there is no such path, or it has no codes to look for.
     """
     check_steps(steps)
+    if path not in PATHS:
+        raise AttrimorphError(f"there is no path {path!r} between two images; {suggestion(path, PATHS)}")
+    check_codes(path, invert)
     if path == "pixel":
         return Morph(paths.pixel(first[0], second[0], steps), None)
     if path == "homomorphic":
         return Morph(homomorphic(model, first, second, steps, one_by_one=one_by_one).cpu(), None)
-    if path not in PATHS:
-        raise AttrimorphError(f"there is no path {path!r} between two images; {suggestion(path, PATHS)}")
-    encodes = encoder(model, "morph")
-    y_first, y_second = attributes or (attributes_of(model, first), attributes_of(model, second))
-    a, b = encodes.encode(first, y_first), encodes.encode(second, y_second)
+    (a, b), found = ends(model, (first, second), attributes, invert=invert, progress=progress)
+    return replace(between(model, a, b, steps, path=path), inversion=found)
+
+
+def ends(
+    model: Model,
+    images: Sequence[Tensor],
+    attributes: Sequence[Tensor] | None = None,
+    *,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Code], Inversion | None]:
+    """Return the code of each image, one row each, and how they were found.
+
+    Args:
+        model: one that encodes; with `invert`, one that generates.
+        images: [1, 3, S, S] in [-1, 1] each.
+        attributes: [1, width] each; guessed by the model when None, with `invert` looked for.
+        invert, progress: as of `morph`.
+    """
+    if invert is None:
+        # Each alone, as a reconstruction is: another batch size may round the last bit differently.
+        known: Sequence[Tensor | None] = attributes or [None] * len(images)
+        return [code_of(model, image, y, "morph")[0] for image, y in zip(images, known, strict=True)], None
+    y = None if attributes is None else torch.cat(list(attributes))
+    code, found = code_of(model, torch.cat(list(images)), y, "morph", invert=invert, progress=progress)
+    return [Code(*row) for row in zip(torch.split(code.z, 1), torch.split(code.attributes, 1), strict=True)], found
+
+
+def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear") -> Morph:
+    """Go from one code to another, of one row each, on a path linear, slerp or uniform; see `morph`."""
 
     def way(at: int | Tensor) -> Code:
         z = (paths.spherical if path == "slerp" else paths.linear)(a.z[0], b.z[0], at)
         return Code(z, paths.linear(a.attributes[0], b.attributes[0], at))
 
     code = way(_even_positions(model, way, steps) if path == "uniform" else steps)
-    between = decoded(model, code)[1:-1]
+    inner = decoded(model, code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
-    return Morph(torch.cat([model.decode(a), between, model.decode(b)]), code)
+    return Morph(torch.cat([model.decode(a), inner, model.decode(b)]), code)
 
 
-def square(model: Model, corners: Tensor, rows: int = 5, *, attributes: Tensor | None = None) -> Morph:
+def square(
+    model: Model,
+    corners: Tensor,
+    rows: int = 5,
+    *,
+    attributes: Tensor | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> Morph:
     """Fill the square between four images, in z and y.
 
     Args:
-        model: one that encodes.
+        model: one that encodes; with `invert`, one that generates.
         corners: upper left, upper right, lower left, lower right, [4, 3, S, S] in [-1, 1].
         rows: images along each side, corners counted.
-        attributes: of the four, [4, width]; guessed by the model when None.
+        attributes: of the four, [4, width]; guessed by the model when None, with `invert` looked for.
+        invert, progress: as of `morph`.
 
     Raises:
-        AttrimorphError: the model does not encode, or the square is too large.
+        AttrimorphError: the model cannot, or the square is too large.
     """
-    encodes = encoder(model, "morph")
     check_steps(rows, MOST_ROWS)
-    ends = _codes_alone(encodes, corners, attributes_of(model, corners) if attributes is None else attributes)
-    z = paths.bilinear(torch.cat([end.z for end in ends]), rows, rows)
-    y = paths.bilinear(torch.cat([end.attributes for end in ends]), rows, rows)
+    known = None if attributes is None else torch.split(attributes, 1)
+    codes, found = ends(model, torch.split(corners, 1), known, invert=invert, progress=progress)
+    return replace(among(model, codes, rows), inversion=found)
+
+
+def among(model: Model, corners: Sequence[Code], rows: int) -> Morph:
+    """Fill the square between four codes, of one row each; see `square`."""
+    z = paths.bilinear(torch.cat([corner.z for corner in corners]), rows, rows)
+    y = paths.bilinear(torch.cat([corner.attributes for corner in corners]), rows, rows)
     code = Code(z.flatten(0, 1), y.flatten(0, 1))
-    images = decoded(model, code).view(rows, rows, *corners.shape[1:])
-    for end, (row, column) in zip(ends, ((0, 0), (0, -1), (-1, 0), (-1, -1)), strict=True):
-        images[row, column] = model.decode(end)[0]
-    return Morph(images, code)
-
-
-def _codes_alone(encodes: Encodes, images: Tensor, y: Tensor) -> list[Code]:
-    return [encodes.encode(image[None], row[None]) for image, row in zip(images, y, strict=True)]
+    images = decoded(model, code)
+    for corner, place in zip(corners, (0, rows - 1, -rows, -1), strict=True):
+        images[place] = model.decode(corner)[0]
+    return Morph(images.view(rows, rows, *images.shape[1:]), code)
 
 
 def decoded(model: Model, code: Code) -> Tensor:

@@ -253,6 +253,21 @@ def _is_rectangle(value: Any) -> bool:
     return value is None or (isinstance(value, list) and len(value) == 4 and all(map(_is_whole, value)))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+SEARCH: dict[str, Callable[[Any], bool]] = {
+    "steps": _is_whole, "of": _is_whole, "rate": _is_number, "label_rate": _is_number, "candidates": _is_whole,
+    "starts": _is_whole, "prior": _is_number, "seed": _is_whole,
+}  # fmt: skip
+"""What is told of an inversion."""
+
+
+def _is_search(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == SEARCH.keys() and all(SEARCH[k](value[k]) for k in SEARCH)
+
+
 ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
     "reconstruct": {"known": _is_strengths},
@@ -267,15 +282,22 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "neighbours": {"data": _is_word, "fingerprint": _is_word, "count": _is_whole, "seed": _is_whole,
                    "judge": _is_word_or_none},
     "latent-map": {"data": _is_word, "fingerprint": _is_word, "attribute": _is_word_or_none},
+    "invert": {"known": _is_strengths, "compared": _is_word, "mask": _is_flag, "factor": _is_whole,
+               **{name: fits for name, fits in SEARCH.items() if "rate" not in name}},
     "augment": {"data": _is_word, "fingerprint": _is_word, "balance": _is_list_of_names, "way": _is_word,
                 "identities": _is_whole_or_none, "each": _is_whole_or_none, "seed": _is_whole, "real": _is_flag},
 }  # fmt: skip
 """What the arguments of each verb must be like."""
 
 OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "edit": {"calibrated": _is_flag, "like": _is_count},
+    "reconstruct": {"invert": _is_search},
+    "edit": {"calibrated": _is_flag, "like": _is_count, "invert": _is_search},
+    "morph": {"invert": _is_search},
+    "inpaint": {"invert": _is_search},
+    "superresolve": {"invert": _is_search},
 }
-"""Arguments that receipts of earlier versions lack."""
+"""Arguments that are left out where nobody wished for them, or that receipts of earlier versions lack."""
 
-INPUTS = {"reconstruct": 1, "edit": 1, "morph": 1, "transfer": 2, "inpaint": 1, "superresolve": 1, "retrieve": 1}
+INPUTS = {"reconstruct": 1, "edit": 1, "morph": 1, "transfer": 2, "inpaint": 1, "superresolve": 1, "retrieve": 1,
+          "invert": 1}  # fmt: skip
 """How many pictures each verb reads at least."""

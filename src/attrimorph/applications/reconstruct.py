@@ -1,4 +1,4 @@
-"""Reconstruct: how a model sees an image, G(E(x, y), y)."""
+"""Reconstruct: how a model sees an image, G(E(x, y), y), or the nearest that its generator makes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.coding import code_of, told
+from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.models import Code, Model
 from attrimorph.pictures import sheet
@@ -19,24 +21,27 @@ class Reconstruction:
     Attributes:
         images, reconstructions: [B, 3, S, S] in [-1, 1].
         code: what the reconstructions were decoded from.
+        inversion: how the code was found; None where it is the encoder's.
     """
 
     images: Tensor
     reconstructions: Tensor
     code: Code
+    inversion: Inversion | None = None
 
 
-def reconstruct(model: Model, images: Tensor, attributes: Tensor | None = None) -> Reconstruction:
-    """Encode and decode.
-
-    Args:
-        model: one that encodes.
-        images: [B, 3, S, S] in [-1, 1].
-        attributes: [B, width]; guessed by the model when None.
-    """
-    encodes = encoder(model, "reconstruct")
-    code = encodes.encode(images, attributes_of(model, images) if attributes is None else attributes)
-    return Reconstruction(images, model.decode(code), code)
+def reconstruct(
+    model: Model,
+    images: Tensor,
+    attributes: Tensor | None = None,
+    *,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Encode and decode; arguments and errors as of `coding.code_of`."""
+    code, found = code_of(model, images, attributes, "reconstruct", known=known, invert=invert, progress=progress)
+    return Reconstruction(images, model.decode(code), code, found)
 
 
 def write_reconstruct(
@@ -46,10 +51,12 @@ def write_reconstruct(
     *,
     named: str | Path,
     known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Reconstruct photographs and write a sheet, inputs over reconstructions, and its receipt."""
     images = photographs(model, paths)
-    result = reconstruct(model, images, attributes_of(model, images, known))
+    result = reconstruct(model, images, known=known, invert=invert, progress=progress)
     squared = (result.images - result.reconstructions.cpu()).div(2).square().mean((1, 2, 3))
     picture = sheet(
         [result.images, result.reconstructions],
@@ -62,7 +69,7 @@ def write_reconstruct(
         model,
         {"": picture},
         named=named,
-        arguments={"known": dict(known or {})},
+        arguments={"known": dict(known or {}), **told(invert, result.inversion)},
         inputs=paths,
         facts={
             "psnr (dB, at the model's size)": [round(value, 3) for value in (-10 * squared.log10()).tolist()],

@@ -75,13 +75,14 @@ def _check_inputs(receipt: Receipt) -> None:
 def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
     words, named = receipt.arguments, receipt.model
     paths = [Path(item["path"]) for item in receipt.inputs]
+    invert = Search.from_json(words["invert"]) if "invert" in words else None
     match receipt.verb:
         case "sample":
             return write_sample(
                 model, out, named=named, count=words["count"], seed=words["seed"], changes=words["changes"]
             )
         case "reconstruct":
-            return write_reconstruct(model, paths, out, named=named, known=words["known"])
+            return write_reconstruct(model, paths, out, named=named, known=words["known"], invert=invert)
         case "edit":
             count = len(paths) - words.get("like", 0)
             return write_edit(
@@ -93,18 +94,20 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
                 known=words["known"],
                 calibrated=words.get("calibrated", True),
                 like=paths[count:],
+                invert=invert,
             )
         case "morph":
             options = {name: words[name] for name in ("path", "steps", "groups", "changes", "mp4")}
-            return write_morph(model, paths, out, named=named, **options)
+            return write_morph(model, paths, out, named=named, invert=invert, **options)
         case "transfer":
             return write_transfer(model, paths[0], paths[1], out, named=named, only=words["only"], known=words["known"])
         case "inpaint":
             mask = paths[1] if words["hole"] is None else _rectangle(words["hole"])
             options = {name: words[name] for name in ("times", "fill", "feather", "known")}
-            return write_inpaint(model, paths[0], mask, out, named=named, **options)
+            return write_inpaint(model, paths[0], mask, out, named=named, invert=invert, **options)
         case "superresolve":
-            return write_superresolve(model, paths[0], out, named=named, **words)
+            options = {name: words[name] for name in ("times_larger", "rounds", "known")}
+            return write_superresolve(model, paths[0], out, named=named, invert=invert, **options)
         case "retrieve":
             options = {name: value for name, value in words.items() if name != "among"}
             return write_retrieve(model, paths[0], Path(words["among"]), out, named=named, **options)
@@ -115,18 +118,13 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
             return write_layers(model, own, out, named=named, background=others[0] if others else None, **options)
         case "invert":
             masks = paths[-1:] if words["mask"] else []
-            search = Search(
-                steps=words["of"],
-                stop=words["steps"],
-                **{name: words[name] for name in ("candidates", "starts", "prior", "seed")},
-            )
             return write_invert(
                 model,
                 paths[: len(paths) - len(masks)],
                 out,
                 named=named,
                 mask=masks[0] if masks else None,
-                search=search,
+                search=Search.from_json(words),
                 **{name: words[name] for name in ("known", "compared", "factor")},
             )
         case "neighbours" | "latent-map" | "augment":

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.coding import code_of, told
+from attrimorph.applications.distances import Downsampled
+from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError
@@ -31,6 +34,7 @@ class SuperResolution:
         images: enlarged by the model, [B, 3, S, S]; averaged down they are the inputs again.
         disagreement: [B], the largest difference between an input and the average of its result, in levels of 0..255.
         attributes: [B, W], those decoded with.
+        inversion: how the codes were found; None where they are the encoder's.
     """
 
     low: Tensor
@@ -38,6 +42,7 @@ class SuperResolution:
     images: Tensor
     disagreement: Tensor
     attributes: Tensor
+    inversion: Inversion | None = None
 
 
 def superresolve(
@@ -47,6 +52,8 @@ def superresolve(
     rounds: int = 5,
     *,
     known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> SuperResolution:
     """Enlarge images to the model's size.
 
@@ -54,26 +61,36 @@ def superresolve(
     x <- x + up(low - down(x)) until down(x) = low, where down averages blocks and up is bicubic.
 
     Args:
-        model: one that encodes images of S x S.
+        model: one that encodes images of S x S; with `invert`, one that generates them.
         low: [B, 3, s, s] in [-1, 1]; s divides S.
-        attributes: [B, W]; guessed by the model, anew in every round, when None.
-        rounds: how often the model sees the image.
+        attributes: [B, W]; guessed by the model, anew in every round, when None; with `invert` looked for.
+        rounds: how often the model sees the image; an inversion takes none.
         known: attribute -> 0 or 1, put over what is guessed.
+        invert: how to look for codes whose images average down to the small ones; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
 
     Raises:
         AttrimorphError: the model does not encode, or sizes do not fit.
     """
-    encodes = encoder(model, "superresolve")
     _factor(model, low)
     if not 1 <= rounds <= MOST_ROUNDS:
         raise AttrimorphError(f"rounds must lie in 1..{MOST_ROUNDS}; got {rounds}; try 5")
     bicubic = enlarged(low, model.image_size)
-    images = bicubic
-    for _ in range(rounds):
-        y = attributes_of(model, images, known) if attributes is None else attributes
-        images = back_projected(model.decode(encodes.encode(images, y)).cpu(), low)
+    images, distance = bicubic, None if invert is None else Downsampled(low)
+    for _ in range(rounds if invert is None else 1):
+        code, found = code_of(
+            model,
+            images,
+            attributes,
+            "superresolve",
+            known=known,
+            invert=invert,
+            distance=distance,
+            progress=progress,
+        )
+        images = back_projected(model.decode(code).cpu(), low)
     disagreement = (averaged(images, low.shape[-1]) - low).abs().flatten(1).amax(1) / LEVEL
-    return SuperResolution(low, bicubic, images, disagreement, y)
+    return SuperResolution(low, bicubic, images, disagreement, code.attributes.cpu(), found)
 
 
 def _factor(model: Model, low: Tensor) -> int:
@@ -158,10 +175,12 @@ def write_superresolve(
     times_larger: int | None = None,
     rounds: int = 5,
     known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Enlarge a picture; write the row of small, bicubic, ours (and truth), the result alone, and the receipt."""
     low, truth = small_image(model, path, times_larger)
-    result = superresolve(model, low, None, rounds, known=known)
+    result = superresolve(model, low, None, rounds, known=known, invert=invert, progress=progress)
     small = interpolate(low, scale_factor=float(_factor(model, low)), mode="nearest")
     columns = {f"{low.shape[-1]} px": small, "bicubic": result.bicubic, "by the model": result.images}
     facts = {
@@ -182,7 +201,12 @@ def write_superresolve(
             "large": to_pil(result.images)[0],
         },
         named=named,
-        arguments={"times_larger": times_larger, "rounds": rounds, "known": dict(known or {})},
+        arguments={
+            "times_larger": times_larger,
+            "rounds": rounds,
+            "known": dict(known or {}),
+            **told(invert, result.inversion),
+        },
         inputs=[path],
         facts=facts,
     )

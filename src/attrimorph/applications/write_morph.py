@@ -9,8 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.coding import told
+from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.morph import MOST_ROWS, PATHS, check_steps, morph, square
+from attrimorph.applications.morph import (
+    MOST_ROWS,
+    PATHS,
+    THROUGH_CODES,
+    among,
+    between,
+    check_codes,
+    check_steps,
+    ends,
+    morph,
+)
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.stages import differences, stages
 from attrimorph.errors import AttrimorphError, suggestion
@@ -32,11 +44,13 @@ class Drawn:
         pictures: suffix -> picture.
         frames: of the animation.
         facts: worth telling.
+        inversion: how codes were found; None where they are the encoder's, or there are none.
     """
 
     pictures: dict[str, Image.Image]
     frames: list[Image.Image]
     facts: dict[str, Any]
+    inversion: Inversion | None = None
 
 
 def frames(images: Tensor, *, width: int = 192) -> list[Image.Image]:
@@ -66,6 +80,8 @@ def write_morph(
     groups: str = "all",
     changes: Mapping[str, float] | None = None,
     mp4: bool = False,
+    invert: Search | None = None,
+    progress: Progress | None = None,
 ) -> Written:
     """Morph photographs; write the strip (a square of four), an animation, and the receipt.
 
@@ -79,6 +95,8 @@ def write_morph(
         groups: homomorphic: "all" at once, or "one-by-one".
         changes: cyclegan-chain: attribute -> 1 or -1; what the two pictures differ in when there are none.
         mp4: whether an MP4 is written too.
+        invert: linear, slerp, uniform, bilinear: how to look for the codes; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
 
     Raises:
         AttrimorphError: the model cannot, something does not go together, or a package for MP4 is missing.
@@ -87,23 +105,25 @@ def write_morph(
     if out.suffix.lower() in (".mp4", ".gif"):
         out = out.with_suffix(".png")
     _check(path, len(inputs), groups, dict(changes or {}))
+    check_codes(path, invert)
     check_steps(steps, MOST_ROWS if path == "bilinear" else 1000)
     if mp4:
         check_video()
     images = photographs(model, inputs)
     if path == "bilinear":
-        drawn = _draw_square(model, images, steps)
+        drawn = _draw_square(model, images, steps, invert, progress)
     elif path == "cyclegan-chain":
         drawn = _draw_stages(model, images, steps, dict(changes or {}))
     else:
-        drawn = _draw_way(model, images, steps, path, groups == "one-by-one")
+        drawn = _draw_way(model, images, steps, path, groups == "one-by-one", invert, progress)
+    arguments = {"path": path, "steps": steps, "groups": groups, "changes": dict(changes or {}), "mp4": mp4}
     return write_result(
         out,
         "morph",
         model,
         drawn.pictures,
         named=named,
-        arguments={"path": path, "steps": steps, "groups": groups, "changes": dict(changes or {}), "mp4": mp4},
+        arguments={**arguments, **told(invert, drawn.inversion)},
         inputs=inputs,
         facts=drawn.facts,
         animation=drawn.frames,
@@ -133,20 +153,35 @@ def _check(path: str, count: int, groups: str, changes: dict[str, float]) -> Non
         )
 
 
-def _draw_way(model: Model, images: Tensor, steps: int, path: str, one_by_one: bool) -> Drawn:
-    first, second = images[:1], images[1:]
-    way = morph(model, first, second, steps, path=path, one_by_one=one_by_one).images.cpu()
-    smooth = morph(model, first, second, max(steps, SMOOTH), path=path, one_by_one=one_by_one).images.cpu()
+def _draw_way(
+    model: Model,
+    images: Tensor,
+    steps: int,
+    path: str,
+    one_by_one: bool,
+    invert: Search | None,
+    progress: Progress | None,
+) -> Drawn:
+    first, second = torch.split(images, 1)
+    lengths, found = (steps, max(steps, SMOOTH)), None
+    if path in THROUGH_CODES:
+        # Looked for once: strip and animation show the same ends.
+        (a, b), found = ends(model, (first, second), invert=invert, progress=progress)
+        way, smooth = (between(model, a, b, length, path=path).images.cpu() for length in lengths)
+    else:
+        way, smooth = (
+            morph(model, first, second, length, path=path, one_by_one=one_by_one).images.cpu() for length in lengths
+        )
     words = [f"{100 * step / (steps - 1):.0f} %" for step in range(steps)]
     if path != "pixel":
         way, words = torch.cat([first, way, second]), ["from", *words, "to"]
-    return Drawn({"": sheet([way], columns=words, cell=max(96, model.image_size))}, frames(smooth), {})
+    return Drawn({"": sheet([way], columns=words, cell=max(96, model.image_size))}, frames(smooth), {}, found)
 
 
-def _draw_square(model: Model, images: Tensor, steps: int) -> Drawn:
-    filled = square(model, images, steps).images.cpu()
-    smooth = filled if steps >= SMOOTH else square(model, images, SMOOTH).images.cpu()
-    return Drawn({"": sheet(list(filled), cell=max(64, model.image_size))}, around(smooth), {})
+def _draw_square(model: Model, images: Tensor, steps: int, invert: Search | None, progress: Progress | None) -> Drawn:
+    corners, found = ends(model, torch.split(images, 1), invert=invert, progress=progress)
+    filled, smooth = (among(model, corners, rows).images.cpu() for rows in (steps, max(steps, SMOOTH)))
+    return Drawn({"": sheet(list(filled), cell=max(64, model.image_size))}, around(smooth), {}, found)
 
 
 def _draw_stages(model: Model, images: Tensor, steps: int, changes: dict[str, float]) -> Drawn:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter, Token
 
 import attrimorph
+from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
+    from attrimorph.applications.hunt import Search
     from attrimorph.applications.receipt import Written
     from attrimorph.models import Model
 
@@ -73,6 +75,42 @@ class Using:
         from attrimorph.models import load
 
         return load(self.model, chosen(self.device))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Inverting:
+    """What every verb takes that can look for the code of an image."""
+
+    invert: Annotated[
+        bool,
+        Parameter(help="Look for the code by optimisation through the generator; any model that generates will do."),
+    ] = False
+    invert_steps: Annotated[Whole | None, Parameter(help="With --invert: steps of the search; by default 100.")] = None
+    invert_seconds: Annotated[float | None, Parameter(help="With --invert: a budget of time.")] = None
+    invert_candidates: Annotated[
+        Whole | None,
+        Parameter(help="With --invert: samples among which a start is looked for, without an encoder; by default 256."),
+    ] = None
+    invert_seed: Annotated[Whole | None, Parameter(help="With --invert: of those samples; by default 0.")] = None
+
+    def search(self) -> "Search | None":
+        """Return how to look for the code, None where the encoder tells it.
+
+        Raises:
+            AttrimorphError: options of a search without one, or a number out of range.
+        """
+        words = {"steps": self.invert_steps, "seconds": self.invert_seconds}
+        words |= {"candidates": self.invert_candidates, "seed": self.invert_seed}
+        given = {name: value for name, value in words.items() if value is not None}
+        if not self.invert:
+            if given:
+                name = next(iter(given))
+                raise AttrimorphError(f"--invert-{name} tells how to invert; got it without --invert; add --invert")
+            return None
+        from attrimorph.applications.hunt import Search
+
+        return Search(**given)  # type: ignore[arg-type]
 
 
 def chosen(device: str) -> str:

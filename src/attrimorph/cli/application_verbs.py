@@ -10,6 +10,7 @@ from attrimorph.cli.app import (
     FIND,
     USE,
     Device,
+    Inverting,
     Known,
     ModelName,
     Out,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from attrimorph.models import Model
 
 DEFAULT = Using()
+ENCODING = Inverting()
 
 
 @app.command(group=USE)
@@ -41,6 +43,7 @@ def inpaint(
     fill: Literal["border", "mean"] = "border",
     feather: Whole = 4,
     known: Known = None,
+    inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Fill a hole of an image; what lies outside stays to the last bit.
@@ -54,13 +57,14 @@ def inpaint(
     hole
         In place of a mask: left,top,right,bottom in the picture's pixels.
     times
-        How often the model looks at the filled image.
+        How often the model looks at the filled image; not with --invert.
     fill
         What the hole holds at first: its border's colours spread inwards, or the mean colour.
     feather
         Pixels inside the hole over which the seam is evened out.
     """
     from attrimorph.applications.inpaint import write_inpaint
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     if (mask is None) == (hole is None):
@@ -68,11 +72,22 @@ def inpaint(
     place = mask if mask is not None else _rectangle(str(hole))
     facts = parse_settings(known or [], "--known")
     out = result_path(using.out, "inpaint", [image])
-    tell(
-        write_inpaint(
-            using.load(), image, place, out, named=using.model, times=times, fill=fill, feather=feather, known=facts
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_inpaint(
+            model,
+            image,
+            place,
+            out,
+            named=using.model,
+            times=times,
+            fill=fill,
+            feather=feather,
+            known=facts,
+            invert=search,
+            progress=meter.update,
         )
-    )
+    tell(written)
 
 
 def _rectangle(words: str) -> tuple[int, int, int, int]:
@@ -93,6 +108,7 @@ def superresolve(
     times_larger: Whole | None = None,
     rounds: Whole = 5,
     known: Known = None,
+    inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Enlarge a small image to the model's size, with detail that agrees with every pixel of it.
@@ -104,18 +120,28 @@ def superresolve(
     times_larger
         Shrink the picture first, so that the result is so many times larger.
     rounds
-        How often the model looks at the image.
+        How often the model looks at the image; not with --invert.
     """
     from attrimorph.applications.superresolve import write_superresolve
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     facts = parse_settings(known or [], "--known")
     out = result_path(using.out, "superresolve", [image])
-    tell(
-        write_superresolve(
-            using.load(), image, out, named=using.model, times_larger=times_larger, rounds=rounds, known=facts
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_superresolve(
+            model,
+            image,
+            out,
+            named=using.model,
+            times_larger=times_larger,
+            rounds=rounds,
+            known=facts,
+            invert=search,
+            progress=meter.update,
         )
-    )
+    tell(written)
 
 
 @app.command(group=USE)

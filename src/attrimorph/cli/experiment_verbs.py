@@ -24,28 +24,32 @@ def experiment(
     data: Path | None = None,
     classes: str | None = None,
     model: str | None = None,
+    other_model: str | None = None,
     seeds: Whole | None = None,
     images: Whole | None = None,
     out: Path = Path("runs/experiments"),
     device: Device = "auto",
 ) -> None:
-    """Repeat a figure or table of the CVAE-GAN paper: its picture, its numbers beside the published ones, verdicts.
+    """Repeat a figure or table of a paper: its picture, its numbers beside the published ones or our bars, verdicts.
 
     The same command goes on with an interrupted experiment.
 
     Parameters
     ----------
     name
-        Which, by name or letter; without it they are listed. all: one after another.
+        Which, by name or letter; without it they are listed. A paper's name, or all: one after another.
     quick
         The small form: minutes on two cores.
     data
-        A prepared folder or a folder of images in any known layout; by default people are drawn.
+        A prepared folder or a folder of images in any known layout; by default people are drawn. Attribute2Image's
+        train on drawn faces, these or others.
     classes
         The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
     model
         A model of such data to look at, where one is needed, in place of training it; several with commas, where
         methods are compared.
+    other_model
+        A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion).
     seeds
         How many; by default 3, quick 1.
     images
@@ -58,7 +62,7 @@ def experiment(
     from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
 
     if name is None:
-        print(table([(each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
+        print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
     for each in named(name):
         with Meter(each) as meter:
@@ -72,6 +76,7 @@ def experiment(
                 data=data,
                 classes=classes,
                 model=model,
+                other_model=other_model,
                 seeds=_seeds(seeds or (1 if quick else 3)),
                 form=QUICK if quick else FULL,
                 images=images,
@@ -94,6 +99,7 @@ def compare(
     images: Whole | None = None,
     seeds: Seeds = 3,
     data: Path | None = None,
+    judge: str | None = None,
     count: Whole = 500,
     size: Whole | None = None,
     out: Path = Path("runs/comparison"),
@@ -115,6 +121,9 @@ def compare(
         Images seen in each training, in place of a budget.
     data
         A prepared folder or a folder of images in any known layout; by default faces are drawn.
+    judge
+        Who judges samples and edits: a file of `attrimorph judge`, or a shipped one; by default the shipped one that
+        suits.
     count
         Images to measure on.
     size
@@ -127,6 +136,7 @@ def compare(
     from attrimorph.data.synthetic import drawn_faces
     from attrimorph.experiments.comparing import compare as run
     from attrimorph.experiments.comparison import Contest, entrants, parse_budget
+    from attrimorph.metrics.judge import load_judge
     from attrimorph.overrides import find_recipe
     from attrimorph.recipes import RECIPES, read_recipe
 
@@ -138,6 +148,7 @@ def compare(
         raise AttrimorphError(f"images must be at least 1; got {images}")
     seconds = None if budget is None else parse_budget(budget)
     by_name = entrants([find_recipe(each, RECIPES, read_recipe) for each in (recipe, *recipes)], size)
+    named = None if judge is None else load_judge(judge)  # before anything is drawn
     numbers, pixels = _seeds(seeds), by_name[next(iter(by_name))].data.image_size
     with Meter("preparing") as meter:
         prepared = None if data is None else open_or_prepare(data, pixels, progress=meter.update)
@@ -157,7 +168,7 @@ def compare(
             images=images,
             seconds=seconds,
             count=count,
-            judge=_judge(training),
+            judge=_suitable(named, training),
             device=chosen(device),
             say=meter.say,
             progress=show,
@@ -173,12 +184,16 @@ def _seeds(count: int) -> tuple[int, ...]:
     return tuple(range(count))
 
 
-def _judge(data: "PreparedData") -> "Judge | None":
-    """Return the shipped judge that knows the attributes of the data at its size, or None."""
-    from attrimorph.metrics.judge import load_judge
+def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
+    """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
+    from attrimorph.metrics.suitable import judge_for
 
-    try:
-        judge = load_judge(f"drawn-faces-{data.image_size}")
-    except AttrimorphError:
-        return None
-    return judge if judge.schema.names == data.schema.names else None
+    if judge is None:
+        return judge_for(data.schema, data.image_size)
+    if (judge.schema.names, judge.image_size) != (data.schema.names, data.image_size):
+        raise AttrimorphError(
+            f"the judge must know the {len(data.schema.names)} attributes of the data at {data.image_size} px; "
+            f"{judge.name} knows {len(judge.schema.names)} at {judge.image_size} px; train one on the data with "
+            "attrimorph judge"
+        )
+    return judge

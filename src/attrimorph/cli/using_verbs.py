@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import USE, Known, Set, Using, Whole, app, tell
+from attrimorph.cli.app import USE, Inverting, Known, Set, Using, Whole, app, tell
 
 DEFAULT = Using()
+ENCODING = Inverting()
 PathName = Literal["linear", "slerp", "uniform", "pixel", "bilinear", "homomorphic", "cyclegan-chain"]
 
 
@@ -31,7 +32,9 @@ def sample(*, count: Whole = 16, set_: Set = None, seed: Whole = 0, using: Using
 
 
 @app.command(group=USE)
-def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using = DEFAULT) -> None:
+def reconstruct(
+    image: Path, /, *images: Path, known: Known = None, inverting: Inverting = ENCODING, using: Using = DEFAULT
+) -> None:
     """Show how the model sees images.
 
     Parameters
@@ -42,11 +45,17 @@ def reconstruct(image: Path, /, *images: Path, known: Known = None, using: Using
         More of them.
     """
     from attrimorph.applications.reconstruct import write_reconstruct
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     facts = parse_settings(known or [], "--known")
     out = result_path(using.out, "reconstruct", [image])
-    tell(write_reconstruct(using.load(), [image, *images], out, named=using.model, known=facts))
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_reconstruct(
+            model, [image, *images], out, named=using.model, known=facts, invert=search, progress=meter.update
+        )
+    tell(written)
 
 
 @app.command(group=USE)
@@ -58,6 +67,7 @@ def edit(
     like: Annotated[list[Path] | None, Parameter(name="--like")] = None,
     known: Known = None,
     raw: bool = False,
+    inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
@@ -77,23 +87,26 @@ def edit(
         Take strengths as they stand, although the model is calibrated.
     """
     from attrimorph.applications.edit import write_edit
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     out = result_path(using.out, "edit", [image])
-    pictures = [image, *images]
-    tell(
-        write_edit(
-            using.load(),
-            pictures,
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_edit(
+            model,
+            [image, *images],
             changes,
             out,
             named=using.model,
             known=facts,
             calibrated=not raw,
             like=like or [],
+            invert=search,
+            progress=meter.update,
         )
-    )
+    tell(written)
 
 
 @app.command(group=USE)
@@ -106,6 +119,7 @@ def morph(
     groups: Literal["all", "one-by-one"] = "all",
     set_: Set = None,
     mp4: bool = False,
+    inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Go from one image to another; writes a strip and an animation.
@@ -127,14 +141,16 @@ def morph(
         Write an MP4 as well; so does --out NAME.mp4.
     """
     from attrimorph.applications.write_morph import write_morph
+    from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     pictures = [image, *images]
     changes = parse_settings(set_ or [])
     out = result_path(using.out, "morph", pictures)
-    tell(
-        write_morph(
-            using.load(),
+    search, model = inverting.search(), using.load()
+    with Meter("inverting", "steps") as meter:
+        written = write_morph(
+            model,
             pictures,
             out,
             named=using.model,
@@ -143,8 +159,10 @@ def morph(
             groups=groups,
             changes=changes,
             mp4=mp4,
+            invert=search,
+            progress=meter.update,
         )
-    )
+    tell(written)
 
 
 @app.command(group=USE)

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from attrimorph.data.face_factors import COLUMN
+from attrimorph.data.face_factors import COLUMN, amount, degree
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Factors:
         return self.values[:, COLUMN[name], None, None]
 
     def amount(self, name: str) -> Tensor:
-        """Return 0 for a factor up to 0.3, 1 from 0.7 on, [N, 1, 1]: how much there is of a part."""
-        return ((self[name] - 0.3) * 2.5).clamp(0, 1)
+        """Return how much there is of a part, [N, 1, 1]."""
+        return amount(self[name])
 
     def degree(self, name: str) -> Tensor:
-        """Return how far an attribute goes, [N, 1, 1]: 0..0.1 for an absent one, 0.9..1 for a present one."""
-        return 0.35 * self[name] + 0.65 * self.amount(name)
+        """Return how far an attribute goes, [N, 1, 1]."""
+        return degree(self[name])
 
     def between(self, name: str, low: float | Tensor, high: float | Tensor) -> Tensor:
         """Map a factor to low..high, [N, 1, 1]."""

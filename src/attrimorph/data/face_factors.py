@@ -174,6 +174,22 @@ def identity_factors(identities: Tensor, *, correlation: float = 0.5) -> dict[st
     return columns
 
 
+def amount(factor: Tensor) -> Tensor:
+    """Return how much of a part is drawn: 0 for a factor up to 0.3, 1 from 0.7 on, straight between."""
+    return ((factor - 0.3) * 2.5).clamp(0, 1)
+
+
+def degree(factor: Tensor) -> Tensor:
+    """Return how far an attribute goes, 0..1: at most 0.105 for an absent one, at least 0.895 for a present one."""
+    return 0.35 * factor + 0.65 * amount(factor)
+
+
+def factor_of(degree: Tensor) -> Tensor:
+    """Return the factor whose `degree` this is."""
+    low, between, high = degree / 0.35, (degree + 0.4875) / 1.975, (degree - 0.65) / 0.35
+    return torch.where(degree < 0.105, low, torch.where(degree > 0.895, high, between))
+
+
 def hashed_uniforms(keys: Tensor, count: int) -> Tensor:
     """Turn integers into independent uniform numbers, the same for ever: splitmix64 of (key, row).
 

@@ -58,7 +58,9 @@ def draw_front_hair(canvas: Canvas, face: Factors) -> None:
     patch, _ = egg(u.abs() - width + 0.02 - 0.08 * (v + 0.05).clamp(max=0), v + 0.02, 0.085, 0.32, 0.14, 0.1)
     cap = torch.maximum(cap, patch - 3 * (1 - bald))
     fringe = (u * 9 + part * 20).sub_((u * 9 + part * 20).round()).abs_()
-    edge = v + 0.3 - 0.12 * u.square() + fringe * 0.09 - 0.09 + 3 * (1 - bangs)
+    # Bangs grow from the top of the hair down; without any they lie far above it.
+    rise = 0.6 * (1 - bangs) + 3 * (1 - 20 * bangs).clamp(min=0)
+    edge = v + 0.3 - 0.12 * u.square() + fringe * 0.09 - 0.09 + rise
     cap = torch.minimum(cap, torch.maximum(outer, edge))
     alpha = canvas.coverage(cap)
     canvas.cover(colour, alpha)

@@ -16,14 +16,16 @@ from attrimorph.data.face_factors import (
     FACTOR_NAMES,
     IDENTITIES,
     SCHEMA,
+    degree,
+    factor_of,
     identity_factors,
     sample_factors,
 )
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
-    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "dial", "draw",
-    "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
+    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
+    "draw", "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
 ]  # fmt: skip
 
 
@@ -66,6 +68,19 @@ def attributes(factors: Tensor) -> Tensor:
     return (factors[:, : len(SCHEMA.names)] > 0.5).float()
 
 
+def degrees(factors: Tensor) -> Tensor:
+    """Read off the factors how far each attribute goes.
+
+    Args:
+        factors: [N, F].
+
+    Returns:
+        float32 [N, A] in 0..1, in the order of SCHEMA: what is seen of a factor, which itself may change unseen
+        below 0.3 and above 0.7.
+    """
+    return degree(factors[:, : len(SCHEMA.names)])
+
+
 def rivals(name: str) -> tuple[str, ...]:
     """Return the attributes that cannot hold together with `name`."""
     SCHEMA.attribute(name)
@@ -98,7 +113,8 @@ def set_attribute(factors: Tensor, name: str, value: bool) -> Tensor:
 def dial(factors: Tensor, name: str, position: float | Tensor) -> Tensor:
     """Turn one attribute continuously: 0 = taken away, 1 = set, the ends being those of `set_attribute`.
 
-    On the way, the rivals that hold give way by the same share; the label changes at 0.5.
+    The attribute's degree, what is seen of it, grows evenly with the position. On the way, the rivals that hold give
+    way by the same share; the label changes at 0.5.
 
     Args:
         factors: [N, F].
@@ -124,9 +140,11 @@ def dial(factors: Tensor, name: str, position: float | Tensor) -> Tensor:
 
 
 def _between(value: Tensor, t: Tensor) -> Tensor:
-    """Go from the absent to the present one of the pair (f, 1 - f), hitting both ends exactly."""
+    """Go evenly in degree from the absent to the present one of the pair (f, 1 - f), hitting both ends exactly."""
     low, high = torch.minimum(value, 1 - value), torch.maximum(value, 1 - value)
-    return torch.where(t < 0.5, low + t * (high - low), high - (1 - t) * (high - low))
+    start, stop = degree(low), degree(high)
+    way = torch.where(t < 0.5, start + t * (stop - start), stop - (1 - t) * (stop - start))
+    return torch.where(t <= 0, low, torch.where(t >= 1, high, factor_of(way)))
 
 
 def set_factor(factors: Tensor, name: str, value: float | Tensor) -> Tensor:

@@ -7,11 +7,15 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.experiments import (
     ablation,
     augmentation,
+    completion,
     copies,
+    drift,
     faults,
     group_edits,
     inpainting,
+    inversion,
     latents,
+    layers,
     morphing,
     retrieval,
     ring,
@@ -20,6 +24,7 @@ from attrimorph.experiments import (
     transferring,
     translation,
     uniformity,
+    wrong_masks,
 )
 from attrimorph.experiments.outcome import Outcome, Request
 
@@ -40,7 +45,8 @@ class Experiment(NamedTuple):
     paper: str = "CVAE-GAN"
 
 
-I2I = "HomoInterpGAN"
+A2I = "Attribute2Image"
+HOMO = "HomoInterpGAN"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
@@ -56,15 +62,24 @@ EXPERIMENTS: dict[str, Experiment] = {
     "retrieval": Experiment("j", "The nearest in z among images of other classes", retrieval.run),
     "copies": Experiment("k", "The training images nearest to samples", copies.run),
     "superresolution": Experiment("l", "Small images enlarged", superresolution.run),
-    "uniformity": Experiment("", "Figure 11: does half the strength go half the way?", uniformity.run, I2I),
-    "group-edits": Experiment("", "Edits of single groups against the truth and CVAE-GAN", group_edits.run, I2I),
-    "faults": Experiment("", "Position, background, gaps, references: before and after mending", faults.run, I2I),
-    "translation": Experiment("", "A CycleGAN for each attribute beside one model for all", translation.run, I2I),
+    "layers": Experiment("", "Foreground, gate and background against the true layers", layers.run, A2I),
+    "drift": Experiment("", "What edits do to the background: disCVAE against CVAE", drift.run, A2I),
+    "wrong-masks": Experiment("", "Two compositions taught with wrong masks", wrong_masks.run, A2I),
+    "inversion": Experiment("", "Codes by optimisation against the encoder, and without one", inversion.run, A2I),
+    "completion": Experiment(
+        "", "A hidden half, eyes, mouth: by inversion, by iteration, by the mean", completion.run, A2I
+    ),
+    "uniformity": Experiment("", "Figure 11: does half the strength go half the way?", uniformity.run, HOMO),
+    "group-edits": Experiment("", "Edits of single groups against the truth and CVAE-GAN", group_edits.run, HOMO),
+    "faults": Experiment("", "Position, background, gaps, references: before and after mending", faults.run, HOMO),
+    "translation": Experiment(
+        "", "A CycleGAN for each attribute beside one model for all", translation.run, "CycleGAN"
+    ),
 }
 
 
 def named(name: str) -> list[str]:
-    """Return the names that a name, a letter or "all" stands for.
+    """Return the names that a name, a letter, a paper or "all" stands for.
 
     Raises:
         AttrimorphError: there is no such experiment.
@@ -73,6 +88,8 @@ def named(name: str) -> list[str]:
         return list(EXPERIMENTS)
     if name in EXPERIMENTS:
         return [name]
+    if of_paper := [key for key, each in EXPERIMENTS.items() if each.paper.lower() == name.lower()]:
+        return of_paper
     by_letter = [key for key, each in EXPERIMENTS.items() if len(name) == 1 and name in each.letter]
     if not by_letter:
         raise AttrimorphError(f"there is no experiment {name!r}; {suggestion(name, EXPERIMENTS)}")

@@ -35,10 +35,12 @@ class Form:
         presentations: to the recogniser.
         changes: fields of every recipe that differ from the recipe's own.
         per_class: samples of every class that are measured.
-        iterations: of the ring.
+        iterations: of the ring; its variants take `VARIANT_SHARE` of them.
         few: real images of a class where few are to be had.
         more: images generated of each class then.
         strangers, of_a_stranger: new people that are generated then, and images of each.
+        faces: drawn faces to train on where there are no classes.
+        unseen: drawn faces to measure on then.
     """
 
     name: str = "full"
@@ -47,15 +49,17 @@ class Form:
     presentations: int = 60_000
     changes: Mapping[str, Any] = field(default_factory=dict)
     per_class: int = 100
-    iterations: int = 60_000
+    iterations: int = 200_000
     few: int = 20
     more: int = 200
     strangers: int = 120
     of_a_stranger: int = 40
+    faces: int = 40_000
+    unseen: int = 500
 
 
 FULL = Form()
-QUICK = Form("quick", 12, 120, 8_000, {"training.images": 8_000}, 40, 20_000, 10, 50, 24, 20)
+QUICK = Form("quick", 12, 120, 8_000, {"training.images": 8_000}, 40, 20_000, 10, 50, 24, 20, 4_000, 100)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class Request:
         out: the folder of all experiments: data and models that several share lie in it too.
         data: a folder of images in any known layout, or None for drawn ones.
         classes: the attribute that tells the classes; None = the first categorical one, or else the identities.
-        model: a trained model to use in place of training one, where the experiment needs a single model.
+        model: a trained model to use in place of training one, where the experiment looks at one.
+        other_model: a second one, where it looks at two.
         seeds: of the trainings.
         form: how large everything is: `FULL`, or `QUICK` for minutes on two cores.
         images: length of each training in place of the form's.
@@ -79,6 +84,7 @@ class Request:
     data: Path | None = None
     classes: str | None = None
     model: str | None = None
+    other_model: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     form: Form = FULL
     images: int | None = None

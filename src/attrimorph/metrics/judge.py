@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,8 @@ class Judge:
         calibration: attribute -> expected calibration error on the same images.
         trained_on: the data: fingerprint, splits and how many images of each.
         calibration_error: of all attributes' answers together; None when it was not measured.
+        scales: attribute -> (what the network says, the degree that this means on average), both never falling; in
+            between the scale is straight, what is not named is taken as it is.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Judge:
     calibration: dict[str, float] = field(default_factory=dict)
     trained_on: dict[str, Any] = field(default_factory=dict)
     calibration_error: float | None = None
+    scales: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -119,7 +123,7 @@ class Judge:
 
     @torch.no_grad()
     def degrees(self, images: Tensor) -> Tensor:
-        """Return how much each attribute holds: the drawn face's factor as seen, [B, W] in 0..1.
+        """Return how much each attribute holds: the drawn face's degree, by the judge's scales, [B, W] in 0..1.
 
         Raises:
             AttrimorphError: this judge learned from data without factors.
@@ -129,7 +133,12 @@ class Judge:
                 f"{self.name} must have learned degrees from drawn faces to tell them; it did not; "
                 "take a shipped judge or the probabilities"
             )
-        return torch.cat([self.network(part)[1] for part in self._parts(images)])
+        said = torch.cat([self.network(part)[1] for part in self._parts(images)])
+        for name, (at, degree) in self.scales.items():
+            column = self.schema.columns(name).start
+            scaled = np.interp(said[:, column].double().cpu().numpy(), at, degree)
+            said[:, column] = torch.from_numpy(scaled).to(said)
+        return said
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -210,6 +219,7 @@ def save_judge(judge: Judge, path: Path) -> None:
         "calibration": json.dumps(judge.calibration),
         "trained_on": json.dumps(judge.trained_on),
         "calibration_error": json.dumps(judge.calibration_error),
+        "scales": json.dumps(judge.scales),
     }
     write_bytes(path, safetensors.torch.save(halves(judge.network), header))
 
@@ -244,6 +254,7 @@ def load_judge(source: str | Path) -> Judge:
             json.loads(header.get("calibration", "{}")),
             json.loads(header.get("trained_on", "{}")),
             json.loads(header.get("calibration_error", "null")),
+            {name: (list(at), list(degree)) for name, (at, degree) in json.loads(header.get("scales", "{}")).items()},
         )
     except (KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
         raise damaged(path, "judge", error) from error

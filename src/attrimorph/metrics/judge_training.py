@@ -4,7 +4,9 @@
 
 On drawn faces a judge learns from attributes that are independent of each other (correlation 0), so that it reads the
 moustache off the lip and not off the chin. Photographs offer no such choice: there a judge also learns what goes with
-what. One half of every batch is blurred, faded or noisy, so that it keeps its eye on generated images.
+what. One half of every batch is blurred, faded or noisy, so that it keeps its eye on generated images. In most of the
+drawn faces some attributes are dialled to anywhere between absent and present: degrees that are only learned at the
+ends say nothing of what lies between.
 """
 
 import argparse
@@ -34,10 +36,14 @@ from attrimorph.metrics.fitting import (
     photographs,
     rows_of,
 )
+from attrimorph.metrics.gauge import isotonic
 from attrimorph.metrics.judge import Judge, JudgeNetwork, answers, attribute_loss, save_judge
 from attrimorph.metrics.trunk import SHIPPED
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
+DIALLED = 8  # attributes of a dialled face
+SCALED, KNOTS = 400, 20  # faces that a scale of degrees is measured on, and its knots
+UNCLEAR = 0.2  # of the degree, either side of one half: neither clearly absent nor clearly present
 HELD_OUT = 0.1  # of the train split, where there is no valid split
 
 
@@ -76,16 +82,18 @@ class DrawnJudgeRecipe:
         learning_rate: the highest; one cycle, AdamW.
         seed: of faces, weights and order.
         correlation: of the faces' attributes.
+        dialled: share of the faces in which some attributes lie anywhere between absent and present.
         unseen: faces it is measured on; half as many others set its temperature.
     """
 
     image_size: int = 64
-    images: int = 24_000
-    presentations: int = 112_000
+    images: int = 32_000
+    presentations: int = 160_000
     batch_size: int = 64
     learning_rate: float = 3e-3
     seed: int = 770_001
     correlation: float = 0.0
+    dialled: float = 0.75
     unseen: int = 2_000
 
 
@@ -192,11 +200,60 @@ def temperature_of(logits: Tensor, labels: Tensor, schema: Schema) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
-def drawn_faces(count: int, size: int, seed: int, *, correlation: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Draw faces as (images uint8 [N, 3, S, S], factors [N, F]); seeds give unrelated faces."""
-    chunks = list(faces.draw(count, size, seed, correlation=correlation))
-    images = torch.cat([chunk.images for chunk in chunks]).permute(0, 3, 1, 2)
-    return images, torch.cat([chunk.factors for chunk in chunks])
+def drawn_faces(
+    count: int, size: int, seed: int, *, correlation: float = 0.0, dialled: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Draw faces as (images uint8 [N, 3, S, S], factors [N, F]); seeds give unrelated faces.
+
+    Args:
+        count, size, seed, correlation: as of `faces.draw`.
+        dialled: share of the faces, the first ones, in which `DIALLED` random attributes are dialled to anywhere.
+    """
+    if not dialled:
+        chunks = list(faces.draw(count, size, seed, correlation=correlation))
+        images = torch.cat([chunk.images for chunk in chunks]).permute(0, 3, 1, 2)
+        return images, torch.cat([chunk.factors for chunk in chunks])
+    generator = torch.Generator().manual_seed(seed)
+    factors = faces.sample_factors(count, generator, correlation=correlation)
+    some = round(dialled * count)
+    names = faces.SCHEMA.names
+    for _ in range(DIALLED):
+        chosen = torch.randint(len(names), (some,), generator=generator)
+        position = torch.rand(some, generator=generator)
+        for column, name in enumerate(names):
+            rows = (chosen == column).nonzero()[:, 0]
+            factors[rows] = faces.dial(factors[rows], name, position[rows])
+    parts = [faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)]
+    return torch.cat(parts), factors
+
+
+def degree_scales(judge: Judge, seed: int, each: int = SCALED) -> dict[str, tuple[list[float], list[float]]]:
+    """Measure what a judge's degrees mean: the mean true degree at each of what it says, one attribute dialled a face.
+
+    Args:
+        judge: without scales.
+        seed: of faces that it did not learn from.
+        each: faces for each attribute, dialled to anywhere.
+
+    Returns:
+        As in `Judge.scales`: KNOTS quantiles of what it says, and the isotonic regression of the degree there.
+    """
+    generator, scales = torch.Generator().manual_seed(seed), {}
+    for column, name in enumerate(faces.SCHEMA.names):
+        factors = faces.sample_factors(each, generator, correlation=0.0)
+        factors = faces.dial(factors, name, torch.rand(each, generator=generator))
+        said = judge.degrees(faces.render(factors, judge.image_size))[:, column].double()
+        said, order = said.sort()
+        true = isotonic(faces.degrees(factors)[order, column].double())
+        parts = zip(said.tensor_split(KNOTS), true.tensor_split(KNOTS), strict=True)
+        means = [(float(at.mean()), float(degree.mean())) for at, degree in parts]
+        scales[name] = ([at for at, _ in means], [degree for _, degree in means])
+    return scales
+
+
+def labels_of(factors: Tensor) -> Tensor:
+    """Return the labels of drawn faces, [N, A]: NaN where an attribute is neither clearly absent nor present."""
+    return torch.where((faces.degrees(factors) - 0.5).abs() < UNCLEAR, torch.nan, faces.attributes(factors))
 
 
 def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = None) -> Judge:
@@ -210,8 +267,10 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = channels_last(JudgeNetwork(size, count, degrees=True))
-    images, factors = drawn_faces(recipe.images, size, recipe.seed, correlation=recipe.correlation)
-    labels, degrees = faces.attributes(factors), factors[:, :count]
+    images, factors = drawn_faces(
+        recipe.images, size, recipe.seed, correlation=recipe.correlation, dialled=recipe.dialled
+    )
+    labels, degrees = labels_of(factors), faces.degrees(factors)
 
     def loss(batch: Tensor, rows: Tensor) -> Tensor:
         logits, seen = network(batch)
@@ -224,6 +283,7 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
     judge = Judge(name, schema, size, network, 1.0, asdict(recipe), {})
     images, factors = drawn_faces(recipe.unseen // 2, size, recipe.seed + 1)
     temperature = temperature_of(judge.logits(from_bytes(images)), faces.attributes(factors), schema)
+    scales = degree_scales(judge, recipe.seed + 3)
     images, factors = drawn_faces(recipe.unseen, size, recipe.seed + 2)
     truth = faces.attributes(factors)
     said = answers(judge.logits(from_bytes(images)), schema, temperature)
@@ -234,6 +294,7 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
         calibration=calibration_errors(said, truth, schema),
         trained_on={"drawn faces": recipe.images},
         calibration_error=pooled_calibration_error(said, truth, schema),
+        scales=scales,
     )
 
 

@@ -1,0 +1,51 @@
+"""Coding: the codes of images, as the encoder says, or looked for by optimisation through the generator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from attrimorph.applications.distances import Distance
+from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
+from attrimorph.applications.inputs import attributes_of, encoder
+from attrimorph.applications.invert import inversion, known_alone
+from attrimorph.models import Code, Model
+
+
+def code_of(
+    model: Model,
+    images: Tensor,
+    attributes: Tensor | None,
+    verb: str,
+    *,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    distance: Distance | None = None,
+    progress: Progress | None = None,
+) -> tuple[Code, Inversion | None]:
+    """Return the codes of images, and the inversion that found them where there was one.
+
+    Args:
+        model: one that encodes; with `invert`, one that generates.
+        images: [B, 3, S, S] in [-1, 1], what an encoder is shown.
+        attributes: [B, W]; guessed by the model when None, with `invert` looked for together with z.
+        verb: who asks; a refusal names it.
+        known: attribute -> 0 or 1, put over what is guessed, and not looked for.
+        invert: how to look for the codes; None = take the encoder's.
+        distance: what an inversion compares; all pixels when None.
+        progress: of the inversion, called with (steps done, steps).
+
+    Raises:
+        AttrimorphError: the model cannot, or there is no such attribute.
+    """
+    if invert is None:
+        encodes = encoder(model, verb, invertible=isinstance(model, Generates))
+        return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None
+    given = known_alone(model.schema, len(images), known or {}) if attributes is None else attributes
+    found = inversion(model, images, given, distance=distance, search=invert, progress=progress)
+    return found.code, found
+
+
+def told(invert: Search | None, found: Inversion | None) -> dict[str, Any]:
+    """Return what a receipt says of an inversion: its argument "invert", or nothing where there was none."""
+    return {} if invert is None or found is None else {"invert": invert.to_json(found.steps)}
