@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Encoder
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Discriminator, Encoder
 from attrimorph.networks.sets import SMALL, build_networks
 
 CONDITION, LATENT, WIDTH = 5, 12, 8
@@ -184,3 +184,25 @@ def test_signals_keep_their_size_through_a_fresh_network(image_size: int) -> Non
 def test_other_sizes_are_refused(image_size: int) -> None:
     with pytest.raises(AttrimorphError, match=f"image_size must be a power of two of at least 16; got {image_size}"):
         small(image_size)
+
+
+def test_a_conditional_discriminator_soon_tells_right_labels_from_wrong_ones() -> None:
+    """Nothing but the label tells the two apart: each of eight labels is a colour."""
+    random = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    judge = Discriminator(32, 8, 16)
+    colours = torch.rand(8, 3, 1, 1, generator=random) * 2 - 1
+    optimiser = torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.999))
+
+    def margins() -> Tensor:
+        label = torch.randint(8, (32,), generator=random)
+        wrong = (label + torch.randint(1, 8, (32,), generator=random)) % 8
+        images = colours[label] + 0.1 * torch.randn(32, 3, 32, 32, generator=random)
+        right, fooled = (judge(images, torch.eye(8)[y])[0] for y in (label, wrong))
+        return torch.cat([right, -fooled])
+
+    for _ in range(30):
+        optimiser.zero_grad()
+        torch.nn.functional.softplus(-margins()).mean().backward()
+        optimiser.step()
+    assert (margins() > 0).float().mean() > 0.9
