@@ -24,6 +24,7 @@ def said(*words: str) -> Callable[[Kit, Path], list[str]]:
 
 
 EDIT = ("edit", "FACE", "--model", "MODEL", "--out", "OUT", "--device", "cpu")
+MORPH = ("morph", "FACE", "FACE", "--model", "MODEL", "--out", "OUT", "--device", "cpu")
 SAMPLE = ("sample", "--model", "MODEL", "--out", "OUT", "--device", "cpu")
 PREPARE = ("data", "prepare", "HERE", "--out", "OUT")
 
@@ -61,7 +62,25 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "a known half": ((*EDIT, "--set", "Smiling=1", "--known", "Male=0.5"), "must be 0 or 1"),
     "a known NaN": ((*EDIT, "--set", "Smiling=1", "--known", "Male=nan"), "must be 0 or 1"),
     "an unknown known attribute": ((*EDIT, "--set", "Smiling=1", "--known", "Mal=0"), "did you mean 'Male'"),
-    "one picture to morph": (("morph", "FACE", "--model", "MODEL"), "SECOND"),
+    "one picture to morph": ((*MORPH[:2], *MORPH[3:]), "path linear takes two pictures; got 1 picture"),
+    "three pictures to morph": ((*MORPH, "FACE"), "takes two pictures; got 3 pictures"),
+    "an unknown path": ((*MORPH, "--path", "straight"), "path"),
+    "a square between two": ((*MORPH, "--path", "bilinear"), "takes four pictures; got 2"),
+    "a square of a thousand": ((*MORPH, "FACE", "FACE", "--path", "bilinear", "--steps", "1000"), "steps must lie in"),
+    "a path that the model cannot go": ((*MORPH, "--path", "homomorphic"), "follows references"),
+    "a chain without CycleGANs": ((*MORPH, "--path", "cyclegan-chain", "--set", "Young=1"), "needs CycleGANs"),
+    "groups on a straight path": ((*MORPH, "--groups", "one-by-one"), "path homomorphic"),
+    "changes on a straight path": ((*MORPH, "--set", "Young=1"), "path cyclegan-chain"),
+    "a reference that cannot be followed": ((*EDIT, "--set", "Young=1", "--like", "FACE"), "follows references"),
+    "a reference and what is known": ((*EDIT, "--set", "Young=1", "--like", "FACE", "--known", "Male=1"), "--known"),
+    "a chain of other models": (
+        ("edit", "FACE", "--set", "Young=1", "--model", "drawn-faces-64,drawn-faces-64"),
+        "of CycleGANs",
+    ),
+    "a chain with a model that is not there": (
+        ("edit", "FACE", "--set", "Young=1", "--model", "drawn-faces-64,gone"),
+        "'gone'",
+    ),
     "one step": (("morph", "FACE", "FACE", "--steps", "1", "--model", "MODEL", "--out", "OUT"), "steps must lie in"),
     "a million steps": (
         ("morph", "FACE", "FACE", "--steps", "1000000", "--model", "MODEL", "--out", "OUT"),

@@ -1,8 +1,10 @@
 """Tensors to pictures: sheets with labels, grids, strips, animations, each tagged with how it was made."""
 
 import hashlib
+import importlib.util
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 
 PAPER = (255, 255, 255)
@@ -129,6 +132,46 @@ def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str
         loop=0,
         comment=tag.encode(),
     )
+    return buffer.getvalue()
+
+
+def check_video() -> None:
+    """Refuse to go on where films cannot be written.
+
+    Raises:
+        AttrimorphError: the extra is missing.
+    """
+    if importlib.util.find_spec("av") is None:
+        raise AttrimorphError(
+            "an MP4 needs the package av; it is missing; install it with pip install 'attrimorph[video]'"
+        )
+
+
+def mp4_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str = "") -> bytes:
+    """Encode a film (H.264), the same bytes every time on one machine; `tag` becomes its comment.
+
+    Args:
+        frames: of one size; an odd row or column at the border is left out.
+        milliseconds: that each is shown.
+        tag: says how it was made.
+
+    Raises:
+        AttrimorphError: the extra is missing.
+    """
+    check_video()
+    import av
+
+    width, height = (side // 2 * 2 for side in frames[0].size)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
+        film.metadata["comment"] = tag
+        # Several threads would divide pictures otherwise on another number of cores.
+        stream = film.add_stream("libx264", Fraction(1000, milliseconds), {"crf": "16", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            pixels = np.asarray(frame.convert("RGB").crop((0, 0, width, height)))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(stream.encode())
     return buffer.getvalue()
 
 

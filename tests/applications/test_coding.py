@@ -14,11 +14,12 @@ from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import inpaint, write_inpaint
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.invert import inversion, write_invert
-from attrimorph.applications.morph import morph, write_morph
+from attrimorph.applications.morph import morph, square
 from attrimorph.applications.receipt import Written
 from attrimorph.applications.reconstruct import reconstruct, write_reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.applications.superresolve import averaged, superresolve, write_superresolve
+from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.reconstruction import psnr
@@ -82,7 +83,20 @@ def test_a_morph_goes_between_what_was_found(model: Model) -> None:
     found = inversion(model, images, search=BRIEF).code
     torch.testing.assert_close(result.images[:1], model.decode(Code(found.z[:1], found.attributes[:1])))
     torch.testing.assert_close(result.images[-1:], model.decode(Code(found.z[1:], found.attributes[1:])))
+    assert result.code is not None
     torch.testing.assert_close(result.code.z[1], (2 * found.z[0] + found.z[1]) / 3)
+    with pytest.raises(AttrimorphError, match="the path pixel goes through none"):
+        morph(model, images[:1], images[1:], 4, path="pixel", invert=BRIEF)
+
+
+def test_a_square_lies_between_what_was_found(model: Model) -> None:
+    images = drawn(model, 4)
+    result = square(model, images, 3, invert=BRIEF)
+    found = inversion(model, images, search=BRIEF).code
+    assert result.code is not None
+    assert result.inversion is not None
+    torch.testing.assert_close(result.code.z[[0, 2, 6, 8]], found.z)
+    torch.testing.assert_close(result.images[[0, 0, 2, 2], [0, 2, 0, 2]], model.decode(found))
 
 
 @pytest.mark.parametrize("feather", [0, 2])
@@ -154,7 +168,7 @@ def test_refusals_name_the_remedy(gan: Model, cgan: Model) -> None:
 Verb = Callable[[Model, list[Path], Path, Search], Written]
 VERBS: dict[str, Verb] = {
     "reconstruct": lambda m, p, out, s: write_reconstruct(m, p, out, named=out.parent / "run", invert=s),
-    "morph": lambda m, p, out, s: write_morph(m, p[0], p[1], out, named=out.parent / "run", steps=3, invert=s),
+    "morph": lambda m, p, out, s: write_morph(m, p, out, named=out.parent / "run", steps=3, invert=s),
     "inpaint": lambda m, p, out, s: write_inpaint(m, p[0], (4, 4, 20, 12), out, named=out.parent / "run", invert=s),
     "superresolve": lambda m, p, out, s: write_superresolve(
         m, p[0], out, named=out.parent / "run", times_larger=4, invert=s
@@ -184,6 +198,31 @@ def test_what_time_ended_is_repeated_to_the_last_pixel(
     told = json.loads(written.receipt.read_text())["arguments"]["invert"]
     assert 0 < told["steps"] < told["of"] == 10_000
     assert told["rate"] == 0.15
+    assert replay(written.receipt).identical
+
+
+@pytest.mark.parametrize("path", ["linear", "slerp", "uniform", "bilinear"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_morph_between_found_codes_is_repeated_to_the_last_pixel(
+    kind: str, path: str, paths: list[Path], tmp_path: Path
+) -> None:
+    model = KINDS[kind](tmp_path / "run")
+    inputs = [*paths, *paths[::-1]] if path == "bilinear" else paths
+    search, progress = Search(10_000, candidates=8, seconds=0.1), []
+    written = write_morph(
+        model,
+        inputs,
+        tmp_path / "out.png",
+        named=tmp_path / "run",
+        path=path,
+        steps=3,
+        invert=search,
+        progress=lambda done, steps: progress.append((done, steps)),
+    )
+    words = json.loads(written.receipt.read_text())["arguments"]
+    assert words["path"] == path
+    assert words["invert"]["steps"] == progress[-1][0]
+    assert len(progress) == progress[-1][0] + 1  # the strip and the animation share one search
     assert replay(written.receipt).identical
 
 

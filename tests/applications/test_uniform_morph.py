@@ -4,8 +4,10 @@ from pathlib import Path
 
 import torch
 
-from attrimorph.applications.morph import linear, morph, pixel_distance, spherical, step_length, write_morph
+from attrimorph.applications.morph import morph, pixel_distance, step_length
+from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.replay import replay
+from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
 from attrimorph.metrics.responses import unevenness
 from attrimorph.models import Editor, load
@@ -19,13 +21,14 @@ def test_the_steps_of_a_uniform_morph_look_alike() -> None:
     images = faces.render(faces.sample_factors(2, torch.Generator().manual_seed(8)), 64)
     look = step_length(model)
     found = {}
-    for uniform in (False, True):
-        made = morph(model, images[:1], images[1:], 6, uniform=uniform)
-        found[uniform] = unevenness(look(made.images[:-1], made.images[1:]).double()[None])
+    for path in ("linear", "uniform"):
+        made = morph(model, images[:1], images[1:], 6, path=path)
+        assert made.code is not None
+        found[path] = unevenness(look(made.images[:-1], made.images[1:]).double()[None])
         assert torch.equal(made.images[0], model.decode(model.encode(images[:1]))[0])
         assert torch.equal(made.images[-1], model.decode(model.encode(images[1:]))[0])
         assert torch.equal(made.code.attributes[-1], model.encode(images[1:]).attributes[0])
-    assert found[True] < 0.6 * found[False]
+    assert found["uniform"] < 0.6 * found["linear"]
 
 
 def test_lines_and_arcs_at_given_positions() -> None:
@@ -45,9 +48,9 @@ def test_a_uniform_morph_is_made_again_from_its_receipt(tmp_path: Path) -> None:
     pictures = to_pil(faces.render(faces.sample_factors(2, torch.Generator().manual_seed(1)), 16))
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
-    written = write_morph(model, *paths, tmp_path / "m.png", named=tmp_path / "run", steps=5, uniform=True)
+    written = write_morph(model, paths, tmp_path / "m.png", named=tmp_path / "run", steps=5, path="uniform")
     assert replay(written.receipt).identical
-    plain = write_morph(model, *paths, tmp_path / "p.png", named=tmp_path / "run", steps=5)
+    plain = write_morph(model, paths, tmp_path / "p.png", named=tmp_path / "run", steps=5)
     assert plain.pictures[0].read_bytes() != written.pictures[0].read_bytes()
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from attrimorph.applications.edit import edit
 from attrimorph.applications.inputs import attributes_of, crop_for, decided, photographs
-from attrimorph.applications.morph import linear, morph, spherical
+from attrimorph.applications.morph import morph
+from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.sample import sample
 from attrimorph.applications.transfer import transfer
@@ -117,10 +118,10 @@ def test_unknown_attributes_and_empty_edits_are_refused(model: Editor, drawn: tu
         edit(model, drawn[0], {}, drawn[1])
 
 
-@pytest.mark.parametrize("slerp", [False, True])
-def test_the_ends_of_a_morph_are_the_reconstructions(model: Editor, drawn: tuple[Tensor, Tensor], slerp: bool) -> None:
+@pytest.mark.parametrize("path", ["linear", "slerp"])
+def test_the_ends_of_a_morph_are_the_reconstructions(model: Editor, drawn: tuple[Tensor, Tensor], path: str) -> None:
     first, second = drawn[0][:1], drawn[0][1:2]
-    result = morph(model, first, second, 7, slerp=slerp)
+    result = morph(model, first, second, 7, path=path)
     assert len(result.images) == 7
     assert torch.equal(result.images[:1], reconstruct(model, first).reconstructions)
     assert torch.equal(result.images[-1:], reconstruct(model, second).reconstructions)

@@ -81,7 +81,7 @@ def test_raw_strengths_and_uniform_morphs(say: Say, tiny_run: Path, face: Path, 
     said = say("edit", face, "--set", "Smiling=0.5", "--raw", "--model", tiny_run, "--out", tmp_path / "e.png")
     assert said.code == 0, said.err
     assert json.loads((tmp_path / "e.json").read_text())["arguments"]["calibrated"] is False
-    said = say("morph", face, face, "--uniform", "--model", tiny_run, "--out", tmp_path / "m.png")
+    said = say("morph", face, face, "--path", "uniform", "--model", tiny_run, "--out", tmp_path / "m.png")
     assert said.code == 0, said.err
-    assert json.loads((tmp_path / "m.json").read_text())["arguments"]["uniform"] is True
+    assert json.loads((tmp_path / "m.json").read_text())["arguments"]["path"] == "uniform"
     assert "every pixel is the same" in say("replay", tmp_path / "m.json").out

@@ -53,6 +53,8 @@ def test_a_printed_recipe_is_a_recipe(say: Say, tmp_path: Path) -> None:
         (["reconstruct", "FACE", "FACE"], 1),
         (["edit", "FACE", "--set", "Smiling=1", "--set", "Blond_Hair=0.5", "--known", "Male=0"], 2),
         (["morph", "FACE", "FACE", "--steps", "3"], 2),
+        (["morph", "FACE", "FACE", "--steps", "3", "--path", "pixel"], 2),
+        (["morph", "FACE", "FACE", "FACE", "FACE", "--steps", "3", "--path", "bilinear"], 2),
         (["transfer", "FACE", "--from", "FACE", "--attributes", "Eyeglasses,Smiling"], 1),
     ],
     ids=lambda words: words[0] if isinstance(words, list) else "",
@@ -72,6 +74,16 @@ def test_a_verb_writes_its_picture_and_a_receipt_that_repeats_it(
     again = say("replay", file)
     assert again.code == 0, again.err
     assert "every pixel is the same" in again.out
+
+
+def test_a_film_is_asked_for_by_name_or_by_option(say: Say, tiny_run: Path, face: Path, tmp_path: Path) -> None:
+    for number, words in enumerate((["--out", tmp_path / "way-0.mp4"], ["--out", tmp_path / "way-1.png", "--mp4"])):
+        said = say("morph", face, face, "--steps", "2", "--model", tiny_run, *words)
+        assert said.code == 0, said.err
+        names = [Path(line).name for line in said.out.splitlines()[:-1]]
+        assert names == [f"way-{number}.{kind}" for kind in ("png", "gif", "mp4")]
+        assert (tmp_path / f"way-{number}.mp4").read_bytes()[4:8] == b"ftyp"
+        assert "every pixel is the same" in say("replay", tmp_path / f"way-{number}.json").out
 
 
 def test_a_taken_name_is_not_overwritten(say: Say, tiny_run: Path, tmp_path: Path) -> None:

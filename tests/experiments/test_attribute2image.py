@@ -251,7 +251,11 @@ def test_experiments_go_by_the_name_of_their_paper(
 ) -> None:
     assert named("attribute2image") == NAMES
     assert named("layers") == ["layers"]
-    assert set(named("cvae-gan")) == set(EXPERIMENTS) - set(NAMES)
+    assert {each for paper in ("cvae-gan", "homointerpgan", "cyclegan") for each in named(paper)} == set(
+        EXPERIMENTS
+    ) - set(NAMES)
+    assert named("homointerpgan") == ["uniformity", "group-edits", "faults"]
+    assert named("CycleGAN") == ["translation"]
     assert run(["experiment"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert any(line.split()[:2] == ["Attribute2Image", "drift"] for line in listed)

@@ -40,6 +40,14 @@ def test_groups_are_those_of_the_recipe_that_the_data_have() -> None:
     assert members.tolist() == [[False, True, True], [False, False, False]]
 
 
+def test_a_file_keeps_the_order_of_groups(model: InterpolationModel) -> None:
+    """Branches go by place: in another order each would move what another one learned to."""
+    trained = grouping(narrow("homointerp-drawn-64"), faces.SCHEMA)
+    assert list(trained) != sorted(trained)
+    assert list(model.groups) == list(trained)
+    assert list(InterpolationModel(model.networks, model.header, "cpu", model.hash).groups) == list(trained)
+
+
 def test_the_model_encodes_and_edits(model: InterpolationModel) -> None:
     assert isinstance(model, Encodes)
     assert isinstance(model, Edits)

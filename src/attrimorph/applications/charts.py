@@ -1,4 +1,4 @@
-"""Charts as pictures: distributions beside each other, and points on a map."""
+"""Charts as pictures: distributions beside each other, curves, and points on a map."""
 
 from collections.abc import Mapping, Sequence
 
@@ -48,6 +48,48 @@ def histograms(series: Mapping[str, Tensor], label: str, *, width: int = WIDTH, 
         place = left + tick * (right - left)
         draw.text((place, base + 12), f"{low + tick * (high - low):.3g}", INK, font, anchor="mm")
     draw.text((width / 2, height - 12), label, INK, font, anchor="mm")
+    return page
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    x_label: str,
+    y_label: str,
+    *,
+    width: int = WIDTH,
+    height: int = 420,
+) -> Image.Image:
+    """Draw curves over one axis, and the straight line from the first corner to the last in grey.
+
+    Args:
+        series: name -> points (x, y), x ascending.
+        x_label, y_label: what the axes are.
+        width, height: of the picture, in pixels.
+    """
+    points = [point for each in series.values() for point in each]
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    y_low, y_high = min(0.0, *(y for _, y in points)), max(1.0, *(y for _, y in points))
+    page, draw, font = _page(width, height + 20 * len(series))
+    left, right, base, roof = MARGIN, width - MARGIN // 2, height - MARGIN, 24
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - x_low) / ((x_high - x_low) or 1), (y - y_low) / ((y_high - y_low) or 1)
+        return left + across * (right - left), base - up * (base - roof)
+
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = x_low + tick * (x_high - x_low), y_low + tick * (y_high - y_low)
+        draw.text((place(x, y_low)[0], base + 12), f"{x:.3g}", INK, font, anchor="mm")
+        draw.text((left - 6, place(x_low, y)[1]), f"{y:.2g}", INK, font, anchor="rm")
+    draw.line([left, base, right, base], GREY)
+    draw.line([left, roof, left, base], GREY)
+    draw.line([place(x_low, 0.0), place(x_high, 1.0)], GREY)
+    draw.text(((left + right) / 2, height - 12), x_label, INK, font, anchor="mm")
+    draw.text((left, roof - 12), y_label, INK, font, anchor="lm")
+    for number, (name, curve) in enumerate(series.items()):
+        draw.line([place(x, y) for x, y in curve], _colour(number), 2)
+        row = height + 20 * number
+        draw.rectangle([left, row + 3, left + 10, row + 13], _colour(number))
+        draw.text((left + 16, row), name, INK, font)
     return page
 
 

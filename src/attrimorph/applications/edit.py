@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, editor, photographs
+from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.references import numbered, write_edit_like
+from attrimorph.applications.write_morph import frames
 from attrimorph.errors import AttrimorphError
+from attrimorph.kinds.translation import Chain
 from attrimorph.models import Code, Encodes, Model
 from attrimorph.pictures import sheet, to_pil
 from attrimorph.strength import Strengths
@@ -111,18 +116,42 @@ def write_edit(
     named: str | Path,
     known: Mapping[str, float] | None = None,
     calibrated: bool = True,
+    like: Sequence[Path] = (),
     invert: Search | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt."""
+    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt.
+
+    A chain of CycleGANs shows every in-between image, and the first photograph's way through them as an animation.
+
+    Args:
+        model: one that edits.
+        paths: the photographs.
+        changes: see `edit`; with references: group (or an attribute of it) -> strength 0..2.
+        out: the sheet.
+        named: the model as the user named it.
+        known: attributes of all inputs that are known.
+        calibrated: see `edit`.
+        like: references, each of which gives an answer of its own.
+        invert, progress: see `edit`.
+    """
+    if like:
+        if known or not calibrated or invert is not None:
+            raise AttrimorphError("--known, --raw and --invert do nothing in an edit with references; leave them out")
+        return write_edit_like(model, paths, like, changes, out, named=named)
     images = photographs(model, paths)
     result = edit(model, images, changes, calibrated=calibrated, known=known, invert=invert, progress=progress)
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
     shown = {"input": result.images, "reconstruction": result.reconstructions, wish: result.edited}
     columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
+    animation: list[Image.Image] = []
+    if isinstance(model, Chain):
+        passed = [stage.cpu() for stage in model.stages(images, changes, result.before)]
+        columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
+        animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
     rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
     alone = to_pil(result.edited)
-    suffixes = ["edited"] if len(alone) == 1 else [f"edited-{number}" for number in range(1, len(alone) + 1)]
+    suffixes = numbered("edited", len(alone))
     return write_result(
         out,
         "edit",
@@ -139,6 +168,7 @@ def write_edit(
             **told(invert, result.inversion),
         },
         inputs=paths,
+        animation=animation,
         facts={
             "position of each strength": model.strengths.calibrated(changes) if calibrated else dict(changes),
             "attributes before": [model.schema.describe(row) for row in result.before.cpu()],

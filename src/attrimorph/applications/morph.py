@@ -1,78 +1,64 @@
-"""Morph: the way from one image to another, in z and y."""
+"""Morph: the way from one image to another, and the square between four."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from attrimorph.applications.coding import code_of, told
+from attrimorph.applications import paths
+from attrimorph.applications.coding import code_of
 from attrimorph.applications.hunt import Inversion, Progress, Search
-from attrimorph.applications.inputs import photographs
-from attrimorph.applications.receipt import Written, write_result
-from attrimorph.errors import AttrimorphError
+from attrimorph.applications.references import homomorphic
+from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.models import Code, Model
-from attrimorph.pictures import enlarge, sheet, to_pil
 
 AT_ONCE = 128
+MOST_STEPS, MOST_ROWS = 1000, 40
+THROUGH_CODES = ("linear", "slerp", "uniform")
+PATHS = (*THROUGH_CODES, "pixel", "homomorphic")
+"""Paths between two images; `square` fills what lies between four, `stages` goes through in-between images."""
 
 
 @dataclass(frozen=True)
 class Morph:
-    """A morph; its ends are the reconstructions of both images, exactly.
+    """A morph. Its ends are exact: the images on a path of pixels, their reconstructions on any other.
 
     Attributes:
-        images: [steps, 3, S, S] in [-1, 1].
-        code: of each step.
+        images: [steps, 3, S, S] in [-1, 1]; of a square [rows, rows, 3, S, S].
+        code: of each step, rows one after another; None on a path that has no codes.
         inversion: how the codes of the ends were found; None where they are the encoder's.
     """
 
     images: Tensor
-    code: Code
+    code: Code | None
     inversion: Inversion | None = None
 
 
-def linear(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
-    """Return points on the straight line from `first` to `second`, [D] -> [steps, D]; the ends are exact.
+def check_steps(steps: int, most: int = MOST_STEPS) -> None:
+    """Refuse absurd numbers of steps.
 
-    Args:
-        first, second: [D].
-        steps: how many points, evenly spaced, or their positions, from 0 to 1.
+    Raises:
+        AttrimorphError: not in 2..most.
     """
-    t = _positions(steps, first)
-    line = (1 - t) * first + t * second
-    # A product with 0 is no copy when the other factor is infinite, nor always to the last bit: the ends are put in.
-    line[0], line[-1] = first, second
-    return line
+    if not 2 <= steps <= most:
+        raise AttrimorphError(f"a morph's steps must lie in 2..{most}; got {steps}; try {min(8, most)}")
 
 
-def _positions(steps: int | Tensor, like: Tensor) -> Tensor:
-    t = torch.linspace(0, 1, steps) if isinstance(steps, int) else steps
-    return t.to(like)[:, None]
+def check_codes(path: str, invert: Search | None) -> None:
+    """Refuse to look for codes on a path that has none.
 
-
-def spherical(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
-    """Return points on the arc from `first` to `second` (Shoemake 1985), [D] -> [steps, D]; the ends are exact.
-
-    The angle is between the directions, the length goes linearly; nearly parallel vectors go the straight line.
-    Arguments as of `linear`.
+    Raises:
+        AttrimorphError: an inversion is wished for there.
     """
-    cosine = torch.dot(first, second) / (first.norm() * second.norm()).clamp(min=1e-12)
-    angle = cosine.clamp(-1, 1).acos()
-    if angle.sin() < 1e-4:
-        return linear(first, second, steps)
-    t = _positions(steps, first)
-    a, b = first / first.norm(), second / second.norm()
-    arc: Tensor = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-    arc = arc * ((1 - t) * first.norm() + t * second.norm())
-    arc[0], arc[-1] = first, second
-    return arc
+    if invert is not None and path not in (*THROUGH_CODES, "bilinear"):
+        raise AttrimorphError(
+            f"--invert looks for codes, and the path {path} goes through none; leave it out, or take --path linear"
+        )
 
 
 def morph(
@@ -81,8 +67,8 @@ def morph(
     second: Tensor,
     steps: int = 8,
     *,
-    slerp: bool = False,
-    uniform: bool = False,
+    path: str = "linear",
+    one_by_one: bool = False,
     attributes: tuple[Tensor, Tensor] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
@@ -90,69 +76,117 @@ def morph(
     """Go from one image to another.
 
     Args:
-        model: one that encodes; with `invert`, one that generates.
+        model: one that encodes, with `invert` one that generates; any on a path of pixels; one that follows references
+            on a homomorphic path.
         first, second: [1, 3, S, S] in [-1, 1].
         steps: images on the way, both ends counted.
-        slerp: z on the arc instead of the straight line; y always goes straight.
-        uniform: stop where all steps look equally large, instead of at equal distances in z and y.
+        path: linear: z and y go straight; slerp: z on the arc, y straight; uniform: straight, but stopping where all
+            steps look equally large; pixel: a cross-fade; homomorphic: features, by groups of attributes.
+        one_by_one: group after group on a homomorphic path, instead of all at once.
         attributes: of both, [1, width] each; guessed by the model when None, with `invert` looked for.
-        invert: how to look for the codes; None = take the encoder's.
+        invert: how to look for the codes of the ends; None = take the encoder's.
         progress: of the inversion, called with (steps done, steps).
+
+    Raises:
+        AttrimorphError: the model cannot, there is no such path, or it has no codes to look for.
     """
-    _check_steps(steps)
-    a, b, found = ends(model, first, second, attributes, invert=invert, progress=progress)
-    return replace(between(model, a, b, steps, slerp=slerp, uniform=uniform), inversion=found)
-
-
-def _check_steps(steps: int) -> None:
-    if not 2 <= steps <= 1000:
-        raise AttrimorphError(f"a morph's steps must lie in 2..1000; got {steps}; try 8")
+    check_steps(steps)
+    if path not in PATHS:
+        raise AttrimorphError(f"there is no path {path!r} between two images; {suggestion(path, PATHS)}")
+    check_codes(path, invert)
+    if path == "pixel":
+        return Morph(paths.pixel(first[0], second[0], steps), None)
+    if path == "homomorphic":
+        return Morph(homomorphic(model, first, second, steps, one_by_one=one_by_one).cpu(), None)
+    (a, b), found = ends(model, (first, second), attributes, invert=invert, progress=progress)
+    return replace(between(model, a, b, steps, path=path), inversion=found)
 
 
 def ends(
     model: Model,
-    first: Tensor,
-    second: Tensor,
-    attributes: tuple[Tensor, Tensor] | None = None,
+    images: Sequence[Tensor],
+    attributes: Sequence[Tensor] | None = None,
     *,
     invert: Search | None = None,
     progress: Progress | None = None,
-) -> tuple[Code, Code, Inversion | None]:
-    """Return the codes of both images, and how they were found; arguments as of `morph`."""
+) -> tuple[list[Code], Inversion | None]:
+    """Return the code of each image, one row each, and how they were found.
+
+    Args:
+        model: one that encodes; with `invert`, one that generates.
+        images: [1, 3, S, S] in [-1, 1] each.
+        attributes: [1, width] each; guessed by the model when None, with `invert` looked for.
+        invert, progress: as of `morph`.
+    """
     if invert is None:
-        y_first, y_second = attributes or (None, None)
-        return code_of(model, first, y_first, "morph")[0], code_of(model, second, y_second, "morph")[0], None
-    y = None if attributes is None else torch.cat(attributes)
-    code, found = code_of(model, torch.cat([first, second]), y, "morph", invert=invert, progress=progress)
-    a, b = (Code(code.z[row : row + 1], code.attributes[row : row + 1]) for row in (0, 1))
-    return a, b, found
+        # Each alone, as a reconstruction is: another batch size may round the last bit differently.
+        known: Sequence[Tensor | None] = attributes or [None] * len(images)
+        return [code_of(model, image, y, "morph")[0] for image, y in zip(images, known, strict=True)], None
+    y = None if attributes is None else torch.cat(list(attributes))
+    code, found = code_of(model, torch.cat(list(images)), y, "morph", invert=invert, progress=progress)
+    return [Code(*row) for row in zip(torch.split(code.z, 1), torch.split(code.attributes, 1), strict=True)], found
 
 
-def between(model: Model, a: Code, b: Code, steps: int, *, slerp: bool = False, uniform: bool = False) -> Morph:
-    """Go from one code to another, of one row each; arguments as of `morph`."""
+def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear") -> Morph:
+    """Go from one code to another, of one row each, on a path linear, slerp or uniform; see `morph`."""
 
     def way(at: int | Tensor) -> Code:
-        z = (spherical if slerp else linear)(a.z[0], b.z[0], at)
-        return Code(z, linear(a.attributes[0], b.attributes[0], at))
+        z = (paths.spherical if path == "slerp" else paths.linear)(a.z[0], b.z[0], at)
+        return Code(z, paths.linear(a.attributes[0], b.attributes[0], at))
 
-    code = way(_even_positions(model, way, steps) if uniform else steps)
-    inner = model.decode(code)[1:-1]
+    code = way(_even_positions(model, way, steps) if path == "uniform" else steps)
+    inner = decoded(model, code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
     return Morph(torch.cat([model.decode(a), inner, model.decode(b)]), code)
 
 
+def square(
+    model: Model,
+    corners: Tensor,
+    rows: int = 5,
+    *,
+    attributes: Tensor | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> Morph:
+    """Fill the square between four images, in z and y.
+
+    Args:
+        model: one that encodes; with `invert`, one that generates.
+        corners: upper left, upper right, lower left, lower right, [4, 3, S, S] in [-1, 1].
+        rows: images along each side, corners counted.
+        attributes: of the four, [4, width]; guessed by the model when None, with `invert` looked for.
+        invert, progress: as of `morph`.
+
+    Raises:
+        AttrimorphError: the model cannot, or the square is too large.
+    """
+    check_steps(rows, MOST_ROWS)
+    known = None if attributes is None else torch.split(attributes, 1)
+    codes, found = ends(model, torch.split(corners, 1), known, invert=invert, progress=progress)
+    return replace(among(model, codes, rows), inversion=found)
+
+
+def among(model: Model, corners: Sequence[Code], rows: int) -> Morph:
+    """Fill the square between four codes, of one row each; see `square`."""
+    z = paths.bilinear(torch.cat([corner.z for corner in corners]), rows, rows)
+    y = paths.bilinear(torch.cat([corner.attributes for corner in corners]), rows, rows)
+    code = Code(z.flatten(0, 1), y.flatten(0, 1))
+    images = decoded(model, code)
+    for corner, place in zip(corners, (0, rows - 1, -rows, -1), strict=True):
+        images[place] = model.decode(corner)[0]
+    return Morph(images.view(rows, rows, *images.shape[1:]), code)
+
+
+def decoded(model: Model, code: Code) -> Tensor:
+    """Return the images of many codes, a batch at a time, [B, 3, S, S]."""
+    pairs = zip(torch.split(code.z, AT_ONCE), torch.split(code.attributes, AT_ONCE), strict=True)
+    return torch.cat([model.decode(Code(z, y)) for z, y in pairs])
+
+
 def _even_positions(model: Model, way: Callable[[Tensor], Code], steps: int) -> Tensor:
     """Return where on a way to stop so that all steps look equally large, [steps] from 0 to 1."""
-    # Imported here: paths are made of the lines and arcs above.
-    from attrimorph.applications.paths import uniform
-
-    def images(at: Tensor) -> Tensor:
-        code = way(at)
-        pairs = zip(torch.split(code.z, AT_ONCE), torch.split(code.attributes, AT_ONCE), strict=True)
-        return torch.cat([model.decode(Code(z, y)).cpu() for z, y in pairs])
-
-    look = step_length(model)
-    return uniform(images, look, steps)[1]
+    return paths.uniform(lambda at: decoded(model, way(at)).cpu(), step_length(model), steps)[1]
 
 
 def step_length(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
@@ -170,42 +204,3 @@ def pixel_distance(images: Tensor, others: Tensor) -> Tensor:
     """Return the mean squared difference of two batches, mean over the full, half and quarter size, [B]."""
     difference = images - others
     return torch.stack([avg_pool2d(difference, size).square().mean((1, 2, 3)) for size in (1, 2, 4)]).mean(0)
-
-
-def frames(images: Tensor, *, width: int = 192) -> list[Image.Image]:
-    """Return the frames of an animation that goes there and back, waiting a little at both ends."""
-    there = [enlarge(image, width) for image in to_pil(images)]
-    return [*[there[0]] * 4, *there, *[there[-1]] * 4, *there[-2:0:-1]]
-
-
-def write_morph(
-    model: Model,
-    first: Path,
-    second: Path,
-    out: Path,
-    *,
-    named: str | Path,
-    steps: int = 8,
-    slerp: bool = False,
-    uniform: bool = False,
-    invert: Search | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Morph two photographs; write the strip, an animation there and back, and the receipt."""
-    _check_steps(steps)
-    images = photographs(model, [first, second])
-    a, b, found = ends(model, images[:1], images[1:], invert=invert, progress=progress)
-    result = between(model, a, b, steps, slerp=slerp, uniform=uniform)
-    smooth = between(model, a, b, max(steps, 24), slerp=slerp, uniform=uniform)
-    row = torch.cat([images[:1], result.images.cpu(), images[1:]])
-    words: Sequence[str] = ["from", *[f"{100 * i / (steps - 1):.0f} %" for i in range(steps)], "to"]
-    return write_result(
-        out,
-        "morph",
-        model,
-        {"": sheet([row], columns=words, cell=max(96, model.image_size))},
-        named=named,
-        arguments={"steps": steps, "slerp": slerp, "uniform": uniform, **told(invert, found)},
-        inputs=[first, second],
-        animation=frames(smooth.images),
-    )

@@ -1,4 +1,4 @@
-"""Paths from one image to another: pure functions of tensors, and the table of what `morph --path` knows.
+"""Paths from one image to another: pure functions of tensors.
 
 A path is a list of points, images or features; its ends are the ends that were given, to the bit.
 """
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from attrimorph.applications import morph as vectors
 from attrimorph.errors import AttrimorphError
 
 DENSE = 8  # points looked at for each one kept, where speed is to be even
@@ -27,14 +26,41 @@ def pixel(first: Tensor, second: Tensor, steps: int) -> Tensor:
     return linear(first, second, steps)
 
 
-def linear(first: Tensor, second: Tensor, steps: int) -> Tensor:
-    """Return points on the straight line between tensors of any shape, [...] -> [steps, ...]."""
-    return vectors.linear(first.flatten(), second.flatten(), steps).view(steps, *first.shape)
+def linear(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
+    """Return points on the straight line between tensors of any shape, [...] -> [steps, ...]; the ends are exact.
+
+    Args:
+        first, second: of one shape.
+        steps: how many points, evenly spaced, or their positions, rising from 0 to 1.
+    """
+    t = _positions(steps, first)
+    line = (1 - t) * first + t * second
+    # A product with 0 is no copy when the other factor is infinite, nor always to the last bit: the ends are put in.
+    line[0], line[-1] = first, second
+    return line
 
 
-def spherical(first: Tensor, second: Tensor, steps: int) -> Tensor:
-    """Return points on the arc between tensors of any shape (Shoemake 1985), [...] -> [steps, ...]."""
-    return vectors.spherical(first.flatten(), second.flatten(), steps).view(steps, *first.shape)
+def _positions(steps: int | Tensor, like: Tensor) -> Tensor:
+    t = torch.linspace(0, 1, steps) if isinstance(steps, int) else steps
+    return t.to(like).view(-1, *[1] * like.dim())
+
+
+def spherical(first: Tensor, second: Tensor, steps: int | Tensor) -> Tensor:
+    """Return points on the arc between tensors of any shape (Shoemake 1985), [...] -> [steps, ...]; the ends are exact.
+
+    The angle is between the directions, the length goes linearly; nearly parallel vectors go the straight line.
+    Arguments as of `linear`.
+    """
+    cosine = torch.dot(first.flatten(), second.flatten()) / (first.norm() * second.norm()).clamp(min=1e-12)
+    angle = cosine.clamp(-1, 1).acos()
+    if angle.sin() < 1e-4:
+        return linear(first, second, steps)
+    t = _positions(steps, first)
+    a, b = first / first.norm(), second / second.norm()
+    arc: Tensor = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
+    arc = arc * ((1 - t) * first.norm() + t * second.norm())
+    arc[0], arc[-1] = first, second
+    return arc
 
 
 def bilinear(corners: Tensor, rows: int, columns: int) -> Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 import attrimorph
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
-from attrimorph.models import Model
-from attrimorph.pictures import gif_bytes, pixels_sha256, write_png
+from attrimorph.models import Model, named_parts
+from attrimorph.pictures import gif_bytes, mp4_bytes, pixels_sha256, write_png
 
 FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
@@ -85,8 +85,11 @@ def file_sha256(path: Path) -> str:
 
 
 def model_reference(name: str | Path) -> str:
-    """Return how a receipt names the model: an absolute path where there is one, else the shipped name."""
-    return str(Path(name).resolve()) if Path(name).exists() else str(name)
+    """Return how a receipt names the model: an absolute path where there is one, else the shipped name.
+
+    Several names with commas, a chain, become several of these.
+    """
+    return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in named_parts(name))
 
 
 def write_result(
@@ -100,6 +103,7 @@ def write_result(
     inputs: Sequence[Path] = (),
     facts: Mapping[str, Any] | None = None,
     animation: Sequence[Image.Image] = (),
+    mp4: bool = False,
     tables: Mapping[str, str] | None = None,
 ) -> Written:
     """Write the pictures of one result and its receipt.
@@ -114,13 +118,14 @@ def write_result(
         inputs: the pictures that were read.
         facts: figures worth reading.
         animation: frames of a GIF beside the main picture.
+        mp4: whether they make an MP4 as well.
         tables: suffix -> content of a CSV beside it, named as pictures are.
     """
     out = _picture_path(Path(out))
     reference = model_reference(named)
     tag = (
         f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; "
-        f"model {Path(reference).name} {model.hash[:12]}"
+        f"model {','.join(Path(part).name for part in named_parts(reference))} {model.hash[:12]}"
     )
     written, outputs = [], []
     for suffix, picture in pictures.items():
@@ -128,9 +133,10 @@ def write_result(
         write_png(path, picture, tag)
         written.append(path)
         outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": pixels_sha256(picture)})
-    if animation:
-        path = out.with_suffix(".gif")
-        write_bytes(path, gif_bytes(animation, tag=tag))
+    films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if mp4 else {})} if animation else {}
+    for suffix, encoded in films.items():
+        path = out.with_suffix(suffix)
+        write_bytes(path, encoded(animation, tag=tag))
         written.append(path)
         outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": ""})
     listed = []
@@ -201,7 +207,8 @@ def read_receipt(path: Path) -> Receipt:
             raise AttrimorphError(
                 f"the receipt {path} is damaged (its argument {name!r} is wrong); make the result again"
             )
-    if len(receipt.inputs) < INPUTS.get(receipt.verb, 0):
+    # The references of an edit are inputs too, and come last.
+    if len(receipt.inputs) < INPUTS.get(receipt.verb, 0) + receipt.arguments.get("like", 0):
         raise AttrimorphError(f"the receipt {path} is damaged (an input is missing); make the result again")
     return receipt
 
@@ -212,6 +219,10 @@ def _is_strengths(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
 
 
 def _is_flag(value: Any) -> bool:
@@ -261,7 +272,7 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
     "reconstruct": {"known": _is_strengths},
     "edit": {"changes": _is_strengths, "known": _is_strengths},
-    "morph": {"steps": _is_whole, "slerp": _is_flag},
+    "morph": {"path": _is_word, "steps": _is_whole, "groups": _is_word, "changes": _is_strengths, "mp4": _is_flag},
     "transfer": {"only": _is_names, "known": _is_strengths},
     "inpaint": {"hole": _is_rectangle, "times": _is_whole, "fill": _is_word, "feather": _is_whole,
                 "known": _is_strengths},
@@ -280,13 +291,13 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
 
 OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "reconstruct": {"invert": _is_search},
-    "edit": {"calibrated": _is_flag, "invert": _is_search},
-    "morph": {"uniform": _is_flag, "invert": _is_search},
+    "edit": {"calibrated": _is_flag, "like": _is_count, "invert": _is_search},
+    "morph": {"invert": _is_search},
     "inpaint": {"invert": _is_search},
     "superresolve": {"invert": _is_search},
 }
 """Arguments that are left out where nobody wished for them, or that receipts of earlier versions lack."""
 
-INPUTS = {"reconstruct": 1, "edit": 1, "morph": 2, "transfer": 2, "inpaint": 1, "superresolve": 1, "retrieve": 1,
+INPUTS = {"reconstruct": 1, "edit": 1, "morph": 1, "transfer": 2, "inpaint": 1, "superresolve": 1, "retrieve": 1,
           "invert": 1}  # fmt: skip
 """How many pictures each verb reads at least."""

@@ -12,7 +12,6 @@ from attrimorph.applications.inpaint import write_inpaint
 from attrimorph.applications.invert import write_invert
 from attrimorph.applications.latent_map import write_latent_map
 from attrimorph.applications.layers import write_layers
-from attrimorph.applications.morph import write_morph
 from attrimorph.applications.neighbours import write_neighbours
 from attrimorph.applications.receipt import MADE, Receipt, Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
@@ -21,6 +20,7 @@ from attrimorph.applications.sample import write_sample
 from attrimorph.applications.superresolve import write_superresolve
 from attrimorph.applications.transfer import write_transfer
 from attrimorph.applications.write_augmented import Wish, write_augment
+from attrimorph.applications.write_morph import write_morph
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Model, load
 from attrimorph.pictures import pixels_sha256
@@ -84,28 +84,21 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
         case "reconstruct":
             return write_reconstruct(model, paths, out, named=named, known=words["known"], invert=invert)
         case "edit":
+            count = len(paths) - words.get("like", 0)
             return write_edit(
                 model,
-                paths,
+                paths[:count],
                 words["changes"],
                 out,
                 named=named,
                 known=words["known"],
                 calibrated=words.get("calibrated", True),
+                like=paths[count:],
                 invert=invert,
             )
         case "morph":
-            return write_morph(
-                model,
-                paths[0],
-                paths[1],
-                out,
-                named=named,
-                steps=words["steps"],
-                slerp=words["slerp"],
-                uniform=words.get("uniform", False),
-                invert=invert,
-            )
+            options = {name: words[name] for name in ("path", "steps", "groups", "changes", "mp4")}
+            return write_morph(model, paths, out, named=named, invert=invert, **options)
         case "transfer":
             return write_transfer(model, paths[0], paths[1], out, named=named, only=words["only"], known=words["known"])
         case "inpaint":

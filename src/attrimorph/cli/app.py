@@ -64,7 +64,9 @@ Known = Annotated[
 class Using:
     """What every verb that uses a model takes."""
 
-    model: ModelName = DEFAULT_MODEL
+    model: Annotated[
+        str, Parameter(help="A run folder, a model file or a shipped model; several CycleGANs with commas.")
+    ] = DEFAULT_MODEL
     out: Out = None
     device: Device = "auto"
 

@@ -46,7 +46,8 @@ def experiment(
     classes
         The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
     model
-        A model of such data to look at, where one is needed, in place of training it.
+        A model of such data to look at, where one is needed, in place of training it; several with commas, where
+        methods are compared.
     other_model
         A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion).
     seeds

@@ -1,7 +1,7 @@
 """sample, reconstruct, edit, morph, transfer, replay."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -9,6 +9,7 @@ from attrimorph.cli.app import USE, Inverting, Known, Set, Using, Whole, app, te
 
 DEFAULT = Using()
 ENCODING = Inverting()
+PathName = Literal["linear", "slerp", "uniform", "pixel", "bilinear", "homomorphic", "cyclegan-chain"]
 
 
 @app.command(group=USE)
@@ -63,6 +64,7 @@ def edit(
     /,
     *images: Path,
     set_: Set = None,
+    like: Annotated[list[Path] | None, Parameter(name="--like")] = None,
     known: Known = None,
     raw: bool = False,
     inverting: Inverting = ENCODING,
@@ -70,12 +72,17 @@ def edit(
 ) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
 
+    Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set.
+
     Parameters
     ----------
     image
         A picture; its largest centred square is taken.
     images
         More of them.
+    like
+        A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
+        second answer.
     raw
         Take strengths as they stand, although the model is calibrated.
     """
@@ -95,6 +102,7 @@ def edit(
             named=using.model,
             known=facts,
             calibrated=not raw,
+            like=like or [],
             invert=search,
             progress=meter.update,
         )
@@ -103,13 +111,14 @@ def edit(
 
 @app.command(group=USE)
 def morph(
-    first: Path,
-    second: Path,
+    image: Path,
     /,
-    *,
+    *images: Path,
+    path: PathName = "linear",
     steps: Whole = 8,
-    slerp: bool = False,
-    uniform: bool = False,
+    groups: Literal["all", "one-by-one"] = "all",
+    set_: Set = None,
+    mp4: bool = False,
     inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
@@ -117,33 +126,39 @@ def morph(
 
     Parameters
     ----------
-    first
+    image
         The picture at the start.
-    second
-        The picture at the end.
+    images
+        The picture at the end; bilinear: three more, the square between the four is filled.
+    path
+        linear, slerp (on the arc) and uniform (all steps look equally large) go through codes, pixel fades, homomorphic
+        goes by groups of attributes, cyclegan-chain through in-between images.
     steps
-        Images on the way, both ends counted.
-    slerp
-        Go along the arc instead of the straight line.
-    uniform
-        Stop where all steps look equally large.
+        Images on the way, both ends counted; bilinear: along each side.
+    groups
+        Of the path homomorphic: all at once, or one after another.
+    mp4
+        Write an MP4 as well; so does --out NAME.mp4.
     """
-    from attrimorph.applications.morph import write_morph
+    from attrimorph.applications.write_morph import write_morph
     from attrimorph.console import Meter
-    from attrimorph.naming import result_path
+    from attrimorph.naming import parse_settings, result_path
 
-    out = result_path(using.out, "morph", [first, second])
+    pictures = [image, *images]
+    changes = parse_settings(set_ or [])
+    out = result_path(using.out, "morph", pictures)
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_morph(
             model,
-            first,
-            second,
+            pictures,
             out,
             named=using.model,
+            path=path,
             steps=steps,
-            slerp=slerp,
-            uniform=uniform,
+            groups=groups,
+            changes=changes,
+            mp4=mp4,
             invert=search,
             progress=meter.update,
         )

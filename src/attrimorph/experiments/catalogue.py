@@ -10,6 +10,8 @@ from attrimorph.experiments import (
     completion,
     copies,
     drift,
+    faults,
+    group_edits,
     inpainting,
     inversion,
     latents,
@@ -20,6 +22,8 @@ from attrimorph.experiments import (
     superresolution,
     table_one,
     transferring,
+    translation,
+    uniformity,
     wrong_masks,
 )
 from attrimorph.experiments.outcome import Outcome, Request
@@ -42,6 +46,7 @@ class Experiment(NamedTuple):
 
 
 A2I = "Attribute2Image"
+HOMO = "HomoInterpGAN"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
@@ -63,6 +68,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     "inversion": Experiment("", "Codes by optimisation against the encoder, and without one", inversion.run, A2I),
     "completion": Experiment(
         "", "A hidden half, eyes, mouth: by inversion, by iteration, by the mean", completion.run, A2I
+    ),
+    "uniformity": Experiment("", "Figure 11: does half the strength go half the way?", uniformity.run, HOMO),
+    "group-edits": Experiment("", "Edits of single groups against the truth and CVAE-GAN", group_edits.run, HOMO),
+    "faults": Experiment("", "Position, background, gaps, references: before and after mending", faults.run, HOMO),
+    "translation": Experiment(
+        "", "A CycleGAN for each attribute beside one model for all", translation.run, "CycleGAN"
     ),
 }
 

@@ -72,6 +72,12 @@ def at_least(words: str, values: Sequence[float], bound: float, *, source: str, 
     return Claim(words, source, margins, f"{name} {listed(values, form)}, at least {bound:{form}} needed")
 
 
+def at_most(words: str, values: Sequence[float], bound: float, *, source: str, name: str, form: str = ".3g") -> Claim:
+    """Claim that a figure is at most `bound`, in every seed."""
+    margins = tuple(math.nextafter(bound - value, math.inf) for value in values)
+    return Claim(words, source, margins, f"{name} {listed(values, form)}, at most {bound:{form}} allowed")
+
+
 def listed(values: Sequence[float], form: str = ".3g") -> str:
     """Write a figure of several seeds: 0.91, 0.92, 0.9."""
     return ", ".join(format(value, form) if math.isfinite(value) else "never" for value in values) or "not measured"

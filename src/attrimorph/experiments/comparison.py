@@ -22,6 +22,7 @@ from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.unseen import drawn_images, held_out_images
 from attrimorph.models import Encodes, Model, load
 from attrimorph.recipes import AnyRecipe, Recipe
+from attrimorph.recipes.interpolation import InterpolationRecipe
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import train
 
@@ -198,7 +199,7 @@ def lasting(recipe: AnyRecipe, images: int, seed: int) -> AnyRecipe:
     """Return the recipe with another length and seed; what it tells in images keeps its share of the run."""
     changes: dict[str, Any] = {"training.images": images, "training.seed": seed}
     share = images / recipe.training.images
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, Recipe | InterpolationRecipe):
         changes["losses.warmup_images"] = round(recipe.losses.warmup_images * share)
     training = recipe.training
     every = {

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from attrimorph.applications.morph import linear
+from attrimorph.applications.paths import linear
 from attrimorph.experiments import report
 from attrimorph.experiments.ablation import sharpness
 from attrimorph.experiments.claims import Claim, at_least, more
@@ -92,7 +92,7 @@ def frames(model: Model, first: Tensor, second: Tensor, labels: Tensor, place: S
     assert isinstance(model, Encodes)
     y = torch.nn.functional.one_hot(labels, len(place.classes)).float()
     one, two = model.encode(first, y).z, model.encode(second, y).z
-    way = linear(one.flatten(), two.flatten(), STEPS).view(STEPS, *one.shape)
+    way = linear(one, two, STEPS)
     return torch.stack([model.decode(Code(z, y)).cpu() for z in way])
 
 

@@ -17,7 +17,7 @@ import torch
 import attrimorph
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
-from attrimorph.applications.morph import write_morph
+from attrimorph.applications.write_morph import write_morph
 from attrimorph.console import Meter, duration
 from attrimorph.data import faces
 from attrimorph.data.synthetic import write_faces
@@ -153,7 +153,7 @@ def write_results(out: Path, paths: list[Path], run: Path) -> list[Path]:
         target = out / "results" / f"edit-{stem}.png"
         receipts.append(write_edit(model, paths[:4], changes, target, named=named).receipt)
         target = out / "results" / f"morph-{stem}.png"
-        receipts.append(write_morph(model, paths[0], paths[1], target, named=named).receipt)
+        receipts.append(write_morph(model, paths[:2], target, named=named).receipt)
     return receipts
 
 

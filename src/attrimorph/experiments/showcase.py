@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.morph import frames, morph
+from attrimorph.applications.morph import morph
+from attrimorph.applications.write_morph import frames
 from attrimorph.data import faces
 from attrimorph.experiments import report
 from attrimorph.metrics.unseen import drawn_images

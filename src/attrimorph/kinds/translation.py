@@ -140,7 +140,11 @@ class Chain(Model):
             names = ", ".join(model.attribute for model in links)
             raise AttrimorphError(f"each model of a chain must change another attribute; got {names}; leave one out")
         joined = hashlib.sha256("".join(model.hash for model in links).encode()).hexdigest()
-        super().__init__({}, links[0].header, links[0].device, joined)
+        schema = links[0].schema
+        if any(model.schema != schema for model in links):
+            # Of different data: the chain knows what its models change, and no more.
+            schema = Schema(tuple(model.schema.attribute(model.attribute) for model in links))
+        super().__init__({}, links[0].header | {"schema": schema.to_json()}, links[0].device, joined)
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""
@@ -152,7 +156,12 @@ class Chain(Model):
         for name, strength in changes.items():
             if name not in self.links:
                 raise AttrimorphError(f"no model of this chain changes {name!r}; {suggestion(name, self.links)}")
-            found.append(self.links[name].edit(found[-1], {name: strength}, attributes))
+            link = self.links[name]
+            known = None
+            if attributes is not None:
+                known = torch.full((len(images), link.schema.width), torch.nan)
+                known[:, link.schema.columns(name).start] = attributes[:, self.schema.columns(name).start].cpu()
+            found.append(link.edit(found[-1], {name: strength}, known))
         return found
 
 

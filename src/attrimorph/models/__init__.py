@@ -2,7 +2,7 @@
 
 from attrimorph.models.codes import Code, Decodes, Edits, Encodes
 from attrimorph.models.family import NETWORKS, Autoencoder, Editor, Sampler, networks_of
-from attrimorph.models.files import assemble, find, load, shipped
+from attrimorph.models.files import assemble, find, load, named_parts, shipped
 from attrimorph.models.header import LARGEST_FILE, model_bytes, read_header, with_header
 from attrimorph.models.model import Model
 
@@ -21,6 +21,7 @@ __all__ = [
     "find",
     "load",
     "model_bytes",
+    "named_parts",
     "networks_of",
     "read_header",
     "shipped",

@@ -92,17 +92,27 @@ def find(source: str | Path) -> Path:
     )
 
 
+def named_parts(source: str | Path) -> list[str]:
+    """Return the models that a name stands for: one, or the several of a chain, which stand with commas."""
+    words = str(source)
+    return [words] if Path(words).exists() else [part.strip() for part in words.split(",") if part.strip()] or [words]
+
+
 def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
     """Load a model.
 
     Args:
         source: a run folder (its newest checkpoint), a model file, a folder in the hub's layout, or the name
-            of a shipped model.
+            of a shipped model. Several CycleGANs with commas make a chain.
         device: where it runs.
 
     Raises:
         AttrimorphError: nothing is there, or it is damaged or foreign.
     """
+    if len(parts := named_parts(source)) > 1:
+        from attrimorph.kinds.translation import Chain
+
+        return Chain([load(part, device) for part in parts])
     path = find(source)
     header = read_header(path)
     recipe, schema = read_recipe(header["recipe"]), Schema.from_json(header["schema"])

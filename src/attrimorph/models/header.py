@@ -25,15 +25,16 @@ def model_bytes(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) ->
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    # Keys are sorted by safetensors and the header is written in one order: equal weights give equal files.
-    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header}, sort_keys=True)})
+    # Tensors are sorted by safetensors, the header keeps its order: equal weights give equal files, and the groups of a
+    # recipe, whose order tells which branch is whose, come back as they were.
+    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
 
 
 def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file with its tensors as they are and another header."""
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header}, sort_keys=True)})
+    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""How evenly an attribute grows with its strength: HomoInterpGAN, a straight line through its features, CVAE-GAN.
+
+The report on HomoInterpGAN (figure 11) shows that a straight line through features does nothing for a long way and then
+jumps, and that its interpolator goes evenly.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.charts import lines
+from attrimorph.experiments import report
+from attrimorph.experiments.claims import Claim, at_most
+from attrimorph.experiments.editors import Place, cvae_gan, editable, interpolator, place_of, plain
+from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.metrics.gauge import Gauge
+from attrimorph.metrics.responses import (
+    DEVIATION,
+    JUMP,
+    SINGLE,
+    STRENGTHS,
+    Response,
+    measure_responses,
+    normalised,
+    rows_of,
+)
+from attrimorph.models import Edits
+from attrimorph.pictures import sheet
+
+NAME = "uniformity"
+SLIDER, FOLLOWING, STRAIGHT, CVAE = (
+    "HomoInterpGAN, sliders",
+    "HomoInterpGAN, towards references",
+    "straight line through its features, towards the same references",
+    "CVAE-GAN, sliders",
+)
+SHORT = {SLIDER: "sliders", FOLLOWING: "references", STRAIGHT: "straight line", CVAE: "CVAE-GAN"}
+TRUTH = "true counterfactuals"
+OF_STRAIGHT, OF_CVAE = 1 / 3, 1 / 2
+SHOWN = ("Smiling", "Blond_Hair", "Young", "Male")
+SOURCE = "our bar; the shape is the report's figure 11"
+
+
+class Towards:
+    """An editor that goes to references with the attribute (without it, for strengths below 0).
+
+    Args:
+        model: whose features.
+        place: where the references are.
+        straight: F_a + v (F_b - F_a) in place of the interpolator's branch of the attribute's group.
+    """
+
+    def __init__(self, model: InterpolationModel, place: Place, *, straight: bool) -> None:
+        self.model, self.place, self.straight = model, place, straight
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Go towards a reference for each image, always the same one for images in the same order."""
+        ((name, strength),) = changes.items()
+        chosen = self.place.with_label(name, strength > 0)
+        references = chosen[torch.arange(len(images)) % len(chosen)]
+        if not self.straight:
+            return self.model.follow(images, references, {name: abs(strength)})
+        a, b = self.model.features(images), self.model.features(references)
+        return self.model.render(a + abs(strength) * (b - a))
+
+
+def run(request: Request) -> Outcome:
+    """Measure the responses of every method on the same images, and compare how straight they are."""
+    place = place_of(request, "homointerp-drawn-64")
+    model = interpolator(place)
+    other = cvae_gan(place)
+    names = [name for name in editable(model) if all(len(place.with_label(name, holds)) for holds in (False, True))]
+    methods: dict[str, Edits] = {
+        SLIDER: model,
+        FOLLOWING: Towards(model, place, straight=False),
+        STRAIGHT: Towards(model, place, straight=True),
+    }
+    if other is not None:
+        methods[CVAE] = other
+    found = {method: responses(place, editor, names, method) for method, editor in methods.items()}
+    figures = {method: shape(each) for method, each in found.items()}
+    outcome = Outcome(
+        name=NAME,
+        title="Does half the strength go half the way?",
+        lead="An attribute should grow evenly with the strength of an edit, not wait and then jump.",
+        protocol={
+            **place.protocol({"HomoInterpGAN": model, "CVAE-GAN": other}),
+            "response": f"{Gauge(place.judge).name} at strengths 0, 0.1, ..., 1; attributes: {', '.join(names)}",
+            "deviation": "mean distance of the mean response, scaled to 0..1, from the straight line; responses that "
+            "hardly move are left out and counted",
+            "references": f"{place.references.words}; image i goes to the same one at every strength",
+        },
+        claims=claims(figures),
+        figures={
+            "methods": {method: plain(each) for method, each in figures.items()},
+            "curves": {method: mean_curve(each) for method, each in found.items()},
+        }
+        | {"responses": {method: rows_of(each) for method, each in found.items()}},
+    )
+    show(outcome, place, methods, found)
+    return outcome
+
+
+def responses(place: Place, editor: Edits, names: Sequence[str], method: str) -> list[Response]:
+    """Measure one method."""
+    place.request.say(f"responses of {method}")
+    most = max(2, place.request.form.per_class // 5)
+    # The truth is the same for all of them: it is drawn once.
+    truths = method == SLIDER
+    return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most, truths=truths)
+
+
+def shape(found: Sequence[Response]) -> dict[str, float]:
+    """Return the mean figures of the responses that move."""
+    rows = [row for row in rows_of(found) if row[DEVIATION] is not None]
+    figures: dict[str, float] = {"responses": len(found), "that move": len(rows)}
+    for name in (DEVIATION, JUMP, SINGLE):
+        figures[name] = fmean(row[name] for row in rows) if rows else float("nan")
+    return figures
+
+
+def mean_curve(found: Sequence[Response], *, truth: bool = False) -> list[tuple[float, float]]:
+    """Return the mean of all responses that move, each scaled to go from 0 to 1: (strength, share of the way)."""
+    truths = [each.truth for each in found if each.truth is not None]
+    measured = [each.measured for each in truths] if truth else [each.measured for each in found]
+    curves = [curve for curve in map(normalised, measured) if not bool(curve.isnan().any())]
+    if not curves:
+        return []
+    return list(zip(STRENGTHS, torch.stack(curves).mean(0).tolist(), strict=True))
+
+
+def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
+    """Return the bars, held against the measured deviations."""
+    found = []
+    for method, against, bound in (
+        (FOLLOWING, STRAIGHT, OF_STRAIGHT),
+        (SLIDER, STRAIGHT, OF_STRAIGHT),
+        (SLIDER, CVAE, OF_CVAE),
+    ):
+        pairs = [(figures[method][DEVIATION], figures[against][DEVIATION])] if against in figures else []
+        found.append(
+            at_most(
+                f"{method}: the response deviates from the straight line at most {bound:.2f} times as much as that of: "
+                f"{against}",
+                [mine / theirs if theirs else float("nan") for mine, theirs in pairs],
+                bound,
+                source=SOURCE,
+                name="times",
+                form=".3f",
+            )
+        )
+    return found
+
+
+def show(outcome: Outcome, place: Place, methods: Mapping[str, Edits], found: Mapping[str, Sequence[Response]]) -> None:
+    """Put the figure, the table and edits of rising strength on the page."""
+    curves = {method: mean_curve(each) for method, each in found.items()}
+    curves[TRUTH] = mean_curve(found[SLIDER], truth=True)
+    curves = {name: points for name, points in curves.items() if points}
+    if curves:
+        caption = "Mean response over strength, all attributes and directions that move: as figure 11 of the report."
+        outcome.show("responses", lines(curves, "strength", "share of the way"), caption)
+    rows: list[list[str]] = [
+        [report.text(method), *(cell(figures, name) for name in (DEVIATION, JUMP, SINGLE, "that move", "responses"))]
+        for method, figures in outcome.figures["methods"].items()
+    ]
+    head = ["", "deviation", "largest jump", "deviation of single images", "responses that move", "of"]
+    outcome.pieces.append(report.table(head, rows, numbers=(1, 2, 3, 4, 5)))
+    for name in SHOWN:
+        if name in editable_names(methods[SLIDER]) and (strip := strengths_of(place, methods, name)) is not None:
+            outcome.show(f"strengths-{name}", strip, f"{name}, strengths 0 to 1, one method a row.")
+
+
+def editable_names(editor: Edits) -> tuple[str, ...]:
+    """Return what a HomoInterpGAN moves."""
+    return editable(editor) if isinstance(editor, InterpolationModel) else ()
+
+
+def strengths_of(place: Place, methods: Mapping[str, Edits], name: str) -> Any:
+    """Return a picture of one image, edited ever more strongly by every method; None where no image lacks it."""
+    column = place.judge.schema.columns(name).start
+    absent = (place.unseen.labels[:, column] == 0).nonzero()[:1, 0]
+    if not len(absent) or not len(place.with_label(name, True)):
+        return None
+    image, labels = place.unseen.images[absent], place.unseen.labels[absent].nan_to_num(0.0)
+    steps = STRENGTHS[::2]
+    rows = [torch.cat([editor.edit(image, {name: s}, labels).cpu() for s in steps]) for editor in methods.values()]
+    columns = [f"{s:g}" for s in steps]
+    return sheet(rows, columns=columns, labels=[SHORT[method] for method in methods], cell=80, clear=True)
+
+
+def cell(figures: Mapping[str, float | None], name: str) -> str:
+    """Write one figure."""
+    value = figures[name]
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

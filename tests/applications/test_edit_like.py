@@ -1,0 +1,116 @@
+"""Edits with references and by chains, as files: answers, in-between images, receipts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from attrimorph.applications.edit import write_edit
+from attrimorph.applications.hunt import Search
+from attrimorph.applications.inputs import photographs
+from attrimorph.applications.replay import replay
+from attrimorph.data import faces
+from attrimorph.data.schema import Attribute, Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.kinds.translation import Chain
+from attrimorph.models import Model, load
+from attrimorph.pictures import to_bytes, to_pil
+from tests.small_kinds import pictures, small_model
+from tests.tiny_models import tiny_model
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    images = faces.render(faces.sample_factors(4, torch.Generator().manual_seed(1)), 32)
+    paths = [tmp_path / f"{name}.png" for name in "abcd"]
+    for image, path in zip(to_pil(images), paths, strict=True):
+        image.save(path)
+    return paths
+
+
+@pytest.fixture
+def homo(tmp_path: Path) -> Model:
+    return small_model(tmp_path / "homo", "homointerp-drawn-64", lively=0.5)
+
+
+def pixels(path: Path) -> torch.Tensor:
+    import numpy as np
+
+    with Image.open(path) as image:
+        return torch.from_numpy(np.asarray(image.convert("RGB")).copy())
+
+
+def test_every_reference_gives_an_answer(homo: Model, photos: list[Path], tmp_path: Path) -> None:
+    assert isinstance(homo, InterpolationModel)
+    out = tmp_path / "out" / "e.png"
+    strengths = {"hair colour": 1.5, "Young": 1.0}
+    written = write_edit(homo, photos[:2], strengths, out, named=tmp_path / "homo", like=photos[2:])
+    names = [f"e.edited-{image}-like-{reference}.png" for reference in (1, 2) for image in (1, 2)]
+    assert [picture.name for picture in written.pictures] == ["e.png", *names]
+    images, references = photographs(homo, photos[:2]), photographs(homo, photos[2:])
+    expected = homo.follow(images, references[1:], strengths)
+    assert torch.equal(pixels(out.with_name(names[3])), torch.from_numpy(to_bytes(expected)[1]))
+    told = json.loads(written.receipt.read_text())
+    assert told["arguments"]["like"] == 2
+    assert len(told["inputs"]) == 4
+    assert replay(written.receipt).identical
+
+
+def test_one_reference_keeps_the_names_of_plain_edits(homo: Model, photos: list[Path], tmp_path: Path) -> None:
+    written = write_edit(homo, photos[:1], {"age": 1.0}, tmp_path / "o" / "e.png", named="x", like=photos[1:2])
+    assert [picture.name for picture in written.pictures] == ["e.png", "e.edited.png"]
+
+
+def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_path: Path) -> None:
+    out, like = tmp_path / "out" / "e.png", photos[1:2]
+    for changes, options, sentence in (
+        ({}, {}, "must name what to take over; known are: expression"),
+        ({"age": -1.0}, {}, r"strength must lie in 0\.\.2; age got -1"),
+        ({"age": 2.5}, {}, r"strength must lie in 0\.\.2"),
+        ({"hair color": 1.0}, {}, "did you mean 'hair colour'"),
+        ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known, --raw and --invert do nothing"),
+        ({"age": 1.0}, {"calibrated": False}, "--known, --raw and --invert do nothing"),
+        ({"age": 1.0}, {"invert": Search()}, "--known, --raw and --invert do nothing"),
+    ):
+        with pytest.raises(AttrimorphError, match=sentence):
+            write_edit(homo, photos[:1], changes, out, named="x", like=like, **options)  # type: ignore[arg-type]
+    with pytest.raises(AttrimorphError, match="an edit with references needs a model that follows references"):
+        write_edit(tiny_model(tmp_path / "cvae"), photos[:1], {"Young": 1.0}, out, named="x", like=like)
+    assert not out.parent.exists()
+
+
+def test_a_chain_shows_its_in_between_images(photos: list[Path], tmp_path: Path) -> None:
+    for seed, name in enumerate(("Young", "Male")):
+        small_model(tmp_path / name, "cyclegan-64", {"domains.attribute": name, "training.seed": seed})
+    named = f"{tmp_path / 'Young'}, {tmp_path / 'Male'}"
+    chain = load(named)
+    assert isinstance(chain, Chain)
+    changes = {"Male": -1.0, "Young": 1.0}
+    written = write_edit(chain, photos[:2], changes, tmp_path / "o" / "e.png", named=named)
+    names = [picture.name for picture in written.pictures]
+    assert names == ["e.png", "e.edited-1.png", "e.edited-2.png", "e.gif"]
+    edited = to_bytes(chain.edit(photographs(chain, photos[:2]), changes))[0]
+    assert torch.equal(pixels(written.pictures[1]), torch.from_numpy(edited))
+    with Image.open(written.pictures[3]) as film:
+        # 25 frames there, back, and a wait at both ends.
+        assert film.n_frames > 25
+    with Image.open(written.pictures[0]) as page:
+        assert page.width > 3 * 128
+        assert "model Young,Male" in page.text["attrimorph"]
+    assert replay(written.receipt).identical
+
+
+def test_models_of_different_data_make_a_chain(tmp_path: Path) -> None:
+    whole = small_model(tmp_path / "a", "cyclegan-64", {"domains.attribute": "Young"})
+    horses = Schema((Attribute("Fast"), Attribute("Stripes")))
+    other = small_model(tmp_path / "b", "cyclegan-64", {"domains.attribute": "Stripes"}, schema=horses)
+    chain = Chain([whole, other])
+    assert chain.schema.names == ("Young", "Stripes")
+    images = pictures(2)
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    first, second = chain.edit(images, {"Young": 1, "Stripes": 1}, labels)
+    torch.testing.assert_close(first, other.edit(images[:1], {"Stripes": 1})[0])
+    torch.testing.assert_close(second, whole.edit(images[1:], {"Young": 1})[0])
