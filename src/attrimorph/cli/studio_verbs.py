@@ -1,10 +1,11 @@
 """studio, export."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import DEFAULT_MODEL, USE, Device, Whole, app, chosen
+from attrimorph.cli.app import DEFAULT_MODEL, USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
 
@@ -15,6 +16,8 @@ def studio(
     host: str = "127.0.0.1",
     token: str | None = None,
     no_label: bool = False,
+    runs: Path = Path("runs"),
+    no_training: bool = False,
     open_: Annotated[bool, Parameter(name="--open")] = False,
     device: Device = "auto",
 ) -> None:
@@ -30,6 +33,10 @@ def studio(
         A word that every request must carry; the page is given it by ?token=... once.
     no_label
         Leave out of saved pictures the tag that says that they were edited.
+    runs
+        The folder of trainings that the page shows.
+    no_training
+        Leave trainings out: nobody can see, start or stop them on the page.
     open
         Open the page in this machine's browser.
     """
@@ -57,3 +64,30 @@ def studio(
             webbrowser.open(entrance)
 
     serve(served, at, ready)
+
+
+@app.command(group=USE)
+def export(
+    model: ModelName = DEFAULT_MODEL,
+    /,
+    *,
+    out: Path,
+    part: Literal["generator", "encoder", "classifier"] = "generator",
+) -> None:
+    """Write a part of a model as a program for other runtimes, and check it against the model's own output.
+
+    Parameters
+    ----------
+    out
+        A .pt2 file (torch.export) or an .onnx file (needs the extra `export`).
+    part
+        generator: z and attributes to images; encoder: images and attributes to z; classifier: images to probabilities.
+    """
+    from attrimorph.applications.export import export as write
+    from attrimorph.models import load
+
+    written = write(load(model), out, part=part)
+    for name, shape in (*written.inputs.items(), *written.outputs.items()):
+        print(f"{name}: float32 [{', '.join(['batch', *map(str, shape[1:])])}]")
+    print(f"it differs from the model by at most {written.difference:.1e}")
+    print(written.path)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import torch
 from fastapi import APIRouter, Body
 
+import attrimorph
 from attrimorph.applications.subject import Wish
 from attrimorph.models import Model
 from attrimorph.pictures import png_bytes, to_pil
@@ -38,10 +39,11 @@ class Api:
 
     Args:
         work: what they do.
+        trains: whether there are routes for trainings beside these.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.work, self.shelf = work, work.shelf
+    def __init__(self, work: Work, trains: bool = False) -> None:
+        self.work, self.shelf, self.trains = work, work.shelf, trains
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
         self.router = APIRouter(prefix="/api", responses=FAULTS)
         routes: dict[str, Callable[..., Any]] = {
@@ -59,6 +61,7 @@ class Api:
         for path, function in routes.items():
             self.router.add_api_route(path, function, methods=["POST"])
         self.router.add_api_route("/models", self.models, methods=["GET"])
+        self.router.add_api_route("/studio", self.studio, methods=["GET"])
 
     def close(self) -> None:
         """End the threads."""
@@ -78,6 +81,10 @@ class Api:
         if source.image is None:
             return source.origin()
         return source.origin(self.shelf.open(decode_base64(source.image, "image"))[0])
+
+    async def studio(self) -> say.StudioTold:
+        """Tell of the studio itself."""
+        return say.StudioTold(version=attrimorph.__version__, trains=self.trains, labels=self.work.label)
 
     async def models(self) -> list[say.ModelTold]:
         """Tell which models there are and what they can do."""

@@ -157,6 +157,16 @@ class LayersWish(Told):
     changes: Changes = {}
 
 
+class StudioTold(BaseModel):
+    """The studio itself."""
+
+    version: str
+    trains: bool
+    """Whether trainings can be seen, started and stopped here."""
+    labels: bool
+    """Whether pictures say that they were made here."""
+
+
 class SliderTold(BaseModel):
     """One slider."""
 

@@ -23,6 +23,8 @@ from attrimorph.studio.faults import fault_of, sentence_of
 from attrimorph.studio.guard import Guard, is_loopback
 from attrimorph.studio.keeping import Gone, Remembered
 from attrimorph.studio.limits import Limits
+from attrimorph.studio.runs import Runs
+from attrimorph.studio.runs_api import runs_router
 from attrimorph.studio.session import Session
 from attrimorph.studio.shelf import Shelf
 from attrimorph.studio.work import Work
@@ -46,6 +48,7 @@ def create_app(
     host: str = "127.0.0.1",
     token: str | None = None,
     label: bool = True,
+    runs: Path | None = None,
     limits: Limits | None = None,
 ) -> ASGIApp:
     """Return the studio as an ASGI application.
@@ -56,6 +59,7 @@ def create_app(
         host: that it will listen on.
         token: that every request must carry; needed for a host that others can reach.
         label: whether pictures carry the text tag that says that they were made here.
+        runs: the folder of trainings that the page shows, starts and stops; None = none.
         limits: of what clients may ask for.
 
     Raises:
@@ -69,7 +73,7 @@ def create_app(
         )
     shelf = Shelf(models, device, limits)
     desk = Desk(shelf)
-    api = Api(Work(shelf, desk, label, Remembered(4)))
+    api = Api(Work(shelf, desk, label, Remembered(4)), runs is not None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,6 +91,8 @@ def create_app(
         default_response_class=Ascii,
     )
     app.include_router(api.router)
+    if runs is not None:
+        app.include_router(runs_router(Runs(runs)))
     _add_faults(app)
 
     @app.websocket("/live")
