@@ -51,7 +51,14 @@ def studio(
             "a token must be at least 16 letters and digits, so that nobody guesses it; got another; "
             'make one with: python -c "import secrets; print(secrets.token_hex(16))"'
         )
-    served = create_app(models or (DEFAULT_MODEL,), device=chosen(device), host=host, token=token, label=not no_label)
+    served = create_app(
+        models or (DEFAULT_MODEL,),
+        device=chosen(device),
+        host=host,
+        token=token,
+        label=not no_label,
+        runs=None if no_training else runs,
+    )
     at = listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}/"
     entrance = address if token is None else f"{address}?token={token}"
