@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in this folder's own .venv; a second call finds that done.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow lint format types docs benchmark clean
+.PHONY: help setup quickstart studio browser test test-slow lint format types docs benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -36,6 +36,11 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@$(PIP) -e '.[dev]' | $(SHOW)
 	@touch $@
 
+$(VENV)/.studio: $(VENV)/.runtime
+	@echo "Adding what the studio serves with"
+	@$(PIP) -e '.[studio]' | $(SHOW)
+	@touch $@
+
 $(VENV)/.docs: $(VENV)/.runtime
 	@echo "Adding the tools for the documentation"
 	@$(PIP) -e '.[docs]' | $(SHOW)
@@ -44,7 +49,20 @@ $(VENV)/.docs: $(VENV)/.runtime
 quickstart: $(VENV)/.runtime ## draw faces, train, evaluate, edit: runs/quickstart/report.html
 	@$(BIN)/attrimorph quickstart
 
-test: $(VENV)/.dev ## the tests (minutes)
+studio: $(VENV)/.studio ## the page with sliders, on this machine
+	@$(BIN)/attrimorph studio
+
+CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable
+# The page is tested in a real browser: Debian's, where this user may install it.
+browser:
+	@{ $(CHROMIUM); } >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Adding Chromium for the tests of the studio's page"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		fi; }; true
+	@{ $(CHROMIUM); } >/dev/null || echo "There is no Chromium: the tests of the studio's page are LEFT OUT; install it (Debian: sudo apt install chromium)"
+
+test: $(VENV)/.dev browser ## the tests (minutes)
 	@$(PYTEST)
 
 test-slow: $(VENV)/.dev ## the tests that take long

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.data.images import CropLike, fit, open_image
@@ -57,16 +58,29 @@ def photographs(model: Model, paths: Sequence[Path]) -> Tensor:
 
 
 def _photograph(model: Model, path: Path) -> Tensor:
+    return prepared(model, open_image(path))
+
+
+def prepared(model: Model, image: Image.Image) -> Tensor:
+    """Bring a picture to what the model's training images were, [1, 3, S, S] in [-1, 1].
+
+    Raises:
+        AttrimorphError: the model's images were aligned, and there is no face in the picture.
+    """
     preprocessing = dict(model.header.get("preprocessing") or {})
     if preprocessing.get("align"):
-        from attrimorph.data.align import aligned
+        from attrimorph.data.align import align, check_installed
 
-        pixels = torch.from_numpy(aligned(path, model.image_size))
+        check_installed()
+        image = align(image, model.image_size)
     else:
-        image = open_image(path)
         image = fit(image, model.image_size, crop_for(image.size, preprocessing.get("crop")))
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        pixels = pixels.view(model.image_size, model.image_size, 3)
+    return pixels_of(image)
+
+
+def pixels_of(image: Image.Image) -> Tensor:
+    """Turn an RGB picture of any size into [1, 3, H, W] in [-1, 1]."""
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
     return pixels.permute(2, 0, 1)[None].float().div(127.5).sub(1).contiguous()
 
 

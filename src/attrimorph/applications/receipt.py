@@ -1,6 +1,7 @@
 """The receipt: a JSON beside every result that says how it was made, well enough to make it again."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from attrimorph.pictures import gif_bytes, mp4_bytes, pixels_sha256, write_png
 
 FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
+CARRIED = "attrimorph receipt"
+"""The text chunk of a PNG that carries its receipt inside."""
 MADE = {
     "sample": "generated",
     "reconstruct": "reconstructed",
@@ -30,6 +33,7 @@ MADE = {
     "augment": "generated",
     "layers": "edited",
     "invert": "reconstructed",
+    "studio": "edited",
 }
 
 
@@ -122,11 +126,7 @@ def write_result(
         tables: suffix -> content of a CSV beside it, named as pictures are.
     """
     out = _picture_path(Path(out))
-    reference = model_reference(named)
-    tag = (
-        f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; "
-        f"model {','.join(Path(part).name for part in named_parts(reference))} {model.hash[:12]}"
-    )
+    reference, tag = model_reference(named), tag_of(verb, model, named)
     written, outputs = [], []
     for suffix, picture in pictures.items():
         path = out if not suffix else out.with_name(f"{out.stem}.{suffix}{out.suffix}")
@@ -163,6 +163,12 @@ def write_result(
     return Written(tuple(written), receipt, tuple(listed))
 
 
+def tag_of(verb: str, model: Model, named: str | Path) -> str:
+    """Return what a picture's text tag says of how it was made."""
+    names = ",".join(Path(part).name for part in named_parts(model_reference(named)))
+    return f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; model {names} {model.hash[:12]}"
+
+
 def _picture_path(out: Path) -> Path:
     if out.suffix.lower() not in ("", ".png"):
         raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
@@ -170,12 +176,12 @@ def _picture_path(out: Path) -> Path:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """Read a receipt.
+    """Read a receipt: the JSON beside a result, or a PNG that carries its receipt inside.
 
     Raises:
         AttrimorphError: the file is no receipt, or of a newer format.
     """
-    value = read_json(path)
+    value = _read_carried(path) if Path(path).suffix.lower() == ".png" else read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise AttrimorphError(f"{path} must be the receipt beside a result; it is none; name the right JSON file")
     if value.get("format_version") != FORMAT_VERSION:
@@ -213,6 +219,22 @@ def read_receipt(path: Path) -> Receipt:
     return receipt
 
 
+def _read_carried(path: Path) -> Any:
+    """Read the receipt inside a PNG."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            image.load()
+            return json.loads(image.info[CARRIED])
+    except FileNotFoundError as error:
+        raise AttrimorphError(f"there is no file {path}; check the path") from error
+    except KeyError as error:
+        raise AttrimorphError(
+            f"{path} must be a picture that the studio saved; it carries no receipt; name the JSON beside it"
+        ) from error
+    except Exception as error:  # decoders of damaged files raise nearly everything
+        raise AttrimorphError(f"{path} is no readable picture with a receipt; it is damaged; get it again") from error
+
+
 def _is_strengths(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(number, int | float) for number in value.values())
 
@@ -243,6 +265,16 @@ def _is_word(value: Any) -> bool:
 
 def _is_word_or_none(value: Any) -> bool:
     return value is None or _is_word(value)
+
+
+def _is_code(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and _is_word(value.get("z"))
+        and _is_word(value.get("attributes"))
+        and isinstance(value.get("shape"), list)
+        and all(map(_is_whole, value["shape"]))
+    )
 
 
 def _is_whole_or_none(value: Any) -> bool:
@@ -286,6 +318,8 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
                **{name: fits for name, fits in SEARCH.items() if "rate" not in name}},
     "augment": {"data": _is_word, "fingerprint": _is_word, "balance": _is_list_of_names, "way": _is_word,
                 "identities": _is_whole_or_none, "each": _is_whole_or_none, "seed": _is_whole, "real": _is_flag},
+    "studio": {"start": _is_code, "code": _is_code, "picture": _is_word_or_none, "own": _is_word,
+               "changes": _is_strengths, "locks": _is_list_of_names},
 }  # fmt: skip
 """What the arguments of each verb must be like."""
 

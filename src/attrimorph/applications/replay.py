@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import write_inpaint
@@ -43,7 +44,7 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: Model | No
     """Make a result again.
 
     Args:
-        path: the receipt, a JSON beside a result.
+        path: the receipt, a JSON beside a result, or a picture that carries its receipt inside.
         out: the new main picture; by default NAME.again.png beside the receipt.
         model: the model, already loaded; by default the one that the receipt names.
 
@@ -127,6 +128,8 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
                 search=Search.from_json(words),
                 **{name: words[name] for name in ("known", "compared", "factor")},
             )
+        case "studio":
+            return write_carried(model, receipt, out)
         case "neighbours" | "latent-map" | "augment":
             return _repeat_on_data(receipt, model, out)
         case verb:

@@ -18,6 +18,7 @@ from attrimorph.cli import (
     judging_verbs,
     layer_verbs,
     measuring_verbs,
+    studio_verbs,
     training_verbs,
     using_verbs,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "main",
     "measuring_verbs",
     "run",
+    "studio_verbs",
     "training_verbs",
     "using_verbs",
 ]

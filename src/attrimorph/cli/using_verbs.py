@@ -202,7 +202,7 @@ def replay(receipt: Path, /, *, out: Path | None = None) -> None:
     Parameters
     ----------
     receipt
-        The JSON.
+        The JSON, or a picture that the studio saved.
     out
         The new picture; by default NAME.again.png.
     """

@@ -3,7 +3,7 @@
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,33 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
     try:
         if path.exists() and not path.is_file():
             raise AttrimorphError(f"{path} is no readable image (it is no file); name a picture")
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
+        with path.open("rb") as file:
+            return decoded_image(file, str(path), least)
+    except FileNotFoundError as error:
+        raise AttrimorphError(f"there is no file {path}; check the path") from error
+    except PermissionError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+    except (OSError, ValueError) as error:  # a name too long, or one that no file can have
+        raise AttrimorphError(f"{path} is no readable image ({_reason(error)}); mend or remove it") from error
+
+
+def decoded_image(file: BinaryIO, name: str, least: int = 0, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
+    """Decode an open image file or bytes in memory; otherwise as `open_image`.
+
+    Args:
+        file: what is read.
+        name: how errors call it.
+        least: as of `open_image`.
+        most_pixels: larger images are refused before they are decoded.
+
+    Raises:
+        AttrimorphError: as of `open_image`.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > most_pixels:
                 raise AttrimorphError(
-                    f"{path.name} must have at most {MOST_PIXELS // 1_000_000} megapixels; it has "
+                    f"{Path(name).name} must have at most {most_pixels // 1_000_000} megapixels; it has "
                     f"{image.width}x{image.height}; make it smaller"
                 )
             if least and image.format == "JPEG":
@@ -68,12 +91,8 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
             return _upright(_to_rgb(image), image)
     except AttrimorphError:
         raise
-    except FileNotFoundError as error:
-        raise AttrimorphError(f"there is no file {path}; check the path") from error
-    except PermissionError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     except Exception as error:  # decoders of damaged files raise nearly everything
-        raise AttrimorphError(f"{path} is no readable image ({_reason(error)}); mend or remove it") from error
+        raise AttrimorphError(f"{name} is no readable image ({_reason(error)}); mend or remove it") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""The studio: a page where a person moves a slider and the face follows, and the same over HTTP for programs."""

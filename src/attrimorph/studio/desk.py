@@ -1,0 +1,182 @@
+"""The desk where live edits are done: one lock for the device; what arrives together is decoded together.
+
+A stream is one picture on one page. While it waits, a newer state of the same stream takes the place of the older one:
+stale ones are dropped, what is computed is the newest.
+"""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.holding import side_effects
+from attrimorph.applications.subject import Wish
+from attrimorph.pictures import to_pil
+from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
+
+TOGETHER = 16
+LEAST = 0.2
+"""A change of probability from which on a side effect is told."""
+Format = Literal["jpeg", "webp", "png"]
+
+
+@dataclass(frozen=True)
+class Live:
+    """One state of one stream.
+
+    Attributes:
+        served: the model.
+        origin: what is edited.
+        wish: how.
+        format: of the picture.
+        watch: whether side effects are looked for.
+    """
+
+    served: Served
+    origin: Origin
+    wish: Wish
+    format: Format = "jpeg"
+    watch: bool = True
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What came of it.
+
+    Attributes:
+        picture: encoded.
+        besides: attribute -> how much a judge sees it change although nobody asked.
+    """
+
+    picture: bytes
+    besides: dict[str, float]
+
+
+Answer = Callable[[Frame | Exception], None]
+
+
+class Desk:
+    """Does live edits in a thread of its own.
+
+    Args:
+        shelf: where models and photographs are.
+
+    Attributes:
+        device: held by whoever computes.
+        done, dropped: how many live edits were answered, and how many gave way to newer ones.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf, self.device = shelf, threading.Lock()
+        self.done = self.dropped = 0
+        self._waiting: dict[Hashable, tuple[Live, Answer]] = {}
+        self._changed = threading.Condition()
+        self._open = True
+        self._thread = threading.Thread(target=self._work, name="studio desk", daemon=True)
+        self._thread.start()
+
+    def submit(self, stream: Hashable, live: Live, answer: Answer) -> None:
+        """Put a state of a stream on the desk; `answer` is called from the desk's thread unless a newer one comes."""
+        with self._changed:
+            self.dropped += stream in self._waiting
+            self._waiting[stream] = (live, answer)
+            self._changed.notify()
+
+    def forget(self, session: Hashable) -> None:
+        """Drop all that waits for the streams (session, ...) of a session that has ended."""
+        with self._changed:
+            for stream in [each for each in self._waiting if isinstance(each, tuple) and each[0] == session]:
+                del self._waiting[stream]
+
+    def give_way(self) -> None:
+        """Let live edits go first; called now and then by long work that holds the device."""
+        if not self._waiting:
+            return
+        self.device.release()
+        until = time.monotonic() + 0.2
+        while self._waiting and time.monotonic() < until:
+            time.sleep(0.001)
+        self.device.acquire()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join(timeout=10)
+
+    def _take(self) -> list[tuple[Live, Answer]] | None:
+        """Wait for work; return what goes together with the first of it, None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._open)
+            if not self._open:
+                return None
+            first = next(iter(self._waiting.values()))[0].served
+            streams = [stream for stream, (live, _) in self._waiting.items() if live.served is first][:TOGETHER]
+            return [self._waiting.pop(stream) for stream in streams]
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            with self.device:
+                answers = self.frames([live for live, _ in taken])
+            self.done += len(taken)
+            for (_, answer), found in zip(taken, answers, strict=True):
+                answer(found)
+
+    def frames(self, lives: Sequence[Live]) -> list[Frame | Exception]:
+        """Do live edits of one model; what cannot be done is answered by its error. The caller has the device."""
+        answers: dict[int, Frame | Exception] = {}
+        ready: dict[int, tuple[Live, Seen]] = {}
+        for place, live in enumerate(lives):
+            try:
+                ready[place] = (live, self.shelf.seen(live.served, live.origin))
+            except Exception as error:  # of this stream alone: the others go on
+                answers[place] = error
+        try:
+            found = self._rendered(list(ready.values()))
+        except Exception:
+            # One of them is wrong: each on its own, to tell which.
+            found = [self._alone(each) for each in ready.values()]
+        answers |= dict(zip(ready, found, strict=True))
+        return [answers[place] for place in range(len(lives))]
+
+    def _alone(self, each: tuple[Live, Seen]) -> Frame | Exception:
+        try:
+            return self._rendered([each])[0]
+        except Exception as error:
+            return error
+
+    @torch.inference_mode()
+    def _rendered(self, ready: Sequence[tuple[Live, Seen]]) -> list[Frame | Exception]:
+        if not ready:
+            return []
+        served = ready[0][0].served
+        images = self.shelf.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
+        said: Tensor | None = None
+        if served.judge is not None and any(live.watch for live, _ in ready):
+            said = served.judge(images).cpu()
+        frames: list[Frame | Exception] = []
+        for row, ((live, seen), picture) in enumerate(zip(ready, to_pil(images), strict=True)):
+            besides = {}
+            if said is not None and seen.said is not None and live.watch and served.judge is not None:
+                besides = side_effects(served.judge.schema, seen.said, said[row], live.wish.changes, LEAST)
+            frames.append(Frame(encoded(picture, live.format), besides))
+        return frames
+
+
+def encoded(picture: Image.Image, format: Format) -> bytes:
+    """Encode a picture: quickly where a person drags a slider, exactly ("png") where she looks at it."""
+    buffer = io.BytesIO()
+    if format == "png":
+        picture.save(buffer, "PNG", compress_level=1)
+    elif format == "webp":
+        picture.save(buffer, "WEBP", quality=92, method=0)
+    else:
+        picture.save(buffer, "JPEG", quality=94, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,261 @@
+"""What clients say and are answered: every word of the API, checked before anything is done."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from attrimorph.studio.shelf import Origin
+
+MIB = 2**20
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+"""The name under which the studio keeps a photograph or an axis."""
+Base64 = Annotated[str, StringConstraints(min_length=4, max_length=32 * MIB)]
+Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Changes = Annotated[dict[Name, Strength], Field(max_length=200)]
+Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=200)]
+Names = Annotated[list[Name], Field(max_length=200)]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Told(BaseModel):
+    """Every message: an unknown word is an error."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+class Source(Told):
+    """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
+
+    photo: Kept | None = None
+    """The name that `/api/open` gave."""
+    image: Base64 | None = None
+    """A picture file, in base64; for programs that send it once."""
+    seed: Seed | None = None
+    """A sample of the model."""
+    held: Changes = {}
+    """What is set on the sample."""
+    known: Known = {}
+    """Attribute -> 0 or 1: what is known of the photograph; the rest is guessed."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(each is not None for each in (self.photo, self.image, self.seed)) != 1:
+            raise ValueError("a source must be one of photo, image and seed")
+        return self
+
+    def origin(self, photo: str | None = None) -> Origin:
+        """Return where the subject comes from; `photo` is the name of what `image` held."""
+        return Origin(
+            photo or self.photo, self.seed or 0, tuple(sorted(self.held.items())), tuple(sorted(self.known.items()))
+        )
+
+
+class Wished(Told):
+    """What every edit says: the whole state, so that the studio need not remember any."""
+
+    model: Name
+    """One of `/api/models`."""
+    source: Source
+    changes: Changes = {}
+    """Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way."""
+    locks: Names = []
+    """Attributes that stay as the judge sees them."""
+    axes: Annotated[list[Kept], Field(max_length=20)] = []
+    """Taught axes that `changes` names."""
+
+
+class LiveEdit(Wished):
+    """One message of the websocket."""
+
+    stream: Annotated[int, Field(ge=0, le=63)]
+    """Which picture of the page."""
+    number: Annotated[int, Field(ge=0, lt=2**53)]
+    """Counts up; comes back with the picture."""
+    format: Literal["jpeg", "webp", "png"] = "jpeg"
+    watch: bool = True
+    """Whether side effects are looked for."""
+
+
+class SampleWish(Told):
+    """New pictures."""
+
+    model: Name
+    count: Annotated[int, Field(ge=1, le=64)] = 16
+    seed: Seed = 0
+    """Picture i is the sample of seed + i."""
+    changes: Changes = {}
+    """What is set on all of them."""
+
+
+class MorphWish(Told):
+    """The way from one picture to another."""
+
+    model: Name
+    first: Source
+    second: Source
+    steps: Annotated[int, Field(ge=2, le=96)] = 24
+    path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
+    gif: bool = False
+    """Whether an animation there and back is made."""
+
+
+class InpaintWish(Told):
+    """A hole to be filled."""
+
+    model: Name
+    source: Source
+    mask: Base64
+    """A square picture as the model sees the photograph, white where the hole is."""
+    times: Annotated[int, Field(ge=1, le=50)] = 10
+    feather: Annotated[int, Field(ge=0, le=16)] = 4
+    known: Known = {}
+
+
+class TransferWish(Told):
+    """One picture with the attributes of another."""
+
+    model: Name
+    source: Source
+    attributes_of: Source
+    only: Names | None = None
+    """Which attributes; all by default."""
+
+
+class RetrieveWish(Told):
+    """The pictures most like one."""
+
+    model: Name
+    source: Source
+    among: Annotated[list[Kept], Field(min_length=1, max_length=4000)]
+    """Opened photographs."""
+    wanted: Changes = {}
+    """Attribute -> 1 must hold, -1 must not."""
+    count: Annotated[int, Field(ge=1, le=100)] = 8
+
+
+class TeachWish(Told):
+    """A new attribute by examples."""
+
+    model: Name
+    name: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^=\x00-\x1f]+$")
+    ]
+    with_: Annotated[list[Source], Field(alias="with", min_length=1, max_length=500)]
+    """Pictures that have it."""
+    without: Annotated[list[Source], Field(min_length=1, max_length=500)]
+    """Pictures that have it not."""
+
+
+class LayersWish(Told):
+    """A picture in front of another background."""
+
+    model: Name
+    source: Source
+    background: Source
+    changes: Changes = {}
+
+
+class StudioTold(BaseModel):
+    """The studio itself."""
+
+    version: str
+    trains: bool
+    """Whether trainings can be seen, started and stopped here."""
+    labels: bool
+    """Whether pictures say that they were made here."""
+
+
+class SliderTold(BaseModel):
+    """One slider."""
+
+    name: str
+    kind: Literal["binary", "categorical", "real"]
+    least: float
+    most: float
+    step: float
+
+
+class ModelTold(BaseModel):
+    """One model."""
+
+    name: str
+    about: str
+    method: str
+    image_size: int
+    hash: str
+    drawn: bool
+    """Whether it learned from drawn faces: photographs come out as drawings."""
+    calibrated: bool
+    judge: str | None
+    sliders: list[SliderTold]
+    exclusive: list[list[str]]
+    locks: list[str]
+    can: dict[str, bool]
+
+
+class OpenTold(BaseModel):
+    """An opened photograph."""
+
+    photo: str
+    width: int
+    height: int
+
+
+class SeenTold(BaseModel):
+    """A picture as a model sees it."""
+
+    input: str | None
+    """PNG in base64: cut out and scaled as the model wants it; null of a sample."""
+    picture: str
+    """PNG in base64: the reconstruction."""
+    attributes: dict[str, float]
+    """What it was taken to have, 0 or 1 where it is decided."""
+
+
+class EditTold(BaseModel):
+    """An edited picture."""
+
+    picture: str
+    """PNG in base64, with the receipt inside."""
+    besides: dict[str, float]
+    """Attribute -> how much the judge sees it change although nobody asked for it."""
+
+
+class PicturesTold(BaseModel):
+    """Several pictures."""
+
+    pictures: list[str]
+    """PNGs in base64."""
+    gif: str | None = None
+
+
+class PictureTold(BaseModel):
+    """One picture."""
+
+    picture: str
+    """PNG in base64."""
+
+
+class FoundTold(BaseModel):
+    """Found pictures, the nearest first."""
+
+    found: list[tuple[str, float]]
+    """(photograph, distance)."""
+    searched: int
+
+
+class TaughtTold(BaseModel):
+    """A taught attribute."""
+
+    axis: str
+    """Its name for `axes`."""
+    name: str
+    sentence: str
+    """How sure it is."""
+
+
+class Fault(BaseModel):
+    """What every answer other than 200 holds."""
+
+    error: str

@@ -1,0 +1,220 @@
+"""Trainings on this machine: what their folders tell, and starting, stopping and going on by the command itself.
+
+A training is a process of its own: it goes on when the studio ends, and writes what `attrimorph train` writes.
+"""
+
+import fcntl
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from attrimorph.errors import AttrimorphError
+from attrimorph.overrides import find_recipe, override
+from attrimorph.recipes import RECIPES, read_recipe
+from attrimorph.training.log import read_log
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MOST_RUNS = 200
+POINTS = 300  # of one curve
+NO_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        name: of its folder; method.
+        images_seen, images: the clock and its end.
+        images_per_second, seconds_left: by the newest line of its log; None before the first, or when it does not run.
+        state: "runs", "done" or "stopped".
+        ours: whether this studio started it, so that it can be stopped here.
+        said: the newest line that it printed, when it is ours.
+    """
+
+    name: str
+    method: str
+    images_seen: int
+    images: int
+    images_per_second: float | None
+    seconds_left: float | None
+    state: str
+    ours: bool
+    said: str
+
+
+class Started:
+    """A training that this studio started, and the newest lines that it printed."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "attrimorph", "train", *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            start_new_session=True,
+        )  # fmt: skip
+        self.lines: deque[str] = deque(maxlen=5)
+        assert self.process.stdout is not None
+        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.lines.append(line.strip())
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+
+class Runs:
+    """The runs in one folder.
+
+    Args:
+        folder: where runs are; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._started: dict[str, Started] = {}
+
+    def all(self) -> list[Run]:
+        """Return the runs, the newest first."""
+        found = [path.parent for path in self.folder.glob("*/recipe.json")]
+        found = [path for path in found if NAME.fullmatch(path.name)]
+        found.sort(key=lambda path: -(path / "recipe.json").stat().st_mtime)
+        runs = [run for path in found[:MOST_RUNS] if (run := self._told(path)) is not None]
+        fresh = [name for name, one in self._started.items() if name not in {path.name for path in found}]
+        return [*(self._beginning(name) for name in fresh), *runs]
+
+    def _beginning(self, name: str) -> Run:
+        """Tell of a run that has no recipe on disk yet, or never came so far."""
+        one = self._started[name]
+        return Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", True, self._said(name))
+
+    def _told(self, path: Path) -> Run | None:
+        try:
+            recipe = read_recipe(json.loads((path / "recipe.json").read_text(encoding="utf-8"))["recipe"])
+            lines = read_log(path)
+        except (AttrimorphError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        images = recipe.training.images
+        seen = max((line["images_seen"] for line in lines), default=0)
+        # A process that is about to begin or to end holds no lock.
+        runs = self._ours(path.name) or is_held(path)
+        speeds = [line["images_per_second"] for line in lines[-3:] if isinstance(line.get("images_per_second"), float)]
+        speed = sum(speeds) / len(speeds) if speeds and runs else None
+        left = (images - seen) / speed if speed else None
+        state = "runs" if runs else "done" if seen >= images else "stopped"
+        return Run(
+            path.name, recipe.method, seen, images, speed, left, state, self._ours(path.name), self._said(path.name)
+        )
+
+    def _ours(self, name: str) -> bool:
+        return name in self._started and self._started[name].runs
+
+    def _said(self, name: str) -> str:
+        lines = self._started[name].lines if name in self._started else ()
+        return next((line for line in reversed(lines) if line), "")
+
+    def curves(self, name: str) -> dict[str, list[tuple[int, float]]]:
+        """Return what a run's log holds, name -> (images seen, value), thinned to about 300 points each."""
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for line in read_log(self._path(name)):
+            for key, value in line.items():
+                if key not in NO_CURVES and isinstance(value, int | float) and value == value:
+                    curves.setdefault(key, []).append((line["images_seen"], float(value)))
+        return {key: points[:: max(1, len(points) // POINTS)] for key, points in curves.items()}
+
+    def sheets(self, name: str) -> list[str]:
+        """Return the names of a run's sample sheets, the oldest first."""
+        return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
+
+    def sheet(self, name: str, sheet: str) -> bytes:
+        """Return one sample sheet.
+
+        Raises:
+            AttrimorphError: there is none.
+        """
+        if sheet not in self.sheets(name):
+            raise AttrimorphError(f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
+        return (self._path(name) / "samples" / sheet).read_bytes()
+
+    def start(self, recipe: str, name: str, fields: Mapping[str, str], data: str | None) -> None:
+        """Start a training in a new folder.
+
+        Args:
+            recipe: the name of a recipe.
+            name: of the run.
+            fields: dotted fields of the recipe -> values as words.
+            data: a folder on this machine; None = drawn faces.
+
+        Raises:
+            AttrimorphError: the recipe, a field, the name or the data will not do.
+        """
+        if recipe not in RECIPES:
+            raise AttrimorphError(f"there is no recipe {recipe!r}; choose one of the list")
+        if not NAME.fullmatch(name):
+            raise AttrimorphError(f"a run's name must be letters, digits, '.', '_' and '-'; got {name!r}; rename it")
+        if (self.folder / name).exists() or self._ours(name):
+            raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
+        override(find_recipe(recipe, RECIPES, read_recipe), fields)
+        words = [recipe, *(f"--{key}={value}" for key, value in fields.items())]
+        self._begin(name, words, data)
+
+    def resume(self, name: str, data: str | None) -> None:
+        """Go on with a run.
+
+        Raises:
+            AttrimorphError: there is none, or it runs.
+        """
+        path = self._path(name)
+        if is_held(path) or self._ours(name):
+            raise AttrimorphError(f"the run {name!r} runs already; wait for it, or stop it")
+        self._begin(name, [str(path)], data)
+
+    def _begin(self, name: str, words: list[str], data: str | None) -> None:
+        if data is not None and not Path(data).is_dir():
+            raise AttrimorphError(f"the data must be a folder on this machine; {data!r} is none; check the path")
+        more = [] if data is None else [f"--data={data}"]
+        self._started[name] = Started([*words, f"--out={self.folder / name}", *more])
+
+    def stop(self, name: str) -> None:
+        """Interrupt a run that this studio started; it can be gone on with from its newest checkpoint.
+
+        Raises:
+            AttrimorphError: it does not run, or somebody else started it.
+        """
+        if not self._ours(name):
+            raise AttrimorphError(
+                f"the run {name!r} is none that this studio started and that runs; stop it where it was"
+            )
+        with suppress(ProcessLookupError):
+            self._started[name].process.send_signal(signal.SIGINT)
+
+    def _path(self, name: str) -> Path:
+        path = self.folder / name
+        if not NAME.fullmatch(name) or not (path / "recipe.json").is_file():
+            raise AttrimorphError(f"there is no run {name!r} in {self.folder.name}; see the list of runs")
+        return path
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process trains in a run's folder: it holds the lock as long as it lives."""
+    try:
+        with (path / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,102 @@
+"""Trainings over HTTP."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, StringConstraints
+
+from attrimorph.recipes import RECIPES
+from attrimorph.studio.api import FAULTS
+from attrimorph.studio.messages import Told
+from attrimorph.studio.runs import Runs
+
+RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+Fields = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=200)]]
+
+
+class RunTold(BaseModel):
+    """One run."""
+
+    name: str
+    method: str
+    images_seen: int
+    images: int
+    images_per_second: float | None
+    seconds_left: float | None
+    state: Literal["runs", "done", "stopped"]
+    ours: bool
+    said: str
+
+
+class CurvesTold(BaseModel):
+    """What a run's log and samples hold."""
+
+    curves: dict[str, list[tuple[int, float]]]
+    sheets: list[str]
+
+
+class RecipeTold(BaseModel):
+    """One recipe."""
+
+    name: str
+    about: str
+
+
+class StartWish(Told):
+    """A training to begin."""
+
+    recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    name: RunName
+    fields: Fields = Field(default={}, max_length=50)
+    """Dotted fields of the recipe -> values as words."""
+    data: Folder | None = None
+    """A folder on the studio's machine; faces are drawn where it is left out."""
+
+
+class ResumeWish(Told):
+    """A training to go on with."""
+
+    data: Folder | None = None
+
+
+def runs_router(runs: Runs) -> APIRouter:
+    """Return the routes of the trainings in a folder."""
+    router = APIRouter(prefix="/api", responses=FAULTS)
+
+    @router.get("/recipes")
+    def recipes() -> list[RecipeTold]:
+        """Tell which recipes there are."""
+        return [RecipeTold(name=name, about=make().about) for name, make in RECIPES.items()]
+
+    @router.get("/runs")
+    def all_runs() -> list[RunTold]:
+        """Tell of all runs, the newest first."""
+        return [RunTold(**vars(run)) for run in runs.all()]
+
+    @router.get("/runs/{name}")
+    def one(name: str) -> CurvesTold:
+        """Return a run's curves and the names of its sample sheets."""
+        return CurvesTold(curves=runs.curves(name), sheets=runs.sheets(name))
+
+    @router.get("/runs/{name}/sheets/{sheet}", response_class=Response)
+    def sheet(name: str, sheet: str) -> Response:
+        """Return a sample sheet, a PNG."""
+        return Response(runs.sheet(name, sheet), media_type="image/png")
+
+    @router.post("/runs")
+    def start(wish: StartWish) -> None:
+        """Start a training in a new folder."""
+        runs.start(wish.recipe, wish.name, wish.fields, wish.data)
+
+    @router.post("/runs/{name}/stop")
+    def stop(name: str) -> None:
+        """Interrupt a training that this studio started."""
+        runs.stop(name)
+
+    @router.post("/runs/{name}/resume")
+    def resume(name: str, wish: ResumeWish) -> None:
+        """Go on with a training."""
+        runs.resume(name, wish.data)
+
+    return router

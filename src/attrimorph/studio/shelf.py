@@ -1,0 +1,216 @@
+"""The models that a studio serves, each loaded once, and the subjects that are edited with them."""
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.axes.choosing import judge_named
+from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.holding import lockable, logits_of
+from attrimorph.applications.subject import (
+    Slider,
+    Subject,
+    Wish,
+    can,
+    moved_code,
+    rendered,
+    sampled_subjects,
+    sliders,
+    subject_of,
+)
+from attrimorph.data.images import decoded_image
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.metrics.attributes import Judges
+from attrimorph.models import Model, load
+from attrimorph.studio.keeping import Keeper, Remembered
+from attrimorph.studio.limits import Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model with what the studio needs besides.
+
+    Attributes:
+        name: by which clients call it; named: as the user named it.
+        judge: who sees what an edit does; None where nobody can.
+        sliders, locks: what can be changed, and what can be locked.
+        can: what it can do, by word.
+    """
+
+    name: str
+    named: str
+    model: Model
+    judge: Judges | None
+    sliders: tuple[Slider, ...]
+    locks: tuple[str, ...]
+    can: Mapping[str, bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A subject, and how it looks before any edit.
+
+    Attributes:
+        subject: of one model.
+        picture: without any change, [1, 3, S, S]; the reconstruction of a photograph.
+        said, logits: what the judge says of it, [W] and [1, W]; None without a judge.
+    """
+
+    subject: Subject
+    picture: Tensor
+    said: Tensor | None
+    logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a subject comes from.
+
+    Attributes:
+        photo: the name of an opened photograph, or None.
+        seed: of a sample, where there is no photograph.
+        held: what is set on the sample, as (attribute, strength) pairs.
+        known: what is known of the photograph, as (attribute, 0 or 1) pairs.
+    """
+
+    photo: str | None = None
+    seed: int = 0
+    held: tuple[tuple[str, float], ...] = ()
+    known: tuple[tuple[str, float], ...] = ()
+
+
+class Shelf:
+    """All that the studio holds in memory.
+
+    Args:
+        sources: models as the user names them.
+        device: where they run.
+        limits: of what is kept.
+
+    Raises:
+        AttrimorphError: a model cannot be loaded, or does nothing that the studio shows.
+    """
+
+    def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
+        self.limits, self.device = limits, device
+        self.photographs: Keeper[bytes] = Keeper(limits.photographs, limits.photograph_bytes)
+        self.axes: Keeper[Axis] = Keeper(1_000, 64 * 2**20)
+        self._seen: Remembered[Seen] = Remembered(limits.subjects)
+        self.models: dict[str, Served] = {}
+        for source in sources:
+            served = _serve(source, device, taken=self.models)
+            self.models[served.name] = served
+
+    def served(self, name: str) -> Served:
+        """Return a model by its name.
+
+        Raises:
+            AttrimorphError: there is none.
+        """
+        if name not in self.models:
+            raise AttrimorphError(f"this studio has no model {name!r}; {suggestion(name, self.models)}")
+        return self.models[name]
+
+    def open(self, content: bytes) -> tuple[str, Image.Image]:
+        """Keep a photograph; return its name and its pixels.
+
+        Raises:
+            AttrimorphError: it is no picture, or too large.
+        """
+        image = self._decoded(content)
+        return self.photographs.keep(content, content), image
+
+    def image(self, name: str) -> Image.Image:
+        """Return an opened photograph.
+
+        Raises:
+            Gone: it is no longer kept.
+        """
+        return self._decoded(self.photographs.get(name))
+
+    def _decoded(self, content: bytes) -> Image.Image:
+        return decoded_image(io.BytesIO(content), "the photograph", most_pixels=self.limits.pixels)
+
+    def taught(self, names: Sequence[str]) -> tuple[Axis, ...]:
+        """Return taught axes.
+
+        Raises:
+            Gone: one is no longer kept.
+        """
+        return tuple(self.axes.get(name) for name in names)
+
+    def seen(self, served: Served, origin: Origin) -> Seen:
+        """Return a subject as a model holds it; the caller has the device.
+
+        Raises:
+            Gone: the photograph is no longer kept.
+            AttrimorphError: the model cannot take it.
+        """
+        if origin.photo is not None:
+            self.photographs.get(origin.photo)
+        return self._seen.get((served.name, origin), lambda: self._look(served, origin))
+
+    @torch.inference_mode()
+    def _look(self, served: Served, origin: Origin) -> Seen:
+        model = served.model
+        if origin.photo is not None:
+            subject = subject_of(model, self.image(origin.photo), dict(origin.known))
+        else:
+            subject = sampled_subjects(model, 1, origin.seed, dict(origin.held))[0]
+        if subject.code is not None:
+            picture = rendered(model, [subject], [subject.code], [Wish()])
+        else:
+            assert subject.image is not None
+            picture = subject.image
+        said = None if served.judge is None else served.judge(picture)[0].cpu()
+        return Seen(subject, picture, said, None if served.judge is None else logits_of(served.judge, picture))
+
+    @torch.inference_mode()
+    def pictures(self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish]) -> Tensor:
+        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device."""
+        codes = [
+            moved_code(served.model, each.subject, wish, served.judge, each.logits)
+            if each.subject.code is not None
+            else None
+            for each, wish in zip(seen, wishes, strict=True)
+        ]
+        return rendered(served.model, [each.subject for each in seen], codes, wishes)
+
+
+def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
+    model = load(source, device)
+    able = can(model)
+    if not able["edit"] and not able["sample"]:
+        raise AttrimorphError(
+            f"the studio shows models that edit or sample; {source} ({model.recipe.method}) does neither; name another"
+        )
+    try:
+        judge: Judges | None = judge_named(None, model)
+    except AttrimorphError:
+        judge = None
+    path = Path(source)
+    stem = path.parent.name if path.name == "model.safetensors" else path.stem if path.is_file() else path.name
+    name = stem or model.recipe.name
+    if name in taken:
+        name = next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)
+    locks = () if judge is None or not able["lock"] else tuple(lockable(model.schema, judge.schema))
+    return Served(name, source, model, judge, tuple(sliders(model)), locks, {**able, "lock": bool(locks)})
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Read base64, with or without the head of a data URL.
+
+    Raises:
+        AttrimorphError: it is none.
+    """
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise AttrimorphError(f"{what} must be base64; it is not; encode the file's bytes") from error

@@ -1,0 +1,54 @@
+// From one picture to another: scrub along the way, export it as an animation.
+
+import { t } from "./words.js";
+import { ask, download, png } from "./wire.js";
+import { resolved } from "./state.js";
+import { able, doer, e, furnish, slot, whenShown } from "./parts.js";
+
+const STEPS = 32;
+
+export function buildMorph(home, { say }) {
+  const model = able("encode");
+  const canvas = e("canvas", { width: model.image_size, height: model.image_size });
+  canvas.setAttribute("role", "img");
+  const along = e("input", { type: "range", min: 0, max: STEPS - 1, value: 0, disabled: true, data: { label: "along" } });
+  let frames = [];
+  const show = () => {
+    const place = along.valueAsNumber;
+    if (frames[place]) canvas.getContext("2d").drawImage(frames[place], 0, 0);
+    canvas.setAttribute("aria-label", `${t("along")}: ${Math.round((100 * place) / (STEPS - 1))} %`);
+    along.setAttribute("aria-valuetext", `${Math.round((100 * place) / (STEPS - 1))} %`);
+  };
+  along.addEventListener("input", show);
+  whenShown(home, () => {
+    const first = slot("first", "encode", say);
+    const second = slot("second", "encode", say, { sampled: true });
+    const words = async (gif) => ({
+      model: model.name, first: await resolved(first.source), second: await resolved(second.source), steps: STEPS, gif,
+    });
+    const make = doer("makeMorph", say, async () => {
+      const told = await ask("morph", await words(false));
+      frames = await Promise.all(told.pictures.map((text) => createImageBitmap(png(text))));
+      along.disabled = gif.disabled = false;
+      show();
+    }, "strong");
+    const gif = doer("exportGif", say, async () => {
+      const told = await ask("morph", await words(true));
+      const bytes = Uint8Array.from(atob(told.gif), (letter) => letter.charCodeAt(0));
+      download(new Blob([bytes], { type: "image/gif" }), "morph.gif");
+    });
+    gif.disabled = true;
+    const stale = () => {
+      frames = [];
+      along.disabled = gif.disabled = true;
+    };
+    first.onChange = second.onChange = stale;
+    furnish(
+      home,
+      e("div", { className: "slots" }, first.box, second.box),
+      e("div", { className: "bar" }, make, gif),
+      e("div", { className: "result" }, canvas, along),
+    );
+    show();
+  });
+}

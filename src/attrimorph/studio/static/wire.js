@@ -1,0 +1,107 @@
+// To the studio and back: one websocket for sliders, of which only the newest matters, and requests for the rest.
+
+/** Ask the API. Throws an Error with `status` and the studio's sentence. */
+export async function ask(path, body, tries = 8) {
+  const options = body === undefined ? {} : { method: "POST", body, headers: {} };
+  if (body !== undefined) {
+    const raw = body instanceof Blob || body instanceof ArrayBuffer;
+    options.headers["content-type"] = raw ? "application/octet-stream" : "application/json";
+    if (!raw) options.body = JSON.stringify(body);
+  }
+  const answer = await fetch(`/api/${path}`, options);
+  if (answer.status === 503 && tries > 1) {
+    await new Promise((wake) => setTimeout(wake, 700));
+    return ask(path, body, tries - 1);
+  }
+  const told = await answer.json().catch(() => ({ error: answer.statusText }));
+  if (!answer.ok) throw Object.assign(new Error(told.error || answer.statusText), { status: answer.status });
+  return told;
+}
+
+export function png(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: "image/png" });
+}
+
+/**
+ * Live edits. At most two states of a stream are under way; while they are, only the newest other one is kept.
+ * `onFrame(stream, bitmap, besides, number)` is called with pictures in order: none after a newer one.
+ */
+export class Live {
+  constructor({ onFrame, onFault, onOpen, onClose }) {
+    Object.assign(this, { onFrame, onFault, onOpen, onClose });
+    this.number = 0;
+    this.streams = new Map();
+    this.wait = 250;
+    this.connect();
+  }
+
+  connect() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => {
+      this.wait = 250;
+      this.streams.clear();
+      this.onOpen();
+    };
+    this.socket.onmessage = (message) => this.heard(message.data);
+    this.socket.onclose = (event) => {
+      this.onClose(event.code);
+      setTimeout(() => this.connect(), this.wait);
+      this.wait = Math.min(this.wait * 2, 5000);
+    };
+  }
+
+  /** Send a state of a stream; returns its number. */
+  send(stream, state) {
+    const number = ++this.number;
+    const line = this.streams.get(stream) ?? { sent: 0, answered: 0, shown: 0, under: [], next: null };
+    this.streams.set(stream, line);
+    line.next = { ...state, stream, number };
+    this.push(line);
+    return number;
+  }
+
+  push(line) {
+    if (!line.next || line.under.length >= 2 || this.socket.readyState !== WebSocket.OPEN) return;
+    line.under.push(line.next.number);
+    this.socket.send(JSON.stringify(line.next));
+    line.next = null;
+  }
+
+  settled(stream, number) {
+    const line = this.streams.get(stream);
+    if (!line) return null;
+    // What was sent before the answered state has been answered or dropped.
+    line.under = line.under.filter((each) => each > number);
+    this.push(line);
+    return line;
+  }
+
+  async heard(data) {
+    if (typeof data === "string") {
+      const told = JSON.parse(data);
+      if (told.stream !== undefined) this.settled(told.stream, told.number);
+      this.onFault(told);
+      return;
+    }
+    const length = new DataView(data).getUint32(0, true);
+    const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+    const line = this.settled(head.stream, head.number);
+    if (!line || head.number < line.shown) return;
+    const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)]));
+    if (head.number < line.shown) return; // a newer one was decoded sooner
+    line.shown = head.number;
+    this.onFrame(head.stream, bitmap, head.besides, head.number);
+  }
+}
+
+/** Offer bytes as a file. */
+export function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

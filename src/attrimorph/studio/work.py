@@ -1,0 +1,176 @@
+"""What the API's requests do: the applications that the command line calls, on pictures in memory."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from attrimorph.applications.axes.choosing import OwnClassifier
+from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
+from attrimorph.applications.carried import saved_png
+from attrimorph.applications.gallery import Codes, Gallery
+from attrimorph.applications.holding import side_effects
+from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.layers import layers
+from attrimorph.applications.morph import morph
+from attrimorph.applications.receipt import tag_of
+from attrimorph.applications.retrieve import Retrieval, retrieve
+from attrimorph.applications.subject import Wish
+from attrimorph.applications.transfer import transfer
+from attrimorph.applications.write_morph import frames
+from attrimorph.data.images import decoded_image
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.judge import Judge
+from attrimorph.models import Code
+from attrimorph.pictures import gif_bytes, png_bytes, to_pil
+from attrimorph.studio.desk import LEAST, Desk
+from attrimorph.studio.keeping import Remembered
+from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
+
+LARGEST_MASK = 4_000_000  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Everything but live edits. Who calls a method has the device.
+
+    Attributes:
+        shelf: where models and photographs are.
+        desk: whose live edits go first while long work is done.
+        label: whether pictures say that they were made here.
+        pools: of drawn pictures, for teaching, by model.
+    """
+
+    shelf: Shelf
+    desk: Desk
+    label: bool
+    pools: Remembered[Pool]
+
+    def edited(self, served: Served, origin: Origin, wish: Wish) -> tuple[bytes, dict[str, float]]:
+        """Return an edited picture as a PNG with its receipt, and its side effects."""
+        seen = self.shelf.seen(served, origin)
+        content = saved_png(served.model, seen.subject, wish, served.judge, named=served.named, label=self.label)
+        if served.judge is None or seen.said is None:
+            return content, {}
+        said = served.judge(self.shelf.pictures(served, [seen], [wish]))[0].cpu()
+        return content, side_effects(served.judge.schema, seen.said, said, wish.changes, LEAST)
+
+    def morphed(
+        self, served: Served, ends: tuple[Origin, Origin], steps: int, *, path: str, gif: bool
+    ) -> tuple[list[str], str | None]:
+        """Return the pictures of a morph, and an animation there and back where it is wanted."""
+        first, second = (self.shelf.seen(served, end) for end in ends)
+        found = morph(
+            served.model, shown(first), shown(second), steps, path=path,
+            attributes=(first.subject.attributes, second.subject.attributes),
+        )  # fmt: skip
+        moving = None
+        if gif:
+            content = gif_bytes(frames(found.images, width=256), tag=self._tag("morph", served) or "")
+            moving = base64.b64encode(content).decode()
+        return self.pngs(found.images, "morph", served), moving
+
+    def inpainted(
+        self, served: Served, origin: Origin, mask: bytes, times: int, feather: int, known: Mapping[str, float]
+    ) -> str:
+        """Return a picture whose hole is filled."""
+        image, side = shown(self.shelf.seen(served, origin)), served.model.image_size
+        drawn = decoded_image(io.BytesIO(mask), "the mask", most_pixels=LARGEST_MASK).convert("L")
+        grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
+        hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
+        found = inpaint(served.model, image, hole, None, times, feather=min(feather, side), known=known)
+        return self.pngs(found.inpainted, "inpaint", served)[0]
+
+    def transferred(self, served: Served, origin: Origin, other: Origin, only: Sequence[str] | None) -> str:
+        """Return a picture with the attributes of another."""
+        own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
+        found = transfer(
+            served.model, shown(own), shown(source), only=only, attributes=own.subject.attributes,
+            source_attributes=source.subject.attributes,
+        )  # fmt: skip
+        return self.pngs(found.transferred, "transfer", served)[0]
+
+    def layered(self, served: Served, origin: Origin, other: Origin, changes: Mapping[str, float]) -> str:
+        """Return a picture in front of another's background."""
+        own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
+        found = layers(served.model, shown(own), own.subject.attributes, changes=changes, background=shown(source))
+        return self.pngs(list(found.variants.values())[-1], "layers", served)[0]
+
+    def sampled(self, served: Served, origins: Sequence[Origin]) -> list[str]:
+        """Return samples."""
+        seen = [self.shelf.seen(served, origin) for origin in origins]
+        return self.pngs(torch.cat([each.picture for each in seen]), "sample", served)
+
+    def retrieved(
+        self, served: Served, origin: Origin, among: Sequence[str], wanted: Mapping[str, float], count: int
+    ) -> Retrieval:
+        """Find the pictures most like one among opened photographs; rows are places in `among`."""
+        own, codes = self.shelf.seen(served, origin), []
+        if own.subject.code is None:
+            raise AttrimorphError(
+                f"finding needs a model that encodes; {served.name!r} does not; use drawn-faces-64 or one like it"
+            )
+        for name in among:
+            code = self.shelf.seen(served, Origin(name)).subject.code
+            assert code is not None
+            codes.append(code)
+            self.desk.give_way()
+        gallery = Gallery(
+            list(among), lambda rows: torch.cat([shown(self.shelf.seen(served, Origin(among[row]))) for row in rows]),
+            None, None, torch.full((len(among),), -1), "",
+        )  # fmt: skip
+        kept = Codes(
+            torch.cat([code.z.flatten(1).float().cpu() for code in codes]),
+            torch.cat([code.attributes.float().cpu() for code in codes]),
+        )
+        return retrieve(
+            served.model, shown(own), gallery, count=count, wanted=wanted, attributes=own.subject.attributes, codes=kept
+        )
+
+    def taught(self, served: Served, name: str, having: Sequence[Origin], lacking: Sequence[Origin]) -> tuple[str, str]:
+        """Learn a new attribute from examples; return the name of its axis, and how sure it is."""
+        if not served.can["teach"] or not isinstance(served.judge, Judge | OwnClassifier):
+            raise AttrimorphError(
+                f"the model {served.name!r} cannot be taught: it has no codes or no judge; use another"
+            )
+        if name in served.model.schema.names:
+            raise AttrimorphError(f"the model has an attribute {name!r} already; choose another name")
+        look = served.judge.features
+
+        def features(images: Tensor) -> Tensor:
+            self.desk.give_way()
+            return look(images)
+
+        named = f"features of {served.judge.name}"
+        positive, negative = (
+            torch.cat([shown(self.shelf.seen(served, origin)) for origin in origins]) for origins in (having, lacking)
+        )
+        pool = self.pools.get(served.name, lambda: draw_pool(served.model, features, by=named))
+        axis = axis_from_examples(served.model, name, features, positive, negative, by=named, pool=pool)
+        content = axis.direction.numpy().tobytes() + axis.name.encode() + served.name.encode()
+        return self.shelf.axes.keep(content, axis), sentence(axis)
+
+    def pngs(self, images: Tensor, verb: str, served: Served) -> list[str]:
+        """Encode pictures, with the text tag unless the owner of the machine has switched it off."""
+        tag = self._tag(verb, served)
+        return [base64.b64encode(png_bytes(picture, tag)).decode() for picture in to_pil(images)]
+
+    def _tag(self, verb: str, served: Served) -> str | None:
+        return tag_of(verb, served.model, served.named) if self.label else None
+
+
+def shown(seen: Seen) -> Tensor:
+    """Return what a model is shown of a subject, [1, 3, S, S]: the photograph, or the sample."""
+    return seen.picture if seen.subject.image is None else seen.subject.image
+
+
+def described(served: Served, code: Code | None, attributes: Tensor) -> dict[str, float]:
+    """Return what a subject was taken to have, by slider; what nobody knows is left out."""
+    y = attributes[0].cpu()
+    pairs = zip(served.model.schema.column_names, y.tolist(), strict=True)
+    return {name: round(value, 3) for name, value in pairs if value == value}

@@ -1,0 +1,75 @@
+"""A real Chromium on a real studio: what the browser tests and the benchmark of the page share."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+)  # fmt: skip
+REQUIRED = "ATTRIMORPH_BROWSER"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def chromium() -> str | None:
+    """Return the browser's path, or None where there is none."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def need_browser() -> str:
+    """Return the browser's path; without one the tests are left out, or fail where they must not be (`.ci/run`)."""
+    path = chromium()
+    if path is None:
+        words = "no Chromium was found; install it (Debian: apt install chromium) to run the browser tests"
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(words)
+        pytest.skip(words)
+    return path
+
+
+@contextmanager
+def browser(path: str) -> Iterator[Any]:
+    """Start Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@contextmanager
+def studio(folder: Path, *words: str, port: str = "0", seconds: float = 300) -> Iterator[tuple[str, float]]:
+    """Start the studio by its command, in a folder of its own; give its address and the seconds until it was ready."""
+    begin = time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    log = folder / "studio.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "attrimorph", "studio", "--port", port, *words],
+            cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            while "the studio is open: " not in (said := log.read_text()):
+                if process.poll() is not None or time.perf_counter() - begin > seconds:
+                    raise AssertionError(f"the studio did not open: {said}")
+                time.sleep(0.02)
+            ready = time.perf_counter() - begin
+            yield said.partition("the studio is open: ")[2].split()[0].rstrip("/"), ready
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            process.kill()
+    assert "Traceback" not in log.read_text(), log.read_text()

@@ -1,0 +1,230 @@
+"""Who may ask the studio, and how much."""
+
+import asyncio
+import io
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from attrimorph.errors import AttrimorphError
+from attrimorph.studio.guard import is_loopback
+from attrimorph.studio.keeping import Gone, Keeper, Remembered
+from attrimorph.studio.server import create_app, listen
+from tests.studio.conftest import HOME, LIVE, SMALL, face_png, opened
+
+TOKEN = "0123456789abcdef"
+BYTES = {"content-type": "application/octet-stream"}
+
+
+@pytest.mark.parametrize("host", ["evil.com", "127.0.0.1.evil.com", "", "10.0.0.1:8710", "[::2]", "a:b:c", "[::1"])
+def test_foreign_hosts_are_refused(client: TestClient, host: str) -> None:
+    """A site whose name is made to point to this machine (DNS rebinding) says its own name."""
+    for path in ("/", "/api/models", "/static/index.html", "/nothing"):
+        assert client.get(path, headers={"host": host}).status_code == 421, path
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8710", "127.0.0.1:1", "[::1]:8710", "LOCALHOST"])
+def test_this_machine_is_let_in(client: TestClient, host: str) -> None:
+    assert client.get("/api/models", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.com", "null", "https://127.0.0.1:9", "file://", "http://127.0.0.1.evil"]
+)
+def test_foreign_pages_are_refused(client: TestClient, origin: str) -> None:
+    assert client.post("/api/sample", json={"model": "tiny"}, headers={"origin": origin}).status_code == 403
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        client.websocket_connect(LIVE, headers={"origin": origin, "host": "127.0.0.1"}),
+    ):
+        pass
+    assert closed.value.code == 1008
+
+
+def test_foreign_requests_without_an_origin_are_refused(client: TestClient) -> None:
+    assert client.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+def test_the_own_page_is_let_in(client: TestClient) -> None:
+    assert client.get("/api/models", headers={"origin": HOME, "host": "127.0.0.1"}).status_code == 200
+    with client.websocket_connect(LIVE, headers={"origin": HOME, "host": "127.0.0.1"}) as page:
+        page.send_text("{}")
+        assert "422" in page.receive_text()
+
+
+def test_a_token_is_asked_for(models: list[str]) -> None:
+    with TestClient(create_app(models[:1], token=TOKEN, host="0.0.0.0"), base_url="http://studio.lan") as client:
+        assert client.get("/api/models").status_code == 401
+        assert client.get("/").status_code == 401
+        assert client.get("/?token=0123456789abcdee").status_code == 401
+        assert client.get(f"/api/models?token={TOKEN}").status_code == 401
+        assert client.get("/api/models", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert client.get("/api/models", headers={"authorization": "Bearer "}).status_code == 401
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(LIVE):
+            pass
+        entered = client.get(f"/?token={TOKEN}", follow_redirects=False)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        assert "HttpOnly; SameSite=Strict" in entered.headers["set-cookie"]
+        assert client.get("/api/models").status_code == 200
+        with client.websocket_connect("ws://studio.lan/live") as page:
+            page.send_text("{}")
+            assert page.receive_text()
+
+
+def test_others_may_not_reach_a_studio_without_a_token(models: list[str]) -> None:
+    with pytest.raises(AttrimorphError, match=r"needs a token; got --host 0\.0\.0\.0"):
+        create_app(models[:1], host="0.0.0.0")
+    assert [is_loopback(name) for name in ("127.0.0.1", "127.9.9.9", "::1", "localhost")] == [True] * 4
+    assert [is_loopback(name) for name in ("0.0.0.0", "", "localhost.evil.com", "192.168.0.1")] == [False] * 4
+
+
+def test_large_bodies_are_refused(models: list[str]) -> None:
+    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+        told = client.post("/api/open", content=b"x" * (2**20 + 1), headers=BYTES)
+        assert (told.status_code, "at most 1 MiB" in told.json()["error"]) == (413, True)
+        parts = (b"x" * 2**16 for _ in range(20))
+        assert client.post("/api/open", content=parts, headers=BYTES).status_code == 413
+        assert client.get("/api/models").status_code == 200
+
+
+def bomb(side: int) -> bytes:
+    """Return a PNG of few bytes that would decode to side x side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    )
+
+
+def test_many_pixels_are_refused_before_they_are_decoded(models: list[str]) -> None:
+    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+        for content in (bomb(60_000), bomb(1_100)):
+            told = client.post("/api/open", content=content, headers=BYTES)
+            assert told.status_code == 400
+            assert any(word in told.json()["error"] for word in ("megapixels", "exceeds limit"))
+        assert opened(client, face_png(1))
+
+
+def test_the_longest_unused_photographs_are_forgotten(models: list[str]) -> None:
+    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+        names = [opened(client, face_png(seed)) for seed in range(5)]
+        states = [
+            client.post("/api/reconstruct", json={"model": "tiny", "source": {"photo": name}}).status_code
+            for name in names
+        ]
+        assert states == [410, 200, 200, 200, 200]
+        assert opened(client, face_png(0)) == names[0]
+
+
+def test_too_many_sessions_are_turned_away(models: list[str]) -> None:
+    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+        with client.websocket_connect(LIVE), client.websocket_connect(LIVE):
+            with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect(LIVE) as third:
+                third.receive_text()
+            assert closed.value.code == 1013
+        with client.websocket_connect(LIVE) as page:
+            page.send_text("{}")
+            assert page.receive_text()
+
+
+def test_requests_at_the_same_time_are_limited_and_slow_ones_given_up(models: list[str]) -> None:
+    """Two bodies that never arrive take both places; a third request is told to come again, then there is room."""
+    app = create_app(models[:1], limits=SMALL)
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/open", "query_string": b"", "http_version": "1.1",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/octet-stream")],
+    }  # fmt: skip
+
+    async def status(receive: Callable[[], Awaitable[Any]]) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(dict(scope), receive, send)
+        return int(sent[0]["status"])
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def at_once() -> Any:
+        return {"type": "http.request", "body": b"no picture", "more_body": False}
+
+    async def all_of_it() -> tuple[list[int], int, int]:
+        slow = [asyncio.create_task(status(never)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        refused = await status(at_once)
+        return [await each for each in slow], refused, await status(at_once)
+
+    assert asyncio.run(all_of_it()) == ([408, 408], 503, 400)
+
+
+def test_nothing_is_written(models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with TestClient(create_app(models[:1]), base_url=HOME) as client:
+        name = opened(client, face_png(1))
+        client.post("/api/edit", json={"model": "tiny", "source": {"photo": name}, "changes": {"Bald": 1}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_may_load_nothing_from_elsewhere(client: TestClient) -> None:
+    headers = client.get("/").headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert client.get("/static/../server.py").status_code == 404
+    assert client.get("/static/%2e%2e/server.py").status_code == 404
+
+
+def test_the_label_can_be_switched_off_by_the_owner(models: list[str]) -> None:
+    import base64
+
+    for label in (True, False):
+        with TestClient(create_app(models[:1], label=label), base_url=HOME) as client:
+            for path in ("edit", "reconstruct"):
+                told = client.post(f"/api/{path}", json={"model": "tiny", "source": {"seed": 1}}).json()
+                with Image.open(io.BytesIO(base64.b64decode(told["picture"]))) as image:
+                    assert ("attrimorph" in image.info) == label
+
+
+def test_a_keeper_forgets_the_longest_unused() -> None:
+    keeper: Keeper[int] = Keeper(3, 10)
+    names = [keeper.keep(bytes([number]) * 3, number) for number in range(3)]
+    assert keeper.get(names[0]) == 0
+    assert keeper.keep(b"\x00" * 3, 7) == names[0]
+    keeper.keep(b"abc", 3)
+    assert keeper.get(names[0]) == 0
+    with pytest.raises(Gone):
+        keeper.get(names[1])
+    assert keeper.bytes == 9
+    keeper.keep(b"x" * 11, 4)
+    assert len(keeper) == 1
+    assert Keeper[int](3, 10).keep(b"abc", 1) != Keeper[int](3, 10).keep(b"abc", 1)
+
+
+def test_remembered_is_found_once() -> None:
+    calls: list[str] = []
+    memory: Remembered[str] = Remembered(2)
+    for key in ("a", "b", "a", "c", "b"):
+        memory.get(key, lambda key=key: calls.append(key) or key)  # type: ignore[misc]
+    assert calls == ["a", "b", "c", "b"]
+
+
+def test_a_taken_port_gets_a_sentence() -> None:
+    first = listen("127.0.0.1", 0)
+    first.listen()
+    port = first.getsockname()[1]
+    with pytest.raises(AttrimorphError, match=f"cannot listen on 127.0.0.1:{port}"):
+        listen("127.0.0.1", port)
+    first.close()
