@@ -18,6 +18,7 @@ from attrimorph.files import write_bytes
 EXTRAS = {
     "faces": (("_dlib_pybind11", "face_recognition_models"), "data prepare --align"),
     "hub": (("huggingface_hub",), "models from and to the Hugging Face hub"),
+    "masks": (("cv2",), "data mask"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "models as ONNX files"),
     "studio": (("fastapi", "uvicorn", "websockets"), "the studio, a page with sliders"),
     "tensorboard": (("tensorboard",), "TensorBoard logs of a training run"),
