@@ -6,7 +6,6 @@ A training is a process of its own: it goes on when the studio ends, and writes 
 import fcntl
 import json
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -198,7 +197,8 @@ class Runs:
                 f"the run {name!r} is none that this studio started and that runs; stop it where it was"
             )
         with suppress(ProcessLookupError):
-            self._started[name].process.send_signal(signal.SIGINT)
+            # A run may end at any moment; SIGINT would be ignored where the studio itself runs in the background.
+            self._started[name].process.terminate()
 
     def _path(self, name: str) -> Path:
         path = self.folder / name
