@@ -89,7 +89,8 @@ def test_start_stop_and_go_on(asked: TestClient, home: Path) -> None:
 
 
 def test_what_a_training_complains_of_is_told(asked: TestClient, home: Path) -> None:
-    wish = {"recipe": "cvae-gan-edit", "name": "wrong", "data": str(home / "runs")}
+    (home / "empty").mkdir()
+    wish = {"recipe": "cvae-gan-edit", "name": "wrong", "data": str(home / "empty")}
     assert asked.post("/api/runs", json=wish).status_code == 200
     until(lambda: told(asked, "wrong")["state"] == "stopped")
     until(lambda: told(asked, "wrong")["said"].startswith("attrimorph: "))
