@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.overrides import find_recipe, override
@@ -35,7 +35,7 @@ class Run:
         name: of its folder; method.
         images_seen, images: the clock and its end.
         images_per_second, seconds_left: by the newest line of its log; None before the first, or when it does not run.
-        state: "runs", "done" or "stopped".
+        state: what it does.
         ours: whether this studio started it, so that it can be stopped here.
         said: the newest line that it printed, when it is ours.
     """
@@ -46,7 +46,7 @@ class Run:
     images: int
     images_per_second: float | None
     seconds_left: float | None
-    state: str
+    state: Literal["runs", "done", "stopped"]
     ours: bool
     said: str
 
@@ -112,7 +112,7 @@ class Runs:
         speeds = [line["images_per_second"] for line in lines[-3:] if isinstance(line.get("images_per_second"), float)]
         speed = sum(speeds) / len(speeds) if speeds and runs else None
         left = (images - seen) / speed if speed else None
-        state = "runs" if runs else "done" if seen >= images else "stopped"
+        state: Literal["runs", "done", "stopped"] = "runs" if runs else "done" if seen >= images else "stopped"
         return Run(
             path.name, recipe.method, seen, images, speed, left, state, self._ours(path.name), self._said(path.name)
         )

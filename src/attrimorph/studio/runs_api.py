@@ -1,6 +1,6 @@
 """Trainings over HTTP."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, StringConstraints
@@ -8,25 +8,11 @@ from pydantic import BaseModel, Field, StringConstraints
 from attrimorph.recipes import RECIPES
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.messages import Told
-from attrimorph.studio.runs import Runs
+from attrimorph.studio.runs import Run, Runs
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Fields = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=200)]]
-
-
-class RunTold(BaseModel):
-    """One run."""
-
-    name: str
-    method: str
-    images_seen: int
-    images: int
-    images_per_second: float | None
-    seconds_left: float | None
-    state: Literal["runs", "done", "stopped"]
-    ours: bool
-    said: str
 
 
 class CurvesTold(BaseModel):
@@ -70,9 +56,9 @@ def runs_router(runs: Runs) -> APIRouter:
         return [RecipeTold(name=name, about=make().about) for name, make in RECIPES.items()]
 
     @router.get("/runs")
-    def all_runs() -> list[RunTold]:
+    def all_runs() -> list[Run]:
         """Tell of all runs, the newest first."""
-        return [RunTold(**vars(run)) for run in runs.all()]
+        return runs.all()
 
     @router.get("/runs/{name}")
     def one(name: str) -> CurvesTold:
