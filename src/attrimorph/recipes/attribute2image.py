@@ -114,7 +114,7 @@ def small(method: str, about: str) -> LayerRecipe:
         ),
         optimiser=LayerOptimiserOptions(learning_rate=1e-3, schedule="cosine", constant_share=0.5, warmup_images=1_000),
         training=TrainingOptions(
-            images=300_000, batch_size=16, ema_images=4_000, sample_images=10_000, checkpoint_images=20_000
+            images=150_000, batch_size=16, ema_images=4_000, sample_images=10_000, checkpoint_images=20_000
         ),
     )
 
