@@ -30,6 +30,16 @@ def test_comparisons_are_made_seed_by_seed() -> None:
     assert claim.evidence == "a 0.9, 0.4, b 0.1, 0.5"
 
 
+def test_a_difference_within_chance_decides_nothing() -> None:
+    names = ("a", "b")
+    # 0.3 points of 6,000 images at 99 %: two standard errors are 0.36 points.
+    assert more("x", [0.990], [0.987], source="paper", names=names, counted=6_000).verdict == "not decided"
+    assert more("x", [0.990], [0.980], source="paper", names=names, counted=6_000).verdict == "reproduced"
+    # Three seeds that all say yes, and lie far apart.
+    assert more("x", [0.9, 0.9, 0.9], [0.89, 0.89, 0.6], source="paper", names=names).verdict == "not decided"
+    assert more("x", [0.9, 0.9, 0.9], [0.7, 0.71, 0.69], source="paper", names=names).verdict == "reproduced"
+
+
 def test_a_bound_that_is_met_exactly_is_met() -> None:
     assert at_least("x", [0.98], 0.98, source="ours", name="x").verdict == "reproduced"
     assert at_least("x", [0.97], 0.98, source="ours", name="x").verdict == "not reproduced"

@@ -62,7 +62,7 @@ def run(request: Request) -> Outcome:
         folder = trained(request, narrow, "cvae-gan", seed)
         model = load(folder, request.device)
         first = first or model
-        key = {"model": model.hash, "data": place.data.fingerprint, "form": repr(request.form)}
+        key = {"model": model.hash, "data": place.data.fingerprint, "form": repr(request.form), "batches": "half real"}
         for strategy in WORDS:
 
             def measure(model: Model = model, strategy: str = strategy, seed: int = seed) -> dict[str, float]:
@@ -83,7 +83,8 @@ def run(request: Request) -> Outcome:
             "the recogniser's best look",
             "same people": f"{form.more} samples of each class",
             "new people": f"{form.strangers} mixtures of {MIXED} class codes, {form.of_a_stranger} samples of each",
-            "recogniser": f"{form.presentations:,} presentations in every case, seeds {listed(request.seeds, 'd')}",
+            "recogniser": f"{form.presentations:,} presentations in every case, half of them of real images where "
+            f"there are generated ones, seeds {listed(request.seeds, 'd')}",
             "verification": strangers_words(place),
         },
         claims=claims(figures),
@@ -165,6 +166,7 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
         photographs(few.schema),
         strategy,
         lambda done, total, _: request.progress(f"training a recogniser, {strategy}", done, total),
+        half=len(rows),
     )
 
 

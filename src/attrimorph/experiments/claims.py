@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any, Literal
 
 Verdict = Literal["reproduced", "not reproduced", "not decided"]
 RULE = (
-    "A claim is reproduced when it holds for every seed, not reproduced when it fails for every seed, and not decided "
-    "when the seeds disagree or nothing was measured."
+    "A claim is reproduced when it holds for every seed and, where two figures are compared, by more in the mean than "
+    "chance gives (two standard errors, over the seeds or over the images counted, whichever are larger). It is not "
+    "reproduced when it fails for every seed, and not decided otherwise."
 )
 
 
@@ -21,12 +23,14 @@ class Claim:
         source: who says it, e.g. "paper, Table 1".
         margins: one for each seed: how far the measured figure lies beyond what the claim needs; above 0 it holds.
         evidence: the measured figures in words.
+        chance: a mean margin up to this one tells nothing.
     """
 
     words: str
     source: str
     margins: tuple[float, ...]
     evidence: str
+    chance: float = 0.0
 
     @property
     def verdict(self) -> Verdict:
@@ -34,7 +38,10 @@ class Claim:
         if not self.margins or any(math.isnan(margin) for margin in self.margins):
             return "not decided"
         holds = [margin > 0 for margin in self.margins]
-        return "reproduced" if all(holds) else "not decided" if any(holds) else "not reproduced"
+        if not any(holds):
+            return "not reproduced"
+        told = fmean(self.margins) > self.chance
+        return "reproduced" if all(holds) and told else "not decided"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; margins that are not finite become None."""
@@ -45,12 +52,20 @@ class Claim:
             "verdict": self.verdict,
             "seeds": len(margins),
             "margins": margins,
+            "chance": round(self.chance, 6),
             "evidence": self.evidence,
         }
 
 
 def more(
-    words: str, high: Sequence[float], low: Sequence[float], *, source: str, names: tuple[str, str], form: str = ".3g"
+    words: str,
+    high: Sequence[float],
+    low: Sequence[float],
+    *,
+    source: str,
+    names: tuple[str, str],
+    form: str = ".3g",
+    counted: int | None = None,
 ) -> Claim:
     """Claim that the first of two figures is the larger one, seed by seed.
 
@@ -60,9 +75,24 @@ def more(
         source: who says so.
         names: of the two figures.
         form: how a figure is written.
+        counted: of how many images both figures are shares; None where they are no shares.
     """
     margins = tuple(a - b for a, b in zip(high, low, strict=True))
-    return Claim(words, source, margins, f"{names[0]} {listed(high, form)}, {names[1]} {listed(low, form)}")
+    evidence = f"{names[0]} {listed(high, form)}, {names[1]} {listed(low, form)}"
+    errors = [error_of_mean(margins)] + ([] if counted is None else [error_of_shares(high, low, counted)])
+    return Claim(words, source, margins, evidence, 2 * max(errors))
+
+
+def error_of_mean(values: Sequence[float]) -> float:
+    """Return the standard error of a mean over seeds; 0 of a single seed, which tells nothing of it."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return 0.0
+    return stdev(values) / math.sqrt(len(values))
+
+
+def error_of_shares(high: Sequence[float], low: Sequence[float], counted: int) -> float:
+    """Return the standard error of the mean difference of shares of `counted` images, as counting alone gives it."""
+    return math.sqrt(sum(share * (1 - share) for share in (*high, *low)) / counted) / max(1, len(high))
 
 
 def at_least(words: str, values: Sequence[float], bound: float, *, source: str, name: str, form: str = ".3g") -> Claim:

@@ -37,6 +37,7 @@ class Fitting:
         augment: how every batch is varied, or None.
         seed: of order and augmentation.
         precision: "float32", or "bfloat16" for autocast, where the processor has it.
+        half: the first rows that make up one half of every batch, or None: every row as often as any other.
     """
 
     presentations: int
@@ -46,6 +47,7 @@ class Fitting:
     augment: Augment | None = None
     seed: int = 0
     precision: str = "float32"
+    half: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("presentations", "batch_size"):
@@ -82,13 +84,15 @@ def fit(
     )
     looks = {round(steps * (0.5 + 0.5 * part / LOOKS)) for part in range(1, LOOKS + 1)} if look else set()
     least, best, total = math.inf, None, 0.0
-    order = torch.empty(0, dtype=torch.long)
+    orders = [Order(0, count, generator)]
+    if fitting.half is not None and fitting.half < count:
+        orders = [Order(0, fitting.half, generator), Order(fitting.half, count, generator)]
     figures: dict[str, float] = {}
     network.train()
     for step in range(1, steps + 1):
-        while len(order) < fitting.batch_size:
-            order = torch.cat([order, torch.randperm(count, generator=generator)])
-        rows, order = order[: fitting.batch_size], order[fitting.batch_size :]
+        rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
+        if len(orders) > 1:
+            rows = rows[torch.randperm(len(rows), generator=generator)]  # `varied` wears the first half of a batch
         images = varied(read(rows), fitting.augment, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
             value = loss(images, rows)
@@ -110,6 +114,22 @@ def fit(
     if best is not None:
         network.load_state_dict(best)
     network.eval()
+
+
+class Order:
+    """Rows in random order, again and again: none comes again before all came."""
+
+    def __init__(self, first: int, end: int, generator: torch.Generator) -> None:
+        self.first, self.end, self.generator = first, end, generator
+        self._rows = torch.empty(0, dtype=torch.long)
+
+    def take(self, count: int) -> Tensor:
+        """Return the next rows, int64 [count]."""
+        while len(self._rows) < count:
+            more = self.first + torch.randperm(self.end - self.first, generator=self.generator)
+            self._rows = torch.cat([self._rows, more])
+        taken, self._rows = self._rows[:count], self._rows[count:]
+        return taken
 
 
 def varied(images: Tensor, augment: Augment | None, generator: torch.Generator) -> Tensor:

@@ -150,8 +150,13 @@ def fit_recogniser(
     augment: Augment | None,
     name: str,
     progress: Progress | None = None,
+    *,
+    half: int | None = None,
 ) -> Recogniser:
-    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_recogniser`."""
+    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_recogniser`.
+
+    With `half`, the first so many images to train on (real ones, before generated ones) are half of every batch.
+    """
     names = class_names(classes)
     if bool(((train.labels < 0) | (train.labels >= len(names))).any()):
         raise AttrimorphError(f"labels must lie in 0..{len(names) - 1}, the classes; some do not; mend them")
@@ -160,7 +165,7 @@ def fit_recogniser(
         network = channels_last(RecogniserNetwork(image_size, len(names), dropout=recipe.dropout))
         fitting = Fitting(
             recipe.presentations, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, augment,
-            recipe.seed, recipe.precision,
+            recipe.seed, recipe.precision, half,
         )  # fmt: skip
 
         def loss(images: Tensor, rows: Tensor) -> Tensor:
