@@ -13,7 +13,7 @@ from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.function_editor import FunctionEditor
 from attrimorph.metrics.gauge import Gauge, isotonic
 from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import (
     STRENGTHS,
     Response,
@@ -86,8 +86,8 @@ def jump(unseen: Unseen) -> FunctionEditor:
 
 
 def measured(editor: FunctionEditor, unseen: Unseen, judge: Judge) -> dict[bool, Response]:
-    look = perceptual_distance(JudgeFeatures(judge))
-    found = measure_responses(editor, unseen, Gauge(judge), names=[NAME], most=2, distance=look)
+    look = perceptual_embedding(JudgeFeatures(judge))
+    found = measure_responses(editor, unseen, Gauge(judge), names=[NAME], most=2, embedding=look)
     assert [response.name for response in found] == [NAME, NAME]
     return {response.goal: response for response in found}
 

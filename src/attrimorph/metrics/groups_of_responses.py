@@ -9,7 +9,7 @@ from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.gauge import Gauge
-from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
 from attrimorph.metrics.subject import Subject
 from attrimorph.metrics.unseen import Unseen
@@ -31,7 +31,7 @@ def measure_response_group(subject: Subject, evaluation: Evaluation) -> None:
         subject.unseen,
         gauge,
         most=max(1, min(MOST, subject.edits // (2 * len(names) * len(STRENGTHS)))),
-        distance=None if extractor is None else perceptual_distance(extractor),
+        embedding=None if extractor is None else perceptual_embedding(extractor),
         progress=subject.progress,
     )
     put_responses(evaluation, found, gauge, subject.unseen, extractor)

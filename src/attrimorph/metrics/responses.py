@@ -30,7 +30,7 @@ DEVIATION_FROM_TRUTH = "deviation from the truth"
 RISING, RANK = "rising steps", "rank correlation"
 UNEVENNESS, LONGEST = "unevenness", "longest step"
 PSNR_ON_THE_WAY, DISTANCE_ON_THE_WAY = "PSNR on the way", "perceptual distance on the way"
-Distance = Callable[[Tensor, Tensor], Tensor]
+Embedding = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Truth:
     Attributes:
         measured: [m, K] degree of the attribute in the truth itself: what a perfect edit would get.
         psnr: [m, K] of the edits against it, in dB.
-        distance: [m, K] perceptual distance of the edits from it; empty [0, K] without a distance.
+        distance: [m, K] perceptual distance of the edits from it; empty [0, K] without an embedding.
         steps: [m, K - 1] of the truth, as `Response.steps`.
     """
 
@@ -60,7 +60,7 @@ class Response:
         strengths: K of them, from 0 to 1, without sign.
         measured: [n, K] degree of the attribute.
         steps: [n, K - 1] roots of the perceptual distances between neighbouring strengths (the root makes it a
-            length: it adds up along a line); empty [0, K - 1] without a distance.
+            length: it adds up along a line); empty [0, K - 1] without an embedding.
         truth: on drawn faces.
     """
 
@@ -85,7 +85,7 @@ def measure_responses(
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     most: int = MOST,
-    distance: Distance | None = None,
+    embedding: Embedding | None = None,
     truths: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> list[Response]:
@@ -98,7 +98,8 @@ def measure_responses(
         names: binary attributes; all when None.
         strengths: ascending from 0 to 1.
         most: images of each attribute and direction.
-        distance: perceptual distance of two batches, [B]; None leaves the steps out.
+        embedding: images [B, 3, S, S] -> vectors [B, D] whose squared distance is the perceptual one
+            (`perceptual_embedding`); None leaves the steps out.
         truths: whether the true counterfactuals of drawn faces are drawn too.
         progress: gets a line of text after each attribute.
 
@@ -118,11 +119,12 @@ def measure_responses(
             signed = [strength if goal else -strength for strength in strengths]
             images = torch.stack([edits(name, strength, rows) for strength in signed], 1)
             measured = gauge(images.flatten(0, 1), name).view(images.shape[:2])
+            places = _places(images, embedding)
             truth = None
             if truths and unseen.factors is not None:
                 drawn = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
-                truth = _truth(drawn, images, gauge, name, distance)
-            found.append(Response(name, goal, tuple(strengths), measured, step_lengths(images, distance), truth))
+                truth = _truth(drawn, images, places, gauge, name, embedding)
+            found.append(Response(name, goal, tuple(strengths), measured, step_lengths(places), truth))
         if progress is not None:
             progress(f"responses of {name} ({number} of {len(names)})")
     return found
@@ -161,24 +163,29 @@ def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float],
     return faces.render(ways.flatten(0, 1), size).view(*ways.shape[:2], 3, size, size)
 
 
-def _truth(drawn: Tensor, images: Tensor, gauge: Gauge, name: str, distance: Distance | None) -> Truth:
+def _truth(
+    drawn: Tensor, images: Tensor, places: Tensor, gauge: Gauge, name: str, embedding: Embedding | None
+) -> Truth:
     flat, shape = drawn.flatten(0, 1), drawn.shape[:2]
-    made = images.flatten(0, 1)
+    true_places = _places(drawn, embedding)
     return Truth(
         gauge(flat, name).view(shape),
-        psnr(made, flat).view(shape),
-        torch.zeros(0, shape[1]) if distance is None else distance(made, flat).cpu().view(shape),
-        step_lengths(drawn, distance),
+        psnr(images.flatten(0, 1), flat).view(shape),
+        (places - true_places).square().sum(2),
+        step_lengths(true_places),
     )
 
 
-def step_lengths(images: Tensor, distance: Distance | None) -> Tensor:
-    """Return the roots of the perceptual distances between neighbours, [n, K - 1], for ways [n, K, 3, S, S]."""
-    count, steps = len(images), images.shape[1] - 1
-    if distance is None:
-        return torch.zeros(0, steps)
-    found = distance(images[:, :-1].flatten(0, 1), images[:, 1:].flatten(0, 1))
-    return found.cpu().double().clamp(min=0).sqrt().view(count, steps)
+def _places(images: Tensor, embedding: Embedding | None) -> Tensor:
+    """Return where the images of ways [n, K, 3, S, S] lie, [n, K, D]; [0, K, 0] without an embedding."""
+    if embedding is None:
+        return torch.zeros(0, images.shape[1], 0)
+    return embedding(images.flatten(0, 1)).cpu().view(*images.shape[:2], -1)
+
+
+def step_lengths(places: Tensor) -> Tensor:
+    """Return the roots of the perceptual distances between neighbours, [n, K - 1], of places [n, K, D]."""
+    return places.diff(dim=1).square().sum(2).double().sqrt()
 
 
 def normalised(measured: Tensor) -> Tensor:
