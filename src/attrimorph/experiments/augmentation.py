@@ -87,7 +87,7 @@ def run(request: Request) -> Outcome:
             f"there are generated ones, seeds {listed(request.seeds, 'd')}",
             "verification": strangers_words(place),
         },
-        claims=claims(figures),
+        claims=claims(figures, len(pairs(whose_strangers(place), 0)[0]), len(place.data.indices("test"))),
         figures={"by seed": figures, "published gain in verification accuracy on LFW": PUBLISHED},
     )
     outcome.pieces += [report.heading("With and without", "Means over the seeds, and their range."), table(figures)]
@@ -197,12 +197,19 @@ def strangers(place: Setting) -> tuple[Tensor, Tensor]:
     """Return images to verify, and who they show: other drawn people; of other data the held-out images."""
     if place.data.preprocessing.get("drawn") != "faces":
         return real_images(place)
-    # People are numbered from 0: these come after all of them.
-    whose = (len(place.classes) + torch.arange(STRANGERS)).repeat_interleave(OF_A_STRANGER)
+    whose = whose_strangers(place)
     random = torch.Generator().manual_seed(STRANGERS_SEED)
     factors = faces.sample_factors(len(whose), random, identities=whose)
     size = place.data.image_size
     return torch.cat([faces.render(part, size) for part in torch.split(factors, BATCH)]), whose
+
+
+def whose_strangers(place: Setting) -> Tensor:
+    """Return whom the images to verify show, int64 [N]."""
+    if place.data.preprocessing.get("drawn") != "faces":
+        return labels_of(place.data, place.data.indices("test"))
+    # People are numbered from 0: these come after all of them.
+    return (len(place.classes) + torch.arange(STRANGERS)).repeat_interleave(OF_A_STRANGER)
 
 
 def strangers_words(place: Setting) -> str:
@@ -212,11 +219,14 @@ def strangers_words(place: Setting) -> str:
     return f"even pairs of {STRANGERS} other drawn people, {OF_A_STRANGER} images each, cosine of features, 10 folds"
 
 
-def claims(figures: Figures) -> list[Claim]:
-    """Return what the paper says, held against the figures."""
+def claims(figures: Figures, verified_pairs: int, held_out: int) -> list[Claim]:
+    """Return what the paper says, held against the figures, which count so many pairs and images."""
     verified, accuracy = by_seed(figures, "verification accuracy"), by_seed(figures, "top-1")
     told = {"known": "More images of the same people", "new": "Images of new people"}
-    measures = (("verification", verified, SOURCE), ("recognition of held-out images", accuracy, "ours"))
+    measures = (
+        ("verification", verified, SOURCE, verified_pairs),
+        ("recognition of held-out images", accuracy, "ours", held_out),
+    )
     return [
         more(
             f"{told[strategy]} improve {what}",
@@ -225,8 +235,9 @@ def claims(figures: Figures) -> list[Claim]:
             source=source,
             names=(f"{what}: with them", "without"),
             form=".2%",
+            counted=counted,
         )
-        for what, values, source in measures
+        for what, values, source, counted in measures
         for strategy in told
     ]
 
