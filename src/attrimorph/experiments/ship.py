@@ -3,7 +3,8 @@
     python -m attrimorph.experiments.ship RUN NAME
 
 calibrates the strengths of the file that it writes, src/attrimorph/shipped/NAME.safetensors, on drawn faces of a seed
-of their own, measures it on 1,000 unseen drawn faces, and puts recipe, seed, images seen and figures into its header.
+of their own, measures it on 1,000 unseen drawn faces (its samples, where it does not edit), and puts recipe, seed,
+images seen and figures into its header.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from attrimorph.applications.calibrate import calibrate, images_for, write_calib
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Model, load, model_bytes
+from attrimorph.models import Edits, Model, load, model_bytes
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
-LARGEST = 12_000_000  # bytes
+LARGEST = 20_000_000  # bytes
 
 
 def halved(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
@@ -39,12 +40,13 @@ def ship(run: Path, out: Path, *, count: int = 1_000) -> Model:
     # What is calibrated and measured is what users get: the weights after rounding.
     shipped = load(out)
     judge = judge_for(shipped.schema, shipped.image_size)
-    if judge is not None:
+    edits = isinstance(shipped, Edits)
+    if judge is not None and edits:
         shipped = write_calibrated(out, calibrate(shipped, judge, images_for(shipped)), out).model
     evaluation = evaluate(
         shipped,
         judge=judge,
-        metrics=("reconstruction", "edits"),
+        metrics=("reconstruction", "edits") if edits else ("distribution",),
         count=count,
         edits=count * len(shipped.schema.names),
         counterfactuals=200,
