@@ -8,6 +8,19 @@ from attrimorph.applications.inputs import editor
 from attrimorph.models import Encodes, Model
 
 
+def with_detail(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Put what changed between two pictures of a model onto the images that they stand for: x + after - before.
+
+    Args:
+        images: [B, 3, S, S] in [-1, 1].
+        before, after: what the model makes of them, unedited and edited.
+
+    Returns:
+        [B, 3, S, S] in [-1, 1] on the CPU.
+    """
+    return (images.cpu() + after.cpu() - before.cpu()).clamp(-1, 1)
+
+
 def edited_with_detail(model: Model, images: Tensor, changes: Mapping[str, float], attributes: Tensor) -> Tensor:
     """Put what an edit changes onto the image itself: x + G(z, y') - G(z, y).
 
@@ -27,4 +40,4 @@ def edited_with_detail(model: Model, images: Tensor, changes: Mapping[str, float
     if not isinstance(model, Encodes):
         return edits.edit(images, changes, attributes).cpu()
     after, before = edits.edit(images, changes, attributes), edits.edit(images, dict.fromkeys(changes, 0.0), attributes)
-    return (images + after.cpu() - before.cpu()).clamp(-1, 1)
+    return with_detail(images, before, after)
