@@ -148,7 +148,7 @@ def effects(
     found = []
     for name in dict.fromkeys([*editor.pack.names, *predicted, *measured]):
         role = _role(editor, changes, name)
-        shares = []
+        shares: list[float | None] = []
         for before, after in (each.get(name, (None, None)) for each in (predicted, measured)):
             if before is None or after is None:
                 shares.append(None)

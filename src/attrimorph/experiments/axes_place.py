@@ -1,0 +1,178 @@
+"""What the experiments on TL-GAN share: the generator, who judges it, its axes, and faces with dialled correlations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.axes.choosing import OwnClassifier, judge_named
+from attrimorph.applications.axes.fitting import fit_axes, judged_by
+from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
+from attrimorph.applications.axes.space import drawn_codes
+from attrimorph.data import faces
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.synthetic import write_these_faces
+from attrimorph.errors import AttrimorphError
+from attrimorph.experiments.face_models import face_model, recipe_for, told, trained, training_faces
+from attrimorph.experiments.outcome import FULL, Request
+from attrimorph.metrics.attributes import decisions
+from attrimorph.metrics.judge import Judge
+from attrimorph.models import Code, Model, load
+from attrimorph.recipes.options import AnyRecipe
+from attrimorph.recipes.progressive import ProgressiveRecipe
+
+PGGAN = "pggan-drawn-64"
+STANDS_IN = "drawn-faces-64"
+SOURCE = "our bar"
+FRESH = 7_001  # seed of the codes that are edited: none of these fitted an axis
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Place:
+    """A generator and who judges it.
+
+    Attributes:
+        request: of the experiment.
+        model: the generator.
+        judge: who judged the pictures that axes are fitted to, and who judges edits.
+        words: which model it is.
+    """
+
+    request: Request
+    model: Model
+    judge: Judge | OwnClassifier
+    words: str
+
+    def protocol(self) -> dict[str, Any]:
+        """Return what every page tells."""
+        return {"generator": self.words, "judge": self.judge.name}
+
+    def pack(self) -> AxisPack:
+        """Return the generator's axes, fitted once: they lie in OUT/axes."""
+        count = self.request.form.codes
+        path = self.request.out / "axes" / f"{self.model.hash[:16]}-{count}.safetensors"
+        if path.exists():
+            pack = load_pack(path)
+            if pack.about.get("by") == self.judge.name:
+                return pack
+        judged = judged_by(
+            self.model,
+            self.judge,
+            count=count,
+            progress=lambda done, total: self.request.progress("drawing and judging", done, total),
+        )
+        pack = fit_axes(self.model, judged)
+        save_pack(pack, path)
+        return pack
+
+    def codes(self, count: int) -> Code:
+        """Return drawn codes to edit."""
+        parts = list(drawn_codes(self.model, count, FRESH))
+        return Code(torch.cat([part.z for part in parts]), torch.cat([part.attributes for part in parts]))
+
+    @torch.no_grad()
+    def seen(self, code: Code) -> Tensor:
+        """Return the judge's probabilities of a code's pictures, [B, W] float64."""
+        pairs = zip(torch.split(code.z, BATCH), torch.split(code.attributes, BATCH), strict=True)
+        return torch.cat([self.judge(self.model.decode(Code(z, y))).double().cpu() for z, y in pairs])
+
+    def decided(self, code: Code) -> Tensor:
+        """Return the judge's decisions, [B, W]."""
+        return decisions(self.seen(code), self.judge.schema)
+
+    def column(self, name: str) -> int:
+        """Return where an attribute stands among what the judge says."""
+        return int(self.judge.schema.columns(name).start)
+
+
+def place_of(request: Request, *, correlated: bool = False) -> Place:
+    """Return the generator that is looked at, and its judge.
+
+    It is the one that was named; else the shipped `pggan-drawn-64`; else one that is trained now. In the quick form the
+    generator of `drawn-faces-64` stands in for it.
+
+    Args:
+        request: of the experiment.
+        correlated: a shipped one will not do: it is trained on faces with dialled correlations.
+    """
+    model, words = _model(request, correlated)
+    judge = judge_named(None, model)
+    return Place(request, model, judge, words)
+
+
+def _model(request: Request, correlated: bool) -> tuple[Model, str]:
+    if request.model is not None:
+        model = face_model(request, request.model, PGGAN)
+        return model, told(model)
+    if not correlated:
+        try:
+            model = load(PGGAN, request.device)
+            return model, told(model)
+        except AttrimorphError:
+            pass
+    if request.form.name != FULL.name:
+        model = load(STANDS_IN, request.device)
+        return model, f"{told(model)}; it stands in for a GAN: name one with --model, or leave --quick out"
+    recipe = grown(recipe_for(request, PGGAN, request.seeds[0]))
+    size = recipe.data.image_size
+    data = correlated_faces(request, size) if correlated else training_faces(request, size)
+    model = load(trained(request, recipe, data, PGGAN), request.device)
+    return model, told(model)
+
+
+def grown(recipe: AnyRecipe, images: int | None = None) -> AnyRecipe:
+    """Return a recipe for another length; where it grows, each size keeps its share of the run."""
+    images = images or recipe.training.images
+    changes: dict[str, Any] = {"training.images": images}
+    if isinstance(recipe, ProgressiveRecipe):
+        from attrimorph.recipes import recipe_named
+
+        share = images / recipe_named(recipe.name).training.images
+        for name, values in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):
+            changes[f"growth.{name}_images"] = [max(1, round(value * share)) for value in values]
+    return recipe.with_changes(changes)
+
+
+# Found by counting: beards are told by Male with a correlation of 0.8, grey hair by age with 0.6.
+TIED = 0.985
+KEPT_OLD = 0.79  # of those who are neither young nor grey
+
+
+def correlated_factors(count: int, seed: int) -> Tensor:
+    """Return factors of faces in which beard and Male correlate by 0.8, grey hair and age by 0.6, [count, F].
+
+    The renderer's own dial ties grey hair to age by at most 0.55: of the old who are not grey some are left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = faces.sample_factors(round(1.2 * count) + 64, generator, correlation=TIED)
+    grey, young = (found[:, faces.FACTOR_NAMES.index(name)] > 0.5 for name in ("Gray_Hair", "Young"))
+    kept = grey | young | (torch.rand(len(found), generator=generator) < KEPT_OLD)
+    return found[kept][:count]
+
+
+def correlated_faces(request: Request, size: int) -> PreparedData:
+    """Return such faces to train on; they are written into OUT/data once."""
+    count = request.form.faces
+    words = f"faces {count} {size} 0 beard-Male 0.8 grey-age 0.6"
+    return write_these_faces(
+        request.out / "data" / f"correlated-faces-{size}-{count}",
+        correlated_factors(count, 0),
+        size,
+        words,
+        progress=lambda done, total: request.progress("drawing faces", done, total),
+    )
+
+
+def phi(a: Tensor, b: Tensor) -> float:
+    """Return the correlation of two rows of 0 and 1; NaN where one never varies."""
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    below = float((a.square().sum() * b.square().sum()).sqrt())
+    return float((a * b).sum()) / below if below > 0 else float("nan")
+
+
+def plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures for results.json: NaN becomes None."""
+    return {name: None if value != value else value for name, value in values.items()}
