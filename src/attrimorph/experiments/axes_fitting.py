@@ -121,7 +121,7 @@ def add_timed(place: Place, name: str = "Wavy_Hair") -> tuple[Axis, float]:
 
 def examples(size: int, name: str, each: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return unseen drawn faces with an attribute and without it, `each` of both; other ones for every seed."""
-    unseen = drawn_images(max(100, 30 * each), size, 995_001 + seed)
+    unseen = drawn_images(100 + 8 * each, size, 995_001 + seed)
     column = faces.SCHEMA.columns(name).start
     found = [unseen.images[(unseen.labels[:, column] == value).nonzero()[:each, 0]] for value in (1, 0)]
     return found[0], found[1]

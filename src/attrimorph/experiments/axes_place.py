@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications.axes.choosing import OwnClassifier, judge_named
 from attrimorph.applications.axes.fitting import fit_axes, judged_by
@@ -13,12 +14,14 @@ from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
 from attrimorph.data.synthetic import write_these_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.face_models import face_model, recipe_for, told, trained, training_faces
 from attrimorph.experiments.outcome import FULL, Request
-from attrimorph.metrics.attributes import decisions
+from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.metrics.judge import Judge
+from attrimorph.metrics.suitable import judge_for
 from attrimorph.models import Code, Model, load
 from attrimorph.recipes.options import AnyRecipe
 from attrimorph.recipes.progressive import ProgressiveRecipe
@@ -74,10 +77,11 @@ class Place:
         return Code(torch.cat([part.z for part in parts]), torch.cat([part.attributes for part in parts]))
 
     @torch.no_grad()
-    def seen(self, code: Code) -> Tensor:
-        """Return the judge's probabilities of a code's pictures, [B, W] float64."""
+    def seen(self, code: Code, by: Judges | None = None) -> Tensor:
+        """Return what the judge, or somebody else, says of a code's pictures: probabilities [B, W] float64."""
         pairs = zip(torch.split(code.z, BATCH), torch.split(code.attributes, BATCH), strict=True)
-        return torch.cat([self.judge(self.model.decode(Code(z, y))).double().cpu() for z, y in pairs])
+        judge = by or self.judge
+        return torch.cat([judge(self.model.decode(Code(z, y))).double().cpu() for z, y in pairs])
 
     def decided(self, code: Code) -> Tensor:
         """Return the judge's decisions, [B, W]."""
@@ -101,6 +105,37 @@ def place_of(request: Request, *, correlated: bool = False) -> Place:
     model, words = _model(request, correlated)
     judge = judge_named(None, model)
     return Place(request, model, judge, words)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A judge of smaller pictures, which nobody followed and no axis was fitted to.
+
+    Attributes:
+        judge: of pictures of half the size.
+    """
+
+    judge: Judge
+
+    @property
+    def name(self) -> str:
+        """How it stands in the names of figures."""
+        return f"{self.judge.name} at half the size"
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes that it knows."""
+        return self.judge.schema
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return probabilities [B, W] for images [B, 3, S, S]."""
+        return self.judge(avg_pool2d(images, 2))
+
+
+def witness_of(place: Place) -> Witness | None:
+    """Return a second judge, or None where there is none of half the generator's size."""
+    judge = judge_for(place.judge.schema, place.model.image_size // 2)
+    return None if judge is None else Witness(judge)
 
 
 def _model(request: Request, correlated: bool) -> tuple[Model, str]:

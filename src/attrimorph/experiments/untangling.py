@@ -13,8 +13,8 @@ from attrimorph.applications.axes.linear import conditional_projection
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
-from attrimorph.experiments.axes_place import SOURCE, Place, phi, place_of, plain
-from attrimorph.experiments.claims import Claim, at_least, at_most
+from attrimorph.experiments.axes_place import SOURCE, Place, Witness, phi, place_of, plain, witness_of
+from attrimorph.experiments.claims import Claim, at_least, at_most, more
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.models import Code
@@ -28,6 +28,8 @@ ALONE, ONE, ALL, IN_TURN, BACKWARDS, FOLLOWED = (
     "all others, conditional projection, order reversed", "it locked, the judge followed",
 )  # fmt: skip
 REACHED, LEAK, CHANGE, OTHERS = "target reached", "leakage", "change of its probability", "other attributes changed"
+WITNESSED, WITNESSED_LEAK = "target reached, the witness", "leakage, the witness"
+KEYS = (REACHED, LEAK, CHANGE, OTHERS, WITNESSED, WITNESSED_LEAK)
 PART, LEAST_REACHED = 0.2, 0.8
 FOLLOWING = 100  # codes at most for which the judge is followed
 SHOWN = 5
@@ -38,7 +40,7 @@ Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 def run(request: Request) -> Outcome:
     """Edit drawn codes in every way, and count what the judge sees change."""
     place = place_of(request, correlated=True)
-    pack = place.pack()
+    pack, witness = place.pack(), witness_of(place)
     for name in (word for pair in PAIRS.items() for word in pair):
         if name not in pack.names:
             raise AttrimorphError(
@@ -53,7 +55,7 @@ def run(request: Request) -> Outcome:
         for words, moves in ways(place, pack, edited, other).items():
             request.say(f"{edited}: {words}")
             few = FOLLOWING if words == FOLLOWED else len(before)
-            figures[edited][words] = measured(place, code, before, moves, edited, other, few)
+            figures[edited][words] = measured(place, code, before, moves, edited, other, few, witness)
     correlations = {
         f"{edited} and {other}": {
             "as the judge sees drawn pictures": phi(
@@ -80,6 +82,9 @@ def run(request: Request) -> Outcome:
             OTHERS: "share of the remaining binary attributes that it sees otherwise",
             IN_TURN: "as InterFaceGAN does it (Shen et al. 2020): one condition after another; for a single condition "
             "it is the same as ours",
+            "witness": "nobody"
+            if witness is None
+            else f"{witness.name}: no axis was fitted to it, and it was not followed, so it cannot be pleased",
             "goal": "the same score along the edited axis in every straight way",
         },
         claims=claims(figures),
@@ -134,23 +139,42 @@ def projected(place: Place, pack: AxisPack, edited: str, conditions: Sequence[st
 
 
 def measured(
-    place: Place, code: Code, before: Tensor, moves: Moves, edited: str, other: str, most: int
+    place: Place,
+    code: Code,
+    before: Tensor,
+    moves: Moves,
+    edited: str,
+    other: str,
+    most: int,
+    witness: Witness | None = None,
 ) -> dict[str, float]:
-    """Edit the codes that need it, and count."""
+    """Edit the codes that need it, and count as the judge sees it, and as a witness does."""
     target, kept = place.column(edited), place.column(other)
     schema = place.judge.schema
     rest = [schema.columns(name).start for name in binary_names(schema) if name not in (edited, other)]
     old, now, goals = [], [], []
+    began, ended = [], []
     for goal in (1.0, 0.0):
         rows = ((before[:most, target] > 0.5).double() != goal).nonzero()[:, 0]
         if len(rows):
-            moved = moves(Code(code.z[rows], code.attributes[rows]), 1.0 if goal else -1.0)
+            plain_code = Code(code.z[rows], code.attributes[rows])
+            moved = moves(plain_code, 1.0 if goal else -1.0)
+            if witness is not None:
+                began.append(place.seen(plain_code, witness))
+                ended.append(place.seen(moved, witness))
             old.append(before[rows])
             now.append(place.seen(moved))
             goals.append(torch.full((len(rows),), goal, dtype=torch.float64))
     then, after, goal_of = torch.cat(old), torch.cat(now), torch.cat(goals)
     changed = decisions(after, schema) != decisions(then, schema)
-    return {
+    seen = {WITNESSED: float("nan"), WITNESSED_LEAK: float("nan")}
+    if witness is not None:
+        first, last = ((torch.cat(each) > 0.5).double() for each in (began, ended))
+        seen = {
+            WITNESSED: float((last[:, target] == goal_of).double().mean()),
+            WITNESSED_LEAK: float((last[:, kept] != first[:, kept]).double().mean()),
+        }
+    return seen | {
         REACHED: float(((after[:, target] > 0.5).double() == goal_of).double().mean()),
         LEAK: float(changed[:, kept].double().mean()),
         CHANGE: float((after[:, kept] - then[:, kept]).abs().mean()),
@@ -182,6 +206,16 @@ def claims(figures: Figures) -> list[Claim]:
                 form=".1%",
             ),
         ]
+        found.append(
+            more(
+                f"{edited}: a witness sees the target of the straight way reached more often than that of the judge "
+                "followed",
+                [each[ONE][WITNESSED]],
+                [each[FOLLOWED][WITNESSED]],
+                source=SOURCE,
+                names=("straight", "followed"),
+            )
+        )
     changed = [sum(figures[edited][words][OTHERS] for edited in PAIRS) / len(PAIRS) for words in (ALL, IN_TURN)]
     found.append(
         at_most(
@@ -199,10 +233,9 @@ def claims(figures: Figures) -> list[Claim]:
 def table(figures: Mapping[str, Mapping[str, float]]) -> str:
     """Return the figures of one pair."""
     rows = [
-        [report.text(words), *(report.percent(each[key]) for key in (REACHED, LEAK, CHANGE, OTHERS))]
-        for words, each in figures.items()
+        [report.text(words), *(report.percent(plain(each)[key]) for key in KEYS)] for words, each in figures.items()
     ]
-    return report.table(["", REACHED, LEAK, CHANGE, OTHERS], rows, numbers=range(1, 5))
+    return report.table(["", *KEYS], rows, numbers=range(1, len(KEYS) + 1))
 
 
 def pictures(place: Place, pack: AxisPack, code: Code, before: Tensor, edited: str, other: str) -> Image.Image:
