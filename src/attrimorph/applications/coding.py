@@ -1,6 +1,7 @@
 """Coding: the codes of images, as the encoder says, or looked for by optimisation through the generator."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +43,8 @@ def code_of(
     if isinstance(model, AxisEditor) and (invert is not None or model.invert is None):
         attributes = None if attributes is None else attributes[:, : model.model.schema.width]
         model = model.model
+        # Axes tell of codes as long as drawn ones.
+        invert = invert if invert is None or invert.within is not None else replace(invert, within=1.0)
     if invert is None:
         encodes = encoder(model, verb, invertible=isinstance(model, Generates))
         return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.detail import with_detail
+from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.invert import inversion
 from attrimorph.data import faces
@@ -33,7 +33,8 @@ from attrimorph.models import Code, load
 from attrimorph.pictures import sheet
 
 NAME = "photographs"
-FACES, STEPS, CLOSE = 200, 100, 40
+FACES, STEPS, CLOSE = 200, 200, 40
+LOCKS = ("Male", "Young")
 FOUND, COMPOSED = "the generator's picture", "put back into the photograph"
 REACHED, CHANGED, WRONG, NOTHING = "target reached", "others changed", "others wrong", "PSNR of no edit"
 LEAST_REACHED, DRIFT = 0.8, 0.1
@@ -63,7 +64,7 @@ class Moved:
         rows = torch.tensor([places[image.contiguous().numpy().tobytes()] for image in images.cpu()])
         moved = self.editor.move(Code(self.code.z[rows], self.code.attributes[rows]), changes)
         edited = self.editor.decode(moved).cpu()
-        return with_detail(images, self.found[rows], edited) if self.composed else edited
+        return blended(images, self.found[rows], edited) if self.composed else edited
 
 
 def run(request: Request) -> Outcome:
@@ -73,7 +74,8 @@ def run(request: Request) -> Outcome:
     drawn = unseen.factors is not None
     request.say(f"inverting {len(unseen.images)} photographs")
     code, found, seconds = invert(place, unseen)
-    editor = AxisEditor(place.model, pack, locks=pack.names)
+    locks = [name for name in LOCKS if name in pack.names]
+    editor = AxisEditor(place.model, pack, locks=locks)
     ways = {
         words: Moved(editor, code, unseen.images, found, composed)
         for words, composed in ((FOUND, False), (COMPOSED, True))
@@ -91,8 +93,8 @@ def run(request: Request) -> Outcome:
             "axes": f"{len(pack.names)}, from {pack.about['samples']:,} judged samples",
             "inversion": f"{STEPS} steps of Adam, attributes unknown; {seconds:.1f} s; PSNR "
             f"{float(psnr(found, unseen.images).mean()):.2f} dB",
-            "edits": "every attribute set where it is absent (strength 1), taken away where it is present (-1), all "
-            f"others locked; the first {CLOSE} of each are held against the truth",
+            "edits": "every attribute set where it is absent (strength 1), taken away where it is present (-1), "
+            f"{' and '.join(locks) or 'nothing'} locked; the first {CLOSE} of each are held against the truth",
             CHANGED: "share of the other binary attributes that the judge sees otherwise than before the edit",
             WRONG: "share of them that are not as they truly should be",
             FOUND: "before is the picture of the code, not the photograph",
@@ -146,7 +148,7 @@ def invert(place: Place, unseen: Unseen) -> tuple[Code, Tensor, float]:
     found = inversion(
         place.model,
         unseen.images,
-        search=Search(STEPS),
+        search=Search(STEPS, within=1.0),
         progress=lambda done, total: request.progress("inverting", done, total),
     )
     parts = zip(torch.split(found.code.z, 100), torch.split(found.code.attributes, 100), strict=True)

@@ -11,13 +11,14 @@ from PIL import Image
 from attrimorph.applications.axes.along import Guide, effects, way
 from attrimorph.applications.axes.choosing import generator_named
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.fitting import fit_axes, judged_by
+from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_by
 from attrimorph.applications.axes.linear import unit
 from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.path import logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
+from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.morph import morph
@@ -173,6 +174,12 @@ def test_a_model_that_does_not_encode_says_what_to_add(tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="somebody must judge"):
         Mover(model, Along(along.pack, follow=True))
     assert Mover(model, along).judge is None
+    # Who judged when the axes were fitted is remembered.
+    judged = some_axes(model)
+    save_pack(AxisPack(judged.model_sha256, judged.model, judged.axes, {"by": "judge drawn-faces-32"}), along.pack)
+    found = Mover(model, along).judge
+    assert found is not None
+    assert found.name == "judge drawn-faces-32"
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
@@ -240,6 +247,25 @@ def as_onnx(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("kind", ["fm-gan", "discvae", "pggan", "pggan with attributes"])
+def test_axes_are_fitted_to_every_generator(kind: str, tmp_path: Path) -> None:
+    model = MAKES[kind](tmp_path)
+
+    def redness(images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0].flatten(1).mean(1, keepdim=True)
+
+    usual = redness(model.decode(next(drawn_codes(model, 256, 0))))
+
+    def red(images: torch.Tensor) -> torch.Tensor:
+        return ((redness(images) - usual.mean()) / usual.std()).sigmoid()
+
+    pack = fit_axes(model, judge_drawn(model, red, ["Red"], by="red", count=256))
+    editor = AxisEditor(model, pack)
+    code = next(drawn_codes(model, 40, 9))
+    less, more = (red(model.decode(editor.own(editor.move(code, {"Red": s})))).mean() for s in (-1.0, 1.0))
+    assert more > less
+
+
 # ---- receipts
 
 
@@ -283,6 +309,20 @@ def test_a_change_is_put_back_where_it_belongs_and_nothing_else_changes(tmp_path
     Image.new("RGB", (16, 16), (100, 100, 100)).save(path)
     whole = put_back(model, path, torch.full((3, 16, 16), 0.2))
     assert whole.getcolors() == [(256, (126, 126, 126))]
+
+
+def test_detail_stays_where_little_changes_and_the_generator_takes_over_where_much_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, 16, 16, generator=generator) - 0.5
+    before = torch.zeros(2, 3, 16, 16)
+    assert torch.equal(blended(images, before, before), images)
+    faint = blended(images, before, before + 0.05)
+    torch.testing.assert_close(faint, images + 0.05)
+    after = before.clone()
+    after[..., :8] = 0.9
+    plain = blended(images, before, after)
+    torch.testing.assert_close(plain[..., :4], after[..., :4])
+    torch.testing.assert_close(plain[..., 13:], images[..., 13:])
 
 
 def test_a_generator_is_found_by_its_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.outside import Range
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.coding import told
-from attrimorph.applications.detail import with_detail
+from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Progress, Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import check_steps
@@ -23,7 +23,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
 from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge
+from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.models import Model
 from attrimorph.pictures import check_video, sheet, to_pil
 
@@ -98,10 +98,17 @@ class Mover:
     def _judge(self) -> Judge | OwnClassifier | None:
         try:
             return judge_named(self.along.judge, self.model)
-        except AttrimorphError:
-            # Nobody at hand is no fault, unless somebody was asked for.
-            if self.along.judge is not None or self.along.follow:
+        except AttrimorphError as error:
+            if self.along.judge is not None:
                 raise
+            refused = error
+        try:
+            # Who judged when the axes were fitted: a generator from outside has no attributes of its own.
+            return load_judge(str(self.editor.pack.about.get("by", "")).removeprefix("judge "))
+        except AttrimorphError:
+            # Nobody at hand is no fault, unless somebody is to be followed.
+            if self.along.follow:
+                raise refused from None
             return None
 
     def effects(self, changes: Mapping[str, float]) -> list[Effect]:
@@ -173,8 +180,9 @@ def write_edit_along(
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
     if along.seed is None:
         columns = {"input": start.images, "found": start.found, f"{wish}, found": edited}
-        columns |= {wish: with_detail(start.images, start.found, edited)}
-        alone = [put_back(model, Path(path), change) for path, change in zip(paths, edited - start.found, strict=True)]
+        columns |= {wish: blended(start.images, start.found, edited)}
+        changed = columns[wish] - start.images
+        alone = [put_back(model, Path(path), change) for path, change in zip(paths, changed, strict=True)]
     else:
         columns, alone = {"drawn": start.found, wish: edited}, to_pil(edited)
     rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
@@ -231,7 +239,7 @@ def write_morph_along(
 
     def shown(count: int, rows: Start) -> Tensor:
         passed = mover.pictures(rows, changes, count)
-        return torch.stack([with_detail(rows.images, rows.found, each) for each in passed], 1)
+        return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
 
     strips = shown(steps, start)
     first = Start(start.images[:1], start.found[:1], type(start.code)(start.code.z[:1], start.code.attributes[:1]))
