@@ -200,7 +200,8 @@ class Hunt:
         """Return w [B, Z], in which drawn codes are N(0, I)."""
         if self.prior is None:
             return z
-        return torch.linalg.solve_triangular(self.prior.factor, (z - self.prior.mean).T, upper=False).T
+        w: Tensor = torch.linalg.solve_triangular(self.prior.factor, (z - self.prior.mean).T, upper=False).T
+        return w
 
     def unlikelihood(self, z: Tensor) -> Tensor:
         """R(z) = 1/2 |w|^2 of each row, [B]."""

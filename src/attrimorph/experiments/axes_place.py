@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications.axes.choosing import OwnClassifier, judge_named
-from attrimorph.applications.axes.fitting import fit_axes, judged_by
-from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
+from attrimorph.applications.axes.fitting import Judged, fit_axes, judged_by
+from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData
@@ -19,6 +20,7 @@ from attrimorph.data.synthetic import write_these_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.face_models import face_model, recipe_for, told, trained, training_faces
 from attrimorph.experiments.outcome import FULL, Request
+from attrimorph.files import write_bytes
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.suitable import judge_for
@@ -53,23 +55,27 @@ class Place:
         """Return what every page tells."""
         return {"generator": self.words, "judge": self.judge.name}
 
-    def pack(self) -> AxisPack:
-        """Return the generator's axes, fitted once: they lie in OUT/axes."""
+    def judged(self) -> Judged:
+        """Return drawn codes and what the judge says of them; kept in OUT/axes."""
         count = self.request.form.codes
         path = self.request.out / "axes" / f"{self.model.hash[:16]}-{count}.safetensors"
+        names = self.judge.schema.column_names
         if path.exists():
-            pack = load_pack(path)
-            if pack.about.get("by") == self.judge.name:
-                return pack
+            known = load_file(path)
+            return Judged(known["coordinates"], known["said"], names, self.judge.name)
         judged = judged_by(
             self.model,
             self.judge,
             count=count,
             progress=lambda done, total: self.request.progress("drawing and judging", done, total),
         )
-        pack = fit_axes(self.model, judged)
-        save_pack(pack, path)
-        return pack
+        tensors = {"coordinates": judged.coordinates.contiguous(), "said": judged.said.contiguous()}
+        write_bytes(path, save(tensors))
+        return judged
+
+    def pack(self) -> AxisPack:
+        """Return the generator's axes."""
+        return fit_axes(self.model, self.judged())
 
     def codes(self, count: int) -> Code:
         """Return drawn codes to edit."""
