@@ -269,3 +269,22 @@ def test_the_verb_writes_a_sheet_and_can_be_repeated(tmp_path: Path) -> None:
             *(f"{number}.found-{i}.png" for i in (1, 2)),
         ]
         assert replay(written.receipt).identical
+
+
+def test_codes_stay_as_short_as_drawn_ones_when_asked(gan: Model, editor: Model) -> None:
+    images, _ = made(gan)
+    far = inversion(gan, images, search=Search(60, rate=2.0, prior=0.0)).code.z
+    near = inversion(gan, images, search=Search(60, rate=2.0, prior=0.0, within=1.0)).code.z
+    # The start may be longer: only what is found on the way is drawn in.
+    assert near.norm(dim=1).max() < far.norm(dim=1).max()
+    prior = FittedPrior(8)
+    prior.fit(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1, torch.zeros(50, 8))
+    hunt = Hunt(editor, torch.zeros(1, 3, 16, 16), None, Pixels(torch.zeros(1, 3, 16, 16)), torch.zeros(1), Search(), 0)
+    hunt.prior = prior
+    z = 20 * torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    short = torch.cat([z, prior.mean[None]])
+    hunt.draw_in(short, 0.5)
+    torch.testing.assert_close(hunt.whitened(short[:4]).norm(dim=1), torch.full((4,), 0.5 * 8**0.5))
+    torch.testing.assert_close(short[4], prior.mean)
+    with pytest.raises(AttrimorphError, match="within must be above 0"):
+        Search(within=0.0)

@@ -92,7 +92,7 @@ def test_a_changed_input_is_noticed(workplace: tuple[Model, list[Path], Path]) -
     model, paths, out = workplace
     written = VERBS["edit"](model, paths, out, str(out.parent.parent / "run"))
     Image.new("RGB", (32, 32)).save(paths[1])
-    with pytest.raises(AttrimorphError, match=r"b\.png must be the picture of the receipt; it has changed"):
+    with pytest.raises(AttrimorphError, match=r"b\.png must be the file of the receipt; it has changed"):
         replay(written.receipt)
     paths[1].unlink()
     with pytest.raises(AttrimorphError, match=r"cannot read .*b\.png"):

@@ -87,3 +87,30 @@ def test_what_is_amiss_is_one_sentence(
     said = say("axes", verb, model, *name, *rest, *few)
     assert said.code == 2  # type: ignore[attr-defined]
     assert sentence in said.err  # type: ignore[attr-defined]
+
+
+def test_edit_and_morph_go_along_axes_and_tell_first_what_that_does(
+    say: Say, tiny_run: Path, pack: Path, face: Path, tmp_path: Path
+) -> None:
+    name, lock = load_pack(pack).names[:2]
+    words = ["--model", tiny_run, "--set", f"{name}=1", "--lock", lock]
+    for verb, more in (
+        ("edit", [face]),
+        ("edit", ["--seed", 3, "--count", 2, "--axes", pack]),
+        ("edit", [face, "--invert", "--invert-steps", 3, "--follow", "--axes", "own"]),
+        ("morph", [face, "--steps", 3]),
+        ("morph", ["--seed", 1, "--steps", 3]),
+    ):
+        out = tmp_path / f"{verb}.png"
+        said = say(verb, *more, *words, "--out", out)
+        assert said.code == 0, said.err  # type: ignore[attr-defined]
+        lines = said.out.splitlines()  # type: ignore[attr-defined]
+        assert lines[0] == "on drawn pictures:"
+        assert "linear model" in lines[1]
+        assert "classifier of" in lines[1]
+        told = {line.split()[-1]: line.split() for line in lines[2:] if line.startswith(("reached", "locked"))}
+        assert told[name][0] == "reached"
+        assert told[lock][:2] == ["locked", "–" if "--follow" in more else "0.0%"]
+        assert lines.index(str(out)) > 3
+        again = say("replay", out.with_suffix(".json"))
+        assert "every pixel is the same" in again.out  # type: ignore[attr-defined]

@@ -1,10 +1,12 @@
 """Coding: the codes of images, as the encoder says, or looked for by optimisation through the generator."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
+from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.distances import Distance
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, encoder
@@ -26,7 +28,7 @@ def code_of(
     """Return the codes of images, and the inversion that found them where there was one.
 
     Args:
-        model: one that encodes; with `invert`, one that generates.
+        model: one that encodes; with `invert`, one that generates. An editor along axes stands for its generator.
         images: [B, 3, S, S] in [-1, 1], what an encoder is shown.
         attributes: [B, W]; guessed by the model when None, with `invert` looked for together with z.
         verb: who asks; a refusal names it.
@@ -38,6 +40,11 @@ def code_of(
     Raises:
         AttrimorphError: the model cannot, or there is no such attribute.
     """
+    if isinstance(model, AxisEditor) and (invert is not None or model.invert is None):
+        attributes = None if attributes is None else attributes[:, : model.model.schema.width]
+        model = model.model
+        # Axes tell of codes as long as drawn ones.
+        invert = invert if invert is None or invert.within is not None else replace(invert, within=1.0)
     if invert is None:
         encodes = encoder(model, verb, invertible=isinstance(model, Generates))
         return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None

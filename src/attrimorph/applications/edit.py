@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, editor, photographs
@@ -56,7 +57,7 @@ def edit(
     """Change attributes of images.
 
     Args:
-        model: one that edits; with `invert`, one that generates images with attributes.
+        model: one that edits; with `invert`, one that generates images with attributes; an editor along axes.
         images: [B, 3, S, S] in [-1, 1].
         changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
         attributes: [B, width] of the inputs; guessed by the model when None, with `invert` looked for.
@@ -72,6 +73,8 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+    if isinstance(model, AxisEditor):
+        return _edit_along(model, images, changes, attributes, known, invert, progress)
     if invert is not None:
         return _edit_found(model, images, changes, attributes, known, invert, progress)
     edits = editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
@@ -82,6 +85,23 @@ def edit(
     if isinstance(model, Encodes):
         reconstructions = model.decode(model.encode(images, before))
     return Edit(images, reconstructions, edited, before, after)
+
+
+def _edit_along(
+    model: AxisEditor,
+    images: Tensor,
+    changes: Mapping[str, float],
+    attributes: Tensor | None,
+    known: Mapping[str, float] | None,
+    invert: Search | None,
+    progress: Progress | None,
+) -> Edit:
+    """Move the codes of images along axes; arguments as of `edit`."""
+    # Refused before a long search.
+    model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)
+    code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
+    moved = model.move(code, changes)
+    return Edit(images, model.decode(code), model.decode(moved), code.attributes.cpu(), moved.attributes.cpu(), found)
 
 
 def _edit_found(

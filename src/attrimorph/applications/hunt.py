@@ -48,6 +48,8 @@ class Search:
         seed: of the samples.
         seconds: budget of time, None for none; the search ends with what it has found by then. Of many images the first
             that are looked for together show how many steps there is time for.
+        within: no code lies farther out than so many times the length that drawn ones have; None = anywhere. Some
+            generators hardly see how long z is, and Adam makes it longer: scores along axes then mean something else.
         stop: after so many steps, the rate falling as if all were to come: repeats a search that time ended.
     """
 
@@ -59,6 +61,7 @@ class Search:
     starts: int = 1
     seed: int = 0
     seconds: float | None = None
+    within: float | None = None
     stop: int | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +72,8 @@ class Search:
                 f"candidates must lie in 1..{MOST_CANDIDATES} and starts in 1..candidates; "
                 f"got {self.candidates} and {self.starts}; try 256 and 1"
             )
-        for name, value in {"rate": self.rate, "label_rate": self.label_rate, "seconds": self.seconds}.items():
+        above = {"rate": self.rate, "label_rate": self.label_rate, "seconds": self.seconds, "within": self.within}
+        for name, value in above.items():
             if value is not None and not 0 < value < math.inf:
                 raise AttrimorphError(f"{name} must be above 0; got {value:g}; leave it out")
         if not 0 <= self.prior < math.inf:
@@ -170,6 +174,8 @@ class Hunt:
             for group, height in zip(adam.param_groups, heights, strict=True):
                 group["lr"] = height * rate_factor(step, steps)
             adam.step()
+            if self.search.within is not None:
+                self.draw_in(z, self.search.within)
             if y.requires_grad:
                 self.hold(y)
         chosen = best.view(-1, images).argmin(0) * images + torch.arange(images, device=best.device)
@@ -190,12 +196,23 @@ class Hunt:
             if kind != "real":
                 y[:, start:stop].clamp_(0, 1)
 
+    def whitened(self, z: Tensor) -> Tensor:
+        """Return w [B, Z], in which drawn codes are N(0, I)."""
+        if self.prior is None:
+            return z
+        w: Tensor = torch.linalg.solve_triangular(self.prior.factor, (z - self.prior.mean).T, upper=False).T
+        return w
+
     def unlikelihood(self, z: Tensor) -> Tensor:
         """R(z) = 1/2 |w|^2 of each row, [B]."""
-        w = z
-        if self.prior is not None:
-            w = torch.linalg.solve_triangular(self.prior.factor, (z - self.prior.mean).T, upper=False).T
-        return 0.5 * w.square().sum(1)
+        return 0.5 * self.whitened(z).square().sum(1)
+
+    @torch.no_grad()
+    def draw_in(self, z: Tensor, within: float) -> None:
+        """Shorten codes to at most `within` times sqrt(Z), the length of drawn ones."""
+        middle: Tensor | float = 0.0 if self.prior is None else self.prior.mean
+        share = (within * z.shape[1] ** 0.5 / self.whitened(z).norm(dim=1, keepdim=True)).clamp(max=1)
+        z.copy_(middle + share * (z - middle))
 
     @torch.no_grad()
     def start(self) -> tuple[Code, Tensor]:

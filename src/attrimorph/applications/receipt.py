@@ -300,6 +300,17 @@ def _is_search(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == SEARCH.keys() and all(SEARCH[k](value[k]) for k in SEARCH)
 
 
+ALONG: dict[str, Callable[[Any], bool]] = {
+    "locks": _is_list_of_names, "judge": _is_word_or_none, "follow": _is_flag, "seed": _is_whole_or_none,
+    "count": _is_whole, "values": _is_word,
+}  # fmt: skip
+"""What is told of a move along axes; the axes are the last input."""
+
+
+def _is_along(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == ALONG.keys() and all(ALONG[k](value[k]) for k in ALONG)
+
+
 ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
     "reconstruct": {"known": _is_strengths},
@@ -325,8 +336,8 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
 
 OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "reconstruct": {"invert": _is_search},
-    "edit": {"calibrated": _is_flag, "like": _is_count, "invert": _is_search},
-    "morph": {"invert": _is_search},
+    "edit": {"calibrated": _is_flag, "like": _is_count, "invert": _is_search, "along": _is_along},
+    "morph": {"known": _is_strengths, "invert": _is_search, "along": _is_along},
     "inpaint": {"invert": _is_search},
     "superresolve": {"invert": _is_search},
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from attrimorph.applications.axes.choosing import generator_named
+from attrimorph.applications.axes.write_along import Along, write_edit_along, write_morph_along
 from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.hunt import Search
@@ -54,7 +56,7 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: Model | No
     path = Path(path)
     receipt = read_receipt(path)
     _check_inputs(receipt)
-    model = model or load(receipt.model)
+    model = model or _model_of(receipt)
     if model.hash != receipt.model_sha256:
         raise AttrimorphError(
             f"the model {receipt.model} must be the one of the receipt ({receipt.model_sha256[:12]}); "
@@ -69,14 +71,21 @@ def _check_inputs(receipt: Receipt) -> None:
     for item in receipt.inputs:
         if file_sha256(Path(item["path"])) != item["sha256"]:
             raise AttrimorphError(
-                f"the input {item['path']} must be the picture of the receipt; it has changed; restore it"
+                f"the input {item['path']} must be the file of the receipt; it has changed; restore it"
             )
+
+
+def _model_of(receipt: Receipt) -> Model:
+    along = receipt.arguments.get("along")
+    return load(receipt.model) if along is None else generator_named(receipt.model, values=along["values"])
 
 
 def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
     words, named = receipt.arguments, receipt.model
     paths = [Path(item["path"]) for item in receipt.inputs]
     invert = Search.from_json(words["invert"]) if "invert" in words else None
+    if "along" in words:
+        return _repeat_along(receipt, model, out)
     match receipt.verb:
         case "sample":
             return write_sample(
@@ -136,6 +145,21 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
             raise AttrimorphError(
                 f"the receipt's verb must be one that attrimorph knows; got {verb!r}; {suggestion(verb, MADE)}"
             )
+
+
+def _repeat_along(receipt: Receipt, model: Model, out: Path) -> Written:
+    """Repeat a move along axes, without looking at drawn pictures again."""
+    words, named = receipt.arguments, receipt.model
+    *paths, pack = [Path(item["path"]) for item in receipt.inputs]
+    along = Along.from_json(pack, words["along"])
+    invert = Search.from_json(words["invert"]) if "invert" in words else None
+    known = words.get("known", {})
+    if receipt.verb == "edit":
+        return write_edit_along(model, along, paths, words["changes"], out, named=named, known=known, invert=invert)
+    options = {name: words[name] for name in ("steps", "mp4")}
+    return write_morph_along(
+        model, along, paths, words["changes"], out, named=named, known=known, invert=invert, **options
+    )
 
 
 def _rectangle(values: Sequence[int]) -> tuple[int, int, int, int]:

@@ -113,6 +113,48 @@ class Inverting:
         return Search(**given)  # type: ignore[arg-type]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Along:
+    """What `edit` and `morph` take to go along axes."""
+
+    axes: Annotated[
+        str | None,
+        Parameter(
+            help="Go along the axes of this pack; own: those beside the model. --lock and --seed alone mean own."
+        ),
+    ] = None
+    lock: Annotated[str | None, Parameter(help="Attributes that stay, with commas, all at once: Male,Young.")] = None
+    seed: Annotated[Whole | None, Parameter(help="Edit pictures that the model draws, those of sample.")] = None
+    count: Annotated[Whole | None, Parameter(help="With --seed: how many; by default 1.")] = None
+    follow: Annotated[
+        bool, Parameter(help="Follow the judge's local gradient through the generator in place of straight axes.")
+    ] = False
+    judge: Annotated[
+        str | None, Parameter(help="Who tells what an edit along axes does besides; by default the one that suits.")
+    ] = None
+    values: Annotated[
+        Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
+    ] = "-1..1"
+
+    @property
+    def wished(self) -> bool:
+        """Whether axes were asked for.
+
+        Raises:
+            AttrimorphError: options of a move along axes without one.
+        """
+        if self.axes is not None or self.lock is not None or self.seed is not None:
+            if self.count is not None and self.seed is None:
+                raise AttrimorphError("--count tells how many pictures --seed draws; got it alone; add --seed 0")
+            return True
+        alone = {"count": self.count is not None, "follow": self.follow, "judge": self.judge is not None}
+        for name, given in {**alone, "values": self.values != "-1..1"}.items():
+            if given:
+                raise AttrimorphError(f"--{name} belongs to an edit along axes; got it without; add --axes own")
+        return False
+
+
 def chosen(device: str) -> str:
     """Return the accelerator where there is one, or what the user named."""
     from attrimorph.training.hardware import checked_device, default_device

@@ -49,7 +49,8 @@ def experiment(
         A model of such data to look at, where one is needed, in place of training it; several with commas, where
         methods are compared.
     other_model
-        A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion).
+        A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion), the
+        GAN and the WGAN-GP with a comma (growing); who judges photographs of other data (photographs).
     seeds
         How many; by default 3, quick 1.
     images

@@ -5,10 +5,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import USE, Inverting, Known, Set, Using, Whole, app, tell
+from attrimorph.cli.app import USE, Along, Inverting, Known, Set, Using, Whole, app, tell
+from attrimorph.cli.moving import edit_along, morph_along
+from attrimorph.errors import AttrimorphError
 
 DEFAULT = Using()
 ENCODING = Inverting()
+STRAIGHT = Along()
 PathName = Literal["linear", "slerp", "uniform", "pixel", "bilinear", "homomorphic", "cyclegan-chain"]
 
 
@@ -60,24 +63,26 @@ def reconstruct(
 
 @app.command(group=USE)
 def edit(
-    image: Path,
+    image: Path | None = None,
     /,
     *images: Path,
     set_: Set = None,
     like: Annotated[list[Path] | None, Parameter(name="--like")] = None,
     known: Known = None,
     raw: bool = False,
+    along: Along = STRAIGHT,
     inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
 
-    Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set.
+    Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set. With --axes,
+    --lock or --seed codes move along axes (see axes fit), and what that does to other attributes is told first.
 
     Parameters
     ----------
     image
-        A picture; its largest centred square is taken.
+        A picture; its largest centred square is taken. None with --seed.
     images
         More of them.
     like
@@ -91,12 +96,19 @@ def edit(
     from attrimorph.naming import parse_settings, result_path
 
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
-    out = result_path(using.out, "edit", [image])
+    pictures = [*([] if image is None else [image]), *images]
+    if along.wished:
+        if like or raw:
+            raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
+        return edit_along(along, pictures, changes, facts, inverting.search(), using)
+    if not pictures:
+        raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")
+    out = result_path(using.out, "edit", pictures)
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_edit(
             model,
-            [image, *images],
+            pictures,
             changes,
             out,
             named=using.model,
@@ -111,7 +123,7 @@ def edit(
 
 @app.command(group=USE)
 def morph(
-    image: Path,
+    image: Path | None = None,
     /,
     *images: Path,
     path: PathName = "linear",
@@ -119,15 +131,19 @@ def morph(
     groups: Literal["all", "one-by-one"] = "all",
     set_: Set = None,
     mp4: bool = False,
+    known: Known = None,
+    along: Along = STRAIGHT,
     inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
     """Go from one image to another; writes a strip and an animation.
 
+    With --axes, --lock or --seed: from one image to what --set makes of it, along axes.
+
     Parameters
     ----------
     image
-        The picture at the start.
+        The picture at the start; none with --seed.
     images
         The picture at the end; bilinear: three more, the square between the four is filled.
     path
@@ -144,8 +160,14 @@ def morph(
     from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
-    pictures = [image, *images]
-    changes = parse_settings(set_ or [])
+    pictures = [*([] if image is None else [image]), *images]
+    changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
+    if along.wished:
+        if path != "linear" or groups != "all":
+            raise AttrimorphError("--path and --groups lead from one image to another, not along axes; leave them out")
+        return morph_along(along, pictures, changes, facts, inverting.search(), using, steps=steps, mp4=mp4)
+    if facts:
+        raise AttrimorphError("--known belongs to a morph along axes; got it without; leave it out")
     out = result_path(using.out, "morph", pictures)
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:

@@ -25,7 +25,8 @@ from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
     "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
-    "draw", "identity_factors", "render", "render_layers", "rivals", "sample_factors", "set_attribute", "set_factor",
+    "draw", "draw_these", "identity_factors", "render", "render_layers", "rivals", "sample_factors",
+    "set_attribute", "set_factor",
 ]  # fmt: skip
 
 
@@ -191,15 +192,19 @@ def draw(
         raise AttrimorphError(f"identities must lie in 1..{IDENTITIES}; got {identities}")
     generator = torch.Generator().manual_seed(seed)
     people = torch.randint(0, identities or IDENTITIES, (count,), generator=generator)
-    factors = sample_factors(count, generator, correlation=correlation, identities=people)
-    for start in range(0, count, chunk):
+    yield from draw_these(sample_factors(count, generator, correlation=correlation, identities=people), size, chunk)
+
+
+def draw_these(factors: Tensor, size: int, chunk: int = 512) -> Iterator[Drawn]:
+    """Draw the faces of factors [N, F], chunk by chunk; see `draw`."""
+    for start in range(0, len(factors), chunk):
         part = factors[start : start + chunk]
         layers = render_layers(part, size)
         yield Drawn(
             images=to_bytes(layers.image).permute(0, 2, 3, 1).contiguous(),
             factors=part,
             attributes=attributes(part),
-            identity=people[start : start + chunk],
+            identity=part[:, COLUMN["identity"]].long(),
             masks=layers.mask[:, 0].mul(255).round().to(torch.uint8),
         )
 

@@ -162,7 +162,7 @@ def crop_box(size: tuple[int, int], crop: CropLike) -> Box:
     return x, y, min(x + side, width), min(y + side, height)
 
 
-def _placed(size: tuple[int, int], crop: CropLike, image_size: int) -> Box:
+def placed(size: tuple[int, int], crop: CropLike, image_size: int) -> Box:
     """Return the crop box, moved to whole pixels where nothing is scaled: such images come out untouched."""
     left, top, right, bottom = crop_box(size, crop)
     if right - left == image_size:
@@ -173,7 +173,7 @@ def _placed(size: tuple[int, int], crop: CropLike, image_size: int) -> Box:
 
 def fit(image: Image.Image, image_size: int, crop: CropLike = None) -> Image.Image:
     """Cut out the square and scale it to image_size x image_size, antialiased."""
-    box = _placed(image.size, crop, image_size)
+    box = placed(image.size, crop, image_size)
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
@@ -206,5 +206,5 @@ def read_mask(
     else:
         distance = np.abs(np.asarray(image).astype(np.int16) - np.array(background, np.int16)).max(2)
         grey = Image.fromarray(np.where(distance > SMEAR, 255, 0).astype(np.uint8))
-    box = _placed(grey.size, crop, image_size)
+    box = placed(grey.size, crop, image_size)
     return np.asarray(grey.resize((image_size, image_size), Image.Resampling.BOX, box=box))

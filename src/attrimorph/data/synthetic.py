@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attrimorph.data import faces, ring, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared, raw_table
@@ -49,9 +50,39 @@ def write_faces(
     request = f"faces {count} {size} {seed} {correlation:g} {identities}"
     if (out / "schema.json").is_file():
         return _again(out, request)
+    chunks = faces.draw(count, size, seed, correlation=correlation, identities=identities)
+    return _write_faces(out, chunks, count, size, request, progress)
+
+
+def write_these_faces(
+    out: Path, factors: Tensor, size: int, request: str, *, progress: Callable[[int, int], None] | None = None
+) -> PreparedData:
+    """Draw the faces of given factors into a prepared folder, as `write_faces` does.
+
+    Args:
+        out: the folder; must not hold other prepared data.
+        factors: [N, F].
+        size: height and width in pixels.
+        request: in words what the factors are; a folder of equal words is taken as it is.
+        progress: called with (done, N).
+    """
+    _check(len(factors), size, 0, 0.0)
+    if (out / "schema.json").is_file():
+        return _again(out, request)
+    return _write_faces(out, faces.draw_these(factors, size), len(factors), size, request, progress)
+
+
+def _write_faces(
+    out: Path,
+    chunks: Iterator[faces.Drawn],
+    count: int,
+    size: int,
+    request: str,
+    progress: Callable[[int, int], None] | None,
+) -> PreparedData:
     factors, identity, done = [], [], 0
     with PreparedWriter(out, count, size, masks=True) as writer:
-        for chunk in faces.draw(count, size, seed, correlation=correlation, identities=identities):
+        for chunk in chunks:
             images, masks = chunk.images.numpy(), chunk.masks.numpy()
             for row in range(len(images)):
                 writer.write(done + row, images[row], masks[row])

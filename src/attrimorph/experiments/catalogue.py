@@ -7,11 +7,15 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.experiments import (
     ablation,
     augmentation,
+    axes_fitting,
+    axes_photographs,
     completion,
     copies,
     drift,
     faults,
+    few_examples,
     group_edits,
+    growing,
     inpainting,
     inversion,
     latents,
@@ -24,6 +28,7 @@ from attrimorph.experiments import (
     transferring,
     translation,
     uniformity,
+    untangling,
     wrong_masks,
 )
 from attrimorph.experiments.outcome import Outcome, Request
@@ -47,6 +52,7 @@ class Experiment(NamedTuple):
 
 A2I = "Attribute2Image"
 HOMO = "HomoInterpGAN"
+TL_GAN = "TL-GAN"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ring": Experiment("a", "Figure 4: GAN, WGAN and FM-GAN learn a ring far away", ring.run),
@@ -72,6 +78,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     "uniformity": Experiment("", "Figure 11: does half the strength go half the way?", uniformity.run, HOMO),
     "group-edits": Experiment("", "Edits of single groups against the truth and CVAE-GAN", group_edits.run, HOMO),
     "faults": Experiment("", "Position, background, gaps, references: before and after mending", faults.run, HOMO),
+    "axes": Experiment("", "From a generator to twenty axes, timed step by step; one more", axes_fitting.run, TL_GAN),
+    "untangling": Experiment(
+        "", "What a beard does to Male, grey hair to age, and locks to that", untangling.run, TL_GAN
+    ),
+    "few-examples": Experiment("", "An axis from twenty pictures against thousands judged", few_examples.run, TL_GAN),
+    "photographs": Experiment("", "Unseen faces by inversion and axes against the truth", axes_photographs.run, TL_GAN),
+    "growing": Experiment("", "PGGAN beside GAN and WGAN-GP, equal images and equal time", growing.run, TL_GAN),
     "translation": Experiment(
         "", "A CycleGAN for each attribute beside one model for all", translation.run, "CycleGAN"
     ),

@@ -41,6 +41,7 @@ class Form:
         strangers, of_a_stranger: new people that are generated then, and images of each.
         faces: drawn faces to train on where there are no classes.
         unseen: drawn faces to measure on then.
+        codes: drawn codes that axes are fitted to.
     """
 
     name: str = "full"
@@ -56,10 +57,11 @@ class Form:
     of_a_stranger: int = 40
     faces: int = 40_000
     unseen: int = 500
+    codes: int = 50_000
 
 
 FULL = Form()
-QUICK = Form("quick", 12, 120, 8_000, {"training.images": 8_000}, 40, 20_000, 10, 50, 24, 20, 4_000, 100)
+QUICK = Form("quick", 12, 120, 8_000, {"training.images": 8_000}, 40, 20_000, 10, 50, 24, 20, 4_000, 100, 2_000)
 
 
 @dataclass(frozen=True)

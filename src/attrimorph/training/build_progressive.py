@@ -13,6 +13,12 @@ from attrimorph.recipes.progressive import ProgressiveRecipe
 from attrimorph.training.hardware import FastPath
 
 
+def growth_of(recipe: ProgressiveRecipe) -> Growth:
+    """Return when a recipe's networks grow."""
+    growth = recipe.growth
+    return Growth(growth.start, recipe.data.image_size, growth.fixed_images, growth.fading_images, growth.batch_sizes)
+
+
 def build_progressive(
     recipe: ProgressiveRecipe,
     schema: Schema,
@@ -21,7 +27,7 @@ def build_progressive(
     reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
 ) -> PGGAN:
     """Return the algorithm with fresh weights drawn from the recipe's seed; arguments as of `build.build`."""
-    options, growth, rates = recipe.networks, recipe.growth, recipe.optimiser
+    options, rates = recipe.networks, recipe.optimiser
     size, outputs = recipe.data.image_size, schema.width if recipe.networks.conditional else 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
@@ -39,7 +45,7 @@ def build_progressive(
     return PGGAN(
         networks,
         optimisers,
-        Growth(growth.start, size, growth.fixed_images, growth.fading_images, growth.batch_sizes),
+        growth_of(recipe),
         gradient_penalty=recipe.losses.gradient_penalty,
         drift=recipe.losses.drift,
         penalty_every=recipe.losses.penalty_every,

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.outside import SUFFIXES, OutsideGenerator, Range
+from attrimorph.applications.axes.outside import SUFFIXES, Range, outside_generator
+from attrimorph.applications.axes.path import Reads, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
@@ -43,6 +44,11 @@ class OwnClassifier:
         """Return probabilities [B, W] of images [B, 3, S, S]."""
         return self.model.classify(images)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits [B, W] with gradients."""
+        logits: Tensor = self.model.networks["classifier"](images.to(self.model.device))[0]
+        return logits.float()
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return the input of the classifier's last layer, [B, F]."""
@@ -54,7 +60,7 @@ class OwnClassifier:
 def generator_named(source: str, device: str = "cpu", *, values: Range = "-1..1") -> Model:
     """Return a model of the project, or a generator from outside where the name is that of such a file."""
     if Path(source).suffix.lower() in SUFFIXES:
-        return OutsideGenerator(Path(source), values=values)
+        return outside_generator(Path(source), values=values)
     return load(source, device)
 
 
@@ -93,6 +99,11 @@ def judge_named(source: str | None, model: Model) -> Judge | OwnClassifier:
     if "classifier" not in other.networks:
         raise AttrimorphError(f"{source} must be a judge or a model with a classifier; it has none; name another")
     return OwnClassifier(other)
+
+
+def reads_of(judge: Judge | OwnClassifier) -> Reads:
+    """Return what a judge says, with gradients, to follow it."""
+    return judge.logits if isinstance(judge, OwnClassifier) else logits_of(judge)
 
 
 def pack_path(source: str) -> Path:

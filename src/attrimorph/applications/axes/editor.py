@@ -12,6 +12,7 @@ from attrimorph.data.schema import STRONGEST, Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.models import Code, Encodes, Model
+from attrimorph.strength import Strengths
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
 
@@ -41,7 +42,9 @@ class AxisEditor(Model):
         pack.check(model)
         self.header, self.device, self.hash, self.recipe = model.header, model.device, model.hash, model.recipe
         self.image_size, self.images_seen, self.card = model.image_size, model.images_seen, model.card
-        self.strengths, self.networks, self.conditional = model.strengths, model.networks, model.conditional
+        self.networks, self.conditional = model.networks, model.conditional
+        # The model's own calibration is of attributes that G is given, not of scores.
+        self.strengths = Strengths()
         known = {attribute.name for attribute in model.schema.attributes} | set(model.schema.column_names)
         more = tuple(Attribute(name) for name in pack.names if name not in known)
         self.schema = Schema((*model.schema.attributes, *more), model.schema.exclusive)
@@ -50,7 +53,7 @@ class AxisEditor(Model):
 
     def decode(self, code: Code) -> Tensor:
         """Return the generator's images, [B, 3, S, S] in [-1, 1]."""
-        return self.model.decode(self._own(code))
+        return self.model.decode(self.own(code))
 
     def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
         """Draw codes as the generator does."""
@@ -115,7 +118,7 @@ class AxisEditor(Model):
                 )
         if not moving:
             return code
-        locked = self._held(moving, self.locks if locks is None else locks)
+        locked = self.held(moving, locks)
         rows = self.pack.rows(locked)
         for name, axis in zip(moving, untangle(self.pack.rows(list(moving)), rows), strict=True):
             if float(axis.norm()) < 0.5:
@@ -123,13 +126,13 @@ class AxisEditor(Model):
                     f"{name} must be free of the locked axes; it lies in the span of {', '.join(locked)}; lock fewer"
                 )
         moving = self._with_rivals(moving, locked)
-        here = self.space.coordinates(self._own(code), self.model.schema.blank)
+        here = self.space.coordinates(self.own(code), self.model.schema.blank)
         wanted = torch.stack(
             [self._wanted(name, strength, here @ self.pack.axis(name).direction) for name, strength in moving.items()],
             dim=1,
         )
         there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted)
-        return self._widened(self.space.code(there, self._own(code), self.model.schema.blank))
+        return self._widened(self.space.code(there, self.own(code), self.model.schema.blank))
 
     def rivals(self, name: str) -> list[str]:
         """Return the attributes with axes that cannot hold beside this one: the other hair colours."""
@@ -139,10 +142,11 @@ class AxisEditor(Model):
         row = self.schema.rivals[names.index(name)]
         return [other for other, rival in zip(names, row.tolist(), strict=True) if rival and other in self.pack.axes]
 
-    def _held(self, moving: Mapping[str, float], locks: Sequence[str]) -> list[str]:
-        """Return the locks less what is edited, and less what must give way to it."""
-        giving_way = {rival for name, strength in moving.items() if strength > 0 for rival in self.rivals(name)}
-        return [name for name in locks if name not in moving and name not in giving_way]
+    def held(self, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> list[str]:
+        """Return the locks (the editor's own when None) less what is edited, and less what must give way to it."""
+        giving_way = {rival for name, strength in changes.items() if strength > 0 for rival in self.rivals(name)}
+        locks = self.locks if locks is None else locks
+        return [name for name in locks if name not in changes and name not in giving_way]
 
     def _with_rivals(self, moving: Mapping[str, float], locked: Sequence[str]) -> dict[str, float]:
         """Return the changes, and for every attribute that is set the taking away of its rivals by the same share."""
@@ -161,7 +165,8 @@ class AxisEditor(Model):
             return strength * (axis.high - score).clamp(min=0)
         return -strength * (axis.low - score).clamp(max=0)
 
-    def _own(self, code: Code) -> Code:
+    def own(self, code: Code) -> Code:
+        """Return a code as the generator takes it: without the attributes that only axes know."""
         return Code(code.z, code.attributes[:, : self.model.schema.width])
 
     def _widened(self, code: Code) -> Code:

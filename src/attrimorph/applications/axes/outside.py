@@ -4,6 +4,7 @@ A .pt2 file is a program: load one only from people whose programs you would run
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ Runs = Callable[[Tensor], Tensor]
 
 class OutsideGenerator(Model):
     """A generator that was made elsewhere: it decodes z ~ N(0, I), and nothing else.
+
+    Its codes are z as one row [B, Z], whatever the shape that the file takes.
 
     Args:
         path: a .pt2 file of torch.export, or an .onnx file (needs onnxruntime); one input z [B, ...], the first output
@@ -69,11 +72,14 @@ class OutsideGenerator(Model):
     def decode(self, code: Code) -> Tensor:
         """Return the generator's images, float32 [B, 3, S, S] in [-1, 1]."""
         step = self._batch or BATCH
-        return torch.cat([self._images(part) for part in torch.split(code.z.float().cpu(), step)])
+        return torch.cat([self._images(part) for part in torch.split(self._shaped(code.z), step)])
 
     def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
         """Draw z from N(0, I)."""
-        return Code(torch.randn(count, *self.shape, generator=generator), torch.zeros(count, 1))
+        return Code(torch.randn(count, math.prod(self.shape), generator=generator), torch.zeros(count, 1))
+
+    def _shaped(self, z: Tensor) -> Tensor:
+        return z.float().cpu().view(len(z), *self.shape)
 
     def _images(self, z: Tensor) -> Tensor:
         few = len(z)
@@ -94,6 +100,21 @@ class OutsideGenerator(Model):
         return images.mul(scale).add(shift).clamp(-1, 1).contiguous()
 
 
+class OutsideProgram(OutsideGenerator):
+    """A generator of torch.export: gradients pass, so that photographs can be inverted and a judge be followed."""
+
+    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
+        """Return images [B, 3, S, S] as `decode` does, with gradients towards z where it wants any."""
+        step = self._batch or BATCH
+        return torch.cat([self._images(part) for part in torch.split(self._shaped(z), step)])
+
+
+def outside_generator(path: Path, *, values: Range = "-1..1") -> OutsideGenerator:
+    """Open a file as what it can be; arguments and errors as of `OutsideGenerator`."""
+    kind = OutsideProgram if Path(path).suffix.lower() == ".pt2" else OutsideGenerator
+    return kind(path, values=values)
+
+
 def _open_export(path: Path) -> tuple[Runs, tuple[Any, ...]]:
     try:
         program = torch.export.load(path)
@@ -102,7 +123,7 @@ def _open_export(path: Path) -> tuple[Runs, tuple[Any, ...]]:
             raise ValueError(f"it takes {len(inputs)} inputs")
         node = next(node for node in program.graph.nodes if node.name == inputs[0])
         shape = tuple(side if isinstance(side, int) else None for side in node.meta["val"].shape)
-        module = program.module()
+        module = program.module().requires_grad_(False)
     except Exception as error:  # a damaged or foreign archive fails in nearly every way
         raise AttrimorphError(
             f"{path} must be a generator of one input saved by torch.export.save; it is none "

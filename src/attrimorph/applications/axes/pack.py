@@ -98,7 +98,7 @@ class AxisPack:
         return replace(self, axes={**self.axes, axis.name: axis})
 
 
-def save_pack(pack: AxisPack, path: Path) -> None:
+def save_pack(pack: AxisPack, path: str | Path) -> None:
     """Write a pack as safetensors: the directions in float32, everything else in the header."""
     header = {
         "format": FORMAT,
@@ -113,15 +113,16 @@ def save_pack(pack: AxisPack, path: Path) -> None:
         ],
     }
     tensors = {"directions": pack.rows(pack.names).float().contiguous()}
-    write_bytes(path, safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
+    write_bytes(Path(path), safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
 
 
-def load_pack(path: Path) -> AxisPack:
+def load_pack(path: str | Path) -> AxisPack:
     """Read a pack.
 
     Raises:
         AttrimorphError: it is missing, damaged, or none of ours.
     """
+    path = Path(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise AttrimorphError(f"an axis pack must be under {LARGEST_FILE >> 20} MiB; {path} is larger")

@@ -103,7 +103,7 @@ def follow(
                 goals[:, place] += ahead.clamp(min=0) * strength
         share = torch.ones(len(names), dtype=torch.float64)
         share[:wished] = 1 / (steps - step)
-        here = here + _step(gradients, (goals - logits) * share)
+        here = here + shortest_step(gradients, (goals - logits) * share)
         way.append(space.code(here, code, model.schema.blank))
     return way
 
@@ -133,7 +133,7 @@ def _gradients(
     return logits.detach().double().cpu(), torch.stack(rows, 1)
 
 
-def _step(gradients: Tensor, wanted: Tensor) -> Tensor:
+def shortest_step(gradients: Tensor, wanted: Tensor) -> Tensor:
     """Return the shortest moves [B, D] with gradients [B, K, D] x move = wanted [B, K], at most LONGEST long."""
     gram = gradients @ gradients.transpose(1, 2)
     # Where two gradients are nearly parallel the exact answer is a leap: a little give keeps it short.

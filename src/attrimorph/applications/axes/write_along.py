@@ -1,0 +1,277 @@
+"""Moves along axes as files: pictures, the photograph with the change put back into it, a strip, and the receipt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from attrimorph.applications.axes.along import Effect, Guide, Start, drawn_start, effects, start_of, way
+from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, judge_named, reads_of
+from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.outside import Range
+from attrimorph.applications.axes.pack import load_pack
+from attrimorph.applications.coding import told
+from attrimorph.applications.detail import blended
+from attrimorph.applications.hunt import Progress, Search
+from attrimorph.applications.inputs import photographs
+from attrimorph.applications.morph import check_steps
+from attrimorph.applications.photograph import put_back
+from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.references import numbered
+from attrimorph.applications.write_morph import SMOOTH, frames
+from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.judge import Judge, load_judge
+from attrimorph.models import Model
+from attrimorph.pictures import check_video, sheet, to_pil
+
+OWN = "own"
+"""The word for the axes that lie beside a generator, or came with it."""
+
+
+@dataclass(frozen=True)
+class Along:
+    """How a move goes, as a command or a receipt says it.
+
+    Attributes:
+        pack: the axes.
+        locks: attributes that stay.
+        judge: who measures, and who is followed; None = the one that `judge_named` finds.
+        follow: go by the judge's local gradient in place of straight on.
+        seed, count: of pictures that the generator draws, in place of photographs; seed None = photographs.
+        values: of a generator from outside.
+    """
+
+    pack: Path
+    locks: tuple[str, ...] = ()
+    judge: str | None = None
+    follow: bool = False
+    seed: int | None = None
+    count: int = 1
+    values: Range = "-1..1"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a receipt, where the pack is an input."""
+        return {**{name: value for name, value in vars(self).items() if name != "pack"}, "locks": list(self.locks)}
+
+    @classmethod
+    def from_json(cls, pack: Path, words: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(pack, **{**words, "locks": tuple(words["locks"])})
+
+
+def pack_named(axes: str, model: str) -> Path:
+    """Return the pack that the words of a command mean.
+
+    Args:
+        axes: a file, or "own": those beside the generator, or that came with it.
+        model: the generator as the user named it.
+
+    Raises:
+        AttrimorphError: there are none.
+    """
+    return find_pack(model) if axes == OWN else Path(axes)
+
+
+class Mover:
+    """A generator, its axes, and who looks: everything that a move needs but its subject.
+
+    Args:
+        model: the generator.
+        along: how.
+
+    Raises:
+        AttrimorphError: the pack is of another generator, a lock has no axis, or there is nobody to follow.
+    """
+
+    def __init__(self, model: Model, along: Along) -> None:
+        self.model, self.along = model, along
+        self.editor = AxisEditor(model, load_pack(along.pack), locks=along.locks)
+        self.judge = self._judge()
+        self.guide: Guide | None = None
+        if along.follow:
+            assert self.judge is not None
+            self.guide = Guide(reads_of(self.judge), self.judge.schema)
+
+    def _judge(self) -> Judge | OwnClassifier | None:
+        try:
+            return judge_named(self.along.judge, self.model)
+        except AttrimorphError as error:
+            if self.along.judge is not None:
+                raise
+            refused = error
+        try:
+            # Who judged when the axes were fitted: a generator from outside has no attributes of its own.
+            return load_judge(str(self.editor.pack.about.get("by", "")).removeprefix("judge "))
+        except AttrimorphError:
+            # Nobody at hand is no fault, unless somebody is to be followed.
+            if self.along.follow:
+                raise refused from None
+            return None
+
+    def effects(self, changes: Mapping[str, float]) -> list[Effect]:
+        """Return what the move does to drawn pictures; see `along.effects`."""
+        if not changes:
+            raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+        return effects(self.editor, self.judge, changes, guide=self.guide, count=16 if self.guide else 64)
+
+    def start(
+        self,
+        paths: Sequence[Path],
+        changes: Mapping[str, float],
+        known: Mapping[str, float] | None,
+        invert: Search | None,
+        progress: Progress | None,
+    ) -> Start:
+        """Return where the move begins, a bad wish being refused before a long search."""
+        if self.along.seed is None:
+            self.editor.move(self.editor.sample_codes(1, torch.Generator().manual_seed(0)), changes)
+            return start_of(self.editor, photographs(self.model, paths), known=known, invert=invert, progress=progress)
+        if paths or invert is not None or known:
+            raise AttrimorphError(
+                "--seed edits pictures that the model draws; got a photograph, --known or --invert besides; leave "
+                "either out"
+            )
+        return drawn_start(self.editor, self.along.count, self.along.seed)
+
+    def pictures(self, start: Start, changes: Mapping[str, float], steps: int) -> list[Tensor]:
+        """Return the generator's pictures on the way, `steps` of [B, 3, S, S] on the CPU."""
+        codes = way(self.editor, start.code, changes, steps, self.guide)
+        return [start.found, *(self.editor.decode(code).cpu() for code in codes[1:])]
+
+
+def write_edit_along(
+    model: Model,
+    along: Along,
+    paths: Sequence[Path],
+    changes: Mapping[str, float],
+    out: Path,
+    *,
+    named: str | Path,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+    mover: Mover | None = None,
+    expected: Sequence[Effect] = (),
+) -> Written:
+    """Move photographs or drawn pictures along axes; write a sheet, each result alone, and the receipt.
+
+    Of a photograph the result is itself, as large as it is, with the change put back into it: what the generator cannot
+    show stays.
+
+    Args:
+        model: the generator.
+        along: how.
+        paths: photographs; none where `along` has a seed.
+        changes: attribute -> strength: 0 unchanged, 1 set, -1 taken away.
+        out: the sheet.
+        named: the model as the user named it.
+        known: attributes of the photographs that are known, for a conditional generator.
+        invert: how to look for the codes of photographs; None = take the encoder's.
+        progress: of the inversion.
+        mover: of the model and `along`, where one is at hand.
+        expected: what was told beforehand, for the receipt.
+    """
+    mover = mover or Mover(model, along)
+    start = mover.start(paths, changes, known, invert, progress)
+    edited = mover.pictures(start, changes, 2)[-1]
+    wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
+    if along.seed is None:
+        columns = {"input": start.images, "found": start.found, f"{wish}, found": edited}
+        columns |= {wish: blended(start.images, start.found, edited)}
+        changed = columns[wish] - start.images
+        alone = [put_back(model, Path(path), change) for path, change in zip(paths, changed, strict=True)]
+    else:
+        columns, alone = {"drawn": start.found, wish: edited}, to_pil(edited)
+    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+    page = sheet(rows, columns=list(columns), cell=max(128, model.image_size))
+    return write_result(
+        out,
+        "edit",
+        model,
+        {"": page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
+        named=named,
+        arguments={
+            "changes": dict(changes),
+            "known": dict(known or {}),
+            "along": along.to_json(),
+            **told(invert, start.inversion),
+        },
+        inputs=[*paths, along.pack],
+        facts=_facts(mover, expected),
+    )
+
+
+def write_morph_along(
+    model: Model,
+    along: Along,
+    paths: Sequence[Path],
+    changes: Mapping[str, float],
+    out: Path,
+    *,
+    named: str | Path,
+    steps: int = 8,
+    mp4: bool = False,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+    mover: Mover | None = None,
+    expected: Sequence[Effect] = (),
+) -> Written:
+    """Go along axes step by step, one row for each picture; write the strip, an animation, and the receipt.
+
+    Args:
+        steps: pictures on the way, both ends counted.
+        mp4: whether an MP4 is written too.
+
+    Other arguments are those of `write_edit_along`; the animation shows the first picture.
+    """
+    out, mp4 = Path(out), mp4 or Path(out).suffix.lower() == ".mp4"
+    if out.suffix.lower() in (".mp4", ".gif"):
+        out = out.with_suffix(".png")
+    check_steps(steps)
+    if mp4:
+        check_video()
+    mover = mover or Mover(model, along)
+    start = mover.start(paths, changes, known, invert, progress)
+
+    def shown(count: int, rows: Start) -> Tensor:
+        passed = mover.pictures(rows, changes, count)
+        return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
+
+    strips = shown(steps, start)
+    first = Start(start.images[:1], start.found[:1], type(start.code)(start.code.z[:1], start.code.attributes[:1]))
+    words = [f"{100 * step / (steps - 1):.0f} %" for step in range(steps)]
+    return write_result(
+        out,
+        "morph",
+        model,
+        {"": sheet(list(strips), columns=words, cell=max(96, model.image_size))},
+        named=named,
+        arguments={
+            "path": "axes",
+            "steps": steps,
+            "groups": "all",
+            "changes": dict(changes),
+            "mp4": mp4,
+            "known": dict(known or {}),
+            "along": along.to_json(),
+            **told(invert, start.inversion),
+        },
+        inputs=[*paths, along.pack],
+        facts=_facts(mover, expected),
+        animation=frames(shown(max(steps, SMOOTH), first)[0]),
+        mp4=mp4,
+    )
+
+
+def _facts(mover: Mover, expected: Sequence[Effect]) -> dict[str, Any]:
+    judge = None if mover.judge is None else mover.judge.name
+    return {
+        "judge": judge,
+        "expected on drawn pictures": {
+            each.name: {"role": each.role, "linear model": each.predicted, "judge": each.measured} for each in expected
+        },
+    }
