@@ -1,5 +1,6 @@
 """layers, invert, data mask."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,19 @@ from attrimorph.cli.app import USE, Known, Set, Using, Whole, app, tell
 from attrimorph.cli.data_verbs import data_app
 
 DEFAULT = Using()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class UsingLayers(Using):
+    """What a verb takes that needs a model with layers."""
+
+    model: Annotated[str, Parameter(help="A run folder, a model file or a shipped model that has layers.")] = (
+        "discvae-drawn-64"
+    )
+
+
+LAYERED = UsingLayers()
 
 
 @app.command(group=USE)
@@ -21,7 +35,7 @@ def layers(
     background: Annotated[Path | None, Parameter(name="--background-from")] = None,
     backgrounds: Whole = 0,
     seed: Whole = 0,
-    using: Using = DEFAULT,
+    using: UsingLayers = LAYERED,
 ) -> None:
     """Take images apart into foreground, gate and background, and put them together again otherwise.
 
