@@ -27,6 +27,15 @@ class Told(BaseModel):
 class Source(Told):
     """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("photo", "string"), ("image", "string"), ("seed", "integer"))
+            ]
+        }
+    )
+
     photo: Kept | None = None
     """The name that `/api/open` gave."""
     image: Base64 | None = None
@@ -98,6 +107,8 @@ class MorphWish(Told):
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
     gif: bool = False
     """Whether an animation there and back is made."""
+    mp4: bool = False
+    """Whether a film there and back is made; needs `films` of `/api/studio`."""
 
 
 class InpaintWish(Told):
@@ -164,6 +175,10 @@ class StudioTold(BaseModel):
     """Whether trainings can be seen, started and stopped here."""
     labels: bool
     """Whether pictures say that they were made here."""
+    signs: bool
+    """Whether what is saved is signed (C2PA)."""
+    films: bool
+    """Whether films can be written."""
 
 
 class SliderTold(BaseModel):
@@ -228,6 +243,8 @@ class PicturesTold(BaseModel):
     pictures: list[str]
     """PNGs in base64."""
     gif: str | None = None
+    mp4: str | None = None
+    """Base64, where they were wished for."""
 
 
 class PictureTold(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from attrimorph.recipes import RECIPES
 from attrimorph.studio.api import FAULTS
-from attrimorph.studio.messages import Told
+from attrimorph.studio.messages import Fault, Told
 from attrimorph.studio.runs import Run, Runs
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -48,7 +48,9 @@ class ResumeWish(Told):
 
 def runs_router(runs: Runs) -> APIRouter:
     """Return the routes of the trainings in a folder."""
-    router = APIRouter(prefix="/api", responses=FAULTS)
+    router = APIRouter(
+        prefix="/api", responses=FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
+    )
 
     @router.get("/recipes")
     def recipes() -> list[RecipeTold]:

@@ -15,12 +15,16 @@ let settling = 0;
 let thumbFor = null;
 let besidesShown = {};
 let meeting = 0;
-let labelled = true;
+let saying = 0;
+let labelled = "labelled"; // the word that says what saved pictures tell, or none
 
 /** Tell the person something; errors too. */
 export function say(words, bad = false) {
   $("said").textContent = words;
   $("said").classList.toggle("bad", bad);
+  clearTimeout(saying);
+  // Long enough to read it; what went wrong stays, and so does what goes on.
+  if (!bad && words !== t("working")) saying = setTimeout(() => say(""), 4000 + 60 * words.length);
 }
 
 const model = (name) => models.find((each) => each.name === name);
@@ -293,7 +297,7 @@ function retranslate() {
   $("language").lang = other;
   const theme = document.documentElement.dataset.theme ?? "auto";
   $("theme").textContent = `${t("theme")}: ${t(theme)}`;
-  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled ? t("labelled") : ""].filter(Boolean).join(" ");
+  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled && t(labelled)].filter(Boolean).join(" ");
 }
 
 function setTheme(theme) {
@@ -374,9 +378,9 @@ async function main() {
   retranslate();
   models.push(...(await ask("models")).filter((each) => each.can.edit || each.can.sample));
   shown.push(models[0].name);
-  const { trains, labels } = await ask("studio");
-  labelled = labels;
-  buildTabs({ begin, go, rebuild, say, trains });
+  const { trains, labels, signs, films } = await ask("studio");
+  labelled = signs ? "signed" : labels && "labelled";
+  buildTabs({ begin, go, rebuild, say, trains, films });
   retranslate();
   buildModels();
   buildViews();

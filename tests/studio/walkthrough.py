@@ -1,0 +1,267 @@
+"""A first time in the studio, step by step as a new user takes it, with a picture of each step.
+
+    python -m tests.studio.walkthrough docs/images/studio [--width desktop|phone] [MODEL ...]
+
+Writes NN-STEP.png (palette, small) for a desktop's and phone-NN-STEP.png for a phone's width. The steps with several
+models and with layers are taken where models for them are named beside the first, for example a run of
+`attrimorph train attribute2image-discvae`. Every step waits for what it shows, so that one that fails ends the walk.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from attrimorph.applications.replay import replay
+from tests.studio.browsing import ROOT, browser, need_browser, studio
+
+ADA, BEN = ROOT / "docs/images/ada.png", ROOT / "docs/images/ben.png"
+SIZES = {"desktop": (1180, 800), "phone": (390, 800)}
+COLOURS = 96
+DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
+TRAINING = (
+    "data synthetic data --count 1000 --size 32",
+    "train quickstart --data data --out runs/first --training.images=6000 --training.sample-images=2000",
+)
+"""What the training tab has to show."""
+
+
+class Walk:
+    """A page, and the pictures taken of it.
+
+    Args:
+        chrome: the browser.
+        address: of the studio.
+        width: "desktop" or "phone".
+        out: where pictures go.
+    """
+
+    def __init__(self, chrome: Any, address: str, width: str, out: Path) -> None:
+        across, down = SIZES[width]
+        self.phone, self.out, self.taken = width == "phone", out, 0
+        context = chrome.new_context(
+            viewport={"width": across, "height": down}, locale="en-US", accept_downloads=True,
+            has_touch=self.phone, is_mobile=self.phone,
+        )  # fmt: skip
+        self.page = context.new_page()
+        self.page.set_default_timeout(120_000)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        self.page.goto(address)
+        self.page.wait_for_selector("html[data-ready]")
+        self.rest()
+
+    def rest(self) -> None:
+        """Wait until the page shows the exact picture of its state."""
+        self.page.wait_for_function("() => window.studioAtRest?.()")
+
+    def idle(self) -> None:
+        """Wait until nothing is being worked at."""
+        self.page.wait_for_function("() => !document.querySelector('#said').textContent.includes('Working')")
+
+    def shot(self, name: str, at: str | None = None) -> None:
+        """Take a picture of what is seen; `at` is scrolled to first."""
+        if at is None:
+            self.page.evaluate("() => window.scrollTo(0, 0)")
+        else:
+            self.page.eval_on_selector(at, "part => window.scrollBy(0, part.getBoundingClientRect().top - 8)")
+        self.page.wait_for_timeout(250)
+        self.taken += 1
+        path = self.out / f"{'phone-' if self.phone else ''}{self.taken:02}-{name}.png"
+        self.page.screenshot(path=path)
+        with Image.open(path) as image:
+            small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        small.save(path, optimize=True)
+        print(f"{path.name}: {path.stat().st_size >> 10} KB", flush=True)
+
+    def tab(self, name: str) -> None:
+        """Go to a tab."""
+        self.page.evaluate("() => window.scrollTo(0, 0)")
+        self.page.click(f"#for-{name}")
+
+    def press(self, name: str, times: int) -> None:
+        """Press a slider's + or -."""
+        label = f"[data-name='{name}'] .nudge >> nth={1 if times > 0 else 0}"
+        for _ in range(abs(times)):
+            self.page.click(label)
+        self.rest()
+
+
+def edits(walk: Walk, folder: Path) -> None:
+    """Open a photograph, move sliders, lock, look back, undo, save."""
+    page = walk.page
+    walk.shot("open")
+    page.set_input_files("#file", ADA)
+    page.wait_for_selector(".frame .input")
+    walk.rest()
+    walk.shot("photograph")
+    walk.press("Smiling", 10)
+    walk.press("Eyeglasses", 8)
+    walk.shot("sliders")
+    page.fill("#search", "hair")
+    walk.press("Blond_Hair", 10)
+    walk.shot("search", "#panel" if walk.phone else None)
+    page.fill("#search", "")
+    page.check("#split")
+    walk.shot("split")
+    page.uncheck("#split")
+    for _ in range(3):
+        page.click("#undo")
+    walk.press("Wearing_Hat", 10)
+    walk.shot("history", "#tree" if walk.phone else None)
+    with page.expect_download() as coming:
+        page.click("#save")
+    coming.value.save_as(folder / "saved.png")
+    walk.idle()
+    assert replay(folder / "saved.png").identical
+    walk.shot("saved")
+    # A sample whose edit drags something along; the button takes what chance says.
+    page.evaluate(f"() => {{ Math.random = () => {DRAGS + 0.5} / 2 ** 31; }}")
+    page.click("#sample")
+    walk.rest()
+    walk.press("Young", -20)
+    walk.press("Heavy_Makeup", 20)
+    page.wait_for_selector("button.warning")
+    walk.shot("warning")
+    page.locator("button.warning").first.click()
+    walk.rest()
+    walk.shot("locked")
+
+
+def rooms(walk: Walk, folder: Path) -> None:
+    """Take a step in every other tab."""
+    page = walk.page
+    walk.tab("faces")
+    page.wait_for_selector("#tab-faces .thumbs button")
+    page.click("#tab-faces .chips button:text-is('Glasses')")
+    page.click("#tab-faces .chips button:text-is('Smile')")
+    page.click("#tab-faces button.strong")
+    walk.idle()
+    walk.shot("faces")
+    walk.tab("morph")
+    page.set_input_files("#tab-morph input[type=file] >> nth=1", BEN)
+    page.wait_for_timeout(1500)
+    page.click("#tab-morph button.strong")
+    page.wait_for_selector("#tab-morph .result input:enabled")
+    page.fill("#tab-morph .result input", "16")
+    walk.shot("morph")
+    walk.tab("fill")
+    page.wait_for_selector("#tab-fill .slot img[alt=Face]")
+    page.wait_for_timeout(500)
+    page.locator("#tab-fill .mask").scroll_into_view_if_needed()
+    box = page.locator("#tab-fill .mask").bounding_box()
+    at = [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.3, 0.42), (0.5, 0.44), (0.7, 0.42))
+    ]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for place in at[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+    page.click("#tab-fill button.strong")
+    page.wait_for_selector("#tab-fill .result img:visible")
+    walk.idle()
+    walk.shot("fill")
+    walk.tab("teach")
+    page.wait_for_selector("#tab-teach .thumbs button")
+    walk.idle()
+    for number in range(20):
+        for _ in range(1 + number % 2):
+            page.click(f"#tab-teach .thumbs button >> nth={number}")
+    page.fill("#teach-name", "My own slider")
+    walk.shot("teach")
+    page.click("#tab-teach button.strong")
+    page.wait_for_selector("[data-name='My own slider']", timeout=400_000)
+    walk.press("My own slider", 10)
+    walk.shot("taught", "#panel" if walk.phone else None)
+    walk.tab("folder")
+    pictures = folder / "pictures"
+    if not pictures.exists():
+        pictures.mkdir()
+        faces(pictures)
+    page.set_input_files("#tab-folder input[type=file] >> nth=0", pictures)
+    page.wait_for_function("() => document.querySelector('#tab-folder').textContent.includes('24 of 24')")
+    page.click("#tab-folder .chips button:text-is('Glasses')")
+    page.click("#tab-folder button:text-is('Find')")
+    page.wait_for_selector("#tab-folder .thumbs figcaption")
+    walk.idle()
+    walk.shot("folder", "#tab-folder .thumbs" if walk.phone else None)
+    if page.locator("#for-backdrop").count():
+        walk.tab("backdrop")
+        page.wait_for_selector("#tab-backdrop .slot img[alt='Background of']")
+        page.click("#tab-backdrop button.strong")
+        page.wait_for_selector("#tab-backdrop .result img:visible")
+        walk.idle()
+        walk.shot("background")
+    walk.tab("training")
+    page.wait_for_selector("#tab-training .runs li")
+    page.click("#tab-training .runs li:first-child .bar button >> nth=0")
+    page.wait_for_selector("#tab-training .curves figure")
+    page.wait_for_timeout(800)
+    walk.shot("training")
+
+
+def ending(walk: Walk) -> None:
+    """Several models beside each other; dark; Chinese."""
+    page = walk.page
+    walk.tab("edit")
+    boxes = page.locator("#models input")
+    if boxes.count() > 1:
+        boxes.nth(1).check()
+        walk.rest()
+        page.wait_for_timeout(500)
+        walk.shot("models")
+    page.click("#theme")
+    page.click("#theme")
+    page.click("#language")
+    walk.rest()
+    walk.shot("dark-chinese")
+
+
+def faces(folder: Path) -> None:
+    """Draw faces into a folder."""
+    import torch
+
+    from attrimorph.data import faces
+    from attrimorph.pictures import to_pil
+
+    drawn = faces.render(faces.sample_factors(24, torch.Generator().manual_seed(5)), 64)
+    for number, picture in enumerate(to_pil(drawn)):
+        picture.save(folder / f"face-{number + 1:02}.png")
+
+
+def walked(out: Path, widths: list[str], models: list[str], say: Callable[[str], None] = print) -> None:
+    """Take the walk."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, browser(need_browser()) as chrome:
+        folder = Path(name)
+        for command in TRAINING:
+            words = [sys.executable, "-m", "attrimorph", *command.split()]
+            subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        with studio(folder, "drawn-faces-64", *models) as (address, _):
+            for width in widths:
+                walk = Walk(chrome, address, width, out)
+                edits(walk, folder)
+                rooms(walk, folder)
+                ending(walk)
+                assert walk.faults == [], walk.faults
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("out", type=Path)
+    words.add_argument("models", nargs="*")
+    words.add_argument("--width", choices=list(SIZES), action="append")
+    asked = words.parse_args()
+    models = [str(Path(model).resolve()) if Path(model).exists() else model for model in asked.models]
+    walked(asked.out, asked.width or list(SIZES), models)
+
+
+if __name__ == "__main__":
+    main()
