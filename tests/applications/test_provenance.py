@@ -82,7 +82,7 @@ def test_what_cannot_sign_is_told(owned: tuple[Path, Path], tmp_path: Path) -> N
     certificate, key = owned
     with pytest.raises(AttrimorphError, match="give --certificate and --key"):
         signature_of(certificate, None)
-    with pytest.raises(AttrimorphError, match="cannot read .*nowhere"):
+    with pytest.raises(AttrimorphError, match=r"cannot read .*nowhere"):
         signature_of(tmp_path / "nowhere", key)
     with pytest.raises(AttrimorphError, match="must be a private key in PEM"):
         signature_of(certificate, certificate)

@@ -184,7 +184,7 @@ def test_a_transfer_is_the_command_lines(client: TestClient, models: list[str], 
 def test_a_picture_finds_itself(client: TestClient) -> None:
     names = [opened(client, face_png(seed)) for seed in range(6)]
     told = asked(client, "retrieve", model="tiny", source={"photo": names[3]}, among=names, count=2)
-    assert told["found"][0] == [names[3], 0.0]
+    assert told["found"][0] == {"photo": names[3], "distance": 0.0}
     assert told["searched"] == 6
     attributes = asked(client, "reconstruct", model="tiny", source={"photo": names[3]})["attributes"]
     wanted = {"Male": -1 if attributes["Male"] else 1}
@@ -193,7 +193,7 @@ def test_a_picture_finds_itself(client: TestClient) -> None:
     )
     assert answer.status_code in (200, 400)
     if answer.status_code == 200:
-        assert names[3] not in [name for name, _ in answer.json()["found"]]
+        assert names[3] not in [each["photo"] for each in answer.json()["found"]]
 
 
 def test_layers_keep_the_face_and_take_the_background(client: TestClient, photograph: bytes) -> None:

@@ -1,6 +1,6 @@
 """A first time in the studio, step by step as a new user takes it, with a picture of each step.
 
-    python -m tests.studio.walkthrough docs/images/studio [--width desktop|phone] [MODEL ...]
+    python -m tests.studio.walkthrough docs/images/studio [MODEL ...] [--width desktop|phone] [--runs FOLDER]
 
 Writes NN-STEP.png (palette, small) for a desktop's and phone-NN-STEP.png for a phone's width. The steps with several
 models and with layers are taken where models for them are named beside the first, for example a run of
@@ -11,16 +11,14 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from attrimorph.applications.replay import replay
-from tests.studio.browsing import ROOT, browser, need_browser, studio
+from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
 
-ADA, BEN = ROOT / "docs/images/ada.png", ROOT / "docs/images/ben.png"
 SIZES = {"desktop": (1180, 800), "phone": (390, 800)}
 COLOURS = 96
 DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
@@ -236,15 +234,15 @@ def faces(folder: Path) -> None:
         picture.save(folder / f"face-{number + 1:02}.png")
 
 
-def walked(out: Path, widths: list[str], models: list[str], say: Callable[[str], None] = print) -> None:
+def walked(out: Path, widths: list[str], models: list[str], runs: Path | None = None) -> None:
     """Take the walk."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, browser(need_browser()) as chrome:
         folder = Path(name)
-        for command in TRAINING:
+        for command in () if runs else TRAINING:
             words = [sys.executable, "-m", "attrimorph", *command.split()]
             subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        with studio(folder, "drawn-faces-64", *models) as (address, _):
+        with studio(folder, "drawn-faces-64", *models, "--runs", str(runs or folder / "runs")) as (address, _):
             for width in widths:
                 walk = Walk(chrome, address, width, out)
                 edits(walk, folder)
@@ -258,9 +256,10 @@ def main() -> None:
     words.add_argument("out", type=Path)
     words.add_argument("models", nargs="*")
     words.add_argument("--width", choices=list(SIZES), action="append")
+    words.add_argument("--runs", type=Path, help="a folder of trainings to show, instead of a short one made now")
     asked = words.parse_args()
     models = [str(Path(model).resolve()) if Path(model).exists() else model for model in asked.models]
-    walked(asked.out, asked.width or list(SIZES), models)
+    walked(asked.out, asked.width or list(SIZES), models, asked.runs and asked.runs.resolve())
 
 
 if __name__ == "__main__":

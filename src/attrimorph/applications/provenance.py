@@ -1,8 +1,8 @@
 """Where a picture comes from, in words that other programs read.
 
-Two forms. IPTC's digital source type, an XMP packet in the file: any reader of metadata shows it, anybody can remove it.
-C2PA Content Credentials (specification 2.x, https://spec.c2pa.org), with the extra `c2pa`: the same and the program's name,
-signed, so that a later change of the file shows. Who signs is only as well known as the certificate.
+Two forms. IPTC's digital source type, an XMP packet in the file: any reader of metadata shows it, anybody can remove
+it. C2PA Content Credentials (specification 2.x, https://spec.c2pa.org), with the extra `c2pa`: the same and the
+program's name, signed, so that a later change of the file shows. Who signs is as well known as the certificate.
 """
 
 import importlib.util
@@ -78,7 +78,8 @@ class Signature:
                 c2pa.Builder(manifest, context).sign(signer, kind, io.BytesIO(content), signed)
         except c2pa.C2paError as error:
             raise AttrimorphError(
-                f"the certificate must be one that C2PA takes for signing; it is not ({error}); name another chain and its key"
+                f"the certificate must be one that C2PA takes for signing; it is not ({error}); "
+                "name another chain and its key"
             ) from error
         return signed.getvalue()
 
@@ -202,7 +203,8 @@ def _algorithm(key: bytes) -> Any:
         found = load_pem_private_key(key, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise AttrimorphError(
-            "the key must be a private key in PEM without a password; it is not; convert it: openssl pkey -in KEY -out NEW"
+            "the key must be a private key in PEM without a password; it is not; "
+            "convert it: openssl pkey -in KEY -out NEW"
         ) from error
     match found:
         case ec.EllipticCurvePrivateKey(curve=curve) if curve.key_size in (256, 384, 521):

@@ -177,7 +177,8 @@ class Api:
             found = self.work.retrieved(served, origin, wish.among, wish.wanted, wish.count)
             pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
             return say.FoundTold(
-                found=[(wish.among[row], round(distance, 6)) for row, distance in pairs], searched=found.searched
+                found=[say.NearTold(photo=wish.among[row], distance=round(distance, 6)) for row, distance in pairs],
+                searched=found.searched,
             )
 
         return await self._with_device(task)

@@ -11,11 +11,12 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 """The name under which the studio keeps a photograph or an axis."""
 Base64 = Annotated[str, StringConstraints(min_length=4, max_length=32 * MIB)]
-Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False, strict=True)]
 Changes = Annotated[dict[Name, Strength], Field(max_length=200)]
-Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=200)]
+Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False, strict=True)]], Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=200)]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]
+Seed = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 
 
 class Told(BaseModel):
@@ -77,12 +78,12 @@ class Wished(Told):
 class LiveEdit(Wished):
     """One message of the websocket."""
 
-    stream: Annotated[int, Field(ge=0, le=63)]
+    stream: Annotated[int, Field(ge=0, le=63, strict=True)]
     """Which picture of the page."""
-    number: Annotated[int, Field(ge=0, lt=2**53)]
+    number: Annotated[int, Field(ge=0, lt=2**53, strict=True)]
     """Counts up; comes back with the picture."""
     format: Literal["jpeg", "webp", "png"] = "jpeg"
-    watch: bool = True
+    watch: Switch = True
     """Whether side effects are looked for."""
 
 
@@ -90,7 +91,7 @@ class SampleWish(Told):
     """New pictures."""
 
     model: Name
-    count: Annotated[int, Field(ge=1, le=64)] = 16
+    count: Annotated[int, Field(ge=1, le=64, strict=True)] = 16
     seed: Seed = 0
     """Picture i is the sample of seed + i."""
     changes: Changes = {}
@@ -103,11 +104,11 @@ class MorphWish(Told):
     model: Name
     first: Source
     second: Source
-    steps: Annotated[int, Field(ge=2, le=96)] = 24
+    steps: Annotated[int, Field(ge=2, le=96, strict=True)] = 24
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
-    gif: bool = False
+    gif: Switch = False
     """Whether an animation there and back is made."""
-    mp4: bool = False
+    mp4: Switch = False
     """Whether a film there and back is made; needs `films` of `/api/studio`."""
 
 
@@ -118,8 +119,8 @@ class InpaintWish(Told):
     source: Source
     mask: Base64
     """A square picture as the model sees the photograph, white where the hole is."""
-    times: Annotated[int, Field(ge=1, le=50)] = 10
-    feather: Annotated[int, Field(ge=0, le=16)] = 4
+    times: Annotated[int, Field(ge=1, le=50, strict=True)] = 10
+    feather: Annotated[int, Field(ge=0, le=16, strict=True)] = 4
     known: Known = {}
 
 
@@ -142,7 +143,7 @@ class RetrieveWish(Told):
     """Opened photographs."""
     wanted: Changes = {}
     """Attribute -> 1 must hold, -1 must not."""
-    count: Annotated[int, Field(ge=1, le=100)] = 8
+    count: Annotated[int, Field(ge=1, le=100, strict=True)] = 8
 
 
 class TeachWish(Told):
@@ -254,11 +255,17 @@ class PictureTold(BaseModel):
     """PNG in base64."""
 
 
+class NearTold(BaseModel):
+    """A found picture."""
+
+    photo: str
+    distance: float
+
+
 class FoundTold(BaseModel):
     """Found pictures, the nearest first."""
 
-    found: list[tuple[str, float]]
-    """(photograph, distance)."""
+    found: list[NearTold]
     searched: int
 
 

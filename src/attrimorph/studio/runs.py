@@ -100,6 +100,9 @@ class Runs:
         fresh = [name for name, one in self._started.items() if name not in {path.name for path in found}]
         return [*(self._beginning(name) for name in fresh), *runs]
 
+    def _begins(self, name: str) -> bool:
+        return name in self._started and not (self.folder / name / "recipe.json").exists()
+
     def _beginning(self, name: str) -> Run:
         """Tell of a run that has no recipe on disk yet, or never came so far."""
         one = self._started[name]
@@ -136,7 +139,7 @@ class Runs:
     def curves(self, name: str) -> dict[str, list[tuple[int, float]]]:
         """Return what a run's log holds, name -> (images seen, value), thinned to about 300 points each."""
         curves: dict[str, list[tuple[int, float]]] = {}
-        for line in read_log(self._path(name)):
+        for line in [] if self._begins(name) else read_log(self._path(name)):
             for key, value in line.items():
                 if key not in NO_CURVES and isinstance(value, int | float) and value == value:
                     curves.setdefault(key, []).append((line["images_seen"], float(value)))
@@ -144,6 +147,8 @@ class Runs:
 
     def sheets(self, name: str) -> list[str]:
         """Return the names of a run's sample sheets, the oldest first."""
+        if self._begins(name):
+            return []
         return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
 
     def sheet(self, name: str, sheet: str) -> bytes:

@@ -73,8 +73,20 @@ function commit(name) {
   let words = plain(name);
   if (lockChanged) words = t(state.locks.includes(name) ? "locked" : "unlocked", words);
   else words += far ? ` ${far > 0 ? "+" : "−"}${Math.round(Math.abs(far) * 100)} %` : " 0";
-  remember(words);
+  // One slider nudged again and again is one step.
+  const now = performance.now();
+  const again = !lockChanged && nudged.name === name && nudged.node === history.current && now - nudged.at < TOGETHER;
+  if (again && !history.children(history.current).length) {
+    Object.assign(history.node, { state: structuredClone(state), words });
+    thumbFor = history.current;
+    showTree();
+    keep();
+  } else remember(words);
+  nudged = { name: lockChanged ? null : name, node: history.current, at: now };
 }
+
+const TOGETHER = 1500; // milliseconds
+let nudged = {};
 
 const same = (one, other) => JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort());
 

@@ -47,9 +47,11 @@ export function buildMorph(home, { say, films }) {
     first.onChange = second.onChange = stale;
     furnish(
       home,
-      e("div", { className: "slots" }, first.box, second.box),
-      e("div", { className: "bar" }, make, ...exports),
-      e("div", { className: "result" }, canvas, along),
+      e("div", { className: "beside" },
+        e("div", { className: "room" },
+          e("div", { className: "slots" }, first.box, second.box),
+          e("div", { className: "bar" }, make, ...exports)),
+        e("div", { className: "result" }, canvas, along)),
     );
     show();
   });
