@@ -19,7 +19,7 @@ from PIL import Image
 from attrimorph.applications.replay import replay
 from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
 
-SIZES = {"desktop": (1180, 800), "phone": (390, 800)}
+SIZES = {"desktop": (1180, 880), "phone": (390, 800)}
 COLOURS = 96
 DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
 TRAINING = (
@@ -109,8 +109,8 @@ def edits(walk: Walk, folder: Path) -> None:
     page.check("#split")
     walk.shot("split")
     page.uncheck("#split")
-    for _ in range(3):
-        page.click("#undo")
+    page.click("#undo")  # another edit from here on is a branch
+    walk.rest()
     walk.press("Wearing_Hat", 10)
     walk.shot("history", "#tree" if walk.phone else None)
     with page.expect_download() as coming:

@@ -55,14 +55,17 @@ window.studioAtRest = () =>
 window.studioBench = () => ({ live });
 
 let asked = false;
+let late = false;
 function changed() {
-  // Once a frame of the screen, however often the slider says that it moved.
+  // At once, but no more than once a frame of the screen, however often the slider says that it moved.
+  late = asked;
   if (asked) return;
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
-    show();
+    if (late) changed();
   });
+  show();
 }
 
 function commit(name) {
