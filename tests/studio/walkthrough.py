@@ -27,6 +27,15 @@ TRAINING = (
     "train quickstart --data data --out runs/first --training.images=6000 --training.sample-images=2000",
 )
 """What the training tab has to show."""
+DARKEST = """
+images => images.map((image, place) => {
+  const pen = Object.assign(document.createElement('canvas'), {width: 64, height: 64}).getContext('2d');
+  pen.drawImage(image, 0, 0, 64, 64);
+  const corner = pen.getImageData(0, 0, 6, 6).data;
+  return [corner.reduce((sum, value) => sum + value, 0), place];
+}).sort(([one], [other]) => one - other).map(([, place]) => place)
+"""
+"""The samples by the brightness of a corner: something to teach that no slider is there for."""
 
 
 class Walk:
@@ -63,12 +72,16 @@ class Walk:
         """Wait until nothing is being worked at."""
         self.page.wait_for_function("() => !document.querySelector('#said').textContent.includes('Working')")
 
-    def shot(self, name: str, at: str | None = None) -> None:
-        """Take a picture of what is seen; `at` is scrolled to first."""
+    def shot(self, name: str, at: str | None = None, *, said: bool = False) -> None:
+        """Take a picture of what is seen; `at` is scrolled to first, `said` keeps what the page has said."""
+        if not said:
+            self.page.evaluate("() => { document.querySelector('#said').textContent = ''; }")
         if at is None:
             self.page.evaluate("() => window.scrollTo(0, 0)")
         else:
-            self.page.eval_on_selector(at, "part => window.scrollBy(0, part.getBoundingClientRect().top - 8)")
+            # On a phone the picture stays at the top.
+            top = 300 if at in ("#panel", "#tree") else 8
+            self.page.eval_on_selector(at, f"part => window.scrollBy(0, part.getBoundingClientRect().top - {top})")
         self.page.wait_for_timeout(250)
         self.taken += 1
         path = self.out / f"{'phone-' if self.phone else ''}{self.taken:02}-{name}.png"
@@ -118,7 +131,7 @@ def edits(walk: Walk, folder: Path) -> None:
     coming.value.save_as(folder / "saved.png")
     walk.idle()
     assert replay(folder / "saved.png").identical
-    walk.shot("saved")
+    walk.shot("saved", said=True)
     # A sample whose edit drags something along; the button takes what chance says.
     page.evaluate(f"() => {{ Math.random = () => {DRAGS + 0.5} / 2 ** 31; }}")
     page.click("#sample")
@@ -169,15 +182,17 @@ def rooms(walk: Walk, folder: Path) -> None:
     walk.tab("teach")
     page.wait_for_selector("#tab-teach .thumbs button")
     walk.idle()
-    for number in range(20):
-        for _ in range(1 + number % 2):
-            page.click(f"#tab-teach .thumbs button >> nth={number}")
-    page.fill("#teach-name", "My own slider")
+    dark = page.eval_on_selector_all("#tab-teach .thumbs img", DARKEST)
+    for number in dark[:10]:
+        page.click(f"#tab-teach .thumbs button >> nth={number}")
+    for number in dark[-10:]:
+        page.dblclick(f"#tab-teach .thumbs button >> nth={number}")
+    page.fill("#teach-name", "Dark background")
     walk.shot("teach")
     page.click("#tab-teach button.strong")
-    page.wait_for_selector("[data-name='My own slider']", timeout=400_000)
-    walk.press("My own slider", 10)
-    walk.shot("taught", "#panel" if walk.phone else None)
+    page.wait_for_selector("[data-name='Dark background']", timeout=400_000)
+    walk.press("Dark background", 10)
+    walk.shot("taught", "#panel" if walk.phone else None, said=True)
     walk.tab("folder")
     pictures = folder / "pictures"
     if not pictures.exists():
@@ -211,9 +226,12 @@ def ending(walk: Walk) -> None:
     walk.tab("edit")
     boxes = page.locator("#models input")
     if boxes.count() > 1:
+        page.set_input_files("#file", BEN)  # a sample is another face with every model, a photograph is the same
+        page.wait_for_selector(".frame .input")
         boxes.nth(1).check()
         walk.rest()
-        page.wait_for_timeout(500)
+        walk.press("Wearing_Hat", 10)
+        page.wait_for_function("() => document.querySelectorAll('.frame .input').length === 2")
         walk.shot("models")
     page.click("#theme")
     page.click("#theme")
