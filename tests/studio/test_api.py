@@ -241,6 +241,9 @@ def test_a_taught_attribute_gets_an_axis(client: TestClient, monkeypatch: pytest
         ("edit", {"model": "\ud800", "source": {"seed": 1}}, 422, "model"),
         ("sample", {"model": "cycle"}, 400, "no codes"),
         ("sample", {"model": "tiny", "count": 2.5}, 422, "count"),
+        ("sample", {"model": "tiny", "count": True}, 422, "count: must be a number; got True"),
+        ("sample", {"model": "tiny", "seed": "1"}, 422, "seed: must be a number; got '1'"),
+        ("edit", {"model": "tiny", "source": {"seed": 1}, "changes": {"Smiling": True}}, 422, "changes.Smiling"),
         ("inpaint", {"model": "tiny", "source": {"seed": 1}, "mask": base64.b64encode(face_png(1)).decode()}, 400, ""),
     ],
 )  # fmt: skip

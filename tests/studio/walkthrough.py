@@ -20,22 +20,22 @@ from attrimorph.applications.replay import replay
 from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
 
 SIZES = {"desktop": (1180, 880), "phone": (390, 800)}
-COLOURS = 96
+COLOURS = 64
 DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
 TRAINING = (
     "data synthetic data --count 1000 --size 32",
     "train quickstart --data data --out runs/first --training.images=6000 --training.sample-images=2000",
 )
 """What the training tab has to show."""
-DARKEST = """
+REDDEST = """
 images => images.map((image, place) => {
   const pen = Object.assign(document.createElement('canvas'), {width: 64, height: 64}).getContext('2d');
   pen.drawImage(image, 0, 0, 64, 64);
-  const corner = pen.getImageData(0, 0, 6, 6).data;
-  return [corner.reduce((sum, value) => sum + value, 0), place];
-}).sort(([one], [other]) => one - other).map(([, place]) => place)
+  const hair = pen.getImageData(26, 9, 12, 5).data;
+  return [hair.reduce((sum, value, at) => sum + [value, -value, 0, 0][at % 4], 0), place];
+}).sort(([one], [other]) => other - one).map(([, place]) => place)
 """
-"""The samples by the brightness of a corner: something to teach that no slider is there for."""
+"""The samples by how red they are where the hair is: something to teach that no slider is there for."""
 
 
 class Walk:
@@ -87,7 +87,10 @@ class Walk:
         path = self.out / f"{'phone-' if self.phone else ''}{self.taken:02}-{name}.png"
         self.page.screenshot(path=path)
         with Image.open(path) as image:
-            small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            small = image.convert("RGB")
+        if not self.phone:
+            small = small.resize((small.width * 3 // 4, small.height * 3 // 4), Image.Resampling.LANCZOS)
+        small = small.quantize(COLOURS, dither=Image.Dither.NONE)
         small.save(path, optimize=True)
         print(f"{path.name}: {path.stat().st_size >> 10} KB", flush=True)
 
@@ -182,16 +185,16 @@ def rooms(walk: Walk, folder: Path) -> None:
     walk.tab("teach")
     page.wait_for_selector("#tab-teach .thumbs button")
     walk.idle()
-    dark = page.eval_on_selector_all("#tab-teach .thumbs img", DARKEST)
-    for number in dark[:10]:
+    red = page.eval_on_selector_all("#tab-teach .thumbs img", REDDEST)
+    for number in red[:10]:
         page.click(f"#tab-teach .thumbs button >> nth={number}")
-    for number in dark[-10:]:
+    for number in red[-10:]:
         page.dblclick(f"#tab-teach .thumbs button >> nth={number}")
-    page.fill("#teach-name", "Dark background")
+    page.fill("#teach-name", "Ginger hair")
     walk.shot("teach")
     page.click("#tab-teach button.strong")
-    page.wait_for_selector("[data-name='Dark background']", timeout=400_000)
-    walk.press("Dark background", 10)
+    page.wait_for_selector("[data-name='Ginger hair']", timeout=400_000)
+    walk.press("Ginger hair", 10)
     walk.shot("taught", "#panel" if walk.phone else None, said=True)
     walk.tab("folder")
     pictures = folder / "pictures"
