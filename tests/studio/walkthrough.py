@@ -20,7 +20,7 @@ from attrimorph.applications.replay import replay
 from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
 
 SIZES = {"desktop": (1180, 880), "phone": (390, 800)}
-COLOURS = 64
+COLOURS = 48
 DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
 TRAINING = (
     "data synthetic data --count 1000 --size 32",

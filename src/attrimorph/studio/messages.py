@@ -15,8 +15,8 @@ def _number(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
-"""As JSON has it: 3 and 3.0, neither true nor "3"."""
+AS_JSON = BeforeValidator(_number)
+"""A whole number as JSON Schema has it: 3 and 3.0, neither true nor "3". It stands last, or the schema loses limits."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 """The name under which the studio keeps a photograph or an axis."""
@@ -25,7 +25,7 @@ Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False, strict=T
 Changes = Annotated[dict[Name, Strength], Field(max_length=200)]
 Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False, strict=True)]], Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=200)]
-Seed = Annotated[Whole, Field(ge=0, lt=2**53)]
+Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
 Switch = Annotated[bool, Field(strict=True)]
 
 
@@ -88,9 +88,9 @@ class Wished(Told):
 class LiveEdit(Wished):
     """One message of the websocket."""
 
-    stream: Annotated[Whole, Field(ge=0, le=63)]
+    stream: Annotated[int, Field(ge=0, le=63), AS_JSON]
     """Which picture of the page."""
-    number: Annotated[Whole, Field(ge=0, lt=2**53)]
+    number: Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
     """Counts up; comes back with the picture."""
     format: Literal["jpeg", "webp", "png"] = "jpeg"
     watch: Switch = True
@@ -101,7 +101,7 @@ class SampleWish(Told):
     """New pictures."""
 
     model: Name
-    count: Annotated[Whole, Field(ge=1, le=64)] = 16
+    count: Annotated[int, Field(ge=1, le=64), AS_JSON] = 16
     seed: Seed = 0
     """Picture i is the sample of seed + i."""
     changes: Changes = {}
@@ -114,7 +114,7 @@ class MorphWish(Told):
     model: Name
     first: Source
     second: Source
-    steps: Annotated[Whole, Field(ge=2, le=96)] = 24
+    steps: Annotated[int, Field(ge=2, le=96), AS_JSON] = 24
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
     gif: Switch = False
     """Whether an animation there and back is made."""
@@ -129,8 +129,8 @@ class InpaintWish(Told):
     source: Source
     mask: Base64
     """A square picture as the model sees the photograph, white where the hole is."""
-    times: Annotated[Whole, Field(ge=1, le=50)] = 10
-    feather: Annotated[Whole, Field(ge=0, le=16)] = 4
+    times: Annotated[int, Field(ge=1, le=50), AS_JSON] = 10
+    feather: Annotated[int, Field(ge=0, le=16), AS_JSON] = 4
     known: Known = {}
 
 
@@ -153,7 +153,7 @@ class RetrieveWish(Told):
     """Opened photographs."""
     wanted: Changes = {}
     """Attribute -> 1 must hold, -1 must not."""
-    count: Annotated[Whole, Field(ge=1, le=100)] = 8
+    count: Annotated[int, Field(ge=1, le=100), AS_JSON] = 8
 
 
 class TeachWish(Told):
