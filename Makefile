@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in this folder's own .venv; a second call finds that done.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart studio browser test test-slow lint format types docs benchmark clean
+.PHONY: help setup quickstart studio browser test test-slow schema screenshots lint format types docs benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -67,6 +67,17 @@ test: $(VENV)/.dev browser ## the tests (minutes)
 
 test-slow: $(VENV)/.dev ## the tests that take long
 	@$(PYTEST) -m slow --timeout 3600
+
+# An environment of its own: its pytest plugin would join every test run.
+$(VENV)/schemathesis/bin/schemathesis: $(VENV)/.dev
+	@echo "Adding schemathesis"
+	@$(BIN)/python -m venv $(VENV)/schemathesis && $(VENV)/schemathesis/bin/python -m pip install -q 'schemathesis>=4.32,<5'
+
+schema: $(VENV)/schemathesis/bin/schemathesis ## the studio's API against its own schema (minutes)
+	@ATTRIMORPH_SCHEMATHESIS=$(abspath $<) $(BIN)/python -m pytest -m slow -s tests/studio/test_schema.py
+
+screenshots: $(VENV)/.dev browser ## walk through the studio as a new user: docs/images/studio
+	@$(BIN)/python -m tests.studio.walkthrough docs/images/studio $(MODELS)
 
 lint: $(VENV)/.dev ## style, and the walls between the rooms
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """How fast the studio is, in a real Chromium, and whether anything can break it.
 
-    python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000] [MODEL ...]
+    python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000]
+                                [--parts browser clients hostile] [MODEL ...]
 
 Measures, one after the other, on the studio started by its command:
 
@@ -8,7 +9,8 @@ Measures, one after the other, on the studio started by its command:
 - drag: a slider's input event to the picture painted on the canvas, while it is dragged without a pause for so many
   seconds: an event in every frame of the screen; and whether the last picture is the last one asked for;
 - clients: as many websockets drag at the same time, each waiting for its picture before it asks again;
-- requests: so many malformed or hostile ones; none may be answered by 5xx, none may crash it, nothing may be written.
+- hostile: so many malformed requests, one after the other: wrong bodies on every path of the API, broken HTTP on the
+  bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written.
 
 Needs Chromium and playwright (`make setup`). Prints JSON; exits 1 when a bar that is no timing does not hold.
 """
@@ -20,6 +22,7 @@ import json
 import os
 import random
 import re
+import socket
 import statistics
 import struct
 import sys
@@ -77,9 +80,10 @@ def main() -> None:
     words.add_argument("--clients", type=int, default=20)
     words.add_argument("--client-seconds", type=float, default=120)
     words.add_argument("--requests", type=int, default=2000)
+    words.add_argument("--parts", nargs="*", default=["browser", "clients", "hostile"])
     asked = words.parse_args()
     path = chromium()
-    if path is None:
+    if path is None and "browser" in asked.parts:
         sys.exit("benchmarks/studio.py needs Chromium; install it (Debian: apt install chromium)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -89,21 +93,26 @@ def main() -> None:
                 "load": os.getloadavg()[0],
                 "ready_seconds": round(ready, 2),
                 "page_bytes_gzipped": page_bytes(),
-                **in_browser(path, address, asked.seconds),
             }
             server = server_of(folder)
-            result["clients"] = asyncio.run(clients(address, asked.clients, asked.client_seconds, server))
-            result["hostile"] = hostile(address, asked.requests)
+            if "browser" in asked.parts and path is not None:
+                result |= in_browser(path, address, asked.seconds)
+            if "clients" in asked.parts:
+                result["clients"] = asyncio.run(clients(address, asked.clients, asked.client_seconds, server))
+            if "hostile" in asked.parts:
+                result["hostile"] = hostile(address, asked.requests)
             result["alive"] = fetched(f"{address}/api/models")[0] == 200
+            result["same process"] = server == server_of(folder)
         result["written"] = [each.name for each in folder.iterdir() if each.name != "studio.log"]
         result["tracebacks"] = (folder / "studio.log").read_text().count("Traceback")
     print(json.dumps(result, indent=2))
+    drag, many, wild = (result.get(part) for part in ("drag", "clients", "hostile"))
     held = (
-        result["drag"]["last picture is the newest"]
-        and result["drag"]["none out of order"]
-        and result["clients"]["failed"] == 0
-        and not any(status.startswith("5") and status != "503" for status in result["hostile"]["answers"])
+        (drag is None or (drag["last picture is the newest"] and drag["none out of order"]))
+        and (many is None or many["failed"] == 0)
+        and (wild is None or not any(status.startswith("5") for status in wild["answers"]))
         and result["alive"]
+        and result["same process"]
         and not result["written"]
         and not result["tracebacks"]
         and result["page_bytes_gzipped"] < 150_000
@@ -217,17 +226,75 @@ def hostile(address: str, count: int) -> dict[str, Any]:
     paths = [(path, next(iter(methods)).upper()) for path, methods in schema["paths"].items()]
     answers: dict[str, int] = {}
     for _ in range(count):
-        path, method = draw.choice(paths)
-        if draw.random() < 0.1:
-            path += draw.choice(["/", "/..", "/%00", "?" + "a" * 5000, "/%ff%fe", "/static/../../server.py"])
-        body = junk(draw) if method == "POST" or draw.random() < 0.1 else None
-        headers = {"content-type": draw.choice(["application/json"] * 6 + ["text/plain", "application/octet-stream"])}
-        if draw.random() < 0.1:
-            key = draw.choice(["host", "origin", "cookie", "authorization", "content-length", "accept-encoding"])
-            headers[key] = draw.choice(["evil.com", "null", "-1", "9" * 30, "a=b; c", "Bearer \xff", "[::", "gzip"])
-        status = fetched(f"{address}{path}", body, headers, draw.choice([method] * 9 + ["PUT", "DELETE"]))[0]
-        answers[str(status)] = answers.get(str(status), 0) + 1
+        kind = draw.random()
+        if kind < 0.15:
+            status = bare(address, draw)
+        elif kind < 0.25:
+            status = asyncio.run(socketed(address, draw))
+        else:
+            status = bodied(address, paths, draw)
+        answers[status] = answers.get(status, 0) + 1
     return {"requests": count, "answers": dict(sorted(answers.items()))}
+
+
+def bodied(address: str, paths: list[tuple[str, str]], draw: random.Random) -> str:
+    """Send a wrong body to some path, now and then with a wrong path, header or method."""
+    path, method = draw.choice(paths)
+    path = path.replace("{name}", draw.choice(["no", "..", "%2e%2e", "%00"])).replace("{sheet}", "..%2frecipe.json")
+    if draw.random() < 0.1:
+        path += draw.choice(["/", "/..", "/%00", "?" + "a" * 5000, "/%ff%fe", "/static/../../server.py"])
+    body = junk(draw) if method == "POST" or draw.random() < 0.1 else None
+    headers = {"content-type": draw.choice(["application/json"] * 6 + ["text/plain", "application/octet-stream"])}
+    if draw.random() < 0.1:
+        key = draw.choice(["host", "origin", "cookie", "authorization", "content-length", "accept-encoding"])
+        headers[key] = draw.choice(["evil.com", "null", "-1", "9" * 30, "a=b; c", "Bearer \xff", "[::", "gzip"])
+    return str(fetched(f"{address}{path}", body, headers, draw.choice([method] * 9 + ["PUT", "DELETE"]))[0])
+
+
+def bare(address: str, draw: random.Random) -> str:
+    """Send broken HTTP on a socket of its own; what is left half said is hung up."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    head = f"Host: {host}:{port}\r\n".encode()
+    whole = b"POST /api/edit HTTP/1.1\r\n" + head + b"Content-Type: application/json\r\n"
+    content = draw.choice([
+        draw.randbytes(draw.choice([1, 50, 5000])), b"GET / HTTP/9.9\r\n\r\n", b"GET /api/models HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + head + b"X: " + b"a" * 100_000 + b"\r\n\r\n", b"\r\n" * 1000, b"\x16\x03\x01\x02\x00",
+        b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n" + head + b"\r\n", whole + b"Content-Length: -5\r\n\r\n{}",
+        whole + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}   ", whole + b"Content-Length: 1000\r\n\r\n{",
+        whole + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        whole + b"Content-Length: 99999999999\r\n\r\n",
+        whole + b"Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n{}", b"GET / HTTP/1.1\r\nHost: evil.com\r\n\r\n",
+        b"GET /live HTTP/1.1\r\n" + head + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: a\r\n\r\n",
+    ])  # fmt: skip
+    try:
+        with socket.create_connection((host, int(port)), 5) as line:
+            line.settimeout(0.5)
+            line.sendall(content)
+            answer = line.recv(200)
+    except OSError:
+        return "hung up"
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return found[1].decode() if found else "hung up"
+
+
+async def socketed(address: str, draw: random.Random) -> str:
+    """Open a websocket, from a foreign page now and then, and send what is no state."""
+    import websockets
+
+    origin = draw.choice([None, None, None, "http://evil.com", "null"])
+    state: dict[str, Any] = {"stream": 0, "number": 1, "model": "drawn-faces-64", "source": {"seed": 1}}
+    for _ in range(draw.randrange(1, 5)):
+        state[draw.choice([*KEYS, "stream", "number", "format", "watch"])] = draw.choice(WORDS)
+    noise = draw.choice([draw.randbytes(200), "", "{", "[" * 50_000, "a" * 70_000, "null", json.dumps(state)])
+    try:
+        async with websockets.connect(address.replace("http", "ws", 1) + "/live", origin=origin) as page:
+            await page.send(noise)
+            answer = await asyncio.wait_for(page.recv(), 20)
+    except websockets.InvalidStatus as error:
+        return str(error.response.status_code)
+    except websockets.ConnectionClosed as error:
+        return f"closed {error.rcvd.code if error.rcvd else ''}"
+    return "picture" if isinstance(answer, bytes) else str(json.loads(answer)["status"])
 
 
 WORDS: list[Any] = [

@@ -21,6 +21,8 @@ PAPER = (255, 255, 255)
 INK = (40, 42, 48)
 GREY = (128, 132, 142)  # readable on white and on black
 TAG = "attrimorph"
+XMP = "XML:com.adobe.xmp"
+"""The text chunk of a PNG that holds XMP."""
 
 
 def to_bytes(images: Tensor) -> NDArray[np.uint8]:
@@ -95,11 +97,13 @@ def grid(
     return sheet(torch.split(images, columns), cell=cell, gap=gap, clear=clear)
 
 
-def png_bytes(image: Image.Image, tag: str | None = None) -> bytes:
-    """Encode as PNG; `tag` is stored as its text chunk "attrimorph"."""
+def png_bytes(image: Image.Image, tag: str | None = None, xmp: str | None = None) -> bytes:
+    """Encode as PNG; `tag` is stored as its text chunk "attrimorph", `xmp` as its XMP packet."""
     info = PngInfo()
     if tag is not None:
         info.add_itxt(TAG, tag)
+    if xmp is not None:
+        info.add_itxt(XMP, xmp)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
@@ -135,13 +139,18 @@ def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str
     return buffer.getvalue()
 
 
+def can_film() -> bool:
+    """Tell whether films can be written: whether the extra is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
 def check_video() -> None:
     """Refuse to go on where films cannot be written.
 
     Raises:
         AttrimorphError: the extra is missing.
     """
-    if importlib.util.find_spec("av") is None:
+    if not can_film():
         raise AttrimorphError(
             "an MP4 needs the package av; it is missing; install it with pip install 'attrimorph[video]'"
         )

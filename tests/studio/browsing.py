@@ -19,6 +19,8 @@ FLAGS = (
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 REQUIRED = "ATTRIMORPH_BROWSER"
+ADA, BEN = ROOT / "docs/images/ada.png", ROOT / "docs/images/ben.png"
+MOST = 60_000  # milliseconds
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -73,3 +75,61 @@ def studio(folder: Path, *words: str, port: str = "0", seconds: float = 300) -> 
                 process.wait(15)
             process.kill()
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+class Page:
+    """A page of its own, whose console must stay empty."""
+
+    def __init__(self, chrome: Any, address: str, **options: Any) -> None:
+        self.context = chrome.new_context(viewport={"width": 1200, "height": 900}, locale="en-US", **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(MOST)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        self.asked: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+        self.page.wait_for_selector("html[data-ready]")
+        self.rest()
+
+    def rest(self) -> None:
+        """Wait until the exact picture of the present state is shown."""
+        self.page.wait_for_function("() => window.studioAtRest?.()")
+
+    def open(self, path: Path) -> None:
+        self.page.set_input_files("#file", path)
+        self.page.wait_for_function("() => document.querySelector('#said').textContent === 'Opened.'")
+        self.page.wait_for_selector(".frame .input")
+        self.rest()
+
+    def slide(self, name: str, value: float, *, let_go: bool = True) -> None:
+        self.page.evaluate(
+            """([name, value, letGo]) => {
+              const input = document.getElementById(`slider ${name}`);
+              input.value = value;
+              input.dispatchEvent(new Event('input', {bubbles: true}));
+              if (letGo) input.dispatchEvent(new Event('change', {bubbles: true}));
+            }""",
+            [name, value, let_go],
+        )
+        if let_go:
+            self.rest()
+
+    def pixels(self, which: int = 0) -> bytes:
+        """Return what a canvas shows, RGBA."""
+        self.rest()
+        return self.painted(f"#pictures figure:nth-child({which + 1}) canvas")
+
+    def painted(self, canvas: str) -> bytes:
+        """Return what a canvas anywhere shows, RGBA."""
+        data = self.page.eval_on_selector(
+            canvas, "part => Array.from(part.getContext('2d').getImageData(0, 0, part.width, part.height).data)"
+        )
+        return bytes(data)
+
+    def steps(self) -> int:
+        return int(self.page.locator("#tree .step").count())
+
+    def done(self) -> None:
+        self.page.wait_for_function("() => !document.querySelector('#said').textContent.includes('Working')")

@@ -14,11 +14,13 @@ from attrimorph.applications.edit import edit
 from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.inputs import photographs, pixels_of
 from attrimorph.applications.morph import morph
+from attrimorph.applications.provenance import credentials_of, local_signature
 from attrimorph.applications.replay import replay
 from attrimorph.applications.transfer import transfer
 from attrimorph.models import load
 from attrimorph.pictures import to_bytes
-from tests.studio.conftest import face_png, opened
+from attrimorph.studio.server import create_app
+from tests.studio.conftest import HOME, face_png, opened
 
 
 def pixels(text: str) -> torch.Tensor:
@@ -104,6 +106,51 @@ def test_a_morph_is_the_command_lines(client: TestClient, models: list[str], pho
         assert moving.n_frames > 4
 
 
+def test_a_morph_is_exported_as_animation_and_film(client: TestClient) -> None:
+    words = {"model": "tiny", "first": {"seed": 1}, "second": {"seed": 2}, "steps": 3}
+    told = asked(client, "morph", **words)
+    assert (told["gif"], told["mp4"]) == (None, None)
+    assert client.get("/api/studio").json()["films"] is True
+    film = base64.b64decode(asked(client, "morph", mp4=True, **words)["mp4"])
+    import av
+
+    with av.open(io.BytesIO(film)) as read:
+        assert sum(1 for _ in read.decode(video=0)) > 3
+
+
+def test_what_is_saved_says_so_in_words_that_others_read(models: list[str], photograph: bytes, tmp_path: Path) -> None:
+    words: dict[str, Any] = {"model": "tiny", "changes": {"Smiling": 1}}
+    kinds = {"gif": "image/gif", "mp4": "video/mp4"}
+    for label, signature in ((True, local_signature()), (True, None), (False, local_signature())):
+        app = create_app(models[:1], label=label, signature=signature)
+        with TestClient(app, base_url=HOME) as client:
+            assert client.get("/api/studio").json()["signs"] is (label and signature is not None)
+            sources = [({"seed": 3}, "/trained"), ({"photo": opened(client, photograph)}, "/compositeWithTrained")]
+            for source, word in sources:
+                content = base64.b64decode(asked(client, "edit", source=source, **words)["picture"])
+                path = tmp_path / "saved.png"
+                path.write_bytes(content)
+                assert replay(path).identical
+                with Image.open(path) as image:
+                    image.load()
+                    assert (word in image.info.get("XML:com.adobe.xmp", "")) is label
+                    assert ("attrimorph" in image.info) is label
+                told = credentials_of(content, "image/png")
+                assert (told is not None) is (label and signature is not None)
+                assert told is None or told["validation_state"] == "Valid"
+            moving = asked(client, "morph", model="tiny", first={"seed": 1}, second={"seed": 2}, gif=True, mp4=True)
+            for name, kind in kinds.items():
+                told = credentials_of(base64.b64decode(moving[name]), kind)
+                assert (told is not None) is (label and signature is not None)
+
+
+def test_a_path_says_what_it_can_be_asked_by(models: list[str], tmp_path: Path) -> None:
+    with TestClient(create_app(models[:1], runs=tmp_path), base_url=HOME) as client:
+        for path, allowed in (("/api/runs", "GET, POST"), ("/api/edit", "POST"), ("/api/models", "GET")):
+            answer = client.put(path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_a_hole_is_filled_and_the_rest_stays(client: TestClient, models: list[str], on_disk: Path) -> None:
     buffer = io.BytesIO()
     mask = Image.new("L", (16, 16), 0)
@@ -137,7 +184,7 @@ def test_a_transfer_is_the_command_lines(client: TestClient, models: list[str], 
 def test_a_picture_finds_itself(client: TestClient) -> None:
     names = [opened(client, face_png(seed)) for seed in range(6)]
     told = asked(client, "retrieve", model="tiny", source={"photo": names[3]}, among=names, count=2)
-    assert told["found"][0] == [names[3], 0.0]
+    assert told["found"][0] == {"photo": names[3], "distance": 0.0}
     assert told["searched"] == 6
     attributes = asked(client, "reconstruct", model="tiny", source={"photo": names[3]})["attributes"]
     wanted = {"Male": -1 if attributes["Male"] else 1}
@@ -146,7 +193,7 @@ def test_a_picture_finds_itself(client: TestClient) -> None:
     )
     assert answer.status_code in (200, 400)
     if answer.status_code == 200:
-        assert names[3] not in [name for name, _ in answer.json()["found"]]
+        assert names[3] not in [each["photo"] for each in answer.json()["found"]]
 
 
 def test_layers_keep_the_face_and_take_the_background(client: TestClient, photograph: bytes) -> None:
@@ -194,6 +241,9 @@ def test_a_taught_attribute_gets_an_axis(client: TestClient, monkeypatch: pytest
         ("edit", {"model": "\ud800", "source": {"seed": 1}}, 422, "model"),
         ("sample", {"model": "cycle"}, 400, "no codes"),
         ("sample", {"model": "tiny", "count": 2.5}, 422, "count"),
+        ("sample", {"model": "tiny", "count": True}, 422, "count: must be a number; got True"),
+        ("sample", {"model": "tiny", "seed": "1"}, 422, "seed: must be a number; got '1'"),
+        ("edit", {"model": "tiny", "source": {"seed": 1}, "changes": {"Smiling": True}}, 422, "changes.Smiling"),
         ("inpaint", {"model": "tiny", "source": {"seed": 1}, "mask": base64.b64encode(face_png(1)).decode()}, 400, ""),
     ],
 )  # fmt: skip
@@ -216,6 +266,9 @@ def test_what_is_no_json_gets_a_sentence(client: TestClient, content: bytes) -> 
 
 def test_openapi_describes_every_route(client: TestClient) -> None:
     schema = client.get("/api/openapi.json").json()
+    assert schema["components"]["schemas"]["Wished"]["properties"]["model"]["enum"] == ["tiny", "layered", "cycle"]
+    count = schema["components"]["schemas"]["SampleWish"]["properties"]["count"]
+    assert (count["type"], count["minimum"], count["maximum"]) == ("integer", 1, 64)
     for path in (
         "models",
         "open",

@@ -12,10 +12,7 @@ from PIL import Image
 
 from attrimorph.applications.replay import replay
 from attrimorph.studio.server import PAGE
-from tests.studio.browsing import ROOT, browser, need_browser, studio
-
-ADA, BEN = ROOT / "docs/images/ada.png", ROOT / "docs/images/ben.png"
-MOST = 60_000  # milliseconds
+from tests.studio.browsing import ADA, BEN, MOST, Page, browser, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
 
@@ -31,60 +28,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def chrome() -> Iterator[Any]:
     with browser(need_browser()) as found:
         yield found
-
-
-class Page:
-    """A page of its own, whose console must stay empty."""
-
-    def __init__(self, chrome: Any, address: str, **options: Any) -> None:
-        self.context = chrome.new_context(viewport={"width": 1200, "height": 900}, locale="en-US", **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(MOST)
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
-        self.asked: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("html[data-ready]")
-        self.rest()
-
-    def rest(self) -> None:
-        """Wait until the exact picture of the present state is shown."""
-        self.page.wait_for_function("() => window.studioAtRest?.()")
-
-    def open(self, path: Path) -> None:
-        self.page.set_input_files("#file", path)
-        self.page.wait_for_function("() => document.querySelector('#said').textContent === 'Opened.'")
-        self.page.wait_for_selector(".frame .input")
-        self.rest()
-
-    def slide(self, name: str, value: float, *, let_go: bool = True) -> None:
-        self.page.evaluate(
-            """([name, value, letGo]) => {
-              const input = document.getElementById(`slider ${name}`);
-              input.value = value;
-              input.dispatchEvent(new Event('input', {bubbles: true}));
-              if (letGo) input.dispatchEvent(new Event('change', {bubbles: true}));
-            }""",
-            [name, value, let_go],
-        )
-        if let_go:
-            self.rest()
-
-    def pixels(self) -> bytes:
-        """Return what the first canvas shows."""
-        self.rest()
-        data = self.page.evaluate(
-            "() => Array.from(document.querySelector('#pictures canvas').getContext('2d').getImageData(0,0,64,64).data)"
-        )
-        return bytes(data)
-
-    def steps(self) -> int:
-        return int(self.page.locator("#tree .step").count())
-
-    def done(self) -> None:
-        self.page.wait_for_function("() => !document.querySelector('#said').textContent.includes('Working')")
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from attrimorph.cli import run
-from attrimorph.studio.runs import Runs, is_held
+from attrimorph.studio.runs import Runs
 from attrimorph.studio.server import create_app
-from attrimorph.training.folder import lock_folder
+from attrimorph.training.folder import holder_of, is_held, lock_folder
 from tests.cli.conftest import FIELDS, TINY
 from tests.studio.conftest import HOME
 
@@ -56,7 +58,7 @@ def until(what: Callable[[], bool], seconds: float = 300) -> None:
 
 def test_a_finished_run_is_told(asked: TestClient, home: Path) -> None:
     found = told(asked, "done")
-    assert (found["state"], found["images_seen"], found["images"], found["ours"]) == ("done", 32, 32, False)
+    assert (found["state"], found["images_seen"], found["images"], found["stoppable"]) == ("done", 32, 32, False)
     details = asked.get("/api/runs/done").json()
     lines = [json.loads(line) for line in (home / "runs/done/log.jsonl").read_text().splitlines()]
     name = next(key for key in lines[-1] if key not in ("images_seen", "images_per_second", "waited_seconds"))
@@ -75,7 +77,7 @@ def test_start_stop_and_go_on(asked: TestClient, home: Path) -> None:
     assert asked.post("/api/runs", json=wish).status_code == 400
     until(lambda: told(asked, "new").get("images_seen", 0) > 100)
     found = told(asked, "new")
-    assert (found["state"], found["ours"]) == ("runs", True)
+    assert (found["state"], found["stoppable"]) == ("runs", True)
     assert found["seconds_left"] > 0
     assert asked.post("/api/runs/new/resume", json={}).status_code == 400
     assert asked.post("/api/runs/new/stop").status_code == 200
@@ -142,3 +144,35 @@ def test_a_held_folder_runs(tmp_path: Path) -> None:
 def test_without_trainings_there_are_no_routes(client: TestClient) -> None:
     assert client.get("/api/studio").json()["trains"] is False
     assert client.get("/api/runs").status_code == 404
+
+
+def test_a_run_that_somebody_else_started_can_be_stopped(asked: TestClient, home: Path) -> None:
+    """As from a terminal, or by a studio that has ended since."""
+    fields = FIELDS | {"training.images": 1_000_000, "training.checkpoint-images": 64}
+    words = [*(f"--{key}={value}" for key, value in fields.items()), "--data", str(home / "data")]
+    command = [sys.executable, "-m", "attrimorph", "train", "cvae-gan-edit", *words, "--out", str(home / "runs/theirs")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: told(asked, "theirs").get("images_seen", 0) > 0 or process.poll() is not None)
+        assert told(asked, "theirs")["stoppable"]
+        assert asked.post("/api/runs/theirs/stop").status_code == 200
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+    found = told(asked, "theirs")
+    assert (found["state"], found["stoppable"]) == ("stopped", False)
+    assert asked.post("/api/runs/theirs/stop").status_code == 400
+
+
+def test_a_held_folder_tells_by_whom(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    with lock_folder(tmp_path) as lock:
+        assert holder_of(tmp_path) == os.getpid()
+        lock.truncate(0)
+        lock.write("12 another-machine")
+        lock.flush()
+        assert holder_of(tmp_path) is None
+        assert is_held(tmp_path)
+    assert holder_of(tmp_path) is None
+    with lock_folder(tmp_path):
+        assert holder_of(tmp_path) == os.getpid()

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import attrimorph
 from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.provenance import xmp_of
 from attrimorph.applications.receipt import (
     CARRIED,
     FORMAT,
@@ -33,7 +34,7 @@ from attrimorph.applications.subject import Subject, Wish, moved_code, rendered
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
 from attrimorph.models import Code, Model
-from attrimorph.pictures import TAG, pixels_sha256, to_pil
+from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
 
 LARGEST_CODE = 2**22  # numbers
 
@@ -49,7 +50,7 @@ def saved_png(
         wish: how.
         judge: who saw to the locks.
         named: the model as the user named it.
-        label: whether a text tag says that attrimorph edited or generated the picture.
+        label: whether a text tag and XMP say that attrimorph edited or generated the picture.
     """
     final = moved_code(model, subject, wish, judge) if subject.code is not None else None
     picture = to_pil(rendered(model, [subject], [final], [wish]))[0]
@@ -76,6 +77,7 @@ def saved_png(
     info = PngInfo()
     if label:
         info.add_itxt(TAG, tag_of("studio", model, named))
+        info.add_itxt(XMP, xmp_of(photograph=subject.image is not None))
     info.add_itxt(CARRIED, json.dumps(receipt))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)

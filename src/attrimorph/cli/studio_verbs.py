@@ -16,6 +16,8 @@ def studio(
     host: str = "127.0.0.1",
     token: str | None = None,
     no_label: bool = False,
+    certificate: Path | None = None,
+    key: Path | None = None,
     runs: Path = Path("runs"),
     no_training: bool = False,
     open_: Annotated[bool, Parameter(name="--open")] = False,
@@ -32,7 +34,12 @@ def studio(
     token
         A word that every request must carry; the page is given it by ?token=... once.
     no_label
-        Leave out of saved pictures the tag that says that they were edited.
+        Leave out of saved pictures what says that they were edited: text tag, XMP and Content Credentials.
+    certificate
+        A PEM file with the certificates that sign Content Credentials (extra `c2pa`), the signing one first; by default
+        one is made at every start, which shows that a file has not changed since, but not who made it.
+    key
+        A PEM file with the private key of the certificate.
     runs
         The folder of trainings that the page shows.
     no_training
@@ -41,6 +48,7 @@ def studio(
         Open the page in this machine's browser.
     """
     try:
+        from attrimorph.applications.provenance import signature_of
         from attrimorph.studio.server import create_app, listen, serve
     except ImportError as error:
         raise AttrimorphError(
@@ -57,6 +65,7 @@ def studio(
         host=host,
         token=token,
         label=not no_label,
+        signature=signature_of(certificate, key),
         runs=None if no_training else runs,
     )
     at = listen(host, port)

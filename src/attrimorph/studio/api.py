@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body
 import attrimorph
 from attrimorph.applications.subject import Wish
 from attrimorph.models import Model
-from attrimorph.pictures import png_bytes, to_pil
+from attrimorph.pictures import can_film, png_bytes, to_pil
 from attrimorph.studio import messages as say
 from attrimorph.studio.shelf import Origin, Served, decode_base64
 from attrimorph.studio.work import Work, described
@@ -84,7 +84,11 @@ class Api:
 
     async def studio(self) -> say.StudioTold:
         """Tell of the studio itself."""
-        return say.StudioTold(version=attrimorph.__version__, trains=self.trains, labels=self.work.label)
+        labels = self.work.label
+        return say.StudioTold(
+            version=attrimorph.__version__, trains=self.trains, labels=labels,
+            signs=labels and self.work.signature is not None, films=can_film(),
+        )  # fmt: skip
 
     async def models(self) -> list[say.ModelTold]:
         """Tell which models there are and what they can do."""
@@ -106,7 +110,7 @@ class Api:
             image = seen.subject.image
             return say.SeenTold(
                 input=None if image is None else plain_png(image),
-                picture=self.work.pngs(seen.picture, "reconstruct", served)[0],
+                picture=self.work.pngs(seen.picture, "reconstruct", served, photograph=image is not None)[0],
                 attributes=described(served, seen.subject.code, seen.subject.attributes),
             )
 
@@ -138,10 +142,9 @@ class Api:
 
         def task() -> say.PicturesTold:
             ends = self._origin(wish.first), self._origin(wish.second)
-            pictures, gif = self.work.morphed(
-                self.shelf.served(wish.model), ends, wish.steps, path=wish.path, gif=wish.gif
-            )
-            return say.PicturesTold(pictures=pictures, gif=gif)
+            served = self.shelf.served(wish.model)
+            pictures, gif, mp4 = self.work.morphed(served, ends, wish.steps, path=wish.path, gif=wish.gif, mp4=wish.mp4)
+            return say.PicturesTold(pictures=pictures, gif=gif, mp4=mp4)
 
         return await self._with_device(task)
 
@@ -174,7 +177,8 @@ class Api:
             found = self.work.retrieved(served, origin, wish.among, wish.wanted, wish.count)
             pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
             return say.FoundTold(
-                found=[(wish.among[row], round(distance, 6)) for row, distance in pairs], searched=found.searched
+                found=[say.NearTold(photo=wish.among[row], distance=round(distance, 6)) for row, distance in pairs],
+                searched=found.searched,
             )
 
         return await self._with_device(task)

@@ -7,12 +7,15 @@ from typing import Any
 
 from attrimorph.errors import AttrimorphError, shown
 from attrimorph.studio.keeping import Gone
+from attrimorph.studio.runs import NoRun
 
 
 def fault_of(error: Exception) -> tuple[int, str]:
     """Return what a client is told of an error; a fault of ours is printed on the server."""
     if isinstance(error, Gone):
         return 410, "the photograph or axis is no longer kept; send it again"
+    if isinstance(error, NoRun):
+        return 404, " ".join(str(error).split())
     if isinstance(error, AttrimorphError):
         return 400, " ".join(str(error).split())
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):

@@ -2,20 +2,31 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from attrimorph.studio.shelf import Origin
 
 MIB = 2**20
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+AS_JSON = BeforeValidator(_number)
+"""A whole number as JSON Schema has it: 3 and 3.0, neither true nor "3". It stands last, or the schema loses limits."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 """The name under which the studio keeps a photograph or an axis."""
 Base64 = Annotated[str, StringConstraints(min_length=4, max_length=32 * MIB)]
-Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False, strict=True)]
 Changes = Annotated[dict[Name, Strength], Field(max_length=200)]
-Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=200)]
+Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False, strict=True)]], Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=200)]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]
+Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
+Switch = Annotated[bool, Field(strict=True)]
 
 
 class Told(BaseModel):
@@ -26,6 +37,15 @@ class Told(BaseModel):
 
 class Source(Told):
     """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("photo", "string"), ("image", "string"), ("seed", "integer"))
+            ]
+        }
+    )
 
     photo: Kept | None = None
     """The name that `/api/open` gave."""
@@ -68,12 +88,12 @@ class Wished(Told):
 class LiveEdit(Wished):
     """One message of the websocket."""
 
-    stream: Annotated[int, Field(ge=0, le=63)]
+    stream: Annotated[int, Field(ge=0, le=63), AS_JSON]
     """Which picture of the page."""
-    number: Annotated[int, Field(ge=0, lt=2**53)]
+    number: Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
     """Counts up; comes back with the picture."""
     format: Literal["jpeg", "webp", "png"] = "jpeg"
-    watch: bool = True
+    watch: Switch = True
     """Whether side effects are looked for."""
 
 
@@ -81,7 +101,7 @@ class SampleWish(Told):
     """New pictures."""
 
     model: Name
-    count: Annotated[int, Field(ge=1, le=64)] = 16
+    count: Annotated[int, Field(ge=1, le=64), AS_JSON] = 16
     seed: Seed = 0
     """Picture i is the sample of seed + i."""
     changes: Changes = {}
@@ -94,10 +114,12 @@ class MorphWish(Told):
     model: Name
     first: Source
     second: Source
-    steps: Annotated[int, Field(ge=2, le=96)] = 24
+    steps: Annotated[int, Field(ge=2, le=96), AS_JSON] = 24
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
-    gif: bool = False
+    gif: Switch = False
     """Whether an animation there and back is made."""
+    mp4: Switch = False
+    """Whether a film there and back is made; needs `films` of `/api/studio`."""
 
 
 class InpaintWish(Told):
@@ -107,8 +129,8 @@ class InpaintWish(Told):
     source: Source
     mask: Base64
     """A square picture as the model sees the photograph, white where the hole is."""
-    times: Annotated[int, Field(ge=1, le=50)] = 10
-    feather: Annotated[int, Field(ge=0, le=16)] = 4
+    times: Annotated[int, Field(ge=1, le=50), AS_JSON] = 10
+    feather: Annotated[int, Field(ge=0, le=16), AS_JSON] = 4
     known: Known = {}
 
 
@@ -131,7 +153,7 @@ class RetrieveWish(Told):
     """Opened photographs."""
     wanted: Changes = {}
     """Attribute -> 1 must hold, -1 must not."""
-    count: Annotated[int, Field(ge=1, le=100)] = 8
+    count: Annotated[int, Field(ge=1, le=100), AS_JSON] = 8
 
 
 class TeachWish(Told):
@@ -164,6 +186,10 @@ class StudioTold(BaseModel):
     """Whether trainings can be seen, started and stopped here."""
     labels: bool
     """Whether pictures say that they were made here."""
+    signs: bool
+    """Whether what is saved is signed (C2PA)."""
+    films: bool
+    """Whether films can be written."""
 
 
 class SliderTold(BaseModel):
@@ -228,6 +254,8 @@ class PicturesTold(BaseModel):
     pictures: list[str]
     """PNGs in base64."""
     gif: str | None = None
+    mp4: str | None = None
+    """Base64, where they were wished for."""
 
 
 class PictureTold(BaseModel):
@@ -237,11 +265,17 @@ class PictureTold(BaseModel):
     """PNG in base64."""
 
 
+class NearTold(BaseModel):
+    """A found picture."""
+
+    photo: str
+    distance: float
+
+
 class FoundTold(BaseModel):
     """Found pictures, the nearest first."""
 
-    found: list[tuple[str, float]]
-    """(photograph, distance)."""
+    found: list[NearTold]
     searched: int
 
 

@@ -3,9 +3,10 @@
 A training is a process of its own: it goes on when the studio ends, and writes what `attrimorph train` writes.
 """
 
-import fcntl
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -19,12 +20,17 @@ from typing import IO, Literal
 from attrimorph.errors import AttrimorphError
 from attrimorph.overrides import find_recipe, override
 from attrimorph.recipes import RECIPES, read_recipe
+from attrimorph.training.folder import holder_of, is_held
 from attrimorph.training.log import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_RUNS = 200
 POINTS = 300  # of one curve
 NO_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
+
+
+class NoRun(AttrimorphError):
+    """There is no run, or no sample sheet, of that name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Run:
         images_seen, images: the clock and its end.
         images_per_second, seconds_left: by the newest line of its log; None before the first, or when it does not run.
         state: what it does.
-        ours: whether this studio started it, so that it can be stopped here.
-        said: the newest line that it printed, when it is ours.
+        stoppable: whether it runs and can be stopped here.
+        said: the newest line that it printed, when this studio started it.
     """
 
     name: str
@@ -47,7 +53,7 @@ class Run:
     images_per_second: float | None
     seconds_left: float | None
     state: Literal["runs", "done", "stopped"]
-    ours: bool
+    stoppable: bool
     said: str
 
 
@@ -94,10 +100,13 @@ class Runs:
         fresh = [name for name, one in self._started.items() if name not in {path.name for path in found}]
         return [*(self._beginning(name) for name in fresh), *runs]
 
+    def _begins(self, name: str) -> bool:
+        return name in self._started and not (self.folder / name / "recipe.json").exists()
+
     def _beginning(self, name: str) -> Run:
         """Tell of a run that has no recipe on disk yet, or never came so far."""
         one = self._started[name]
-        return Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", True, self._said(name))
+        return Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
 
     def _told(self, path: Path) -> Run | None:
         try:
@@ -114,11 +123,14 @@ class Runs:
         left = (images - seen) / speed if speed else None
         state: Literal["runs", "done", "stopped"] = "runs" if runs else "done" if seen >= images else "stopped"
         return Run(
-            path.name, recipe.method, seen, images, speed, left, state, self._ours(path.name), self._said(path.name)
+            path.name, recipe.method, seen, images, speed, left, state, self._stoppable(path), self._said(path.name)
         )
 
     def _ours(self, name: str) -> bool:
         return name in self._started and self._started[name].runs
+
+    def _stoppable(self, path: Path) -> bool:
+        return self._ours(path.name) or holder_of(path) not in (None, os.getpid())
 
     def _said(self, name: str) -> str:
         lines = self._started[name].lines if name in self._started else ()
@@ -127,7 +139,7 @@ class Runs:
     def curves(self, name: str) -> dict[str, list[tuple[int, float]]]:
         """Return what a run's log holds, name -> (images seen, value), thinned to about 300 points each."""
         curves: dict[str, list[tuple[int, float]]] = {}
-        for line in read_log(self._path(name)):
+        for line in [] if self._begins(name) else read_log(self._path(name)):
             for key, value in line.items():
                 if key not in NO_CURVES and isinstance(value, int | float) and value == value:
                     curves.setdefault(key, []).append((line["images_seen"], float(value)))
@@ -135,16 +147,18 @@ class Runs:
 
     def sheets(self, name: str) -> list[str]:
         """Return the names of a run's sample sheets, the oldest first."""
+        if self._begins(name):
+            return []
         return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
 
     def sheet(self, name: str, sheet: str) -> bytes:
         """Return one sample sheet.
 
         Raises:
-            AttrimorphError: there is none.
+            NoRun: there is none.
         """
         if sheet not in self.sheets(name):
-            raise AttrimorphError(f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
+            raise NoRun(f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
         return (self._path(name) / "samples" / sheet).read_bytes()
 
     def start(self, recipe: str, name: str, fields: Mapping[str, str], data: str | None) -> None:
@@ -187,34 +201,27 @@ class Runs:
         self._started[name] = Started([*words, f"--out={self.folder / name}", *more])
 
     def stop(self, name: str) -> None:
-        """Interrupt a run that this studio started; it can be gone on with from its newest checkpoint.
+        """Interrupt a run, whoever started it on this machine; it can be gone on with from its newest checkpoint.
 
         Raises:
-            AttrimorphError: it does not run, or somebody else started it.
+            AttrimorphError: it does not run, runs on another machine, or belongs to another user.
         """
-        if not self._ours(name):
-            raise AttrimorphError(
-                f"the run {name!r} is none that this studio started and that runs; stop it where it was"
-            )
-        with suppress(ProcessLookupError):
-            # A run may end at any moment; SIGINT would be ignored where the studio itself runs in the background.
-            self._started[name].process.terminate()
+        with suppress(ProcessLookupError):  # a run may end at any moment
+            # SIGINT would be ignored where the studio itself runs in the background.
+            if self._ours(name):
+                self._started[name].process.terminate()
+                return
+            process = holder_of(self._path(name))
+            if process in (None, os.getpid()):
+                raise AttrimorphError(f"the run {name!r} does not run on this machine; see the list of runs")
+            assert process is not None
+            try:
+                os.kill(process, signal.SIGTERM)
+            except PermissionError as error:
+                raise AttrimorphError(f"the run {name!r} is another user's; stop it where it was started") from error
 
     def _path(self, name: str) -> Path:
         path = self.folder / name
         if not NAME.fullmatch(name) or not (path / "recipe.json").is_file():
-            raise AttrimorphError(f"there is no run {name!r} in {self.folder.name}; see the list of runs")
+            raise NoRun(f"there is no run {name!r} in {self.folder.name}; see the list of runs")
         return path
-
-
-def is_held(path: Path) -> bool:
-    """Tell whether a process trains in a run's folder: it holds the lock as long as it lives."""
-    try:
-        with (path / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

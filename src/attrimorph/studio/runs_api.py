@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from attrimorph.recipes import RECIPES
 from attrimorph.studio.api import FAULTS
-from attrimorph.studio.messages import Told
+from attrimorph.studio.messages import Fault, Told
 from attrimorph.studio.runs import Run, Runs
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -15,10 +15,14 @@ Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern
 Fields = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=200)]]
 
 
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Images seen, value."""
+
+
 class CurvesTold(BaseModel):
     """What a run's log and samples hold."""
 
-    curves: dict[str, list[tuple[int, float]]]
+    curves: dict[str, list[Point]]
     sheets: list[str]
 
 
@@ -48,7 +52,9 @@ class ResumeWish(Told):
 
 def runs_router(runs: Runs) -> APIRouter:
     """Return the routes of the trainings in a folder."""
-    router = APIRouter(prefix="/api", responses=FAULTS)
+    router = APIRouter(
+        prefix="/api", responses=FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
+    )
 
     @router.get("/recipes")
     def recipes() -> list[RecipeTold]:
@@ -63,7 +69,10 @@ def runs_router(runs: Runs) -> APIRouter:
     @router.get("/runs/{name}")
     def one(name: str) -> CurvesTold:
         """Return a run's curves and the names of its sample sheets."""
-        return CurvesTold(curves=runs.curves(name), sheets=runs.sheets(name))
+        return CurvesTold(
+            curves={key: [list(point) for point in points] for key, points in runs.curves(name).items()},
+            sheets=runs.sheets(name),
+        )
 
     @router.get("/runs/{name}/sheets/{sheet}", response_class=Response)
     def sheet(name: str, sheet: str) -> Response:

@@ -13,9 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
 import attrimorph
+from attrimorph.applications.provenance import Signature
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
 from attrimorph.studio.desk import Desk
@@ -48,6 +50,7 @@ def create_app(
     host: str = "127.0.0.1",
     token: str | None = None,
     label: bool = True,
+    signature: Signature | None = None,
     runs: Path | None = None,
     limits: Limits | None = None,
 ) -> ASGIApp:
@@ -58,7 +61,8 @@ def create_app(
         device: where they run.
         host: that it will listen on.
         token: that every request must carry; needed for a host that others can reach.
-        label: whether pictures carry the text tag that says that they were made here.
+        label: whether pictures say that they were made here, in a text tag and in XMP.
+        signature: who signs what is saved (C2PA), where it is labelled; None = nobody.
         runs: the folder of trainings that the page shows, starts and stops; None = none.
         limits: of what clients may ask for.
 
@@ -73,7 +77,7 @@ def create_app(
         )
     shelf = Shelf(models, device, limits)
     desk = Desk(shelf)
-    api = Api(Work(shelf, desk, label, Remembered(4)), runs is not None)
+    api = Api(Work(shelf, desk, label, signature, Remembered(4)), runs is not None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,10 +94,10 @@ def create_app(
         lifespan=lifespan,
         default_response_class=Ascii,
     )
-    app.include_router(api.router)
-    if runs is not None:
-        app.include_router(runs_router(Runs(runs)))
-    _add_faults(app)
+    routers = [api.router, *([] if runs is None else [runs_router(Runs(runs))])]
+    for router in routers:
+        app.include_router(router)
+    _add_faults(app, [route for router in routers for route in router.routes])
 
     @app.websocket("/live")
     async def live(page: WebSocket) -> None:
@@ -105,10 +109,11 @@ def create_app(
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/static", StaticFiles(directory=PAGE))
+    _name_models(app, list(shelf.models))
     return Guard(app, limits, host, token)
 
 
-def _add_faults(app: FastAPI) -> None:
+def _add_faults(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Answer every error with a status and a sentence."""
 
     async def told(_: Request, error: Exception) -> Ascii:
@@ -119,15 +124,32 @@ def _add_faults(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return Ascii({"error": sentence_of(error.errors())}, 422)
 
-    async def plain(_: Request, error: Exception) -> Ascii:
+    async def plain(request: Request, error: Exception) -> Ascii:
         assert isinstance(error, HTTPException)
-        return Ascii({"error": str(error.detail)}, error.status_code, headers=error.headers)
+        headers = error.headers
+        if error.status_code == 405:  # a path may have several routes: GET and POST
+            headers = {"allow": ", ".join(sorted(_methods(routes, request)))}
+        return Ascii({"error": str(error.detail)}, error.status_code, headers=headers)
 
     app.add_exception_handler(AttrimorphError, told)
     app.add_exception_handler(Gone, told)
     app.add_exception_handler(Exception, told)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, plain)
+
+
+def _methods(routes: Sequence[BaseRoute], request: Request) -> set[str]:
+    """Return what the path of a request can be asked by."""
+    found = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return {method for route in found for method in getattr(route, "methods", None) or ()} or {"GET", "HEAD"}
+
+
+def _name_models(app: FastAPI, names: Sequence[str]) -> None:
+    """Let the schema say which models there are."""
+    schema = app.openapi()
+    for message in schema["components"]["schemas"].values():
+        if (field := message.get("properties", {}).get("model")) is not None:
+            field["enum"] = list(names)
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -18,6 +18,7 @@ from attrimorph.applications.holding import side_effects
 from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.layers import layers
 from attrimorph.applications.morph import morph
+from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.applications.receipt import tag_of
 from attrimorph.applications.retrieve import Retrieval, retrieve
 from attrimorph.applications.subject import Wish
@@ -27,7 +28,7 @@ from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge
 from attrimorph.models import Code
-from attrimorph.pictures import gif_bytes, png_bytes, to_pil
+from attrimorph.pictures import check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.studio.desk import LEAST, Desk
 from attrimorph.studio.keeping import Remembered
 from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
@@ -43,37 +44,46 @@ class Work:
         shelf: where models and photographs are.
         desk: whose live edits go first while long work is done.
         label: whether pictures say that they were made here.
+        signature: who signs what is saved; None = nobody.
         pools: of drawn pictures, for teaching, by model.
     """
 
     shelf: Shelf
     desk: Desk
     label: bool
+    signature: Signature | None
     pools: Remembered[Pool]
 
     def edited(self, served: Served, origin: Origin, wish: Wish) -> tuple[bytes, dict[str, float]]:
         """Return an edited picture as a PNG with its receipt, and its side effects."""
         seen = self.shelf.seen(served, origin)
         content = saved_png(served.model, seen.subject, wish, served.judge, named=served.named, label=self.label)
+        content = self._signed(content, "image/png", photograph=seen.subject.image is not None)
         if served.judge is None or seen.said is None:
             return content, {}
         said = served.judge(self.shelf.pictures(served, [seen], [wish]))[0].cpu()
         return content, side_effects(served.judge.schema, seen.said, said, wish.changes, LEAST)
 
     def morphed(
-        self, served: Served, ends: tuple[Origin, Origin], steps: int, *, path: str, gif: bool
-    ) -> tuple[list[str], str | None]:
-        """Return the pictures of a morph, and an animation there and back where it is wanted."""
+        self, served: Served, ends: tuple[Origin, Origin], steps: int, *, path: str, gif: bool, mp4: bool
+    ) -> tuple[list[str], str | None, str | None]:
+        """Return the pictures of a morph, and an animation and a film there and back where they are wanted."""
+        if mp4:
+            check_video()
         first, second = (self.shelf.seen(served, end) for end in ends)
         found = morph(
             served.model, shown(first), shown(second), steps, path=path,
             attributes=(first.subject.attributes, second.subject.attributes),
         )  # fmt: skip
-        moving = None
+        tag, photograph = self._tag("morph", served) or "", first.subject.image is not None
+        moving, film = None, None
         if gif:
-            content = gif_bytes(frames(found.images, width=256), tag=self._tag("morph", served) or "")
-            moving = base64.b64encode(content).decode()
-        return self.pngs(found.images, "morph", served), moving
+            content = gif_bytes(frames(found.images, width=256), tag=tag)
+            moving = base64.b64encode(self._signed(content, "image/gif", photograph=photograph)).decode()
+        if mp4:
+            content = mp4_bytes(frames(found.images, width=256), tag=tag)
+            film = base64.b64encode(self._signed(content, "video/mp4", photograph=photograph)).decode()
+        return self.pngs(found.images, "morph", served, photograph=photograph), moving, film
 
     def inpainted(
         self, served: Served, origin: Origin, mask: bytes, times: int, feather: int, known: Mapping[str, float]
@@ -84,7 +94,7 @@ class Work:
         grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
         found = inpaint(served.model, image, hole, None, times, feather=min(feather, side), known=known)
-        return self.pngs(found.inpainted, "inpaint", served)[0]
+        return self._result(found.inpainted, "inpaint", served)
 
     def transferred(self, served: Served, origin: Origin, other: Origin, only: Sequence[str] | None) -> str:
         """Return a picture with the attributes of another."""
@@ -93,18 +103,18 @@ class Work:
             served.model, shown(own), shown(source), only=only, attributes=own.subject.attributes,
             source_attributes=source.subject.attributes,
         )  # fmt: skip
-        return self.pngs(found.transferred, "transfer", served)[0]
+        return self._result(found.transferred, "transfer", served)
 
     def layered(self, served: Served, origin: Origin, other: Origin, changes: Mapping[str, float]) -> str:
         """Return a picture in front of another's background."""
         own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
         found = layers(served.model, shown(own), own.subject.attributes, changes=changes, background=shown(source))
-        return self.pngs(list(found.variants.values())[-1], "layers", served)[0]
+        return self._result(list(found.variants.values())[-1], "layers", served)
 
     def sampled(self, served: Served, origins: Sequence[Origin]) -> list[str]:
         """Return samples."""
         seen = [self.shelf.seen(served, origin) for origin in origins]
-        return self.pngs(torch.cat([each.picture for each in seen]), "sample", served)
+        return self.pngs(torch.cat([each.picture for each in seen]), "sample", served, photograph=False)
 
     def retrieved(
         self, served: Served, origin: Origin, among: Sequence[str], wanted: Mapping[str, float], count: int
@@ -155,10 +165,26 @@ class Work:
         content = axis.direction.numpy().tobytes() + axis.name.encode() + served.name.encode()
         return self.shelf.axes.keep(content, axis), sentence(axis)
 
-    def pngs(self, images: Tensor, verb: str, served: Served) -> list[str]:
-        """Encode pictures, with the text tag unless the owner of the machine has switched it off."""
-        tag = self._tag(verb, served)
-        return [base64.b64encode(png_bytes(picture, tag)).decode() for picture in to_pil(images)]
+    def pngs(self, images: Tensor, verb: str, served: Served, *, photograph: bool) -> list[str]:
+        """Encode pictures, labelled unless the owner of the machine has switched that off.
+
+        Args:
+            images: [B, 3, S, S].
+            verb: that made them; served: the model that did.
+            photograph: whether of photographs.
+        """
+        tag, xmp = self._tag(verb, served), xmp_of(photograph) if self.label else None
+        return [base64.b64encode(png_bytes(picture, tag, xmp)).decode() for picture in to_pil(images)]
+
+    def _result(self, images: Tensor, verb: str, served: Served) -> str:
+        """Encode one picture that a person asked for and will keep."""
+        content = base64.b64decode(self.pngs(images, verb, served, photograph=True)[0])
+        return base64.b64encode(self._signed(content, "image/png", photograph=True)).decode()
+
+    def _signed(self, content: bytes, kind: Kind, *, photograph: bool) -> bytes:
+        if self.signature is None or not self.label:
+            return content
+        return self.signature.sign(content, kind, photograph=photograph)
 
     def _tag(self, verb: str, served: Served) -> str | None:
         return tag_of(verb, served.model, served.named) if self.label else None

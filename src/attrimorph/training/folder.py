@@ -1,6 +1,8 @@
 """The folder of a run: held by one process at a time, and by one run for good."""
 
 import fcntl
+import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +24,7 @@ def lock_folder(folder: Path) -> TextIO:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        file = (folder / ".lock").open("a+")
     except OSError as error:
         raise AttrimorphError(
             f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
@@ -34,7 +36,36 @@ def lock_folder(folder: Path) -> TextIO:
         raise AttrimorphError(
             f"another process is training in {folder}; wait for it, or choose another --out"
         ) from error
+    # Who it is, for those who wish to stop it.
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(f"{os.getpid()} {socket.gethostname()}")
+        file.flush()
     return file
+
+
+def holder_of(folder: Path) -> int | None:
+    """Return the process of this machine that holds a run's folder; None where nobody does, or nobody knows who."""
+    if not is_held(folder):
+        return None
+    try:
+        number, _, host = (folder / ".lock").read_text(encoding="utf-8").partition(" ")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(number) if number.isascii() and number.isdigit() and host == socket.gethostname() else None
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process trains in a run's folder: it holds the lock as long as it lives."""
+    try:
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | None:

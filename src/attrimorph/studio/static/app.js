@@ -15,12 +15,16 @@ let settling = 0;
 let thumbFor = null;
 let besidesShown = {};
 let meeting = 0;
-let labelled = true;
+let saying = 0;
+let labelled = "labelled"; // the word that says what saved pictures tell, or none
 
 /** Tell the person something; errors too. */
 export function say(words, bad = false) {
   $("said").textContent = words;
   $("said").classList.toggle("bad", bad);
+  clearTimeout(saying);
+  // Long enough to read it; what went wrong stays, and so does what goes on.
+  if (!bad && words !== t("working")) saying = setTimeout(() => say(""), 4000 + 60 * words.length);
 }
 
 const model = (name) => models.find((each) => each.name === name);
@@ -51,14 +55,17 @@ window.studioAtRest = () =>
 window.studioBench = () => ({ live });
 
 let asked = false;
+let late = false;
 function changed() {
-  // Once a frame of the screen, however often the slider says that it moved.
+  // At once, but no more than once a frame of the screen, however often the slider says that it moved.
+  late = asked;
   if (asked) return;
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
-    show();
+    if (late) changed();
   });
+  show();
 }
 
 function commit(name) {
@@ -69,8 +76,20 @@ function commit(name) {
   let words = plain(name);
   if (lockChanged) words = t(state.locks.includes(name) ? "locked" : "unlocked", words);
   else words += far ? ` ${far > 0 ? "+" : "−"}${Math.round(Math.abs(far) * 100)} %` : " 0";
-  remember(words);
+  // One slider nudged again and again is one step.
+  const now = performance.now();
+  const again = !lockChanged && nudged.name === name && nudged.node === history.current && now - nudged.at < TOGETHER;
+  if (again && !history.children(history.current).length) {
+    Object.assign(history.node, { state: structuredClone(state), words });
+    thumbFor = history.current;
+    showTree();
+    keep();
+  } else remember(words);
+  nudged = { name: lockChanged ? null : name, node: history.current, at: now };
 }
+
+const TOGETHER = 1500; // milliseconds
+let nudged = {};
 
 const same = (one, other) => JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort());
 
@@ -293,7 +312,7 @@ function retranslate() {
   $("language").lang = other;
   const theme = document.documentElement.dataset.theme ?? "auto";
   $("theme").textContent = `${t("theme")}: ${t(theme)}`;
-  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled ? t("labelled") : ""].filter(Boolean).join(" ");
+  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled && t(labelled)].filter(Boolean).join(" ");
 }
 
 function setTheme(theme) {
@@ -374,9 +393,9 @@ async function main() {
   retranslate();
   models.push(...(await ask("models")).filter((each) => each.can.edit || each.can.sample));
   shown.push(models[0].name);
-  const { trains, labels } = await ask("studio");
-  labelled = labels;
-  buildTabs({ begin, go, rebuild, say, trains });
+  const { trains, labels, signs, films } = await ask("studio");
+  labelled = signs ? "signed" : labels && "labelled";
+  buildTabs({ begin, go, rebuild, say, trains, films });
   retranslate();
   buildModels();
   buildViews();

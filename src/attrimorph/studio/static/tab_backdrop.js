@@ -29,9 +29,11 @@ export function buildBackdrop(home, { begin, go, say }) {
     }, "strong");
     furnish(
       home,
-      e("div", { className: "slots" }, front.box, behind.box),
-      e("div", { className: "bar" }, compose, keep),
-      e("figure", { className: "result" }, image, e("figcaption", { data: { word: "result" } })),
+      e("div", { className: "beside" },
+        e("div", { className: "room" },
+          e("div", { className: "slots" }, front.box, behind.box),
+          e("div", { className: "bar" }, compose, keep)),
+        e("figure", { className: "result" }, image, e("figcaption", { data: { word: "result" } }))),
     );
   });
 }

@@ -58,7 +58,7 @@ export function buildFolder(home, { say }) {
     });
     const byName = new Map(files.map((each) => [each.photo, each.file]));
     results.replaceChildren(
-      ...answer.found.map(([photo, distance]) => {
+      ...answer.found.map(({ photo, distance }) => {
         const file = byName.get(photo);
         const image = e("img", { alt: file.name });
         image.src = URL.createObjectURL(file);

@@ -1,4 +1,4 @@
-// From one picture to another: scrub along the way, export it as an animation.
+// From one picture to another: scrub along the way, export it as an animation or a film.
 
 import { t } from "./words.js";
 import { ask, download, png } from "./wire.js";
@@ -7,7 +7,7 @@ import { able, doer, e, furnish, slot, whenShown } from "./parts.js";
 
 const STEPS = 32;
 
-export function buildMorph(home, { say }) {
+export function buildMorph(home, { say, films }) {
   const model = able("encode");
   const canvas = e("canvas", { width: model.image_size, height: model.image_size });
   canvas.setAttribute("role", "img");
@@ -23,31 +23,35 @@ export function buildMorph(home, { say }) {
   whenShown(home, () => {
     const first = slot("first", "encode", say);
     const second = slot("second", "encode", say, { sampled: true });
-    const words = async (gif) => ({
-      model: model.name, first: await resolved(first.source), second: await resolved(second.source), steps: STEPS, gif,
+    const words = async (also = {}) => ({
+      model: model.name, first: await resolved(first.source), second: await resolved(second.source), steps: STEPS, ...also,
     });
     const make = doer("makeMorph", say, async () => {
-      const told = await ask("morph", await words(false));
+      const told = await ask("morph", await words());
       frames = await Promise.all(told.pictures.map((text) => createImageBitmap(png(text))));
-      along.disabled = gif.disabled = false;
+      for (const part of [along, ...exports]) part.disabled = false;
       show();
     }, "strong");
-    const gif = doer("exportGif", say, async () => {
-      const told = await ask("morph", await words(true));
-      const bytes = Uint8Array.from(atob(told.gif), (letter) => letter.charCodeAt(0));
-      download(new Blob([bytes], { type: "image/gif" }), "morph.gif");
+    const exporting = (word, kind, type) => doer(word, say, async () => {
+      const told = await ask("morph", await words({ [kind]: true }));
+      const bytes = Uint8Array.from(atob(told[kind]), (letter) => letter.charCodeAt(0));
+      download(new Blob([bytes], { type }), `morph.${kind}`);
     });
-    gif.disabled = true;
+    const exports = [exporting("exportGif", "gif", "image/gif")];
+    if (films) exports.push(exporting("exportMp4", "mp4", "video/mp4"));
+    for (const button of exports) button.disabled = true;
     const stale = () => {
       frames = [];
-      along.disabled = gif.disabled = true;
+      for (const part of [along, ...exports]) part.disabled = true;
     };
     first.onChange = second.onChange = stale;
     furnish(
       home,
-      e("div", { className: "slots" }, first.box, second.box),
-      e("div", { className: "bar" }, make, gif),
-      e("div", { className: "result" }, canvas, along),
+      e("div", { className: "beside" },
+        e("div", { className: "room" },
+          e("div", { className: "slots" }, first.box, second.box),
+          e("div", { className: "bar" }, make, ...exports)),
+        e("div", { className: "result" }, canvas, along)),
     );
     show();
   });

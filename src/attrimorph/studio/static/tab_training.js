@@ -49,15 +49,16 @@ export function buildTraining(home, { say }) {
     if (run.images) words.push(t("ofImages", number(run.images_seen), number(run.images)));
     if (run.seconds_left !== null) words.push(t("left", duration(run.seconds_left)));
     const bar = e("div", { className: "bar" }, e("strong", {}, run.name), e("span", {}, run.method), e("span", { className: "gap" }));
-    const look = e("button", {}, t("sheet"));
-    look.setAttribute("aria-label", t("look", run.name));
+    const look = e("button", {}, t("look"));
+    look.setAttribute("aria-label", t("lookAt", run.name));
+    look.setAttribute("aria-expanded", String(looked === run.name));
     look.addEventListener("click", () => {
       looked = looked === run.name ? null : run.name;
       place = null;
       show();
     });
     bar.append(look);
-    if (run.ours) bar.append(act("stop", `runs/${run.name}/stop`, () => ({})));
+    if (run.stoppable) bar.append(act("stop", `runs/${run.name}/stop`, () => ({})));
     else if (run.state === "stopped" && run.images)
       bar.append(act("resume", `runs/${run.name}/resume`, () => ({ data: data.value.trim() || null })));
     for (const button of bar.querySelectorAll("[data-word]")) button.textContent = t(button.dataset.word);

@@ -28,7 +28,7 @@ const ROOMS = {
   training: { needs: (_, tools) => tools.trains, build: buildTraining },
 };
 
-/** Build the tabs; `tools` are what they may ask of the page: begin, go, rebuild, say, and whether it trains. */
+/** Build the tabs; `tools` are what they may ask of the page: begin, go, rebuild, say, whether it trains and films. */
 export function buildTabs(tools) {
   const bar = document.querySelector(".tabs");
   TABS.splice(0, TABS.length, ...Object.keys(ROOMS).filter((name) => ROOMS[name].needs(models, tools)));
