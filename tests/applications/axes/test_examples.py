@@ -9,6 +9,7 @@ from torch import Tensor
 from attrimorph.applications.axes.examples import (
     axis_from_codes,
     axis_from_examples,
+    dealt,
     draw_pool,
     probe,
     sentence,
@@ -42,27 +43,37 @@ def examples(model: LinearGenerator, judge: LinearJudge, count: int, seed: int =
     return images[seen][:count], images[~seen][:count]
 
 
-def test_leaving_one_out_in_closed_form_is_leaving_one_out() -> None:
+def test_a_probe_is_a_weighted_ridge_regression_and_judges_what_it_did_not_see() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(9, 20, generator=generator).double()
     signs = torch.tensor([1, 1, 1, -1, -1, -1, -1, -1, -1]).double()
-    weight = torch.where(signs > 0, 1.5, 0.75).double()
     joined = torch.cat([x, torch.ones(9, 1).double()], 1)
     ridge = torch.full((21,), 0.7).double()
     ridge[-1] = 1e-6
     found = probe(x, signs, 0.7)
 
     def solve(rows: Tensor) -> Tensor:
-        left = joined[rows]
-        return torch.linalg.solve(
-            left.T @ (left * weight[rows, None]) + torch.diag(ridge), left.T @ (weight[rows] * signs[rows])
-        )
+        left, kind = joined[rows], signs[rows]
+        weight = torch.where(kind > 0, 1 / (kind > 0).sum(), 1 / (kind < 0).sum()) * len(rows) / 2
+        return torch.linalg.solve(left.T @ (left * weight[:, None]) + torch.diag(ridge), left.T @ (weight * kind))
 
-    whole = solve(torch.arange(9))
-    torch.testing.assert_close(found.slope, whole[:-1], rtol=1e-8, atol=1e-10)
-    for out in range(9):
-        rows = torch.tensor([row for row in range(9) if row != out])
-        assert float(found.left_out[out]) == pytest.approx(float(joined[out] @ solve(rows)), rel=1e-6)
+    torch.testing.assert_close(found.slope, solve(torch.arange(9))[:-1], rtol=1e-8, atol=1e-10)
+    folds = dealt(signs)
+    assert sorted(folds[:3].tolist()) == [0, 1, 2]
+    assert torch.bincount(folds[3:]).tolist() == [2, 2, 2]
+    for row in range(9):
+        others = (folds != folds[row]).nonzero()[:, 0]
+        assert float(found.left_out[row]) == pytest.approx(float(joined[row] @ solve(others)), rel=1e-6)
+
+
+def test_examples_without_rhyme_are_told_about_as_often_as_a_coin_would() -> None:
+    # Leaving out one at a time would tell most of them wrongly: the rest then holds more of the other kind.
+    signs = torch.cat([torch.ones(10), -torch.ones(10)]).double()
+    right = []
+    for seed in range(40):
+        x = torch.randn(20, 30, generator=torch.Generator().manual_seed(seed)).double()
+        right.append(float((probe(x, signs).left_out * signs > 0).double().mean()))
+    assert sum(right) / 40 == pytest.approx(0.5, abs=0.08)
 
 
 def test_the_penalty_is_the_best_of_those_tried() -> None:

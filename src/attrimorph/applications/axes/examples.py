@@ -24,6 +24,7 @@ from attrimorph.models import Code, Model
 DRAWN = 4_000
 LEAST = 4
 HALVINGS = 20
+FOLDS = 10
 PENALTIES = tuple(10.0**power for power in range(-3, 5))
 COMPONENTS = 64
 """Principal components of the drawn pictures' features that a probe looks at."""
@@ -159,7 +160,7 @@ class Probe:
     Attributes:
         slope: [F]; intercept.
         penalty: of the ridge regression.
-        left_out: each example's score by a probe that learned from all the others, [E].
+        left_out: each example's score by a probe that learned from the other folds, [E].
     """
 
     slope: Tensor
@@ -171,8 +172,6 @@ class Probe:
 def probe(x: Tensor, signs: Tensor, penalty: float | None = None) -> Probe:
     """Fit ridge regression to signs, both kinds of example weighing the same.
 
-    In closed form: with H = X (X'WX + P)^-1 X'W, example i's score without itself is (Hy_i - H_ii y_i) / (1 - H_ii).
-
     Args:
         x: features of the examples, [E, F] float64.
         signs: 1 with the attribute, -1 without, [E].
@@ -180,17 +179,38 @@ def probe(x: Tensor, signs: Tensor, penalty: float | None = None) -> Probe:
     """
     if penalty is None:
         return min((probe(x, signs, each) for each in PENALTIES), key=lambda one: _balanced_error(one, signs))
+    left_out = torch.zeros_like(signs)
+    folds = dealt(signs)
+    for fold in range(int(folds.max()) + 1):
+        here = folds == fold
+        slope, intercept = ridge(x[~here], signs[~here], penalty)
+        left_out[here] = x[here] @ slope + intercept
+    return Probe(*ridge(x, signs, penalty), penalty, left_out)
+
+
+def ridge(x: Tensor, signs: Tensor, penalty: float) -> tuple[Tensor, float]:
+    """Return slopes [F] and intercept of the ridge regression of signs, by Woodbury: E x E instead of F x F."""
     joined = torch.cat([x, x.new_ones(len(x), 1)], 1)
-    ridge = joined.new_full((joined.shape[1],), penalty)
-    ridge[-1] = 1e-6
-    # Woodbury: E x E instead of F x F.
-    scaled = joined / ridge
-    inner = torch.linalg.inv(scaled @ joined.T + torch.diag(1 / _weights(signs)))
-    hat = scaled @ joined.T @ inner
-    own = hat.diagonal()
-    left_out = (hat @ signs - own * signs) / (1 - own).clamp(min=1e-9)
-    slope = scaled.T @ (inner @ signs)
-    return Probe(slope[:-1], float(slope[-1]), penalty, left_out)
+    penalties = joined.new_full((joined.shape[1],), penalty)
+    penalties[-1] = 1e-6
+    scaled = joined / penalties
+    slope = scaled.T @ torch.linalg.solve(scaled @ joined.T + torch.diag(1 / _weights(signs)), signs)
+    return slope[:-1], float(slope[-1])
+
+
+def dealt(signs: Tensor) -> Tensor:
+    """Return the fold of each example, [E]: ten, or as many as there are of the rarer kind, with both kinds in each.
+
+    Of a single example left out the other kind would be more numerous among the rest: chance would tell it wrongly.
+    """
+    folds = torch.zeros(len(signs), dtype=torch.long)
+    kinds = [(signs > 0).nonzero()[:, 0], (signs < 0).nonzero()[:, 0]]
+    number = min(FOLDS, *map(len, kinds))
+    for rows in kinds:
+        folds[rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]] = (
+            torch.arange(len(rows)) % number
+        )
+    return folds
 
 
 def _weights(signs: Tensor) -> Tensor:
@@ -216,7 +236,7 @@ def _sureness(x: Tensor, signs: Tensor, found: Probe, axis: Callable[[Tensor], T
     for _ in range(HALVINGS):
         orders = [kind[torch.randperm(len(kind), generator=generator)] for kind in kinds]
         halves = [torch.cat([order[place::2] for order in orders]) for place in (0, 1)]
-        first, second = (axis(probe(x[rows], signs[rows], found.penalty).slope) for rows in halves)
+        first, second = (axis(ridge(x[rows], signs[rows], found.penalty)[0]) for rows in halves)
         agreements.append(float(first @ second))
     agreement = max(0.0, sum(agreements) / HALVINGS)
     right = int((found.left_out * signs > 0).sum())
