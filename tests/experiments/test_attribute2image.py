@@ -226,7 +226,7 @@ def test_losses_of_wrong_masks_go_by_composition_and_seed() -> None:
 
 
 def test_the_form_and_the_request_set_the_length(folder: Path) -> None:
-    assert recipe_for(Request(form=FULL), "attribute2image-discvae", 0).training.images == 300_000
+    assert recipe_for(Request(form=FULL), "attribute2image-discvae", 0).training.images == 150_000
     assert recipe_for(Request(form=QUICK), "attribute2image-discvae", 2).training.seed == 2
     assert recipe_for(Request(form=QUICK), "attribute2image-discvae", 0, wrong_masks.SHORT).training.images == 8_000
     assert recipe_for(Request(images=500), "attribute2image-discvae", 0, wrong_masks.SHORT).training.images == 500
@@ -251,7 +251,7 @@ def test_experiments_go_by_the_name_of_their_paper(
 ) -> None:
     assert named("attribute2image") == NAMES
     assert named("layers") == ["layers"]
-    assert {each for paper in ("cvae-gan", "homointerpgan", "cyclegan") for each in named(paper)} == set(
+    assert {each for paper in ("cvae-gan", "homointerpgan", "cyclegan", "tl-gan") for each in named(paper)} == set(
         EXPERIMENTS
     ) - set(NAMES)
     assert named("homointerpgan") == ["uniformity", "group-edits", "faults"]
