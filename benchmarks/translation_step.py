@@ -60,7 +60,7 @@ def step_of(recipe: AnyRecipe, path: FastPath, batch_size: int, device: str) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=list(RECIPES))
+    parser.add_argument("what", nargs="*", help=f"{' or '.join(RECIPES)}; by default both")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=4)
@@ -69,6 +69,8 @@ def main() -> None:
     parser.add_argument("--memory-format", default="auto", choices=["auto", "contiguous", "channels_last"])
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    if unknown := [name for name in options.what if name not in RECIPES]:
+        parser.error(f"there is no step of {unknown[0]!r}; name {' or '.join(RECIPES)}")
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.threads == 1 and options.device == "cpu" else time.perf_counter
     fast = choose_fast_path(options.precision, options.memory_format, device=options.device)
