@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from attrimorph.pictures import to_pil
 from attrimorph.studio.limits import Limits
 from attrimorph.studio.server import create_app
 from tests.small_kinds import small_model
+from tests.studio.browsing import Page, browser, need_browser
 from tests.tiny_models import tiny_layers, tiny_model
 
 HOME, LIVE = "http://127.0.0.1", "ws://127.0.0.1/live"
@@ -60,3 +62,19 @@ def picture_folder(tmp_path: Path) -> Path:
     for seed in range(6):
         (tmp_path / f"{seed}.png").write_bytes(face_png(seed))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    with browser(need_browser()) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chrome: Any, address: str) -> Iterator[Page]:
+    """The page of the studio at the test module's own `address`; nothing may have gone wrong in it."""
+    found = Page(chrome, address)
+    yield found
+    faults = found.faults
+    found.context.close()
+    assert faults == []

@@ -12,7 +12,7 @@ from PIL import Image
 
 from attrimorph.applications.replay import replay
 from attrimorph.studio.server import PAGE
-from tests.studio.browsing import ADA, BEN, MOST, Page, browser, need_browser, studio
+from tests.studio.browsing import ADA, BEN, MOST, Page, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
 
@@ -22,21 +22,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     need_browser()
     with studio(tmp_path_factory.mktemp("studio")) as (found, _):
         yield found
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser(need_browser()) as found:
-        yield found
-
-
-@pytest.fixture
-def page(chrome: Any, address: str) -> Iterator[Page]:
-    found = Page(chrome, address)
-    yield found
-    faults = found.faults
-    found.context.close()
-    assert faults == []
 
 
 def test_open_slide_lock_undo_save_replay(page: Page, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from attrimorph.cli import run
-from tests.studio.browsing import ADA, BEN, Page, browser, need_browser, studio
+from tests.studio.browsing import ADA, BEN, Page, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -27,21 +27,6 @@ def address(home: Path, models: list[str]) -> Iterator[str]:
     need_browser()
     with studio(home, *models) as (found, _):
         yield found
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser(need_browser()) as found:
-        yield found
-
-
-@pytest.fixture
-def page(chrome: Any, address: str) -> Iterator[Page]:
-    found = Page(chrome, address)
-    yield found
-    faults = found.faults
-    found.context.close()
-    assert faults == []
 
 
 def asked(address: str, path: str, words: dict[str, Any]) -> Any:
