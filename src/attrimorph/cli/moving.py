@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrimorph.cli.app import Along, Using, chosen, tell
 
@@ -24,18 +24,10 @@ def edit_along(
     """Edit along axes; arguments as the verb reads them."""
     from attrimorph.applications.axes.write_along import write_edit_along
     from attrimorph.console import Meter
-    from attrimorph.naming import result_path
 
-    out = result_path(using.out, "edit", pictures)
-    way, mover = _mover(along, using)
-    expected = mover.effects(changes)
-    _print(mover, expected)
+    given = _given(along, pictures, changes, using, "edit")
     with Meter("inverting", "steps") as meter:
-        written = write_edit_along(
-            mover.model, way, pictures, changes, out, named=using.model, known=known, invert=invert,
-            progress=meter.update, mover=mover, expected=expected,
-        )  # fmt: skip
-    tell(written)
+        tell(write_edit_along(**given, known=known, invert=invert, progress=meter.update))
 
 
 def morph_along(
@@ -52,18 +44,24 @@ def morph_along(
     """Morph along axes; arguments as the verb reads them."""
     from attrimorph.applications.axes.write_along import write_morph_along
     from attrimorph.console import Meter
+
+    given = _given(along, pictures, changes, using, "morph")
+    with Meter("inverting", "steps") as meter:
+        tell(write_morph_along(**given, known=known, invert=invert, steps=steps, mp4=mp4, progress=meter.update))
+
+
+def _given(
+    along: Along, pictures: Sequence[Path], changes: Mapping[str, float], using: Using, verb: str
+) -> dict[str, Any]:
+    """Print what the move does, and return what either verb's writer is given."""
     from attrimorph.naming import result_path
 
-    out = result_path(using.out, "morph", pictures)
+    out = result_path(using.out, verb, pictures)
     way, mover = _mover(along, using)
     expected = mover.effects(changes)
     _print(mover, expected)
-    with Meter("inverting", "steps") as meter:
-        written = write_morph_along(
-            mover.model, way, pictures, changes, out, named=using.model, known=known, invert=invert, steps=steps,
-            mp4=mp4, progress=meter.update, mover=mover, expected=expected,
-        )  # fmt: skip
-    tell(written)
+    return {"model": mover.model, "along": way, "paths": pictures, "changes": changes, "out": out,
+            "named": using.model, "mover": mover, "expected": expected}  # fmt: skip
 
 
 def _mover(along: Along, using: Using) -> "tuple[Way, Mover]":
