@@ -213,6 +213,11 @@ def test_a_taught_attribute_gets_an_axis(client: TestClient, monkeypatch: pytest
     having, lacking = ([{"seed": seed} for seed in range(start, start + 5)] for start in (0, 10))
     told = asked(client, "teach", model="tiny", name="Puzzled", **{"with": having, "without": lacking})
     assert "Puzzled: " in told["sentence"]
+    slider = {"model": "tiny", "name": "Puzzled", "axis": told["axis"]}
+    assert client.get("/api/taught").json() == [slider]
+    asked(client, "teach", model="tiny", name="Puzzled", **{"with": having[1:], "without": lacking})
+    (newer,) = client.get("/api/taught").json()  # taught again: one slider, the newer axis
+    assert (newer["name"], newer["axis"] == told["axis"]) == ("Puzzled", False)
     words: dict[str, Any] = {"model": "tiny", "source": {"seed": 3}, "axes": [told["axis"]]}
     moved = asked(client, "edit", changes={"Puzzled": 1.0}, **words)
     still = asked(client, "edit", changes={"Puzzled": 0.0}, **words)

@@ -37,6 +37,25 @@ def test_a_state_becomes_a_picture(client: TestClient, photograph: bytes) -> Non
             assert (head["stream"], head["number"], image.format, image.size) == (0, 7, format.upper(), (16, 16))
 
 
+def test_bare_bytes_are_the_exact_picture(client: TestClient) -> None:
+    with client.websocket_connect(LIVE) as page:
+        page.send_text(state(1, changes={"Smiling": 0.7}, format="png"))
+        _, exact = read(page.receive_bytes())
+        page.send_text(state(2, changes={"Smiling": 0.7}, format="rgba"))
+        message = page.receive_bytes()
+    (length,) = struct.unpack("<I", message[:4])
+    assert json.loads(message[4 : 4 + length])["format"] == "rgba"
+    assert message[4 + length :] == exact.convert("RGBA").tobytes()
+
+
+def test_side_effects_are_null_where_nobody_looked(client: TestClient) -> None:
+    with client.websocket_connect(LIVE) as page:
+        for number, watch in enumerate((True, False)):
+            page.send_text(state(number, changes={"Smiling": 1}, watch=watch))
+            head, _ = read(page.receive_bytes())
+            assert isinstance(head["besides"], dict) == watch
+
+
 def test_the_exact_picture_is_the_saved_one(client: TestClient) -> None:
     import base64
 
@@ -104,9 +123,9 @@ def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
     sizes: list[int] = []
     pictures = desk.shelf.pictures
 
-    def counted(served: Any, seen: Any, wishes: Any) -> torch.Tensor:
+    def counted(served: Any, seen: Any, wishes: Any, exact: Any) -> torch.Tensor:
         sizes.append(len(seen))
-        return pictures(served, seen, wishes)
+        return pictures(served, seen, wishes, exact)
 
     monkeypatch.setattr(desk.shelf, "pictures", counted)
     found = desk.frames([live(desk, seed) for seed in range(5)])

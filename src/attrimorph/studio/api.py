@@ -61,6 +61,7 @@ class Api:
         for path, function in routes.items():
             self.router.add_api_route(path, function, methods=["POST"])
         self.router.add_api_route("/models", self.models, methods=["GET"])
+        self.router.add_api_route("/taught", self.taught, methods=["GET"])
         self.router.add_api_route("/studio", self.studio, methods=["GET"])
 
     def close(self) -> None:
@@ -193,6 +194,11 @@ class Api:
             return say.TaughtTold(axis=axis, name=wish.name, sentence=sentence)
 
         return await self._with_device(task)
+
+    async def taught(self) -> list[say.TaughtSliderTold]:
+        """Tell which taught sliders there are; they stay as long as the studio runs."""
+        found = self.shelf.taught_sliders()
+        return [say.TaughtSliderTold(model=model, name=name, axis=axis) for model, name, axis in found]
 
     async def layers(self, wish: say.LayersWish) -> say.PictureTold:
         """Put a picture in front of another's background; for models that paint in layers."""

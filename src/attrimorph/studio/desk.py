@@ -7,7 +7,8 @@ stale ones are dropped, what is computed is the newest.
 import io
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,9 @@ from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
 TOGETHER = 16
 LEAST = 0.2
 """A change of probability from which on a side effect is told."""
-Format = Literal["jpeg", "webp", "png"]
+FEW = 2 * 64 * 64
+"""Pixels up to which a second thread costs more than it brings, the more so beside a browser on the same machine."""
+Format = Literal["rgba", "jpeg", "webp", "png"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Live:
         served: the model.
         origin: what is edited.
         wish: how.
-        format: of the picture.
+        format: of the picture; "rgba" are its bare bytes, the soonest made and painted.
         watch: whether side effects are looked for.
     """
 
@@ -44,6 +47,11 @@ class Live:
     format: Format = "jpeg"
     watch: bool = True
 
+    @property
+    def exact(self) -> bool:
+        """Whether it must be the picture that is saved; others may take the moves of a lock from a state nearby."""
+        return self.format == "png"
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -51,11 +59,11 @@ class Frame:
 
     Attributes:
         picture: encoded.
-        besides: attribute -> how much a judge sees it change although nobody asked.
+        besides: attribute -> how much a judge sees it change although nobody asked; None where nobody looked.
     """
 
     picture: bytes
-    besides: dict[str, float]
+    besides: dict[str, float] | None
 
 
 Answer = Callable[[Frame | Exception], None]
@@ -123,8 +131,9 @@ class Desk:
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            with self.device:
-                answers = self.frames([live for live, _ in taken])
+            lives = [live for live, _ in taken]
+            with self.device, _threads(lives):
+                answers = self.frames(lives)
             self.done += len(taken)
             for (_, answer), found in zip(taken, answers, strict=True):
                 answer(found)
@@ -157,21 +166,42 @@ class Desk:
         if not ready:
             return []
         served = ready[0][0].served
-        images = self.shelf.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
+        images = self.shelf.pictures(
+            served,
+            [seen for _, seen in ready],
+            [live.wish for live, _ in ready],
+            [live.exact for live, _ in ready],
+        )
         said: Tensor | None = None
         if served.judge is not None and any(live.watch for live, _ in ready):
             said = served.judge(images).cpu()
         frames: list[Frame | Exception] = []
         for row, ((live, seen), picture) in enumerate(zip(ready, to_pil(images), strict=True)):
-            besides = {}
+            besides = {} if live.watch else None
             if said is not None and seen.said is not None and live.watch and served.judge is not None:
                 besides = side_effects(served.judge.schema, seen.said, said[row], live.wish.changes, LEAST)
             frames.append(Frame(encoded(picture, live.format), besides))
         return frames
 
 
+@contextmanager
+def _threads(lives: Sequence[Live]) -> Iterator[None]:
+    """Compute a few small, quick pictures with one thread. The caller has the device: nobody else sees the change."""
+    usual, pixels = torch.get_num_threads(), sum(live.served.model.image_size**2 for live in lives)
+    few = pixels <= FEW and not any(live.exact for live in lives)
+    if few:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if few:
+            torch.set_num_threads(usual)
+
+
 def encoded(picture: Image.Image, format: Format) -> bytes:
     """Encode a picture: quickly where a person drags a slider, exactly ("png") where she looks at it."""
+    if format == "rgba":
+        return picture.convert("RGBA").tobytes()
     buffer = io.BytesIO()
     if format == "png":
         picture.save(buffer, "PNG", compress_level=1)

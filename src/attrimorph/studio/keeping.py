@@ -33,6 +33,9 @@ class Keeper(Generic[Value]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._kept
+
     def keep(self, content: bytes, value: Value) -> str:
         """Keep a value under the name of its content; forget the longest unused where there are too many."""
         name = hmac.new(self._secret, content, hashlib.sha256).hexdigest()[:40]

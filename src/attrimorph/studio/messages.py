@@ -92,9 +92,10 @@ class LiveEdit(Wished):
     """Which picture of the page."""
     number: Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
     """Counts up; comes back with the picture."""
-    format: Literal["jpeg", "webp", "png"] = "jpeg"
+    format: Literal["rgba", "jpeg", "webp", "png"] = "jpeg"
+    """"rgba": bare bytes, row by row; "png": exactly the picture that is saved."""
     watch: Switch = True
-    """Whether side effects are looked for."""
+    """Whether side effects are looked for; otherwise `besides` comes back as null."""
 
 
 class SampleWish(Told):
@@ -287,6 +288,15 @@ class TaughtTold(BaseModel):
     name: str
     sentence: str
     """How sure it is."""
+
+
+class TaughtSliderTold(BaseModel):
+    """A taught slider that the studio still has."""
+
+    model: str
+    name: str
+    axis: str
+    """Its name for `axes`."""
 
 
 class Fault(BaseModel):

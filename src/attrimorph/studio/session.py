@@ -84,7 +84,8 @@ class Session:
         if isinstance(found, Exception):
             self._fault(edit, found)
             return
-        head = json.dumps({"stream": edit.stream, "number": edit.number, "besides": found.besides}).encode()
+        told = {"stream": edit.stream, "number": edit.number, "format": edit.format, "besides": found.besides}
+        head = json.dumps(told).encode()
         self._put(edit.stream, struct.pack("<I", len(head)) + head + found.picture)
 
     def _fault(self, edit: LiveEdit, error: Exception) -> None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,10 @@ from attrimorph.applications.subject import (
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Model, load
+from attrimorph.models import Code, Model, load
 from attrimorph.studio.keeping import Keeper, Remembered
 from attrimorph.studio.limits import Limits
+from attrimorph.studio.nearby import Nearby
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,9 @@ class Shelf:
         self.photographs: Keeper[bytes] = Keeper(limits.photographs, limits.photograph_bytes)
         self.axes: Keeper[Axis] = Keeper(1_000, 64 * 2**20)
         self._seen: Remembered[Seen] = Remembered(limits.subjects)
+        self._taught: dict[tuple[str, str], str] = {}
+        self._teaching = threading.Lock()
+        self._nearby = Nearby(limits.sessions)
         self.models: dict[str, Served] = {}
         for source in sources:
             served = _serve(source, device, taken=self.models)
@@ -137,6 +142,19 @@ class Shelf:
 
     def _decoded(self, content: bytes) -> Image.Image:
         return decoded_image(io.BytesIO(content), "the photograph", most_pixels=self.limits.pixels)
+
+    def keep_axis(self, served: Served, axis: Axis) -> str:
+        """Keep a taught axis as a slider of a model, in place of any of that name; return the axis's name."""
+        content = axis.direction.numpy().tobytes() + axis.name.encode() + served.name.encode()
+        name = self.axes.keep(content, axis)
+        with self._teaching:
+            kept = {slider: other for slider, other in self._taught.items() if other in self.axes}
+            self._taught = kept | {(served.name, axis.name): name}
+        return name
+
+    def taught_sliders(self) -> list[tuple[str, str, str]]:
+        """Return the taught sliders that are kept: model, name and axis of each, in the order of teaching."""
+        return [(model, name, axis) for (model, name), axis in self._taught.items() if axis in self.axes]
 
     def taught(self, names: Sequence[str]) -> tuple[Axis, ...]:
         """Return taught axes.
@@ -173,15 +191,30 @@ class Shelf:
         return Seen(subject, picture, said, None if served.judge is None else logits_of(served.judge, picture))
 
     @torch.inference_mode()
-    def pictures(self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish]) -> Tensor:
-        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device."""
+    def pictures(
+        self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish], exact: Sequence[bool] | None = None
+    ) -> Tensor:
+        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device.
+
+        Args:
+            served: the model.
+            seen, wishes: B each.
+            exact: which must be as they are saved; all by default. The others' locks may be taken from nearby.
+        """
         codes = [
-            moved_code(served.model, each.subject, wish, served.judge, each.logits)
-            if each.subject.code is not None
-            else None
-            for each, wish in zip(seen, wishes, strict=True)
+            self._code(served, each, wish, alike)
+            for each, wish, alike in zip(seen, wishes, exact or [True] * len(seen), strict=True)
         ]
         return rendered(served.model, [each.subject for each in seen], codes, wishes)
+
+    def _code(self, served: Served, seen: Seen, wish: Wish, exact: bool) -> Code | None:
+        if seen.subject.code is None:
+            return None
+
+        def found() -> Code:
+            return moved_code(served.model, seen.subject, wish, served.judge, seen.logits)
+
+        return found() if exact else self._nearby.code(served.model, seen.subject, wish, found)
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:

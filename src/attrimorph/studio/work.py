@@ -162,8 +162,7 @@ class Work:
         )
         pool = self.pools.get(served.name, lambda: draw_pool(served.model, features, by=named))
         axis = axis_from_examples(served.model, name, features, positive, negative, by=named, pool=pool)
-        content = axis.direction.numpy().tobytes() + axis.name.encode() + served.name.encode()
-        return self.shelf.axes.keep(content, axis), sentence(axis)
+        return self.shelf.keep_axis(served, axis), sentence(axis)
 
     def pngs(self, images: Tensor, verb: str, served: Served, *, photograph: bool) -> list[str]:
         """Encode pictures, labelled unless the owner of the machine has switched that off.
