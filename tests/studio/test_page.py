@@ -234,7 +234,15 @@ def test_a_new_slider_is_taught(page: Page) -> None:
     chrome.wait_for_selector("[data-name=Odd]", timeout=240_000)
     before = page.pixels()
     page.slide("Odd", 1)
-    assert page.pixels() != before
+    after = page.pixels()
+    assert after != before
+    chrome.wait_for_timeout(700)  # the history is written
+    chrome.reload()
+    chrome.wait_for_selector("html[data-ready]")
+    assert chrome.text_content("[data-name=Odd] output") == "+100 %"
+    assert page.pixels() == after
+    page.slide("Odd", 0)
+    assert page.pixels() == before
 
 
 def test_nothing_is_asked_of_others(page: Page, address: str) -> None:

@@ -11,8 +11,15 @@ export const state = {
 
 /** Models as the studio tells of them; the first is the one that the sliders are of. */
 export const models = [];
-/** Taught sliders: {model, name, axis, sentence}. */
+/** Taught sliders, {model, name, axis}; the studio has them as long as it runs. */
 export const taught = [];
+
+/** Ask the studio for its taught sliders; tells whether they are others than before. */
+export async function learnTaught() {
+  const before = JSON.stringify(taught);
+  taught.splice(0, taught.length, ...(await ask("taught")));
+  return JSON.stringify(taught) !== before;
+}
 
 // Names of photographs: ours stay, the studio's are lost when it is started again.
 const blobs = new Map();

@@ -2,7 +2,7 @@
 
 import { t } from "./words.js";
 import { ask } from "./wire.js";
-import { taught } from "./state.js";
+import { learnTaught } from "./state.js";
 import { able, doer, e, furnish, showPng, whenShown } from "./parts.js";
 
 const COUNT = 40;
@@ -52,9 +52,7 @@ export function buildTeach(home, { go, rebuild, say }) {
     const told = await ask("teach", {
       model: model.name, name: name.value, with: chosen("with"), without: chosen("without"),
     });
-    const old = taught.findIndex((axis) => axis.name === told.name && axis.model === model.name);
-    if (old >= 0) taught.splice(old, 1);
-    taught.push({ model: model.name, name: told.name, axis: told.axis });
+    await learnTaught();
     marks.clear();
     name.value = "";
     for (const button of thumbs.children) {

@@ -37,7 +37,7 @@ export function buildTabs(tools) {
     button.setAttribute("role", "tab");
     button.setAttribute("aria-controls", `tab-${name}`);
     button.dataset.word = name;
-    button.addEventListener("click", () => tools.go(name));
+    button.addEventListener("click", () => go(name));
     bar.append(button);
     ROOMS[name].build($(`tab-${name}`), tools);
   }
@@ -46,8 +46,19 @@ export function buildTabs(tools) {
     if (!step) return;
     const place = TABS.findIndex((name) => $(`for-${name}`) === document.activeElement);
     const next = TABS[(place + step + TABS.length) % TABS.length];
-    tools.go(next);
+    go(next);
     $(`for-${next}`).focus();
   });
-  tools.go("edit");
+  go("edit");
+}
+
+/** Show a tab. */
+export function go(name) {
+  for (const tab of TABS) {
+    const button = $(`for-${tab}`);
+    if (!button) continue;
+    button.setAttribute("aria-selected", String(tab === name));
+    button.tabIndex = tab === name ? 0 : -1;
+    $(`tab-${tab}`).hidden = tab !== name;
+  }
 }

@@ -43,11 +43,11 @@ export function describe() {
 }
 
 /** The newest picture of a model. */
-export function showAfter(name, bitmap) {
+export function showAfter(name, picture) {
   const view = views.get(name);
   if (!view) return;
-  view.after?.close?.();
-  view.after = bitmap;
+  if (view.after !== picture) view.after?.close?.();
+  view.after = picture;
   draw(view);
 }
 

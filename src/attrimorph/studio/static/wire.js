@@ -25,7 +25,8 @@ export function png(text) {
 
 /**
  * Live edits. At most two states of a stream are under way; while they are, only the newest other one is kept.
- * `onFrame(stream, bitmap, besides, number)` is called with pictures in order: none after a newer one.
+ * `onFrame(stream, picture, besides, number)` is called with pictures in order: none after a newer one; `besides` is
+ * null where nobody looked.
  */
 export class Live {
   constructor({ onFrame, onFault, onOpen, onClose }) {
@@ -90,11 +91,24 @@ export class Live {
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     const line = this.settled(head.stream, head.number);
     if (!line || head.number < line.shown) return;
-    const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)]));
+    // Bare bytes are painted in the very task that brings them; no decoder is waited for.
+    const picture =
+      head.format === "rgba"
+        ? bare(line, new Uint8ClampedArray(data, 4 + length))
+        : await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)]));
     if (head.number < line.shown) return; // a newer one was decoded sooner
     line.shown = head.number;
-    this.onFrame(head.stream, bitmap, head.besides, head.number);
+    this.onFrame(head.stream, picture, head.besides, head.number);
   }
+}
+
+/** Put the bytes of a square picture on the stream's own canvas, for others to draw. */
+function bare(line, bytes) {
+  const side = Math.sqrt(bytes.length / 4);
+  line.canvas ??= document.createElement("canvas");
+  if (line.canvas.width !== side || line.canvas.height !== side) Object.assign(line.canvas, { width: side, height: side });
+  line.canvas.getContext("2d").putImageData(new ImageData(bytes, side, side), 0, 0);
+  return line.canvas;
 }
 
 /** Offer bytes as a file. */

@@ -1,0 +1,80 @@
+// What the person chooses for the page: its language, its theme, the models that are shown.
+
+import { LANGUAGES, speak, spoken, t, translate } from "./words.js";
+import { models } from "./state.js";
+import { buildViews, shown } from "./view.js";
+import { buildSliders, meet, rebuild, show } from "./editing.js";
+import { forgetWarnings } from "./warnings.js";
+
+const $ = (id) => document.getElementById(id);
+const THEMES = ["auto", "light", "dark"];
+let labelled = "labelled"; // the word that says what saved pictures tell, or none
+
+/** Take the language and the theme that were chosen last. */
+export function recallChoices() {
+  speak(localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
+  setTheme(localStorage.getItem("theme") ?? "auto");
+  retranslate();
+}
+
+/** Say what saved pictures tell: whether they are labelled, and signed. */
+export function tellLabels({ labels, signs }) {
+  labelled = signs ? "signed" : labels && "labelled";
+}
+
+/** Put every word into the language that is spoken. */
+export function retranslate() {
+  translate();
+  const other = LANGUAGES[1 - LANGUAGES.indexOf(spoken())];
+  $("language").textContent = other === "zh" ? "中文" : "English";
+  $("language").lang = other;
+  const theme = document.documentElement.dataset.theme ?? "auto";
+  $("theme").textContent = `${t("theme")}: ${t(theme)}`;
+  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled && t(labelled)].filter(Boolean).join(" ");
+}
+
+function setTheme(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+}
+
+/** Make a box for each model, where there are several. */
+export function buildModels() {
+  const box = $("models");
+  box.hidden = models.length < 2;
+  for (const each of models) {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "checkbox", checked: shown.includes(each.name) });
+    input.addEventListener("change", () => {
+      if (input.checked) shown.push(each.name);
+      else if (shown.length > 1) shown.splice(shown.indexOf(each.name), 1);
+      else input.checked = true;
+      const first = shown[0];
+      models.sort((a, b) => (b.name === first) - (a.name === first));
+      buildViews();
+      rebuild();
+    });
+    label.append(input, ` ${each.name}`);
+    box.append(label);
+  }
+}
+
+/** Listen to the buttons at the top. */
+export function listenToChoices() {
+  $("language").addEventListener("click", () => {
+    speak(LANGUAGES[1 - LANGUAGES.indexOf(spoken())]);
+    localStorage.setItem("language", spoken());
+    retranslate();
+    buildSliders();
+    forgetWarnings();
+    document.dispatchEvent(new Event("language"));
+    buildViews();
+    meet();
+    show(true);
+  });
+  $("theme").addEventListener("click", () => {
+    setTheme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % 3]);
+    retranslate();
+  });
+}

@@ -1,0 +1,161 @@
+// The picture that is edited: its state goes out while a slider moves, its frames come in and are painted.
+
+import { t } from "./words.js";
+import { Live, png } from "./wire.js";
+import { askOf, forgetOpened, learnTaught, models, resolved, resolvedNow, state, wished } from "./state.js";
+import { buildPanel, showAttributes, showState } from "./panel.js";
+import { describe, showAfter, showBefore, shown } from "./view.js";
+import { commit, rememberAnew, showThumb, showVisited } from "./tree.js";
+import { warn } from "./warnings.js";
+import { say } from "./said.js";
+
+const $ = (id) => document.getElementById(id);
+const RESTING = 160; // milliseconds without a change after which the exact picture is asked for
+const WATCHED = 6; // every so many pictures of a drag are looked at for side effects: that takes the judge's time
+const BARE = 128; // pixels a side up to which a picture comes as bare bytes, painted without decoding
+let live = null;
+let settling = 0;
+let moving = 0;
+let meeting = 0;
+
+// What was asked for last, and what is painted, by stream.
+const newest = new Map();
+const painted = new Map();
+
+export const modelOf = (name) => models.find((each) => each.name === name);
+
+/** Send the state of every shown picture: quickly while a slider moves, exactly once it rests. */
+export function show(exact = false) {
+  const source = resolvedNow(state.source);
+  if (!source) {
+    resolved(state.source).then(() => show(exact)).catch((error) => say(error.message, true));
+    return;
+  }
+  const watch = exact || moving++ % WATCHED === 0;
+  shown.forEach((name, stream) => {
+    const model = modelOf(name);
+    const format = exact ? "png" : model.image_size <= BARE ? "rgba" : "jpeg";
+    newest.set(stream, { number: live.send(stream, { ...wished(model), source, format, watch }), exact });
+  });
+  clearTimeout(settling);
+  if (exact) describe();
+  else settling = setTimeout(() => show(true), RESTING);
+}
+
+// For whoever watches the page: whether the exact picture of the present state is painted in all views.
+window.studioAtRest = () =>
+  !asked && !meeting && newest.size > 0 &&
+  [...newest].every(([stream, { number, exact }]) => exact && painted.get(stream) === number);
+
+// For the benchmark: what it times.
+window.studioBench = () => ({ live });
+
+let asked = false;
+let late = false;
+/** A slider or a lock has changed the state. */
+export function changed() {
+  // At once, but no more than once a frame of the screen, however often the slider says that it moved.
+  late = asked;
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    if (late) changed();
+  });
+  show();
+}
+
+/** Go to a step of the history. */
+export function visit(node) {
+  if (!node) return;
+  const moved = JSON.stringify(node.state.source) !== JSON.stringify(state.source);
+  Object.assign(state, structuredClone(node.state));
+  showState();
+  showVisited();
+  if (moved) meet();
+  show();
+}
+
+/** Begin with another picture. */
+export async function begin(source, words) {
+  Object.assign(state, { source, changes: {}, locks: state.locks });
+  showState();
+  rememberAnew(words);
+  await meet();
+  show();
+}
+
+/** Learn how the shown models see the picture. */
+export async function meet() {
+  const source = state.source;
+  meeting += 1;
+  for (const name of [...shown]) {
+    try {
+      const told = await askOf("reconstruct", source, { model: name });
+      if (JSON.stringify(source) !== JSON.stringify(state.source)) break;
+      await showBefore(name, png(told.picture), told.input && png(told.input));
+      if (name === shown[0]) showAttributes(told.attributes);
+    } catch (error) {
+      say(error.message, true);
+    }
+  }
+  meeting -= 1;
+}
+
+/** Build the sliders. */
+export function buildSliders() {
+  buildPanel(changed, commit);
+}
+
+/** Build the sliders again: the first model is another, or something was taught. */
+export function rebuild() {
+  buildSliders();
+  meet();
+  show();
+}
+
+function onFrame(stream, picture, besides, number) {
+  showAfter(shown[stream], picture);
+  window.studioFrames = (window.studioFrames ?? 0) + 1;
+  painted.set(stream, number);
+  if (stream) return;
+  if (besides) warn(besides);
+  showThumb(!live.streams.get(0)?.under.length);
+}
+
+async function onFault(told) {
+  if (told.status !== 410) {
+    say(told.error, true);
+    return;
+  }
+  forgetOpened();
+  await catchUp();
+  show();
+}
+
+/** Learn which taught sliders the studio has: it may have been started again, or another page may have taught it. */
+async function catchUp() {
+  try {
+    if (await learnTaught()) rebuild();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+/** Open the line to the studio. */
+export function connect() {
+  live = new Live({
+    onFrame,
+    onFault,
+    onOpen: async () => {
+      $("offline").hidden = true;
+      await catchUp();
+      show(true);
+    },
+    onClose: (code) => {
+      $("offline").hidden = false;
+      $("offline").textContent = t(code === 1013 ? "crowded" : "offline");
+      forgetOpened();
+    },
+  });
+}
