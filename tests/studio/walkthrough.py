@@ -3,8 +3,8 @@
     python -m tests.studio.walkthrough docs/images/studio [MODEL ...] [--width desktop|phone] [--runs FOLDER]
 
 Writes NN-STEP.png (palette, small) for a desktop's and phone-NN-STEP.png for a phone's width. The steps with several
-models and with layers are taken where models for them are named beside the first, for example a run of
-`attrimorph train attribute2image-discvae`. Every step waits for what it shows, so that one that fails ends the walk.
+models and with layers are taken with the models named beside the first; unless some are named, with the shipped
+`discvae-drawn-64`. Every step waits for what it shows, so that one that fails ends the walk.
 """
 
 import argparse
@@ -275,7 +275,7 @@ def walked(out: Path, widths: list[str], models: list[str], runs: Path | None = 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("out", type=Path)
-    words.add_argument("models", nargs="*")
+    words.add_argument("models", nargs="*", default=["discvae-drawn-64"])
     words.add_argument("--width", choices=list(SIZES), action="append")
     words.add_argument("--runs", type=Path, help="a folder of trainings to show, instead of a short one made now")
     asked = words.parse_args()
