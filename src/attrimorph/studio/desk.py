@@ -177,7 +177,7 @@ class Desk:
             said = served.judge(images).cpu()
         frames: list[Frame | Exception] = []
         for row, ((live, seen), picture) in enumerate(zip(ready, to_pil(images), strict=True)):
-            besides = {} if live.watch else None
+            besides: dict[str, float] | None = {} if live.watch else None
             if said is not None and seen.said is not None and live.watch and served.judge is not None:
                 besides = side_effects(served.judge.schema, seen.said, said[row], live.wish.changes, LEAST)
             frames.append(Frame(encoded(picture, live.format), besides))
