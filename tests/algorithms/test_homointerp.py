@@ -23,10 +23,10 @@ MATRIX = {
     "perceptual": "ED",
     "pixel": "ED",
     "guidance": "EP",
-    "adversarial": "EI",
-    "homomorphism": "EI",
-    "full": "EI",
-    "judged_image": "EI",
+    "adversarial": "EIR",
+    "homomorphism": "EIR",
+    "full": "I",
+    "judged_image": "EIR",
     "prototype": "R",
     "code": "R",
     "hide": "R",
@@ -51,7 +51,7 @@ def test_a_term_changes_its_learners_only(name: str) -> None:
 
 
 def test_as_published_the_interpolator_alone_learns_from_the_full_change() -> None:
-    """Towards another face both ends are constants; towards a prototype F_int is the one that the others see."""
+    """Both ends of it are constants."""
     algorithms = [make(learned=False, weights=DIFFERENT | weight) for weight in ({}, {"full": 0.0})]
     for algorithm in algorithms:
         algorithm.step(batch(), chance())
@@ -108,6 +108,14 @@ def test_encoder_and_interpolator_learn_in_every_fifth_step() -> None:
         always = {"decoder", "critic", "projection", "classifier", "prototypes", "code_classifier"}
         assert moved == (always | {"encoder", "interpolator"} if step % 5 == 0 else always)
         assert ("homomorphism" in values) == (step % 5 == 0)
+
+
+def test_every_network_steps_once_in_a_step() -> None:
+    algorithm = make()
+    for number in range(3):
+        algorithm.step(batch(), chance(number))
+    for name, optimiser in algorithm.optimisers.items():
+        assert {int(state["step"]) for state in optimiser.state.values()} == {3}, name
 
 
 def test_the_warm_up_learns_what_is_real() -> None:
@@ -168,20 +176,29 @@ def test_prototypes_flip_a_few_attributes_and_their_groups_go_equally_far() -> N
     torch.testing.assert_close(aim.z_int[:, :4], expected[:, :4])
 
 
-def test_the_difference_of_prototypes_is_between_two_faces_of_one_code() -> None:
+def test_some_rows_of_prototypes_become_another_face_in_everything() -> None:
+    algorithm = make(reference_share=0.0)
+    y = batch(512).attributes
+    aim = algorithm.aim(y, chance())
+    whole = (aim.change == y[aim.order] - y)[:, :4].all(1)
+    assert 0.25 < whole.float().mean() < 0.45  # MANY, and a few by chance
+
+
+def test_features_move_by_branches_towards_faces_and_by_prototypes_otherwise() -> None:
     algorithm = make()
     y = batch().attributes
     aim = algorithm.aim(y, chance())
-    prototypes = algorithm.networks["prototypes"]
+    prototypes, interpolator = algorithm.networks["prototypes"], algorithm.networks["interpolator"]
     with torch.no_grad():
         features = algorithm.networks["encoder"](batch().images)
-        found = algorithm.differences(features, y, aim)
+        found = algorithm.move(features, y, aim)
+        towards = interpolator(features[:4], (features[aim.order] - features)[:4], aim.v[:4])
         code, _ = prototypes.encode(features, y)
         after = y + aim.change.nan_to_num()
-        expected = prototypes.decode(code, after) - prototypes.decode(code, y)
+        difference = prototypes.decode(code, after) - prototypes.decode(code, y)
     assert aim.references == 4
-    torch.testing.assert_close(found[:4], (features[aim.order] - features)[:4])
-    torch.testing.assert_close(found[4:], expected[4:])
+    torch.testing.assert_close(found[:4], towards)
+    torch.testing.assert_close(found[4:], features[4:] + aim.far[4:, :, None, None] * difference[4:])
 
 
 def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:

@@ -159,7 +159,15 @@ class InterpolationModel(Model):
             return face
         along = v @ self.members.to(v.dtype)
         whole = change / along.clamp_min(1e-6)
-        return face + self.moves(face, self.networks["prototypes"](face, own, whole), v)
+        prototypes = self.networks["prototypes"]
+        if isinstance(prototypes, MeanPrototypes):
+            return face + self.moves(face, prototypes(face, own, whole), v)
+        # Learned prototypes are what a branch would answer: the groups' answers add up as the branches' do.
+        moved = face
+        for group in v.any(0).nonzero().flatten().tolist():
+            answer = prototypes(face, own, whole * self.members[group])
+            moved = moved + v[:, group, None, None, None] * answer
+        return moved
 
     def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.
