@@ -2,12 +2,11 @@
 
 F = E(x); F_int = F_a + sum over groups of v_i T_i(F_b - F_a), where b is another face of the batch;
 z_int = y_a + v (y_b - y_a), group by group. A learned prototype stands for what T_i answers where there is no b. Every
-step teaches Dec, the critic with its attribute head A', P and C; E
-and I learn in every fifth. All gradients of a step belong to the same parameters; then every network steps.
+step teaches Dec, the critic with its attribute head A', P and C; E and I learn in every fifth. All gradients of a step
+belong to the same parameters; then every network steps.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.algorithms.passes import flip_some
+from attrimorph.algorithms.aims import Aim, Aims
 from attrimorph.data.loader import Batch
 from attrimorph.networks.interpolation import LearnedPrototypes, MeanPrototypes
 from attrimorph.networks.perceptual import VggMaps
@@ -36,31 +35,6 @@ WEIGHTS = (
     "hide",
 )
 
-MANY = 0.3  # of the rows that prototypes change
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What one batch is to change into.
-
-    Attributes:
-        order: whose features b has, [B].
-        references: rows 0 .. references - 1 go towards another face, the others towards prototypes.
-        v: how far each branch goes, [B, branches].
-        change: of the attributes at v = 1, [B, W]; NaN where unknown.
-        far: v of the groups that a prototype changes, [B, 1].
-        z_int: the attributes on the way, [B, W]; NaN where unknown or in no group.
-        share: of real features between which and F_int the critic's gradient is measured, [B, 1, 1, 1].
-    """
-
-    order: Tensor
-    references: int
-    v: Tensor
-    far: Tensor
-    change: Tensor
-    z_int: Tensor
-    share: Tensor
-
 
 class HomoInterp:
     """HomoInterpGAN: its networks, their optimisers, and `step`.
@@ -75,8 +49,7 @@ class HomoInterp:
         blocks, blank, rivals: of the schema.
         vgg: the frozen perceptual network; None where the classifier's own maps serve.
         generator_every: E and I learn in every so manieth step.
-        reference_share: share of a batch that changes towards another face.
-        full_share: share of prototype changes with v = 1.
+        reference_share, full_share: of `Aims`.
         encoder_share: what E's gradient of the interpolation's losses is multiplied by.
         warmup_images: before so many images E and Dec learn to reconstruct by pixels, C, A' and P what is real.
         autocast, reduce_gradients: as of `CVAEGAN`.
@@ -102,15 +75,11 @@ class HomoInterp:
         reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
     ) -> None:
         self.networks, self.optimisers, self.weights = dict(networks), dict(optimisers), dict(weights)
-        self.members, self.blocks, self.blank, self.rivals, self.vgg = members, blocks, blank, rivals, vgg
+        self.aims = Aims(members, blocks, rivals, reference_share=reference_share, full_share=full_share)
+        self.grouped, self.blocks, self.blank, self.vgg = members.any(0), blocks, blank, vgg
         self.generator_every, self.warmup_images = generator_every, warmup_images
-        self.reference_share, self.full_share = reference_share, full_share
         self.encoder_share = encoder_share
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
-        self.grouped = members.any(0)
-        self.flippable = torch.zeros_like(self.grouped)
-        for kind, start, stop in blocks:
-            self.flippable[start:stop] = (kind == "binary") & self.grouped[start:stop]
         self.steps, self.images_seen = 0, 0
 
     @property
@@ -124,32 +93,6 @@ class HomoInterp:
         names = ("encoder", "interpolator", "decoder", "classifier")
         return (*names, "prototypes") if "prototypes" in self.networks else names
 
-    def aim(self, y: Tensor, generator: torch.Generator) -> Aim:
-        """Draw what a batch with labels y [B, W] is to change into."""
-        count, branches, device = len(y), len(self.members), y.device
-        order = torch.randperm(count, generator=generator).to(device)
-        v = torch.rand(count, branches, generator=generator).to(device)
-        share = torch.rand(count, 1, 1, 1, generator=generator).to(device)
-        flips = torch.rand(count, y.shape[1], generator=generator).to(device)
-        coins = torch.rand(count, 2, generator=generator).to(device)
-        references = round(self.reference_share * count)
-        towards = torch.arange(count, device=device) < references
-        # Prototypes: a few attributes flipped; those of other kinds take another face's value in half of the rows.
-        flipped = flip_some(y.nan_to_num(0.5), flips, self.rivals, self.flippable)
-        flipped = torch.where(torch.isnan(y) | ~self.grouped, y, flipped)
-        # Some rows become another face in everything: more is learned from them at once.
-        other = torch.where(self.flippable, coins[:, :1] < MANY, coins[:, :1] < 0.5)
-        flipped = torch.where(other, y[order], flipped)
-        change = torch.where(towards[:, None], y[order], flipped) - y
-        change = torch.where(self.grouped, change, torch.nan)
-        # Where prototypes stand for a reference, the groups that change go equally far; the others may go as they like,
-        # for there is nothing in the difference that is theirs.
-        touched = (change.nan_to_num()[:, None, :] * self.members).ne(0).any(2)
-        far = torch.where(coins[:, 1:] < self.full_share, 1.0, v[:, -1:])
-        v = torch.where(~towards[:, None] & touched, far, v)
-        z_int = y + change * (v @ self.members.to(v.dtype))
-        return Aim(order, references, v, far, change, z_int, share)
-
     def move(self, face: Tensor, y: Tensor, aim: Aim) -> Tensor:
         """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
         count, parts = aim.references, []
@@ -159,7 +102,7 @@ class HomoInterp:
         if count < len(face):
             known, change = torch.where(torch.isnan(y), self.blank, y)[count:], aim.change[count:].nan_to_num()
             moves = self.networks["prototypes"](face[count:], known, change)
-            parts.append(face[count:] + (aim.far[count:, :, None, None] * moves).to(face.dtype))
+            parts.append(face[count:] + (aim.v[count:, :1, None, None] * moves).to(face.dtype))
         return torch.cat(parts)
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -178,7 +121,7 @@ class HomoInterp:
         self.images_seen += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
-        aim = self.aim(batch.attributes, generator)
+        aim = self.aims.draw(batch.attributes, generator)
         enabled = self.autocast is not None
         with torch.autocast(batch.images.device.type, self.autocast or torch.bfloat16, enabled=enabled):
             values = self._backward(batch, aim, generator, warm=warm, turn=turn)
