@@ -197,7 +197,7 @@ def mended_losses() -> InterpolationLossOptions:
         perceptual_network="attributes",
         perceptual=1.0,
         pixel=100.0,
-        adversarial=1.0,
+        adversarial=10.0,
         homomorphism=1.0,
         full=1.0,
         guidance=0.1,
@@ -207,7 +207,7 @@ def mended_losses() -> InterpolationLossOptions:
         judged_image=8.0,
         generator_every=1,
         reference_share=0.25,
-        full_share=0.7,
+        full_share=0.8,
         encoder_share=0.0,
         warmup_images=24_000,
     )
@@ -231,7 +231,7 @@ def drawn() -> InterpolationRecipe:
             learning_rate=1e-3, schedule="cosine", constant_share=0.6, warmup_images=1_000
         ),
         training=TrainingOptions(
-            images=160_000, batch_size=16, ema_images=3_000, sample_images=10_000, checkpoint_images=10_000
+            images=140_000, batch_size=16, ema_images=3_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )
 
