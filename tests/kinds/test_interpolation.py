@@ -70,7 +70,7 @@ def test_an_edit_moves_its_own_group_by_its_prototype(model: InterpolationModel)
     with torch.no_grad():
         answer = model.networks["prototypes"](face, labels, change)
     for strength in (0.5, 1.0, 2.0):
-        expected = compose(images, model.render(face), model.render(face + strength * answer))
+        expected = compose(images, model.render(face), model.render(face + 1.5 * strength * answer))
         torch.testing.assert_close(model.edit(images, {"Smiling": strength}, labels), expected)
     assert (model.edit(images, {"Smiling": 1}, labels) - images).abs().max() > 0.02
 
@@ -84,7 +84,7 @@ def test_edits_of_several_groups_add_up(model: InterpolationModel) -> None:
         change = torch.zeros_like(labels)
         change[:, faces.SCHEMA.columns(name).start] = 1
         with torch.no_grad():
-            moved += strength * model.networks["prototypes"](face, labels, change)
+            moved += 1.5 * strength * model.networks["prototypes"](face, labels, change)
     expected = compose(images, model.render(face), model.render(moved))
     torch.testing.assert_close(model.edit(images, {"Smiling": 1.0, "Young": 0.5}, labels), expected)
 
@@ -114,6 +114,16 @@ def test_composition_keeps_what_does_not_change() -> None:
     composed = compose(images, grey, edited)
     assert torch.equal(composed[:, :, 10:], images[:, :, 10:])
     torch.testing.assert_close(composed[:, :, 5, 5], edited[:, :, 5, 5])
+
+
+def test_composition_keeps_detail_where_little_changes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    blurred = torch.zeros(1, 3, 16, 16)
+    images = blurred + 0.1 * torch.randn(1, 3, 16, 16, generator=generator)
+    edited = blurred + 0.12
+    much = 0.12 / 0.48
+    expected = images + 0.12 - much * (images - blurred)
+    torch.testing.assert_close(compose(images, blurred, edited), expected)
 
 
 def test_references_give_what_they_have(model: InterpolationModel) -> None:
