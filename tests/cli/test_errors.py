@@ -86,6 +86,7 @@ def test_no_words_show_the_help(say: Say) -> None:
         (["data", "synthetic", "out", "--kind", "cats"], "--kind"),
         (["data", "synthetic", "out", "--count", "-1"], "count"),
         (["data", "synthetic", "out", "--correlation", "2"], "correlation"),
+        (["data", "synthetic", "out", "--kind", "tied-faces", "--correlation", "0.5"], "belong to --kind faces"),
         (["data", "synthetic", "/proc/no", "--count", "10", "--size", "16"], "cannot write"),
         (["evaluate", "no-such-model"], "no-such-model"),
     ],

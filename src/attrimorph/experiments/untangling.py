@@ -40,7 +40,7 @@ Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 def run(request: Request) -> Outcome:
     """Edit drawn codes in every way, and count what the judge sees change."""
-    place = place_of(request, correlated=True)
+    place = place_of(request)
     pack, witness = place.pack(), witness_of(place)
     for name in (word for pair in PAIRS.items() for word in pair):
         if name not in pack.names:
