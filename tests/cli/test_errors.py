@@ -30,7 +30,7 @@ def test_no_words_show_the_help(say: Say) -> None:
         (["edot"], "did you mean"),
         (["edit"], "edit needs an IMAGE"),
         (["edit", "--set", "Smiling=1"], "edit needs an IMAGE"),
-        (["edit", "FACE", "--set", "Smiling=1", "--follow"], "--follow belongs to an edit along axes"),
+        (["edit", "FACE", "--set", "Smiling=1", "--follow", "curved"], "--follow belongs to an edit along axes"),
         (["edit", "FACE", "--set", "Smiling=1", "--count", "2"], "--count belongs to an edit along axes"),
         (["edit", "FACE", "--set", "Smiling=1", "--axes", "missing", "--count", "2"], "add --seed 0"),
         (["edit", "FACE", "--set", "Smiling=1", "--axes", "missing"], "cannot read missing"),

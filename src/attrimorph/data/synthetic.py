@@ -166,7 +166,9 @@ def drawn_faces(
     """
     out = folder / f"{'tied' if tied else 'drawn'}-faces-{size}-{count}"
     with _alone(out):
-        return (write_tied_faces if tied else write_faces)(out, count=count, size=size, progress=progress)
+        if tied:
+            return write_tied_faces(out, count=count, size=size, progress=progress)
+        return write_faces(out, count=count, size=size, progress=progress)
 
 
 @contextmanager
