@@ -27,6 +27,8 @@ def test_fit_writes_a_pack_beside_the_model(pack: Path) -> None:
     assert found.names
     assert found.about["samples"] == 600
     assert found.about["by"].startswith("classifier of")
+    assert found.curved is not None
+    assert found.curved.names == found.names
 
 
 def test_add_takes_examples_and_says_how_sure_it_is(say: Say, tiny_run: Path, pack: Path, tmp_path: Path) -> None:
@@ -42,6 +44,12 @@ def test_add_takes_examples_and_says_how_sure_it_is(say: Say, tiny_run: Path, pa
     assert "Bright: " in said.out  # type: ignore[attr-defined]
     assert "sure" in said.out  # type: ignore[attr-defined]
     assert load_pack(pack).names[-1] == "Bright"
+    # A straight axis alone: nothing is known of how it bends.
+    lock = load_pack(pack).names[0]
+    words = ["--model", tiny_run, "--seed", 0, "--lock", lock, "--set", "Bright=1"]
+    refused = say("edit", *words, "--follow", "curved")
+    assert refused.code == 2  # type: ignore[attr-defined]
+    assert "there is no curved axis 'Bright'" in refused.err  # type: ignore[attr-defined]
     files = sorted((tmp_path / "with").iterdir()), sorted((tmp_path / "without").iterdir())
     named = [word for path in files[0] for word in ("--positive", path)]
     named += [word for path in files[1] for word in ("--negative", path)]
@@ -97,7 +105,8 @@ def test_edit_and_morph_go_along_axes_and_tell_first_what_that_does(
     for verb, more in (
         ("edit", [face]),
         ("edit", ["--seed", 3, "--count", 2, "--axes", pack]),
-        ("edit", [face, "--invert", "--invert-steps", 3, "--follow", "--axes", "own"]),
+        ("edit", [face, "--invert", "--invert-steps", 3, "--follow", "judge", "--axes", "own"]),
+        ("edit", ["--seed", 3, "--follow", "curved"]),
         ("morph", [face, "--steps", 3]),
         ("morph", ["--seed", 1, "--steps", 3]),
     ):

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from attrimorph.data.faces import tied_factors
+from attrimorph.data.prepared import open_prepared
 from attrimorph.models import load
 from tests.cli.conftest import TINY, Said
 
@@ -161,7 +164,7 @@ def test_evaluate_measures_chosen_groups_and_compares_only_what_was_measured_ali
     assert (said.code, "cannot read" in said.err) == (2, True)
 
 
-@pytest.mark.parametrize("kind", ["faces", "shapes"])
+@pytest.mark.parametrize("kind", ["faces", "tied-faces", "shapes"])
 def test_synthetic_is_the_same_for_the_same_seed(say: Say, tmp_path: Path, kind: str) -> None:
     words = ["--kind", kind, "--count", "12", "--size", "16", "--seed"]
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -169,6 +172,12 @@ def test_synthetic_is_the_same_for_the_same_seed(say: Say, tmp_path: Path, kind:
     first, again, other = ((tmp_path / name / "images.npy").read_bytes() for name in "abc")
     assert first == again
     assert first != other
+    if kind == "tied-faces":
+        data = open_prepared(tmp_path / "c")
+        assert data.preprocessing["request"] == "faces 12 16 2 beard-Male 0.8 grey-age 0.6"
+        torch.testing.assert_close(
+            torch.from_numpy(data.factors.copy()), tied_factors(12, torch.Generator().manual_seed(2))
+        )
 
 
 def test_ring_points(say: Say, tmp_path: Path) -> None:

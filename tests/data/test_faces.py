@@ -102,6 +102,16 @@ def test_the_dial_of_correlation(one, other, sign, at_least):
     assert full > at_least
 
 
+def test_tied_faces_have_their_correlations():
+    y = faces.attributes(faces.tied_factors(20_000, torch.Generator().manual_seed(3)))
+    beard, male, grey, old = (
+        (y[:, faces.SCHEMA.names.index(name)] == value).float()
+        for name, value in (("No_Beard", 0), ("Male", 1), ("Gray_Hair", 1), ("Young", 0))
+    )
+    assert float(torch.corrcoef(torch.stack([beard, male]))[0, 1]) == pytest.approx(0.8, abs=0.02)
+    assert float(torch.corrcoef(torch.stack([grey, old]))[0, 1]) == pytest.approx(0.6, abs=0.02)
+
+
 def test_an_identity_keeps_its_geometry_and_nothing_else():
     people = torch.tensor([7, 8, 7, 7, 2**24 - 1])
     drawn = sample(5, identities=people)

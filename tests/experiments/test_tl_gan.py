@@ -10,8 +10,8 @@ import torch
 from attrimorph.data import faces
 from attrimorph.data.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
-from attrimorph.experiments import axes_fitting, axes_photographs, few_examples, growing, untangling
-from attrimorph.experiments.axes_place import PGGAN, Place, correlated_faces, correlated_factors, grown, phi
+from attrimorph.experiments import axes_fitting, axes_photographs, axes_place, few_examples, growing, untangling
+from attrimorph.experiments.axes_place import PGGAN, Place, grown, phi, place_of
 from attrimorph.experiments.catalogue import EXPERIMENTS, named
 from attrimorph.experiments.growing import Moment, budgets, moments_of, transitions
 from attrimorph.experiments.outcome import Form, Request, write_outcome
@@ -100,16 +100,22 @@ def test_leakage_is_held_to_a_fifth() -> None:
 # ---- data and recipes
 
 
-def test_correlations_are_as_dialled(tmp_path: Path) -> None:
-    y = faces.attributes(correlated_factors(20_000, 3))
-    columns = {name: y[:, place] for place, name in enumerate(faces.SCHEMA.names)}
-    assert phi(1 - columns["No_Beard"], columns["Male"]) == pytest.approx(0.8, abs=0.02)
-    assert phi(columns["Gray_Hair"], 1 - columns["Young"]) == pytest.approx(0.6, abs=0.02)
-    data = correlated_faces(asked(tmp_path), 16)
-    assert len(data) == 40
-    assert correlated_faces(asked(tmp_path), 16).fingerprint == data.fingerprint
-    factors = torch.from_numpy(data.factors.copy())  # type: ignore[union-attr]
-    torch.testing.assert_close(factors, correlated_factors(40, 0))
+def test_without_a_shipped_generator_one_is_trained_on_tied_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(axes_place, "PGGAN", "gan")  # one that does not ship
+    sizes = {f"networks.{name}_width": 4 for name in ("encoder", "generator", "discriminator", "classifier")}
+    changes = {**sizes, "networks.latent": 4, "data.image_size": 32, "training.images": 16, "training.batch_size": 8}
+    request = asked(tmp_path, form=replace(TINY, changes=changes))
+    place = place_of(request)
+    assert place.model.image_size == 32
+    assert place.judge.name == "judge drawn-faces-32"
+    assert [folder.name for folder in (tmp_path / "data").iterdir()] == ["tied-faces-32-40"]
+    assert place_of(request).model.hash == place.model.hash
+    # Else nothing is trained.
+    monkeypatch.setattr(axes_place, "PGGAN", "drawn-faces-64")
+    assert place_of(asked(tmp_path / "other")).model.recipe.name == "drawn-faces-64"
+    assert not (tmp_path / "other").exists()
 
 
 def test_faces_are_drawn_as_before(tmp_path: Path) -> None:

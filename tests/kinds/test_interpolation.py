@@ -65,18 +65,28 @@ def test_an_edit_moves_its_own_group_by_its_prototype(model: InterpolationModel)
     column = faces.SCHEMA.columns("Smiling").start
     labels[:, column] = 0
     face = model.features(images)
-    place = list(model.groups).index("expression")
+    change = torch.zeros_like(labels)
+    change[:, column] = 1
+    with torch.no_grad():
+        answer = model.networks["prototypes"](face, labels, change)
     for strength in (0.5, 1.0, 2.0):
-        v = torch.zeros(3, len(model.groups) + 1)
-        v[:, place] = strength
-        change = torch.zeros_like(labels)
-        change[:, column] = 1
-        with torch.no_grad():
-            difference = model.networks["prototypes"](face, labels, change)
-            moved = model.networks["interpolator"](face, difference, v)
-            expected = compose(images, model.render(face), model.render(moved))
+        expected = compose(images, model.render(face), model.render(face + 1.5 * strength * answer))
         torch.testing.assert_close(model.edit(images, {"Smiling": strength}, labels), expected)
     assert (model.edit(images, {"Smiling": 1}, labels) - images).abs().max() > 0.02
+
+
+def test_edits_of_several_groups_add_up(model: InterpolationModel) -> None:
+    images, labels = pictures(), LABELS.clone()
+    face = model.features(images)
+    labels[:, [faces.SCHEMA.columns(name).start for name in ("Smiling", "Young")]] = 0
+    moved = face.clone()
+    for name, strength in (("Smiling", 1.0), ("Young", 0.5)):
+        change = torch.zeros_like(labels)
+        change[:, faces.SCHEMA.columns(name).start] = 1
+        with torch.no_grad():
+            moved += 1.5 * strength * model.networks["prototypes"](face, labels, change)
+    expected = compose(images, model.render(face), model.render(moved))
+    torch.testing.assert_close(model.edit(images, {"Smiling": 1.0, "Young": 0.5}, labels), expected)
 
 
 def test_nothing_to_change_gives_the_input_back(model: InterpolationModel) -> None:
@@ -104,6 +114,16 @@ def test_composition_keeps_what_does_not_change() -> None:
     composed = compose(images, grey, edited)
     assert torch.equal(composed[:, :, 10:], images[:, :, 10:])
     torch.testing.assert_close(composed[:, :, 5, 5], edited[:, :, 5, 5])
+
+
+def test_composition_keeps_detail_where_little_changes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    blurred = torch.zeros(1, 3, 16, 16)
+    images = blurred + 0.1 * torch.randn(1, 3, 16, 16, generator=generator)
+    edited = blurred + 0.12
+    much = 0.12 / 0.48
+    expected = images + 0.12 - much * (images - blurred)
+    torch.testing.assert_close(compose(images, blurred, edited), expected)
 
 
 def test_references_give_what_they_have(model: InterpolationModel) -> None:

@@ -1,12 +1,12 @@
 """HomoInterpGAN (Chen, Xu, Tian, Jia, CVPR 2019): homomorphic interpolation of features, group by group.
 
 F = E(x); F_int = F_a + sum over groups of v_i T_i(F_b - F_a), where b is another face of the batch;
-z_int = y_a + v (y_b - y_a), group by group. Every step teaches Dec, the critic with its attribute head A', P and C; E
-and I learn in every fifth. All gradients of a step belong to the same parameters; then every network steps.
+z_int = y_a + v (y_b - y_a), group by group. A learned prototype stands for what T_i answers where there is no b. Every
+step teaches Dec, the critic with its attribute head A', P and C; E and I learn in every fifth. All gradients of a step
+belong to the same parameters; then every network steps.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.algorithms.passes import flip_some
+from attrimorph.algorithms.aims import Aim, Aims
 from attrimorph.data.loader import Batch
 from attrimorph.networks.interpolation import LearnedPrototypes, MeanPrototypes
 from attrimorph.networks.perceptual import VggMaps
@@ -36,29 +36,6 @@ WEIGHTS = (
 )
 
 
-@dataclass(frozen=True)
-class Aim:
-    """What one batch is to change into.
-
-    Attributes:
-        order: whose features b has, [B].
-        references: rows 0 .. references - 1 go towards another face, the others towards prototypes.
-        v: how far each branch goes, [B, branches].
-        change: of the attributes at v = 1, [B, W]; NaN where unknown.
-        far: v of the groups that a prototype changes, [B, 1].
-        z_int: the attributes on the way, [B, W]; NaN where unknown or in no group.
-        share: of real features between which and F_int the critic's gradient is measured, [B, 1, 1, 1].
-    """
-
-    order: Tensor
-    references: int
-    v: Tensor
-    far: Tensor
-    change: Tensor
-    z_int: Tensor
-    share: Tensor
-
-
 class HomoInterp:
     """HomoInterpGAN: its networks, their optimisers, and `step`.
 
@@ -72,8 +49,7 @@ class HomoInterp:
         blocks, blank, rivals: of the schema.
         vgg: the frozen perceptual network; None where the classifier's own maps serve.
         generator_every: E and I learn in every so manieth step.
-        reference_share: share of a batch that changes towards another face.
-        full_share: share of prototype changes with v = 1.
+        reference_share, full_share: of `Aims`.
         encoder_share: what E's gradient of the interpolation's losses is multiplied by.
         warmup_images: before so many images E and Dec learn to reconstruct by pixels, C, A' and P what is real.
         autocast, reduce_gradients: as of `CVAEGAN`.
@@ -99,15 +75,11 @@ class HomoInterp:
         reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
     ) -> None:
         self.networks, self.optimisers, self.weights = dict(networks), dict(optimisers), dict(weights)
-        self.members, self.blocks, self.blank, self.rivals, self.vgg = members, blocks, blank, rivals, vgg
+        self.aims = Aims(members, blocks, rivals, reference_share=reference_share, full_share=full_share)
+        self.grouped, self.blocks, self.blank, self.vgg = members.any(0), blocks, blank, vgg
         self.generator_every, self.warmup_images = generator_every, warmup_images
-        self.reference_share, self.full_share = reference_share, full_share
         self.encoder_share = encoder_share
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
-        self.grouped = members.any(0)
-        self.flippable = torch.zeros_like(self.grouped)
-        for kind, start, stop in blocks:
-            self.flippable[start:stop] = (kind == "binary") & self.grouped[start:stop]
         self.steps, self.images_seen = 0, 0
 
     @property
@@ -121,41 +93,17 @@ class HomoInterp:
         names = ("encoder", "interpolator", "decoder", "classifier")
         return (*names, "prototypes") if "prototypes" in self.networks else names
 
-    def aim(self, y: Tensor, generator: torch.Generator) -> Aim:
-        """Draw what a batch with labels y [B, W] is to change into."""
-        count, branches, device = len(y), len(self.members), y.device
-        order = torch.randperm(count, generator=generator).to(device)
-        v = torch.rand(count, branches, generator=generator).to(device)
-        share = torch.rand(count, 1, 1, 1, generator=generator).to(device)
-        flips = torch.rand(count, y.shape[1], generator=generator).to(device)
-        coins = torch.rand(count, 2, generator=generator).to(device)
-        references = round(self.reference_share * count)
-        towards = torch.arange(count, device=device) < references
-        # Prototypes: a few attributes flipped; those of other kinds take another face's value, in half of the rows.
-        flipped = flip_some(y.nan_to_num(0.5), flips, self.rivals, self.flippable)
-        flipped = torch.where(torch.isnan(y) | ~self.grouped, y, flipped)
-        other = ~self.flippable & (coins[:, :1] < 0.5)
-        flipped = torch.where(other, y[order], flipped)
-        change = torch.where(towards[:, None], y[order], flipped) - y
-        change = torch.where(self.grouped, change, torch.nan)
-        # Where prototypes stand for a reference, the groups that change go equally far; the others may go as they like,
-        # for there is nothing in the difference that is theirs.
-        touched = (change.nan_to_num()[:, None, :] * self.members).ne(0).any(2)
-        far = torch.where(coins[:, 1:] < self.full_share, 1.0, v[:, -1:])
-        v = torch.where(~towards[:, None] & touched, far, v)
-        z_int = y + change * (v @ self.members.to(v.dtype))
-        return Aim(order, references, v, far, change, z_int, share)
-
-    def differences(self, features: Tensor, y: Tensor, aim: Aim) -> Tensor:
-        """F_b - F_a, or what stands for it, [B, C, h, w]; prototypes are constants here."""
-        count = aim.references
-        parts = [(features[aim.order] - features)[:count]]
-        if count < len(features):
-            known = torch.where(torch.isnan(y), self.blank, y)[count:]
-            with torch.no_grad():
-                change = aim.change[count:].nan_to_num()
-                parts.append(self.networks["prototypes"](features.detach()[count:], known, change))
-        return torch.cat([part.to(features.dtype) for part in parts])
+    def move(self, face: Tensor, y: Tensor, aim: Aim) -> Tensor:
+        """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
+        count, parts = aim.references, []
+        if count:
+            differences = face[aim.order[:count]] - face[:count]
+            parts.append(self.networks["interpolator"](face[:count], differences, aim.v[:count]))
+        if count < len(face):
+            known, change = torch.where(torch.isnan(y), self.blank, y)[count:], aim.change[count:].nan_to_num()
+            moves = self.networks["prototypes"](face[count:], known, change)
+            parts.append(face[count:] + (aim.v[count:, :1, None, None] * moves).to(face.dtype))
+        return torch.cat(parts)
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step.
@@ -173,7 +121,7 @@ class HomoInterp:
         self.images_seen += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
-        aim = self.aim(batch.attributes, generator)
+        aim = self.aims.draw(batch.attributes, generator)
         enabled = self.autocast is not None
         with torch.autocast(batch.images.device.type, self.autocast or torch.bfloat16, enabled=enabled):
             values = self._backward(batch, aim, generator, warm=warm, turn=turn)
@@ -210,13 +158,13 @@ class HomoInterp:
         else:
             # E's part in the interpolation comes in by a second leaf: it may count for less.
             face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
-            differences = self.differences(face, y, aim)
             with torch.set_grad_enabled(turn):
-                moved = self.networks["interpolator"](face, differences, aim.v)
+                moved = self.move(face, y, aim)
             values |= self._teach_critic(features.detach(), moved.detach(), y, aim)
             if turn:
-                values |= self._interpolate(face, moved, differences, aim)
+                values |= self._interpolate(face, moved, aim)
                 inputs = self._parameters("interpolator") + ([face] if face.requires_grad else [])
+                inputs += self._parameters("prototypes") if "prototypes" in self.networks else []
                 parts = ("adversarial", "homomorphism", "full", "judged_image")
                 self._sum(values, *parts).backward(inputs=inputs)  # type: ignore[no-untyped-call]
                 if face.grad is not None:
@@ -309,34 +257,26 @@ class HomoInterp:
         total.backward(inputs=self._parameters("prototypes"))  # type: ignore[no-untyped-call]
         return values
 
-    def _interpolate(self, leaf: Tensor, moved: Tensor, differences: Tensor, aim: Aim) -> dict[str, Tensor]:
-        """-E Dis(F_int) + BCE(A'(F_int), z_int) + |F_int - its aim|^2, for E and I, and what mends them."""
+    def _interpolate(self, leaf: Tensor, moved: Tensor, aim: Aim) -> dict[str, Tensor]:
+        """-E Dis(F_int) + BCE(A'(F_int), z_int) + |F_int(v = 1) - F_b|^2, for E and I, and what mends them."""
         said, told = self.networks["critic"](moved)
         values = {
             "adversarial": losses.wasserstein_fool(said.float()),
             "homomorphism": losses.attribute_loss(told.float(), aim.z_int, self.blocks),
         }
-        if self.weights["full"]:
-            values["full"] = self._full(leaf.detach(), moved, differences.detach(), aim)
+        if self.weights["full"] and aim.references:
+            values["full"] = self._full(leaf.detach(), aim)
         if self.weights["judged_image"]:
             judged = self.networks["classifier"](self.networks["decoder"](moved))[0]
             values["judged_image"] = losses.attribute_loss(judged.float(), aim.z_int, self.blocks)
         return values
 
-    def _full(self, face: Tensor, moved: Tensor, differences: Tensor, aim: Aim) -> Tensor:
-        """|F_int(v = 1) - F_b|^2 with references; with prototypes |F_int - (F_a + v d)|^2, v of the groups that change.
-
-        As in the authors' code the ends are constants. With references I alone learns from it.
-        """
-        count, parts = aim.references, []
-        if count:
-            ones = torch.ones_like(aim.v[:count])
-            whole = self.networks["interpolator"](face[:count], differences[:count], ones)
-            parts.append((whole.float() - face[aim.order[:count]].float()).square().flatten(1).mean(1))
-        if count < len(moved):
-            goal = face[count:].float() + aim.far[count:, :, None, None] * differences[count:].float()
-            parts.append((moved[count:].float() - goal).square().flatten(1).mean(1))
-        return torch.cat(parts).mean()
+    def _full(self, face: Tensor, aim: Aim) -> Tensor:
+        """|F_int(v = 1) - F_b|^2; as in the authors' code the ends are constants: I alone learns from it."""
+        count = aim.references
+        other = face[aim.order[:count]]
+        whole = self.networks["interpolator"](face[:count], other - face[:count], torch.ones_like(aim.v[:count]))
+        return losses.mean_squared_error(whole.float(), other.float())
 
     @torch.no_grad()
     def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:

@@ -300,8 +300,12 @@ def _is_search(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == SEARCH.keys() and all(SEARCH[k](value[k]) for k in SEARCH)
 
 
+def _is_guide(value: Any) -> bool:
+    return value in (None, "curved", "judge")
+
+
 ALONG: dict[str, Callable[[Any], bool]] = {
-    "locks": _is_list_of_names, "judge": _is_word_or_none, "follow": _is_flag, "seed": _is_whole_or_none,
+    "locks": _is_list_of_names, "judge": _is_word_or_none, "follow": _is_guide, "seed": _is_whole_or_none,
     "count": _is_whole, "values": _is_word,
 }  # fmt: skip
 """What is told of a move along axes; the axes are the last input."""

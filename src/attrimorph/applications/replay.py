@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from attrimorph.applications.axes.choosing import generator_named
-from attrimorph.applications.axes.write_along import Along, write_edit_along, write_morph_along
+from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
 from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.hunt import Search
@@ -151,15 +151,13 @@ def _repeat_along(receipt: Receipt, model: Model, out: Path) -> Written:
     """Repeat a move along axes, without looking at drawn pictures again."""
     words, named = receipt.arguments, receipt.model
     *paths, pack = [Path(item["path"]) for item in receipt.inputs]
-    along = Along.from_json(pack, words["along"])
+    mover = Mover(model, Along.from_json(pack, words["along"]))
     invert = Search.from_json(words["invert"]) if "invert" in words else None
     known = words.get("known", {})
     if receipt.verb == "edit":
-        return write_edit_along(model, along, paths, words["changes"], out, named=named, known=known, invert=invert)
+        return write_edit_along(mover, paths, words["changes"], out, named=named, known=known, invert=invert)
     options = {name: words[name] for name in ("steps", "mp4")}
-    return write_morph_along(
-        model, along, paths, words["changes"], out, named=named, known=known, invert=invert, **options
-    )
+    return write_morph_along(mover, paths, words["changes"], out, named=named, known=known, invert=invert, **options)
 
 
 def _rectangle(values: Sequence[int]) -> tuple[int, int, int, int]:

@@ -128,8 +128,9 @@ class Along:
     seed: Annotated[Whole | None, Parameter(help="Edit pictures that the model draws, those of sample.")] = None
     count: Annotated[Whole | None, Parameter(help="With --seed: how many; by default 1.")] = None
     follow: Annotated[
-        bool, Parameter(help="Follow the judge's local gradient through the generator in place of straight axes.")
-    ] = False
+        Literal["curved", "judge"] | None,
+        Parameter(help="In place of straight axes: the curved ones of the pack, or the judge's own gradient."),
+    ] = None
     judge: Annotated[
         str | None, Parameter(help="Who tells what an edit along axes does besides; by default the one that suits.")
     ] = None
@@ -148,7 +149,7 @@ class Along:
             if self.count is not None and self.seed is None:
                 raise AttrimorphError("--count tells how many pictures --seed draws; got it alone; add --seed 0")
             return True
-        alone = {"count": self.count is not None, "follow": self.follow, "judge": self.judge is not None}
+        alone = {"count": self.count is not None, "follow": self.follow is not None, "judge": self.judge is not None}
         for name, given in {**alone, "values": self.values != "-1..1"}.items():
             if given:
                 raise AttrimorphError(f"--{name} belongs to an edit along axes; got it without; add --axes own")

@@ -37,7 +37,7 @@ def fit(
     values: Values = "-1..1",
     device: Device = "auto",
 ) -> None:
-    """Draw codes, generate, judge, and fit one axis for each attribute.
+    """Draw codes, generate, judge, and fit one axis for each attribute, a straight and a curved one.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def fit(
         Of the codes.
     """
     from attrimorph.applications.axes.choosing import generator_named, judge_named, pack_path
-    from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled
+    from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled, with_curved
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
     from attrimorph.naming import parse_names
@@ -71,6 +71,12 @@ def fit(
             judged = judged_by(generator, who, count=samples, seed=seed, progress=meter.update)
     names = None if attributes is None else parse_names(attributes)
     pack = fit_axes(generator, judged, names, FitOptions(method, link))
+    try:
+        with Meter("fitting curved axes", "epochs") as meter:
+            pack = with_curved(pack, judged, progress=meter.update)
+    except AttrimorphError as error:
+        # The straight ones are whole without them.
+        print(f"no curved axes: {error}")
     path = out or pack_path(model)
     save_pack(pack, path)
     rows: list[tuple[str, ...]] = [
@@ -80,6 +86,8 @@ def fit(
     print(table(rows, ("set", "taken away", "attribute (expected to be seen so)")))
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pack.about["seconds"].items())
     print(f"{spent}; {pack.about['samples']:,} pictures")
+    if pack.curved is not None:
+        print(f"the curved axes tell {pack.curved.told:.0%} of the variance of what is said of others")
     print(path)
 
 

@@ -97,11 +97,11 @@ def synthetic(
     out: Path,
     /,
     *,
-    kind: Literal["faces", "shapes", "ring"] = "faces",
+    kind: Literal["faces", "tied-faces", "shapes", "ring"] = "faces",
     count: Whole = 10_000,
     size: Whole = 64,
     seed: Whole = 0,
-    correlation: float = 0.5,
+    correlation: float | None = None,
     identities: Whole | None = None,
 ) -> None:
     """Draw a labelled data set whose true counterfactuals are known.
@@ -111,7 +111,8 @@ def synthetic(
     out
         The prepared folder.
     kind
-        faces; shapes, a discontinuous domain; ring, the paper's points.
+        faces; tied-faces, where beards go with Male (correlation 0.8) and grey hair with age (0.6); shapes, a
+        discontinuous domain; ring, the paper's points.
     count
         How many images.
     size
@@ -119,27 +120,31 @@ def synthetic(
     seed
         The same seed draws the same data.
     correlation
-        How strongly attributes go together (beards with Male), 0 to 1.
+        Of faces: how strongly attributes go together (beards with Male), 0 to 1; by default 0.5.
     identities
-        How many different people; by default nearly every face is another.
+        Of faces: how many different people; by default nearly every face is another.
     """
     from attrimorph.console import Meter
-    from attrimorph.data.synthetic import write_faces, write_ring, write_shapes
+    from attrimorph.data.synthetic import write_faces, write_ring, write_shapes, write_tied_faces
+
+    if kind != "faces" and (correlation is not None or identities is not None):
+        raise AttrimorphError(f"--correlation and --identities belong to --kind faces; got {kind}; leave them out")
 
     if kind == "ring":
         print(f"{count} points in {write_ring(out, count=count, seed=seed)}")
         return
     with Meter("drawing") as meter:
-        if kind == "shapes":
-            write_shapes(out, count=count, size=size, seed=seed, progress=meter.update)
-        else:
+        if kind == "faces":
             write_faces(
                 out,
                 count=count,
                 size=size,
                 seed=seed,
-                correlation=correlation,
+                correlation=0.5 if correlation is None else correlation,
                 identities=identities,
                 progress=meter.update,
             )
+        else:
+            write = write_shapes if kind == "shapes" else write_tied_faces
+            write(out, count=count, size=size, seed=seed, progress=meter.update)
     print(f"{count} images in {out}")

@@ -8,7 +8,6 @@ from attrimorph.cli.app import Along, Using, chosen, tell
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.along import Effect
-    from attrimorph.applications.axes.write_along import Along as Way
     from attrimorph.applications.axes.write_along import Mover
     from attrimorph.applications.hunt import Search
 
@@ -57,14 +56,14 @@ def _given(
     from attrimorph.naming import result_path
 
     out = result_path(using.out, verb, pictures)
-    way, mover = _mover(along, using)
+    mover = _mover(along, using)
     expected = mover.effects(changes)
     _print(mover, expected)
-    return {"model": mover.model, "along": way, "paths": pictures, "changes": changes, "out": out,
-            "named": using.model, "mover": mover, "expected": expected}  # fmt: skip
+    return {"mover": mover, "paths": pictures, "changes": changes, "out": out, "named": using.model,
+            "expected": expected}  # fmt: skip
 
 
-def _mover(along: Along, using: Using) -> "tuple[Way, Mover]":
+def _mover(along: Along, using: Using) -> "Mover":
     from attrimorph.applications.axes.choosing import generator_named
     from attrimorph.applications.axes.write_along import OWN, Mover, pack_named
     from attrimorph.applications.axes.write_along import Along as Way
@@ -79,7 +78,7 @@ def _mover(along: Along, using: Using) -> "tuple[Way, Mover]":
         along.count or 1,
         along.values,
     )
-    return way, Mover(generator_named(using.model, chosen(using.device), values=along.values), way)
+    return Mover(generator_named(using.model, chosen(using.device), values=along.values), way)
 
 
 def _print(mover: "Mover", expected: "Sequence[Effect]") -> None:

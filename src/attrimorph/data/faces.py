@@ -20,13 +20,14 @@ from attrimorph.data.face_factors import (
     factor_of,
     identity_factors,
     sample_factors,
+    tied_factors,
 )
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
     "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
     "draw", "draw_these", "identity_factors", "render", "render_layers", "rivals", "sample_factors",
-    "set_attribute", "set_factor",
+    "set_attribute", "set_factor", "tied_factors",
 ]  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from attrimorph.data import faces, ring, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared, raw_table
@@ -54,22 +53,21 @@ def write_faces(
     return _write_faces(out, chunks, count, size, request, progress)
 
 
-def write_these_faces(
-    out: Path, factors: Tensor, size: int, request: str, *, progress: Callable[[int, int], None] | None = None
+def write_tied_faces(
+    out: Path,
+    *,
+    count: int = 10_000,
+    size: int = 64,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PreparedData:
-    """Draw the faces of given factors into a prepared folder, as `write_faces` does.
-
-    Args:
-        out: the folder; must not hold other prepared data.
-        factors: [N, F].
-        size: height and width in pixels.
-        request: in words what the factors are; a folder of equal words is taken as it is.
-        progress: called with (done, N).
-    """
-    _check(len(factors), size, 0, 0.0)
+    """Draw faces whose beard is tied to Male and grey hair to age (see `faces.tied_factors`), as `write_faces` does."""
+    _check(count, size, seed, 0.0)
+    request = f"faces {count} {size} {seed} beard-Male 0.8 grey-age 0.6"
     if (out / "schema.json").is_file():
         return _again(out, request)
-    return _write_faces(out, faces.draw_these(factors, size), len(factors), size, request, progress)
+    factors = faces.tied_factors(count, torch.Generator().manual_seed(seed))
+    return _write_faces(out, faces.draw_these(factors, size), count, size, request, progress)
 
 
 def _write_faces(
@@ -158,15 +156,18 @@ def drawn_faces(
     size: int,
     count: int = 20_000,
     *,
+    tied: bool = False,
     folder: Path = CACHE,
     progress: Callable[[int, int], None] | None = None,
 ) -> PreparedData:
-    """Open the drawn faces that training takes when no data are given; draw them the first time.
+    """Open the drawn faces (or tied faces) that training takes when no data are given; draw them the first time.
 
     Several processes of one run may call this at once: one draws, the others wait.
     """
-    out = folder / f"drawn-faces-{size}-{count}"
+    out = folder / f"{'tied' if tied else 'drawn'}-faces-{size}-{count}"
     with _alone(out):
+        if tied:
+            return write_tied_faces(out, count=count, size=size, progress=progress)
         return write_faces(out, count=count, size=size, progress=progress)
 
 

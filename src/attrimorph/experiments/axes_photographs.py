@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.choosing import judge_named
-from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.invert import inversion
@@ -42,29 +42,19 @@ PICTURES = ("Smiling", "Eyeglasses", "No_Beard", "Young", "Gray_Hair", "Wearing_
 
 
 @dataclass(frozen=True)
-class Moved:
-    """An editor of photographs whose codes are known.
+class Composed:
+    """Edits of photographs along axes, the change put back into the photograph.
 
     Attributes:
         editor: along axes.
-        code: of the photographs.
-        images, found: the photographs, and what the generator makes of their codes, [N, 3, S, S].
-        composed: whether the change is put back into the photograph.
     """
 
     editor: AxisEditor
-    code: Code
-    images: Tensor
-    found: Tensor
-    composed: bool
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
-        """Return the photographs with their codes moved; see `AxisEditor.move`."""
-        places = {image.numpy().tobytes(): place for place, image in enumerate(self.images)}
-        rows = torch.tensor([places[image.contiguous().numpy().tobytes()] for image in images.cpu()])
-        moved = self.editor.move(Code(self.code.z[rows], self.code.attributes[rows]), changes)
-        edited = self.editor.decode(moved).cpu()
-        return blended(images, self.found[rows], edited) if self.composed else edited
+        """Return the photographs edited; see `AxisEditor.edit`."""
+        found = self.editor.decode(self.editor.encode(images)).cpu()
+        return blended(images, found, self.editor.edit(images, changes).cpu())
 
 
 def run(request: Request) -> Outcome:
@@ -75,13 +65,13 @@ def run(request: Request) -> Outcome:
     request.say(f"inverting {len(unseen.images)} photographs")
     code, found, seconds = invert(place, unseen)
     locks = [name for name in LOCKS if name in pack.names]
-    editor = AxisEditor(place.model, pack, locks=locks)
-    ways = {
-        words: Moved(editor, code, unseen.images, found, composed)
-        for words, composed in ((FOUND, False), (COMPOSED, True))
-    }
+    editor = AxisEditor(place.model, pack, locks=locks, invert=Remembered(unseen.images, code))
     names = [name for name in binary_names(place.judge.schema) if name in pack.names]
-    measures = {words: measured(place, unseen, each, names) for words, each in ways.items()}
+    # What a change is counted from: the generator's picture of the photograph, or the photograph.
+    measures = {
+        FOUND: measured(place, unseen, editor, found, names),
+        COMPOSED: measured(place, unseen, Composed(editor), unseen.images, names),
+    }
     figures = {words: summary(place, unseen, each) for words, each in measures.items()}
     outcome = Outcome(
         name=NAME,
@@ -156,21 +146,21 @@ def invert(place: Place, unseen: Unseen) -> tuple[Code, Tensor, float]:
     return Code(found.code.z.cpu(), found.code.attributes.cpu()), pictures, found.seconds
 
 
-def measured(place: Place, unseen: Unseen, moved: Moved, names: list[str]) -> EditMeasures:
-    """Turn every attribute over."""
+def measured(
+    place: Place, unseen: Unseen, editor: AxisEditor | Composed, before: Tensor, names: list[str]
+) -> EditMeasures:
+    """Turn every attribute over; `before` [N, 3, S, S] is without an edit."""
     schema = place.judge.schema
-    # What a change is counted from: the photograph, or the generator's picture of it.
-    plain_images = unseen.images if moved.composed else moved.found
     return measure_edits(
-        moved,
+        editor,
         unseen,
         place.judge,
-        decisions(place.judge(plain_images).cpu(), schema),
+        decisions(place.judge(before).cpu(), schema),
         names=names,
         counterfactuals=CLOSE,
         recogniser=recogniser_for(schema, place.model.image_size),
         extractor=JudgeFeatures(place.judge) if isinstance(place.judge, Judge) else None,
-        reconstructions=plain_images,
+        reconstructions=before,
         progress=place.request.say,
     )
 

@@ -1,4 +1,4 @@
-"""What the experiments on TL-GAN share: the generator, who judges it, its axes, and faces with dialled correlations."""
+"""What the experiments on TL-GAN share: the generator, who judges it, and its axes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,18 @@ from attrimorph.applications.axes.choosing import OwnClassifier, judge_named
 from attrimorph.applications.axes.fitting import Judged, fit_axes, judged_by
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
-from attrimorph.data import faces
-from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
-from attrimorph.data.synthetic import write_these_faces
-from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.face_models import face_model, recipe_for, told, trained, training_faces
-from attrimorph.experiments.outcome import FULL, Request
+from attrimorph.experiments.outcome import Request
 from attrimorph.files import write_bytes
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Model, load
+from attrimorph.models import Code, Model, load, shipped
 from attrimorph.recipes.options import AnyRecipe
 from attrimorph.recipes.progressive import ProgressiveRecipe
 
 PGGAN = "pggan-drawn-64"
-STANDS_IN = "drawn-faces-64"
 SOURCE = "our bar"
 FRESH = 7_001  # seed of the codes that are edited: none of these fitted an axis
 BATCH = 128
@@ -98,19 +93,19 @@ class Place:
         return int(self.judge.schema.columns(name).start)
 
 
-def place_of(request: Request, *, correlated: bool = False) -> Place:
+def place_of(request: Request) -> Place:
     """Return the generator that is looked at, and its judge.
 
-    It is the one that was named; else the shipped `pggan-drawn-64`; else one that is trained now. In the quick form the
-    generator of `drawn-faces-64` stands in for it.
-
-    Args:
-        request: of the experiment.
-        correlated: a shipped one will not do: it is trained on faces with dialled correlations.
+    It is the one that was named; else the shipped `pggan-drawn-64`; else one that is trained now, on tied faces as that
+    one was.
     """
-    model, words = _model(request, correlated)
-    judge = judge_named(None, model)
-    return Place(request, model, judge, words)
+    if request.model is None and PGGAN not in shipped():
+        recipe = grown(recipe_for(request, PGGAN, request.seeds[0]))
+        data = training_faces(request, recipe.data.image_size, tied=True)
+        model = load(trained(request, recipe, data, PGGAN), request.device)
+    else:
+        model = face_model(request, request.model or PGGAN, PGGAN)
+    return Place(request, model, judge_named(None, model), told(model))
 
 
 @dataclass(frozen=True)
@@ -144,26 +139,6 @@ def witness_of(place: Place) -> Witness | None:
     return None if judge is None else Witness(judge)
 
 
-def _model(request: Request, correlated: bool) -> tuple[Model, str]:
-    if request.model is not None:
-        model = face_model(request, request.model, PGGAN)
-        return model, told(model)
-    if not correlated:
-        try:
-            model = load(PGGAN, request.device)
-            return model, told(model)
-        except AttrimorphError:
-            pass
-    if request.form.name != FULL.name:
-        model = load(STANDS_IN, request.device)
-        return model, f"{told(model)}; it stands in for a GAN: name one with --model, or leave --quick out"
-    recipe = grown(recipe_for(request, PGGAN, request.seeds[0]))
-    size = recipe.data.image_size
-    data = correlated_faces(request, size) if correlated else training_faces(request, size)
-    model = load(trained(request, recipe, data, PGGAN), request.device)
-    return model, told(model)
-
-
 def grown(recipe: AnyRecipe, images: int | None = None) -> AnyRecipe:
     """Return a recipe for another length; where it grows, each size keeps its share of the run."""
     images = images or recipe.training.images
@@ -175,36 +150,6 @@ def grown(recipe: AnyRecipe, images: int | None = None) -> AnyRecipe:
         for name, values in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):
             changes[f"growth.{name}_images"] = [max(1, round(value * share)) for value in values]
     return recipe.with_changes(changes)
-
-
-# Found by counting: beards are told by Male with a correlation of 0.8, grey hair by age with 0.6.
-TIED = 0.985
-KEPT_OLD = 0.79  # of those who are neither young nor grey
-
-
-def correlated_factors(count: int, seed: int) -> Tensor:
-    """Return factors of faces in which beard and Male correlate by 0.8, grey hair and age by 0.6, [count, F].
-
-    The renderer's own dial ties grey hair to age by at most 0.55: of the old who are not grey some are left out.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    found = faces.sample_factors(round(1.2 * count) + 64, generator, correlation=TIED)
-    grey, young = (found[:, faces.FACTOR_NAMES.index(name)] > 0.5 for name in ("Gray_Hair", "Young"))
-    kept = grey | young | (torch.rand(len(found), generator=generator) < KEPT_OLD)
-    return found[kept][:count]
-
-
-def correlated_faces(request: Request, size: int) -> PreparedData:
-    """Return such faces to train on; they are written into OUT/data once."""
-    count = request.form.faces
-    words = f"faces {count} {size} 0 beard-Male 0.8 grey-age 0.6"
-    return write_these_faces(
-        request.out / "data" / f"correlated-faces-{size}-{count}",
-        correlated_factors(count, 0),
-        size,
-        words,
-        progress=lambda done, total: request.progress("drawing faces", done, total),
-    )
 
 
 def phi(a: Tensor, b: Tensor) -> float:

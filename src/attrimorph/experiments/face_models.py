@@ -36,8 +36,8 @@ def face_model(request: Request, named: str | None, recipe: str) -> Model:
     return model
 
 
-def training_faces(request: Request, size: int) -> PreparedData:
-    """Return drawn faces to train on; they are written into OUT/data once.
+def training_faces(request: Request, size: int, *, tied: bool = False) -> PreparedData:
+    """Return drawn faces (or tied faces) to train on: those that were named, else they are written into OUT/data once.
 
     Raises:
         AttrimorphError: the request's data are no drawn faces.
@@ -47,6 +47,7 @@ def training_faces(request: Request, size: int) -> PreparedData:
         return drawn_faces(
             size,
             request.form.faces,
+            tied=tied,
             folder=folder,
             progress=lambda done, total: request.progress("drawing faces", done, total),
         )

@@ -61,7 +61,7 @@ def run(request: Request) -> Outcome:
     chosen = {name: dict(zip((IMAGES, TIME), pair, strict=True)) for name, pair in budgets(moments).items()}
     distances: dict[str, dict[str, float]] = {}
     size = load(moments[PGGAN][-1].path).image_size
-    unseen = drawn_images(MEASURED * request.form.unseen, size)
+    unseen = drawn_images(MEASURED * request.form.unseen, size, tied=request.data is None)
     judge = judge_for(faces.SCHEMA, size)
     if judge is None:
         raise AttrimorphError(f"drawn faces are compared at 32 or 64 pixels; the models have {size}; train others")
@@ -122,7 +122,7 @@ def trainings(request: Request) -> dict[str, Path]:
     if not missing:
         return found
     first = load(moments_of(found[PGGAN])[-1].path).recipe if PGGAN in found else recipe_named(PGGAN)
-    data = training_faces(request, first.data.image_size)
+    data = training_faces(request, first.data.image_size, tied=True)
     if PGGAN in missing:
         length = request.images or request.form.changes.get("training.images") or first.training.images
         found[PGGAN] = trained(request, grown(first, int(length)), data)

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.along import Guide, way
-from attrimorph.applications.axes.choosing import reads_of
-from attrimorph.applications.axes.curved import Curved, fit_curved, follow_curved
+from attrimorph.applications.axes.choosing import guide_of
+from attrimorph.applications.axes.curved import Curved, fit_curved
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.linear import conditional_projection
 from attrimorph.applications.axes.pack import AxisPack
+from attrimorph.applications.axes.path import Guide, follow
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.experiments.axes_place import SOURCE, Place, Witness, phi, place_of, plain, witness_of
@@ -40,7 +40,7 @@ Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 def run(request: Request) -> Outcome:
     """Edit drawn codes in every way, and count what the judge sees change."""
-    place = place_of(request, correlated=True)
+    place = place_of(request)
     pack, witness = place.pack(), witness_of(place)
     for name in (word for pair in PAIRS.items() for word in pair):
         if name not in pack.names:
@@ -48,7 +48,8 @@ def run(request: Request) -> Outcome:
                 f"the experiment {NAME} needs pictures with and without {name}; the judge sees it in all or none of "
                 f"{place.model.recipe.name}'s; train longer, or name another --model"
             )
-    curved = fit_curved(place.judged())
+    judged = place.judged()
+    curved = fit_curved(judged.coordinates, judged.said, judged.names)
     code = place.codes(request.form.unseen)
     before = place.seen(code)
     figures: dict[str, dict[str, dict[str, float]]] = {}
@@ -111,10 +112,8 @@ def ways(place: Place, pack: AxisPack, curved: Curved, edited: str, other: str) 
         editor = AxisEditor(place.model, pack, locks=locks)
         return lambda code, strength: editor.own(editor.move(code, {edited: strength}))
 
-    def followed(code: Code, strength: float) -> Code:
-        editor = AxisEditor(place.model, pack, locks=[other])
-        guide = Guide(reads_of(place.judge), place.judge.schema)
-        return way(editor, code, {edited: strength}, 2, guide)[-1]
+    def following(guide: Guide) -> Moves:
+        return lambda code, strength: follow(place.model, guide, code, {edited: strength}, locks=[other])[-1]
 
     return {
         ALONE: straight([]),
@@ -122,8 +121,8 @@ def ways(place: Place, pack: AxisPack, curved: Curved, edited: str, other: str) 
         ALL: straight(rest),
         IN_TURN: projected(place, pack, edited, rest),
         BACKWARDS: projected(place, pack, edited, rest[::-1]),
-        FOLLOWED: followed,
-        CURVED: lambda code, strength: follow_curved(place.model, curved, code, {edited: strength}, locks=[other])[-1],
+        FOLLOWED: following(guide_of(place.judge, place.model)),
+        CURVED: following(curved),
     }
 
 

@@ -28,7 +28,7 @@ from attrimorph.recipes.interpolation import InterpolationRecipe
 
 NETWORKS = ("encoder", "interpolator", "decoder", "classifier", "prototypes")
 STRONGEST = 2.0
-UNCHANGED = 0.12  # a change of this much, on the scale -1..1, is shown as decoded; less is mixed with the input
+UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
 REST = "everything else"
 """The name of the residual branch."""
 
@@ -115,7 +115,7 @@ class InterpolationModel(Model):
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
-        self.composition = recipe.networks.composition
+        self.composition, self.reach = recipe.networks.composition, recipe.networks.reach
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
     @torch.no_grad()
@@ -159,7 +159,15 @@ class InterpolationModel(Model):
             return face
         along = v @ self.members.to(v.dtype)
         whole = change / along.clamp_min(1e-6)
-        return face + self.moves(face, self.networks["prototypes"](face, own, whole), v)
+        prototypes = self.networks["prototypes"]
+        if isinstance(prototypes, MeanPrototypes):
+            return face + self.moves(face, prototypes(face, own, whole), v)
+        # Learned prototypes are what a branch would answer: the groups' answers add up as the branches' do.
+        moved = face
+        for group in v.any(0).nonzero().flatten().tolist():
+            answer = prototypes(face, own, whole * self.members[group])
+            moved = moved + self.reach * v[:, group, None, None, None] * answer
+        return moved
 
     def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.
@@ -288,15 +296,22 @@ class InterpolationModel(Model):
 
 
 def compose(images: Tensor, reconstructions: Tensor, edited: Tensor) -> Tensor:
-    """Return m edited + (1 - m) images, where m tells how much an edit changes: |edited - reconstruction| over 0.12.
+    """Put an edit into the image, by how much it changes: c = |edited - reconstruction|, of 3 channels the largest.
 
-    What a decoder gets wrong (a white background that comes out grey) then shows only where something changes.
+    c = 0: the image as it is. c = 0.12: with the difference added, so that detail stays which the decoder cannot draw.
+    From 0.48 on: as decoded, for what stood there is gone. So what a decoder gets wrong (a white background that comes
+    out grey) shows only where something changes.
 
     Args:
         images, reconstructions, edited: [B, 3, S, S] in [-1, 1].
     """
     changed = (edited - reconstructions).abs().amax(1, keepdim=True)
-    # Widened by a pixel and smoothed, so that the borders of a change do not show.
-    mask = F.max_pool2d((changed / UNCHANGED).clamp(max=1), 3, 1, 1)
-    mask = F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
-    return mask * edited + (1 - mask) * images
+    some, much = mask(changed / UNCHANGED), mask(changed / REPLACED)
+    target = much * edited + (1 - much) * (images + edited - reconstructions)
+    return (some * target + (1 - some) * images).clamp(-1, 1)
+
+
+def mask(amount: Tensor) -> Tensor:
+    """Return amounts [B, 1, S, S] cut off at 1, widened by a pixel and smoothed, so that borders do not show."""
+    wide = F.max_pool2d(amount.clamp(max=1), 3, 1, 1)
+    return F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)

@@ -44,13 +44,17 @@ class Unseen:
         )
 
 
-def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float = 0.5) -> Unseen:
-    """Draw faces."""
-    chunks = list(faces.draw(count, size, seed, correlation=correlation))
+def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float = 0.5, tied: bool = False) -> Unseen:
+    """Draw faces, or tied faces, which have a correlation of their own."""
+    if tied:
+        chunks = list(faces.draw_these(faces.tied_factors(count, torch.Generator().manual_seed(seed)), size))
+    else:
+        chunks = list(faces.draw(count, size, seed, correlation=correlation))
     pixels = torch.cat([chunk.images for chunk in chunks]).permute(0, 3, 1, 2)
     factors = torch.cat([chunk.factors for chunk in chunks])
     masks = torch.cat([chunk.masks for chunk in chunks])[:, None].float() / 255
-    words = f"{count} unseen drawn faces, {size} px, seed {seed}, correlation {correlation:g}"
+    dialled = "beard-Male 0.8, grey-age 0.6" if tied else f"correlation {correlation:g}"
+    words = f"{count} unseen drawn faces, {size} px, seed {seed}, {dialled}"
     return Unseen(pixels.float() / 127.5 - 1, faces.attributes(factors), factors, words, masks)
 
 

@@ -70,9 +70,12 @@ class InterpolationNetworkOptions(Options):
     """Mended: a branch is given F_a beside F_b - F_a, and so knows where in this face its change belongs."""
     prototypes: Literal["mean", "learned"] = "mean"
     """What stands for a reference: mean = difference of the mean features with and without (after training);
-    learned = a network that tells this face's features under other attributes, and trains beside (mended)."""
-    code: Annotated[int, Field(gt=0, le=65_536)] = 192
+    learned = a network that tells this face's features under other attributes: what a branch would answer (mended)."""
+    code: Annotated[int, Field(gt=0, le=65_536)] = 128
     """Numbers in the code of learned prototypes."""
+    reach: Annotated[float, Field(ge=1, le=3)] = 1.5
+    """How far learned prototypes go at strength 1: an answer is a mean over what is not known of the face, and falls
+    short (mended)."""
     composition: Literal["none", "difference"] = "none"
     """Edited images: none = as decoded; difference = the input, where the edit changes nothing (mended)."""
 
@@ -100,7 +103,7 @@ class InterpolationLossOptions(Options):
     homomorphism: Weight = 1.0
     """BCE(A'(F_int), z_int), sum over attributes, for E and I."""
     full: Weight = 1.0
-    """|F_int(v = 1) - F_b|^2, mean, for I; towards learned prototypes at any v."""
+    """|F_int(v = 1) - F_b|^2, mean, for I."""
     guidance: Weight = 1.0
     """|P(F) - Phi5(x)|^2, mean, for P and E."""
     gradient_penalty: Weight = 100.0
@@ -180,6 +183,7 @@ def paper() -> InterpolationRecipe:
 def mended_networks(groups: Groups) -> InterpolationNetworkOptions:
     """The small networks with every fault mended."""
     return InterpolationNetworkOptions(
+        interpolator_width=24,
         critic_width=128,
         critic_norm="none",
         groups=groups,
@@ -196,17 +200,17 @@ def mended_losses() -> InterpolationLossOptions:
         perceptual_network="attributes",
         perceptual=1.0,
         pixel=100.0,
-        adversarial=1.0,
+        adversarial=10.0,
         homomorphism=1.0,
-        full=100.0,
+        full=1.0,
         guidance=0.1,
         gradient_penalty=10.0,
         head_interpolated=0.0,
         head_real=1.0,
-        judged_image=0.0,
+        judged_image=8.0,
         generator_every=1,
         reference_share=0.25,
-        full_share=0.5,
+        full_share=0.8,
         encoder_share=0.0,
         warmup_images=24_000,
     )
@@ -227,10 +231,10 @@ def drawn() -> InterpolationRecipe:
         ),
         losses=mended_losses(),
         optimiser=InterpolationOptimiserOptions(
-            learning_rate=5e-4, schedule="cosine", constant_share=0.6, warmup_images=1_000
+            learning_rate=1e-3, schedule="cosine", constant_share=0.6, warmup_images=1_000
         ),
         training=TrainingOptions(
-            images=150_000, batch_size=16, ema_images=3_000, sample_images=10_000, checkpoint_images=10_000
+            images=140_000, batch_size=16, ema_images=3_000, sample_images=10_000, checkpoint_images=10_000
         ),
     )
 
@@ -244,7 +248,7 @@ def small() -> InterpolationRecipe:
         networks=mended_networks(CELEBA_GROUPS),
         losses=mended_losses(),
         optimiser=InterpolationOptimiserOptions(
-            learning_rate=5e-4, schedule="cosine", constant_share=0.6, warmup_images=1_000
+            learning_rate=1e-3, schedule="cosine", constant_share=0.6, warmup_images=1_000
         ),
         training=TrainingOptions(
             images=300_000, batch_size=16, ema_images=3_000, sample_images=10_000, checkpoint_images=10_000

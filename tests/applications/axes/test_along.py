@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.axes.along import Guide, effects, way
+from attrimorph.applications.axes.along import effects, way
 from attrimorph.applications.axes.choosing import generator_named
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_by
+from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_by, with_curved
 from attrimorph.applications.axes.linear import unit
 from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
-from attrimorph.applications.axes.path import logits_of
+from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
 from attrimorph.applications.detail import blended
@@ -114,7 +114,7 @@ def test_a_judge_can_be_followed(tmp_path: Path) -> None:
     model = tiny_model(tmp_path, method="gan")
     torch.manual_seed(0)
     judge = Judge("test", faces.SCHEMA, 16, JudgeNetwork(16, faces.SCHEMA.width).eval(), 1.0, {}, {})
-    guide = Guide(logits_of(judge), faces.SCHEMA)
+    guide = JudgeGuide(model, logits_of(judge), faces.SCHEMA)
     editor = AxisEditor(model, some_axes(model), locks=["Male"])
     code = next(drawn_codes(model, 4, 3))
     passed = way(editor, code, {"Smiling": 1.0}, 4, guide)
@@ -125,6 +125,34 @@ def test_a_judge_can_be_followed(tmp_path: Path) -> None:
     told = effects(editor, judge, {"Smiling": 1.0}, guide=guide, count=8)
     assert all(each.predicted is None for each in told)
     assert [each.role for each in told][:2] == ["reached", "locked"]
+
+
+def test_the_curved_axes_of_a_pack_can_be_followed(tmp_path: Path) -> None:
+    model = LinearGenerator()
+    judge = LinearJudge(model)
+    judged = judged_by(model, judge, count=4000)
+    pack = with_curved(fit_axes(model, judged, ["Bright", "Warm"]), judged)
+    assert pack.about["seconds"]["fit curved"] > 0
+    editor = AxisEditor(model, pack, locks=["Warm"])
+    told = {each.name: each for each in effects(editor, judge, {"Bright": 1.0}, guide=pack.curved)}
+    assert (told["Bright"].measured or 0) > 0.8
+    assert told["Bright"].predicted is None
+    free = effects(AxisEditor(model, pack), judge, {"Bright": 1.0}, guide=pack.curved)
+    warm = next(each for each in free if each.name == "Warm")
+    assert (told["Warm"].measured or 0) < 0.5 * (warm.measured or 0)
+    path = tmp_path / "axes.safetensors"
+    save_pack(pack, path)
+    codes = next(drawn_codes(model, 3, 3))
+    mover = Mover(model, Along(path, ("Warm",), follow="curved"))
+    # On file it is rounded.
+    torch.testing.assert_close(
+        way(mover.editor, codes, {"Bright": 1.0}, 2, mover.guide)[-1].z,
+        way(editor, codes, {"Bright": 1.0}, 2, pack.curved)[-1].z,
+        rtol=0, atol=0.02,
+    )  # fmt: skip
+    save_pack(fit_axes(model, judged), path)
+    with pytest.raises(AttrimorphError, match=r"--follow curved needs a pack with curved axes; .* has none"):
+        Mover(model, Along(path, follow="curved"))
 
 
 # ---- every kind of generator, from Python and as files
@@ -138,15 +166,17 @@ def test_photographs_and_drawn_pictures_of_every_generator(kind: str, tmp_path: 
     named, size = str(tmp_path / "model"), model.image_size
     changes = {"Smiling": 1.0}
     drawn = Along(pack, ("Male", "Young"), seed=3, count=2)
-    written = write_edit_along(model, drawn, [], changes, tmp_path / "drawn.png", named=named)
+    written = write_edit_along(Mover(model, drawn), [], changes, tmp_path / "drawn.png", named=named)
     assert [path.name for path in written.pictures] == ["drawn.png", "drawn.edited-1.png", "drawn.edited-2.png"]
     assert replay(written.receipt).identical
     paths = [photograph(tmp_path / "a.png", (size, size))]
     invert = None if isinstance(model, Encodes) and "classifier" in model.networks else Search(3, candidates=8)
     held = Along(pack, ("Male",))
-    written = write_edit_along(model, held, paths, changes, tmp_path / "it.png", named=named, invert=invert)
+    written = write_edit_along(Mover(model, held), paths, changes, tmp_path / "it.png", named=named, invert=invert)
     assert replay(written.receipt).identical
-    strip = write_morph_along(model, held, paths, changes, tmp_path / "m.png", named=named, steps=3, invert=invert)
+    strip = write_morph_along(
+        Mover(model, held), paths, changes, tmp_path / "m.png", named=named, steps=3, invert=invert
+    )
     assert strip.pictures[1].suffix == ".gif"
     assert replay(strip.receipt).identical
     # The same from Python.
@@ -168,11 +198,13 @@ def test_a_model_that_does_not_encode_says_what_to_add(tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.png")
     along = Along(tmp_path / "axes.safetensors")
     with pytest.raises(AttrimorphError, match="add --invert to look for the code"):
-        write_edit_along(model, along, [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
+        write_edit_along(Mover(model, along), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
     with pytest.raises(AttrimorphError, match="--seed edits pictures that the model draws; got a photograph"):
-        write_edit_along(model, Along(along.pack, seed=1), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
+        write_edit_along(
+            Mover(model, Along(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
+        )
     with pytest.raises(AttrimorphError, match="somebody must judge"):
-        Mover(model, Along(along.pack, follow=True))
+        Mover(model, Along(along.pack, follow="judge"))
     assert Mover(model, along).judge is None
     # Who judged when the axes were fitted is remembered.
     judged = some_axes(model)
@@ -199,16 +231,16 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = Along(pack, ("Male",), seed=2, values="0..1")
-    written = write_edit_along(model, along, [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
+    written = write_edit_along(Mover(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
     assert replay(written.receipt).identical
     face = photograph(tmp_path / "a.png", (16, 16))
     options = {"named": path, "invert": Search(20, candidates=8)}
-    wish = (Along(pack, values="0..1"), [face], {"Smiling": 1.0}, tmp_path / "b.png")
+    wish = (Mover(model, Along(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
     if suffix == ".onnx":
         with pytest.raises(AttrimorphError, match="does not"):
-            write_edit_along(model, *wish, **options)  # type: ignore[arg-type]
+            write_edit_along(*wish, **options)  # type: ignore[arg-type]
         return
-    found = write_edit_along(model, *wish, **options)  # type: ignore[arg-type]
+    found = write_edit_along(*wish, **options)  # type: ignore[arg-type]
     assert replay(found.receipt).identical
     again = edit(AxisEditor(model, some_axes(model)), model.decode(next(drawn_codes(model, 2, 1))), {"Smiling": 1.0},
                  invert=Search(200, candidates=8, prior=0.0))  # fmt: skip
@@ -274,7 +306,7 @@ def test_a_replay_refuses_other_axes_and_damage(tmp_path: Path) -> None:
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = Along(pack, seed=3)
-    written = write_edit_along(model, along, [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model")
+    written = write_edit_along(Mover(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model")
     told = json.loads(written.receipt.read_text())
     assert told["arguments"]["along"]["seed"] == 3
     told["arguments"]["along"]["locks"] = "Male"

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from attrimorph.applications.axes.editor import AxisEditor, OwnPictures, free_share, residual_leakage
+from attrimorph.applications.axes.editor import AxisEditor, Remembered, free_share, residual_leakage
 from attrimorph.applications.axes.fitting import FitOptions, calibrated, fit_axes, judged_by, labelled
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
@@ -189,6 +189,7 @@ def test_a_pack_is_bound_to_its_generator(pack: AxisPack) -> None:
         ({"axes": []}, "is damaged"),
         ({"axes": [{"name": "Bright"}] * 4}, "is damaged"),
         ({"about": 3}, "is damaged"),
+        ({"curved": {"names": ["Bright"], "told": 0.5}}, "the curved axes do not fit their names"),
     ],
 )
 def test_a_damaged_pack_is_told(pack: AxisPack, tmp_path: Path, change: dict[str, object], sentence: str) -> None:
@@ -334,7 +335,8 @@ def test_residual_leakage_is_none_in_a_linear_world_with_locks(
 
 def test_the_measure_of_edits_works_on_own_pictures(model: LinearGenerator, judge: LinearJudge, pack: AxisPack) -> None:
     """A generator without an encoder, measured by the usual measure of edits: locks lower its leakage."""
-    own = OwnPictures(model, next(drawn_codes(model, 120, 21)))
+    code = next(drawn_codes(model, 120, 21))
+    own = Remembered(model.decode(code), code)
     labels = (judge(own.images) > 0.5).float()
     unseen = Unseen(own.images, labels, None, "own pictures")
     reached, leaks = {}, {}
@@ -344,7 +346,7 @@ def test_the_measure_of_edits_works_on_own_pictures(model: LinearGenerator, judg
         reached[locks], leaks[locks] = float(found.truth.target_reached.mean()), float(found.truth.leakage.mean())
     assert min(reached.values()) > 0.95
     assert leaks[NAMES] < 0.2 * leaks[()]
-    with pytest.raises(AttrimorphError, match="only pictures that the model drew"):
+    with pytest.raises(AttrimorphError, match="only 120 pictures are remembered"):
         own(torch.zeros(1, 3, 16, 16))
 
 
@@ -371,7 +373,8 @@ def test_axes_of_tiny_models(tmp_path: Path, method: str) -> None:
     pack = fit_axes(generator, judged_by(generator, Shade(), count=512))
     assert pack.names == faces.SCHEMA.names[:3]
     first, second = pack.names[:2]
-    own = OwnPictures(generator, next(drawn_codes(generator, 8, 1)))
+    code = next(drawn_codes(generator, 8, 1))
+    own = Remembered(generator.decode(code), code)
     editor = AxisEditor(generator, pack, locks=[second], invert=own)
     labels = torch.zeros(8, faces.SCHEMA.width)
     result = edit(editor, own.images, {first: 1.0}, labels)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attrimorph.applications.axes.editor import AxisEditor, OwnPictures
+from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.fitting import fit_axes, judged_by
 from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.axes.space import drawn_codes
@@ -57,7 +57,8 @@ def test_axes_fit_and_edit_a_generator_from_outside(tmp_path: Path) -> None:
             return (20 * images[:, ::2].mean((2, 3))).sigmoid()
 
     pack = fit_axes(model, judged_by(model, Red(), count=1000))
-    own = OwnPictures(model, next(drawn_codes(model, 20, 5)))
+    code = next(drawn_codes(model, 20, 5))
+    own = Remembered(model.decode(code), code)
     editor = AxisEditor(model, pack, locks=["Blue"], invert=own)
     assert editor.schema.names == ("outside", "Red", "Blue")
     edited = editor.edit(own.images, {"Red": 1.0})

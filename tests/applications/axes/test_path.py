@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attrimorph.applications.axes.linear import untangle
-from attrimorph.applications.axes.path import GOAL, LONGEST, follow, logits_of, with_gradient
+from attrimorph.applications.axes.path import GOAL, LONGEST, JudgeGuide, follow, logits_of, with_gradient
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
@@ -29,7 +29,8 @@ def test_in_a_linear_world_it_is_the_straight_untangled_axis() -> None:
     model = WithGradient()
     judge = LinearJudge(model)
     code = next(drawn_codes(model, 8, 0))
-    way = follow(model, judge.logits, judge.schema, code, {"Bright": 1.0}, locks=["Warm", "Wide"], steps=6)
+    guide = JudgeGuide(model, judge.logits, judge.schema)
+    way = follow(model, guide, code, {"Bright": 1.0}, locks=["Warm", "Wide"], steps=6)
     before, after = judge.logits(model.decode(code)), judge.logits(model.decode(way[-1]))
     torch.testing.assert_close(after[:, 0], before[:, 0].clamp(min=GOAL), rtol=0, atol=0.02)
     torch.testing.assert_close(after[:, 1:3], before[:, 1:3], rtol=0, atol=0.02)
@@ -47,16 +48,17 @@ def test_strength_is_the_share_of_the_way_and_its_sign_the_direction() -> None:
     judge = LinearJudge(model)
     code = next(drawn_codes(model, 8, 0))
     before = judge.logits(model.decode(code))[:, 3]
-    half = judge.logits(model.decode(follow(model, judge.logits, judge.schema, code, {"Tall": -0.5})[-1]))[:, 3]
+    guide = JudgeGuide(model, judge.logits, judge.schema)
+    half = judge.logits(model.decode(follow(model, guide, code, {"Tall": -0.5})[-1]))[:, 3]
     torch.testing.assert_close(half, before + 0.5 * (-GOAL - before).clamp(max=0), rtol=0, atol=0.02)
 
 
 def test_it_reaches_goals_and_holds_locks_through_networks(tmp_path: Path) -> None:
     model, judge = tiny_model(tmp_path), tiny_judge()
-    reads, names = logits_of(judge), faces.SCHEMA.names
+    guide, names = JudgeGuide(model, logits_of(judge), faces.SCHEMA), faces.SCHEMA.names
     code = model.sample_codes(6, torch.Generator().manual_seed(0))
-    free = follow(model, reads, faces.SCHEMA, code, {names[0]: 1.0})
-    held = follow(model, reads, faces.SCHEMA, code, {names[0]: 1.0}, locks=names[1:3])
+    free = follow(model, guide, code, {names[0]: 1.0})
+    held = follow(model, guide, code, {names[0]: 1.0}, locks=names[1:3])
     assert len(held) == 13
     assert held[0] is code
     before, loose, tight = (judge.logits(model.decode(each))[:, :3] for each in (code, free[-1], held[-1]))
@@ -69,11 +71,12 @@ def test_no_step_is_longer_than_one_deviation(tmp_path: Path) -> None:
     model, judge = tiny_model(tmp_path, method="gan"), tiny_judge()
     space = Space.of(model)
     code = model.sample_codes(4, torch.Generator().manual_seed(0))
-    way = follow(model, logits_of(judge), faces.SCHEMA, code, {faces.SCHEMA.names[0]: -3.0}, steps=3)
+    guide = JudgeGuide(model, logits_of(judge), faces.SCHEMA)
+    way = follow(model, guide, code, {faces.SCHEMA.names[0]: -3.0}, steps=3)
     for a, b in pairwise(way):
         assert (space.coordinates(b) - space.coordinates(a)).norm(dim=1).max() < LONGEST + 1e-4
 
 
 def test_a_generator_without_gradients_is_told() -> None:
-    with pytest.raises(AttrimorphError, match=r"'linear' \(linear\) gives none; take the straight axis"):
+    with pytest.raises(AttrimorphError, match=r"'linear' \(linear\) gives none; follow the curved axes"):
         with_gradient(LinearGenerator())

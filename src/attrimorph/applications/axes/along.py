@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.path import STEPS, Reads, follow
+from attrimorph.applications.axes.path import STEPS, Guide, follow
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.applications.coding import code_of
 from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.sample import sample
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
 from attrimorph.models import Code
@@ -37,19 +36,6 @@ class Start:
     found: Tensor
     code: Code
     inversion: Inversion | None = None
-
-
-@dataclass(frozen=True)
-class Guide:
-    """A judge to follow in place of straight axes.
-
-    Attributes:
-        reads: its logits, with gradients.
-        schema: of these.
-    """
-
-    reads: Reads
-    schema: Schema
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,7 @@ def way(
     Args:
         editor: with its locks.
         code: B rows.
-        changes: attribute -> strength; straight: see `AxisEditor.move`; following a judge: see `path.follow`.
+        changes: attribute -> strength; straight: see `AxisEditor.move`; with a guide: see `path.follow`.
         steps: codes, at least 2.
         guide: who is followed; None = go straight.
     """
@@ -111,10 +97,8 @@ def way(
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
     if guide is None:
         return [editor.move(code, {n: s * step / (steps - 1) for n, s in changes.items()}) for step in range(steps)]
-    passed = follow(
-        editor.model, guide.reads, guide.schema, editor.own(code), changes, locks=editor.held(changes),
-        steps=max(STEPS, steps - 1),
-    )  # fmt: skip
+    locks, own = editor.held(changes), editor.own(code)
+    passed = follow(editor.model, guide, own, changes, locks=locks, steps=max(STEPS, steps - 1))
     return [passed[round(step * (len(passed) - 1) / (steps - 1))] for step in range(steps)]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.outside import SUFFIXES, Range, outside_generator
-from attrimorph.applications.axes.path import Reads, logits_of
+from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
@@ -101,9 +101,10 @@ def judge_named(source: str | None, model: Model) -> Judge | OwnClassifier:
     return OwnClassifier(other)
 
 
-def reads_of(judge: Judge | OwnClassifier) -> Reads:
-    """Return what a judge says, with gradients, to follow it."""
-    return judge.logits if isinstance(judge, OwnClassifier) else logits_of(judge)
+def guide_of(judge: Judge | OwnClassifier, model: Model) -> JudgeGuide:
+    """Return a judge as one who is followed through a generator."""
+    reads = judge.logits if isinstance(judge, OwnClassifier) else logits_of(judge)
+    return JudgeGuide(model, reads, judge.schema)
 
 
 def pack_path(source: str) -> Path:

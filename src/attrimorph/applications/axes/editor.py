@@ -220,32 +220,28 @@ def residual_leakage(
     return found
 
 
-class OwnPictures:
-    """The inversion of pictures that a model drew itself: their codes are remembered.
+class Remembered:
+    """The inversion of pictures whose codes are known: drawn ones, or photographs that were inverted before.
 
     Args:
-        model: the generator.
-        code: drawn codes.
-
-    Attributes:
-        images: their pictures, [N, 3, S, S].
+        images: the pictures, [N, 3, S, S].
+        code: N rows.
     """
 
-    def __init__(self, model: Model, code: Code) -> None:
-        self.code = code
-        self.images = model.decode(code).cpu()
+    def __init__(self, images: Tensor, code: Code) -> None:
+        self.images, self.code = images.cpu(), code
         self._places = {picture.numpy().tobytes(): place for place, picture in enumerate(self.images)}
 
     def __call__(self, images: Tensor, attributes: Tensor | None = None) -> Code:
         """Return the codes of pictures.
 
         Raises:
-            AttrimorphError: a picture is none of the model's.
+            AttrimorphError: a picture is none of them.
         """
         try:
             places = [self._places[picture.contiguous().numpy().tobytes()] for picture in images.cpu()]
         except KeyError:
             raise AttrimorphError(
-                "only pictures that the model drew are remembered; got another; give an inversion for photographs"
+                f"only {len(self.images)} pictures are remembered; got another; give an inversion for photographs"
             ) from None
         return Code(self.code.z[places], self.code.attributes[places])

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from attrimorph.applications.axes.curved import fit_curved
 from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
@@ -206,6 +207,21 @@ def fit_axes(
         "seconds": {**judged.seconds, "fit": time.perf_counter() - begin},
     }
     return AxisPack(model.hash, model.recipe.name, axes, about)
+
+
+def with_curved(pack: AxisPack, judged: Judged, *, progress: Progress | None = None) -> AxisPack:
+    """Return a pack with curved axes of its attributes besides.
+
+    Args:
+        pack: as `fit_axes` returns it.
+        judged: what it was fitted to.
+        progress: see `curved.fit_curved`, which says what is refused.
+    """
+    begin = time.perf_counter()
+    said = judged.said[:, [judged.names.index(name) for name in pack.names]]
+    curved = fit_curved(judged.coordinates, said, pack.names, progress=progress)
+    seconds = {**pack.about["seconds"], "fit curved": time.perf_counter() - begin}
+    return replace(pack, curved=curved, about={**pack.about, "seconds": seconds})
 
 
 def calibrated(name: str, direction: Tensor, scores: Tensor, said: Tensor, facts: Mapping[str, Any]) -> Axis:

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from attrimorph.applications.axes.curved import Curved
 from attrimorph.applications.axes.linear import unit
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes
@@ -51,12 +52,14 @@ class AxisPack:
         model: its name, for people.
         axes: name -> axis, in order.
         about: how they were found: judge, samples, fit, link, seed.
+        curved: curved axes, where they were fitted too.
     """
 
     model_sha256: str
     model: str
     axes: Mapping[str, Axis]
     about: Mapping[str, Any] = field(default_factory=dict)
+    curved: Curved | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,12 +97,13 @@ class AxisPack:
             )
 
     def with_axis(self, axis: Axis) -> "AxisPack":
-        """Return the pack with one more axis, or with that attribute's axis replaced."""
-        return replace(self, axes={**self.axes, axis.name: axis})
+        """Return the pack with one more axis, or with that attribute's axis replaced; it is a straight one alone."""
+        curved = None if self.curved is None else self.curved.without(axis.name)
+        return replace(self, axes={**self.axes, axis.name: axis}, curved=curved)
 
 
 def save_pack(pack: AxisPack, path: str | Path) -> None:
-    """Write a pack as safetensors: the directions in float32, everything else in the header."""
+    """Write a pack as safetensors: directions in float32, curved axes in float16, everything else in the header."""
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -113,6 +117,10 @@ def save_pack(pack: AxisPack, path: str | Path) -> None:
         ],
     }
     tensors = {"directions": pack.rows(pack.names).float().contiguous()}
+    if pack.curved is not None:
+        header["curved"] = {"names": list(pack.curved.names), "told": pack.curved.told}
+        for place, (weight, bias) in enumerate(pack.curved.layers):
+            tensors |= {f"curved.{place}.weight": weight.half().contiguous(), f"curved.{place}.bias": bias.half()}
     write_bytes(Path(path), safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
 
 
@@ -128,21 +136,22 @@ def load_pack(path: str | Path) -> AxisPack:
             raise AttrimorphError(f"an axis pack must be under {LARGEST_FILE >> 20} MiB; {path} is larger")
         with path.open("rb"), safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("attrimorph", "null"))
-            directions = file.get_tensor("directions") if "directions" in file.keys() else None  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (SafetensorError, ValueError, RecursionError) as error:
         raise AttrimorphError(f"{path} is no readable axis pack ({error}); fit the axes again") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT or directions is None:
+    if not isinstance(header, dict) or header.get("format") != FORMAT or "directions" not in tensors:
         raise AttrimorphError(f"{path} must be an axis pack; it is none; make one with `attrimorph axes fit`")
     if header.get("version") != VERSION:
         raise AttrimorphError(
             f"{path} has version {header.get('version')!r}, this program reads {VERSION}; update attrimorph"
         )
-    return _read(path, header, directions)
+    return _read(path, header, tensors)
 
 
-def _read(path: Path, header: Mapping[str, Any], directions: Tensor) -> AxisPack:
+def _read(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AxisPack:
+    directions = tensors["directions"]
     try:
         entries = list(header["axes"])
         if directions.shape[:-1] != (len(entries),) or not bool(directions.isfinite().all()):
@@ -155,6 +164,21 @@ def _read(path: Path, header: Mapping[str, Any], directions: Tensor) -> AxisPack
             axes[str(entry["name"])] = Axis(str(entry["name"]), row, **numbers, facts=dict(entry["facts"]))
         if len(axes) != len(entries):
             raise ValueError("a name stands twice")
-        return AxisPack(str(header["model_sha256"]), str(header["model"]), axes, dict(header["about"]))
+        curved = _read_curved(header["curved"], tensors, directions.shape[1]) if "curved" in header else None
+        return AxisPack(str(header["model_sha256"]), str(header["model"]), axes, dict(header["about"]), curved)
     except (KeyError, TypeError, ValueError) as error:
         raise AttrimorphError(f"the axis pack {path} is damaged ({error}); fit the axes again") from error
+
+
+def _read_curved(words: Mapping[str, Any], tensors: Mapping[str, Tensor], width: int) -> Curved:
+    names, layers = tuple(map(str, words["names"])), list[tuple[Tensor, Tensor]]()
+    while (name := f"curved.{len(layers)}") + ".weight" in tensors:
+        weight, bias = tensors[f"{name}.weight"].double(), tensors[f"{name}.bias"].double()
+        finite = bool(weight.isfinite().all()) and bool(bias.isfinite().all())
+        if weight.shape[1:] != (width,) or bias.shape != weight.shape[:1] or not finite:
+            raise ValueError("the curved axes do not fit the straight ones")
+        width = len(weight)
+        layers.append((weight, bias))
+    if not layers or width != len(names):
+        raise ValueError("the curved axes do not fit their names")
+    return Curved(names, tuple(layers), float(words["told"]))

@@ -1,10 +1,12 @@
-"""The way that follows the judge: at every step along the local gradient, the locked attributes' gradients taken out.
+"""Ways that are not straight: somebody is followed, at every step along the local gradient, the locked ones' taken out.
 
-The straight axis is the best one way for all codes; a generator is not linear, and the judge's gradient through it says
-for each code where its attribute really lies. The same untangling, done anew at every step.
+The straight axis is the best one way for all codes, and a generator is not linear. A judge's gradient through it, or
+that of a small network which learned what a judge says of codes (see `curved`), tells for each code where an attribute
+lies. The same untangling, done anew at every step.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -25,6 +27,50 @@ Reads = Callable[[Tensor], Tensor]
 """Images [B, 3, S, S] -> logits [B, W], with gradients."""
 
 
+class Guide(Protocol):
+    """Who is followed."""
+
+    @property
+    def goal(self) -> float:
+        """The logit at which an attribute is there; minus that, at which it is not."""
+
+    def logits(self, at: Tensor, like: Code, names: Sequence[str]) -> Tensor:
+        """Return logits [B, K] of attributes, with gradients by the coordinates.
+
+        Args:
+            at: coordinates, [B, D] float64.
+            like: codes, for what is no coordinate; see `Space.code`.
+            names: K attributes.
+        """
+
+
+@dataclass(frozen=True)
+class JudgeGuide:
+    """A judge, followed through a generator: its gradient also finds what pleases that judge alone.
+
+    Attributes:
+        model: a generator with gradients.
+        reads: the judge's logits; `logits_of(judge)`.
+        schema: of the logits.
+        goal: see `Guide`.
+    """
+
+    model: Model
+    reads: Reads
+    schema: Schema
+    goal: float = GOAL
+
+    def logits(self, at: Tensor, like: Code, names: Sequence[str]) -> Tensor:
+        """Return what the judge says of the pictures at coordinates; see `Guide`."""
+        moved = Space.of(self.model).code(at, like, self.model.schema.blank)
+        images = with_gradient(self.model).generate(moved.z, moved.attributes)
+        return self.reads(images)[:, [self._column(name) for name in names]]
+
+    def _column(self, name: str) -> int:
+        columns = self.schema.column_names
+        return columns.index(name) if name in columns else self.schema.columns(name).start
+
+
 @runtime_checkable
 class Generates(Protocol):
     """A model whose images have gradients by their codes."""
@@ -43,7 +89,7 @@ def with_gradient(model: Model) -> Generates:
         return model
     raise AttrimorphError(
         f"following the judge needs gradients through the generator; {model.recipe.name!r} ({model.recipe.method}) "
-        "gives none; take the straight axis"
+        "gives none; follow the curved axes, or take the straight ones"
     )
 
 
@@ -59,76 +105,59 @@ def logits_of(judge: Judge) -> Reads:
 
 def follow(
     model: Model,
-    reads: Reads,
-    schema: Schema,
+    guide: Guide,
     code: Code,
     changes: Mapping[str, float],
     *,
     locks: Sequence[str] = (),
     steps: int = STEPS,
 ) -> list[Code]:
-    """Go from codes to where the judge sees the wished attributes, the locked ones held to first order at every step.
+    """Go from codes to where the wished attributes lie, the locked ones held to first order at every step.
 
     At step k of n every wished logit is to go 1 / (n - k) of what it still has before it. With J the gradients of
     wished and locked logits, the move is the shortest one d with J d = (those wishes, what the locked ones strayed),
     no longer than one standard deviation.
 
     Args:
-        model: a generator with gradients.
-        reads: the logits that are followed; `logits_of(judge)`.
-        schema: of the logits.
+        model: the generator.
+        guide: who is followed.
         code: B rows.
-        changes: attribute -> strength; above 0 it is to be seen (logit 2.2), below 0 not (-2.2); its size is the share
+        changes: attribute -> strength; above 0 it is to be there (the guide's goal), below 0 not; its size is the share
             of the way from where it is.
-        locks: attributes that the judge shall see as before.
+        locks: attributes that are to stay.
         steps: n.
 
     Returns:
         The codes of the way, n + 1 of them; the first is `code`.
     """
-    generator, space = with_gradient(model), Space.of(model)
+    space, blank = Space.of(model), model.schema.blank
     names = [*changes, *[name for name in locks if name not in changes]]
-    columns = [_column(schema, name) for name in names]
-    wished = len(changes)
-    here = space.coordinates(code, model.schema.blank)
+    here = space.coordinates(code, blank)
     way, goals = [code], None
     for step in range(steps):
-        logits, gradients = _gradients(generator, space, reads, here, code, columns, model.schema.blank)
+        logits, gradients = _slopes(guide, here, code, names)
         if goals is None:
             # Locked logits come back to where they began: what a step left of them the next one mends.
             goals = logits.clone()
             for place, strength in enumerate(changes.values()):
-                signed = GOAL if strength > 0 else -GOAL
-                ahead = (signed - logits[:, place]) * (1 if strength > 0 else -1)
+                sign = 1 if strength > 0 else -1
+                ahead = (sign * guide.goal - logits[:, place]) * sign
                 goals[:, place] += ahead.clamp(min=0) * strength
         share = torch.ones(len(names), dtype=torch.float64)
-        share[:wished] = 1 / (steps - step)
+        share[: len(changes)] = 1 / (steps - step)
         here = here + shortest_step(gradients, (goals - logits) * share)
-        way.append(space.code(here, code, model.schema.blank))
+        way.append(space.code(here, code, blank))
     return way
 
 
-def _column(schema: Schema, name: str) -> int:
-    return schema.column_names.index(name) if name in schema.column_names else schema.columns(name).start
-
-
-def _gradients(
-    generator: Generates,
-    space: Space,
-    reads: Reads,
-    here: Tensor,
-    like: Code,
-    columns: Sequence[int],
-    blank: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return the chosen logits [B, K] and their gradients by the coordinates [B, K, D]."""
+def _slopes(guide: Guide, here: Tensor, like: Code, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return the logits [B, K] and their gradients by the coordinates [B, K, D]."""
     with torch.enable_grad():
         at = here.detach().requires_grad_()
-        moved = space.code(at, like, blank)
-        logits = reads(generator.generate(moved.z, moved.attributes))[:, columns]
+        logits = guide.logits(at, like, names)
         rows = [
-            torch.autograd.grad(logits[:, place].sum(), at, retain_graph=place < len(columns) - 1)[0]
-            for place in range(len(columns))
+            torch.autograd.grad(logits[:, place].sum(), at, retain_graph=place < len(names) - 1)[0]
+            for place in range(len(names))
         ]
     return logits.detach().double().cpu(), torch.stack(rows, 1)
 

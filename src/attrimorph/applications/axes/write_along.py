@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.along import Effect, Guide, Start, drawn_start, effects, start_of, way
-from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, judge_named, reads_of
+from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, way
+from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.outside import Range
 from attrimorph.applications.axes.pack import load_pack
+from attrimorph.applications.axes.path import Guide
 from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Progress, Search
@@ -27,6 +28,7 @@ from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.models import Model
 from attrimorph.pictures import check_video, sheet, to_pil
 
+FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"
 """The word for the axes that lie beside a generator, or came with it."""
 
@@ -38,8 +40,8 @@ class Along:
     Attributes:
         pack: the axes.
         locks: attributes that stay.
-        judge: who measures, and who is followed; None = the one that `judge_named` finds.
-        follow: go by the judge's local gradient in place of straight on.
+        judge: who measures, and who is followed where a judge is; None = the one that `judge_named` finds.
+        follow: what is followed in place of straight axes: the pack's curved ones, or the judge's gradient.
         seed, count: of pictures that the generator draws, in place of photographs; seed None = photographs.
         values: of a generator from outside.
     """
@@ -47,7 +49,7 @@ class Along:
     pack: Path
     locks: tuple[str, ...] = ()
     judge: str | None = None
-    follow: bool = False
+    follow: Literal["curved", "judge"] | None = None
     seed: int | None = None
     count: int = 1
     values: Range = "-1..1"
@@ -83,17 +85,25 @@ class Mover:
         along: how.
 
     Raises:
-        AttrimorphError: the pack is of another generator, a lock has no axis, or there is nobody to follow.
+        AttrimorphError: the pack is of another generator, a lock has no axis, or there is nothing to follow.
     """
 
     def __init__(self, model: Model, along: Along) -> None:
         self.model, self.along = model, along
         self.editor = AxisEditor(model, load_pack(along.pack), locks=along.locks)
         self.judge = self._judge()
-        self.guide: Guide | None = None
-        if along.follow:
+        self.guide = self._guide()
+
+    def _guide(self) -> Guide | None:
+        if self.along.follow == "judge":
             assert self.judge is not None
-            self.guide = Guide(reads_of(self.judge), self.judge.schema)
+            return guide_of(self.judge, self.model)
+        if self.along.follow == "curved" and self.editor.pack.curved is None:
+            raise AttrimorphError(
+                f"--follow curved needs a pack with curved axes; {self.along.pack} has none; fit it anew with "
+                "`attrimorph axes fit`, or leave --follow out"
+            )
+        return self.editor.pack.curved if self.along.follow == "curved" else None
 
     def _judge(self) -> Judge | OwnClassifier | None:
         try:
@@ -107,7 +117,7 @@ class Mover:
             return load_judge(str(self.editor.pack.about.get("by", "")).removeprefix("judge "))
         except AttrimorphError:
             # Nobody at hand is no fault, unless somebody is to be followed.
-            if self.along.follow:
+            if self.along.follow == "judge":
                 raise refused from None
             return None
 
@@ -115,7 +125,8 @@ class Mover:
         """Return what the move does to drawn pictures; see `along.effects`."""
         if not changes:
             raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-        return effects(self.editor, self.judge, changes, guide=self.guide, count=16 if self.guide else 64)
+        count = FEW if self.along.follow == "judge" else COUNT
+        return effects(self.editor, self.judge, changes, guide=self.guide, count=count)
 
     def start(
         self,
@@ -127,7 +138,10 @@ class Mover:
     ) -> Start:
         """Return where the move begins, a bad wish being refused before a long search."""
         if self.along.seed is None:
-            self.editor.move(self.editor.sample_codes(1, torch.Generator().manual_seed(0)), changes)
+            one = self.editor.sample_codes(1, torch.Generator().manual_seed(0))
+            self.editor.move(one, changes)
+            if self.guide is not None:
+                way(self.editor, one, changes, 2, self.guide)
             return start_of(self.editor, photographs(self.model, paths), known=known, invert=invert, progress=progress)
         if paths or invert is not None or known:
             raise AttrimorphError(
@@ -143,8 +157,7 @@ class Mover:
 
 
 def write_edit_along(
-    model: Model,
-    along: Along,
+    mover: Mover,
     paths: Sequence[Path],
     changes: Mapping[str, float],
     out: Path,
@@ -153,7 +166,6 @@ def write_edit_along(
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
-    mover: Mover | None = None,
     expected: Sequence[Effect] = (),
 ) -> Written:
     """Move photographs or drawn pictures along axes; write a sheet, each result alone, and the receipt.
@@ -162,23 +174,20 @@ def write_edit_along(
     show stays.
 
     Args:
-        model: the generator.
-        along: how.
-        paths: photographs; none where `along` has a seed.
+        mover: the generator, and how it goes.
+        paths: photographs; none with a seed.
         changes: attribute -> strength: 0 unchanged, 1 set, -1 taken away.
         out: the sheet.
         named: the model as the user named it.
         known: attributes of the photographs that are known, for a conditional generator.
         invert: how to look for the codes of photographs; None = take the encoder's.
         progress: of the inversion.
-        mover: of the model and `along`, where one is at hand.
         expected: what was told beforehand, for the receipt.
     """
-    mover = mover or Mover(model, along)
-    start = mover.start(paths, changes, known, invert, progress)
+    model, start = mover.model, mover.start(paths, changes, known, invert, progress)
     edited = mover.pictures(start, changes, 2)[-1]
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
-    if along.seed is None:
+    if mover.along.seed is None:
         columns = {"input": start.images, "found": start.found, f"{wish}, found": edited}
         columns |= {wish: blended(start.images, start.found, edited)}
         changed = columns[wish] - start.images
@@ -193,20 +202,14 @@ def write_edit_along(
         model,
         {"": page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
         named=named,
-        arguments={
-            "changes": dict(changes),
-            "known": dict(known or {}),
-            "along": along.to_json(),
-            **told(invert, start.inversion),
-        },
-        inputs=[*paths, along.pack],
+        arguments=_arguments(mover, changes, known, invert, start),
+        inputs=[*paths, mover.along.pack],
         facts=_facts(mover, expected),
     )
 
 
 def write_morph_along(
-    model: Model,
-    along: Along,
+    mover: Mover,
     paths: Sequence[Path],
     changes: Mapping[str, float],
     out: Path,
@@ -217,7 +220,6 @@ def write_morph_along(
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
-    mover: Mover | None = None,
     expected: Sequence[Effect] = (),
 ) -> Written:
     """Go along axes step by step, one row for each picture; write the strip, an animation, and the receipt.
@@ -234,8 +236,7 @@ def write_morph_along(
     check_steps(steps)
     if mp4:
         check_video()
-    mover = mover or Mover(model, along)
-    start = mover.start(paths, changes, known, invert, progress)
+    model, start = mover.model, mover.start(paths, changes, known, invert, progress)
 
     def shown(count: int, rows: Start) -> Tensor:
         passed = mover.pictures(rows, changes, count)
@@ -250,21 +251,24 @@ def write_morph_along(
         model,
         {"": sheet(list(strips), columns=words, cell=max(96, model.image_size))},
         named=named,
-        arguments={
-            "path": "axes",
-            "steps": steps,
-            "groups": "all",
-            "changes": dict(changes),
-            "mp4": mp4,
-            "known": dict(known or {}),
-            "along": along.to_json(),
-            **told(invert, start.inversion),
-        },
-        inputs=[*paths, along.pack],
+        arguments={"path": "axes", "steps": steps, "groups": "all", "mp4": mp4}
+        | _arguments(mover, changes, known, invert, start),
+        inputs=[*paths, mover.along.pack],
         facts=_facts(mover, expected),
         animation=frames(shown(max(steps, SMOOTH), first)[0]),
         mp4=mp4,
     )
+
+
+def _arguments(
+    mover: Mover,
+    changes: Mapping[str, float],
+    known: Mapping[str, float] | None,
+    invert: Search | None,
+    start: Start,
+) -> dict[str, Any]:
+    words = {"changes": dict(changes), "known": dict(known or {}), "along": mover.along.to_json()}
+    return words | told(invert, start.inversion)
 
 
 def _facts(mover: Mover, expected: Sequence[Effect]) -> dict[str, Any]:
