@@ -70,7 +70,7 @@ def test_an_edit_moves_its_own_group_by_its_prototype(model: InterpolationModel)
     with torch.no_grad():
         answer = model.networks["prototypes"](face, labels, change)
     for strength in (0.5, 1.0, 2.0):
-        expected = compose(images, model.render(face), model.render(face + 1.5 * strength * answer))
+        expected = compose(images, model.render(face), model.render(face + 1.25 * strength * answer))
         torch.testing.assert_close(model.edit(images, {"Smiling": strength}, labels), expected)
     assert (model.edit(images, {"Smiling": 1}, labels) - images).abs().max() > 0.02
 
@@ -84,7 +84,7 @@ def test_edits_of_several_groups_add_up(model: InterpolationModel) -> None:
         change = torch.zeros_like(labels)
         change[:, faces.SCHEMA.columns(name).start] = 1
         with torch.no_grad():
-            moved += 1.5 * strength * model.networks["prototypes"](face, labels, change)
+            moved += 1.25 * strength * model.networks["prototypes"](face, labels, change)
     expected = compose(images, model.render(face), model.render(moved))
     torch.testing.assert_close(model.edit(images, {"Smiling": 1.0, "Young": 0.5}, labels), expected)
 

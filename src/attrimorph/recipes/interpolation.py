@@ -73,7 +73,7 @@ class InterpolationNetworkOptions(Options):
     learned = a network that tells this face's features under other attributes: what a branch would answer (mended)."""
     code: Annotated[int, Field(gt=0, le=65_536)] = 128
     """Numbers in the code of learned prototypes."""
-    reach: Annotated[float, Field(ge=1, le=3)] = 1.5
+    reach: Annotated[float, Field(ge=1, le=3)] = 1.25
     """How far learned prototypes go at strength 1: an answer is a mean over what is not known of the face, and falls
     short (mended)."""
     composition: Literal["none", "difference"] = "none"
