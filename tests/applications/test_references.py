@@ -20,10 +20,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> InterpolationModel:
 
 def test_several_references_give_several_answers(model: InterpolationModel) -> None:
     images, references = pictures(3), pictures(2, seed=9)
-    result = edit_like(model, images, references, {"hair colour": 1, "age": 2})
+    result = edit_like(model, images, references, {"hair colour": 1, "age": 2, "everything else": 0.5})
     assert result.edited.shape == (2, 3, 3, 32, 32)
     for number in range(2):
-        alone = model.follow(images, references[number : number + 1], {"hair colour": 1, "age": 2})
+        alone = model.follow(images, references[number : number + 1], {"hair colour": 1, "age": 2, "everything else": 0.5})
         torch.testing.assert_close(result.edited[number], alone)
     assert not torch.allclose(result.edited[0], result.edited[1], atol=1e-3)
     page = reference_sheet(result)

@@ -139,6 +139,30 @@ def test_references_give_what_they_have(model: InterpolationModel) -> None:
     assert model.group_of(REST) == REST
 
 
+def test_towards_a_reference_the_groups_and_the_rest_make_the_whole(model: InterpolationModel) -> None:
+    images, others = pictures(), pictures(3, seed=5)
+    face, other = model.features(images), model.features(others)
+    whole = torch.ones(3, len(model.groups) + 1)
+    torch.testing.assert_close(face + model.moves(face, other - face, whole), other, atol=1e-4, rtol=1e-4)
+    place = list(model.groups).index("hair colour")
+    v = torch.zeros_like(whole)
+    v[:, place] = 0.5
+    own, goal = (model.guess_attributes(model.render(each)) for each in (face, other))
+    with torch.no_grad():
+        answer = model.networks["prototypes"](face, own, (goal - own) * model.members[place])
+    torch.testing.assert_close(model.moves(face, other - face, v), 0.5 * 1.25 * answer, atol=1e-5, rtol=1e-4)
+
+
+def test_with_mean_prototypes_the_branches_answer(tmp_path: Path) -> None:
+    published = small_model(tmp_path, "homointerp-drawn-64", {"networks.prototypes": "mean"}, lively=0.5)
+    assert isinstance(published, InterpolationModel)
+    face, other = published.features(pictures()), published.features(pictures(3, seed=5))
+    v = torch.rand(3, len(published.groups) + 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = published.networks["interpolator"](face, other - face, v) - face
+    torch.testing.assert_close(published.moves(face, other - face, v), expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [({"Smiling": 3}, "-2..2"), ({"Smilling": 1}, "did you mean 'Smiling'")],

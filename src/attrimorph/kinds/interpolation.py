@@ -141,14 +141,32 @@ class InterpolationModel(Model):
 
     @torch.no_grad()
     def moves(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
-        """Return F_int - F_a [B, C, h, w].
+        """Return how far features move towards those of another face, F_int - F_a, [B, C, h, w].
+
+        With mean prototypes the branches answer. With learned ones R does, from the attributes that the classifier sees
+        in both faces; all that it does not answer for is the rest, so that everything at v = 1 arrives at F_b.
 
         Args:
-            face: F_a; difference: F_b - F_a, or what stands for it; both [B, C, h, w].
+            face: F_a; difference: F_b - F_a; both [B, C, h, w].
             v: how far each group goes, [B, groups + 1], the last the rest.
         """
+        if isinstance(self.networks["prototypes"], MeanPrototypes):
+            return self.branches(face, difference, v)
+        own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
+        answers = torch.stack([self._answer(face, own, (goal - own) * group) for group in self.members[:-1]], dim=1)
+        answers = torch.cat([answers, (difference - answers.sum(1))[:, None]], dim=1)
+        return (v[:, :, None, None, None] * answers).sum(1)
+
+    @torch.no_grad()
+    def branches(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
+        """Return the sum of v_i T_i(difference), as published; arguments and result as of `moves`."""
         moved: Tensor = self.networks["interpolator"](face, difference, v)
         return moved - face
+
+    def _answer(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
+        """Return what a branch would answer for a change of the attributes `own`, both [B, W]."""
+        answer: Tensor = self.reach * self.networks["prototypes"](face, own, change)
+        return answer
 
     @torch.no_grad()
     def _slide(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
@@ -161,12 +179,11 @@ class InterpolationModel(Model):
         whole = change / along.clamp_min(1e-6)
         prototypes = self.networks["prototypes"]
         if isinstance(prototypes, MeanPrototypes):
-            return face + self.moves(face, prototypes(face, own, whole), v)
-        # Learned prototypes are what a branch would answer: the groups' answers add up as the branches' do.
+            return face + self.branches(face, prototypes(face, own, whole), v)
         moved = face
         for group in v.any(0).nonzero().flatten().tolist():
-            answer = prototypes(face, own, whole * self.members[group])
-            moved = moved + self.reach * v[:, group, None, None, None] * answer
+            answer = self._answer(face, own, whole * self.members[group])
+            moved = moved + v[:, group, None, None, None] * answer
         return moved
 
     def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
