@@ -1,7 +1,11 @@
 """The models that come with the package: small enough, measured, and doing what their cards say."""
 
+import pytest
 import torch
 
+from attrimorph.applications.axes.choosing import find_pack
+from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.pack import load_pack
 from attrimorph.data import faces
 from attrimorph.metrics.judge import load_judge
 from attrimorph.models import Editor, Edits, load, shipped
@@ -20,12 +24,17 @@ def test_they_are_small_and_say_what_was_measured() -> None:
             assert any(what in figure for figure in model.card)
 
 
-def test_the_recipe_is_the_one_that_trained_it() -> None:
-    model, recipe = load("drawn-faces-64"), recipe_named("drawn-faces-64")
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_the_recipe_is_the_one_that_trained_it(name: str) -> None:
+    model, recipe = load(name), recipe_named(model_recipe(name))
     assert model.images_seen >= recipe.training.images
     for part in ("method", "data", "networks", "losses", "optimiser"):
-        assert getattr(model.recipe, part) == getattr(recipe, part)
+        assert getattr(model.recipe, part) == getattr(recipe, part), part
     assert model.schema == faces.SCHEMA
+
+
+def model_recipe(name: str) -> str:
+    return {"discvae-drawn-64": "attribute2image-discvae"}.get(name, name)
 
 
 def test_on_a_few_unseen_faces_it_keeps_near_its_card() -> None:
@@ -45,3 +54,26 @@ def test_on_a_few_unseen_faces_it_keeps_near_its_card() -> None:
     assert judged[:, column].float().mean() > 0.9
     others = [place for place in range(len(faces.SCHEMA.names)) if place != column]
     assert (judged[:, others] != (labels[without][:, others] > 0.5)).float().mean() < 0.05
+
+
+def test_homointerp_edits_what_it_is_told_and_keeps_the_rest() -> None:
+    model, judge = load("homointerp-drawn-64"), load_judge("drawn-faces-64")
+    assert isinstance(model, Edits)
+    factors = faces.sample_factors(48, torch.Generator().manual_seed(124))
+    images, labels = faces.render(factors, 64), faces.attributes(factors)
+    column = faces.SCHEMA.names.index("Gray_Hair")
+    without = labels[:, column] == 0
+    edited = model.edit(images[without], {"Gray_Hair": 1}, labels[without])
+    assert (judge(edited) > 0.5)[:, column].float().mean() > 0.85
+    # What stands in the corners has nothing to do with the hair's colour.
+    assert (edited - images[without])[:, :, :8, :8].abs().mean() < 0.03
+
+
+def test_the_axes_that_ship_fit_the_generator_that_ships() -> None:
+    model, judge = load("pggan-drawn-64"), load_judge("drawn-faces-64")
+    editor = AxisEditor(model, load_pack(find_pack("pggan-drawn-64")), locks=["Male"])
+    code = model.sample_codes(64, torch.Generator().manual_seed(1))
+    column = faces.SCHEMA.names.index("Eyeglasses")
+    before = judge(model.decode(code))[:, column] > 0.5
+    after = judge(model.decode(editor.move(code, {"Eyeglasses": 1})))[:, column] > 0.5
+    assert after.float().mean() > max(0.6, before.float().mean() + 0.3)

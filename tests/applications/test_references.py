@@ -23,7 +23,9 @@ def test_several_references_give_several_answers(model: InterpolationModel) -> N
     result = edit_like(model, images, references, {"hair colour": 1, "age": 2, "everything else": 0.5})
     assert result.edited.shape == (2, 3, 3, 32, 32)
     for number in range(2):
-        alone = model.follow(images, references[number : number + 1], {"hair colour": 1, "age": 2, "everything else": 0.5})
+        alone = model.follow(
+            images, references[number : number + 1], {"hair colour": 1, "age": 2, "everything else": 0.5}
+        )
         torch.testing.assert_close(result.edited[number], alone)
     assert not torch.allclose(result.edited[0], result.edited[1], atol=1e-3)
     page = reference_sheet(result)

@@ -153,9 +153,13 @@ class InterpolationModel(Model):
         if isinstance(self.networks["prototypes"], MeanPrototypes):
             return self.branches(face, difference, v)
         own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
-        answers = torch.stack([self._answer(face, own, (goal - own) * group) for group in self.members[:-1]], dim=1)
-        answers = torch.cat([answers, (difference - answers.sum(1))[:, None]], dim=1)
-        return (v[:, :, None, None, None] * answers).sum(1)
+        # Only the rest needs to know all answers.
+        groups = range(len(self.groups)) if bool(v[:, -1].any()) else v.any(0).nonzero().flatten().tolist()
+        moved, rest = torch.zeros_like(face), difference
+        for group in groups:
+            answer = self._answer(face, own, (goal - own) * self.members[group])
+            moved, rest = moved + v[:, group, None, None, None] * answer, rest - answer
+        return moved + v[:, -1, None, None, None] * rest
 
     @torch.no_grad()
     def branches(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
