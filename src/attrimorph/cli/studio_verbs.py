@@ -8,10 +8,13 @@ from cyclopts import Parameter
 from attrimorph.cli.app import DEFAULT_MODEL, USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
+SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64")
+"""What opens when nothing is named: the shipped models that edit a photograph."""
+
 
 @app.command(group=USE)
 def studio(
-    *models: Annotated[str, Parameter(help="Run folders, model files or shipped models.")],
+    *models: Annotated[str, Parameter(help="Run folders, model files or shipped models; by default the shipped ones.")],
     port: Whole | None = None,
     host: str = "127.0.0.1",
     token: str | None = None,
@@ -60,7 +63,7 @@ def studio(
             'make one with: python -c "import secrets; print(secrets.token_hex(16))"'
         )
     served = create_app(
-        models or (DEFAULT_MODEL,),
+        models or SHIPPED,
         device=chosen(device),
         host=host,
         token=token,
