@@ -96,7 +96,9 @@ def test_a_square_lies_between_what_was_found(model: Model) -> None:
     assert result.code is not None
     assert result.inversion is not None
     torch.testing.assert_close(result.code.z[[0, 2, 6, 8]], found.z)
-    torch.testing.assert_close(result.images[[0, 0, 2, 2], [0, 2, 0, 2]], model.decode(found))
+    # Nine pictures at once and four at once are rounded otherwise.
+    corners = result.images[[0, 0, 2, 2], [0, 2, 0, 2]]
+    torch.testing.assert_close(corners, model.decode(found), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("feather", [0, 2])
