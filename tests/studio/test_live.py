@@ -123,9 +123,9 @@ def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
     sizes: list[int] = []
     pictures = desk.shelf.pictures
 
-    def counted(served: Any, seen: Any, wishes: Any, exact: Any) -> torch.Tensor:
+    def counted(served: Any, seen: Any, wishes: Any) -> torch.Tensor:
         sizes.append(len(seen))
-        return pictures(served, seen, wishes, exact)
+        return pictures(served, seen, wishes)
 
     monkeypatch.setattr(desk.shelf, "pictures", counted)
     found = desk.frames([live(desk, seed) for seed in range(5)])
@@ -184,3 +184,17 @@ def test_side_effects_are_told_of_the_shipped_model() -> None:
     assert told
     assert min(told) >= 0.2
     assert sum(held) < 0.5 * sum(told)
+
+
+def test_a_dragged_picture_with_locks_is_the_one_that_is_saved() -> None:
+    desk = Desk(Shelf(("drawn-faces-64",), "cpu", Limits()))
+    try:
+        served = desk.shelf.served("drawn-faces-64")
+        wish = Wish({"Heavy_Makeup": 0.8}, ("Wavy_Hair", "Male", "Young"))
+        live = [Live(served, Origin(seed=6), wish, format) for format in ("rgba", "png")]
+        quick, saved = (desk.frames([each])[0] for each in live)
+        assert isinstance(quick, Frame)
+        assert isinstance(saved, Frame)
+        assert quick.picture == Image.open(io.BytesIO(saved.picture)).convert("RGBA").tobytes()
+    finally:
+        desk.close()

@@ -47,11 +47,6 @@ class Live:
     format: Format = "jpeg"
     watch: bool = True
 
-    @property
-    def exact(self) -> bool:
-        """Whether it must be the picture that is saved; others may take the moves of a lock from a state nearby."""
-        return self.format == "png"
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -166,12 +161,7 @@ class Desk:
         if not ready:
             return []
         served = ready[0][0].served
-        images = self.shelf.pictures(
-            served,
-            [seen for _, seen in ready],
-            [live.wish for live, _ in ready],
-            [live.exact for live, _ in ready],
-        )
+        images = self.shelf.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
         said: Tensor | None = None
         if served.judge is not None and any(live.watch for live, _ in ready):
             said = served.judge(images).cpu()
@@ -188,7 +178,7 @@ class Desk:
 def _threads(lives: Sequence[Live]) -> Iterator[None]:
     """Compute a few small, quick pictures with one thread. The caller has the device: nobody else sees the change."""
     usual, pixels = torch.get_num_threads(), sum(live.served.model.image_size**2 for live in lives)
-    few = pixels <= FEW and not any(live.exact for live in lives)
+    few = pixels <= FEW and not any(live.format == "png" for live in lives)
     if few:
         torch.set_num_threads(1)
     try:

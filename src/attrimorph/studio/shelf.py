@@ -29,10 +29,9 @@ from attrimorph.applications.subject import (
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Model, load
+from attrimorph.models import Model, load
 from attrimorph.studio.keeping import Keeper, Remembered
 from attrimorph.studio.limits import Limits
-from attrimorph.studio.nearby import Nearby
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +106,6 @@ class Shelf:
         self._seen: Remembered[Seen] = Remembered(limits.subjects)
         self._taught: dict[tuple[str, str], str] = {}
         self._teaching = threading.Lock()
-        self._nearby = Nearby(limits.sessions)
         self.models: dict[str, Served] = {}
         for source in sources:
             served = _serve(source, device, taken=self.models)
@@ -191,30 +189,15 @@ class Shelf:
         return Seen(subject, picture, said, None if served.judge is None else logits_of(served.judge, picture))
 
     @torch.inference_mode()
-    def pictures(
-        self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish], exact: Sequence[bool] | None = None
-    ) -> Tensor:
-        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device.
-
-        Args:
-            served: the model.
-            seen, wishes: B each.
-            exact: which must be as they are saved; all by default. The others' locks may be taken from nearby.
-        """
+    def pictures(self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish]) -> Tensor:
+        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device."""
         codes = [
-            self._code(served, each, wish, alike)
-            for each, wish, alike in zip(seen, wishes, exact or [True] * len(seen), strict=True)
+            moved_code(served.model, each.subject, wish, served.judge, each.logits)
+            if each.subject.code is not None
+            else None
+            for each, wish in zip(seen, wishes, strict=True)
         ]
         return rendered(served.model, [each.subject for each in seen], codes, wishes)
-
-    def _code(self, served: Served, seen: Seen, wish: Wish, exact: bool) -> Code | None:
-        if seen.subject.code is None:
-            return None
-
-        def found() -> Code:
-            return moved_code(served.model, seen.subject, wish, served.judge, seen.logits)
-
-        return found() if exact else self._nearby.code(served.model, seen.subject, wish, found)
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
