@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
@@ -219,6 +220,28 @@ def test_remembered_is_found_once() -> None:
     for key in ("a", "b", "a", "c", "b"):
         memory.get(key, lambda key=key: calls.append(key) or key)  # type: ignore[misc]
     assert calls == ["a", "b", "c", "b"]
+
+
+async def delays(at: socket.socket) -> bool:
+    """Return whether the system may hold back what a server on this socket sends."""
+    found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    server = await asyncio.start_server(connected, sock=at)
+    _, writer = await asyncio.open_connection(*at.getsockname())
+    delay = not await asyncio.wait_for(found, 10)
+    writer.close()
+    server.close()
+    return delay
+
+
+def test_pictures_are_sent_at_once() -> None:
+    # With Nagle's algorithm on, the pictures of a drag came a frame late, now and then for seconds.
+    assert not asyncio.run(delays(listen("127.0.0.1", 0)))
 
 
 def test_a_taken_port_gets_a_sentence() -> None:

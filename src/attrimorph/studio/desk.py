@@ -24,7 +24,7 @@ from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
 TOGETHER = 16
 LEAST = 0.2
 """A change of probability from which on a side effect is told."""
-FEW = 2 * 64 * 64
+FEW = 128 * 128
 """Pixels up to which a second thread costs more than it brings, the more so beside a browser on the same machine."""
 Format = Literal["rgba", "jpeg", "webp", "png"]
 

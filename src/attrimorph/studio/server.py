@@ -161,7 +161,9 @@ def listen(host: str, port: int | None) -> socket.socket:
     wished = [port] if port is not None else list(range(PORT, PORT + TRIED))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in wished:
-        found = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP: only on such sockets does asyncio turn off Nagle's algorithm, which holds a picture back until
+        # the one before it is acknowledged; a browser acknowledges with the slider's next move, a frame later.
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, number))
