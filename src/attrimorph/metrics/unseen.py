@@ -32,15 +32,20 @@ class Unseen:
 
     def first(self, count: int) -> "Unseen":
         """Return the first `count` of them, and say so in the words; all of them where there are no more."""
-        if count >= len(self.images):
-            return self
+        return self._some(slice(count), f"the first {count}") if count < len(self.images) else self
+
+    def last(self, count: int) -> "Unseen":
+        """Return the last `count` of them, as `first` does."""
+        return self._some(slice(-count, None), f"the last {count}") if count < len(self.images) else self
+
+    def _some(self, rows: slice, words: str) -> "Unseen":
         return replace(
             self,
-            images=self.images[:count],
-            labels=self.labels[:count],
-            factors=None if self.factors is None else self.factors[:count],
-            words=f"the first {count} of {self.words}",
-            masks=None if self.masks is None else self.masks[:count],
+            images=self.images[rows],
+            labels=self.labels[rows],
+            factors=None if self.factors is None else self.factors[rows],
+            words=f"{words} of {self.words}",
+            masks=None if self.masks is None else self.masks[rows],
         )
 
 

@@ -237,6 +237,25 @@ def test_one_goal_is_a_move_along_the_untangled_axis() -> None:
     torch.testing.assert_close(unit(move), untangle(axes[:1], axes[1:]), rtol=1e-10, atol=1e-12)
 
 
+def test_a_measure_of_length_is_kept_to() -> None:
+    targets, locked, wanted = unit(draw(2, 9)), draw(3, 9, seed=1), draw(4, 2, seed=2)
+    half = draw(9, 9, seed=3)
+    gram = half @ half.T + torch.eye(9)
+    move = shortest_move(targets, locked, wanted, gram)
+    assert (move @ targets.T - wanted).abs().max() < 1e-12
+    assert (move @ unit(locked).T).abs().max() < 1e-12
+    # Brute force: a Lagrangian in one linear system, and no move beside it is shorter.
+    axes = torch.cat([targets, locked])
+    goals = torch.cat([wanted, torch.zeros(4, 3)], 1)
+    inverse = torch.linalg.inv(gram)
+    assert torch.allclose(move, goals @ torch.linalg.inv(axes @ inverse @ axes.T) @ axes @ inverse)
+    free = draw(50, 9, seed=4)
+    free = free - free @ torch.linalg.pinv(axes) @ axes
+    longer = ((move[0] + free) @ gram * (move[0] + free)).sum(1)
+    assert (longer > move[0] @ gram @ move[0]).all()
+    assert torch.allclose(shortest_move(targets, locked, wanted, torch.eye(9)), shortest_move(targets, locked, wanted))
+
+
 def test_targets_that_depend_on_one_another_are_refused() -> None:
     axes = correlated(3, 20)
     with pytest.raises(AttrimorphError, match="free of the locked ones and of one another"):

@@ -31,13 +31,20 @@ class AxisEditor(Model):
         pack: its axes.
         locks: attributes whose scores stay in every edit, unless they are edited themselves.
         invert: how a picture becomes a code, where the generator does not encode (or better than it does).
+        gram: how long a move is, [D, D]; see `linear.shortest_move` and `seen.picture_gram`. None: its length in codes.
 
     Raises:
         AttrimorphError: the pack belongs to another generator, or there is no axis for a lock.
     """
 
     def __init__(
-        self, model: Model, pack: AxisPack, *, locks: Sequence[str] = (), invert: Invert | None = None
+        self,
+        model: Model,
+        pack: AxisPack,
+        *,
+        locks: Sequence[str] = (),
+        invert: Invert | None = None,
+        gram: Tensor | None = None,
     ) -> None:
         pack.check(model)
         self.header, self.device, self.hash, self.recipe = model.header, model.device, model.hash, model.recipe
@@ -49,6 +56,7 @@ class AxisEditor(Model):
         more = tuple(Attribute(name) for name in pack.names if name not in known)
         self.schema = Schema((*model.schema.attributes, *more), model.schema.exclusive)
         self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
+        self.gram = gram
         self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
 
     def decode(self, code: Code) -> Tensor:
@@ -131,7 +139,7 @@ class AxisEditor(Model):
             [self._wanted(name, strength, here @ self.pack.axis(name).direction) for name, strength in moving.items()],
             dim=1,
         )
-        there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted)
+        there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted, self.gram)
         return self._widened(self.space.code(there, self.own(code), self.model.schema.blank))
 
     def rivals(self, name: str) -> list[str]:

@@ -197,13 +197,14 @@ def conditional_projection(axis: Tensor, conditions: Tensor) -> Tensor:
     return unit(found[None])[0]
 
 
-def shortest_move(targets: Tensor, locked: Tensor, wanted: Tensor) -> Tensor:
+def shortest_move(targets: Tensor, locked: Tensor, wanted: Tensor, gram: Tensor | None = None) -> Tensor:
     """Return the shortest moves that change the scores along the targets by `wanted`, and none along the locked axes.
 
     Args:
-        targets: unit axes [T, D].
+        targets: axes [T, D]; of unit length, where `wanted` are scores.
         locked: axes [K, D].
         wanted: [B, T].
+        gram: [D, D], positive definite: the length of a move d is sqrt(d' gram d); |d| when None.
 
     Returns:
         [B, D].
@@ -211,6 +212,13 @@ def shortest_move(targets: Tensor, locked: Tensor, wanted: Tensor) -> Tensor:
     Raises:
         AttrimorphError: the targets depend on one another or on the locked axes.
     """
+    if gram is not None:
+        # With gram = c c' the length of d is |c' d|: the plain shortest move of c' d, whose axes are c^-1 a.
+        c = torch.linalg.cholesky(gram.double())
+        seen, held = (torch.linalg.solve_triangular(c, rows.double().T, upper=False).T for rows in (targets, locked))
+        moved = shortest_move(seen, held, wanted)
+        back: Tensor = torch.linalg.solve_triangular(c.T, moved.T, upper=True).T
+        return back
     free = targets.double()
     if len(locked):
         q = basis(locked)

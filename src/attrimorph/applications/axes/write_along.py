@@ -14,6 +14,7 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.outside import Range
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.path import Guide
+from attrimorph.applications.axes.seen import picture_gram, reaching
 from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Progress, Search
@@ -90,7 +91,10 @@ class Mover:
 
     def __init__(self, model: Model, along: Along) -> None:
         self.model, self.along = model, along
-        self.editor = AxisEditor(model, load_pack(along.pack), locks=along.locks)
+        pack = load_pack(along.pack)
+        # Drawn pictures go the shortest way of codes, as published; photographs the one that keeps most of the picture.
+        gram = picture_gram(model) if along.seed is None and along.follow is None else None
+        self.editor = AxisEditor(model, pack, locks=along.locks, gram=gram)
         self.judge = self._judge()
         self.guide = self._guide()
 
@@ -152,6 +156,8 @@ class Mover:
 
     def pictures(self, start: Start, changes: Mapping[str, float], steps: int) -> list[Tensor]:
         """Return the generator's pictures on the way, `steps` of [B, 3, S, S] on the CPU."""
+        if self.editor.gram is not None:
+            changes = {name: reaching(strength) for name, strength in changes.items()}
         codes = way(self.editor, start.code, changes, steps, self.guide)
         return [start.found, *(self.editor.decode(code).cpu() for code in codes[1:])]
 
