@@ -4,6 +4,7 @@ The report on HomoInterpGAN (figure 11) shows that a straight line through featu
 jumps, and that its interpolator goes evenly.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -28,8 +29,9 @@ from attrimorph.metrics.responses import (
     normalised,
     rows_of,
 )
-from attrimorph.models import Edits
+from attrimorph.models import Editor, Edits
 from attrimorph.pictures import sheet
+from attrimorph.strength import Strengths
 
 NAME = "uniformity"
 SLIDER, FOLLOWING, STRAIGHT, CVAE = (
@@ -38,7 +40,9 @@ SLIDER, FOLLOWING, STRAIGHT, CVAE = (
     "straight line through its features, towards the same references",
     "CVAE-GAN, sliders",
 )
+LEARNED = "{}, as learned, without the calibration of strengths"
 SHORT = {SLIDER: "sliders", FOLLOWING: "references", STRAIGHT: "straight line", CVAE: "CVAE-GAN"}
+SHORT |= {LEARNED.format(name): f"{SHORT[name]}, learned" for name in (SLIDER, CVAE)}
 TRUTH = "true counterfactuals"
 OF_STRAIGHT, OF_CVAE = 1 / 3, 1 / 2
 SHOWN = ("Smiling", "Blond_Hair", "Young", "Male")
@@ -81,6 +85,9 @@ def run(request: Request) -> Outcome:
     }
     if other is not None:
         methods[CVAE] = other
+    for name, calibrated in ((SLIDER, model), (CVAE, other)):
+        if calibrated is not None and calibrated.strengths.positions:
+            methods[LEARNED.format(name)] = as_learned(calibrated)
     found = {method: responses(place, editor, names, method) for method, editor in methods.items()}
     figures = {method: shape(each) for method, each in found.items()}
     outcome = Outcome(
@@ -103,6 +110,13 @@ def run(request: Request) -> Outcome:
     )
     show(outcome, place, methods, found)
     return outcome
+
+
+def as_learned(model: InterpolationModel | Editor) -> InterpolationModel | Editor:
+    """Return a model whose strengths are not calibrated."""
+    found = copy.copy(model)
+    found.strengths = Strengths()
+    return found
 
 
 def responses(place: Place, editor: Edits, names: Sequence[str], method: str) -> list[Response]:
@@ -140,7 +154,10 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
         (FOLLOWING, STRAIGHT, OF_STRAIGHT),
         (SLIDER, STRAIGHT, OF_STRAIGHT),
         (SLIDER, CVAE, OF_CVAE),
+        (LEARNED.format(SLIDER), LEARNED.format(CVAE), OF_CVAE),
     ):
+        if method not in figures:
+            continue
         pairs = [(figures[method][DEVIATION], figures[against][DEVIATION])] if against in figures else []
         found.append(
             at_most(
