@@ -247,7 +247,7 @@ def show_growth(outcome: Outcome, run: Path, moments: Sequence[Moment]) -> None:
         model = load(moment.path)
         if isinstance(model, ProgressiveModel):
             rows.append(samples(model, SHOWN)[0])
-            labels.append(f"{moment.images // 1000}k, level {model.level:g}"[:22])
+            labels.append(f"{moment.images // 1000}k, level {model.level:.3g}")
     if rows:
         outcome.show("growth", sheet(rows, labels=labels, cell=48, clear=True), "The same codes as the networks grow.")
     for place, path in enumerate(transitions(run, load(moments[-1].path).recipe)):
