@@ -305,6 +305,12 @@ def test_other_models_are_refused(models: dict[str, Path], tmp_path: Path) -> No
         faults.run(Request(out=tmp_path, form=TINY, data=tmp_path))
 
 
+def test_shapes_alone_are_enough_for_their_fault(models: dict[str, Path], tmp_path: Path) -> None:
+    outcome = faults.run(asked(tmp_path, models, "shapes"))
+    assert outcome.figures["Position"] == {}
+    assert len(outcome.figures["A domain with gaps: drawn shapes"]) == 1
+
+
 def test_the_command_takes_several_models(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

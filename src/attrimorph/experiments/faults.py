@@ -80,7 +80,7 @@ def run(request: Request) -> Outcome:
         outcome.figures[title] = {name: plain(each) for name, each in figures.items()}
         outcome.pieces.append(report.heading(title))
         outcome.pieces.append(table(figures))
-        if title == "A white background":
+        if title == "A white background" and on_faces:
             outcome.show("white", white_faces(place, with_plain(on_faces)), "One edit before white, one model a row.")
     for name, ways in strips.items():
         outcome.show(f"shapes-{name}", measure.picture_of_ways(ways), f"From one shape to the next: {name}.")
