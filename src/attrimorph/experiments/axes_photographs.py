@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
-from attrimorph.applications.axes.seen import REACH, picture_gram, reaching
+from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.invert import inversion
@@ -44,25 +44,19 @@ PICTURES = ("Smiling", "Eyeglasses", "No_Beard", "Young", "Gray_Hair", "Wearing_
 
 
 @dataclass(frozen=True)
-class Photographed:
-    """Edits of photographs along axes, as `edit` does them.
+class Composed:
+    """Edits of photographs along axes, the change put back into the photograph.
 
     Attributes:
         editor: along axes.
-        back: whether the change is put back into the photograph.
     """
 
     editor: AxisEditor
-    back: bool = True
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Return the photographs edited; see `AxisEditor.edit`."""
-        if self.editor.gram is not None:
-            changes = {name: reaching(strength) for name, strength in changes.items()}
-        edited = self.editor.edit(images, changes).cpu()
-        if not self.back:
-            return edited
-        return blended(images, self.editor.decode(self.editor.encode(images)).cpu(), edited)
+        found = self.editor.decode(self.editor.encode(images)).cpu()
+        return blended(images, found, self.editor.edit(images, changes).cpu())
 
 
 def run(request: Request) -> Outcome:
@@ -79,9 +73,9 @@ def run(request: Request) -> Outcome:
     names = [name for name in binary_names(place.judge.schema) if name in pack.names]
     # What a change is counted from: the generator's picture of the photograph, or the photograph.
     measures = {
-        FOUND: measured(place, unseen, Photographed(editor, back=False), found, names),
-        COMPOSED: measured(place, unseen, Photographed(editor), unseen.images, names),
-        IN_CODES: measured(place, unseen, Photographed(plainly), unseen.images, names),
+        FOUND: measured(place, unseen, editor, found, names),
+        COMPOSED: measured(place, unseen, Composed(editor), unseen.images, names),
+        IN_CODES: measured(place, unseen, Composed(plainly), unseen.images, names),
     }
     figures = {words: summary(place, unseen, each) for words, each in measures.items()}
     outcome = Outcome(
@@ -160,7 +154,9 @@ def invert(place: Place, unseen: Unseen) -> tuple[Code, Tensor, float]:
     return Code(found.code.z.cpu(), found.code.attributes.cpu()), pictures, found.seconds
 
 
-def measured(place: Place, unseen: Unseen, editor: Photographed, before: Tensor, names: list[str]) -> EditMeasures:
+def measured(
+    place: Place, unseen: Unseen, editor: AxisEditor | Composed, before: Tensor, names: list[str]
+) -> EditMeasures:
     """Turn every attribute over; `before` [N, 3, S, S] is without an edit."""
     schema = place.judge.schema
     return measure_edits(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.linear import shortest_move, untangle
 from attrimorph.applications.axes.pack import AxisPack
+from attrimorph.applications.axes.seen import REACH
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import STRONGEST, Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -31,7 +32,8 @@ class AxisEditor(Model):
         pack: its axes.
         locks: attributes whose scores stay in every edit, unless they are edited themselves.
         invert: how a picture becomes a code, where the generator does not encode (or better than it does).
-        gram: how long a move is, [D, D]; see `linear.shortest_move` and `seen.picture_gram`. None: its length in codes.
+        gram: of photographs: how long a move is, [D, D]; see `linear.shortest_move` and `seen.picture_gram`. Moves then
+            go REACH times as far. None: their length in codes, as far as the strength says.
 
     Raises:
         AttrimorphError: the pack belongs to another generator, or there is no axis for a lock.
@@ -56,7 +58,7 @@ class AxisEditor(Model):
         more = tuple(Attribute(name) for name in pack.names if name not in known)
         self.schema = Schema((*model.schema.attributes, *more), model.schema.exclusive)
         self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
-        self.gram = gram
+        self.gram, self.reach = gram, 1.0 if gram is None else REACH
         self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
 
     def decode(self, code: Code) -> Tensor:
@@ -168,10 +170,8 @@ class AxisEditor(Model):
         return found
 
     def _wanted(self, name: str, strength: float, score: Tensor) -> Tensor:
-        axis = self.pack.axis(name)
-        if strength > 0:
-            return strength * (axis.high - score).clamp(min=0)
-        return -strength * (axis.low - score).clamp(max=0)
+        axis, far = self.pack.axis(name), self.reach * abs(strength)
+        return far * ((axis.high - score).clamp(min=0) if strength > 0 else (axis.low - score).clamp(max=0))
 
     def own(self, code: Code) -> Code:
         """Return a code as the generator takes it: without the attributes that only axes know."""

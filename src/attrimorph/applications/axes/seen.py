@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.data.schema import STRONGEST
 from attrimorph.models import Code, Model
 
 CODES, SEED = 8, 5  # drawn codes over which the mean is taken, and their seed
@@ -28,20 +27,14 @@ def picture_gram(model: Model) -> Tensor:
     Args:
         model: any generator; its coordinates are those of `space`.
     """
-    space, size = Space.of(model), 0
+    space = Space.of(model)
     gram = torch.zeros(space.size, space.size, dtype=torch.float64)
     for chunk in drawn_codes(model, CODES, SEED):
         for z, y in zip(torch.split(chunk.z, 1), torch.split(chunk.attributes, 1), strict=True):
             jacobian = _jacobian(model, space, Code(z, y))
             gram += jacobian @ jacobian.T
-            size += 1
     plain = torch.eye(space.size, dtype=torch.float64)
     return gram / (gram.trace() / space.size).clamp(min=1e-12) + PLAIN * plain
-
-
-def reaching(strength: float) -> float:
-    """Return the strength that a photograph's edit is moved by, of what was asked for."""
-    return max(-STRONGEST, min(STRONGEST, REACH * strength))
 
 
 def _jacobian(model: Model, space: Space, code: Code) -> Tensor:

@@ -14,7 +14,7 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.outside import Range
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.path import Guide
-from attrimorph.applications.axes.seen import picture_gram, reaching
+from attrimorph.applications.axes.seen import picture_gram
 from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Progress, Search
@@ -130,12 +130,7 @@ class Mover:
         if not changes:
             raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
         count = FEW if self.along.follow == "judge" else COUNT
-        return effects(self.editor, self.judge, self.going(changes), guide=self.guide, count=count)
-
-    def going(self, changes: Mapping[str, float]) -> dict[str, float]:
-        """Return the strengths that codes are moved by: those that were asked for; of photographs see `reaching`."""
-        photographs = self.editor.gram is not None
-        return {name: reaching(strength) if photographs else strength for name, strength in changes.items()}
+        return effects(self.editor, self.judge, changes, guide=self.guide, count=count)
 
     def start(
         self,
@@ -161,7 +156,7 @@ class Mover:
 
     def pictures(self, start: Start, changes: Mapping[str, float], steps: int) -> list[Tensor]:
         """Return the generator's pictures on the way, `steps` of [B, 3, S, S] on the CPU."""
-        codes = way(self.editor, start.code, self.going(changes), steps, self.guide)
+        codes = way(self.editor, start.code, changes, steps, self.guide)
         return [start.found, *(self.editor.decode(code).cpu() for code in codes[1:])]
 
 
