@@ -1,9 +1,12 @@
 """Models of the kinds with tiny, fresh networks, as files: everything about them is real but their training."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from attrimorph.data import faces
 from attrimorph.data.loader import Batch
@@ -87,3 +90,11 @@ def small_model(
 def pictures(count: int = 3, size: int = 32, seed: int = 0) -> torch.Tensor:
     coarse = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+
+
+def black_then_blond(model: Model) -> Callable[[Model, Tensor], Tensor]:
+    """Return a `guess_attributes` that sees black hair and blond hair in turns, and nothing else."""
+    seen = itertools.cycle(
+        model.schema.edit(torch.zeros(1, model.schema.width), {n: 1.0}) for n in ("Black_Hair", "Blond_Hair")
+    )
+    return lambda _, images: next(seen).expand(len(images), -1)

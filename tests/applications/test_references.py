@@ -8,7 +8,8 @@ import torch
 from attrimorph.applications.references import edit_like, homomorphic, reference_sheet
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.interpolation import InterpolationModel
-from tests.small_kinds import pictures, small_model
+from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+from tests.small_kinds import black_then_blond, pictures, small_model
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,20 @@ def test_a_homomorphic_path_ends_in_both_reconstructions(model: InterpolationMod
     assert torch.equal(way[:1], model.render(model.features(images[:1])))
     assert torch.equal(way[-1:], model.render(model.features(images[1:])))
     assert way.shape == (12, 3, 32, 32)
+
+
+def test_a_homomorphic_path_is_calibrated(model: InterpolationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A fresh classifier sees the same in all faces.
+    monkeypatch.setattr(InterpolationModel, "guess_attributes", black_then_blond(model))
+    images = pictures(2)
+    half = {name: {SET: (0.1,), TAKEN_AWAY: (0.1,)} for name in model.schema.names}
+    calibrated = model.with_strengths(Strengths(half))
+    a, b = model.features(images[:1]), model.features(images[1:])
+    v = torch.full((1, len(model.groups) + 1), 0.5)
+    placed = calibrated.positions(a, b - a, v)
+    assert bool((placed[:, :-1] < 0.5).any())
+    way = homomorphic(calibrated, images[:1], images[1:], 3)
+    torch.testing.assert_close(way[1:2], model.render(a + model.moves(a, b - a, placed)), atol=1e-4, rtol=1e-3)
 
 
 def test_group_after_group_in_the_order_given(model: InterpolationModel) -> None:

@@ -22,7 +22,6 @@ from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.metrics.responses import DEVIATION
 from attrimorph.models import load
 from attrimorph.recipes import recipe_named
-from attrimorph.strength import Strengths
 from tests.small_kinds import NARROW, small_model
 from tests.tiny_models import tiny_model
 
@@ -163,19 +162,11 @@ def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
     assert uniformity.claims(methods)[2].verdict == "not decided"
 
 
-def test_without_its_calibration_a_model_takes_strengths_as_they_are(models: dict[str, Path]) -> None:
-    model = load(models["homo"])
-    assert isinstance(model, InterpolationModel)
-    model.strengths = Strengths({"Smiling": {"set": (0.9,)}})
-    plain = uniformity.as_learned(model)
-    image = torch.zeros(1, 3, model.image_size, model.image_size)
-    made = [each.edit(image, {"Smiling": 0.5}, torch.zeros(1, model.schema.width)) for each in (model, plain)]
-    assert not torch.equal(*made)
-    assert torch.equal(made[0], plain.edit(image, {"Smiling": 0.9}, torch.zeros(1, model.schema.width)))
+def test_a_bar_without_its_other_side_is_not_decided() -> None:
     shapes = dict.fromkeys((uniformity.SLIDER, uniformity.FOLLOWING, uniformity.STRAIGHT, uniformity.CVAE))
     even = {DEVIATION: 0.1}
     told = {**dict.fromkeys(shapes, even), uniformity.LEARNED.format(uniformity.SLIDER): even}
-    assert [claim.verdict for claim in uniformity.claims(told)][3] == "not decided"
+    assert [claim.verdict for claim in uniformity.claims(told)][3:] == ["not reproduced", "not decided"]
 
 
 def test_towards_a_reference_means_both_ends(place: Place, models: dict[str, Path]) -> None:

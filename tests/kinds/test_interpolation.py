@@ -13,7 +13,8 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.interpolation import REST, InterpolationModel, compose, grouping, membership
 from attrimorph.models import Code, Edits, Encodes
-from tests.small_kinds import narrow, pictures, small_model
+from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+from tests.small_kinds import black_then_blond, narrow, pictures, small_model
 
 LABELS = faces.attributes(faces.sample_factors(3, torch.Generator().manual_seed(0)))
 
@@ -151,6 +152,32 @@ def test_towards_a_reference_the_groups_and_the_rest_make_the_whole(model: Inter
     with torch.no_grad():
         answer = model.networks["prototypes"](face, own, (goal - own) * model.members[place])
     torch.testing.assert_close(model.moves(face, other - face, v), 0.5 * 1.25 * answer, atol=1e-5, rtol=1e-4)
+
+
+def test_strengths_towards_a_reference_are_calibrated_as_the_sliders_are(
+    model: InterpolationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fresh classifier sees the same in all faces.
+    monkeypatch.setattr(InterpolationModel, "guess_attributes", black_then_blond(model))
+    halves = {"Blond_Hair": {SET: (0.2,)}, "Black_Hair": {TAKEN_AWAY: (0.6,)}}
+    calibrated = model.with_strengths(Strengths(halves))
+    face = model.features(pictures(2))
+    hair, age, rest = list(model.groups).index("hair colour"), list(model.groups).index("age"), len(model.groups)
+    change = torch.zeros(2, model.schema.width)
+    # The first turns from black to blond, the second to blond for a third of it.
+    for name, values in {"Blond_Hair": (1.0, 0.5), "Black_Hair": (-1.0, -1.0)}.items():
+        change[:, model.schema.columns(name)] = torch.tensor(values)[:, None]
+    v = torch.full((2, rest + 1), 0.5)
+    found = calibrated._positions(change, v)
+    torch.testing.assert_close(found[:, hair], torch.tensor([0.4, (0.5 * 0.2 + 0.6) / 1.5]))
+    # Where nothing of a group changes, and for the rest, strengths stand as they are.
+    assert torch.equal(found[:, [age, rest]], v[:, [age, rest]])
+    assert torch.equal(calibrated._positions(change, torch.ones_like(v)), torch.ones_like(v))
+    difference = model.features(pictures(2, seed=5)) - face
+    placed = calibrated.positions(face, difference, v)
+    assert not torch.equal(placed, v)
+    torch.testing.assert_close(calibrated.moves(face, difference, v), model.moves(face, difference, placed))
+    assert torch.equal(model.positions(face, difference, v), v)
 
 
 def test_with_mean_prototypes_the_branches_answer(tmp_path: Path) -> None:

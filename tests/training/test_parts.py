@@ -1,6 +1,9 @@
 """Schedules, averages, the fast path, checkpoints and the log: each alone."""
 
 import json
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,29 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     log.write({"images_seen": 30, "loss": 3.0})
     log.close()
     assert read_log(tmp_path) == [*lines[:2], {"images_seen": 30, "loss": 3.0}]
+
+
+HEAP = """
+import ctypes
+import sys
+from attrimorph.training.hardware import keep_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
+assert sys.argv[1] == "plain" or keep_memory()
+start = libc.sbrk(0)
+tensors = [ctypes.c_void_p(libc.malloc(20 << 20)) for _ in range(20)]
+for tensor in tensors:
+    libc.free(tensor)
+print((libc.sbrk(0) - start) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_a_training_keeps_the_memory_of_its_steps() -> None:
+    kept = {}
+    for how in ("kept", "plain"):
+        ran = subprocess.run([sys.executable, "-c", HEAP, how], capture_output=True, text=True, check=True)
+        kept[how] = int(ran.stdout)  # MiB of the heap after all of it was freed
+    assert kept["plain"] < 100
+    assert kept["kept"] > 300

@@ -46,13 +46,14 @@ def judge(
     from attrimorph.console import Meter
     from attrimorph.data.prepare import open_or_prepare
     from attrimorph.data.prepared import open_prepared
-    from attrimorph.training.hardware import choose_fast_path
+    from attrimorph.training.hardware import choose_fast_path, keep_memory
 
     if (data / "schema.json").is_file():
         prepared = open_prepared(data)
     else:
         with Meter("preparing") as meter:
             prepared = open_or_prepare(data, size, progress=meter.update)
+    keep_memory()
     wished = {"presentations": images, "seed": seed, "precision": choose_fast_path().precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
     with Meter("training the judge") as meter:

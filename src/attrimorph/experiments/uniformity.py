@@ -4,7 +4,6 @@ The report on HomoInterpGAN (figure 11) shows that a straight line through featu
 jumps, and that its interpolator goes evenly.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -29,7 +28,7 @@ from attrimorph.metrics.responses import (
     normalised,
     rows_of,
 )
-from attrimorph.models import Editor, Edits
+from attrimorph.models import Edits
 from attrimorph.pictures import sheet
 from attrimorph.strength import Strengths
 
@@ -42,7 +41,7 @@ SLIDER, FOLLOWING, STRAIGHT, CVAE = (
 )
 LEARNED = "{}, as learned, without the calibration of strengths"
 SHORT = {SLIDER: "sliders", FOLLOWING: "references", STRAIGHT: "straight line", CVAE: "CVAE-GAN"}
-SHORT |= {LEARNED.format(name): f"{SHORT[name]}, learned" for name in (SLIDER, CVAE)}
+SHORT |= {LEARNED.format(name): f"{SHORT[name]}, learned" for name in (SLIDER, FOLLOWING, CVAE)}
 TRUTH = "true counterfactuals"
 OF_STRAIGHT, OF_CVAE = 1 / 3, 1 / 2
 SHOWN = ("Smiling", "Blond_Hair", "Young", "Male")
@@ -85,9 +84,11 @@ def run(request: Request) -> Outcome:
     }
     if other is not None:
         methods[CVAE] = other
-    for name, calibrated in ((SLIDER, model), (CVAE, other)):
-        if calibrated is not None and calibrated.strengths.positions:
-            methods[LEARNED.format(name)] = as_learned(calibrated)
+    if model.strengths.positions:
+        methods[LEARNED.format(SLIDER)] = model.with_strengths(Strengths())
+        methods[LEARNED.format(FOLLOWING)] = Towards(model.with_strengths(Strengths()), place, straight=False)
+    if other is not None and other.strengths.positions:
+        methods[LEARNED.format(CVAE)] = other.with_strengths(Strengths())
     found = {method: responses(place, editor, names, method) for method, editor in methods.items()}
     figures = {method: shape(each) for method, each in found.items()}
     outcome = Outcome(
@@ -112,17 +113,11 @@ def run(request: Request) -> Outcome:
     return outcome
 
 
-def as_learned(model: InterpolationModel | Editor) -> InterpolationModel | Editor:
-    """Return a model whose strengths are not calibrated."""
-    found = copy.copy(model)
-    found.strengths = Strengths()
-    return found
-
-
 def responses(place: Place, editor: Edits, names: Sequence[str], method: str) -> list[Response]:
     """Measure one method."""
     place.request.say(f"responses of {method}")
-    most = max(2, place.request.form.per_class // 5)
+    # A mean over few images strays from its line by chance: over 20, by 0.03, as far as a calibrated editor does.
+    most = max(2, place.request.form.per_class // 2)
     # The truth is the same for all of them: it is drawn once.
     truths = method == SLIDER
     return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most, truths=truths)
@@ -154,6 +149,8 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
         (FOLLOWING, STRAIGHT, OF_STRAIGHT),
         (SLIDER, STRAIGHT, OF_STRAIGHT),
         (SLIDER, CVAE, OF_CVAE),
+        (LEARNED.format(FOLLOWING), STRAIGHT, OF_STRAIGHT),
+        (LEARNED.format(SLIDER), STRAIGHT, OF_STRAIGHT),
         (LEARNED.format(SLIDER), LEARNED.format(CVAE), OF_CVAE),
     ):
         if method not in figures:

@@ -28,7 +28,7 @@ from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_
 from attrimorph.training.ema import Ema
 from attrimorph.training.folder import claim, known_path, lock_folder
 from attrimorph.training.guard import Guard
-from attrimorph.training.hardware import FastPath, choose_fast_path, default_device
+from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
 from attrimorph.training.log import Log
 from attrimorph.training.samples import SampleSheet
 from attrimorph.training.schedules import rate_factor
@@ -87,6 +87,7 @@ def train(
             f"the recipe wants images of {recipe.data.image_size} pixels, the data have {data.image_size}; "
             f"prepare them with --image-size {recipe.data.image_size} or set --data.image-size {data.image_size}"
         )
+    keep_memory()
     with (
         distributed.processes(),
         torch.random.fork_rng(devices=[]),
