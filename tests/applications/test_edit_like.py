@@ -18,7 +18,8 @@ from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.kinds.translation import Chain
 from attrimorph.models import Model, load
 from attrimorph.pictures import to_bytes, to_pil
-from tests.small_kinds import pictures, small_model
+from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+from tests.small_kinds import black_then_blond, pictures, small_model
 from tests.tiny_models import tiny_model
 
 
@@ -64,6 +65,23 @@ def test_one_reference_keeps_the_names_of_plain_edits(homo: Model, photos: list[
     assert [picture.name for picture in written.pictures] == ["e.png", "e.edited.png"]
 
 
+def test_strengths_towards_references_can_be_taken_as_they_stand(
+    homo: Model, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = {"Blond_Hair": {SET: (0.9,)}, "Black_Hair": {TAKEN_AWAY: (0.9,)}}
+    homo.strengths = Strengths(late)
+    # A fresh classifier sees the same in all faces.
+    monkeypatch.setattr(InterpolationModel, "guess_attributes", black_then_blond(homo))
+    made = {}
+    for calibrated in (True, False):
+        out = tmp_path / str(calibrated) / "e.png"
+        changes = {"hair colour": 0.5}
+        written = write_edit(homo, photos[:1], changes, out, named="x", like=photos[1:2], calibrated=calibrated)
+        assert json.loads(written.receipt.read_text())["arguments"]["calibrated"] is calibrated
+        made[calibrated] = pixels(written.pictures[-1])
+    assert not torch.equal(made[True], made[False])
+
+
 def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_path: Path) -> None:
     out, like = tmp_path / "out" / "e.png", photos[1:2]
     for changes, options, sentence in (
@@ -71,9 +89,8 @@ def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_pat
         ({"age": -1.0}, {}, r"strength must lie in 0\.\.2; age got -1"),
         ({"age": 2.5}, {}, r"strength must lie in 0\.\.2"),
         ({"hair color": 1.0}, {}, "did you mean 'hair colour'"),
-        ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known, --raw and --invert do nothing"),
-        ({"age": 1.0}, {"calibrated": False}, "--known, --raw and --invert do nothing"),
-        ({"age": 1.0}, {"invert": Search()}, "--known, --raw and --invert do nothing"),
+        ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known and --invert do nothing"),
+        ({"age": 1.0}, {"invert": Search()}, "--known and --invert do nothing"),
     ):
         with pytest.raises(AttrimorphError, match=sentence):
             write_edit(homo, photos[:1], changes, out, named="x", like=like, **options)  # type: ignore[arg-type]

@@ -156,9 +156,9 @@ def write_edit(
         invert, progress: see `edit`.
     """
     if like:
-        if known or not calibrated or invert is not None:
-            raise AttrimorphError("--known, --raw and --invert do nothing in an edit with references; leave them out")
-        return write_edit_like(model, paths, like, changes, out, named=named)
+        if known or invert is not None:
+            raise AttrimorphError("--known and --invert do nothing in an edit with references; leave them out")
+        return write_edit_like(model, paths, like, changes, out, named=named, calibrated=calibrated)
     images = photographs(model, paths)
     result = edit(model, images, changes, calibrated=calibrated, known=known, invert=invert, progress=progress)
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())

@@ -15,6 +15,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model
 from attrimorph.pictures import sheet, to_pil
+from attrimorph.strength import Strengths
 
 
 @runtime_checkable
@@ -109,6 +110,7 @@ def write_edit_like(
     out: Path,
     *,
     named: str | Path,
+    calibrated: bool = True,
 ) -> Written:
     """Give photographs what references have; write the sheet, each answer alone, and the receipt.
 
@@ -119,8 +121,10 @@ def write_edit_like(
         strengths: group (or an attribute of it) -> 0..2.
         out: the sheet.
         named: the model as the user named it.
+        calibrated: as of `edit`.
     """
     follower(model, "an edit with references")
+    model = model if calibrated else model.with_strengths(Strengths())
     result = edit_like(model, photographs(model, inputs), photographs(model, like), strengths)
     pictures = {"": reference_sheet(result, max(128, model.image_size))}
     for number, answers in zip(numbered("", len(like)), result.edited, strict=True):
@@ -132,7 +136,7 @@ def write_edit_like(
         model,
         pictures,
         named=named,
-        arguments={"changes": dict(strengths), "known": {}, "calibrated": True, "like": len(like)},
+        arguments={"changes": dict(strengths), "known": {}, "calibrated": calibrated, "like": len(like)},
         inputs=[*inputs, *like],
     )
 
