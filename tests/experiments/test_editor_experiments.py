@@ -1,6 +1,7 @@
 """The experiments on HomoInterpGAN and CycleGAN, tiny: fresh models in, pages, numbers and verdicts out."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from attrimorph.experiments.comparison import lasting
 from attrimorph.experiments.editors import Place, place_of, trained
 from attrimorph.experiments.outcome import Form, Request, write_outcome
 from attrimorph.kinds.interpolation import InterpolationModel
-from attrimorph.metrics.responses import DEVIATION
+from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
 from attrimorph.models import load
 from attrimorph.recipes import recipe_named
 from tests.small_kinds import NARROW, small_model
@@ -150,9 +151,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> 
 
 def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
     names = ["Smiling"]
-    even, late = (
-        uniformity.shape(uniformity.responses(place, Truth(place, power), names, "x")) for power in (1.0, 5.0)
-    )
+    found = [uniformity.responses(place, Truth(place, power), names, "x") for power in (1.0, 5.0)]
+    common = uniformity.moved_by_all(found)
+    assert common == {("Smiling", True), ("Smiling", False)}
+    even, late = (uniformity.shape(each, common) for each in found)
     assert even["that move"] == late["that move"] == 2
     assert even[DEVIATION] < 0.5 * late[DEVIATION]
     methods = {uniformity.SLIDER: even, uniformity.FOLLOWING: even, uniformity.STRAIGHT: late, uniformity.CVAE: late}
@@ -160,6 +162,21 @@ def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
     assert [claim.verdict for claim in uniformity.claims(dict.fromkeys(methods, even))] == ["not reproduced"] * 3
     del methods[uniformity.CVAE]
     assert uniformity.claims(methods)[2].verdict == "not decided"
+
+
+def test_only_what_every_method_moves_the_right_way_is_compared() -> None:
+    def response(name: str, last: float, goal: bool = True) -> Response:
+        return Response(name, goal, STRENGTHS, last * torch.tensor(STRENGTHS)[None] ** 2, torch.zeros(0, 10), None)
+
+    one = [response("Smiling", 0.9), response("Male", -0.9), response("Young", -0.9, False), response("Bald", 0.05)]
+    other = [response(name, last, goal) for name, last, goal in (("Smiling", 0.2, True), ("Young", -0.2, False))]
+    assert [uniformity.moves(each) for each in one] == [True, False, True, False]
+    common = uniformity.moved_by_all([one, other])
+    assert common == {("Smiling", True), ("Young", False)}
+    figures = uniformity.shape(one, common)
+    assert (figures["responses"], figures["that move"]) == (4, 2)
+    assert figures[DEVIATION] == pytest.approx(uniformity.shape(other, common)[DEVIATION])
+    assert math.isnan(uniformity.shape(one, set())[DEVIATION])
 
 
 def test_a_bar_without_its_other_side_is_not_decided() -> None:

@@ -4,7 +4,7 @@ The report on HomoInterpGAN (figure 11) shows that a straight line through featu
 jumps, and that its interpolator goes evenly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -21,6 +21,7 @@ from attrimorph.metrics.gauge import Gauge
 from attrimorph.metrics.responses import (
     DEVIATION,
     JUMP,
+    LEAST_SPAN,
     SINGLE,
     STRENGTHS,
     Response,
@@ -45,6 +46,7 @@ SHORT |= {LEARNED.format(name): f"{SHORT[name]}, learned" for name in (SLIDER, F
 TRUTH = "true counterfactuals"
 OF_STRAIGHT, OF_CVAE = 1 / 3, 1 / 2
 SHOWN = ("Smiling", "Blond_Hair", "Young", "Male")
+Edit = tuple[str, bool]  # an attribute, and whether it is set
 SOURCE = "our bar; the shape is the report's figure 11"
 
 
@@ -90,7 +92,8 @@ def run(request: Request) -> Outcome:
     if other is not None and other.strengths.positions:
         methods[LEARNED.format(CVAE)] = other.with_strengths(Strengths())
     found = {method: responses(place, editor, names, method) for method, editor in methods.items()}
-    figures = {method: shape(each) for method, each in found.items()}
+    common = moved_by_all(found.values())
+    figures = {method: shape(each, common) for method, each in found.items()}
     outcome = Outcome(
         name=NAME,
         title="Does half the strength go half the way?",
@@ -98,18 +101,18 @@ def run(request: Request) -> Outcome:
         protocol={
             **place.protocol({"HomoInterpGAN": model, "CVAE-GAN": other}),
             "response": f"{Gauge(place.judge).name} at strengths 0, 0.1, ..., 1; attributes: {', '.join(names)}",
-            "deviation": "mean distance of the mean response, scaled to 0..1, from the straight line; responses that "
-            "hardly move are left out and counted",
+            "deviation": "mean distance of the mean response, scaled to 0..1, from the straight line, of the "
+            f"{len(common)} attributes and directions that every method moves the right way by {LEAST_SPAN:g} at least",
             "references": f"{place.references.words}; image i goes to the same one at every strength",
         },
         claims=claims(figures),
         figures={
             "methods": {method: plain(each) for method, each in figures.items()},
-            "curves": {method: mean_curve(each) for method, each in found.items()},
+            "curves": {method: mean_curve(each, common) for method, each in found.items()},
         }
         | {"responses": {method: rows_of(each) for method, each in found.items()}},
     )
-    show(outcome, place, methods, found)
+    show(outcome, place, methods, found, common)
     return outcome
 
 
@@ -123,19 +126,30 @@ def responses(place: Place, editor: Edits, names: Sequence[str], method: str) ->
     return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most, truths=truths)
 
 
-def shape(found: Sequence[Response]) -> dict[str, float]:
-    """Return the mean figures of the responses that move."""
-    rows = [row for row in rows_of(found) if row[DEVIATION] is not None]
-    figures: dict[str, float] = {"responses": len(found), "that move": len(rows)}
+def moves(response: Response) -> bool:
+    """Return whether the mean response goes the right way, far enough to have a shape."""
+    mean = response.measured.double().mean(0)
+    return float(mean[-1] - mean[0]) * response.sign >= LEAST_SPAN
+
+
+def moved_by_all(found: Iterable[Sequence[Response]]) -> set[Edit]:
+    """Return what every method moves: what only one of them can move would be compared with nothing."""
+    return set.intersection(*({(each.name, each.goal) for each in method if moves(each)} for method in found))
+
+
+def shape(found: Sequence[Response], common: set[Edit]) -> dict[str, float]:
+    """Return the mean figures of the common responses, and how many responses move at all."""
+    rows = rows_of([each for each in found if (each.name, each.goal) in common])
+    figures: dict[str, float] = {"responses": len(found), "that move": sum(map(moves, found))}
     for name in (DEVIATION, JUMP, SINGLE):
         figures[name] = fmean(row[name] for row in rows) if rows else float("nan")
     return figures
 
 
-def mean_curve(found: Sequence[Response], *, truth: bool = False) -> list[tuple[float, float]]:
-    """Return the mean of all responses that move, each scaled to go from 0 to 1: (strength, share of the way)."""
-    truths = [each.truth for each in found if each.truth is not None]
-    measured = [each.measured for each in truths] if truth else [each.measured for each in found]
+def mean_curve(found: Sequence[Response], common: set[Edit], *, truth: bool = False) -> list[tuple[float, float]]:
+    """Return the mean of the common responses, each scaled to go from 0 to 1: (strength, share of the way)."""
+    chosen = [each for each in found if (each.name, each.goal) in common]
+    measured = [each.truth.measured for each in chosen if each.truth] if truth else [each.measured for each in chosen]
     curves = [curve for curve in map(normalised, measured) if not bool(curve.isnan().any())]
     if not curves:
         return []
@@ -170,13 +184,19 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
     return found
 
 
-def show(outcome: Outcome, place: Place, methods: Mapping[str, Edits], found: Mapping[str, Sequence[Response]]) -> None:
+def show(
+    outcome: Outcome,
+    place: Place,
+    methods: Mapping[str, Edits],
+    found: Mapping[str, Sequence[Response]],
+    common: set[Edit],
+) -> None:
     """Put the figure, the table and edits of rising strength on the page."""
-    curves = {method: mean_curve(each) for method, each in found.items()}
-    curves[TRUTH] = mean_curve(found[SLIDER], truth=True)
+    curves = {method: mean_curve(each, common) for method, each in found.items()}
+    curves[TRUTH] = mean_curve(found[SLIDER], common, truth=True)
     curves = {name: points for name, points in curves.items() if points}
     if curves:
-        caption = "Mean response over strength, all attributes and directions that move: as figure 11 of the report."
+        caption = "Mean response over strength, all attributes and directions that every method moves: as figure 11 of the report."
         outcome.show("responses", lines(curves, "strength", "share of the way"), caption)
     rows: list[list[str]] = [
         [report.text(method), *(cell(figures, name) for name in (DEVIATION, JUMP, SINGLE, "that move", "responses"))]
