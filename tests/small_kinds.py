@@ -92,9 +92,7 @@ def pictures(count: int = 3, size: int = 32, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
 
 
-def black_then_blond(model: Model) -> Callable[[Model, Tensor], Tensor]:
-    """Return a `guess_attributes` that sees black hair and blond hair in turns, and nothing else."""
-    seen = itertools.cycle(
-        model.schema.edit(torch.zeros(1, model.schema.width), {n: 1.0}) for n in ("Black_Hair", "Blond_Hair")
-    )
+def seeing(model: Model, *names: str) -> Callable[[Model, Tensor], Tensor]:
+    """Return a `guess_attributes` that sees these attributes in turns, each alone: a fresh one sees the same always."""
+    seen = itertools.cycle([model.schema.edit(torch.zeros(1, model.schema.width), {name: 1.0}) for name in names])
     return lambda _, images: next(seen).expand(len(images), -1)

@@ -7,7 +7,7 @@ from torch import Tensor
 from attrimorph.algorithms.cyclegan import DISCRIMINATORS, GENERATORS, CycleGAN
 from attrimorph.algorithms.image_pool import DomainBank, ImagePool
 from attrimorph.data.loader import Batch
-from attrimorph.networks.translation import PatchDiscriminator, ResnetGenerator
+from attrimorph.networks.translation import PatchDiscriminator, ResnetGenerator, UnetGenerator
 
 SIZE = 32
 
@@ -131,6 +131,42 @@ def test_until_both_domains_have_been_seen_nothing_moves() -> None:
     assert all(torch.equal(before[name], value) for name, value in parameters(algorithm).items())
     algorithm.step(Batch(only.images[1:2], only.attributes[1:2]), chance())
     assert not torch.equal(before["generator_with"], parameters(algorithm)["generator_with"])
+
+
+def test_until_both_domains_have_been_seen_nothing_is_remembered() -> None:
+    algorithm, only = make(), batch()
+    for step in range(3):
+        algorithm.step(Batch(only.images[:1], only.attributes[:1]), chance(step))
+    assert [len(pool.images) for pool in algorithm.pools.values()] == [0, 0]
+    algorithm.step(Batch(only.images[1:2], only.attributes[1:2]), chance())
+    assert [len(pool.images) for pool in algorithm.pools.values()] == [1, 1]
+
+
+def test_dropout_draws_from_the_step_s_own_chance() -> None:
+    found = []
+    for seed in (1, 2):
+        algorithm = make()
+        for name in GENERATORS:
+            torch.manual_seed(0)
+            algorithm.networks[name] = UnetGenerator(SIZE, 4, dropout=0.5)
+        torch.manual_seed(seed)
+        found.append(algorithm.step(batch(), chance())["cycle"])
+    assert torch.equal(*found)
+
+
+def test_a_checkpoint_read_to_the_cpu_goes_on_elsewhere() -> None:
+    pool, bank = ImagePool(2), DomainBank(2)
+    images = torch.ones(2, 3, 4, 4)
+    pool(images, chance())
+    bank.add(images, torch.tensor([True, False]))
+    again, filled = ImagePool(2), DomainBank(2)
+    again.load_state(pool.state())
+    filled.load_state(bank.state())
+    there = images.to("meta")
+    for seed in range(3):
+        assert again(there, chance(seed)).device.type == "meta"
+    filled.add(there, torch.tensor([True, True], device="meta"))
+    assert filled.draw(torch.zeros(2, device="meta")).device.type == "meta"
 
 
 def test_images_are_learned_by_heart() -> None:

@@ -371,6 +371,24 @@ def test_unpaired_folders(tmp_path: Path) -> None:
     assert all((raw.files[row].parent.name[:4] == "test") == (raw.split[row] == "test") for row in range(len(raw)))
 
 
+def test_two_folders_of_the_same_names_hold_pairs(tmp_path: Path) -> None:
+    for folder, count in (("trainA", 20), ("trainB", 20), ("testA", 3), ("testB", 3)):
+        for number in range(count):
+            image(tmp_path / folder / f"{number}.{'jpg' if folder[-1] == 'A' else 'png'}")
+    raw = read(tmp_path)
+    pairs: dict[int, list[int]] = {}
+    for row, number in enumerate(raw.identity):
+        pairs.setdefault(number, []).append(row)
+    assert len(pairs) == 23
+    for first, second in pairs.values():
+        assert raw.files[first].stem == raw.files[second].stem
+        assert raw.split[first] == raw.split[second]
+        assert {raw.table["B"][first], raw.table["B"][second]} == {0, 1}
+    assert [raw.split.count(split) for split in ("train", "valid", "test")] == [36, 4, 6]
+    image(tmp_path / "trainB" / "alone.png")
+    assert set(read(tmp_path).identity) == {-1}
+
+
 def table(folder: Path, *lines: str, name: str = "attributes.csv") -> Path:
     for number in range(4):
         image(folder / f"{number}.png")

@@ -14,7 +14,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.interpolation import REST, InterpolationModel, compose, grouping, membership
 from attrimorph.models import Code, Edits, Encodes
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
-from tests.small_kinds import black_then_blond, narrow, pictures, small_model
+from tests.small_kinds import narrow, pictures, seeing, small_model
 
 LABELS = faces.attributes(faces.sample_factors(3, torch.Generator().manual_seed(0)))
 
@@ -157,8 +157,7 @@ def test_towards_a_reference_the_groups_and_the_rest_make_the_whole(model: Inter
 def test_strengths_towards_a_reference_are_calibrated_as_the_sliders_are(
     model: InterpolationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A fresh classifier sees the same in all faces.
-    monkeypatch.setattr(InterpolationModel, "guess_attributes", black_then_blond(model))
+    monkeypatch.setattr(InterpolationModel, "guess_attributes", seeing(model, "Black_Hair", "Blond_Hair"))
     halves = {"Blond_Hair": {SET: (0.2,)}, "Black_Hair": {TAKEN_AWAY: (0.6,)}}
     calibrated = model.with_strengths(Strengths(halves))
     face = model.features(pictures(2))
@@ -178,6 +177,36 @@ def test_strengths_towards_a_reference_are_calibrated_as_the_sliders_are(
     assert not torch.equal(placed, v)
     torch.testing.assert_close(calibrated.moves(face, difference, v), model.moves(face, difference, placed))
     assert torch.equal(model.positions(face, difference, v), v)
+
+
+def test_an_attribute_in_no_group_moves_nothing(tmp_path: Path) -> None:
+    groups = {"expression": ["Smiling"]}
+    changes = {"networks.prototypes": "mean", "networks.groups": groups, "networks.others": "residual"}
+    published = small_model(tmp_path, "homointerp-drawn-64", changes, lively=0.5)
+    assert isinstance(published, InterpolationModel)
+    face, own = published.features(pictures()), torch.zeros(3, published.schema.width)
+    smile = published.schema.edit(own, {"Smiling": 1})
+    both = published.schema.edit(own, {"Smiling": 1, "Eyeglasses": 1})
+    torch.testing.assert_close(published._slide(face, own, both), published._slide(face, own, smile))
+
+
+def test_what_is_not_known_of_a_face_is_guessed(model: InterpolationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InterpolationModel, "guess_attributes", seeing(model, "Male"))
+    column, images = model.schema.columns("Young"), pictures()
+    labels = LABELS.clone()
+    labels[:, column] = torch.nan
+    as_guessed = LABELS.clone()
+    as_guessed[:, column] = 0
+    torch.testing.assert_close(model.edit(images, {"Young": 1}, labels), model.edit(images, {"Young": 1}, as_guessed))
+
+
+def test_an_arc_goes_through_features_alone(model: InterpolationModel) -> None:
+    images = pictures(2)
+    found = morph(model, images[:1], images[1:], 5, path="slerp")
+    assert found.code is not None
+    torch.testing.assert_close(found.code.z[:, -model.schema.width :], found.code.attributes)
+    face = found.code.z[2, : -model.schema.width].view(1, *model.shape)
+    torch.testing.assert_close(found.images[2:3], model.render(face), atol=1e-4, rtol=1e-3)
 
 
 def test_with_mean_prototypes_the_branches_answer(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_a_number_that_is_none_is_fatal_at_once_and_named(name: str, bad: float)
 def test_an_accuracy_without_labels_is_no_blow_up() -> None:
     guard = Guard()
     assert guard.sees(HEALTHY | {"c_accuracy": math.nan}, 100) is None
+    assert guard.sees(HEALTHY | {"head_accuracy": math.nan}, 100) is None
     assert guard.sees(HEALTHY | {"c_accuracy": math.inf}, 100) is not None
 
 

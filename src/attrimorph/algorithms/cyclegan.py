@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.algorithms.image_pool import DomainBank, ImagePool
+from attrimorph.algorithms.pix2pix import seeded
 from attrimorph.data.loader import Batch
 
 GENERATORS = ("generator_with", "generator_without")
@@ -56,6 +57,7 @@ class CycleGAN:
         self.pools = {name: ImagePool(pool) for name in DISCRIMINATORS}
         self.banks = {name: DomainBank(bank) for name in DISCRIMINATORS}
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
+        self._both = False  # whether both domains were seen, as far as anyone has looked
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step with half a batch's number of images of each domain.
@@ -68,10 +70,15 @@ class CycleGAN:
             Values of the losses, unweighted, without gradient.
         """
         a, b, ready = self.domains(batch, generator)
+        # Read off the device until it is so, and never again.
+        self._both = self._both or bool(ready)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
         enabled = self.autocast is not None
-        with torch.autocast(a.device.type, self.autocast or torch.bfloat16, enabled=enabled):
+        with (
+            torch.autocast(a.device.type, self.autocast or torch.bfloat16, enabled=enabled),
+            seeded(generator, a.device),
+        ):
             values, made_a, made_b = self._teach_generators(a, b, ready)
             values |= self._teach_discriminators(a, b, made_a, made_b, ready, generator)
         if self.reduce_gradients:
@@ -126,7 +133,8 @@ class CycleGAN:
     ) -> dict[str, Tensor]:
         values = {}
         for name, real, made in zip(DISCRIMINATORS, (b, a), (made_b, made_a), strict=True):
-            old = self.pools[name](made, generator)
+            # Until both domains were seen one side is made of black images: not to be remembered.
+            old = self.pools[name](made, generator) if self._both else made.detach()
             of_real, of_made = self.networks[name](torch.cat([real, old])).float().chunk(2)
             values[name] = losses.least_squares_real_or_fake(of_real, of_made)
         total = torch.stack(list(values.values())).sum() * ready

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.algorithms.aims import Aim, Aims
+from attrimorph.algorithms.passes import marginals
 from attrimorph.data.loader import Batch
 from attrimorph.networks.interpolation import LearnedPrototypes, MeanPrototypes
 from attrimorph.networks.perceptual import VggMaps
@@ -242,12 +243,10 @@ class HomoInterp:
         code = mean.float() + noise * torch.exp(0.5 * logvar.float())
         again = prototypes.decode(code, known)
         guess = self.networks["code_classifier"](code).float()
-        # What a guess without the code would be: the labels' own means over the batch.
-        marginals = torch.nanmean(y, dim=0).expand_as(y)
         values = {
             "prototype": losses.half_squared_error(again.float(), real.float()),
             "code": losses.kl_divergence(mean.float(), logvar.float()),
-            "hide": losses.attribute_loss(guess, marginals, self.blocks),
+            "hide": losses.attribute_loss(guess, marginals(y), self.blocks),
             "classify_code": losses.attribute_loss(guess, y, self.blocks),
         }
         values["classify_code"].backward(  # type: ignore[no-untyped-call]

@@ -25,6 +25,9 @@ class ImagePool:
         images = images.detach()
         if not self.size:
             return images
+        if self.images and self.images[0].device != images.device:
+            # A checkpoint is read to the CPU.
+            self.images = [image.to(images.device) for image in self.images]
         # Drawn for every image, kept or not: what follows does not depend on how full the pool is.
         coins = torch.rand(len(images), 2, generator=generator).tolist()
         returned = []
@@ -68,7 +71,8 @@ class DomainBank:
         if self.images is None:
             # One more place, where what does not belong goes.
             self.images = torch.zeros(self.size + 1, *images.shape[1:], device=images.device)
-        self.count = self.count.to(images.device)
+        # A checkpoint is read to the CPU.
+        self.images, self.count = self.images.to(images.device), self.count.to(images.device)
         places = (self.count + member.long().cumsum(0) - 1) % self.size
         self.images[torch.where(member, places, self.size)] = images
         self.count = self.count + member.sum()

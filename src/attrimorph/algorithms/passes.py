@@ -141,15 +141,20 @@ class Pass:
 
     @cached_property
     def marginals(self) -> Tensor:
-        """The known labels' means over the joint batch, for every row, [B, W]: a guess that saw no image.
+        """As of `marginals`."""
+        return marginals(self.labels)
 
-        NaN where no image of the batch has the label: such a column is masked like any missing one.
-        """
-        known = ~torch.isnan(self.labels)
-        sums = torch.stack([torch.where(known, self.labels, 0).sum(0), known.sum(0).to(self.labels.dtype)])
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-        return (sums[0] / sums[1]).expand_as(self.labels)
+
+def marginals(labels: Tensor) -> Tensor:
+    """Return the known labels' means over the joint batch of all processes, for every row, [B, W]: a blind guess.
+
+    NaN where no image of the batch has the label: such a column is masked like any missing one.
+    """
+    known = ~torch.isnan(labels)
+    sums = torch.stack([torch.where(known, labels, 0).sum(0), known.sum(0).to(labels.dtype)])
+    if dist.is_initialized():
+        dist.all_reduce(sums)
+    return (sums[0] / sums[1]).expand_as(labels)
 
 
 def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tensor:

@@ -131,7 +131,10 @@ def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear")
     """Go from one code to another, of one row each, on a path linear, slerp or uniform; see `morph`."""
 
     def way(at: int | Tensor) -> Code:
-        z = (paths.spherical if path == "slerp" else paths.linear)(a.z[0], b.z[0], at)
+        z = paths.linear(a.z[0], b.z[0], at)
+        if path == "slerp":
+            arc = a.z.shape[1] - model.straight
+            z[:, :arc] = paths.spherical(a.z[0, :arc], b.z[0, :arc], at)
         return Code(z, paths.linear(a.attributes[0], b.attributes[0], at))
 
     code = way(_even_positions(model, way, steps) if path == "uniform" else steps)

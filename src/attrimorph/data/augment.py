@@ -50,7 +50,7 @@ class Augment:
                 )
 
     def __call__(
-        self, images: Tensor, masks: Tensor | None, generator: torch.Generator
+        self, images: Tensor, masks: Tensor | None, generator: torch.Generator, together: int = 1
     ) -> tuple[Tensor, Tensor | None]:
         """Vary a batch; masks follow the geometry.
 
@@ -58,15 +58,17 @@ class Augment:
             images: float32 [B, 3, H, W] in [-1, 1].
             masks: float32 [B, 1, H, W] in [0, 1], or None.
             generator: on the CPU, so that the draws are the same on every device.
+            together: so many neighbours are varied alike; B is a multiple of it.
 
         Returns:
             Images and masks of the same shapes and ranges; the memory format is kept.
         """
         count, width = images.shape[0], images.shape[3]
         # Every draw is made whatever the settings, so that one setting does not change the draws of another.
-        places = torch.rand(count, 2, generator=generator)
-        coins = torch.rand(count, generator=generator)
-        tints = torch.rand(count, 3, generator=generator)
+        draws = count // together
+        places = torch.rand(draws, 2, generator=generator).repeat_interleave(together, 0)
+        coins = torch.rand(draws, generator=generator).repeat_interleave(together, 0)
+        tints = torch.rand(draws, 3, generator=generator).repeat_interleave(together, 0)
         if reach := round(self.shift * width):
             offsets = (places * (2 * reach + 1)).long().clamp_(max=2 * reach).tolist()
             images = _shift(images, offsets, reach)

@@ -54,8 +54,9 @@ class Loader:
 
     Args:
         data: prepared data.
-        indices: int64 rows that take part, for example data.indices("train").
-        batch_size: images of one rank.
+        indices: int64 rows that take part, for example data.indices("train"); or [N, k]: the k rows of a line stay
+            together, in their order, and are augmented alike.
+        batch_size: images of one rank; a multiple of k.
         seed: of order and augmentation, >= 0.
         augment: applied to every batch, seeded by (seed, images_seen, rank).
         rank, world: this process among how many.
@@ -94,7 +95,12 @@ class Loader:
         if augment is not None:
             augment.check(data.schema)
         self.data = data
-        self.indices = np.asarray(indices, dtype=np.int64)
+        self.together = 1 if indices.ndim == 1 else indices.shape[1]
+        if batch_size % self.together:
+            raise AttrimorphError(
+                f"batch_size must be a multiple of {self.together}, as so many images belong together; got {batch_size}"
+            )
+        self.indices = np.asarray(indices, dtype=np.int64).reshape(-1)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.rank, self.world = rank, world
         self.device, self.channels_last = torch.device(device), channels_last
@@ -116,7 +122,8 @@ class Loader:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         order = self._orders.get(epoch)
         if order is None:
-            order = self.indices[np.random.default_rng([self.seed, epoch]).permutation(len(self.indices))]
+            lines = self.indices.reshape(-1, self.together)
+            order = lines[np.random.default_rng([self.seed, epoch]).permutation(len(lines))].reshape(-1)
             # Replaced as a whole, as the prefetching thread may look at the same time.
             self._orders = {
                 **{old: value for old, value in self._orders.items() if old == epoch - 1},
@@ -135,7 +142,7 @@ class Loader:
             masks = self._to_device(torch.from_numpy(self.data.masks[rows]))[:, None].float().mul_(1 / 255)
         if self.augment is not None:
             generator = generator_for(self.seed, images_seen, self.rank)
-            pixels, masks = self.augment(pixels, masks, generator)
+            pixels, masks = self.augment(pixels, masks, generator, self.together)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         index = torch.from_numpy(rows)
         return Batch(

@@ -196,7 +196,7 @@ def show(
     curves[TRUTH] = mean_curve(found[SLIDER], common, truth=True)
     curves = {name: points for name, points in curves.items() if points}
     if curves:
-        caption = "Mean response over strength, all attributes and directions that every method moves: as figure 11 of the report."
+        caption = "Mean response over strength, of what every method moves: as figure 11 of the report."
         outcome.show("responses", lines(curves, "strength", "share of the way"), caption)
     rows: list[list[str]] = [
         [report.text(method), *(cell(figures, name) for name in (DEVIATION, JUMP, SINGLE, "that move", "responses"))]

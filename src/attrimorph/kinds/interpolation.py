@@ -116,6 +116,7 @@ class InterpolationModel(Model):
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
         self.composition, self.reach = recipe.networks.composition, recipe.networks.reach
+        self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
     @torch.no_grad()
@@ -209,7 +210,8 @@ class InterpolationModel(Model):
         if not bool(v.any()):
             return face
         along = v @ self.members.to(v.dtype)
-        whole = change / along.clamp_min(1e-6)
+        # An attribute in no group does not move.
+        whole = torch.where(along > 0, change / along.clamp_min(1e-6), 0.0)
         prototypes = self.networks["prototypes"]
         if isinstance(prototypes, MeanPrototypes):
             return face + self.branches(face, prototypes(face, own, whole), v)
@@ -224,11 +226,16 @@ class InterpolationModel(Model):
 
         Args:
             images: [B, 3, S, S] in [-1, 1].
-            attributes: [B, W]; guessed by the classifier where None.
+            attributes: [B, W]; what is None or NaN is guessed by the classifier.
         """
         features = self.features(images)
-        y = (self.guess_attributes(images) if attributes is None else attributes).to(self.device)
-        return Code(torch.cat([features.flatten(1), self.known(y)], dim=1), y)
+        if attributes is None:
+            y = self.guess_attributes(images)
+        else:
+            y = attributes.to(self.device)
+            if bool(y.isnan().any()):
+                y = torch.where(y.isnan(), self.guess_attributes(images), y)
+        return Code(torch.cat([features.flatten(1), y], dim=1), y)
 
     def decode(self, code: Code) -> Tensor:
         """Return Dec(F moved by what the code's attributes are other than the image's own), [B, 3, S, S] in [-1, 1]."""
@@ -257,7 +264,7 @@ class InterpolationModel(Model):
         Args:
             images: [B, 3, S, S] in [-1, 1].
             changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away; at most 2.
-            attributes: [B, W]; guessed by the classifier where None.
+            attributes: [B, W]; what is None or NaN is guessed by the classifier.
 
         Returns:
             [B, 3, S, S] in [-1, 1].
@@ -270,8 +277,7 @@ class InterpolationModel(Model):
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
         code = self.encode(images, attributes)
-        # Against the values that stand in for missing ones, so that an unknown attribute can be set too.
-        y = self.moved(self.known(code.attributes), changes)
+        y = self.moved(code.attributes, changes)
         face, own = self._parts(code.z)
         return self._composed(images, face, self.render(self._slide(face, own, y - own)))
 
@@ -323,7 +329,7 @@ class InterpolationModel(Model):
             return edited
         return compose(images.to(self.device), self.render(face), edited)
 
-    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+    def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, reconstructed, and an edit of each group."""
         rows = [images, self.decode(self.encode(images, attributes)).cpu()]
         # Mean prototypes are found when a checkpoint is written: until then there is nothing to edit with.

@@ -99,7 +99,7 @@ class CycleGANModel(Model):
             edited = made.contiguous()
         return edited
 
-    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
+    def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, and the attribute set and taken away."""
         return [images, *(self.edit(images, {self.attribute: strength}).cpu() for strength in (1.0, -1.0))]
 
@@ -178,10 +178,17 @@ class Pix2PixModel(Model):
         images: Tensor = self.networks["generator"](sources.to(self.device)).float()
         return images.contiguous()
 
-    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
-        """Return what a sample sheet shows of held-out images: themselves, sources made of them, and translations."""
+    def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
+        """Return what a sample sheet shows of held-out images: themselves, sources made of them, and translations.
+
+        Of pairs: themselves, and the sources among them translated.
+        """
         word = self.recipe.domains.source
-        sources = source_of(Batch(images, attributes), word) if word in ("grey", "edges") else images
+        if word == "pairs":
+            column = self.schema.columns(edited_attribute(self.recipe, self.schema)).start
+            source = (attributes[:, column] < 0.5)[:, None, None, None]
+            return [images, torch.where(source, self.translate(images).cpu(), images)]
+        sources = source_of(Batch(images, attributes, masks), word)
         return [images, sources, self.translate(sources).cpu()]
 
 

@@ -28,9 +28,11 @@ class Model:
         schema: its attributes; recipe: how it was trained; image_size: S; images_seen: in training.
         conditional: whether its images depend on attributes that one can choose.
         strengths: how far it goes for a strength, calibrated or not.
+        straight: so many numbers at the end of a code's z are no place in a space, and go straight on every path.
     """
 
     conditional = True
+    straight = 0
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
         self.header, self.device, self.hash = dict(header), device, digest
@@ -90,8 +92,12 @@ class Model:
         """Return attributes [B, W] moved by calibrated strengths; see `Schema.edit`."""
         return self.schema.edit(attributes, self.strengths.calibrated(changes))
 
-    def sheet_rows(self, images: Tensor, attributes: Tensor) -> list[Tensor]:
-        """Return the rows that a sample sheet shows of held-out images, each [B, 3, S, S]; none without an encoder."""
+    def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
+        """Return the rows that a sample sheet shows of held-out images, each [B, 3, S, S]; none without an encoder.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1]; attributes: [B, W]; masks: [B, 1, S, S] in 0..1 where the data have them.
+        """
         if not isinstance(self, Encodes):
             return []
         return [images, self.decode(self.encode(images, attributes)).cpu()]

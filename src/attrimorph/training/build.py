@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from attrimorph.algorithms.algorithm import Algorithm
 from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
+from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.models import networks_of
 from attrimorph.recipes.attribute2image import LayerRecipe
@@ -17,7 +20,7 @@ from attrimorph.recipes.translation import TranslationRecipe
 from attrimorph.training.build_attribute2image import build_attribute2image
 from attrimorph.training.build_interpolation import build_interpolation
 from attrimorph.training.build_progressive import build_progressive
-from attrimorph.training.build_translation import build_translation
+from attrimorph.training.build_translation import build_translation, paired_rows
 from attrimorph.training.hardware import FastPath
 
 
@@ -38,6 +41,17 @@ def build(
         reduce_gradients: averages gradients over processes.
     """
     return BUILDERS[type(recipe)](recipe, schema, path, device, reduce_gradients)
+
+
+def training_rows(recipe: AnyRecipe, data: PreparedData) -> NDArray[np.int64]:
+    """Return the rows to learn from, [N]; [N, 2] where pairs stay together.
+
+    Raises:
+        AttrimorphError: pairs are wanted, and there are none.
+    """
+    if isinstance(recipe, TranslationRecipe) and recipe.method == "pix2pix" and recipe.domains.source == "pairs":
+        return paired_rows(recipe, data)
+    return data.indices("train")
 
 
 def family(

@@ -2,18 +2,47 @@
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from attrimorph.algorithms.cyclegan import DISCRIMINATORS, GENERATORS, CycleGAN
 from attrimorph.algorithms.pix2pix import Pix2Pix
+from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.translation import edited_attribute, translation_networks
 from attrimorph.networks.translation import PatchDiscriminator
 from attrimorph.recipes.translation import TranslationRecipe
 from attrimorph.training.hardware import FastPath
 
 BANK = 16
+
+
+def paired_rows(recipe: TranslationRecipe, data: PreparedData) -> NDArray[np.int64]:
+    """Return the training pairs, [N, 2]: the source, then the image that belongs to it.
+
+    A pair shares an identity; its source lacks the attribute.
+
+    Raises:
+        AttrimorphError: there is no pair.
+    """
+    column = data.schema.columns(edited_attribute(recipe, data.schema)).start
+    rows = data.indices("train")
+    identity, domain = data.identity.numpy()[rows], data.attributes[:, column].numpy()[rows]
+    sides = []
+    for side in (0, 1):
+        own = (domain == side) & (identity >= 0)
+        numbers, first, counts = np.unique(identity[own], return_index=True, return_counts=True)
+        sides.append(dict(zip(numbers[counts == 1].tolist(), rows[own][first[counts == 1]].tolist(), strict=True)))
+    found = [(sides[0][number], sides[1][number]) for number in sorted(sides[0].keys() & sides[1].keys())]
+    if not found:
+        raise AttrimorphError(
+            "domains.source pairs needs pairs of images: trainA and trainB with the same file names; these data have "
+            "none; name the files alike and prepare again, or make sources of the images with --domains.source edges"
+        )
+    return np.array(found, dtype=np.int64)
 
 
 def build_translation(

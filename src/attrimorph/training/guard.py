@@ -37,7 +37,7 @@ class Guard:
             images_seen: the clock.
         """
         for name, value in values.items():
-            if not math.isfinite(value) and not (name.startswith("c_") and math.isnan(value)):
+            if not math.isfinite(value) and not (name.endswith("accuracy") and math.isnan(value)):
                 return f"at {images_seen:,} images the value of {name} was {value}: the numbers have blown up"
         spread = values.get("sample_spread", 1.0)
         self.collapsed_lines = self.collapsed_lines + 1 if spread < COLLAPSED else 0

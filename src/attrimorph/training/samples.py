@@ -31,13 +31,14 @@ class SampleSheet:
         self.folder, self.seed = folder / "samples", seed
         rows = next(r for r in (data.indices(split) for split in ("valid", "test", "train")) if len(r))[:COLUMNS]
         self.images, self.attributes = data.batch(rows)
+        self.masks = None if data.masks is None else torch.from_numpy(data.masks[rows])[:, None].float() / 255
 
     @torch.inference_mode()
     def write(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], images_seen: int) -> None:
         """Write one sheet with the averaged networks, which stay as they are."""
         device = str(next(next(iter(networks.values())).parameters()).device)
         model = assemble(copy.deepcopy(dict(networks)), header, device, "")
-        rows = model.sheet_rows(self.images, self.attributes)
+        rows = model.sheet_rows(self.images, self.attributes, self.masks)
         # Some models only change images that they are given.
         with suppress(AttrimorphError):
             codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))

@@ -23,7 +23,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models import model_bytes
 from attrimorph.recipes.options import AnyRecipe
 from attrimorph.training import distributed
-from attrimorph.training.build import build
+from attrimorph.training.build import build, training_rows
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.ema import Ema
 from attrimorph.training.folder import claim, known_path, lock_folder
@@ -117,7 +117,7 @@ class Run:
         augment = Augment(recipe.data.shift, recipe.data.flip, recipe.data.colour)
         self.loader = Loader(
             data,
-            data.indices("train"),
+            training_rows(recipe, data),
             options.batch_size,
             seed=options.seed,
             augment=augment if augment != Augment() else None,

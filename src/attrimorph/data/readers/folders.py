@@ -26,19 +26,29 @@ def is_unpaired(folder: Path) -> bool:
 def read_unpaired(folder: Path) -> RawData:
     """Read trainA, trainB and when there testA, testB as one binary attribute "B".
 
-    A tenth of the training images becomes valid; without test folders another tenth becomes test.
+    A tenth of the training images becomes valid; without test folders another tenth becomes test. Where A and B hold
+    the same names, images of one name are a pair: they share an identity and a split.
     """
-    files, domains, split = [], [], []
+    files, domains, split, names = [], [], [], []
     for name in DOMAINS:
         if name.startswith("test") and not (folder / name).is_dir():
             continue
-        found = list(list_images(folder / name).values())
+        images = list_images(folder / name)
+        found = list(images.values())
         if name.startswith("train"):
             need_images(found, folder / name)
         files += found
+        names += [f"{name[:-1]}/{image.rsplit('.', 1)[0]}" for image in images]
         domains += [int(name[-1] == "B")] * len(found)
         split += [name[:-1]] * len(found)
-    inner = assign_split(len(files), within=list(zip(domains, split, strict=True)))
+    sides = [sorted(name for name, domain in zip(names, domains, strict=True) if domain == side) for side in (0, 1)]
+    paired = sides[0] == sides[1] and len({*sides[0]}) == len(sides[0])
+    if paired:
+        within = [name.split("/")[0] for name in sides[0]]
+        parts = dict(zip(sides[0], assign_split(len(sides[0]), within=within), strict=True))
+        inner = [parts[name] for name in names]
+    else:
+        inner = assign_split(len(files), within=list(zip(domains, split, strict=True)))
     official = "test" in split
     for row, name in enumerate(inner):
         if split[row] == "train" and (name == "valid" or not official):
@@ -50,7 +60,7 @@ def read_unpaired(folder: Path) -> RawData:
         table={"B": domains},
         schema=Schema((Attribute("B"),)),
         split=split,
-        identity=[-1] * len(files),
+        identity=number_identities(names) if paired else [-1] * len(files),
     )
 
 
