@@ -120,14 +120,6 @@ def test_a_restored_average_goes_on_with_the_same_bits() -> None:
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
-def test_an_average_read_to_the_cpu_goes_on_elsewhere() -> None:
-    first, second = Centres(0.9), Centres(0.9)
-    first.update(*draw(0), *draw(1))
-    second.load_state(first.state())
-    second.update(*(each.to("meta") for each in (*draw(2), *draw(3))))
-    assert {value.device.type for value in second.state().values()} == {"meta"}
-
-
 def test_membership_has_two_values_for_a_binary_attribute_and_one_for_a_class() -> None:
     algorithm = make("cvae-gan")
     y = torch.tensor([[1, 0, 1, 0, 1, 0, 0.9], [0, 1, 0, 1, 0, 0, -3]])

@@ -281,10 +281,13 @@ def test_the_faults_are_decided_by_their_figures() -> None:
     white = {"mended": {measure.BACKGROUND: 0.5}}
     following = {"mended": {measure.WITHOUT: 0.9, measure.WITH: 0.8}}
     gaps = {"mended": {measure.KIND: 0.8}, "published": {measure.KIND: 0.3}}
-    assert [claim.verdict for claim in faults.claims(position, white, following, gaps)] == ["reproduced"] * 4
+    assert [claim.verdict for claim in faults.claims(position, white, following, gaps, 500)] == ["reproduced"] * 4
     position["mended"][measure.LOST] = white["mended"][measure.BACKGROUND] = 3.5
-    verdicts = [claim.verdict for claim in faults.claims(position, white, following, {})]
+    verdicts = [claim.verdict for claim in faults.claims(position, white, following, {}, 500)]
     assert verdicts == ["not reproduced", "not reproduced", "reproduced", "not decided"]
+    # Two shares of 500 images that lie so close together differ by chance.
+    gaps = {"mended": {measure.KIND: 0.218}, "published": {measure.KIND: 0.202}}
+    assert faults.claims(position, white, following, gaps, 500)[3].verdict == "not decided"
 
 
 def test_chains_turn_every_attribute(place: Place) -> None:

@@ -42,10 +42,9 @@ class Centres:
             self.real, self.generated = real.new_zeros(shape), real.new_zeros(shape)
             self.real_seen = torch.zeros(shape[0], dtype=torch.bool, device=real.device)
             self.generated_seen = self.real_seen.clone()
-        elif self.real.device != real.device:
-            # A checkpoint is read to the CPU.
-            self.real, self.generated = self.real.to(real.device), self.generated.to(real.device)
-            self.real_seen, self.generated_seen = self.real_seen.to(real.device), self.generated_seen.to(real.device)
+        # A checkpoint is read to the CPU.
+        self.real, self.generated = self.real.to(real.device), self.generated.to(real.device)
+        self.real_seen, self.generated_seen = self.real_seen.to(real.device), self.generated_seen.to(real.device)
         with torch.no_grad():
             self.real, self.real_seen, _, _ = self._moved(self.real, self.real_seen, real, real_member)
             self.generated, self.generated_seen, count, present = self._moved(

@@ -70,7 +70,7 @@ def run(request: Request) -> Outcome:
     strips = {}
     for name, model in on_shapes.items():
         gaps[name], strips[name] = measure.gaps(model, 5 * request.form.per_class)
-    outcome.claims = claims(position, white, following, gaps)
+    outcome.claims = claims(position, white, following, gaps, 5 * request.form.per_class)
     for title, figures in (
         ("Position", position),
         ("A white background", white),
@@ -120,8 +120,13 @@ def with_plain(found: Mapping[str, InterpolationModel]) -> dict[str, Interpolati
     return shown
 
 
-def claims(position: Figures, white: Figures, following: Figures, gaps: Figures) -> list[Claim]:
-    """Return the bars, and what mending is for, held against the figures; what was not measured decides nothing."""
+def claims(position: Figures, white: Figures, following: Figures, gaps: Figures, counted: int) -> list[Claim]:
+    """Return the bars, and what mending is for, held against the figures; what was not measured decides nothing.
+
+    Args:
+        position, white, following, gaps: by model.
+        counted: images of which the shares are.
+    """
     mended = [AFTER] if AFTER in position else []
     both = [AFTER] if {BEFORE, AFTER} <= gaps.keys() else []
     return [
@@ -131,10 +136,10 @@ def claims(position: Figures, white: Figures, following: Figures, gaps: Figures)
                 MOST_BACKGROUND, source=SOURCE, name=measure.BACKGROUND),
         more("Edits without a reference reach their target more often than those with one",
              [following[name][measure.WITHOUT] for name in mended], [following[name][measure.WITH] for name in mended],
-             source="ours", names=("without", "with"), form=".1%"),
+             source="ours", names=("without", "with"), form=".1%", counted=counted),
         more("On a domain with gaps the mended model reaches the shape more often than the published one",
              [gaps[name][measure.KIND] for name in both], [gaps[BEFORE][measure.KIND] for _ in both],
-             source="ours", names=(AFTER, BEFORE), form=".1%"),
+             source="ours", names=(AFTER, BEFORE), form=".1%", counted=counted),
     ]  # fmt: skip
 
 

@@ -19,7 +19,11 @@ from attrimorph.pictures import sheet
 NAME = "group-edits"
 HOMO, CVAE = "HomoInterpGAN", "CVAE-GAN"
 REACHED, CHANGED, WRONG, OWN = "target reached", "other groups changed", "other groups wrong", "own group wrong"
-ERROR, FAR, SECONDS = "PSNR against the true counterfactual in dB", "perceptual distance from it", "seconds an edit"
+ERROR, FAR, SECONDS = (
+    "PSNR against the true counterfactual in dB",
+    "perceptual distance from it",
+    "seconds an edit, judged",
+)
 LEAST_REACHED, MOST_CHANGED = 0.9, 0.05
 CLOSE = 40  # edits of each attribute and direction that are held against the truth
 SOURCE = "our bar"

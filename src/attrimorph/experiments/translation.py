@@ -62,7 +62,7 @@ def run(request: Request) -> Outcome:
             SIZE_OF_ALL: f"{attributes} attributes, one CycleGAN each, against the one model",
             TRAINING: "of the runs named, all CycleGANs together; their logs tell it, pauses left out",
         },
-        claims=claims(figures),
+        claims=claims(figures, len(goals)),
         figures={name: plain(each) for name, each in figures.items()},
     )
     head = ["", *figures[CYCLE]]
@@ -159,22 +159,22 @@ def measure(
     return figures | {TIME: 1e3 * (time.perf_counter() - begin) / (len(images) * len(names))}
 
 
-def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
-    """Return what one model for all promises, held against the figures."""
+def claims(figures: Mapping[str, Mapping[str, float]], counted: int) -> list[Claim]:
+    """Return what one model for all promises, held against the figures, which are shares of `counted` images."""
     mine, theirs = figures[HOMO], figures[CYCLE]
     names = (HOMO, CYCLE)
     found = [
-        more(words, [mine[key]], [theirs[key]], source="ours", names=names, form=".1%")
+        more(words, [mine[key]], [theirs[key]], source="ours", names=names, form=".1%", counted=counted)
         for words, key in (
             ("HomoInterpGAN reaches the target of single edits more often than CycleGANs", REACHED),
             ("It reaches all targets of a chain of edits more often", ALL),
         )
     ]
-    for words, key in (
-        ("It changes fewer attributes of other groups", CHANGED),
-        ("It is smaller than a CycleGAN for each attribute", SIZE_OF_ALL),
+    for words, key, images in (
+        ("It changes fewer attributes of other groups", CHANGED, counted),
+        ("It is smaller than a CycleGAN for each attribute", SIZE_OF_ALL, None),
     ):
-        found.append(more(words, [theirs[key]], [mine[key]], source="ours", names=names[::-1]))
+        found.append(more(words, [theirs[key]], [mine[key]], source="ours", names=names[::-1], counted=images))
     return found
 
 
