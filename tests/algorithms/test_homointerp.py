@@ -59,7 +59,8 @@ def test_as_published_the_interpolator_alone_learns_from_the_full_change() -> No
     assert {name for name in a if not torch.equal(a[name], b[name])} == {"interpolator"}
 
 
-def test_losses_are_the_paper_s() -> None:
+@pytest.mark.parametrize("penalty_of", ["sum", "mean"])
+def test_losses_are_the_paper_s(penalty_of: str) -> None:
     algorithm = make(learned=False)
     nets, x, y = algorithm.networks, batch().images, batch().attributes
     aim = algorithm.aims.draw(y, chance())
@@ -91,9 +92,10 @@ def test_losses_are_the_paper_s() -> None:
             "judged_image": told(nets["classifier"](nets["decoder"](moved))[0], z_int),
         }
     between = (aim.share * features + (1 - aim.share) * moved).requires_grad_()
-    (slope,) = torch.autograd.grad(nets["critic"](between)[0].sum(), between)
+    outputs = nets["critic"].critic(nets["critic"].trunk(between))  # type: ignore[operator]
+    (slope,) = torch.autograd.grad(outputs.sum() if penalty_of == "sum" else outputs.mean((1, 2, 3)).sum(), between)
     expected["gradient_penalty"] = (slope.flatten(1).norm(dim=1) - 1).square().mean()
-    found = make(learned=False).step(batch(), chance())
+    found = make(learned=False, penalty_of=penalty_of).step(batch(), chance())
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-3, abs=1e-5), name
 

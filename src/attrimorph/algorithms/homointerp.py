@@ -7,7 +7,7 @@ belong to the same parameters; then every network steps.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -17,7 +17,7 @@ from attrimorph import losses
 from attrimorph.algorithms.aims import Aim, Aims
 from attrimorph.algorithms.passes import marginals
 from attrimorph.data.loader import Batch
-from attrimorph.networks.interpolation import LearnedPrototypes, MeanPrototypes
+from attrimorph.networks.interpolation import Critic, LearnedPrototypes, MeanPrototypes
 from attrimorph.networks.perceptual import VggMaps
 
 WEIGHTS = (
@@ -49,6 +49,7 @@ class HomoInterp:
             none.
         blocks, blank, rivals: of the schema.
         vgg: the frozen perceptual network; None where the classifier's own maps serve.
+        penalty_of: "sum" or "mean" of the critic's outputs: whose slope the penalty pulls to 1.
         generator_every: E and I learn in every so manieth step.
         reference_share, full_share: of `Aims`.
         encoder_share: what E's gradient of the interpolation's losses is multiplied by.
@@ -67,6 +68,7 @@ class HomoInterp:
         blank: Tensor,
         rivals: Tensor,
         vgg: VggMaps | None = None,
+        penalty_of: Literal["sum", "mean"] = "mean",
         generator_every: int = 5,
         reference_share: float = 1.0,
         full_share: float = 0.0,
@@ -78,6 +80,7 @@ class HomoInterp:
         self.networks, self.optimisers, self.weights = dict(networks), dict(optimisers), dict(weights)
         self.aims = Aims(members, blocks, rivals, reference_share=reference_share, full_share=full_share)
         self.grouped, self.blocks, self.blank, self.vgg = members.any(0), blocks, blank, vgg
+        self.penalty_of = penalty_of
         self.generator_every, self.warmup_images = generator_every, warmup_images
         self.encoder_share = encoder_share
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
@@ -219,6 +222,7 @@ class HomoInterp:
     def _teach_critic(self, real: Tensor, moved: Tensor, y: Tensor, aim: Aim) -> dict[str, Tensor]:
         """E Dis(F_int) - E Dis(F) + gradient penalty; BCE(A'(F_int), y_a): as published, its target is y_a."""
         critic, values = self.networks["critic"], {}
+        assert isinstance(critic, Critic)
         said, told = critic(torch.cat([real, moved]))
         (of_real, of_moved), (real_told, moved_told) = said.float().chunk(2), told.float().chunk(2)
         values["critic"] = losses.wasserstein(of_real, of_moved)
@@ -227,7 +231,9 @@ class HomoInterp:
         values["head_real"] = losses.attribute_loss(real_told, known, self.blocks)
         between = (aim.share * real + (1 - aim.share) * moved).float().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between)[0].float().sum(), between, create_graph=True)
-        values["gradient_penalty"] = losses.gradient_penalty(gradient)
+        # The critic's answer is a mean of its outputs.
+        outputs = critic.averaged if self.penalty_of == "sum" else 1
+        values["gradient_penalty"] = losses.gradient_penalty(outputs * gradient)
         total = values["critic"] + self._sum(values, "head_interpolated", "head_real", "gradient_penalty")
         total.backward(inputs=self._parameters("critic"))  # type: ignore[no-untyped-call]
         with torch.no_grad():

@@ -32,6 +32,7 @@ PUBLISHED: dict[str, Any] = {
     "losses__head_real": 0.0,
     "losses__judged_image": 0.0,
     "losses__encoder_share": 1.0,
+    "losses__penalty_of": "sum",
     "losses__generator_every": 5,
 }
 """The fields that mend, at their published values; sizes, weights and lengths stay those of the small recipe."""

@@ -211,6 +211,7 @@ class Critic(nn.Module):
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         self.trunk = nn.Sequential(*layers, nn.Conv2d(width, width, 2))
         self.critic = nn.Conv2d(width, width, 1)
+        self.averaged = width  # outputs, into the one answer of Dis
         self.attributes = nn.Linear(width, outputs)
         initialise(self)
         nn.init.normal_(self.attributes.weight, std=0.02)

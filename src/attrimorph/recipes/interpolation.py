@@ -108,6 +108,9 @@ class InterpolationLossOptions(Options):
     """|P(F) - Phi5(x)|^2, mean, for P and E."""
     gradient_penalty: Weight = 100.0
     """Of the critic."""
+    penalty_of: Literal["sum", "mean"] = "mean"
+    """Whose slope the penalty pulls to 1: sum = that of the sum of the critic's outputs, as in the authors' code; mean = that
+    of their mean, which is what the critic answers (ours)."""
     head_interpolated: Weight = 1.0
     """BCE(A'(F_int), y_a), for A': as published the target is y_a, so that A' looks for what was left unchanged."""
     head_real: Weight = 0.0
@@ -173,7 +176,7 @@ def paper() -> InterpolationRecipe:
             kind="paper", channels=512, interpolator_width=512, decoder_width=64, critic_width=256
         ),
         # Only without VGG-19: its replacement must know the attributes before it is used.
-        losses=InterpolationLossOptions(warmup_images=48_000),
+        losses=InterpolationLossOptions(penalty_of="sum", warmup_images=48_000),
         training=TrainingOptions(
             images=6_144_000, batch_size=48, ema_images=0, sample_images=48_000, checkpoint_images=48_000
         ),

@@ -71,6 +71,7 @@ def build_interpolation(
         blank=schema.blank.to(device),
         rivals=schema.rivals.to(device),
         vgg=vgg,
+        penalty_of=options.penalty_of,
         generator_every=options.generator_every,
         reference_share=options.reference_share if learned else 1.0,
         full_share=options.full_share,
