@@ -109,8 +109,8 @@ class InterpolationLossOptions(Options):
     gradient_penalty: Weight = 100.0
     """Of the critic."""
     penalty_of: Literal["sum", "mean"] = "mean"
-    """Whose slope the penalty pulls to 1: sum = that of the sum of the critic's outputs, as in the authors' code; mean =
-    that of their mean, which is what the critic answers (ours)."""
+    """Whose slope the penalty pulls to 1: sum = that of the sum of the critic's outputs, as in the authors' code;
+    mean = that of their mean, which is what the critic answers (ours)."""
     head_interpolated: Weight = 1.0
     """BCE(A'(F_int), y_a), for A': as published the target is y_a, so that A' looks for what was left unchanged."""
     head_real: Weight = 0.0
