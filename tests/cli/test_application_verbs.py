@@ -99,7 +99,7 @@ def test_augment_writes_a_folder_that_is_prepared_and_measures_it(
         (["reconstruct", "FACE", "--invert", "--invert-steps", "-5", "--model", "TINY"], "steps must lie in"),
         (["morph", "FACE", "FACE", "--invert", "--invert-seconds", "0", "--model", "TINY"], "seconds must be above 0"),
         (["morph", "FACE", "FACE", "--path", "pixel", "--invert", "--model", "TINY"], "path pixel goes through none"),
-        (["edit", "FACE", "--like", "FACE", "--invert", "--model", "TINY"], "--raw and --invert do nothing"),
+        (["edit", "FACE", "--like", "FACE", "--invert", "--model", "TINY"], "--invert do nothing"),
         (["neighbours", "TINY"], "--data"),
         (["neighbours", "TINY", "--data", "DATA"], "at least 20"),
         (["neighbours", "TINY", "--data", "MANY", "--judge", "drawn-faces-64"], "must look at 16 px"),
