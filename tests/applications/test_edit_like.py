@@ -66,6 +66,22 @@ def test_every_reference_gives_an_answer(
     assert replay(written.receipt).identical
 
 
+def test_a_result_never_takes_the_place_of_what_it_is_made_from(homo: Model, photos: list[Path]) -> None:
+    before = [path.read_bytes() for path in photos]
+    names = sorted(path.name for path in photos[0].parent.iterdir())
+    one, two = photos[:2]
+    edited = one.rename(one.with_name("x.edited.png"))
+    with pytest.raises(AttrimorphError, match="choose another name with --out"):
+        write_edit(homo, [two], {"Smiling": 1.0}, two, named="x")
+    with pytest.raises(AttrimorphError, match="choose another name with --out"):
+        write_edit(homo, [edited], {"Smiling": 1.0}, one.with_name("x.png"), named="x")
+    with pytest.raises(AttrimorphError, match="choose another name with --out"):
+        write_edit(homo, [photos[2]], {"age": 1.0}, two, named="x", like=[two])
+    edited.rename(one)
+    assert [path.read_bytes() for path in photos] == before
+    assert sorted(path.name for path in one.parent.iterdir()) == names
+
+
 def test_one_reference_keeps_the_names_of_plain_edits(homo: Model, photos: list[Path], tmp_path: Path) -> None:
     written = write_edit(homo, photos[:1], {"age": 1.0}, tmp_path / "o" / "e.png", named="x", like=photos[1:2])
     assert [picture.name for picture in written.pictures] == ["e.png", "e.edited.png"]
@@ -95,6 +111,7 @@ def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_pat
         ({"age": 2.5}, {}, r"strength must lie in 0\.\.2"),
         ({"hair color": 1.0}, {}, "did you mean 'hair colour'"),
         ({"age": 1.0}, {"known": {"Male": 1.0}}, "--known and --invert do nothing"),
+        ({"hair colour": 1.0, "Blond_Hair": 0.2}, {}, "the group 'hair colour' stands twice"),
         ({"age": 1.0}, {"invert": Search()}, "--known and --invert do nothing"),
     ):
         with pytest.raises(AttrimorphError, match=sentence):

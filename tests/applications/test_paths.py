@@ -46,9 +46,9 @@ def test_a_square_is_bilinear() -> None:
 def test_groups_move_together_or_one_by_one() -> None:
     a, b = two()
     moves = torch.stack([torch.full_like(a, 1.0), torch.full_like(a, -3.0)])
-    together = paths.homomorphic(a, b, moves, paths.strengths(2, 5))
+    together = paths.homomorphic(a, b, moves, 5)
     torch.testing.assert_close(together, paths.linear(a, b, 5))
-    single = paths.homomorphic(a, b, moves, paths.strengths(2, 7, one_by_one=True))
+    single = paths.homomorphic(a, b, moves, 7, one_by_one=True)
     for step, expected in enumerate([a, a + 0.5, a + 1, a - 0.5, a - 2]):
         torch.testing.assert_close(single[step], expected)
     torch.testing.assert_close(single[5], (a - 2 + b) / 2)

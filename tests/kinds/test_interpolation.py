@@ -179,6 +179,14 @@ def test_strengths_towards_a_reference_are_calibrated_as_the_sliders_are(
     assert torch.equal(model.positions(face, difference, v), v)
 
 
+def test_a_group_of_what_nobody_has_is_refused() -> None:
+    recipe = narrow("homointerp-drawn-64", {"networks.groups": {"hair": ["Blond_Hairs", "Black_Hair"]}})
+    with pytest.raises(
+        AttrimorphError, match="the group 'hair' has no attribute 'Blond_Hairs'; did you mean 'Blond_Hair'"
+    ):
+        grouping(recipe, faces.SCHEMA)
+
+
 def test_an_attribute_in_no_group_moves_nothing(tmp_path: Path) -> None:
     groups = {"expression": ["Smiling"]}
     changes = {"networks.prototypes": "mean", "networks.groups": groups, "networks.others": "residual"}
@@ -221,7 +229,11 @@ def test_with_mean_prototypes_the_branches_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [({"Smiling": 3}, "-2..2"), ({"Smilling": 1}, "did you mean 'Smiling'")],
+    [
+        ({"Smiling": 3}, "-2..2"),
+        ({"Smilling": 1}, "did you mean 'Smiling'"),
+        ({"hair colour": 1}, "'hair colour' is a group of attributes, .* add --like"),
+    ],
 )
 def test_a_bad_edit_is_one_sentence(model: InterpolationModel, changes: dict[str, float], sentence: str) -> None:
     with pytest.raises(AttrimorphError, match=sentence):

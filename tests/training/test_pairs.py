@@ -1,5 +1,6 @@
 """pix2pix on two folders of the same names: every batch holds true pairs, varied alike."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,21 @@ def test_negatives_are_learned(tmp_path: Path) -> None:
     run = train(recipe(**{"training.images": 64, "training.sample_images": 32}), data, tmp_path / "run")
     assert sorted((run / "samples").iterdir())
     assert load(run).recipe.method == "pix2pix"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("pix2pix-64", {"domains.source": "mask"}, "needs data with masks; these have none; take grey or edges"),
+        ("cyclegan-64", {"domains.attribute": "B"}, "training images with B and without it; none is with it"),
+    ],
+)
+def test_data_that_lack_what_is_learned_from_are_refused(
+    tmp_path: Path, name: str, changes: dict[str, object], sentence: str
+) -> None:
+    data = folders(tmp_path / "data")
+    if name == "cyclegan-64":
+        data = replace(data, attributes=torch.zeros_like(data.attributes))
+    with pytest.raises(AttrimorphError, match=sentence):
+        train(narrow(name, changes), data, tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.json").exists()

@@ -81,36 +81,26 @@ def bilinear(corners: Tensor, rows: int, columns: int) -> Tensor:
     return torch.stack([linear(a, b, columns) for a, b in zip(left, right, strict=True)])
 
 
-def strengths(groups: int, steps: int, *, one_by_one: bool = False) -> Tensor:
-    """Return the strengths v of groups, the rest the last, at every step of a path, [steps, groups + 1].
-
-    Args:
-        groups: how many, without the rest.
-        steps: points, both ends counted.
-        one_by_one: group after group and then the rest, instead of all at once.
-    """
-    t = torch.linspace(0, 1, steps)[:, None]
-    if not one_by_one:
-        return t.repeat(1, groups + 1)
-    return (t * (groups + 1) - torch.arange(groups + 1)).clamp(0, 1)
-
-
-def homomorphic(first: Tensor, second: Tensor, moves: Tensor, v: Tensor) -> Tensor:
+def homomorphic(first: Tensor, second: Tensor, moves: Tensor, steps: int, *, one_by_one: bool = False) -> Tensor:
     """Go from features to features by groups of attributes: F_a + sum over groups of v_i T_i + v_rest (what is left).
 
     What is left, F_b - F_a - sum of T_i, takes the place of the residual branch, so that the path ends in F_b exactly.
 
     Args:
         first, second: F_a and F_b, [C, h, w].
-        moves: T_i(F_b - F_a) of the groups, [groups, C, h, w].
-        v: how far each of them goes, the rest the last, [steps, groups + 1]; see `strengths`.
+        moves: T_i(F_b - F_a) of the groups, in the order in which they are to come, [groups, C, h, w].
+        steps: points, both ends counted.
+        one_by_one: group after group and then the rest, instead of all at once.
 
     Returns:
         [steps, C, h, w].
     """
     rest = second - first - moves.sum(0)
     every = torch.cat([moves, rest[None]])
-    path = first + torch.einsum("sg,gchw->schw", v.to(every), every)
+    t = torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device)[:, None]
+    place = torch.arange(len(every), dtype=first.dtype, device=first.device)
+    v = (t * len(every) - place).clamp(0, 1) if one_by_one else t.expand(-1, len(every))
+    path = first + torch.einsum("sg,gchw->schw", v, every)
     path[0], path[-1] = first, second
     return path
 

@@ -124,16 +124,21 @@ def write_result(
         animation: frames of a GIF beside the main picture.
         mp4: whether they make an MP4 as well.
         tables: suffix -> content of a CSV beside it, named as pictures are.
+
+    Raises:
+        AttrimorphError: a result would take the place of an input, or `out` is no PNG; nothing is written then.
     """
     out = _picture_path(Path(out))
+    films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if mp4 else {})} if animation else {}
+    places = {suffix: out if not suffix else out.with_name(f"{out.stem}.{suffix}{out.suffix}") for suffix in pictures}
+    _spare(inputs, [*places.values(), *(out.with_suffix(suffix) for suffix in films)])
     reference, tag = model_reference(named), tag_of(verb, model, named)
     written, outputs = [], []
     for suffix, picture in pictures.items():
-        path = out if not suffix else out.with_name(f"{out.stem}.{suffix}{out.suffix}")
+        path = places[suffix]
         write_png(path, picture, tag)
         written.append(path)
         outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": pixels_sha256(picture)})
-    films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if mp4 else {})} if animation else {}
     for suffix, encoded in films.items():
         path = out.with_suffix(suffix)
         write_bytes(path, encoded(animation, tag=tag))
@@ -167,6 +172,16 @@ def tag_of(verb: str, model: Model, named: str | Path) -> str:
     """Return what a picture's text tag says of how it was made."""
     names = ",".join(Path(part).name for part in named_parts(model_reference(named)))
     return f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; model {names} {model.hash[:12]}"
+
+
+def _spare(inputs: Sequence[Path], results: Sequence[Path]) -> None:
+    """Refuse results that would take the place of what they are made from."""
+    read = {Path(path).resolve() for path in inputs}
+    if lost := [path for path in results if path.resolve() in read]:
+        raise AttrimorphError(
+            f"a result must not take the place of a picture that it is made from; {lost[0]} would; "
+            "choose another name with --out"
+        )
 
 
 def _picture_path(out: Path) -> Path:

@@ -33,9 +33,6 @@ class Follows(Protocol):
     def moves(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
         """F_a, F_b - F_a, v [B, groups + 1] -> how far F_a moves, [B, C, h, w]."""
 
-    def positions(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
-        """F_a, F_b - F_a, strengths v [B, groups + 1] -> how far each group is to go, [B, groups + 1]."""
-
     def group_of(self, name: str) -> str:
         """A group's or an attribute's name -> the group's."""
 
@@ -176,10 +173,9 @@ def homomorphic(
     one_each = torch.eye(len(names) + 1, device=a.device)[order]
     count = len(order)
     moves = follows.moves(a.expand(count, -1, -1, -1), (b - a).expand(count, -1, -1, -1), one_each)
-    v = torch.zeros(steps, len(names) + 1, device=a.device)
-    v[:, [*order, len(names)]] = paths.strengths(count, steps, one_by_one=one_by_one).to(a.device)
-    v = follows.positions(a, b - a, v)[:, [*order, len(names)]]
-    points = paths.homomorphic(a[0], b[0], moves, v)
+    # A group in which the faces do not differ would hold the path up.
+    moves = moves[moves.flatten(1).any(1)] if one_by_one else moves
+    points = paths.homomorphic(a[0], b[0], moves, steps, one_by_one=one_by_one)
     # The ends are decoded alone, as a reconstruction is.
     middle = [follows.render(points[1:-1])] if steps > 2 else []
     return torch.cat([follows.render(a), *middle, follows.render(b)])

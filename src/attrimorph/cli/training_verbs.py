@@ -11,6 +11,11 @@ from attrimorph.cli.app import DEFAULT_MODEL, MAKE, Device, Whole, app, chosen
 if TYPE_CHECKING:
     from attrimorph.training.trainer import Progress
 
+NEXT = {
+    "cyclegan": "attrimorph edit PICTURE --set ATTRIBUTE=1",
+    "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
+}
+"""What a run that does not sample is good for; others sample."""
 OPTIONS = ("data", "out", "dry-run", "device")
 
 
@@ -87,7 +92,8 @@ def train(
         folder = run(value, prepared, out or Path("runs") / value.name, progress=show, device=chosen(device))
     # Under torchrun one process speaks for all.
     if os.environ.get("RANK", "0") == "0":
-        print(f"the run is in {folder}; next: attrimorph sample --model {folder}")
+        verb = NEXT.get(value.method, "attrimorph sample")
+        print(f"the run is in {folder}" + ("" if value.method == "pix2pix" else f"; next: {verb} --model {folder}"))
 
 
 @app.command(group=MAKE)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.codes import Code
@@ -24,7 +25,7 @@ from attrimorph.networks.interpolation import (
     VggEncoder,
 )
 from attrimorph.networks.perceptual import AttributeMaps
-from attrimorph.recipes.interpolation import InterpolationRecipe
+from attrimorph.recipes.interpolation import CELEBA_GROUPS, InterpolationRecipe
 
 NETWORKS = ("encoder", "interpolator", "decoder", "classifier", "prototypes")
 STRONGEST = 2.0
@@ -37,7 +38,17 @@ def grouping(recipe: InterpolationRecipe, schema: Schema) -> dict[str, tuple[str
     """Return the recipe's groups as far as the data have their attributes, in order.
 
     Where the data have none of them, each attribute is a group.
+
+    Raises:
+        AttrimorphError: a group names an attribute that neither the data nor CelebA have.
     """
+    known = {*schema.names, *faces.SCHEMA.names, *(name for group in CELEBA_GROUPS.values() for name in group)}
+    for group, names in recipe.networks.groups.items():
+        for name in names:
+            if name not in known:
+                raise AttrimorphError(
+                    f"the group {group!r} has no attribute {name!r}; {suggestion(name, schema.names)}"
+                )
     groups = {
         name: tuple(attribute for attribute in group if attribute in schema.names)
         for name, group in recipe.networks.groups.items()
@@ -273,6 +284,11 @@ class InterpolationModel(Model):
             AttrimorphError: an attribute is in no group, or a strength is out of range.
         """
         for key, strength in changes.items():
+            if key in self.groups and key not in self.schema.names:
+                raise AttrimorphError(
+                    f"{key!r} is a group of attributes, which another face changes; add --like FACE, or change one of "
+                    f"{', '.join(self.groups[key])}"
+                )
             self.group_of(key.partition("=")[0])
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
@@ -297,7 +313,10 @@ class InterpolationModel(Model):
         for name, strength in strengths.items():
             if not 0 <= strength <= STRONGEST:
                 raise AttrimorphError(f"a group's strength must lie in 0..2; {name} got {strength:g}; try 1")
-            v[names.index(self.group_of(name))] = strength
+            group = names.index(self.group_of(name))
+            if float(v[group]):
+                raise AttrimorphError(f"the group {names[group]!r} stands twice; name it, or one attribute of it, once")
+            v[group] = strength
         face, other = self.features(images), self.features(references)
         difference = other.expand_as(face) - face
         moved = face + self.moves(face, difference, v.expand(len(face), -1))

@@ -20,7 +20,7 @@ from attrimorph.recipes.translation import TranslationRecipe
 from attrimorph.training.build_attribute2image import build_attribute2image
 from attrimorph.training.build_interpolation import build_interpolation
 from attrimorph.training.build_progressive import build_progressive
-from attrimorph.training.build_translation import build_translation, paired_rows
+from attrimorph.training.build_translation import build_translation, translation_rows
 from attrimorph.training.hardware import FastPath
 
 
@@ -47,10 +47,10 @@ def training_rows(recipe: AnyRecipe, data: PreparedData) -> NDArray[np.int64]:
     """Return the rows to learn from, [N]; [N, 2] where pairs stay together.
 
     Raises:
-        AttrimorphError: pairs are wanted, and there are none.
+        AttrimorphError: the data have not what the recipe learns from.
     """
-    if isinstance(recipe, TranslationRecipe) and recipe.method == "pix2pix" and recipe.domains.source == "pairs":
-        return paired_rows(recipe, data)
+    if isinstance(recipe, TranslationRecipe):
+        return translation_rows(recipe, data)
     return data.indices("train")
 
 

@@ -20,6 +20,33 @@ from attrimorph.training.hardware import FastPath
 BANK = 16
 
 
+def translation_rows(recipe: TranslationRecipe, data: PreparedData) -> NDArray[np.int64]:
+    """Return the rows to learn from, [N]; pairs, [N, 2].
+
+    Raises:
+        AttrimorphError: the data have not what the recipe learns from: pairs, masks, or images of both domains.
+    """
+    rows = data.indices("train")
+    if recipe.method == "pix2pix":
+        if recipe.domains.source == "pairs":
+            return paired_rows(recipe, data)
+        if recipe.domains.source == "mask" and data.masks is None:
+            raise AttrimorphError(
+                "domains.source mask needs data with masks; these have none; "
+                "take grey or edges, or find masks with attrimorph data mask"
+            )
+        return rows
+    name = edited_attribute(recipe, data.schema)
+    domain = data.attributes[:, data.schema.columns(name).start].numpy()[rows]
+    for value, word in ((1, "with"), (0, "without")):
+        if not (domain == value).any():
+            raise AttrimorphError(
+                f"a CycleGAN needs training images with {name} and without it; none is {word} it; "
+                "choose another with --domains.attribute"
+            )
+    return rows
+
+
 def paired_rows(recipe: TranslationRecipe, data: PreparedData) -> NDArray[np.int64]:
     """Return the training pairs, [N, 2]: the source, then the image that belongs to it.
 

@@ -43,4 +43,4 @@ class SampleSheet:
         with suppress(AttrimorphError):
             codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))
             rows.append(model.decode(codes).cpu())
-        write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=COLUMNS))
+        write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=len(self.images)))
