@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from attrimorph.applications.calibrate import calibrate
 from attrimorph.applications.edit import edit
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.translation import Chain, CycleGANModel, Pix2PixModel, edited_attribute
+from attrimorph.metrics.evaluate import evaluate
+from attrimorph.metrics.suitable import judge_for
+from attrimorph.metrics.unseen import drawn_images
 from attrimorph.models import Edits, Encodes
 from tests.small_kinds import narrow, pictures, small_model
 
@@ -49,6 +53,18 @@ def test_images_that_are_as_wished_stay(tmp_path: Path) -> None:
 def test_what_it_cannot_is_told(tmp_path: Path, changes: dict[str, float], sentence: str) -> None:
     with pytest.raises(AttrimorphError, match=sentence):
         cyclegan(tmp_path).edit(pictures(), changes)
+
+
+def test_only_what_a_model_changes_is_measured_and_nothing_between(tmp_path: Path) -> None:
+    smile, young = cyclegan(tmp_path / "a"), cyclegan(tmp_path / "b", "Young", 1)
+    for model, names in ((smile, {"Smiling"}), (Chain([smile, young]), {"Smiling", "Young"})):
+        judge, images = judge_for(faces.SCHEMA, model.image_size), drawn_images(8, model.image_size)
+        assert judge is not None
+        found = evaluate(model, judge=judge, count=20, metrics=["edits", "responses"])
+        assert {row["attribute"] for row in found.attributes} == names
+        assert "no strength between" in " ".join(found.notes)
+        with pytest.raises(AttrimorphError, match="nothing to calibrate"):
+            calibrate(model, judge, images)
 
 
 def test_a_chain_changes_one_attribute_after_another(tmp_path: Path) -> None:

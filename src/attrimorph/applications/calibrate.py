@@ -12,7 +12,7 @@ from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
-from attrimorph.metrics.attributes import Judges
+from attrimorph.metrics.attributes import Judges, editable_names
 from attrimorph.metrics.gauge import Gauge, isotonic
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
 from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images
@@ -89,6 +89,12 @@ def calibrate(
             f"a judge must know the very attributes of the model; {judge.name} knows others; train one with "
             "attrimorph judge"
         )
+    if not model.knows_strengths:
+        raise AttrimorphError(
+            f"{model.recipe.name!r} ({model.recipe.method}) knows no strength but 1 and -1: there is "
+            "nothing to calibrate; use HomoInterpGAN or CVAE-GAN for what lies between"
+        )
+    names = editable_names(model) if names is None else names
     gauge, found = Gauge(judge), Strengths()
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for number in range(1, PASSES + 1):

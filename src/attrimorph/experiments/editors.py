@@ -204,12 +204,6 @@ def check_schema(place: Place, model: Model) -> None:
         )
 
 
-def editable(model: InterpolationModel) -> tuple[str, ...]:
-    """Return the binary attributes that one of the model's groups moves."""
-    known = {name for group in model.groups.values() for name in group}
-    return tuple(name for name in binary_names(model.schema) if name in known)
-
-
 def one_of_each(model: InterpolationModel) -> tuple[str, ...]:
     """Return the first binary attribute of every group."""
     binary = set(binary_names(model.schema))

@@ -6,7 +6,7 @@ import torch
 
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_least, at_most, more
-from attrimorph.experiments.editors import Place, cvae_gan, editable, edited, interpolator, one_of_each, place_of, plain
+from attrimorph.experiments.editors import Place, cvae_gan, edited, interpolator, one_of_each, place_of, plain
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
@@ -35,7 +35,7 @@ def run(request: Request) -> Outcome:
     """Turn every attribute of the same images the other way with both methods."""
     place = place_of(request, "homointerp-drawn-64")
     model, other = interpolator(place), cvae_gan(place)
-    names = editable(model)
+    names = model.editable
     editors: dict[str, Edits] = {HOMO: model, **({} if other is None else {CVAE: other})}
     measures = {name: measured(place, editor, names) for name, editor in editors.items()}
     figures = {name: summary(place, each, model.groups) for name, each in measures.items()}

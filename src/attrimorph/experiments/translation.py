@@ -13,7 +13,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.comparison import seconds_of
-from attrimorph.experiments.editors import Place, editable, edited, interpolator, megabytes, place_of, plain, trained
+from attrimorph.experiments.editors import Place, edited, interpolator, megabytes, place_of, plain, trained
 from attrimorph.experiments.group_edits import CHANGED, ERROR, FAR, REACHED, WRONG, figures_of, measured, number
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.kinds.interpolation import InterpolationModel
@@ -45,7 +45,7 @@ def run(request: Request) -> Outcome:
     editors: dict[str, Edits] = {CYCLE: chain, HOMO: model}
     goals = chain_goals(place, names)
     figures = {name: measure(place, editor, names, model, goals) for name, editor in editors.items()}
-    attributes = len(editable(model))
+    attributes = len(model.editable)
     figures[CYCLE] |= {SIZE: megabytes(links), SIZE_OF_ALL: megabytes(links) / len(links) * attributes}
     figures[HOMO] |= {SIZE: megabytes([model]), SIZE_OF_ALL: megabytes([model])}
     for name in editors:

@@ -14,7 +14,7 @@ from torch import Tensor
 from attrimorph.applications.charts import lines
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_most
-from attrimorph.experiments.editors import Place, cvae_gan, editable, interpolator, place_of, plain
+from attrimorph.experiments.editors import Place, cvae_gan, interpolator, place_of, plain
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.metrics.gauge import Gauge
@@ -78,7 +78,7 @@ def run(request: Request) -> Outcome:
     place = place_of(request, "homointerp-drawn-64")
     model = interpolator(place)
     other = cvae_gan(place)
-    names = [name for name in editable(model) if all(len(place.with_label(name, holds)) for holds in (False, True))]
+    names = [name for name in model.editable if all(len(place.with_label(name, holds)) for holds in (False, True))]
     methods: dict[str, Edits] = {
         SLIDER: model,
         FOLLOWING: Towards(model, place, straight=False),
@@ -211,7 +211,7 @@ def show(
 
 def editable_names(editor: Edits) -> tuple[str, ...]:
     """Return what a HomoInterpGAN moves."""
-    return editable(editor) if isinstance(editor, InterpolationModel) else ()
+    return editor.editable if isinstance(editor, InterpolationModel) else ()
 
 
 def strengths_of(place: Place, methods: Mapping[str, Edits], name: str) -> Any:

@@ -130,6 +130,12 @@ class InterpolationModel(Model):
         self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """The binary attributes that one of the groups moves."""
+        known = {name for group in self.groups.values() for name in group}
+        return tuple(name for name in super().editable if name in known)
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return F [B, C, h, w] of images [B, 3, S, S] in [-1, 1].

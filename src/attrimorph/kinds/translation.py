@@ -65,11 +65,17 @@ class CycleGANModel(Model):
     """
 
     conditional = False
+    knows_strengths = False
     recipe: TranslationRecipe
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         self.attribute = edited_attribute(self.recipe, self.schema)
+
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """The one attribute."""
+        return (self.attribute,)
 
     @torch.no_grad()
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
@@ -127,6 +133,7 @@ class Chain(Model):
     """
 
     conditional = False
+    knows_strengths = False
 
     def __init__(self, models: Sequence[Model]) -> None:
         links = [model for model in models if isinstance(model, CycleGANModel)]
@@ -145,6 +152,11 @@ class Chain(Model):
             # Of different data: the chain knows what its models change, and no more.
             schema = Schema(tuple(model.schema.attribute(model.attribute) for model in links))
         super().__init__({}, links[0].header | {"schema": schema.to_json()}, links[0].device, joined)
+
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """One attribute for each link."""
+        return tuple(self.links)
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""

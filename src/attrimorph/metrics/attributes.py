@@ -25,6 +25,14 @@ class Judges(Protocol):
         """Return probabilities [B, width] for images [B, 3, S, S] in [-1, 1]."""
 
 
+class HasSchema(Protocol):
+    """Anything that knows attributes."""
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes it knows."""
+
+
 def decisions(probabilities: Tensor, schema: Schema) -> Tensor:
     """Decide every attribute: binary at one half, categorical by the largest, real as it stands.
 
@@ -71,6 +79,12 @@ def attribute_accuracy(probabilities: Tensor, truth: Tensor, schema: Schema) -> 
 def binary_names(schema: Schema) -> tuple[str, ...]:
     """Return the names of the binary attributes: those that an edit can set and take away."""
     return tuple(attribute.name for attribute in schema.attributes if attribute.kind == "binary")
+
+
+def editable_names(model: HasSchema) -> tuple[str, ...]:
+    """Return the binary attributes that edits of a model can change; all where it does not say."""
+    named: tuple[str, ...] = getattr(model, "editable", binary_names(model.schema))
+    return named
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from attrimorph.metrics import responses as shapes
-from attrimorph.metrics.attributes import binary_names
+from attrimorph.metrics.attributes import editable_names
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.gauge import Gauge
@@ -20,7 +20,10 @@ ROOT = "root of the perceptual distance"
 
 def measure_response_group(subject: Subject, evaluation: Evaluation) -> None:
     """Edit at every strength, on so many images that there are at most `subject.edits` edits."""
-    names = binary_names(subject.model.schema)
+    names = editable_names(subject.model)
+    if not getattr(subject.model, "knows_strengths", True):
+        evaluation.notes.append("The model knows no strength between 0 and 1: responses were not measured.")
+        return
     if not isinstance(subject.model, Edits) or subject.judge is None or not names:
         evaluation.notes.append("Responses need a model that edits binary attributes, and a judge: not measured.")
         return
@@ -30,6 +33,7 @@ def measure_response_group(subject: Subject, evaluation: Evaluation) -> None:
         subject.model,
         subject.unseen,
         gauge,
+        names=names,
         most=max(1, min(MOST, subject.edits // (2 * len(names) * len(STRENGTHS)))),
         embedding=None if extractor is None else perceptual_embedding(extractor),
         progress=subject.progress,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attrimorph.applications.sample import Sample
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges, binary_names, decisions
+from attrimorph.metrics.attributes import Judges, decisions, editable_names
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, measure_edits
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
@@ -158,7 +158,7 @@ class Subject:
     @cached_property
     def edited_images(self) -> Unseen:
         """The first of the images: so many that flipping each binary attribute of each makes at most `edits` edits."""
-        names = binary_names(self.model.schema)
+        names = editable_names(self.model)
         return self.unseen.first(max(1, self.edits // max(1, len(names))))
 
     @cached_property
@@ -167,7 +167,7 @@ class Subject:
         model, judge, unseen = self.model, self.judge, self.edited_images
         assert isinstance(model, Edits)
         assert judge is not None
-        if not binary_names(model.schema):
+        if not editable_names(model):
             return None
         tools = self.instruments(judge)
         measures = measure_edits(
@@ -175,6 +175,7 @@ class Subject:
             unseen,
             judge,
             self.before[: len(unseen.images)],
+            names=editable_names(model),
             counterfactuals=self.counterfactuals,
             recogniser=tools.recogniser,
             extractor=tools.extractor,

@@ -28,10 +28,12 @@ class Model:
         schema: its attributes; recipe: how it was trained; image_size: S; images_seen: in training.
         conditional: whether its images depend on attributes that one can choose.
         strengths: how far it goes for a strength, calibrated or not.
+        knows_strengths: whether it goes part of the way; else strengths are 1 and -1.
         straight: so many numbers at the end of a code's z are no place in a space, and go straight on every path.
     """
 
     conditional = True
+    knows_strengths = True
     straight = 0
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
@@ -46,6 +48,11 @@ class Model:
             name: network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
             for name, network in networks.items()
         }
+
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """The binary attributes that an edit can change, by name."""
+        return tuple(attribute.name for attribute in self.schema.attributes if attribute.kind == "binary")
 
     def decode(self, code: Code) -> Tensor:
         """Return images float32 [B, 3, S, S] in [-1, 1] of a code.
