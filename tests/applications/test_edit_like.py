@@ -66,6 +66,12 @@ def test_every_reference_gives_an_answer(
     assert replay(written.receipt).identical
 
 
+def test_a_group_without_a_reference_is_told(homo: Model, photos: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(AttrimorphError, match="is a group of attributes, which another face changes; add --like FACE"):
+        write_edit(homo, photos[:1], {"hair colour": 1.0}, tmp_path / "e.png", named="x")
+    assert not (tmp_path / "e.png").exists()
+
+
 def test_a_result_never_takes_the_place_of_what_it_is_made_from(homo: Model, photos: list[Path]) -> None:
     before = [path.read_bytes() for path in photos]
     names = sorted(path.name for path in photos[0].parent.iterdir())

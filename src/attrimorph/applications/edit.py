@@ -79,8 +79,8 @@ def edit(
         return _edit_found(model, images, changes, attributes, known, invert, progress)
     edits = editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
     before = attributes_of(model, images, known) if attributes is None else attributes
-    after = model.schema.edit(before, changes)
     edited = edits.edit(images, changes, before)
+    after = model.schema.edit(before, changes)
     reconstructions = None
     if isinstance(model, Encodes):
         reconstructions = model.decode(model.encode(images, before))
