@@ -167,16 +167,16 @@ def test_strengths_towards_a_reference_are_calibrated_as_the_sliders_are(
     for name, values in {"Blond_Hair": (1.0, 0.5), "Black_Hair": (-1.0, -1.0)}.items():
         change[:, model.schema.columns(name)] = torch.tensor(values)[:, None]
     v = torch.full((2, rest + 1), 0.5)
-    found = calibrated._positions(change, v)
+    found = calibrated.positions(change, v)
     torch.testing.assert_close(found[:, hair], torch.tensor([0.4, (0.5 * 0.2 + 0.6) / 1.5]))
     # Where nothing of a group changes, and for the rest, strengths stand as they are.
     assert torch.equal(found[:, [age, rest]], v[:, [age, rest]])
-    assert torch.equal(calibrated._positions(change, torch.ones_like(v)), torch.ones_like(v))
+    assert torch.equal(calibrated.positions(change, torch.ones_like(v)), torch.ones_like(v))
+    assert torch.equal(model.positions(change, v), v)
     difference = model.features(pictures(2, seed=5)) - face
-    placed = calibrated.positions(face, difference, v)
-    assert not torch.equal(placed, v)
+    placed = calibrated.positions(change[:1].expand(2, -1), v)
+    torch.testing.assert_close(placed[:, hair], torch.tensor([0.4, 0.4]))
     torch.testing.assert_close(calibrated.moves(face, difference, v), model.moves(face, difference, placed))
-    assert torch.equal(model.positions(face, difference, v), v)
 
 
 def test_a_group_of_what_nobody_has_is_refused() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.algorithms.image_pool import DomainBank, ImagePool
-from attrimorph.algorithms.pix2pix import seeded
+from attrimorph.algorithms.passes import seeded
 from attrimorph.data.loader import Batch
 
 GENERATORS = ("generator_with", "generator_without")

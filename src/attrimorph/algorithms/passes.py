@@ -1,5 +1,7 @@
 """One lazy evaluation of the family's networks on one batch, with the paper's names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -179,3 +181,12 @@ def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tens
         y = torch.where(rivals[column] & raised[:, None], 0.0, y)
         y[rows, column] = value
     return y
+
+
+@contextmanager
+def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Let dropout draw from a stream that the CPU generator alone decides, and leave torch's own as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -4,8 +4,7 @@
 D is a PatchGAN that is shown the source s as well. G's only noise is dropout.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.algorithms.passes import seeded
 from attrimorph.data.loader import Batch
 
 Source = Literal["pairs", "mask", "grey", "edges"]
@@ -133,12 +133,3 @@ def source_of(batch: Batch, source: Source) -> Tensor:
         slopes = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), torch.stack([sobel, sobel.T])[:, None])
         grey = (2 * slopes.square().sum(1, keepdim=True).sqrt() - 1).clamp(-1, 1)
     return grey.expand_as(batch.images)
-
-
-@contextmanager
-def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Let dropout draw from a stream that the CPU generator alone decides, and leave torch's own as it was."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

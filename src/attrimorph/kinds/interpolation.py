@@ -168,10 +168,13 @@ class InterpolationModel(Model):
             face: F_a; difference: F_b - F_a; both [B, C, h, w].
             v: strength of each group, [B, groups + 1], the last the rest.
         """
-        if isinstance(self.networks["prototypes"], MeanPrototypes):
-            return self.branches(face, difference, self.positions(face, difference, v))
-        own, goal = self._both_attributes(face, difference)
-        v = self._positions(goal - own, v)
+        mean = isinstance(self.networks["prototypes"], MeanPrototypes)
+        if mean and not self.strengths.positions:
+            return self.branches(face, difference, v)
+        own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
+        v = self.positions(goal - own, v)
+        if mean:
+            return self.branches(face, difference, v)
         # Only the rest needs to know all answers.
         groups = range(len(self.groups)) if bool(v[:, -1].any()) else v.any(0).nonzero().flatten().tolist()
         moved, rest = torch.zeros_like(face), difference
@@ -180,24 +183,17 @@ class InterpolationModel(Model):
             moved, rest = moved + v[:, group, None, None, None] * answer, rest - answer
         return moved + v[:, -1, None, None, None] * rest
 
-    def positions(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
-        """Return how far each group is to go, [B, groups + 1], for calibrated strengths; arguments as of `moves`.
+    def positions(self, change: Tensor, v: Tensor) -> Tensor:
+        """Return how far each group is to go for its strength, [B, groups + 1].
 
-        A group is calibrated as the sliders of those of its attributes that differ between the faces; where these
-        disagree, the mean.
+        A group is calibrated as the sliders of those of its attributes that change; where these disagree, the mean.
+
+        Args:
+            change: of the attributes, [B, W].
+            v: strengths, [B, groups + 1], the last the rest's, which stays.
         """
         if not self.strengths.positions:
             return v
-        own, goal = self._both_attributes(face, difference)
-        return self._positions(goal - own, v)
-
-    def _both_attributes(self, face: Tensor, difference: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the attributes [B, W] that the classifier sees in a face and in the other one."""
-        own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
-        return own, goal
-
-    def _positions(self, change: Tensor, v: Tensor) -> Tensor:
-        """Return `positions` [B, groups + 1] for changes [B, W] of attributes."""
         asked, each = torch.unique(v, return_inverse=True)
         names, place = self.schema.column_names, self.strengths.position
         # [2, strengths, W]: where the sliders stand that set, and those that take away.
