@@ -1,8 +1,11 @@
 """Progress without a terminal, and words for people."""
 
+from pathlib import Path
+
 import pytest
 
 from attrimorph.console import Meter, duration, table
+from tests import terminal
 
 
 def test_the_last_line_is_always_printed_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +43,29 @@ def test_another_stage_starts_its_own_clock(
         meter.update(50, 100)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "second: 50/100 images, 5 images/s, 10 s left"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_bar_of_a_terminal_keeps_to_its_line(columns: int, tmp_path: Path) -> None:
+    said = terminal.run(
+        ["data", "synthetic", str(tmp_path / "faces"), "--count", "24", "--size", "32"], columns=columns
+    )
+    assert said.code == 0, said.text
+    bars = [frame for frame in said.frames if frame.startswith("drawing")]
+    assert bars
+    assert "24/24" in bars[-1]
+    assert all(len(frame) <= columns for frame in bars)
+    assert len([line for line in said.lines if line.startswith("drawing")]) == 1, "one line, written over"
+
+
+def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    said = terminal.run(["data", "synthetic", str(tmp_path / "faces"), "--count", "24", "--size", "32"], term="dumb")
+    assert said.code == 0, said.text
+    assert "drawing: 24/24 images" in said.text
+    assert "━" not in said.text
+
+
+def test_six_figures_at_most_stand_beside_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("training") as meter:
+        meter.update(10, 10, {f"loss_{number}": 1.0 for number in range(9)})
+    assert capsys.readouterr().err.count("loss_") == 6

@@ -9,8 +9,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 10.0
+FIGURES = 6  # the most that stand beside a bar
 
 
 class Meter:
@@ -23,7 +25,8 @@ class Meter:
 
     def __init__(self, title: str, unit: str = "images") -> None:
         self.title, self.unit = title, unit
-        self._live = sys.stderr.isatty()
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_interactive  # a dumb terminal cannot move its cursor back: it gets plain lines
         self._stack = ExitStack()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -33,19 +36,19 @@ class Meter:
 
     def __enter__(self) -> Self:
         if self._live:
+            # One line, whatever the terminal's width: the bar shrinks first, then the figures are cut.
             self._progress = self._stack.enter_context(
                 Progress(
-                    TextColumn("{task.description}"),
-                    BarColumn(bar_width=None),
-                    TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-                    TextColumn("{task.fields[rate]}"),
-                    TimeRemainingColumn(compact=True),
-                    TextColumn("{task.fields[note]}"),
-                    console=Console(stderr=True),
+                    TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+                    BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=40, ratio=1)),
+                    TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+                    TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+                    TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+                    TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
+                    console=self._console,
+                    expand=True,
                 )
             )
-            self._task = self._progress.add_task(self.title, total=None, rate="", note="", start=True)
-            self._progress.update(self._task, visible=False)
         return self
 
     def __exit__(
@@ -67,17 +70,21 @@ class Meter:
             self._first, self._began, self._timed = done, now, self.title
         self._done = done
         rate = rate or (done - self._first) / max(now - self._began, 1e-6)
-        note = "  ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
+        figures = [f"{name} {value:.3g}" for name, value in (values or {}).items()]
+        note = "  ".join(figures[:FIGURES])
         speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
-        if self._progress is not None and self._task is not None:
+        if self._progress is not None:
+            # Added once there is something to count: a task without a total cannot be drawn.
+            if self._task is None:
+                self._task = self._progress.add_task(self.title, total=total, count="", rate="", note="")
             self._progress.update(
                 self._task,
                 description=self.title,
                 completed=done,
                 total=total,
+                count=f"{done:,}/{total:,}",
                 rate=speed,
-                note=note[:80],
-                visible=True,
+                note=note,
             )
         elif now - self._shown >= SECONDS_BETWEEN_LINES or done >= total:
             self._shown = now
