@@ -1,6 +1,9 @@
 """One contract for the models of every method; and what a model file promises."""
 
+import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Sampler, load, read_header
+from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Sampler, load, read_header, shipped
 from tests.tiny_models import tiny_model
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -148,3 +151,35 @@ def test_an_unknown_source_is_told() -> None:
 
 def test_a_plain_model_is_no_editor(tmp_path: Path) -> None:
     assert type(tiny_model(tmp_path, method="gan")) is Sampler
+
+
+EMPTY = """
+import sys, torch
+from attrimorph.data.faces import SCHEMA
+from attrimorph.models.files import Unfilled, kind_of
+from attrimorph.recipes import RECIPES
+for name, make in RECIPES.items():
+    recipe = make()
+    if name in ("cyclegan", "cyclegan-64"):
+        recipe = recipe.with_changes({"domains.attribute": "Smiling"})
+    with torch.device("meta"), Unfilled():
+        networks = kind_of(recipe).networks(recipe, SCHEMA, {"prior"})
+    assert all(value.is_meta for network in networks.values() for value in network.state_dict().values()), name
+    slow = [module for module in ("torch._dynamo", "sympy") if module in sys.modules]
+    assert not slow, (name, slow)
+"""
+
+
+def test_empty_networks_of_every_recipe_are_built_without_the_compiler() -> None:
+    subprocess.run([sys.executable, "-c", EMPTY], check=True)
+
+
+def test_loaded_weights_are_those_of_the_file() -> None:
+    for name, path in shipped().items():
+        model, held = load(name), load_file(path)
+        got = {
+            f"{part}.{key}": value for part, net in model.networks.items() for key, value in net.state_dict().items()
+        }
+        assert got.keys() == held.keys()
+        assert all(torch.equal(got[key].cpu(), held[key].to(got[key].dtype)) for key in held)
+        assert model.hash == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -19,7 +19,9 @@ print(json.dumps([code, heavy]), file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["edit", "--help"], ["train", "--help"], ["--version"], ["recipes"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["edit", "--help"], ["train", "--help"], ["--version"], ["recipes"], ["experiment"]]
+)
 def test_no_heavy_import_for(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(words)], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr.splitlines()[-1]) == [0, []]

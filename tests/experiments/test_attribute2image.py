@@ -17,6 +17,7 @@ from attrimorph.experiments import completion, drift, inversion, layers, wrong_m
 from attrimorph.experiments.catalogue import EXPERIMENTS, named
 from attrimorph.experiments.face_models import face_model, recipe_for, training_faces
 from attrimorph.experiments.outcome import FULL, QUICK, Form, Request, write_outcome
+from attrimorph.experiments.runs import RUNS
 from attrimorph.files import read_json
 from attrimorph.kinds.attribute2image import LayeredModel
 from attrimorph.kinds.attribute2image import Layers as Painted
@@ -70,7 +71,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     for module in (inversion, completion):
         monkeypatch.setattr(module, "STEPS", (2, 3) if module is inversion else 3)
     asks = asked(folder, other_model=others.get(name))
-    page = write_outcome(EXPERIMENTS[name].run(asks), folder)
+    page = write_outcome(RUNS[name](asks), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert {claim["verdict"] for claim in told["claims"]} <= {"reproduced", "not reproduced", "not decided"}
@@ -79,7 +80,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     assert all(claim["evidence"].split(",")[0] in content for claim in told["claims"])
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert models
-    EXPERIMENTS[name].run(asks)
+    RUNS[name](asks)
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 

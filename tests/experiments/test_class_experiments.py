@@ -12,6 +12,7 @@ from attrimorph.experiments import ablation, copies, retrieval, table_one, trans
 from attrimorph.experiments.catalogue import EXPERIMENTS, named
 from attrimorph.experiments.class_models import recipe_for, remembered
 from attrimorph.experiments.outcome import QUICK, Request, write_outcome
+from attrimorph.experiments.runs import RUNS
 from attrimorph.recipes import recipe_named
 from tests.experiments.tiny import TINY, request
 from tests.tiny_models import tiny_model
@@ -25,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name, each in EXPERIMENTS.items() if each.letter and name != "ring"])
 def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path) -> None:
-    page = write_outcome(EXPERIMENTS[name].run(request(folder)), folder)
+    page = write_outcome(RUNS[name](request(folder)), folder)
     told = json.loads((folder / name / "results.json").read_text())
     assert told["experiment"] == name
     assert told["claims"]
@@ -35,7 +36,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path)
     for claim in told["claims"]:
         assert claim["claim"].split(":")[0].replace("'", "&#x27;") in content
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
-    EXPERIMENTS[name].run(request(folder))
+    RUNS[name](request(folder))
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 
@@ -122,7 +123,7 @@ def test_figures_are_remembered_under_their_key(tmp_path: Path) -> None:
 def test_experiments_go_by_name_or_letter() -> None:
     assert named("table-one") == ["table-one"]
     assert named("b") == named("c") == ["table-one"]
-    assert named("all") == list(EXPERIMENTS)
+    assert named("all") == list(EXPERIMENTS) == list(RUNS)
     with pytest.raises(AttrimorphError, match="no experiment 'table_one'; did you mean 'table-one'"):
         named("table_one")
 

@@ -14,11 +14,11 @@ from attrimorph.data import faces, shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import fault_figures as measure
 from attrimorph.experiments import faults, group_edits, translation, uniformity
-from attrimorph.experiments.catalogue import EXPERIMENTS
 from attrimorph.experiments.claims import at_most
 from attrimorph.experiments.comparison import lasting
 from attrimorph.experiments.editors import Place, place_of, trained
 from attrimorph.experiments.outcome import Form, Request, write_outcome
+from attrimorph.experiments.runs import RUNS
 from attrimorph.kinds.interpolation import InterpolationModel
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
 from attrimorph.models import load
@@ -81,7 +81,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[str, Path], tmp_path: Path) -> None:
-    outcome = EXPERIMENTS[name].run(asked(tmp_path, models, *GIVEN[name]))
+    outcome = RUNS[name](asked(tmp_path, models, *GIVEN[name]))
     page = write_outcome(outcome, tmp_path)
     told = json.loads((tmp_path / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["experiment"] == name
@@ -98,10 +98,10 @@ def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[st
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains_what_it_needs_once(name: str, tmp_path: Path) -> None:
     request = Request(out=tmp_path, form=TINY, seeds=(0,))
-    EXPERIMENTS[name].run(request)
+    RUNS[name](request)
     found = {path: path.stat().st_mtime_ns for path in tmp_path.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert len(found) == {"uniformity": 2, "group-edits": 2, "faults": 4, "translation": 4}[name]
-    EXPERIMENTS[name].run(request)
+    RUNS[name](request)
     assert found == {path: path.stat().st_mtime_ns for path in found}
 
 

@@ -12,9 +12,10 @@ from attrimorph.data.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import axes_fitting, axes_photographs, axes_place, few_examples, growing, untangling
 from attrimorph.experiments.axes_place import PGGAN, Place, grown, phi, place_of
-from attrimorph.experiments.catalogue import EXPERIMENTS, named
+from attrimorph.experiments.catalogue import named
 from attrimorph.experiments.growing import Moment, budgets, moments_of, transitions
 from attrimorph.experiments.outcome import Form, Request, write_outcome
+from attrimorph.experiments.runs import RUNS
 from attrimorph.recipes import recipe_named
 from attrimorph.recipes.progressive import ProgressiveRecipe
 from tests.tiny_models import tiny_model
@@ -45,7 +46,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     monkeypatch.setattr(few_examples, "TAUGHT", ("Smiling", "Male"))
     monkeypatch.setattr(untangling, "FOLLOWING", 4)
     # The shipped CVAE-GAN: a GAN of a test's size shows nothing that a judge could tell.
-    page = write_outcome(EXPERIMENTS[name].run(asked(folder, model="drawn-faces-64")), folder)
+    page = write_outcome(RUNS[name](asked(folder, model="drawn-faces-64")), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert list((folder / name / "pictures").glob("*.png"))

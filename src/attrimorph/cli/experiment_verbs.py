@@ -60,12 +60,15 @@ def experiment(
     """
     from attrimorph.console import Meter, table
     from attrimorph.experiments.catalogue import EXPERIMENTS, named
-    from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
 
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
-    for each in named(name):
+    names = named(name)
+    from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
+    from attrimorph.experiments.runs import RUNS
+
+    for each in names:
         with Meter(each) as meter:
 
             def show(what: str, done: int, total: int, meter: Meter = meter) -> None:
@@ -85,7 +88,7 @@ def experiment(
                 say=meter.say,
                 progress=show,
             )
-            outcome = EXPERIMENTS[each].run(request)
+            outcome = RUNS[each](request)
             page = write_outcome(outcome, out)
         print(table([(claim.verdict, claim.words, claim.evidence) for claim in outcome.claims]))
         print(page)

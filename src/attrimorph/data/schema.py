@@ -1,16 +1,19 @@
-"""The attribute schema: which attributes a data set has, and how they become a vector y."""
+"""The attribute schema: which attributes a data set has, and how they become a vector y.
+
+Names are looked up without torch and numpy, which take seconds to import.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrimorph.errors import AttrimorphError, suggestion
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 Kind = Literal["binary", "categorical", "real"]
 KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
@@ -135,8 +138,10 @@ class Schema:
         return tuple(blocks)
 
     @cached_property
-    def rivals(self) -> Tensor:
+    def rivals(self) -> "Tensor":
         """bool [W, W]: where setting column i takes column j away (exclusive groups, values of one attribute)."""
+        import torch
+
         matrix = torch.zeros(self.width, self.width, dtype=torch.bool)
         for attribute in self.attributes:
             if attribute.kind == "categorical":
@@ -148,15 +153,17 @@ class Schema:
         return matrix.fill_diagonal_(False)
 
     @cached_property
-    def blank(self) -> Tensor:
+    def blank(self) -> "Tensor":
         """float32 [W]: what a network is given for a missing value: 1/2, one in the number of values, or the mean."""
+        import torch
+
         parts = [
             torch.full((a.width,), {"binary": 0.5, "categorical": 1 / a.width, "real": 0.0}[a.kind])
             for a in self.attributes
         ]
         return torch.cat(parts) if parts else torch.zeros(0)
 
-    def encode(self, table: Mapping[str, Sequence[Any]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def encode(self, table: Mapping[str, Sequence[Any]]) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """Turn columns of raw values into y.
 
         Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones ("", "nan", None) become NaN.
@@ -167,6 +174,8 @@ class Schema:
         Returns:
             float32 [N, width].
         """
+        import numpy as np
+
         count = len(table[self.names[0]])
         y = np.full((count, self.width), np.nan, dtype=np.float32)
         for attribute in self.attributes:
@@ -188,12 +197,12 @@ class Schema:
                 y[:, start] = numbers
         return y
 
-    def describe(self, y: Tensor) -> dict[str, float | str | None]:
+    def describe(self, y: "Tensor") -> dict[str, float | str | None]:
         """Turn one row of y, [width], back into raw values: name -> 0..1, value name, raw number or None."""
         result: dict[str, float | str | None] = {}
         for attribute in self.attributes:
             part = y[self._columns[attribute.name]]
-            if bool(torch.isnan(part).any()):
+            if bool(part.isnan().any()):
                 result[attribute.name] = None
             elif attribute.kind == "categorical":
                 result[attribute.name] = attribute.values[int(part.argmax())]
@@ -203,7 +212,7 @@ class Schema:
                 result[attribute.name] = float(part[0])
         return result
 
-    def edit(self, y: Tensor, changes: Mapping[str, float]) -> Tensor:
+    def edit(self, y: "Tensor", changes: Mapping[str, float]) -> "Tensor":
         """Move y by edit strengths.
 
         Strength s in 0..1 moves a binary attribute from what it is towards 1, -1..0 towards 0: 0 = unchanged,
@@ -230,7 +239,7 @@ class Schema:
             if attribute.kind == "real":
                 y[:, columns] += strength
             elif attribute.kind == "categorical":
-                goal = torch.zeros(attribute.width, dtype=y.dtype, device=y.device)
+                goal = y.new_zeros(attribute.width)
                 goal[_value_index(attribute, value)] = 1
                 y[:, columns] += strength * (goal - y[:, columns])
             else:

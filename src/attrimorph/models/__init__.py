@@ -1,29 +1,47 @@
-"""A trained thing and what it can do: decode, encode, edit."""
+"""A trained thing and what it can do: decode, encode, edit.
 
-from attrimorph.models.codes import Code, Decodes, Edits, Encodes
-from attrimorph.models.family import NETWORKS, Autoencoder, Editor, Sampler, networks_of
-from attrimorph.models.files import assemble, find, load, named_parts, shipped
-from attrimorph.models.header import LARGEST_FILE, model_bytes, read_header, with_header
-from attrimorph.models.model import Model
+Each name is loaded when it is first used, so that a file's header is read without torch.
+"""
 
-__all__ = [
-    "LARGEST_FILE",
-    "NETWORKS",
-    "Autoencoder",
-    "Code",
-    "Decodes",
-    "Editor",
-    "Edits",
-    "Encodes",
-    "Model",
-    "Sampler",
-    "assemble",
-    "find",
-    "load",
-    "model_bytes",
-    "named_parts",
-    "networks_of",
-    "read_header",
-    "shipped",
-    "with_header",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attrimorph.models.codes import Code as Code
+    from attrimorph.models.codes import Decodes as Decodes
+    from attrimorph.models.codes import Edits as Edits
+    from attrimorph.models.codes import Encodes as Encodes
+    from attrimorph.models.family import NETWORKS as NETWORKS
+    from attrimorph.models.family import Autoencoder as Autoencoder
+    from attrimorph.models.family import Editor as Editor
+    from attrimorph.models.family import Sampler as Sampler
+    from attrimorph.models.family import networks_of as networks_of
+    from attrimorph.models.files import assemble as assemble
+    from attrimorph.models.files import load as load
+    from attrimorph.models.finding import find as find
+    from attrimorph.models.finding import named_parts as named_parts
+    from attrimorph.models.finding import shipped as shipped
+    from attrimorph.models.header import LARGEST_FILE as LARGEST_FILE
+    from attrimorph.models.header import model_bytes as model_bytes
+    from attrimorph.models.header import read_header as read_header
+    from attrimorph.models.header import with_header as with_header
+    from attrimorph.models.model import Model as Model
+
+_HOMES = {
+    "codes": ("Code", "Decodes", "Edits", "Encodes"),
+    "family": ("NETWORKS", "Autoencoder", "Editor", "Sampler", "networks_of"),
+    "files": ("assemble", "load"),
+    "finding": ("find", "named_parts", "shipped"),
+    "header": ("LARGEST_FILE", "model_bytes", "read_header", "with_header"),
+    "model": ("Model",),
+}
+
+__all__ = [name for names in _HOMES.values() for name in names]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = vars(import_module(f"attrimorph.models.{home}"))[name]
+            return value
+    raise AttributeError(f"module 'attrimorph.models' has no attribute {name!r}")

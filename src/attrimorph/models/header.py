@@ -1,25 +1,31 @@
-"""The header of a model file: format version, recipe, schema, preprocessing, images seen. None of it is code."""
+"""The header of a model file: format version, recipe, schema, preprocessing, images seen. None of it is code.
+
+No torch here: what a command asks of a model is checked against its header before anything is loaded.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
-from torch import nn
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
 
+if TYPE_CHECKING:
+    from torch import nn
+
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
 
 
-def model_bytes(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) -> bytes:
+def model_bytes(networks: "Mapping[str, nn.Module]", header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file: the networks that a model needs, and the header."""
+    from safetensors.torch import save
+
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous().clone()
         for name, network in networks.items()
@@ -27,14 +33,16 @@ def model_bytes(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) ->
     }
     # Tensors are sorted by safetensors, the header keeps its order: equal weights give equal files, and the groups of a
     # recipe, whose order tells which branch is whose, come back as they were.
-    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
+    return save(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
 
 
 def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file with its tensors as they are and another header."""
+    from safetensors.torch import save
+
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return serialise(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
+    return save(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -47,7 +55,7 @@ def read_header(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE:
             raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
         # Opened here first: safetensors says of a file that may not be read that there is none.
-        with path.open("rb"), safe_open(str(path), framework="pt") as file:
+        with path.open("rb"), safe_open(str(path), framework="np") as file:
             metadata = file.metadata() or {}
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error

@@ -18,7 +18,7 @@ class FittedPrior(nn.Module):
     def __init__(self, latent: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(latent))
-        self.register_buffer("factor", torch.eye(latent))
+        self.register_buffer("factor", torch.zeros(latent, latent).fill_diagonal_(1))
 
     def forward(self, noise: Tensor) -> Tensor:
         return torch.addmm(self.mean, noise, self.factor.T)

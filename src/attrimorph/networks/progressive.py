@@ -112,7 +112,7 @@ class EqualLinear(nn.Module):
 
     def __init__(self, before: int, after: int, *, gain: float = math.sqrt(2), bias: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(after, before))
+        self.weight = nn.Parameter(torch.empty(after, before).normal_())
         self.bias = nn.Parameter(torch.zeros(after)) if bias else None
         self.scale = gain / math.sqrt(before)
 
@@ -140,7 +140,7 @@ class EqualConvolution(nn.Module):
         gain: float = math.sqrt(2),
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
+        self.weight = nn.Parameter(torch.empty(after, before, kernel, kernel).normal_())
         self.bias = nn.Parameter(torch.zeros(after))
         self.size, self.scale = size, gain / math.sqrt(before * kernel * kernel)
 
