@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data.readers import detect, lfw, read
+from attrimorph.data.readers import detect, lfw, read, recognise
 from attrimorph.data.readers.matfile import read_mat
 from attrimorph.data.readers.raw import assign_split
 from attrimorph.errors import AttrimorphError
@@ -160,6 +160,92 @@ def test_lfw_people(tmp_path: Path) -> None:
         lfw.read_people(tmp_path)
 
 
+def test_lfw_is_told_by_every_name(tmp_path: Path) -> None:
+    for person in ("Aaron_Eckhart", "Ann_Veneman", "Abdullah"):
+        image(tmp_path / person / f"{person}_0001.jpg")
+    assert recognise(tmp_path) == ("lfw", "each of the 3 files is NAME/NAME_0001.jpg, of 3 people")
+    image(tmp_path / "Ann_Veneman" / "IMG_0002.jpg")
+    assert detect(tmp_path) == "classes"
+    assert lfw.read_people(tmp_path, min_images=1).images_without_row == ["Ann_Veneman/IMG_0002.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "format", "values"),
+    [
+        # The names that cameras give, the same in both.
+        (["smiling/IMG_0001.JPG", "neutral/IMG_0001.JPG"], "classes", ("neutral", "smiling")),
+        # Named after their class, as people are in LFW.
+        (["cat/cat_0001.jpg", "dog/dog_0001.jpg"], "classes", ("cat", "dog")),
+        (["smiling/smiling_0001.jpg", "not_smiling/not_smiling_0001.jpg"], "classes", ("not_smiling", "smiling")),
+        (["Cat/Cat_0001.jpg", "Dog/DSC_0001.jpg"], "classes", ("Cat", "Dog")),
+        # As archives unpack, a folder in a folder; split folders around the classes and inside them.
+        (["archive/archive/cat/1.jpg", "archive/archive/dog/1.jpg"], "classes", ("cat", "dog")),
+        (["training_set/cat/1.jpg", "training_set/dog/1.jpg", "test_set/cat/1.jpg"], "classes", ("cat", "dog")),
+        (["cat/train/1.jpg", "dog/train/1.jpg", "cat/test/2.jpg"], "classes", ("cat", "dog")),
+        (["train/1.jpg", "bus/1.jpg", "car/1.jpg"], "classes", ("bus", "car", "train")),
+        # One folder, or none, tells nothing apart.
+        (["IMG_0001.jpg", "IMG_0002.jpg"], "images", None),
+        (["cat/cat_0001.jpg", "cat/cat_0002.jpg"], "images", None),
+        (["Aaron_Eckhart/Aaron_Eckhart_0001.jpg", "Aaron_Eckhart/Aaron_Eckhart_0002.jpg"], "images", None),
+        (["train/1.jpg", "test/2.jpg"], "images", None),
+        (["2024/summer/1.jpg", "2024/summer/2.jpg"], "images", None),
+    ],
+)
+def test_folders_of_strangers(tmp_path: Path, names: list[str], format: str, values: tuple[str, ...] | None) -> None:
+    for name in names:
+        image(tmp_path / name)
+    raw = read(tmp_path)
+    assert (raw.name, len(raw)) == (format, len(names))
+    assert raw.images_without_row == raw.notes == []
+    assert (raw.schema.attributes[0].values if raw.schema.attributes else None) == values
+    inside = [part in ("test", "test_set") for name in names for part in name.split("/")[:2]]
+    assert ("test" in raw.split) == any(inside)
+    assert raw.encode().shape == (len(names), len(values or ()))
+
+
+def test_what_is_not_read_is_told(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jfif", "c.JPE"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / name, "JPEG")
+    for name in ("d.heic", "e.HEIC", "f.avif"):
+        (tmp_path / name).write_bytes(b"x")
+    write(tmp_path / "labels.csv", "file,a", "a.jpg,1")
+    raw = read(tmp_path)
+    assert len(raw) == 3
+    assert raw.notes[0].startswith("3 pictures of types that are not read were left out: 1 .avif, 2 .heic")
+    assert f"--table {tmp_path / 'labels.csv'} reads them" in raw.notes[1]
+    assert read(tmp_path, table=tmp_path / "labels.csv").schema.names == ("a",)
+
+
+@pytest.mark.parametrize("named", ["", "sub/", "/home/someone/photos/", "C:\\photos\\"])
+def test_a_table_of_any_name_and_place(tmp_path: Path, named: str) -> None:
+    photos, labels = tmp_path / "photos", tmp_path / "elsewhere" / "my labels.csv"
+    for number in range(4):
+        image(photos / "in" / f"P{number}.JPG")
+    write(labels, "age;Photo", *(f"{number + 20};{named}P{number}.JPG" for number in range(3)))
+    raw = read(photos, table=labels)
+    assert (raw.name, raw.schema.names, len(raw)) == ("table", ("age",), 3)
+    assert raw.images_without_row == ["in/P3.JPG"]
+    assert raw.notes == [
+        "the column 'Photo' of my labels.csv was taken for the names of the files",
+        "3 rows of my labels.csv were matched to images by the last part of their names",
+    ]
+    # A name that two images have says nothing.
+    image(photos / "other" / "P0.JPG")
+    assert len(read(photos, table=labels)) == 2
+    with pytest.raises(AttrimorphError, match="goes with the format table; got classes"):
+        read(photos, "classes", table=labels)
+    with pytest.raises(AttrimorphError, match=r"cannot read .*nothing\.csv"):
+        read(photos, table=Path("nothing.csv"))
+
+
+@pytest.mark.parametrize("lines", [["file", "0.png"], ["file_name,split", "0.png,train"], ["file,same", "0.png,x"]])
+def test_a_table_of_names_alone_has_no_labels(tmp_path: Path, lines: list[str]) -> None:
+    raw = read(table(tmp_path, *lines))
+    assert (raw.schema.attributes, len(raw), raw.encode().shape) == ((), 1, (1, 0))
+    assert raw.notes[-1] == "attributes.csv has no column of labels: the images are read without labels"
+
+
 def test_lfw_pairs(tmp_path: Path) -> None:
     pairs = lfw.read_pairs(lfw_folder(tmp_path))
     assert [pair.same for pair in pairs] == [True, False]
@@ -208,9 +294,13 @@ def test_utkface(tmp_path: Path) -> None:
     y = raw.schema.encode(raw.table)
     assert np.isnan(y[1, 2:]).all()
     assert y[2, 2:].tolist() == [0, 0, 0, 0, 1]
-    image(tmp_path / "UTKFace" / "300_1_0_20170116174525125.jpg")
-    with pytest.raises(AttrimorphError, match=r"age 0\.\.120"):
-        read(tmp_path)
+    for odd in ("300_1_0_20170116174525125", "24_0_12_20170116174525125", "holiday"):
+        image(tmp_path / "UTKFace" / f"{odd}.jpg")
+    assert [name.partition("/")[2] for name in read(tmp_path, "utkface").images_without_row] == [
+        "24_0_12_20170116174525125.jpg",
+        "300_1_0_20170116174525125.jpg",
+        "holiday.jpg",
+    ]
 
 
 def cub(folder: Path) -> Path:
@@ -452,12 +542,11 @@ def test_hub_metadata_in_split_folders(tmp_path: Path) -> None:
         ("attributes.csv", ["file,a"], "must have rows below its header"),
         ("attributes.csv", [""], "it is empty"),
         ("attributes.csv", ["file,a", "0.png,1,2"], "row 2 has 3"),
-        ("attributes.csv", ["name,a", "0.png,1"], "must have a column file_name"),
+        ("attributes.csv", ["name,a", "zero,1"], "must have a column file_name"),
         ("attributes.csv", ["file,a", "0.png,1", "0.png,0"], "'0.png' stands twice"),
         ("attributes.csv", ["file,a,a", "0.png,1,1"], "'a' stands twice"),
         ("attributes.csv", ["file,a,", "0.png,1,1"], "column 3 has none"),
         ("attributes.csv", ["file,a", ",1"], "row 1 names none"),
-        ("attributes.csv", ["file", "0.png"], "at least one column of labels"),
         ("attributes.csv", ["file,split,a", "0.png,holdout,1"], "train, valid or test; got 'holdout'"),
         ("attributes.csv", ["file,a", "7.png,1"], "none was found"),
         ("metadata.jsonl", ["{"], "line 1 of .* must be JSON"),
@@ -489,8 +578,6 @@ def test_what_fits_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="must hold images; none was found"):
         read(tmp_path)
     image(tmp_path / "a.png")
-    with pytest.raises(AttrimorphError, match=r"fits no known layout; looked for list_attr_celeba\.txt"):
-        read(tmp_path)
     with pytest.raises(AttrimorphError, match="it is a file"):
         read(tmp_path / "a.png")
     with pytest.raises(AttrimorphError, match="no data format 'celebba'; did you mean 'celeba'"):

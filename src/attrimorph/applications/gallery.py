@@ -15,9 +15,10 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.readers import detect
-from attrimorph.data.readers.raw import check_folder, list_images, need_images
+from attrimorph.data.readers import RawData, detect
+from attrimorph.data.readers.raw import check_folder, list_images
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.models import Model
@@ -64,32 +65,44 @@ class Codes:
     attributes: Tensor
 
 
-def open_data(model: Model, path: str | Path, progress: Progress | None = None) -> PreparedData:
-    """Open prepared data, or prepare a labelled folder once, at the model's size.
+def open_data(
+    model: Model,
+    source: str | Path | Source,
+    progress: Progress | None = None,
+    found: Callable[[RawData], None] | None = None,
+) -> PreparedData:
+    """Open prepared data, or prepare a folder of images once, at the model's size.
+
+    Args:
+        model: whose size and alignment the images get.
+        source: where they are.
+        progress: called with (done, in all) while they are prepared.
+        found: as of `open_or_prepare`.
 
     Raises:
         AttrimorphError: it cannot be read, or has another size.
     """
     align = bool((model.header.get("preprocessing") or {}).get("align"))
-    return open_or_prepare(path, model.image_size, align=align, progress=progress)
+    return open_or_prepare(source, model.image_size, align=align, progress=progress, found=found)
 
 
-def labelled_data(model: Model, path: str | Path, progress: Progress | None = None) -> PreparedData:
+def labelled_data(model: Model, source: str | Path | Source, progress: Progress | None = None) -> PreparedData:
     """Open data whose labels are attributes of the model.
 
     Raises:
         AttrimorphError: as of `open_data`, or the data has other attributes.
     """
-    data = open_data(model, path, progress)
+    data = open_data(model, source, progress)
     if data.schema.width != model.schema.width or data.schema.names != model.schema.names:
         raise AttrimorphError(
             f"the data must have the attributes of the model ({', '.join(model.schema.names[:4])}, ...); "
-            f"{path} has {', '.join(data.schema.names[:4])}, ...; prepare it with --attributes or use its own model"
+            f"{Source.of(source).path} has {', '.join(data.schema.names[:4]) or 'none'}, ...; prepare it with "
+            "--attributes or use its own model"
         )
     return data
 
 
-def unchanged(found: str, wished: str | None, path: str | Path) -> None:
+def unchanged(found: str, wished: str | None, source: str | Path | Source) -> None:
     """Refuse data that is no longer what a receipt names by its fingerprint; None = any will do.
 
     Raises:
@@ -97,7 +110,8 @@ def unchanged(found: str, wished: str | None, path: str | Path) -> None:
     """
     if wished is not None and found != wished:
         raise AttrimorphError(
-            f"the images in {path} must be those of the receipt ({wished}); they have changed ({found}); restore them"
+            f"the images in {Source.of(source).path} must be those of the receipt ({wished}); they have changed "
+            f"({found}); restore them"
         )
 
 
@@ -116,18 +130,17 @@ def gallery_of(data: PreparedData, split: str = "all") -> Gallery:
     )
 
 
-def open_gallery(model: Model, path: str | Path, progress: Progress | None = None) -> Gallery:
+def open_gallery(model: Model, source: str | Path | Source, progress: Progress | None = None) -> Gallery:
     """Open prepared data, a labelled folder in any known layout, or just a folder of images.
 
     Raises:
         AttrimorphError: it is missing, holds no images, or has another size.
     """
-    path = Path(path)
-    check_folder(path)
-    if (path / "schema.json").is_file() or _has_labels(path):
-        return gallery_of(open_data(model, path, progress))
-    found = list_images(path)
-    need_images(list(found.values()), path)
+    source = Source.of(source)
+    check_folder(source.path)
+    if source.prepared or not source.recognised or detect(source.path) != "images":
+        return gallery_of(open_data(model, source, progress))
+    found = list_images(source.path)
     files = list(found.values())
     digest = hashlib.sha256()
     for name, file in found.items():
@@ -170,14 +183,6 @@ def holding(schema: Schema, labels: Tensor, wanted: Mapping[str, float]) -> Tens
         column = labels[:, schema.column_names.index(key)]
         allowed &= column > 0.5 if value == 1 else column < 0.5
     return allowed
-
-
-def _has_labels(folder: Path) -> bool:
-    try:
-        detect(folder)
-    except AttrimorphError:
-        return False  # no layout of labelled images: if there are images, they are looked through as they are
-    return True
 
 
 def encode_gallery(

@@ -15,6 +15,7 @@ from attrimorph.applications.gallery import Gallery, Progress, encode_gallery, g
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model
 from attrimorph.pictures import PAPER, to_pil
@@ -147,7 +148,7 @@ def area_under_curve(scores: Tensor, holds: Tensor) -> float:
 
 def write_latent_map(
     model: Model,
-    path: Path,
+    source: str | Path | Source,
     out: Path,
     *,
     named: str | Path,
@@ -155,15 +156,15 @@ def write_latent_map(
     fingerprint: str | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Map the data at `path`; write thumbnails and coloured points, a table of places, and the receipt.
+    """Map the data at `source`; write thumbnails and coloured points, a table of places, and the receipt.
 
     Args:
-        path: prepared data, or a labelled folder.
+        source: prepared data, or a folder of images.
         attribute: whose values colour the points; by default the one that the map separates best.
         fingerprint: refuse data that is not this.
     """
-    data = open_data(model, path, progress)
-    unchanged(data.fingerprint, fingerprint, path)
+    data = open_data(model, source, progress)
+    unchanged(data.fingerprint, fingerprint, source)
     if attribute is not None:
         data.schema.attribute(attribute)
     gallery = gallery_of(data)
@@ -178,7 +179,7 @@ def write_latent_map(
         model,
         {"": thumbnails(result.points, gallery), "points": _points(result, data, colour)},
         named=named,
-        arguments={"data": str(Path(path).resolve()), "fingerprint": data.fingerprint, "attribute": attribute},
+        arguments={**Source.of(source).to_json(), "fingerprint": data.fingerprint, "attribute": attribute},
         facts={
             "images": len(data),
             "explained variance (share), first and second axis": [round(v, 4) for v in result.plane.explained.tolist()],

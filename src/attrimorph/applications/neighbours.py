@@ -19,6 +19,7 @@ from attrimorph.applications.nearest import Nearest, nearest, nearest_images
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.sample import sample
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.metrics.suitable import judge_for
@@ -217,7 +218,7 @@ def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
 
 def write_neighbours(
     model: Model,
-    path: Path,
+    source: str | Path | Source,
     out: Path,
     *,
     named: str | Path,
@@ -227,15 +228,15 @@ def write_neighbours(
     fingerprint: str | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Compare samples with the data at `path`; write the picture, a table of all distances, and the receipt.
+    """Compare samples with the data at `source`; write the picture, a table of all distances, and the receipt.
 
     Args:
-        path: prepared data, or a labelled folder.
+        source: prepared data, or a folder of images.
         judge: a file or a shipped judge; by default the shipped one that suits the model.
         fingerprint: refuse data that is not this.
     """
-    data = open_data(model, path, progress)
-    unchanged(data.fingerprint, fingerprint, path)
+    data = open_data(model, source, progress)
+    unchanged(data.fingerprint, fingerprint, source)
     looks = judge_for(model.schema, model.image_size) if judge is None else load_judge(judge)
     result = neighbours(model, data, count, seed=seed, judge=looks, progress=progress)
     facts: dict[str, object] = {
@@ -251,7 +252,7 @@ def write_neighbours(
         {"": _picture(result, data)},
         named=named,
         arguments={
-            "data": str(Path(path).resolve()),
+            **Source.of(source).to_json(),
             "fingerprint": data.fingerprint,
             "count": count,
             "seed": seed,

@@ -359,6 +359,10 @@ OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "morph": {"known": _is_strengths, "invert": _is_search, "along": _is_along},
     "inpaint": {"invert": _is_search},
     "superresolve": {"invert": _is_search},
+    "retrieve": {"format": _is_word, "table": _is_word},
+    "neighbours": {"format": _is_word, "table": _is_word},
+    "latent-map": {"format": _is_word, "table": _is_word},
+    "augment": {"format": _is_word, "table": _is_word},
 }
 """Arguments that are left out where nobody wished for them, or that receipts of earlier versions lack."""
 

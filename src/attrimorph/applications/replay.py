@@ -24,6 +24,7 @@ from attrimorph.applications.superresolve import write_superresolve
 from attrimorph.applications.transfer import write_transfer
 from attrimorph.applications.write_augmented import Wish, write_augment
 from attrimorph.applications.write_morph import write_morph
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Model, load
 from attrimorph.pictures import pixels_sha256
@@ -119,8 +120,9 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
             options = {name: words[name] for name in ("times_larger", "rounds", "known")}
             return write_superresolve(model, paths[0], out, named=named, invert=invert, **options)
         case "retrieve":
-            options = {name: value for name, value in words.items() if name != "among"}
-            return write_retrieve(model, paths[0], Path(words["among"]), out, named=named, **options)
+            options = {name: value for name, value in words.items() if name not in ("among", "format", "table")}
+            among = Source.from_json({**words, "data": words["among"]})
+            return write_retrieve(model, paths[0], among, out, named=named, **options)
         case "layers":
             others = paths[-1:] if words["other"] else []
             options = {name: words[name] for name in ("known", "changes", "backgrounds", "seed")}
@@ -167,7 +169,7 @@ def _rectangle(values: Sequence[int]) -> tuple[int, int, int, int]:
 
 def _repeat_on_data(receipt: Receipt, model: Model, out: Path) -> Written:
     """Repeat what was made of a whole data set."""
-    words, named, data = dict(receipt.arguments), receipt.model, Path(receipt.arguments["data"])
+    words, named, data = receipt.arguments, receipt.model, Source.from_json(receipt.arguments)
     fingerprint = words["fingerprint"]
     if receipt.verb == "neighbours":
         options = {name: words[name] for name in ("count", "seed", "judge")}

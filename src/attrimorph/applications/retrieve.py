@@ -15,6 +15,7 @@ from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.applications.nearest import nearest
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Edits, Model
 from attrimorph.pictures import sheet
@@ -138,7 +139,7 @@ def _identity_of(image: Tensor, gallery: Gallery, rows: Tensor) -> Tensor:
 def write_retrieve(
     model: Model,
     path: Path,
-    among: Path,
+    among: str | Path | Source,
     out: Path,
     *,
     named: str | Path,
@@ -163,7 +164,7 @@ def write_retrieve(
     # Encoding may take minutes: what cannot be answered is refused before.
     check_wishes(gallery.schema or model.schema, count, wanted or {}, same)
     codes = encode_gallery(model, gallery, Path(out).parent, progress)
-    y = attributes_of(model, image, known)
+    y, place = attributes_of(model, image, known), Source.of(among).to_json()
     result = retrieve(
         model, image, gallery, count=count, wanted=wanted, same=same, other_identity=other_identity, attributes=y,
         codes=codes,
@@ -182,7 +183,8 @@ def write_retrieve(
         {"": sheet([row], columns=[*shown, *words], cell=max(128, model.image_size))},
         named=named,
         arguments={
-            "among": str(Path(among).resolve()),
+            "among": place.pop("data"),
+            **place,
             "fingerprint": gallery.fingerprint,
             "count": count,
             "wanted": dict(wanted or {}),

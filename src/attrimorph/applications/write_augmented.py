@@ -30,6 +30,7 @@ from attrimorph.applications.labelled_folder import LabelledFolder
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model
 from attrimorph.pictures import sheet
@@ -128,7 +129,7 @@ class Record:
 
 def write_augment(
     model: Model,
-    path: Path,
+    source: str | Path | Source,
     out: Path,
     *,
     named: str | Path,
@@ -140,7 +141,7 @@ def write_augment(
     """Make images and write them, with the real ones, as a labelled folder.
 
     Args:
-        path: the real images: prepared data or a labelled folder, with the model's attributes.
+        source: the real images: prepared data or a labelled folder, with the model's attributes.
         out: the sheet, NAME.png; the folder is NAME, beside it.
         wish: what shall be made.
         real: write the real images into the folder as well, so that it is the whole data set.
@@ -150,8 +151,8 @@ def write_augment(
     Raises:
         AttrimorphError: the model, the data and the wish do not go together, or nothing is left to make.
     """
-    data = labelled_data(model, path, progress)
-    unchanged(data.fingerprint, fingerprint, path)
+    data = labelled_data(model, source, progress)
+    unchanged(data.fingerprint, fingerprint, source)
     pieces, record = wish.made(model, data), Record()
     with LabelledFolder(Path(out).with_suffix(""), wish.columns(data.schema)) as folder:
         before = _write_real(folder, data, wish, real)
@@ -166,7 +167,7 @@ def write_augment(
                 "the classes must differ in size to be balanced; they are equal already; nothing to do"
             )
     arguments = {
-        "data": str(Path(path).resolve()),
+        **Source.of(source).to_json(),
         "fingerprint": data.fingerprint,
         "balance": list(wish.balance),
         "identities": wish.identities,

@@ -3,7 +3,7 @@
 torch takes seconds to import: everything that needs it is imported inside the verbs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +16,10 @@ from attrimorph.errors import AttrimorphError
 if TYPE_CHECKING:
     from attrimorph.applications.hunt import Search
     from attrimorph.applications.receipt import Written
+    from attrimorph.data.prepared import PreparedData
+    from attrimorph.data.readers import RawData
+    from attrimorph.data.schema import Schema
+    from attrimorph.data.source import Source
     from attrimorph.models import Model
 
 DEFAULT_MODEL = "drawn-faces-64"
@@ -75,6 +79,60 @@ class Using:
         from attrimorph.models import load
 
         return load(self.model, chosen(self.device))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What every verb takes that reads folders of images: how, where that is not recognised."""
+
+    format: Annotated[
+        str,
+        Parameter(
+            help="How a folder of images is laid out, where that is not recognised: classes, images (without labels), "
+            "table, celeba, lfw, utkface, cub, flowers, unpaired."
+        ),
+    ] = "auto"
+    table: Annotated[
+        Path | None, Parameter(help="A CSV file of any name with the labels: a column of file names, others for each.")
+    ] = None
+
+    def of(self, folder: Path) -> "Source":
+        """Return where the images are and how they are read."""
+        from attrimorph.data.source import Source
+
+        return Source(folder, self.format, self.table)
+
+    def open(self, folder: Path, size: int, accepts: "Callable[[Schema], None] | None" = None) -> "PreparedData":
+        """Open a prepared folder, or say how a folder of images is read and prepare it.
+
+        Args:
+            folder: the user's.
+            size: of the images, in pixels.
+            accepts: may refuse the labels before any image is decoded.
+        """
+        from attrimorph.console import Meter
+        from attrimorph.data.prepare import open_or_prepare
+
+        with Meter("preparing") as meter:
+
+            def found(raw: "RawData") -> None:
+                meter.say("\n".join(raw.told()))
+                if accepts is not None:
+                    accepts(raw.schema)
+
+            return open_or_prepare(self.of(folder), size, progress=meter.update, found=found)
+
+    def open_for(self, model: "Model", folder: Path) -> "PreparedData":
+        """Open data as `open` does, as large as the model's own and aligned like them."""
+        from attrimorph.applications.gallery import open_data
+        from attrimorph.console import Meter
+
+        with Meter("preparing") as meter:
+            return open_data(model, self.of(folder), meter.update, lambda raw: meter.say("\n".join(raw.told())))
+
+
+LAYOUT = Layout()
 
 
 @Parameter(name="*")

@@ -8,10 +8,12 @@ from cyclopts import Parameter
 from attrimorph.cli.app import (
     DEFAULT_MODEL,
     FIND,
+    LAYOUT,
     USE,
     Device,
     Inverting,
     Known,
+    Layout,
     ModelName,
     Out,
     Set,
@@ -26,6 +28,7 @@ from attrimorph.errors import AttrimorphError
 if TYPE_CHECKING:
     from attrimorph.applications.receipt import Written
     from attrimorph.applications.write_augmented import Wish
+    from attrimorph.data.source import Source
     from attrimorph.models import Model
 
 DEFAULT = Using()
@@ -155,6 +158,7 @@ def retrieve(
     other_identity: bool = False,
     count: Whole = 5,
     known: Known = None,
+    layout: Layout = LAYOUT,
     using: Using = DEFAULT,
 ) -> None:
     """Find the images most like one, with the attributes that --set asks for; writes a row, a table, and keeps codes.
@@ -182,7 +186,7 @@ def retrieve(
         written = write_retrieve(
             using.load(),
             image,
-            among,
+            layout.of(among),
             out,
             named=using.model,
             count=count,
@@ -201,6 +205,7 @@ def neighbours(
     /,
     *,
     data: Path,
+    layout: Layout = LAYOUT,
     count: Whole = 200,
     seed: Whole = 0,
     judge: str | None = None,
@@ -228,7 +233,7 @@ def neighbours(
     path = result_path(out, "neighbours")
     with Meter("comparing") as meter:
         written = write_neighbours(
-            load(model, chosen(device)), data, path, named=model, count=count, seed=seed, judge=judge,
+            load(model, chosen(device)), layout.of(data), path, named=model, count=count, seed=seed, judge=judge,
             progress=meter.update,
         )  # fmt: skip
     _print_facts(written)
@@ -241,6 +246,7 @@ def latent_map(
     /,
     *,
     data: Path,
+    layout: Layout = LAYOUT,
     attribute: str | None = None,
     out: Out = None,
     device: Device = "auto",
@@ -262,7 +268,7 @@ def latent_map(
     path = result_path(out, "latent-map")
     with Meter("encoding") as meter:
         written = write_latent_map(
-            load(model, chosen(device)), data, path, named=model, attribute=attribute, progress=meter.update
+            load(model, chosen(device)), layout.of(data), path, named=model, attribute=attribute, progress=meter.update
         )
     _print_facts(written)
     tell(written)
@@ -272,6 +278,7 @@ def latent_map(
 def augment(
     *,
     data: Path,
+    layout: Layout = LAYOUT,
     out: Path,
     balance: str | None = None,
     identities: Whole | None = None,
@@ -314,19 +321,19 @@ def augment(
     from attrimorph.naming import parse_names
 
     wish = Wish(tuple(parse_names(balance or "")), identities, each, way, seed)
-    loaded = load(model, chosen(device))
+    loaded, source = load(model, chosen(device)), layout.of(data)
     with Meter("generating") as meter:
         written = write_augment(
-            loaded, data, out.with_name(f"{out.name}.png"), named=model, wish=wish, real=not only_generated,
+            loaded, source, out.with_name(f"{out.name}.png"), named=model, wish=wish, real=not only_generated,
             progress=meter.update,
         )  # fmt: skip
     print(out)
     tell(written)
     if measure:
-        _measure(loaded, data, out, wish, seeds, images)
+        _measure(loaded, source, out, wish, seeds, images)
 
 
-def _measure(model: "Model", data: Path, out: Path, wish: "Wish", seeds: int, images: int) -> None:
+def _measure(model: "Model", data: "Source", out: Path, wish: "Wish", seeds: int, images: int) -> None:
     from attrimorph.applications.augmented_worth import write_worth
     from attrimorph.applications.gallery import labelled_data
     from attrimorph.console import Meter, table

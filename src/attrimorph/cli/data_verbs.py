@@ -5,7 +5,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from attrimorph.cli.app import DATA, Whole, app
+from attrimorph.cli.app import DATA, LAYOUT, Layout, Whole, app
 from attrimorph.errors import AttrimorphError
 
 data_app = App(name="data", help="Check, prepare and draw data.", group=DATA)
@@ -13,7 +13,7 @@ app.command(data_app)
 
 
 @data_app.command
-def check(path: Path, /, *, out: Path | None = None, format: str = "auto") -> None:
+def check(path: Path, /, *, out: Path | None = None, layout: Layout = LAYOUT) -> None:
     """Report what training would trip over: broken files, duplicates, missing labels, imbalance.
 
     Parameters
@@ -22,15 +22,13 @@ def check(path: Path, /, *, out: Path | None = None, format: str = "auto") -> No
         A folder of images in any known layout, or a prepared folder.
     out
         A JSON file for the whole report, every file named.
-    format
-        The layout, when it is not recognised by itself: celeba, lfw, utkface, cub, table, ...
     """
     from attrimorph.console import Meter
     from attrimorph.data.check import check as examine
     from attrimorph.files import write_json
 
     with Meter("checking") as meter:
-        report = examine(path, format=format, progress=meter.update)
+        report = examine(layout.of(path), progress=meter.update)
     print("\n".join(report.lines()))
     if out is not None:
         write_json(out, report.to_json())
@@ -48,7 +46,7 @@ def prepare(
     crop: str = "",
     align: bool = False,
     attributes: str | None = None,
-    format: str = "auto",
+    layout: Layout = LAYOUT,
     workers: Whole | None = None,
 ) -> None:
     """Decode a folder of images once into arrays that training reads by index; interrupted, it goes on.
@@ -67,8 +65,6 @@ def prepare(
         Turn and scale faces so that the eyes lie alike (extra `faces`).
     attributes
         Which to keep, with commas; by default all.
-    format
-        The layout, when it is not recognised by itself: celeba, lfw, utkface, cub, table, ...
     workers
         How many images are decoded at once; by default one for each core.
     """
@@ -79,10 +75,9 @@ def prepare(
 
     with Meter("preparing") as meter:
         summary = run(
-            path,
+            layout.of(path),
             out,
             image_size,
-            format=format,
             crop=parse_crop(crop),
             align=align,
             attributes=None if attributes is None else parse_names(attributes),

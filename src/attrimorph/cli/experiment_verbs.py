@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import MAKE, Device, Whole, app, chosen
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def experiment(
     *,
     quick: bool = False,
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     classes: str | None = None,
     model: str | None = None,
     other_model: str | None = None,
@@ -77,7 +78,7 @@ def experiment(
 
             request = Request(
                 out=out,
-                data=data,
+                data=None if data is None else layout.of(data),
                 classes=classes,
                 model=model,
                 other_model=other_model,
@@ -103,6 +104,7 @@ def compare(
     images: Whole | None = None,
     seeds: Seeds = 3,
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     judge: str | None = None,
     count: Whole = 500,
     size: Whole | None = None,
@@ -136,7 +138,6 @@ def compare(
         The folder of everything.
     """
     from attrimorph.console import Meter
-    from attrimorph.data.prepare import open_or_prepare
     from attrimorph.data.synthetic import drawn_faces
     from attrimorph.experiments.comparing import compare as run
     from attrimorph.experiments.comparison import Contest, entrants, parse_budget
@@ -154,8 +155,8 @@ def compare(
     by_name = entrants([find_recipe(each, RECIPES, read_recipe) for each in (recipe, *recipes)], size)
     named = None if judge is None else load_judge(judge)  # before anything is drawn
     numbers, pixels = _seeds(seeds), by_name[next(iter(by_name))].data.image_size
-    with Meter("preparing") as meter:
-        prepared = None if data is None else open_or_prepare(data, pixels, progress=meter.update)
+    prepared = None if data is None else layout.open(data, pixels)
+    with Meter("drawing faces") as meter:
         training = prepared or drawn_faces(pixels, progress=meter.update)
     with Meter("comparing") as meter:
 

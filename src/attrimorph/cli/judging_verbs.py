@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrimorph.cli.app import MAKE, Whole, app
+from attrimorph.cli.app import LAYOUT, MAKE, Layout, Whole, app
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
@@ -17,6 +17,7 @@ def judge(
     data: Path,
     /,
     *,
+    layout: Layout = LAYOUT,
     out: Path,
     kind: Literal["attributes", "identity"] = "attributes",
     least: Whole = 10,
@@ -44,15 +45,10 @@ def judge(
         Of weights, order and augmentation.
     """
     from attrimorph.console import Meter
-    from attrimorph.data.prepare import open_or_prepare
     from attrimorph.data.prepared import open_prepared
     from attrimorph.training.hardware import choose_fast_path, keep_memory
 
-    if (data / "schema.json").is_file():
-        prepared = open_prepared(data)
-    else:
-        with Meter("preparing") as meter:
-            prepared = open_or_prepare(data, size, progress=meter.update)
+    prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)
     keep_memory()
     wished = {"presentations": images, "seed": seed, "precision": choose_fast_path().precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}

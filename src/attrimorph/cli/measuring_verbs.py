@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrimorph.cli.app import DEFAULT_MODEL, FIND, MAKE, Device, Whole, app, chosen
+from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from attrimorph.data.prepared import PreparedData
     from attrimorph.metrics.judge import Judge
     from attrimorph.models import Model
 
@@ -21,6 +18,7 @@ def calibrate(
     *,
     judge: str | None = None,
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     out: Path | None = None,
     images: Whole = 24,
     device: Device = "auto",
@@ -53,7 +51,7 @@ def calibrate(
             "calibrate needs a judge of the model's attributes at its size; none ships; train one with "
             "attrimorph judge, and name it with --judge"
         )
-    unseen = images_for(loaded, _prepared(data, loaded))
+    unseen = images_for(loaded, None if data is None else layout.open_for(loaded, data))
     with Meter("measuring") as meter:
         strengths = measure(loaded, judges, unseen, most=images, progress=meter.say)
     _print_strengths(loaded, strengths.positions)
@@ -82,16 +80,6 @@ def _judge_for(model: "Model", named: str | None) -> "Judge | None":
     return judge_for(model.schema, model.image_size) if named is None else load_judge(named)
 
 
-def _prepared(data: Path | None, model: "Model") -> "PreparedData | None":
-    from attrimorph.console import Meter
-    from attrimorph.data.prepare import open_or_prepare
-
-    if data is None:
-        return None
-    with Meter("preparing") as meter:
-        return open_or_prepare(data, model.image_size, progress=meter.update)
-
-
 @app.command(group=FIND)
 def audit(
     *,
@@ -100,6 +88,7 @@ def audit(
     model: str = DEFAULT_MODEL,
     images: Path | None = None,
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     judge: str | None = None,
     count: Whole = 100,
     predictions: Path | None = None,
@@ -137,26 +126,22 @@ def audit(
         raise AttrimorphError("audit needs --attribute to make pairs, or --predictions to read; got neither; add one")
     if images is not None and data is not None:
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
+    from attrimorph.applications.audited import drawn, from_data, from_folder
     from attrimorph.experiments.audit import write_pairs
     from attrimorph.models import load
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)
-    pictures, labels, sources = _audited(loaded, images, data, count)
+    if images is not None:
+        pictures, labels, sources = from_folder(loaded, images, count)
+    elif data is not None:
+        pictures, labels, sources = from_data(loaded, layout.open_for(loaded, data), count)
+    else:
+        pictures, labels, sources = drawn(loaded, count)
     found = write_pairs(loaded, pictures, labels, sources, attribute, out, _judge_for(loaded, judge))
     checked = "" if found.clean is None else f"; in {int(found.clean.sum())} a judge finds only {attribute} changed"
     print(f"{len(found.had)} pairs{checked}")
     print(out / "pairs.csv")
-
-
-def _audited(model: "Model", images: Path | None, data: Path | None, count: int) -> "tuple[Tensor, Tensor, list[str]]":
-    """Return images, their attributes and where they come from."""
-    from attrimorph.applications.audited import drawn, from_data, from_folder
-
-    if images is not None:
-        return from_folder(model, images, count)
-    prepared = _prepared(data, model)
-    return drawn(model, count) if prepared is None else from_data(model, prepared, count)
 
 
 def _read_audit(out: Path, predictions: Path, threshold: float) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import DEFAULT_MODEL, MAKE, Device, Whole, app, chosen
+from attrimorph.cli.app import DEFAULT_MODEL, LAYOUT, MAKE, Device, Layout, Whole, app, chosen
 
 if TYPE_CHECKING:
     from attrimorph.training.trainer import Progress
@@ -16,7 +16,7 @@ NEXT = {
     "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
 }
 """What a run that does not sample is good for; others sample."""
-OPTIONS = ("data", "out", "dry-run", "device")
+OPTIONS = ("data", "format", "table", "out", "dry-run", "device")
 
 
 @app.command(group=MAKE)
@@ -44,6 +44,7 @@ def train(
     /,
     *overrides: Annotated[str, Parameter(allow_leading_hyphen=True)],
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     out: Path | None = None,
     dry_run: bool = False,
     device: Device = "auto",
@@ -71,16 +72,16 @@ def train(
         print(to_yaml(value))
         return
     from attrimorph.console import Meter
-    from attrimorph.data.prepare import open_or_prepare
     from attrimorph.data.synthetic import drawn_faces
+    from attrimorph.training.build import check_labels
     from attrimorph.training.trainer import train as run
 
     size = value.data.image_size
-    with Meter("drawing faces" if data is None else "preparing") as meter:
-        if data is None:
+    if data is not None:
+        prepared = layout.open(data, size, lambda schema: check_labels(value, schema))
+    else:
+        with Meter("drawing faces") as meter:
             prepared = drawn_faces(size, progress=meter.update)
-        else:
-            prepared = open_or_prepare(data, size, progress=meter.update)
     with Meter(f"training {value.name}") as meter:
 
         def show(progress: "Progress") -> None:
@@ -102,6 +103,7 @@ def evaluate(
     /,
     *,
     data: Path | None = None,
+    layout: Layout = LAYOUT,
     metrics: str | None = None,
     judge: str | None = None,
     recogniser: str | None = None,
@@ -137,7 +139,6 @@ def evaluate(
         How many images.
     """
     from attrimorph.console import Meter, table
-    from attrimorph.data.prepare import open_or_prepare
     from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
@@ -149,8 +150,7 @@ def evaluate(
     groups = None if metrics is None else chosen_groups(parse_names(metrics))
     other = None if against is None else read_evaluation(against)
     model = load(run, chosen(device))
-    with Meter("preparing") as meter:
-        images = None if data is None else open_or_prepare(data, model.image_size, progress=meter.update)
+    images = None if data is None else layout.open_for(model, data)
     folder = out or Path("runs/evaluations") / Path(run).name
     with Meter("measuring") as meter:
         evaluation, comparison = evaluate_model(

@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,9 +16,9 @@ from PIL import Image
 
 from attrimorph.data.images import FORMATS, open_image
 from attrimorph.data.prepared import SPLITS, open_prepared
-from attrimorph.data.readers import read
 from attrimorph.data.readers.raw import preview
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 
 Severity = Literal["error", "warning", "note"]
@@ -27,6 +27,7 @@ MOST_ASPECT = 3.0
 RARE = 0.01  # share below which a binary attribute is hardly ever seen
 FEW_OF_A_VALUE = 10
 FEW_IMAGES = 200
+SHOWN = 20  # values of one attribute
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,22 @@ class Report:
 
     Attributes:
         path, format: what was looked at.
+        why: it was read as that format.
         images: how many there are.
         splits: split -> images.
         attributes: name -> kind, how many labels are known, and how they are distributed.
+        left_out: what was left out or assumed, in sentences.
         findings: errors first.
         seconds: the check took.
     """
 
     path: str
     format: str
+    why: str
     images: int
     splits: dict[str, int]
     attributes: dict[str, dict[str, Any]]
+    left_out: list[str]
     findings: list[Finding]
     seconds: float
 
@@ -79,24 +84,46 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report in sentences."""
         splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
-        head = f"{self.path}: {self.images} images ({splits}) of the format {self.format}, "
-        head += f"{len(self.attributes)} attributes, checked in {self.seconds:.1f} s"
         counts = Counter(finding.severity for finding in self.findings)
         tail = ", ".join(f"{counts[name]} {name}s" for name in ("error", "warning", "note") if counts[name])
-        return [head, *(f"{finding.severity}: {finding.text}" for finding in self.findings), tail or "nothing found"]
+        return [
+            f"{self.path}: {self.images} images ({splits}), checked in {self.seconds:.1f} s",
+            f"layout: {self.format}, as {self.why}",
+            *(f"{name}: {_told(entry, self.images)}" for name, entry in self.attributes.items()),
+            *([] if self.attributes else ["no labels: for methods that need none"]),
+            f"left out: {'; '.join(self.left_out) or 'nothing'}",
+            *(f"{finding.severity}: {finding.text}" for finding in self.findings),
+            tail or "nothing found",
+        ]
+
+
+def _told(entry: Mapping[str, Any], images: int) -> str:
+    """Say how one attribute is distributed."""
+    known = int(entry["known"])
+    if "counts" in entry:
+        values = [f"{value} {count}" for value, count in entry["counts"].items()]
+        words = preview(values, SHOWN)
+    elif "share" in entry:
+        words = f"{round(entry['share'] * known)} have it, {known - round(entry['share'] * known)} have not"
+    elif "mean" in entry:
+        words = f"{entry['least']:.6g} to {entry['most']:.6g}, mean {entry['mean']:.4g}"
+    else:
+        words = "nobody knows"
+    return f"{entry['kind']}, {words}" + (f", {images - known} missing" if known < images else "")
 
 
 def check(
-    path: str | Path,
+    path: str | Path | Source,
     *,
     format: str = "auto",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Look through a labelled folder, raw or prepared: every file is hashed and decoded.
+    """Look through a folder of images, raw or prepared: every file is hashed and decoded.
 
     Args:
-        format: one of `readers.FORMATS`, or "auto".
+        path: the folder, and how it is read where it is not recognised.
+        format: of a path alone: one of `readers.FORMATS`, or "auto".
         workers: threads; None = one for each core.
         progress: called with (done, total).
 
@@ -104,30 +131,35 @@ def check(
         AttrimorphError: the folder cannot be read at all.
     """
     begin = time.perf_counter()
-    path = Path(path)
-    if (path / "schema.json").is_file():
-        data = open_prepared(path)
+    source = path if isinstance(path, Source) else Source(Path(path), format)
+    if source.prepared:
+        data = open_prepared(source.path)
         files, split, schema, y = data.files, data.split.tolist(), data.schema, data.attributes.numpy()
         name, findings = "prepared", _skipped(data.skipped)
+        why = f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
+        left_out = [f"{len(data.skipped)} images that cannot be used"] if data.skipped else []
         hashes: list[str | None] = [_digest(image.tobytes()) for image in data.images]
     else:
-        raw = read(path, format)
-        files, split, schema, y = raw.relative(), raw.split, raw.schema, raw.schema.encode(raw.table)
-        name = raw.name
+        raw = source.read()
+        files, split, schema, y = raw.relative(), raw.split, raw.schema, raw.encode()
+        name, why, left_out = raw.name, raw.why, list(raw.notes)
+        for names, what in ((raw.rows_without_image, "label rows"), (raw.images_without_row, "images without a label")):
+            left_out += [f"{len(names)} {what}"] if names else []
         seen = _look_at(raw.files, workers, progress)
         hashes = [digest for digest, _, _ in seen]
         findings = _unreadable(files, [reason for _, _, reason in seen])
         findings += _sizes(files, [size for _, size, _ in seen])
         findings += _unmatched(raw.rows_without_image, raw.images_without_row)
-        findings += [Finding("note", "reader", note) for note in raw.notes]
     findings += _duplicates(files, split, hashes, y) + _splits(split) + _labels(schema, y, split)
     order = ("error", "warning", "note")
     return Report(
-        path=str(path),
+        path=str(source.path),
         format=name,
+        why=why,
         images=len(files),
         splits={word: split.count(word) for word in SPLITS},
         attributes=_distribution(schema, y),
+        left_out=left_out,
         findings=sorted(findings, key=lambda finding: order.index(finding.severity)),
         seconds=time.perf_counter() - begin,
     )
@@ -229,22 +261,19 @@ def _duplicates(
     within = [rows for rows in same if len({split[row] for row in rows}) == 1]
     contrary = [rows for rows in same if any(not np.array_equal(y[rows[0]], y[row], equal_nan=True) for row in rows)]
     findings = []
-    for found, severity, kind, text in (
+    rules: tuple[tuple[list[list[int]], Severity, str, str], ...] = (
         (across, "error", "duplicates-across-splits", "images are the same file in different splits, figures on them "
          "would flatter; remove them from one"),
         (within, "warning", "duplicates", "images are the same file inside one split; remove all but one"),
         (contrary, "warning", "contradictions", "images are the same file with different labels; mend the labels"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for found, severity, kind, text in rules:
         if found:
             names = [files[row] for rows in found for row in rows]
             example = " = ".join(files[row] for row in found[0][:3])
             told = f"{len(names)} {text} ({example})"
-            findings.append(Finding(_severity(severity), kind, told, names))
+            findings.append(Finding(severity, kind, told, names))
     return findings
-
-
-def _severity(word: str) -> Severity:
-    return "error" if word == "error" else "warning" if word == "warning" else "note"
 
 
 def _splits(split: Sequence[str]) -> list[Finding]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.readers import Crop, RawData, read
-from attrimorph.data.readers.raw import preview
+from attrimorph.data.readers import Crop, RawData
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.data.writer import PreparedWriter, alone, clear_leftovers
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
@@ -96,7 +96,7 @@ class _Job:
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         digest.update(json.dumps(raw.schema.to_json()).encode())
         digest.update(" ".join(raw.split).encode() + np.asarray(raw.identity, np.int64).tobytes())
-        digest.update(raw.schema.encode(raw.table).tobytes())
+        digest.update(raw.encode().tobytes())
         return digest.hexdigest()
 
     def run(self, row: int) -> Pixels:
@@ -113,7 +113,7 @@ class _Job:
 
 
 def prepare(
-    source: str | Path | RawData,
+    source: str | Path | Source | RawData,
     out: str | Path,
     image_size: int,
     *,
@@ -125,7 +125,7 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Make a prepared folder out of a labelled one.
+    """Make a prepared folder out of a folder of images.
 
     Interrupted, the same call goes on where it was. Images that cannot be used are skipped and named in the summary.
 
@@ -133,7 +133,7 @@ def prepare(
         source: a folder in any layout that a reader knows, or what a reader returned.
         out: the folder to write; must not hold other prepared data.
         image_size: height and width in pixels, 8 .. 1024.
-        format: one of `readers.FORMATS`, or "auto".
+        format: of a path alone: one of `readers.FORMATS`, or "auto".
         crop: None = what is usual for the data set, otherwise the centre square; "centre"; a size; a rectangle.
         align: put the eyes of every face at fixed places (extra `faces`); images without a face are skipped.
         masks: write masks; None = where the data set has them.
@@ -145,7 +145,9 @@ def prepare(
         AttrimorphError: the source cannot be read, the sizes are out of range, or `out` cannot be written.
     """
     begin = time.perf_counter()
-    job = _job(source, image_size, format, crop, align, masks, attributes)
+    if not isinstance(source, RawData):
+        source = (source if isinstance(source, Source) else Source(Path(source), format)).read()
+    job = _job(source, image_size, crop, align, masks, attributes)
     out = Path(out)
     if workers is not None and workers < 1:
         raise AttrimorphError(f"workers must be at least 1; got {workers}")
@@ -161,9 +163,8 @@ def prepare(
 
 
 def _job(
-    source: str | Path | RawData,
+    raw: RawData,
     image_size: int,
-    format: str,
     crop: CropLike,
     align: bool,
     masks: bool | None,
@@ -171,7 +172,6 @@ def _job(
 ) -> _Job:
     if not 8 <= image_size <= LARGEST:
         raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")
-    raw = source if isinstance(source, RawData) else read(source, format)
     if attributes is not None:
         raw = _keep(raw, attributes)
     if masks and raw.masks is None:
@@ -265,47 +265,51 @@ def _again(out: Path, job: _Job, request: str, begin: float) -> Summary:
 def _summary(
     data: PreparedData, job: _Job, begin: float, resumed: int, skipped: list[dict[str, str]], rate: float
 ) -> Summary:
-    notes = list(job.raw.notes)
-    for names, what in (
-        (job.raw.rows_without_image, "label rows have no image"),
-        (job.raw.images_without_row, "images have no label row"),
-    ):
-        if names:
-            notes.append(f"{len(names)} {what} and were left out: {preview(names)}")
     splits = {name: len(data.indices(name)) for name in ("train", "valid", "test")}
     seconds = time.perf_counter() - begin
     assert data.path is not None
-    return Summary(data.path, job.raw.name, len(data), resumed, skipped, splits, seconds, rate, notes)
+    return Summary(data.path, job.raw.name, len(data), resumed, skipped, splits, seconds, rate, job.raw.left_out())
 
 
 def open_or_prepare(
-    path: str | Path,
+    source: str | Path | Source,
     image_size: int,
     *,
-    format: str = "auto",
     crop: CropLike = None,
     align: bool = False,
     progress: Progress | None = None,
+    found: Callable[[RawData], None] | None = None,
 ) -> PreparedData:
-    """Open a prepared folder, or prepare a raw one into a cache and open that.
+    """Open a prepared folder, or prepare a folder of images into a cache and open that.
 
-    The cache lies in PATH/.attrimorph/SIZE (with crop or align in its name), or in the user's cache where PATH cannot
-    be written. It is made anew when the source has changed.
+    The cache lies in PATH/.attrimorph/SIZE (with crop, align, format or table in its name), or in the user's cache
+    where PATH cannot be written. It is made anew when the source has changed.
+
+    Args:
+        source: the folder, and how it is read where it is not recognised.
+        image_size: height and width in pixels.
+        crop: as of `prepare`.
+        align: as of `prepare`.
+        progress: called with (done, total).
+        found: called with what a folder of images holds before any of them is decoded; may refuse it.
 
     Raises:
-        AttrimorphError: the prepared folder has another size, or the raw one cannot be read.
+        AttrimorphError: the prepared folder has another size, or the images cannot be read.
     """
-    path = Path(path)
-    if (path / "schema.json").is_file():
-        data = open_prepared(path)
+    source = Source.of(source)
+    if source.prepared:
+        data = open_prepared(source.path)
         if data.image_size != image_size:
             raise AttrimorphError(
-                f"{path} was prepared at {data.image_size} pixels; {image_size} are wanted; "
+                f"{source.path} was prepared at {data.image_size} pixels; {image_size} are wanted; "
                 "prepare the images again at that size, or set image_size in the recipe"
             )
         return data
-    job = _job(path, image_size, format, crop, align, None, None)
-    out = _cache(path, image_size, crop, align, format)
+    raw = source.read()
+    if found is not None:
+        found(raw)
+    job = _job(raw, image_size, crop, align, None, None)
+    out = _cache(source, image_size, crop, align)
     request = job.request()
     with alone(out):
         if (out / "schema.json").is_file():
@@ -318,20 +322,26 @@ def open_or_prepare(
     return open_prepared(out)
 
 
-def _cache(path: Path, image_size: int, crop: CropLike, align: bool, format: str) -> Path:
+def _cache(source: Source, image_size: int, crop: CropLike, align: bool) -> Path:
     cut = ""
     if isinstance(crop, Crop):
         reference = f"of{crop.of[0]}x{crop.of[1]}" if crop.of else ""
         cut = f"-crop{crop.left:g},{crop.top:g},{crop.right:g},{crop.bottom:g}{reference}"
     elif crop is not None:
         cut = f"-crop{crop}"
-    name = f"{image_size}{cut}{'-aligned' if align else ''}{'' if format == 'auto' else '-' + format}"
-    beside = path / ".attrimorph"
-    if os.access(beside if beside.exists() else path, os.W_OK):
+    layout = "" if source.format == "auto" else f"-{source.format}"
+    if source.table is not None:
+        layout = f"-{source.table.stem}-{_digest(source.table)[:8]}"
+    name = f"{image_size}{cut}{'-aligned' if align else ''}{layout}"
+    beside = source.path / ".attrimorph"
+    if os.access(beside if beside.exists() else source.path, os.W_OK):
         return beside / name
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return home / "attrimorph" / "data" / place / name
+    return home / "attrimorph" / "data" / _digest(source.path)[:16] / name
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _cores() -> int:

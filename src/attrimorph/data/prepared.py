@@ -140,7 +140,7 @@ def open_prepared(path: str | Path) -> PreparedData:
     files, split, identity, table = _parse_attributes(path / "attributes.csv", content, schema, count)
     return PreparedData(
         images=images,
-        attributes=torch.from_numpy(schema.encode(table)),
+        attributes=torch.from_numpy(schema.encode(table, count)),
         identity=torch.from_numpy(identity),
         split=split,
         files=files,

@@ -13,6 +13,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Kind = Literal["binary", "categorical", "real"]
@@ -49,7 +50,7 @@ class Schema:
     """All attributes of a data set, in the order of the columns of y.
 
     Attributes:
-        attributes: at least one.
+        attributes: none for images without labels.
         exclusive: groups of binary attributes of which at most one holds (the hair colours); setting one in an
             edit takes the others of its group away by the same amount.
     """
@@ -59,8 +60,6 @@ class Schema:
 
     def __post_init__(self) -> None:
         names = [attribute.name for attribute in self.attributes]
-        if not names:
-            raise AttrimorphError("a schema must have at least one attribute; it has none; name one to learn")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
         for attribute in self.attributes:
@@ -163,20 +162,21 @@ class Schema:
         ]
         return torch.cat(parts) if parts else torch.zeros(0)
 
-    def encode(self, table: Mapping[str, Sequence[Any]]) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    def encode(self, table: Mapping[str, Sequence[Any]], count: int | None = None) -> "NDArray[np.float32]":
         """Turn columns of raw values into y.
 
         Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones ("", "nan", None) become NaN.
 
         Args:
             table: attribute name -> N raw values.
+            count: N, which an empty table cannot tell.
 
         Returns:
             float32 [N, width].
         """
         import numpy as np
 
-        count = len(table[self.names[0]])
+        count = len(next(iter(table.values()))) if count is None else count
         y = np.full((count, self.width), np.nan, dtype=np.float32)
         for attribute in self.attributes:
             start = self._columns[attribute.name].start

@@ -10,6 +10,7 @@ from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import lfw
 from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data.source import Source
 from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
@@ -46,13 +47,11 @@ def class_data(request: Request, size: int) -> PreparedData:
             progress=lambda done, total: request.progress("drawing faces", done, total),
         )
     else:
-        source = open_or_prepare(
-            request.data,
-            size,
+        named = Source.of(request.data)
+        if named.recognised and lfw.sign(named.path):
             # A table of scores beside the photographs names no classes, and covers only a part of them.
-            format="lfw-people" if lfw.find(request.data) is not None else "auto",
-            progress=lambda done, total: request.progress("preparing", done, total),
-        )
+            named = Source(named.path, "lfw-people")
+        source = open_or_prepare(named, size, progress=lambda done, total: request.progress("preparing", done, total))
         name = f"{source.fingerprint}-{request.classes or 'classes'}"
     folder = request.out / "data" / name
     if not (folder / "schema.json").is_file():

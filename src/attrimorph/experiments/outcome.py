@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import attrimorph
+from attrimorph.data.source import Source
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import RULE, Claim
 from attrimorph.files import write_json
@@ -83,7 +84,7 @@ class Request:
     """
 
     out: Path = Path("runs/experiments")
-    data: Path | None = None
+    data: Path | Source | None = None
     classes: str | None = None
     model: str | None = None
     other_model: str | None = None

@@ -92,8 +92,8 @@ def _check_header(path: Path, header: Mapping[str, Any]) -> None:
         "card": isinstance(header.get("card", {}), dict),
         "preprocessing": _is_preprocessing(header.get("preprocessing", {})),
         "examples": isinstance(examples, list)
-        and len(examples) > 0
-        and len(examples) % schema.width == 0
+        and bool(examples) == bool(schema.width)
+        and len(examples) % max(schema.width, 1) == 0
         and all(isinstance(value, int | float) for value in examples),
     }
     if wrong := [name for name, right in rules.items() if not right]:

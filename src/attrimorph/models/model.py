@@ -86,6 +86,8 @@ class Model:
 
     def draw_attributes(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw attributes [B, W] of training images, whole combinations."""
+        if not self.schema.width:
+            return torch.zeros(count, 0)
         known = torch.tensor(self.header["examples"], dtype=torch.float32).reshape(-1, self.schema.width)
         return known[torch.randint(len(known), (count,), generator=generator)]
 

@@ -9,8 +9,10 @@ from torch import nn
 
 from attrimorph.algorithms.algorithm import Algorithm
 from attrimorph.algorithms.cvae_gan import CVAEGAN, named_method
+from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
 from attrimorph.models import networks_of
 from attrimorph.recipes.attribute2image import LayerRecipe
 from attrimorph.recipes.interpolation import InterpolationRecipe
@@ -40,7 +42,28 @@ def build(
         device: where the networks live.
         reduce_gradients: averages gradients over processes.
     """
+    check_labels(recipe, schema)
     return BUILDERS[type(recipe)](recipe, schema, path, device, reduce_gradients)
+
+
+def check_labels(recipe: AnyRecipe, schema: Schema) -> None:
+    """Refuse images without labels for a recipe that learns from labels.
+
+    Raises:
+        AttrimorphError: the data have no attributes, and the recipe needs some.
+    """
+    if schema.attributes:
+        return
+    if isinstance(recipe, Recipe):
+        needed = METHODS[recipe.method].conditional
+    else:
+        needed = not isinstance(recipe, ProgressiveRecipe) or recipe.networks.conditional
+    if needed:
+        without = [name for name, method in METHODS.items() if not method.conditional]
+        raise AttrimorphError(
+            f"{recipe.name} learns from labels, and these images have none; put them into one folder for each class, "
+            f"name a CSV of labels with --table, or train what needs none: {', '.join([*without, 'pggan'])}"
+        )
 
 
 def training_rows(recipe: AnyRecipe, data: PreparedData) -> NDArray[np.int64]:

@@ -1,13 +1,14 @@
 """Readers: from a folder as its publisher lays it out to one plain description, `RawData`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables, utkface
-from attrimorph.data.readers.raw import Crop, RawData, check_folder, list_images, need_images
+from attrimorph.data.readers.raw import Crop, RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
-__all__ = ["FORMATS", "Crop", "RawData", "detect", "read"]
+__all__ = ["FORMATS", "Crop", "RawData", "detect", "read", "recognise"]
 
 FORMATS: dict[str, Callable[[Path], RawData]] = {
     "celeba": celeba.read,
@@ -20,52 +21,65 @@ FORMATS: dict[str, Callable[[Path], RawData]] = {
     "table": tables.read,
     "unpaired": folders.read_unpaired,
     "classes": folders.read_classes,
+    "images": folders.read_images,
 }
 
-# From the most to the least particular: the first that holds is taken.
-_SIGNS: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
-    ("celeba", lambda folder: celeba.find(folder) is not None, "list_attr_celeba.txt (CelebA)"),
-    ("cub", lambda folder: cub.find(folder) is not None, "images.txt with image_class_labels.txt (CUB)"),
-    ("flowers", flowers.matches, "imagelabels.mat with jpg/ (Flowers-102)"),
-    ("table", lambda folder: bool(tables.find(folder)), "attributes.csv, metadata.csv or metadata.jsonl"),
-    ("unpaired", folders.is_unpaired, "trainA with trainB"),
-    ("lfw", lambda folder: lfw.find(folder) is not None, "NAME/NAME_0001.jpg (LFW)"),
-    ("utkface", utkface.matches, "age_gender_race_date names (UTKFace)"),
-    ("classes", folders.is_classes, "at least two folders of images, one for each class"),
-)
+# From the most to the least particular: the first that says why it holds is taken.
+_SIGNS: dict[str, Callable[[Path], str]] = {
+    "celeba": celeba.sign,
+    "cub": cub.sign,
+    "flowers": flowers.sign,
+    "table": tables.sign,
+    "unpaired": folders.sign_of_unpaired,
+    "lfw": lfw.sign,
+    "utkface": utkface.sign,
+    "classes": folders.sign_of_classes,
+}
 
 
-def detect(folder: str | Path) -> str:
-    """Return the name of the format that a folder is in.
+def recognise(folder: str | Path) -> tuple[str, str]:
+    """Return the name of the format that a folder is in, and why.
+
+    Images that fit no layout with labels are "images", without labels.
 
     Raises:
-        AttrimorphError: the folder is missing, is a file, holds no images, or fits no format.
+        AttrimorphError: the folder is missing, is a file, or holds no images.
     """
     folder = Path(folder)
     check_folder(folder)
-    for name, holds, _ in _SIGNS:
-        if holds(folder):
-            return name
+    for name, sign in _SIGNS.items():
+        if why := sign(folder):
+            return name, why
     need_images(list(list_images(folder).values()), folder)
-    raise AttrimorphError(
-        f"{folder} fits no known layout; looked for {'; '.join(sign for _, _, sign in _SIGNS)}; "
-        "write an attributes.csv with the columns file_name and one for each attribute"
-    )
+    return "images", "there is no table of labels, no known names and no two class folders: they have no labels"
 
 
-def read(folder: str | Path, format: str = "auto") -> RawData:
-    """Read a labelled folder.
+def detect(folder: str | Path) -> str:
+    """Return the name of the format that a folder is in; errors as of `recognise`."""
+    return recognise(folder)[0]
+
+
+def read(folder: str | Path, format: str = "auto", table: str | Path | None = None) -> RawData:
+    """Read a folder of images.
 
     Args:
-        format: one of `FORMATS`, or "auto" to detect it.
+        format: one of `FORMATS`, or "auto" to recognise it.
+        table: a CSV or JSON-lines file of any name and place that labels the images.
 
     Raises:
         AttrimorphError: the format is unknown, or the folder does not hold what the format needs.
     """
     folder = Path(folder)
     check_folder(folder)
-    if format == "auto":
-        format = detect(folder)
-    if format not in FORMATS:
+    if table is not None:
+        if format not in ("auto", "table"):
+            raise AttrimorphError(f"a table of labels goes with the format table; got {format}; leave one of them out")
+        raw, why = tables.read(folder, Path(table)), f"the labels are in {table}"
+    elif format == "auto":
+        format, why = recognise(folder)
+        raw = FORMATS[format](folder)
+    elif format in FORMATS:
+        raw, why = FORMATS[format](folder), "as was asked for"
+    else:
         raise AttrimorphError(f"there is no data format {format!r}; {suggestion(format, FORMATS)}")
-    return FORMATS[format](folder)
+    return replace(raw, why=why, notes=[*raw.notes, *unread(folder, raw)])

@@ -30,6 +30,12 @@ def find(folder: Path) -> Path | None:
     return _label_file(folder, "list_attr_celeba")
 
 
+def sign(folder: Path) -> str:
+    """Say why a folder is CelebA; "" where it is not."""
+    path = find(folder)
+    return f"{path.name} lies there" if path else ""
+
+
 def read(folder: Path) -> RawData:
     """Read `img_align_celeba/`, `list_attr_celeba`, and when there `identity_CelebA`, `list_eval_partition`.
 

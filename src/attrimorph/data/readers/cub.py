@@ -31,6 +31,11 @@ def find(folder: Path) -> Path | None:
     return None
 
 
+def sign(folder: Path) -> str:
+    """Say why a folder is CUB; "" where it is not."""
+    return "images.txt lies beside image_class_labels.txt" if find(folder) else ""
+
+
 def read(folder: Path) -> RawData:
     """Read the species as one categorical attribute and, where there, the binary attributes and segmentations.
 

@@ -14,9 +14,10 @@ SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}
 BLUE = (0, 0, 254)  # what the segmented images have for background
 
 
-def matches(folder: Path) -> bool:
-    """Whether the folder holds imagelabels.mat and jpg/."""
-    return (folder / "imagelabels.mat").is_file() and (folder / "jpg").is_dir()
+def sign(folder: Path) -> str:
+    """Say why a folder is Flowers-102; "" where it is not."""
+    found = (folder / "imagelabels.mat").is_file() and (folder / "jpg").is_dir()
+    return "imagelabels.mat lies beside jpg/" if found else ""
 
 
 def read(folder: Path) -> RawData:

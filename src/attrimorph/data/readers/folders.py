@@ -1,5 +1,7 @@
-"""Folders whose names are the labels: ImageFolder (one folder for each class) and two unpaired folders."""
+"""Folders whose names are the labels: ImageFolder (one folder for each class), two unpaired folders; or no labels."""
 
+from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 from attrimorph.data.readers.raw import (
@@ -18,9 +20,9 @@ from attrimorph.errors import AttrimorphError
 DOMAINS = ("trainA", "trainB", "testA", "testB")
 
 
-def is_unpaired(folder: Path) -> bool:
-    """Whether the folder holds trainA and trainB."""
-    return (folder / "trainA").is_dir() and (folder / "trainB").is_dir()
+def sign_of_unpaired(folder: Path) -> str:
+    """Say why a folder is unpaired data; "" where it is not."""
+    return "trainA lies beside trainB" if (folder / "trainA").is_dir() and (folder / "trainB").is_dir() else ""
 
 
 def read_unpaired(folder: Path) -> RawData:
@@ -64,50 +66,84 @@ def read_unpaired(folder: Path) -> RawData:
     )
 
 
-def is_classes(folder: Path) -> bool:
-    """Whether at least two sub-folders (below train/, valid/, test/ where these are) hold images."""
-    return len({label for label, _ in map(_labels, list_images(folder)) if label is not None}) >= 2
+def sign_of_classes(folder: Path) -> str:
+    """Say why a folder holds class folders: at least two hold images; "" where it does not."""
+    count = len({label for label, _ in _labels(list_images(folder)).values() if label is not None})
+    return f"{count} folders hold images, one for each class" if count >= 2 else ""
 
 
 def read_classes(folder: Path) -> RawData:
-    """Read `CLASS/image` or `train|valid|test/CLASS/image` as one categorical attribute, "class".
+    """Read `CLASS/image`, `train|valid|test/CLASS/image` or `CLASS/train|valid|test/image` as one attribute, "class".
 
-    Without split folders every class is divided 8 : 1 : 1; without valid a tenth of train becomes valid.
+    A folder in which all others lie counts for nothing. Without split folders every class is divided 8 : 1 : 1;
+    without valid a tenth of train becomes valid.
     """
     images = list_images(folder)
     need_images(list(images.values()), folder)
-    labelled = {name: _labels(name) for name in images}
-    loose = [name for name, (label, _) in labelled.items() if label is None]
-    kept = {name: images[name] for name, (label, _) in labelled.items() if label is not None}
+    labelled = _labels(images)
+    kept = {name: path for name, path in images.items() if labelled[name][0] is not None}
     labels = [str(labelled[name][0]) for name in kept]
     values = tuple(sorted(set(labels)))
     if not 2 <= len(values) <= MOST_VALUES:
         raise AttrimorphError(
-            f"{folder} must hold between 2 and {MOST_VALUES} folders of images, one for each class; "
-            f"it has {len(values)}; move the images into class folders or add an attributes.csv"
+            f"{folder} must hold between 2 and {MOST_VALUES} folders of images, one for each class; it has "
+            f"{len(values)}; label the images by class folders or --table, or read them without labels with "
+            "--format images"
         )
     given = [labelled[name][1] for name in kept]
-    if {*given} & {"valid", "test"}:
-        split = carve_valid([name or "train" for name in given], labels)
-    else:
-        split = assign_split(len(kept), within=labels)
     return RawData(
         name="classes",
         folder=folder,
         files=list(kept.values()),
         table={"class": labels},
         schema=Schema((Attribute("class", "categorical", values),)),
-        split=split,
+        split=_split(given, labels),
         identity=number_identities(labels),
-        images_without_row=loose,
-        notes=[f"{len(loose)} images lie in no class folder and were left out"] if loose else [],
+        images_without_row=[name for name in images if name not in kept],
     )
 
 
-def _labels(name: str) -> tuple[str | None, str | None]:
-    """Return (class, split) of a relative name such as train/cat/1.jpg; None where it has none."""
-    parts = name.split("/")[:-1]
-    split = SPLIT_WORDS.get(parts[0].lower()) if parts else None
-    if split:
-        parts = parts[1:]
-    return (parts[0] if parts else None), split
+def read_images(folder: Path) -> RawData:
+    """Read every image without a label; split folders count as such, otherwise images are divided 8 : 1 : 1."""
+    images = list_images(folder)
+    need_images(list(images.values()), folder)
+    return RawData(
+        name="images",
+        folder=folder,
+        files=list(images.values()),
+        table={},
+        schema=Schema(()),
+        split=_split([split for _, split in _labels(images).values()], [""] * len(images)),
+        identity=[-1] * len(images),
+    )
+
+
+def _split(given: list[str | None], labels: list[str]) -> list[str]:
+    if {*given} & {"valid", "test"}:
+        return carve_valid([name or "train" for name in given], labels)
+    return assign_split(len(given), within=labels)
+
+
+def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Return (class, split) of relative names such as train/cat/1.jpg; None where they have none."""
+    folders = {name: name.split("/")[:-1] for name in names}
+    first, last = (pick(folders.values(), default=[]) for pick in (min, max))
+    around = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    # One folder around all the others, as archives unpack, is no class; it may be a split.
+    own = {
+        name: [part for place, part in enumerate(parts) if place >= around or part.lower() in SPLIT_WORDS]
+        for name, parts in folders.items()
+    }
+    only_splits = all(parts[0].lower() in SPLIT_WORDS for parts in own.values() if parts)
+    labels: dict[str, tuple[str | None, str | None]] = {}
+    for name, parts in own.items():
+        split = None
+        # Beside bus/ and car/ the images right below train/ show trains.
+        if len(parts) > 1 or only_splits:
+            split = next((place for place, part in enumerate(parts[:2]) if part.lower() in SPLIT_WORDS), None)
+        classes = [part for place, part in enumerate(parts) if place != split]
+        labels[name] = (
+            classes[0] if classes else None,
+            None if split is None else SPLIT_WORDS[parts[split].lower()],
+        )
+    return labels

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from attrimorph.errors import AttrimorphError
 
 IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw_funneled", "lfw")
 TABLES = ("lfw_attributes.txt", "lfw_attr_test.csv", "lfw_attributes.csv", "lfw_attr.csv")
+FILE = re.compile(r"([^/]+)/\1_\d{4}\.\w+")
+FIRST_LAST = re.compile(r"[^\W\d_a-z][^_]*(_[^_]+)+")
 CROP = Crop(62, 62, 188, 188, of=(250, 250))  # the face, without the black corners that the warping left
+CUT_OUT = "of every picture the middle is cut out, as is usual for LFW; --format classes takes pictures whole"
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,25 @@ class Pair:
 def find(folder: Path) -> Path | None:
     """Return the folder of people inside an LFW folder, or None."""
     for candidate in (*(folder / name for name in IMAGE_FOLDERS), folder):
-        if candidate.is_dir() and any(candidate.glob("*/*_0001.jpg")):
+        if candidate.is_dir() and any(candidate.glob("*/*_0001.*")):
             return candidate
     return None
+
+
+def sign(folder: Path) -> str:
+    """Say why a folder is LFW; "" where it is not.
+
+    Every file must be NAME/NAME_0001.jpg, of two people or more; beyond the published folders most names must be
+    First_Last too, as classes are named cat/cat_0001.jpg just so.
+    """
+    base = find(folder)
+    names = list(list_images(base)) if base else []
+    people = {name.partition("/")[0] for name in names}
+    if len(people) < 2 or not all(FILE.fullmatch(name) for name in names):
+        return ""
+    if base == folder and 2 * sum(bool(FIRST_LAST.fullmatch(name)) for name in people) <= len(people):
+        return ""
+    return f"each of the {len(names)} files is NAME/NAME_0001.jpg, of {len(people)} people"
 
 
 def find_table(folder: Path) -> Path | None:
@@ -56,7 +76,7 @@ def read_people(folder: Path, min_images: int = 20) -> RawData:
 
     Every person's images are divided 8 : 1 : 1.
     """
-    images = _images(folder)
+    images, stray = _images(folder)
     counts: dict[str, int] = {}
     for person, _ in images:
         counts[person] = counts.get(person, 0) + 1
@@ -64,7 +84,7 @@ def read_people(folder: Path, min_images: int = 20) -> RawData:
     if len(people) < 2:
         raise AttrimorphError(
             f"{folder} must hold at least two people with {min_images} images each; it has {len(people)}; "
-            "lower the least number of images"
+            "read all of them with --format classes, or without labels with --format images"
         )
     chosen = set(people)
     kept = {key: path for key, path in images.items() if key[0] in chosen}
@@ -78,9 +98,11 @@ def read_people(folder: Path, min_images: int = 20) -> RawData:
         split=assign_split(len(kept), within=names),
         identity=number_identities(names),
         crop=CROP,
+        images_without_row=stray,
         notes=[
             f"{len(people)} of {len(counts)} people have at least {min_images} images; "
-            f"{len(images) - len(kept)} images of the others were left out"
+            f"{len(images) - len(kept)} images of the others were left out",
+            CUT_OUT,
         ],
     )
 
@@ -95,7 +117,7 @@ def read_attributes(folder: Path) -> RawData:
         raise AttrimorphError(
             f"{path} must begin with the columns person, imagenum; it begins with {', '.join(header[:2])}; mend it"
         )
-    images = _images(folder)
+    images, stray = _images(folder)
     kept, orphans, named = [], [], set()
     for row in rows:
         key = (row[0].replace(" ", "_"), whole_number(row[1], "imagenum", path))
@@ -121,14 +143,15 @@ def read_attributes(folder: Path) -> RawData:
         identity=identity,
         crop=CROP,
         rows_without_image=orphans,
-        images_without_row=[path.name for key, path in images.items() if key not in named],
+        images_without_row=[*(path.name for key, path in images.items() if key not in named), *stray],
+        notes=[CUT_OUT],
     )
 
 
 def read_pairs(folder: Path) -> list[Pair]:
     """Read `pairs.txt`: lines "name i j" (one person) and "name i name j" (two people); missing images are an error."""
     path = folder / "pairs.txt"
-    images = _images(folder)
+    images, _ = _images(folder)
     pairs = []
     # The first line holds counts: "folds pairs", or "pairs" alone.
     for number, line in enumerate(read_text(path).splitlines()[1:], 2):
@@ -153,17 +176,19 @@ def read_pairs(folder: Path) -> list[Pair]:
     return pairs
 
 
-def _images(folder: Path) -> dict[tuple[str, int], Path]:
-    """Return (person, number) -> path of NAME/NAME_0001.jpg."""
+def _images(folder: Path) -> tuple[dict[tuple[str, int], Path], list[str]]:
+    """Return (person, number) -> path of NAME/NAME_0001.jpg, and the names of all other images."""
     base = find(folder)
     need_images([base] if base else [], folder)
     assert base is not None
-    images = {}
+    images, stray = {}, []
     for name, path in list_images(base).items():
         person, _, number = path.stem.rpartition("_")
         if name.count("/") == 1 and person == path.parent.name and number.isdigit():
             images[person, int(number)] = path
-    return images
+        else:
+            stray.append(name)
+    return images, stray
 
 
 def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:

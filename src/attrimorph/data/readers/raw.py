@@ -4,22 +4,30 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attrimorph.data.schema import MISSING, Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"))
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+)
+UNREAD_SUFFIXES = frozenset(
+    (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
+)
+TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl"))
 MOST_VALUES = 1000  # of a text column that becomes a categorical attribute
 SPLIT_WORDS = {
-    "train": "train", "training": "train",
-    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
-    "test": "test", "testing": "test",
+    "train": "train", "training": "train", "train_set": "train", "training_set": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "validation_set": "valid",
+    "test": "test", "testing": "test", "test_set": "test",
 }  # fmt: skip
 
 
@@ -41,7 +49,7 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """A labelled folder as a reader found it. All lists are N long and in the same order.
+    """A folder of images as a reader found it. All lists are N long and in the same order.
 
     Attributes:
         name: of the format, e.g. "celeba".
@@ -56,6 +64,7 @@ class RawData:
         crop: the usual crop of this data set, or None for the centre square.
         rows_without_image, images_without_row: names that have only the one or the other.
         notes: what was left out or assumed, in sentences.
+        why: it was read so, in a few words.
     """
 
     name: str
@@ -71,9 +80,29 @@ class RawData:
     rows_without_image: list[str] = field(default_factory=list)
     images_without_row: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    why: str = ""
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def encode(self) -> NDArray[np.float32]:
+        """Return y of every image, float32 [N, W]."""
+        return self.schema.encode(self.table, len(self))
+
+    def told(self) -> list[str]:
+        """Return how the folder was read and what was left out or assumed, in sentences."""
+        return [f"{self.folder}: {len(self)} images, read as {self.name}: {self.why}", *self.left_out()]
+
+    def left_out(self) -> list[str]:
+        """Return what was left out or assumed, in sentences."""
+        lines = list(self.notes)
+        for names, what in (
+            (self.rows_without_image, "label rows have no image"),
+            (self.images_without_row, "images have no label"),
+        ):
+            if names:
+                lines.append(f"{len(names)} {what} and were left out: {preview(names)}")
+        return lines
 
     def relative(self) -> list[str]:
         """Return file names relative to the folder, with forward slashes."""
@@ -81,8 +110,12 @@ class RawData:
         return [str(file).removeprefix(root).replace(os.sep, "/") for file in self.files]
 
 
-def list_images(folder: Path) -> dict[str, Path]:
+def list_images(folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """Return every image below `folder`, sorted: relative name with forward slashes -> path; hidden ones are left out.
+
+    Args:
+        folder: to look through.
+        suffixes: of the names that count as images.
 
     Raises:
         AttrimorphError: the folder is missing, is a file, or cannot be read.
@@ -98,9 +131,25 @@ def list_images(folder: Path) -> dict[str, Path]:
         prefix = os.path.relpath(place, folder).replace(os.sep, "/") + "/"
         prefix = "" if prefix == "./" else prefix
         for name in names:
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
                 found[prefix + name] = Path(place, name)
     return dict(sorted(found.items()))
+
+
+def unread(folder: Path, raw: RawData) -> list[str]:
+    """Say what lies in a folder that looks like a picture or like labels, and no reader looked at."""
+    others = list_images(folder, UNREAD_SUFFIXES)
+    kinds = Counter(path.suffix.lower() for path in others.values())
+    notes = []
+    if others:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
+        notes.append(
+            f"{len(others)} pictures of types that are not read were left out: {told}; save them as JPEG or PNG"
+        )
+    if raw.name in ("classes", "images") and (tables := list(list_images(folder, TABLE_SUFFIXES).values())):
+        named = preview([path.name for path in tables])
+        notes.append(f"no labels were looked for in {named}; --table {tables[0]} reads them from there")
+    return notes
 
 
 def check_folder(folder: Path) -> None:

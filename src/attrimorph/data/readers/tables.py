@@ -1,8 +1,9 @@
 """A folder of images with a table: attributes.csv, or the hub's metadata.csv / metadata.jsonl."""
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attrimorph.data.readers.raw import (
@@ -45,32 +46,56 @@ def _children(folder: Path) -> list[Path]:
         raise AttrimorphError(f"cannot read {folder}: {error.strerror}; check the path and permissions") from error
 
 
-def read(folder: Path) -> RawData:
+def sign(folder: Path) -> str:
+    """Say why a folder has a table; "" where it has none."""
+    found = find(folder)
+    return f"{found[0].relative_to(folder).as_posix()} lies there" if found else ""
+
+
+def read(folder: Path, table: Path | None = None) -> RawData:
     """Read the table(s): a column with file names, optional columns split and identity, every other an attribute.
 
-    Kinds are inferred (see `infer_attribute`). Where nothing names the split, images are divided 8 : 1 : 1, by
-    identity where that is known.
+    Names are understood as `matched` says. Kinds are inferred (see `infer_attribute`). Where nothing names the split,
+    images are divided 8 : 1 : 1, by identity where that is known.
+
+    Args:
+        folder: of the images.
+        table: a file of any name, seen from here or from the folder; None = one of `TABLES`.
     """
     tables = find(folder)
+    if table is not None:
+        tables = [folder / table if not table.is_file() and (folder / table).is_file() else table]
     if not tables:
-        raise AttrimorphError(f"{folder} must hold one of {', '.join(TABLES)}; it has none; write one")
+        raise AttrimorphError(f"{folder} must hold one of {', '.join(TABLES)}; it has none; name a file with --table")
     images = list_images(folder)
     rows: dict[str, Row] = {}
     orphans: list[str] = []
+    notes: list[str] = []
     for path in tables:
-        below = path.parent.relative_to(folder).as_posix()
-        prefix = "" if below == "." else below + "/"
-        for name, row in _read_table(path).items():
-            if prefix + name in images:
-                rows[prefix + name] = {**row, "split": SPLIT_WORDS[below.lower()]} if prefix else row
+        lines = _json_lines(path) if path.suffix == ".jsonl" else _csv_lines(path)
+        below = path.parent.relative_to(folder).as_posix() if path.parent.is_relative_to(folder) else "."
+        column, words = _file_names(path, lines, images)
+        names = matched(words, list(images), "" if below == "." else f"{below}/")
+        if column.lower() not in FILE_COLUMNS:
+            notes.append(f"the column {column!r} of {path.name} was taken for the names of the files")
+        pairs = zip(names, words, strict=True)
+        if loosely := sum(bool(name) and name not in (word, f"{below}/{word}") for name, word in pairs):
+            notes.append(f"{loosely} rows of {path.name} were matched to images by the last part of their names")
+        for name, word, line in zip(names, words, lines, strict=True):
+            if name is None:
+                orphans.append(word)
+            elif name in rows:
+                raise AttrimorphError(f"{path} must name every file once; {word!r} stands twice; remove one row")
             else:
-                orphans.append(prefix + name)
+                rows[name] = {key: value for key, value in line.items() if key != column}
+                if below.lower() in SPLIT_WORDS:
+                    rows[name] = {**rows[name], "split": SPLIT_WORDS[below.lower()]}
     need_images([images[name] for name in rows], folder, tables[0])
     identity_column = [row.get("identity") for row in rows.values()]
     identity = number_identities([None if is_missing(raw) else str(raw) for raw in identity_column])
     split = _split(tables[0], list(rows.values()), identity)
     train = [name == "train" for name in split]
-    attributes, columns, notes = [], {}, []
+    attributes, columns = [], {}
     for name in dict.fromkeys(key for row in rows.values() for key in row if key not in ("split", "identity")):
         values = [_plain(row.get(name)) for row in rows.values()]
         if any(isinstance(value, list | dict) for value in values):
@@ -83,8 +108,7 @@ def read(folder: Path) -> RawData:
             attributes.append(attribute)
             columns[name] = [str(value).strip() for value in values] if attribute.kind == "categorical" else values
     if not attributes:
-        why = f"; {notes[0]}" if notes else ""
-        raise AttrimorphError(f"{tables[0]} must have at least one column of labels; it has none{why}")
+        notes.append(f"{tables[0].name} has no column of labels: the images are read without labels")
     return RawData(
         name="table",
         folder=folder,
@@ -97,6 +121,46 @@ def read(folder: Path) -> RawData:
         images_without_row=[name for name in images if name not in rows],
         notes=notes,
     )
+
+
+def matched(words: Sequence[str], images: Sequence[str], below: str = "") -> list[str | None]:
+    """Return which of the images each row of a table means, None where there is none.
+
+    Args:
+        words: as the rows name them: relative to the folder or to the table. Those that fit neither may fit by their
+            last part, its ending left aside, where only one row and one image are called so.
+        images: names relative to the folder.
+        below: the table's place in the folder, such as "train/".
+    """
+    there = set(images)
+    names = [next((name for name in (below + word, word) if name in there), None) for word in words]
+    stems = [PurePosixPath(word).stem for word in words]
+    rows, counts = Counter(stems), Counter(PurePosixPath(name).stem for name in images)
+    alone = {stem: name for name in images if counts[stem := PurePosixPath(name).stem] == 1}
+    return [name or (alone.get(stem) if rows[stem] == 1 else None) for name, stem in zip(names, stems, strict=True)]
+
+
+def _file_names(path: Path, lines: Sequence[Row], images: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the column of file names, called as usual or else the one that names the most images, and its words."""
+    called = {name.lower(): name for name in lines[0]}
+    column = next((called[name] for name in FILE_COLUMNS if name in called), None)
+    if column is None:
+        ends = {name.rpartition("/")[2] for name in images}
+        hits = {name: sum(_file(line.get(name)).rpartition("/")[2] in ends for line in lines) for name in lines[0]}
+        column = max(hits, key=lambda name: hits[name])
+        if not hits[column]:
+            raise AttrimorphError(
+                f"{path} must have a column file_name (or {', '.join(FILE_COLUMNS[1:4])}) that names images; its "
+                f"columns are {', '.join(list(lines[0])[:6])}; rename one"
+            )
+    words = [_file(line.get(column)) for line in lines]
+    if "" in words:
+        raise AttrimorphError(f"every row of {path} must name a file; row {words.index('') + 1} names none; mend it")
+    return column, words
+
+
+def _file(raw: Any) -> str:
+    return raw.strip().replace("\\", "/").removeprefix("./") if isinstance(raw, str) else ""
 
 
 def _plain(value: Any) -> Any:
@@ -112,27 +176,6 @@ def _split(path: Path, rows: Sequence[Row], identity: list[int]) -> list[str]:
         if word not in SPLIT_WORDS:
             raise AttrimorphError(f"the split in {path} must be train, valid or test; got {word!r}; mend the row")
     return [SPLIT_WORDS[word] for word in words]
-
-
-def _read_table(path: Path) -> dict[str, Row]:
-    """Return file name -> the other columns."""
-    lines = _json_lines(path) if path.suffix == ".jsonl" else _csv_lines(path)
-    column = next((name for name in FILE_COLUMNS if name in lines[0]), None)
-    if column is None:
-        raise AttrimorphError(
-            f"{path} must have a column file_name (or {', '.join(FILE_COLUMNS[1:4])}); its columns are "
-            f"{', '.join(list(lines[0])[:6])}; rename one"
-        )
-    rows: dict[str, Row] = {}
-    for number, line in enumerate(lines, 1):
-        raw = line.get(column)
-        if not isinstance(raw, str) or not raw.strip():
-            raise AttrimorphError(f"every row of {path} must name a file; row {number} names none; mend it")
-        name = raw.strip().replace("\\", "/").removeprefix("./")
-        if name in rows:
-            raise AttrimorphError(f"{path} must name every file once; {name!r} stands twice; remove one row")
-        rows[name] = {key: value for key, value in line.items() if key != column}
-    return rows
 
 
 def _csv_lines(path: Path) -> list[dict[str, Any]]:

@@ -3,19 +3,19 @@
 import re
 from pathlib import Path
 
-from attrimorph.data.readers.raw import RawData, assign_split, list_images, need_images, preview, real_attribute
+from attrimorph.data.readers.raw import RawData, assign_split, list_images, need_images, real_attribute
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.errors import AttrimorphError
 
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 # A few official names lack the race, or both gender and race: these labels then are missing.
 NAME = re.compile(r"(\d{1,3})(?:_(\d+))?(?:_(\d+))?_(\d{8,})(?:\.jpg)?(?:\.chip)?")
 
 
-def matches(folder: Path) -> bool:
-    """Whether most of the first images below `folder` have names of this kind."""
-    names = [path.stem for path in list(list_images(folder).values())[:200]]
-    return bool(names) and 2 * sum(_full(name) for name in names) > len(names)
+def sign(folder: Path) -> str:
+    """Say why a folder is UTKFace: most images have names of this kind; "" where it is not."""
+    names = [path.stem for path in list_images(folder).values()]
+    fitting = sum(_full(name) for name in names)
+    return f"{fitting} of {len(names)} names are age_gender_race_date" if 2 * fitting > len(names) else ""
 
 
 def _full(stem: str) -> bool:
@@ -31,22 +31,16 @@ def read(folder: Path) -> RawData:
     races: list[str | None] = []
     for name, path in list_images(folder).items():
         found = NAME.fullmatch(path.stem)
-        if found is None:
+        age, gender, race = found.groups()[:3] if found else ("999", None, None)
+        if int(age) > 120 or gender not in (None, "0", "1") or race not in (None, "0", "1", "2", "3", "4"):
             strange.append(name)
             continue
-        age, gender, race, _ = found.groups()
-        if int(age) > 120 or (gender or "0") not in "01" or (race or "0") not in "01234":
-            raise AttrimorphError(
-                f"{path.name} must say age 0..120, gender 0..1 and race 0..4; got {age}, {gender}, {race}; "
-                "rename or remove the file"
-            )
         files.append(path)
         ages.append(int(age))
         males.append(None if gender is None else 1 - int(gender))
         races.append(None if race is None else RACES[int(race)])
     need_images(files, folder)
     split = assign_split(len(files))
-    notes = [f"{len(strange)} images have no age_gender_race_date name: {preview(strange)}"] if strange else []
     return RawData(
         name="utkface",
         folder=folder,
@@ -62,5 +56,4 @@ def read(folder: Path) -> RawData:
         split=split,
         identity=[-1] * len(files),
         images_without_row=strange,
-        notes=notes,
     )
