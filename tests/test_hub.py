@@ -17,6 +17,7 @@ import torch
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.hub import from_pretrained, save_pretrained
+from attrimorph.models import load
 from tests.tiny_models import tiny_model
 
 COMMIT = "a" * 40
@@ -87,9 +88,18 @@ def test_the_layout_loads_again(tmp_path: Path) -> None:
 
 def test_the_card_states_what_was_measured(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "a")
-    model.card["reconstruction psnr"] = 24.5
+    model.card |= {"figures": {"edit.target_reached": 0.98}, "protocols": {"edit.target_reached": "judge x"}, "mine": 2}
     save_pretrained(model, tmp_path / "b")
-    assert "| reconstruction psnr | 24.5 |" in (tmp_path / "b" / "README.md").read_text()
+    text = (tmp_path / "b" / "README.md").read_text()
+    assert "| `edit.target_reached` | 0.98 | judge x |" in text
+    assert "| `mine` | 2 |  |" in text
+
+
+def test_the_card_of_an_older_model_is_told_by_todays_keys(tmp_path: Path) -> None:
+    save_pretrained(load("drawn-faces-64"), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "| `edit.target_reached` | 0.9883 | mean over attributes; judge drawn-faces-64; 25000 edits" in text
+    assert "| `seed`" not in text
 
 
 def test_a_model_goes_to_the_hub_and_comes_back(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.data import faces
+from attrimorph.metrics.figures import card_figures
 from attrimorph.metrics.judge import load_judge
 from attrimorph.models import Editor, Edits, load, shipped
 from attrimorph.recipes import recipe_named
@@ -19,9 +20,12 @@ def test_they_are_small_and_say_what_was_measured() -> None:
     for name, path in shipped().items():
         assert path.stat().st_size <= LARGEST
         model = load(name)
-        measured = ("reconstruction PSNR", "edit target reached") if isinstance(model, Edits) else ("Frechet distance",)
-        for what in measured:
-            assert any(what in figure for figure in model.card)
+        measured = (
+            ("reconstruction.psnr", "edit.target_reached")
+            if isinstance(model, Edits)
+            else ("samples.frechet_distance",)
+        )
+        assert set(measured) <= card_figures(model.card)[0].keys()
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -44,7 +48,7 @@ def test_on_a_few_unseen_faces_it_keeps_near_its_card() -> None:
     images, labels = faces.render(factors, 64), faces.attributes(factors)
     reconstruction = model.decode(model.encode(images))
     psnr = -10 * torch.log10(((reconstruction - images) / 2).square().mean((1, 2, 3))).mean()
-    assert psnr > next(value for name, value in model.card.items() if "reconstruction PSNR" in name) - 1
+    assert psnr > card_figures(model.card)[0]["reconstruction.psnr"] - 1
 
     judge = load_judge("drawn-faces-64")
     column = faces.SCHEMA.names.index("Eyeglasses")

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes, write_text
+from attrimorph.metrics.figures import card_figures
 from attrimorph.models import Model, load, shipped
 
 
@@ -60,8 +61,13 @@ def _hub() -> Any:
 
 def model_card(model: Model) -> str:
     """Return the model card: what it is, how it was made, what was measured, how to use it."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in model.card.items())
-    figures = f"| figure | value |\n|---|---|\n{rows}\n" if rows else "Not measured yet: run `attrimorph evaluate`.\n"
+    values, protocols = card_figures(model.card)
+    rows = "\n".join(f"| `{key}` | {value} | {protocols.get(key, '')} |" for key, value in values.items())
+    figures = (
+        f"| figure | value | how it was measured |\n|---|---|---|\n{rows}\n"
+        if rows
+        else "Not measured yet: run `attrimorph evaluate`.\n"
+    )
     return f"""---
 library_name: attrimorph
 tags: [image-editing, attributes, {model.recipe.method}]

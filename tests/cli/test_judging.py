@@ -27,7 +27,9 @@ def test_a_judge_of_attributes(say: Say, people: Path, tmp_path: Path) -> None:
     judge = load_judge(tmp_path / "mine.safetensors")
     assert (judge.name, judge.image_size, judge.recipe["seed"]) == ("judge mine", 16, 3)
     assert judge.trained_on["train"] == {"split": "train", "images": 108}
-    assert "accuracy (mean over 25 attributes) on 6 images (test)" in said.out
+    told = {line.split()[1]: line for line in said.out.splitlines() if "judge." in line}
+    assert told.keys() == {"judge.accuracy", "judge.calibration_error", "judge.calibration_error_overall"}
+    assert all(line.endswith("on 6 images (test)") for line in told.values())
     assert "Wavy_Hair" in said.out
     assert said.out.splitlines()[-1] == str(tmp_path / "mine.safetensors")
 
@@ -39,7 +41,8 @@ def test_a_recogniser_of_people(say: Say, people: Path, tmp_path: Path) -> None:
     recogniser = load_recogniser(tmp_path / "who.safetensors")
     assert recogniser.name == "recogniser who"
     assert set(recogniser.classes) <= {str(number) for number in range(6)}
-    assert "top-1 accuracy" in said.out
+    assert "recogniser.top1" in said.out
+    assert "unseen images" in said.out
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 
+from tests import terminal
 from tests.cli.conftest import Said
 
 Say = Callable[..., Said]
@@ -85,3 +86,29 @@ def test_raw_strengths_and_uniform_morphs(say: Say, tiny_run: Path, face: Path, 
     assert said.code == 0, said.err
     assert json.loads((tmp_path / "m.json").read_text())["arguments"]["path"] == "uniform"
     assert "every pixel is the same" in say("replay", tmp_path / "m.json").out
+
+
+def test_evaluate_writes_its_figures_as_tables(say: Say, tiny_run: Path, tmp_path: Path) -> None:
+    files = ("--csv", tmp_path / "t" / "a.csv", "--latex", tmp_path / "t" / "a.tex")
+    words = ("evaluate", tiny_run, "--metrics", "reconstruction", "--count", 6, "--out")
+    said = say(*words, tmp_path / "a", *files)
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-3:] == [str(each) for each in (*files[1::2], tmp_path / "a" / "evaluation.html")]
+    with (tmp_path / "t" / "a.csv").open() as file:
+        values = {line["key"]: float(line["value"]) for line in csv.DictReader(file)}
+    assert values == json.loads((tmp_path / "a" / "evaluation.json").read_text())["figures"]
+    assert r"reconstruction.psnr $\uparrow$ &" in (tmp_path / "t" / "a.tex").read_text()
+    said = say(*words, tmp_path / "b", "--against", tmp_path / "a", *files)
+    assert said.code == 0, said.err
+    assert (tmp_path / "t" / "a.csv").read_text().startswith("key,here,there,difference,")
+    said = say("evaluate", tiny_run, "--csv", tmp_path)
+    assert (said.code, "is a folder; name a file in it" in said.err) == (2, True)
+
+
+def test_evaluate_prints_a_line_for_each_figure_on_a_narrow_terminal(tiny_run: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(tiny_run), "--metrics", "reconstruction", "--count", "6", "--out", str(tmp_path)]
+    screen = terminal.run(words, columns=80)
+    assert screen.code == 0, screen.text
+    shown = [line for line in screen.lines if line.startswith("reconstruction.")]
+    assert len(shown) == len({line.split()[0] for line in shown}) >= 1
+    assert all(len(line) <= 80 for line in shown)

@@ -1,6 +1,7 @@
 """Evaluation: which figures there are, with what protocol, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import attribute_accuracy
+from attrimorph.metrics.chance import wilson
 from attrimorph.metrics.evaluate import GROUPS, Evaluation, ModelJudge, evaluate
-from attrimorph.metrics.figures import split
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.judge import load_judge
+from attrimorph.metrics.keys import KEYS, base_of
 from attrimorph.metrics.recogniser import Recogniser, RecogniserNetwork
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import drawn_images, held_out_images
@@ -40,45 +42,60 @@ def test_everything_is_measured_on_drawn_faces(model: Model, found: Evaluation) 
     assert isinstance(model, Editor)
     unseen = drawn_images(12, 32)
     made = model.decode(model.encode(unseen.images, unseen.labels))
-    assert found.value("reconstruction PSNR in dB") == pytest.approx(float(psnr(unseen.images, made).mean()), rel=1e-5)
-    assert found.value("attribute accuracy of the images themselves") > 0.9  # type: ignore[operator]
-    assert found.value("edit target reached") < 0.9  # type: ignore[operator]
-    assert len(found.attributes) == len(faces.SCHEMA.names)
+    assert found.figures["reconstruction.psnr"] == pytest.approx(float(psnr(unseen.images, made).mean()), rel=1e-5)
+    assert found.figures["images.attribute_accuracy"] > 0.9
+    assert found.figures["edit.target_reached"] < 0.9
+    assert found.of_attributes("edit.target_reached").keys() == set(faces.SCHEMA.names)
     assert found.leakage["Smiling"].keys() == set(faces.SCHEMA.names)
-    missed = 1 - next(row for row in found.attributes if row["attribute"] == "Smiling")["target reached"]
-    assert found.leakage["Smiling"]["Smiling"] == pytest.approx(missed)
+    assert found.leakage["Smiling"]["Smiling"] == pytest.approx(1 - found.figures["edit.target_reached.Smiling"])
     assert {"samples", "reconstructions", "samples of one class", "edit Smiling"} <= found.pictures.keys()
     json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_every_figure_names_its_protocol(found: Evaluation) -> None:
-    score = "Inception-style score, binary attributes, of samples"
-    samples = ("diversity", "MS-SSIM", "attribute accuracy of samples", score)
-    by_itself = ("reconstruction", "classifier", "edit PSNR", "edit background", "MIG", "SAP", "DCI", "MS-SSIM")
-    for name in found.figures:
-        assert "12 unseen drawn faces, 32 px, seed 990001" in name or (name.startswith(samples) and "seed 1" in name)
-        assert name.startswith(by_itself) or "judge drawn-faces-32" in name
+def test_every_figure_has_a_key_that_is_told_and_its_protocol_beside_it(found: Evaluation) -> None:
+    assert found.protocols.keys() == found.figures.keys()
+    by_itself = ("reconstruction", "classifier", "edit.psnr", "edit.background", "code", "samples.ms", "truth.ms")
+    for key, protocol in found.protocols.items():
+        assert base_of(key) in KEYS, key
+        assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.[A-Z][A-Za-z_]*)?", key), key
+        of_samples = key.startswith(("samples", "truth.ms", "truth.div")) and "seed 1" in protocol
+        assert "12 unseen drawn faces, 32 px, seed 990001" in protocol or of_samples, key
+        assert key.startswith(by_itself) or "judge drawn-faces-32" in protocol, key
     assert found.about["weights"].keys() == {"judge drawn-faces-32"}
+
+
+def test_figures_that_count_have_intervals(found: Evaluation) -> None:
+    counted = {"edit.target_reached", "edit.leakage", "reconstruction.psnr", "edit.target_reached.Smiling"}
+    assert counted <= found.intervals.keys()
+    for key, (low, high) in found.intervals.items():
+        assert low <= found.figures[key] <= high, key
+    # Eight edits, one each of eight images: Wilson's interval.
+    share = found.figures["edit.target_reached.Smiling"]
+    assert found.intervals["edit.target_reached.Smiling"] == wilson(share, 8)
+    assert found.to_json()["keys"]["edit.leakage"] == {
+        "what": "other attributes that are not as they truly should be", "unit": "share", "better": "lower",
+    }  # fmt: skip
 
 
 def test_all_groups_are_measured_and_one_can_be_chosen(model: Model, found: Evaluation) -> None:
     for name in (
-        "reconstruction MS-SSIM", "reconstruction perceptual distance", "Frechet distance", "kernel distance",
-        "precision of samples", "recall of samples", "attribute accuracy of samples",
-        "Inception-style score, binary attributes, of samples", "diversity within a class of samples",
-        "diversity within a class of drawn faces", "MIG of z", "SAP of z and guessed y",
+        "reconstruction.ms_ssim", "reconstruction.perceptual_distance", "samples.frechet_distance",
+        "samples.kernel_distance",
+        "samples.precision", "samples.recall", "samples.attribute_accuracy",
+        "samples.score", "samples.diversity",
+        "truth.diversity", "code.mig", "code_and_y.sap",
     ):  # fmt: skip
-        assert found.value(name) is not None, name
+        assert name in found.figures
     assert set(found.about["seconds"]) == {"images", *GROUPS} - {"responses"}
     assert {row["group"] for row in found.parts["fairness"]} >= {"Male", "Young"}
-    assert any("edits of strength 1 on the first 8 of 12 unseen" in name for name in found.figures)
+    assert "edits of strength 1 on the first 8 of 12 unseen" in found.protocols["edit.target_reached"]
     assert any(note.startswith("Identity needs a recogniser") for note in found.notes)
     one = evaluate(model, judge=load_judge("drawn-faces-32"), count=12, metrics=["disentanglement"])
-    assert {name.split()[0] for name in one.figures} == {"MIG", "SAP"}
-    assert one.value("MIG of z") == found.value("MIG of z")
-    assert any("DCI of z and guessed y needs 66 images" in note for note in one.notes)
+    assert one.figures.keys() == {"code.mig", "code.sap", "code_and_y.mig", "code_and_y.sap"}
+    assert one.figures["code.mig"] == found.figures["code.mig"]
+    assert any("DCI of code_and_y needs 66 images" in note for note in one.notes)
     more = evaluate(model, judge=load_judge("drawn-faces-32"), count=70, metrics=["disentanglement"])
-    assert more.value("DCI completeness of z and guessed y") > 0  # type: ignore[operator]
+    assert more.figures["code_and_y.completeness"] > 0
     with pytest.raises(AttrimorphError, match="no group of metrics 'edit'; did you mean 'edits'"):
         evaluate(model, count=4, metrics=["edit"])
     with pytest.raises(AttrimorphError, match="must name at least one group"):
@@ -94,10 +111,10 @@ def test_a_recogniser_says_whether_a_reconstruction_is_the_same_person(model: Mo
     poor = evaluate(model, **options)  # type: ignore[arg-type]
     assert poor.about["weights"].keys() == {"recogniser fresh"}
     copied = evaluate(Copies(model), **options)  # type: ignore[arg-type]
-    assert copied.value("identity of reconstructions") == pytest.approx(1)
-    assert copied.value("verification accuracy of reconstructions") == 1
-    assert copied.value("verification area of reconstructions") == 1
-    assert poor.value("verification area of reconstructions") < 1  # type: ignore[operator]
+    assert copied.figures["identity.cosine"] == pytest.approx(1)
+    assert copied.figures["identity.verification"] == 1
+    assert copied.figures["identity.area"] == 1
+    assert poor.figures["identity.area"] < 1
     big = replace(recogniser, image_size=64)
     with pytest.raises(AttrimorphError, match="recogniser fresh takes 64"):
         evaluate(model, count=4, recogniser=big)
@@ -110,17 +127,17 @@ def test_sets_of_images_are_compared_in_the_judges_features(model: Model) -> Non
     code = model.sample_codes(30, torch.Generator().manual_seed(1))
     samples = model.decode(code)
     expected = frechet_distance(judge.features(unseen.images), judge.features(samples))
-    assert found.value("Frechet distance") == pytest.approx(expected, rel=1e-4)
+    assert found.figures["samples.frechet_distance"] == pytest.approx(expected, rel=1e-4)
     accuracy = attribute_accuracy(judge(samples), code.attributes, model.schema)
     expected = sum(accuracy.values()) / len(accuracy)
-    assert found.value("attribute accuracy of samples") == pytest.approx(expected, abs=1e-6)
+    assert found.figures["samples.attribute_accuracy"] == pytest.approx(expected, abs=1e-6)
     # Drawn faces against other drawn faces: what no model can beat.
     found = evaluate(model, judge=judge, count=200, metrics=["distribution"])
     true = evaluate(Drawn(model), judge=judge, count=200, metrics=["distribution"])  # type: ignore[arg-type]
-    assert true.value("attribute accuracy of samples") > 0.97  # type: ignore[operator]
-    assert true.value("Frechet distance") < found.value("Frechet distance") / 2  # type: ignore[operator]
-    assert true.value("precision of samples") > 0.5  # type: ignore[operator]
-    assert true.value("recall of samples") > 0.5  # type: ignore[operator]
+    assert true.figures["samples.attribute_accuracy"] > 0.97
+    assert true.figures["samples.frechet_distance"] < found.figures["samples.frechet_distance"] / 2
+    assert true.figures["samples.precision"] > 0.5
+    assert true.figures["samples.recall"] > 0.5
 
 
 class Copies:
@@ -154,18 +171,18 @@ class Drawn(Copies):
 
 def test_without_a_judge_no_edit_is_measured_and_that_is_said(model: Model) -> None:
     found = evaluate(model, count=6)
-    assert found.value("edit target reached") is None
-    assert found.attributes == []
+    assert "edit.target_reached" not in found.figures
+    assert found.leakage == {}
     assert any("No judge" in note for note in found.notes)
 
 
 def test_a_gan_is_measured_as_far_as_it_goes(tmp_path: Path) -> None:
     found = evaluate(tiny_model(tmp_path, method="gan", size=32), judge=load_judge("drawn-faces-32"), count=6)
-    assert {split(key)[0] for key in found.figures} == {
-        "Inception-style score, binary attributes, of samples",
-        "Inception-style score, binary attributes, of the images themselves",
-        "diversity within a class of samples",
-        "MS-SSIM within a class of samples",
+    assert found.figures.keys() == {
+        "samples.score",
+        "images.score",
+        "samples.diversity",
+        "samples.ms_ssim",
     }
     assert len(found.notes) == len(GROUPS)
     assert "samples" in found.pictures
@@ -178,18 +195,18 @@ def test_held_out_images_of_drawn_data_bring_their_truth(model: Model, tmp_path:
     assert unseen.factors is not None
     torch.testing.assert_close(faces.render(unseen.factors, 32), unseen.images, rtol=0, atol=0.02)
     found = evaluate(model, data, load_judge("drawn-faces-32"), metrics=["edits"], counterfactuals=1)
-    assert found.value("edit PSNR against the true counterfactual in dB") is not None
+    assert "edit.psnr" in found.figures
 
 
 def test_other_data_have_no_truth_and_a_model_judge_says_that_it_is_one(model: Model, tmp_path: Path) -> None:
     data = replace(write_faces(tmp_path / "data", count=60, size=32, seed=3), factors=None)
     data.attributes[:, 0] = torch.nan
     found = evaluate(model, data, ModelJudge(model, "tiny"), metrics=["edits", "responses", "reconstruction"])
-    assert found.value("edit PSNR against the true counterfactual in dB") is None
-    assert any("classifier of tiny, trained with that model" in name for name in found.figures)
+    assert "edit.psnr" not in found.figures
+    assert "classifier of tiny, trained with that model" in found.protocols["edit.target_reached"]
     assert "Arched_Eyebrows" not in found.leakage
-    taken_away = {row["attribute"]: row["reached when taken away"] for row in found.attributes}
-    assert taken_away["Blond_Hair"] is None
+    assert "Blond_Hair" not in found.of_attributes("edit.reached_when_taken_away")
+    assert "Blond_Hair" in found.of_attributes("edit.reached_when_set")
     directions = {(row["attribute"], row["direction"]) for row in found.parts["responses"]}
     assert ("Blond_Hair", "set") in directions
     assert ("Blond_Hair", "taken away") not in directions

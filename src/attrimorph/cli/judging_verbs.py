@@ -81,6 +81,7 @@ def _identity(
 
 def _print_judge(found: "Judge", out: Path) -> None:
     from attrimorph.console import table
+    from attrimorph.metrics.tables import words
 
     names = sorted(found.accuracies, key=lambda name: found.accuracies[name])
     rows: list[tuple[str, ...]] = [
@@ -90,12 +91,17 @@ def _print_judge(found: "Judge", out: Path) -> None:
         print(table(rows, ("right", "calibration error", "attribute")))
     measured = found.trained_on["measure"]
     on = f"on {measured['images']:,} images ({measured['split']})"
-    for name, value in found.means().items():
-        print(f"{value:.4f}  {name} {on}")
+    print(table([(f"{value:.4f}", key, f"{words(key)[2]}, {on}") for key, value in found.means().items()]))
     print(out)
 
 
 def _print_recogniser(found: "Recogniser", out: Path) -> None:
+    from attrimorph.console import table
+    from attrimorph.metrics.keys import new_key
+
+    rows: list[tuple[str, ...]] = []
     for name, value in found.measures.items():
-        print(f"{value:.4f}  {name}")
+        was, _, protocol = name.removesuffix(")").partition(" (")
+        rows.append((f"{value:.4f}", new_key(was), protocol))
+    print(table(rows))
     print(out)

@@ -1,14 +1,137 @@
-"""calibrate, audit."""
+"""evaluate, calibrate, audit."""
 
+import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
+    from attrimorph.metrics.figures import Comparison, Evaluation
     from attrimorph.metrics.judge import Judge
     from attrimorph.models import Model
+
+
+@app.command(group=MAKE)
+def evaluate(
+    run: str = DEFAULT_MODEL,
+    /,
+    *,
+    data: Path | None = None,
+    layout: Layout = LAYOUT,
+    metrics: str | None = None,
+    judge: str | None = None,
+    recogniser: str | None = None,
+    extractor: str | None = None,
+    against: Path | None = None,
+    out: Path | None = None,
+    csv: Path | None = None,
+    latex: Path | None = None,
+    count: Whole = 1000,
+    device: Device = "auto",
+) -> None:
+    """Measure a model: reconstruction, samples, edits, codes; writes JSON and a page with pictures.
+
+    Parameters
+    ----------
+    run
+        A run folder, a model file or a shipped model.
+    data
+        Images to measure on, whose test split is taken; by default unseen drawn faces.
+    metrics
+        Groups of figures with commas between them: reconstruction, edits, responses, fairness, distribution, diversity,
+        disentanglement, identity; by default all.
+    judge
+        Who tells attributes: a file or a shipped judge; by default the shipped one that suits the model.
+    recogniser
+        Who tells people: a file or a shipped recogniser; by default the shipped one that suits the model.
+    extractor
+        Whose features sets of images are compared in: inception or vgg19 from torch's cache, or a file of either; by
+        default the judge's.
+    against
+        Another evaluation.json to compare with; figures that were measured otherwise are refused.
+    out
+        The folder for evaluation.json and evaluation.html; by default runs/evaluations/NAME.
+    csv
+        A file for all figures as a CSV table; with --against, the figures of both.
+    latex
+        A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
+    count
+        How many images.
+    """
+    from attrimorph.console import Meter
+    from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
+    from attrimorph.metrics.evaluate import chosen_groups
+    from attrimorph.metrics.extractors import load_extractor
+    from attrimorph.metrics.judge import load_judge
+    from attrimorph.metrics.recogniser import load_recogniser
+    from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
+    from attrimorph.models import load
+    from attrimorph.naming import parse_names
+
+    check_tables(csv, latex)
+    groups = None if metrics is None else chosen_groups(parse_names(metrics))
+    other = None if against is None else read_evaluation(against)
+    model = load(run, chosen(device))
+    images = None if data is None else layout.open_for(model, data)
+    folder = out or Path("runs/evaluations") / Path(run).name
+    with Meter("measuring") as meter:
+        evaluation, comparison = evaluate_model(
+            model,
+            folder,
+            data=images,
+            judge=None if judge is None else load_judge(judge),
+            recogniser=None if recogniser is None else load_recogniser(recogniser),
+            extractor=None if extractor is None else load_extractor(extractor),
+            metrics=groups,
+            count=count,
+            against=other,
+            progress=meter.say,
+        )
+    _print_evaluation(evaluation)
+    if comparison is None:
+        tables = write_tables(FIGURES, figure_rows(evaluation), csv, latex)
+    else:
+        _print_comparison(comparison, against)
+        tables = write_tables(PAIRS, pair_rows(comparison), csv, latex)
+    print("\n".join(map(str, [*tables, folder / "evaluation.html"])))
+
+
+def _print_evaluation(evaluation: "Evaluation") -> None:
+    """Print the figures without those of single attributes, and the notes; on a terminal one line each."""
+    from attrimorph.console import table
+    from attrimorph.metrics.keys import overall
+    from attrimorph.metrics.tables import words, written
+
+    rows: list[tuple[str, ...]] = []
+    for key in overall(list(evaluation.figures)):
+        unit, better, what = words(key)
+        low, high = evaluation.intervals.get(key, (None, None))
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        rows.append((key, written(evaluation.figures[key]), interval, unit, better, what))
+    print(f"measured on {evaluation.about['images']}; judge: {evaluation.about['judge'] or 'none'}")
+    lines = table(rows, ("figure", "value", "95 % interval", "unit", "better", "what it is")).splitlines()
+    width = get_terminal_size().columns if sys.stdout.isatty() else max(map(len, lines))
+    print("\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines))
+    print("\n".join(evaluation.notes))
+
+
+def _print_comparison(comparison: "Comparison", against: object) -> None:
+    """Print the figures of two evaluations side by side, and why others are not compared."""
+    from attrimorph.console import table
+    from attrimorph.metrics.keys import overall
+    from attrimorph.metrics.tables import words, written
+
+    shown = overall([pair.key for pair in comparison.pairs])
+    rows: list[tuple[str, ...]] = [
+        (pair.key, written(pair.ours), written(pair.theirs), f"{pair.ours - pair.theirs:+.4f}", words(pair.key)[1])
+        for pair in comparison.pairs
+        if pair.key in shown
+    ]
+    print(table(rows, (f"figure, against {against}", "here", "there", "difference", "better")))
+    print("\n".join(comparison.refused))
 
 
 @app.command(group=MAKE)

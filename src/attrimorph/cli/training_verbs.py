@@ -1,4 +1,4 @@
-"""recipes, train, evaluate."""
+"""recipes, train."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import DEFAULT_MODEL, LAYOUT, MAKE, Device, Layout, Whole, app, chosen
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, app, chosen
 
 if TYPE_CHECKING:
     from attrimorph.training.trainer import Progress
@@ -95,84 +95,3 @@ def train(
     if os.environ.get("RANK", "0") == "0":
         verb = NEXT.get(value.method, "attrimorph sample")
         print(f"the run is in {folder}" + ("" if value.method == "pix2pix" else f"; next: {verb} --model {folder}"))
-
-
-@app.command(group=MAKE)
-def evaluate(
-    run: str = DEFAULT_MODEL,
-    /,
-    *,
-    data: Path | None = None,
-    layout: Layout = LAYOUT,
-    metrics: str | None = None,
-    judge: str | None = None,
-    recogniser: str | None = None,
-    extractor: str | None = None,
-    against: Path | None = None,
-    out: Path | None = None,
-    count: Whole = 1000,
-    device: Device = "auto",
-) -> None:
-    """Measure a model: reconstruction, samples, edits, codes; writes JSON and a page with pictures.
-
-    Parameters
-    ----------
-    run
-        A run folder, a model file or a shipped model.
-    data
-        Images to measure on, whose test split is taken; by default unseen drawn faces.
-    metrics
-        Groups of figures with commas between them: reconstruction, edits, responses, fairness, distribution, diversity,
-        disentanglement, identity; by default all.
-    judge
-        Who tells attributes: a file or a shipped judge; by default the shipped one that suits the model.
-    recogniser
-        Who tells people: a file or a shipped recogniser; by default the shipped one that suits the model.
-    extractor
-        Whose features sets of images are compared in: inception or vgg19 from torch's cache, or a file of either; by
-        default the judge's.
-    against
-        Another evaluation.json to compare with; figures that were measured otherwise are refused.
-    out
-        The folder for evaluation.json and evaluation.html; by default runs/evaluations/NAME.
-    count
-        How many images.
-    """
-    from attrimorph.console import Meter, table
-    from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
-    from attrimorph.metrics.evaluate import chosen_groups
-    from attrimorph.metrics.extractors import load_extractor
-    from attrimorph.metrics.judge import load_judge
-    from attrimorph.metrics.recogniser import load_recogniser
-    from attrimorph.models import load
-    from attrimorph.naming import parse_names
-
-    groups = None if metrics is None else chosen_groups(parse_names(metrics))
-    other = None if against is None else read_evaluation(against)
-    model = load(run, chosen(device))
-    images = None if data is None else layout.open_for(model, data)
-    folder = out or Path("runs/evaluations") / Path(run).name
-    with Meter("measuring") as meter:
-        evaluation, comparison = evaluate_model(
-            model,
-            folder,
-            data=images,
-            judge=None if judge is None else load_judge(judge),
-            recogniser=None if recogniser is None else load_recogniser(recogniser),
-            extractor=None if extractor is None else load_extractor(extractor),
-            metrics=groups,
-            count=count,
-            against=other,
-            progress=meter.say,
-        )
-    print(table([(f"{value:.4f}", name) for name, value in evaluation.figures.items()]))
-    for note in evaluation.notes:
-        print(note)
-    if comparison is not None:
-        rows: list[tuple[str, ...]] = [
-            (f"{pair.ours:.4f}", f"{pair.theirs:.4f}", f"{pair.ours - pair.theirs:+.4f}", pair.name)
-            for pair in comparison.pairs
-        ]
-        print(table(rows, ("here", "there", "difference", f"figure, against {against}")))
-        print("\n".join(comparison.refused))
-    print(folder / "evaluation.html")

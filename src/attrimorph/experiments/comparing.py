@@ -19,7 +19,8 @@ from attrimorph.experiments.comparison import (
     write_results,
 )
 from attrimorph.experiments.outcome import machine
-from attrimorph.metrics.figures import split
+from attrimorph.metrics.keys import overall
+from attrimorph.metrics.tables import words
 from attrimorph.pictures import sheet, write_png
 
 NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
@@ -112,18 +113,22 @@ def budget_notes(contest: Contest, entries: Sequence[Entry]) -> list[str]:
 
 def figure_table(names: Sequence[str], entries: Sequence[Entry]) -> str:
     """Return all figures, a column for each recipe."""
-    keys = list(dict.fromkeys(key for each in entries for key in each.figures))
+    keys = overall(list(dict.fromkeys(key for each in entries for key in each.figures)))
+    protocols = {key: protocol for each in entries for key, protocol in each.protocols.items()}
     rows = []
     for key in keys:
-        name, protocol = split(key)
         cells = [
             spread([each.figures[key] for each in entries if each.name == recipe and key in each.figures], ".4g")
             for recipe in names
         ]
-        rows.append(
-            [f'<span title="{report.text(protocol)}">{report.text(name)}</span>', *cells, report.text(protocol)]
-        )
-    return report.table(["figure", *names, "protocol"], rows, numbers=range(1, len(names) + 1))
+        unit, better, what = words(key)
+        told = [report.text(cell) for cell in (unit, better, f"{what}; {protocols[key]}")]
+        rows.append([f"<code>{report.text(key)}</code>", *cells, *told])
+    return report.table(
+        ["figure", *names, "unit", "better", "what it is, and how it was measured"],
+        rows,
+        numbers=range(1, len(names) + 1),
+    )
 
 
 def curves(contest: Contest, entries: Sequence[Entry]) -> str:

@@ -75,7 +75,8 @@ class Entry:
         images: seen in training.
         seconds: that the training took, pauses between two calls left out.
         lines: of its log.
-        figures: "name (protocol)" -> value.
+        figures: by key.
+        protocols: key -> how it was measured.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Entry:
     seconds: float
     lines: list[dict[str, Any]]
     figures: dict[str, float]
+    protocols: dict[str, str]
 
 
 def parse_budget(words: str) -> float:
@@ -140,7 +142,7 @@ def entry(contest: Contest, name: str, seed: int) -> Entry:
         progress=lambda now: contest.progress(f"training {name}, seed {seed}", now.images_seen, now.images),
     )
     model, lines = load(run, contest.device), [line for line in read_log(run) if "images_per_second" in line]
-    return Entry(name, seed, model, model.images_seen, seconds_of(lines)[-1], lines, measured(contest, run, model))
+    return Entry(name, seed, model, model.images_seen, seconds_of(lines)[-1], lines, *measured(contest, run, model))
 
 
 def planned_images(contest: Contest, name: str) -> int:
@@ -222,8 +224,8 @@ def seconds_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
     return found or [0.0]
 
 
-def measured(contest: Contest, run: Path, model: Model) -> dict[str, float]:
-    """Return the figures of a model, measured once."""
+def measured(contest: Contest, run: Path, model: Model) -> tuple[dict[str, float], dict[str, str]]:
+    """Return figures and protocols of a model, measured once."""
     path = run / "figures.json"
     key = {
         "model": model.hash,
@@ -232,13 +234,13 @@ def measured(contest: Contest, run: Path, model: Model) -> dict[str, float]:
         "judge": None if contest.judge is None else contest.judge.name,
         "attrimorph": attrimorph.__version__,
     }
-    if path.exists() and (known := read_json(path)).get("key") == key:
-        return dict(known["figures"])
+    if path.exists() and (known := read_json(path)).get("key") == key and "protocols" in known:
+        return known["figures"], known["protocols"]
     evaluation = evaluate(
         model, contest.data, contest.judge, metrics=METRICS, count=contest.count, progress=contest.say
     )
-    write_json(path, {"key": key, "figures": evaluation.figures})
-    return evaluation.figures
+    write_json(path, {"key": key, "figures": evaluation.figures, "protocols": evaluation.protocols})
+    return evaluation.figures, evaluation.protocols
 
 
 def seen(contest: Contest) -> tuple[torch.Tensor, torch.Tensor]:
@@ -271,6 +273,7 @@ def write_results(contest: Contest, entries: Sequence[Entry]) -> None:
             "machine": machine(),
             "budget": {"images": contest.images, "seconds": contest.seconds},
             "data": contest.training.fingerprint,
+            "protocols": entries[0].protocols if entries else {},
             "recipes": {name: recipe.model_dump() for name, recipe in contest.recipes.items()},
             "entries": [
                 {

@@ -13,7 +13,7 @@ from attrimorph.files import read_json, write_json
 from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.evaluate import Evaluation, evaluate
 from attrimorph.metrics.extractors import Extractor
-from attrimorph.metrics.figures import Comparison, compare
+from attrimorph.metrics.figures import Comparison, by_key, compare
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.subject import Progress
 from attrimorph.metrics.suitable import judge_for, recogniser_for
@@ -24,23 +24,26 @@ FORMAT = "attrimorph evaluation"
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """Read an evaluation.json, or that of a folder.
+    """Read an evaluation.json, or that of a folder; one of format version 1 gets the keys of today.
 
     Raises:
         AttrimorphError: it is missing or no evaluation.
     """
     path = path / "evaluation.json" if path.is_dir() else path
     value = read_json(path)
-    figures = value.get("figures") if isinstance(value, dict) and value.get("format") == FORMAT else None
-    about = value.get("about", {}) if isinstance(value, dict) else {}
+    known = dict(value) if isinstance(value, dict) and value.get("format") == FORMAT else {}
+    if known.get("format_version") == 1 and isinstance(known.get("figures"), dict):
+        known["figures"], known["protocols"] = by_key(known["figures"])
+    figures, protocols, about = (known.get(part) for part in ("figures", "protocols", "about"))
     if (
         not isinstance(figures, dict)
+        or not isinstance(protocols, dict)
         or not all(isinstance(number, int | float) for number in figures.values())
         or not isinstance(about, dict)
         or not isinstance(about.get("weights", {}), dict)
     ):
         raise AttrimorphError(f"{path} must be an evaluation.json of `attrimorph evaluate`; it is none; name another")
-    return dict(value)
+    return known
 
 
 def write_evaluation(
@@ -60,7 +63,7 @@ def write_evaluation(
     out = Path(out)
     write_json(
         out / "evaluation.json",
-        {"format": FORMAT, "format_version": 1, "attrimorph": attrimorph.__version__, **evaluation.to_json()},
+        {"format": FORMAT, "format_version": 2, "attrimorph": attrimorph.__version__, **evaluation.to_json()},
     )
     for name, picture in evaluation.pictures.items():
         write_png(out / "pictures" / f"{name.replace(' ', '-')}.png", picture, f"evaluation by attrimorph; {name}")

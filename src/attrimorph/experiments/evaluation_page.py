@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrimorph.experiments import report
-from attrimorph.metrics.figures import Comparison, Evaluation, split
+from attrimorph.metrics.figures import Comparison, Evaluation
+from attrimorph.metrics.keys import overall
+from attrimorph.metrics.tables import words, written
 
+ARROWS = {"higher": "↑", "lower": "↓", "": ""}
+FIGURES_BELOW = "Intervals are of the images alone. Figures of single attributes stand in evaluation.json."
 EDITS_FOLDED = "Look at them: above set where absent, below taken away where present"
 
 
@@ -13,22 +17,18 @@ def headline(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Return the tiles of an evaluation: those figures that were measured."""
     judge = evaluation.about["judge"]
     entries = [
-        ("reconstruction PSNR in dB", "{:.1f} dB", "reconstruction", "PSNR, mean over images"),
-        ("edit target reached", "{:.1%}", "edits that reach their target", f"decided by {judge}"),
-        ("edit leakage", "{:.1%}", "of the other attributes flipped", f"decided by {judge}"),
-        (
-            "edit PSNR against the true counterfactual in dB",
-            "{:.1f} dB",
-            "against the true edit",
-            "PSNR, edited against truth",
-        ),
-        ("Frechet distance", "{:.2f}", "from samples to images", f"Frechet distance, {evaluation.about['extractor']}"),
-        ("FID", "{:.2f}", "from samples to images", "FID"),
-        ("attribute accuracy of samples", "{:.1%}", "of the attributes asked for", f"in samples, says {judge}"),
-        ("classifier accuracy", "{:.1%}", "attributes guessed right", "the model's own classifier"),
-    ]
-    found = [(evaluation.value(name), form, what, how) for name, form, what, how in entries]
-    return [(form.format(value), what, how) for value, form, what, how in found if value is not None]
+        ("reconstruction.psnr", "{:.1f} dB", "reconstruction", "PSNR, mean over images"),
+        ("edit.target_reached", "{:.1%}", "edits that reach their target", f"decided by {judge}"),
+        ("edit.leakage", "{:.1%}", "of the other attributes flipped", f"decided by {judge}"),
+        ("edit.psnr", "{:.1f} dB", "against the true edit", "PSNR, edited against truth"),
+        ("samples.frechet_distance", "{:.2f}", "from samples to images",
+         f"Frechet distance, {evaluation.about['extractor']}"),
+        ("samples.fid", "{:.2f}", "from samples to images", "FID"),
+        ("samples.attribute_accuracy", "{:.1%}", "of the attributes asked for", f"in samples, says {judge}"),
+        ("classifier.accuracy", "{:.1%}", "attributes guessed right", "the model's own classifier"),
+    ]  # fmt: skip
+    found = evaluation.figures
+    return [(form.format(found[key]), what, how) for key, form, what, how in entries if key in found]
 
 
 def sections(evaluation: Evaluation) -> list[str]:
@@ -50,13 +50,13 @@ def sections(evaluation: Evaluation) -> list[str]:
             report.heading("Samples of one class", "Every row has its own attributes; what differs in it is the rest."),
             report.picture(pictures["samples of one class"]),
         ]
-    if evaluation.attributes:
+    if evaluation.leakage:
         pieces += [
             report.heading(
                 "Edits, attribute by attribute",
                 "Every attribute is set where it is absent and taken away where it is present.",
             ),
-            attribute_table(evaluation.attributes),
+            attribute_table(evaluation),
             report.folded(EDITS_FOLDED, *edit_pictures(evaluation)),
             report.heading(
                 "Leakage",
@@ -66,43 +66,61 @@ def sections(evaluation: Evaluation) -> list[str]:
             report.heat(evaluation.leakage, "Percent of edits; empty where below one half. Hover for the words."),
         ]
     pieces += responses(evaluation.parts.get("responses", [])) + fairness(evaluation.parts.get("fairness", []))
-    return [*pieces, report.heading("All figures"), figure_table(evaluation.figures)]
+    return [*pieces, report.heading("All figures", FIGURES_BELOW), figure_table(evaluation)]
 
 
 def edit_pictures(evaluation: Evaluation) -> list[str]:
     """Return the pictures of all edits, each below the name of its attribute."""
     return [
-        report.heading(row["attribute"], level=3) + report.picture(evaluation.pictures[f"edit {row['attribute']}"])
-        for row in evaluation.attributes
-        if f"edit {row['attribute']}" in evaluation.pictures
+        report.heading(name, level=3) + report.picture(evaluation.pictures[f"edit {name}"])
+        for name in evaluation.leakage
+        if f"edit {name}" in evaluation.pictures
     ]
 
 
-def attribute_table(rows: list[dict[str, Any]]) -> str:
-    """Return the table of all attributes, the hardest first."""
+def attribute_table(evaluation: Evaluation) -> str:
+    """Return the table of all edited attributes, the hardest first."""
+    columns = (
+        "edit.target_reached", "edit.reached_when_set", "edit.reached_when_taken_away", "edit.leakage", "edit.psnr",
+        "edit.count",
+    )  # fmt: skip
+    found = [evaluation.of_attributes(key) for key in columns]
+    reached, was_set, taken_away, leakage, nearness, count = found
     body = [
         [
-            report.text(row["attribute"]),
-            report.bar(row["target reached"]),
-            report.percent(row["reached when set"]),
-            report.percent(row["reached when taken away"]),
-            report.percent(row["leakage"]),
-            "–" if row["PSNR against the truth"] is None else f"{row['PSNR against the truth']:.1f} dB",
-            f"{row['edits']:,}",
+            report.text(name),
+            report.bar(reached[name]),
+            report.percent(was_set.get(name)),
+            report.percent(taken_away.get(name)),
+            report.percent(leakage[name]),
+            f"{nearness[name]:.1f} dB" if name in nearness else "–",
+            written(count[name]),
         ]
-        for row in sorted(rows, key=lambda row: float(row["target reached"]))
+        for name in sorted(reached, key=lambda name: reached[name])
     ]
     head = ["attribute", "target reached", "when set", "when taken away", "leakage", "PSNR to truth", "edits"]
     return report.table(head, body, numbers=(2, 3, 4, 5, 6))
 
 
-def figure_table(figures: Mapping[str, float]) -> str:
-    """Return the table of all figures with their protocols."""
+def figure_table(evaluation: Evaluation) -> str:
+    """Return the table of all figures by key, those of single attributes left out."""
     rows = []
-    for key, value in figures.items():
-        name, protocol = split(key)
-        rows.append([report.text(name), f"{value:.4f}", report.text(protocol)])
-    return report.table(["figure", "value", "protocol"], rows, numbers=(1,))
+    for key in overall(list(evaluation.figures)):
+        unit, better, what = words(key)
+        low, high = evaluation.intervals.get(key, (None, None))
+        rows.append(
+            [
+                f"<code>{report.text(key)}</code>",
+                written(evaluation.figures[key]),
+                "" if low is None else f"{low:.4f} to {high:.4f}",
+                report.text(unit),
+                ARROWS[better],
+                report.text(what),
+                report.text(evaluation.protocols[key]),
+            ]
+        )
+    head = ["figure", "value", "95 % interval", "unit", "better", "what it is", "how it was measured"]
+    return report.table(head, rows, numbers=(1, 2))
 
 
 def responses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -160,11 +178,19 @@ def fairness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def compared(comparison: Comparison) -> list[str]:
     """Return the section about two evaluations side by side."""
     rows = [
-        [report.text(pair.name), f"{pair.ours:.4f}", f"{pair.theirs:.4f}", f"{pair.ours - pair.theirs:+.4f}"]
+        [
+            f"<code>{report.text(pair.key)}</code>",
+            written(pair.ours),
+            written(pair.theirs),
+            f"{pair.ours - pair.theirs:+.4f}",
+            ARROWS[words(pair.key)[1]],
+            report.text(words(pair.key)[2]),
+        ]
         for pair in comparison.pairs
+        if pair.key in overall([each.key for each in comparison.pairs])
     ]
     return [
         report.heading("Beside the other evaluation", "Only figures that were measured alike are compared."),
-        report.table(["figure", "here", "there", "difference"], rows, numbers=(1, 2, 3)),
+        report.table(["figure", "here", "there", "difference", "better", "what it is"], rows, numbers=(1, 2, 3)),
         *map(report.note, comparison.refused),
     ]

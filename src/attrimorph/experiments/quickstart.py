@@ -27,6 +27,7 @@ from attrimorph.experiments.evaluation_page import EDITS_FOLDED, attribute_table
 from attrimorph.experiments.showcase import SHOWN, edit_matrix, faces_to_show, moving, part_of_the_way
 from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate import Evaluation
+from attrimorph.metrics.figures import card_figures
 from attrimorph.models import Model, load, shipped
 from attrimorph.pictures import grid, sheet, to_pil, write_png
 from attrimorph.recipes import AnyRecipe, recipe_named
@@ -196,14 +197,14 @@ def about_model(model: Model, evaluation: Evaluation) -> list[str]:
         part_of_the_way(model),
         moving(model),
     ]
-    if evaluation.attributes:
+    if evaluation.leakage:
         pieces += [
             report.heading(
                 "Every slider, measured",
                 f"{evaluation.about['judge']}, a network that trained on other faces and never with this model, "
                 "looks at every edited image. The hardest attribute comes first.",
             ),
-            attribute_table(evaluation.attributes),
+            attribute_table(evaluation),
             report.folded(EDITS_FOLDED, *edit_pictures(evaluation)),
             report.folded(
                 "What leaks into what",
@@ -213,16 +214,16 @@ def about_model(model: Model, evaluation: Evaluation) -> list[str]:
                 ),
             ),
         ]
-    pieces.append(report.folded("All figures with their protocols", figure_table(evaluation.figures)))
+    pieces.append(report.folded("All figures with their protocols", figure_table(evaluation)))
     return pieces
 
 
 def about_shipped(model: Model) -> list[str]:
     """The sections on the model that comes with the package."""
+    figures, protocols = card_figures(model.card)
     rows = [
-        [report.text(str(name)), report.text(f"{value:.4g}" if isinstance(value, float) else str(value))]
-        for name, value in model.card.items()
-        if isinstance(value, int | float | str)
+        [f"<code>{report.text(key)}</code>", f"{value:.4g}", report.text(protocols.get(key, ""))]
+        for key, value in figures.items()
     ]
     images, factors = faces_to_show(6, model.image_size)
     right = (attributes_of(model, images) == faces.attributes(factors)).float().mean()
@@ -235,7 +236,11 @@ def about_shipped(model: Model) -> list[str]:
         edit_matrix(model),
         part_of_the_way(model),
         moving(model),
-        *([report.folded("Its card", report.table(["figure", "value"], rows, numbers=(1,)))] if rows else []),
+        *(
+            [report.folded("Its card", report.table(["figure", "value", "how it was measured"], rows, numbers=(1,)))]
+            if rows
+            else []
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from attrimorph.applications.calibrate import calibrate, images_for, write_calibrated
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluate import evaluate
+from attrimorph.metrics.keys import overall
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.models import Edits, Model, load, model_bytes
 
@@ -51,8 +52,14 @@ def ship(run: Path, out: Path, *, count: int = 1_000) -> Model:
         edits=count * len(shipped.schema.names),
         counterfactuals=200,
     )
-    card = {name: round(value, 4) for name, value in evaluation.figures.items()}
-    header = {**shipped.header, "card": {"name": out.stem, "seed": model.recipe.training.seed, **card}}
+    kept = overall(list(evaluation.figures))
+    card = {
+        "name": out.stem,
+        "seed": model.recipe.training.seed,
+        "figures": {key: round(evaluation.figures[key], 4) for key in kept},
+        "protocols": {key: evaluation.protocols[key] for key in kept},
+    }
+    header = {**shipped.header, "card": card}
     write_bytes(out, model_bytes(halved(shipped.networks), header))
     return load(out)
 
@@ -65,8 +72,8 @@ def main() -> None:
     arguments = parser.parse_args()
     out = SHIPPED / f"{arguments.name}.safetensors"
     model = ship(arguments.run, out)
-    for name, value in model.card.items():
-        print(f"{name}: {value}")
+    for key, value in model.card["figures"].items():
+        print(f"{key}: {value}")
     size = out.stat().st_size
     print(f"{out}: {size / 1e6:.1f} MB" + ("" if size <= LARGEST else f"; over {LARGEST / 1e6:.0f} MB"))
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, binary_names, decisions
+from attrimorph.metrics.chance import wilson
 from attrimorph.models import Edits, Encodes, Model
 
 AT_ONCE = 64
 RESAMPLES = 2000
 SEED = 5
 INTERVAL = 0.95
-QUANTILE = 1.959964  # of the normal distribution, for that interval
 FILE = "file"
 HEAD = ("pair", FILE, "source", "attribute", "value", "edited", "only_target_changed")
 
@@ -258,10 +258,8 @@ def effect(said: Sequence[tuple[str, str]], threshold: float) -> dict[str, Any]:
 
 def rate(count: int, of: int) -> dict[str, float]:
     """Return a share and its interval (Wilson 1927): no flip in 24 pairs does not mean that none will come."""
-    share, z2 = count / of, QUANTILE**2
-    centre, width = share + z2 / (2 * of), QUANTILE * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
-    low, high = ((centre + side * width) / (1 + z2 / of) for side in (-1, 1))
-    return {"value": share, "low": max(0.0, low), "high": min(1.0, high)}
+    low, high = wilson(count / of, of)
+    return {"value": count / of, "low": low, "high": high}
 
 
 def _number(word: str) -> float:

@@ -17,15 +17,16 @@ TARGET = 0.04  # a pixel is in the target area where the truth differs from the 
 BACKGROUND = 0.1  # of the mask: its soft edge is the person's
 BATCH = 128
 
-PSNR, PSNR_TARGET, PSNR_REST = "PSNR", "PSNR in the target area", "PSNR elsewhere"
+# The keys of what is looked at closely.
+PSNR, PSNR_TARGET, PSNR_REST = "edit.psnr", "edit.psnr_inside", "edit.psnr_outside"
 DISTANCE, DISTANCE_TARGET, DISTANCE_REST = (
-    "perceptual distance",
-    "perceptual distance in the target area",
-    "perceptual distance elsewhere",
+    "edit.perceptual_distance",
+    "edit.perceptual_distance_inside",
+    "edit.perceptual_distance_outside",
 )
-JUDGE_ERROR = "the judge's own error"
-IDENTITY, TRUE_IDENTITY = "identity drift", "identity drift of the truth"
-BACKGROUND_DRIFT = "background drift"
+JUDGE_ERROR = "truth.judge_error"
+IDENTITY, TRUE_IDENTITY = "edit.identity_drift", "truth.identity_drift"
+BACKGROUND_DRIFT = "edit.background_drift"
 
 
 @dataclass(frozen=True)

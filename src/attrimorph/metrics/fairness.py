@@ -38,7 +38,7 @@ def cells_of(measures: EditMeasures) -> dict[str, list[Cell]]:
     for flip in measures.flips:
         for way in flip.ways:
             edit = f"{flip.name} {'set' if way.goal else 'taken away'}"
-            figures = {"target reached": way.reached, "leakage": way.leaked}
+            figures = {"edit.target_reached": way.reached, "edit.leakage": way.leaked}
             # The truth's own drift and the judge's own error say nothing of the model.
             own = (counterfactuals.TRUE_IDENTITY, counterfactuals.JUDGE_ERROR)
             figures |= {name: values for name, values in way.figures.items() if name not in own}
@@ -83,8 +83,8 @@ def fairness_sheet(
         resamples: of the bootstrap.
 
     Returns:
-        Rows with the keys group, figure, with, without (means over the cells that both share), gap, low, high, edits,
-        cells; plain values for JSON. Figures without a shared cell are left out.
+        Rows with the keys group, figure (its key), with, without (means over the cells that both share), gap, low,
+        high, edits, cells; plain values for JSON. Figures without a shared cell are left out.
     """
     rows = []
     found = cells_of(measures)

@@ -1,4 +1,4 @@
-"""Figures that carry their protocol in their names, and the refusal to compare unequal ones."""
+"""Figures by key with their protocol beside them, and the refusal to compare what was measured otherwise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.keys import base_of, new_key, told
+
+Interval = tuple[float, float]
 
 
 @dataclass
@@ -15,8 +18,9 @@ class Evaluation:
     """The outcome.
 
     Attributes:
-        figures: "name (protocol)" -> value.
-        attributes: one row of figures for each edited attribute.
+        figures: key of `metrics.keys` -> value; of single attributes `edit.target_reached.Smiling`.
+        protocols: key -> how it was measured: extractor, judge, amounts, data.
+        intervals: key -> its 95 % interval over the images, where it has one.
         leakage: edited attribute -> judged attribute -> share of edits after which it is not as it should be.
         pictures: name -> picture to look at.
         notes: sentences that a reader of the figures must know.
@@ -25,35 +29,42 @@ class Evaluation:
     """
 
     figures: dict[str, float] = field(default_factory=dict)
-    attributes: list[dict[str, Any]] = field(default_factory=list)
+    protocols: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
     leakage: dict[str, dict[str, float]] = field(default_factory=dict)
     pictures: dict[str, Image.Image] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
 
-    def put(self, name: str, protocol: str, value: float) -> None:
+    def put(self, key: str, protocol: str, value: float, interval: Interval | None = None) -> None:
         """Add a figure; one that is not finite (nothing to measure it on) becomes a note.
 
         Args:
-            name: what it is, without " (".
+            key: one of `KEYS`, of a single attribute with its name behind a dot.
             protocol: how it was measured: extractor, judge, amounts, data.
             value: the figure.
+            interval: of 95 %.
         """
         if isfinite(value):
-            self.figures[f"{name} ({protocol})"] = float(value)
+            self.figures[key], self.protocols[key] = value, protocol
+            if interval is not None and all(map(isfinite, interval)):
+                self.intervals[key] = interval
         else:
-            self.notes.append(f"Not measured, for want of a case: {name} ({protocol}).")
+            self.notes.append(f"Not measured, for want of a case: {key} ({protocol}).")
 
-    def value(self, name: str) -> float | None:
-        """Return the figure whose name, without its protocol, is `name`; None if it was not measured."""
-        return next((value for key, value in self.figures.items() if split(key)[0] == name), None)
+    def of_attributes(self, key: str) -> dict[str, float]:
+        """Return a figure of every single attribute: name -> value."""
+        return {each.removeprefix(f"{key}."): value for each, value in self.figures.items() if each != key
+                and base_of(each) == key}  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pictures."""
         return {
             "figures": self.figures,
-            "attributes": self.attributes,
+            "protocols": self.protocols,
+            "intervals": {key: list(interval) for key, interval in self.intervals.items()},
+            "keys": told(self.figures),
             "leakage": self.leakage,
             "parts": self.parts,
             "notes": self.notes,
@@ -61,22 +72,39 @@ class Evaluation:
         }
 
 
-def split(key: str) -> tuple[str, str]:
-    """Return name and protocol of a figure's full name."""
-    name, _, protocol = key.partition(" (")
-    return name, protocol.removesuffix(")")
+def by_key(figures: Mapping[str, float]) -> tuple[dict[str, float], dict[str, str]]:
+    """Return figures and protocols by today's keys.
+
+    Args:
+        figures: by key, or by "name (protocol)" as evaluations of format version 1 and older models' cards have them.
+    """
+    values, protocols = {}, {}
+    for name, value in figures.items():
+        was, bracket, protocol = name.partition(" (")
+        key = new_key(was) if bracket else name
+        values[key] = value
+        if bracket:
+            protocols[key] = protocol.removesuffix(")")
+    return values, protocols
+
+
+def card_figures(card: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Return figures and protocols of a model's card, by today's keys; older cards hold them among their entries."""
+    loose = {name: value for name, value in card.items() if isinstance(value, int | float) and name != "seed"}
+    figures, protocols = by_key(loose)
+    return {**figures, **card.get("figures", {})}, {**protocols, **card.get("protocols", {})}
 
 
 class Pair(NamedTuple):
     """One figure of two evaluations, measured alike.
 
     Attributes:
-        name: without the protocol.
+        key: of both.
         protocol: the same for both.
         ours, theirs: the values.
     """
 
-    name: str
+    key: str
     protocol: str
     ours: float
     theirs: float
@@ -89,7 +117,7 @@ class Comparison:
     Attributes:
         pairs: figures with equal protocols.
         refused: one sentence for each figure that both have but measured differently.
-        alone: names of figures that only one of them has.
+        alone: keys of figures that only one of them has.
     """
 
     pairs: list[Pair]
@@ -109,19 +137,19 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
     Raises:
         AttrimorphError: not one figure can be compared.
     """
-    mine, other = ({split(key)[0]: key for key in side["figures"]} for side in (ours, theirs))
+    mine, other = ours["figures"], theirs["figures"]
     weights = [side.get("about", {}).get("weights", {}) for side in (ours, theirs)]
     changed = [name for name in weights[0] if name in weights[1] and weights[0][name] != weights[1][name]]
     pairs, refused = [], []
-    for name in (name for name in mine if name in other):
-        first, second = split(mine[name])[1], split(other[name])[1]
+    for key in (key for key in mine if key in other):
+        first, second = (side["protocols"].get(key, "") for side in (ours, theirs))
         renewed = [each for each in changed if each in first]
         if first != second:
-            refused.append(f"{name} is not compared: here it is ({first}), there ({second}).")
+            refused.append(f"{key} is not compared: here it is ({first}), there ({second}).")
         elif renewed:
-            refused.append(f"{name} is not compared: the two have different weights under the name {renewed[0]!r}.")
+            refused.append(f"{key} is not compared: the two have different weights under the name {renewed[0]!r}.")
         else:
-            pairs.append(Pair(name, first, ours["figures"][mine[name]], theirs["figures"][other[name]]))
+            pairs.append(Pair(key, first, mine[key], other[key]))
     if not pairs:
         reason = refused[0] if refused else "they have no figure in common."
         raise AttrimorphError(

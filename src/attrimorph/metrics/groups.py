@@ -11,6 +11,7 @@ from torch import Tensor
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import Judges, attribute_accuracy
+from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.disentanglement import dci, mig, sap
 from attrimorph.metrics.diversity import PAIRS, diversity
 from attrimorph.metrics.extractors import Extractor, SeesMaps
@@ -46,8 +47,10 @@ def measure_reconstruction(subject: Subject, evaluation: Evaluation) -> None:
     if subject.guesses is None:
         evaluation.notes.append("The model has no classifier: none was measured.")
     elif accuracy := attribute_accuracy(subject.guesses, unseen.labels, schema):
-        evaluation.put("classifier accuracy", f"the model's own classifier; {words}", mean(accuracy))
-        evaluation.about["classifier accuracy"] = accuracy
+        own = f"the model's own classifier; {words}"
+        evaluation.put("classifier.accuracy", own, mean(accuracy))
+        for name, value in accuracy.items():
+            evaluation.put(f"classifier.accuracy.{name}", own, value)
     if not isinstance(subject.model, Encodes):
         evaluation.notes.append("The model does not encode: no reconstruction was measured.")
         return
@@ -55,28 +58,29 @@ def measure_reconstruction(subject: Subject, evaluation: Evaluation) -> None:
     made = subject.reconstructions
     evaluation.about["reconstructions per second"] = round(len(made) / (time.perf_counter() - begin), 1)
     pair = (unseen.images, made)
-    evaluation.put(
-        "reconstruction PSNR in dB", f"mean over images, data range 1; {words}", float(batched(psnr, *pair).mean())
-    )
+    put_mean(evaluation, "reconstruction.psnr", f"mean over images, data range 1; {words}", batched(psnr, *pair))
     if scales := ms_ssim_scales(subject.size):
-        evaluation.put("reconstruction SSIM", f"Gaussian window of 11 px; {words}", float(batched(ssim, *pair).mean()))
-        evaluation.put("reconstruction MS-SSIM", f"{scales} scales; {words}", float(batched(ms_ssim, *pair).mean()))
+        put_mean(evaluation, "reconstruction.ssim", f"Gaussian window of 11 px; {words}", batched(ssim, *pair))
+        put_mean(evaluation, "reconstruction.ms_ssim", f"{scales} scales; {words}", batched(ms_ssim, *pair))
     if isinstance(subject.extractor, SeesMaps):
         seen = unseen.first(MOST_SEEN)
         distance = perceptual_distance(subject.extractor)(seen.images, made[:MOST_SEEN])
-        name = "reconstruction perceptual distance"
-        evaluation.put(name, f"{subject.extractor.name}; {seen.words}", float(distance.mean()))
+        protocol = f"{subject.extractor.name}; {seen.words}"
+        put_mean(evaluation, "reconstruction.perceptual_distance", protocol, distance)
     if subject.judge is not None:
         judge = subject.judge.name
-        for name, said in (
-            ("reconstructions", subject.judged_reconstructions),
-            ("the images themselves", subject.judged),
-        ):
+        for what, said in (("reconstruction", subject.judged_reconstructions), ("images", subject.judged)):
             accuracy = attribute_accuracy(said, unseen.labels, schema)
-            evaluation.put(f"attribute accuracy of {name}", f"{judge}; {words}", mean(accuracy))
+            evaluation.put(f"{what}.attribute_accuracy", f"{judge}; {words}", mean(accuracy))
     evaluation.pictures["reconstructions"] = sheet(
         [unseen.images[:9], made[:9]], labels=["input", "reconstruction"], cell=96, clear=True
     )
+
+
+def put_mean(evaluation: Evaluation, key: str, protocol: str, values: Tensor) -> None:
+    """Put the mean over images into an evaluation, with its interval over them."""
+    interval = of_mean(values.double().tolist())
+    evaluation.put(key, protocol, float(values.mean()), interval)
 
 
 def measure_distribution(subject: Subject, evaluation: Evaluation) -> None:
@@ -100,42 +104,45 @@ def _measure_distances(subject: Subject, evaluation: Evaluation, extractor: Extr
     real, made = subject.features, subject.sample_features
     inception = extractor.name == "Inception"
     protocol = f"{extractor.name}; {words}, against {subject.unseen.words}"
-    evaluation.put("FID" if inception else "Frechet distance", protocol, frechet_distance(real, made))
+    evaluation.put("samples.fid" if inception else "samples.frechet_distance", protocol, frechet_distance(real, made))
     kernel = kernel_distance(real, made)
     subsets = f"disjoint subsets of at most {SUBSET}; {protocol}"
-    evaluation.put("KID" if inception else "kernel distance", subsets, kernel)
+    evaluation.put("samples.kid" if inception else "samples.kernel_distance", subsets, kernel)
     near = precision_recall(real[:MOST_NEIGHBOURS], made[:MOST_NEIGHBOURS], neighbours=NEIGHBOURS)
     limit = f"the first {MOST_NEIGHBOURS} of each, " if len(real) > MOST_NEIGHBOURS else ""
-    evaluation.put("precision of samples", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.precision)
-    evaluation.put("recall of samples", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.recall)
+    evaluation.put("samples.precision", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.precision)
+    evaluation.put("samples.recall", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.recall)
 
 
 def _measure_judged_samples(subject: Subject, evaluation: Evaluation, judge: Judges, words: str) -> None:
     schema = subject.model.schema
     if subject.model.conditional:
         accuracy = attribute_accuracy(subject.judged_samples, subject.samples.code.attributes, schema)
-        evaluation.put("attribute accuracy of samples", f"{judge.name}; {words}", mean(accuracy))
+        evaluation.put("samples.attribute_accuracy", f"{judge.name}; {words}", mean(accuracy))
         for attribute in schema.attributes:
             if attribute.kind == "categorical" and attribute.name in accuracy:
-                name = f"top-1 accuracy of samples, {attribute.name}"
-                evaluation.put(name, f"{judge.name}; {words}", accuracy[attribute.name])
-    for name, said, protocol in (
+                share = accuracy[attribute.name]
+                evaluation.put(
+                    f"samples.top1.{attribute.name}", f"{judge.name}; {words}", share,
+                    wilson(share, len(subject.judged_samples)),
+                )  # fmt: skip
+    for what, said, protocol in (
         ("samples", subject.judged_samples, words),
-        ("the images themselves", subject.judged, subject.unseen.words),
+        ("images", subject.judged, subject.unseen.words),
     ):
         for kind, value in scores(said, schema).items():
-            evaluation.put(f"{kind} of {name}", f"{judge.name}; {protocol}", value)
+            evaluation.put(f"{what}.score{kind}", f"{judge.name}; {protocol}", value)
 
 
 def scores(said: Tensor, schema: Schema) -> dict[str, float]:
-    """Return Inception-style scores of a judge's answers [N, width]: of all binary ones, of each categorical one."""
+    """Return Inception-style scores of a judge's answers [N, width]: "" of all binary ones, ".NAME" of others."""
     found = {}
     if binary := [schema.columns(each.name).start for each in schema.attributes if each.kind == "binary"]:
-        found["Inception-style score, binary attributes,"] = attribute_score(said[:, binary])
+        found[""] = attribute_score(said[:, binary])
     for attribute in schema.attributes:
         if attribute.kind == "categorical":
             columns = schema.columns(attribute.name)
-            found[f"Inception-style score, {attribute.name},"] = inception_style_score(said[:, columns])
+            found[f".{attribute.name}"] = inception_style_score(said[:, columns])
     return found
 
 
@@ -161,21 +168,19 @@ def measure_diversity(subject: Subject, evaluation: Evaluation) -> None:
         if subject.unseen.factors is not None:
             words = words.replace("samples of each", "drawings of each")
             drawn = drawn_with(attributes, subject.size, generator)
-            _measure_pairs(subject, evaluation, "drawn faces", drawn, classes, words)
+            _measure_pairs(subject, evaluation, "truth", drawn, classes, words)
 
 
 def _measure_pairs(
-    subject: Subject, evaluation: Evaluation, name: str, images: Tensor, classes: Tensor, words: str
+    subject: Subject, evaluation: Evaluation, what: str, images: Tensor, classes: Tensor, words: str
 ) -> None:
     pairs = f"at most {PAIRS} pairs of each, {words}"
     if isinstance(subject.extractor, SeesMaps):
         value = diversity(perceptual_embedding(subject.extractor)(images), classes, squared_distance)
-        evaluation.put(
-            f"diversity within a class of {name}", f"perceptual distance, {subject.extractor.name}; {pairs}", value
-        )
+        evaluation.put(f"{what}.diversity", f"perceptual distance, {subject.extractor.name}; {pairs}", value)
     if scales := ms_ssim_scales(subject.size):
         value = diversity(images, classes, ms_ssim)
-        evaluation.put(f"MS-SSIM within a class of {name}", f"{scales} scales; less is more diverse; {pairs}", value)
+        evaluation.put(f"{what}.ms_ssim", f"{scales} scales; less is more diverse; {pairs}", value)
 
 
 def drawn_with(attributes: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -212,21 +217,21 @@ def measure_disentanglement(subject: Subject, evaluation: Evaluation) -> None:
         return
     count = len(faces.SCHEMA.names)
     known = factors[:, :-1]  # without the identity's number
-    cases = [("z", z, known[:, count:], f"{known.shape[1] - count} factors beside the attributes")]
+    cases = [("code", z, known[:, count:], f"{known.shape[1] - count} factors beside the attributes")]
     if subject.guesses is not None and subject.model.conditional:
         guessed = subject.encoded((subject.guesses > 0.5).float())
         both = torch.cat([guessed.z.flatten(1), subject.guesses], 1)
-        cases.append(("z and guessed y", both, known, f"all {known.shape[1]} factors"))
+        cases.append(("code_and_y", both, known, f"all {known.shape[1]} factors"))
     for name, codes, true, words in cases:
         protocol = f"{codes.shape[1]} dimensions against {words}; {subject.unseen.words}"
-        evaluation.put(f"MIG of {name}", f"20 bins, mean over factors; {protocol}", float(mig(codes, true).nanmean()))
-        evaluation.put(f"SAP of {name}", f"R2, mean over factors; {protocol}", float(sap(codes, true).nanmean()))
+        evaluation.put(f"{name}.mig", f"20 bins, mean over factors; {protocol}", float(mig(codes, true).nanmean()))
+        evaluation.put(f"{name}.sap", f"R2, mean over factors; {protocol}", float(sap(codes, true).nanmean()))
         if len(codes) < LEAST_PER_DIMENSION * codes.shape[1]:
             least = LEAST_PER_DIMENSION * codes.shape[1]
             evaluation.notes.append(f"DCI of {name} needs {least} images, twice its dimensions: not measured.")
             continue
         for kind, value in zip(("disentanglement", "completeness", "informativeness"), dci(codes, true), strict=True):
-            evaluation.put(f"DCI {kind} of {name}", f"lasso 0.01, 80 % fitted; {protocol}", value)
+            evaluation.put(f"{name}.{kind}", f"lasso 0.01, 80 % fitted; {protocol}", value)
 
 
 def measure_identity(subject: Subject, evaluation: Evaluation) -> None:
@@ -240,14 +245,14 @@ def measure_identity(subject: Subject, evaluation: Evaluation) -> None:
     real, made = (recogniser.features(images).double() for images in (seen.images, subject.reconstructions[:MOST_SEEN]))
     own, other = (real * made).sum(1), (real * made.roll(1, 0)).sum(1)
     protocol = f"{recogniser.name}; {seen.words}"
-    evaluation.put("identity of reconstructions", f"cosine with the input, {protocol}", float(own.mean()))
+    evaluation.put("identity.cosine", f"cosine with the input, {protocol}", float(own.mean()))
     evaluation.put(
-        "identity of strangers", f"cosine with the reconstruction of another, {protocol}", float(other.mean())
+        "identity.cosine_of_strangers", f"cosine with the reconstruction of another, {protocol}", float(other.mean())
     )
     same = torch.arange(2 * len(own)) < len(own)
     found = verification(torch.cat([own, other]), same)
     pairs = f"{len(same)} pairs of an image and a reconstruction, {FOLDS} folds; {protocol}"
-    evaluation.put("verification accuracy of reconstructions", pairs, found.accuracy)
-    evaluation.put("verification area of reconstructions", f"under the ROC curve; {pairs}", found.area)
+    evaluation.put("identity.verification", pairs, found.accuracy)
+    evaluation.put("identity.area", f"under the ROC curve; {pairs}", found.area)
     for rate, accepted in found.accepted.items():
-        evaluation.put(f"true accepts of reconstructions at {rate:.0%} false", pairs, accepted)
+        evaluation.put(f"identity.true_accepts_at_{100 * rate:.0f}", pairs, accepted)

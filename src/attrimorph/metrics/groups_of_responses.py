@@ -54,27 +54,26 @@ def put_responses(
     by = f"{gauge.name}; {words}"
     seen = "" if extractor is None else f"{extractor.name}; {words}"
     for name, figure, protocol in (
-        ("response, deviation from the straight line", shapes.DEVIATION, by),
-        ("response, largest jump", shapes.JUMP, f"in slopes of the straight line; {by}"),
-        ("response, deviation of single images", shapes.SINGLE, by),
-        ("response, steps that do not fall", shapes.RISING, by),
-        ("response, rank correlation with strength", shapes.RANK, by),
-        ("path, unevenness of its steps", shapes.UNEVENNESS, f"coefficient of variation, {ROOT}, {seen}"),
-        ("path, longest step", shapes.LONGEST, f"over the mean one, {ROOT}, {seen}"),
+        ("deviation", shapes.DEVIATION, by),
+        ("largest_jump", shapes.JUMP, f"in slopes of the straight line; {by}"),
+        ("deviation_single", shapes.SINGLE, by),
+        ("rising_steps", shapes.RISING, by),
+        ("rank_correlation", shapes.RANK, by),
+        ("unevenness", shapes.UNEVENNESS, f"coefficient of variation, {ROOT}, {seen}"),
+        ("longest_step", shapes.LONGEST, f"over the mean one, {ROOT}, {seen}"),
     ):
-        _put(evaluation, f"edit {name}", protocol, rows, figure)
-        _put(evaluation, f"true {name}", f"of the true counterfactuals; {protocol}", rows, f"{figure} of the truth")
-    name = "edit response, deviation from that of the truth"
-    _put(evaluation, name, by, rows, shapes.DEVIATION_FROM_TRUTH)
+        _put(evaluation, f"response.{name}", protocol, rows, figure)
+        _put(evaluation, f"truth.{name}", f"of the true counterfactuals; {protocol}", rows, f"{figure} of the truth")
+    _put(evaluation, "response.deviation_from_truth", by, rows, shapes.DEVIATION_FROM_TRUTH)
     truth = "between the ends, against the dialled truth"
-    _put(evaluation, "edit PSNR on the way in dB", f"{truth}; {words}", rows, shapes.PSNR_ON_THE_WAY)
-    _put(evaluation, "edit perceptual distance on the way", f"{truth}; {seen}", rows, shapes.DISTANCE_ON_THE_WAY)
+    _put(evaluation, "response.psnr", f"{truth}; {words}", rows, shapes.PSNR_ON_THE_WAY)
+    _put(evaluation, "response.perceptual_distance", f"{truth}; {seen}", rows, shapes.DISTANCE_ON_THE_WAY)
     evaluation.parts["responses"] = rows
 
 
-def _put(evaluation: Evaluation, name: str, protocol: str, rows: Sequence[dict[str, Any]], figure: str) -> None:
+def _put(evaluation: Evaluation, key: str, protocol: str, rows: Sequence[dict[str, Any]], figure: str) -> None:
     """Put the mean of a figure over the rows that have it; figures that nothing has are left out."""
     values = [row[figure] for row in rows if row.get(figure) is not None]
     if values:
         silent = len(rows) - len(values)
-        evaluation.put(name, protocol + (f"; {silent} that hardly move left out" if silent else ""), fmean(values))
+        evaluation.put(key, protocol + (f"; {silent} that hardly move left out" if silent else ""), fmean(values))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -152,16 +153,15 @@ class Judge:
         return [torch.cat(stage) for stage in zip(*found, strict=True)]
 
     def means(self) -> dict[str, float]:
-        """Return the figures of all attributes together, their protocol in their names."""
-        count, figures = len(self.accuracies), {}
-        if count:
-            figures[f"accuracy (mean over {count} attributes)"] = sum(self.accuracies.values()) / count
+        """Return the figures of all attributes together, by key."""
+        found = {}
+        if self.accuracies:
+            found["judge.accuracy"] = fmean(self.accuracies.values())
         if self.calibration:
-            error = sum(self.calibration.values()) / len(self.calibration)
-            figures[f"expected calibration error (15 bins, mean over {len(self.calibration)} attributes)"] = error
+            found["judge.calibration_error"] = fmean(self.calibration.values())
         if self.calibration_error is not None:
-            figures["expected calibration error (15 bins, all answers together)"] = self.calibration_error
-        return figures
+            found["judge.calibration_error_overall"] = self.calibration_error
+        return found
 
     def _parts(self, images: Tensor) -> Iterator[Tensor]:
         return parts(images, self.image_size, self.name)

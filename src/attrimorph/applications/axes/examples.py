@@ -19,6 +19,7 @@ from attrimorph.applications.axes.linear import fit, unit
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.errors import AttrimorphError
+from attrimorph.metrics.chance import wilson
 from attrimorph.models import Code, Model
 
 DRAWN = 4_000
@@ -242,7 +243,7 @@ def _sureness(x: Tensor, signs: Tensor, found: Probe, axis: Callable[[Tensor], T
     right = int((found.left_out * signs > 0).sum())
     return {
         "told when left out": right / len(signs),
-        "told when left out, 95 % interval": list(wilson(right, len(signs))),
+        "told when left out, 95 % interval": list(wilson(right / len(signs), len(signs))),
         "expected cosine to the axis of endless examples": math.sqrt(2 * agreement / (1 + agreement)),
     }
 
@@ -259,14 +260,6 @@ def sentence(axis: Axis) -> str:
         f"rightly (95 % interval {low:.0%} to {high:.0%}); the cosine to the axis that endless examples would give is "
         f"about {cosine:.2f}{advice}"
     )
-
-
-def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    share = right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _signs(positive: int, negative: int) -> Tensor:
