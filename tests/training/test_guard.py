@@ -96,9 +96,13 @@ class Watched:
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.clocks: list[int] = []
+        self.values: dict[str, float] = {}
 
     def __call__(self, progress: Progress) -> None:
-        self.clocks.append(progress.images_seen)
+        # Between two lines of the log, progress comes with the values of the line before.
+        if progress.message or (progress.values is not self.values and progress.values):
+            self.clocks.append(progress.images_seen)
+        self.values = progress.values
         if progress.message:
             self.messages.append(progress.message)
 
@@ -207,9 +211,9 @@ def test_a_real_sampler_that_has_collapsed_is_noticed(
     recipe = tiny_recipe("gan", optimiser__learning_rate=1e-9, training__images=2000, training__log_images=8)
     real = Run.loop
 
-    def starts_grey(self: Run, progress: Any) -> None:
+    def starts_grey(self: Run, *arguments: Any) -> None:
         torch.nn.init.zeros_(self.algorithm.networks["generator"].get_parameter("last.weight"))
-        real(self, progress)
+        real(self, *arguments)
 
     monkeypatch.setattr(Run, "loop", starts_grey)
     watched = Watched()

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ from attrimorph.cli import (
 )
 from attrimorph.cli.app import app
 from attrimorph.errors import AttrimorphError
+from attrimorph.interruption import Interrupted
 
 __all__ = [
     "app",
@@ -45,6 +47,7 @@ __all__ = [
 TRACEBACK = "ATTRIMORPH_TRACEBACK"
 OUT_OF_MEMORY = "out of memory; use fewer or smaller images, or smaller batches"
 BAD_INPUT, INTERNAL, INTERRUPTED, CLOSED_PIPE = 2, 1, 130, 141
+SIGNALLED = 128  # plus the signal's number, as shells count
 
 
 def main() -> None:
@@ -60,7 +63,8 @@ def run(words: Sequence[str]) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 well, 1 a fault of ours, 2 bad input, 130 interrupted, 141 nobody reads the output.
+        The exit code: 0 well, 1 a fault of ours, 2 bad input, 130 interrupted, 143 ended by SIGTERM, 129 by a closed
+        terminal, 141 nobody reads the output.
     """
     try:
         app(list(words), exit_on_error=False, print_error=False, result_action="return_none")
@@ -69,6 +73,12 @@ def run(words: Sequence[str]) -> int:
         return _complain(str(error), BAD_INPUT, error)
     except CycloptsError as error:
         return _complain(_sentence(error, words), BAD_INPUT, error)
+    except Interrupted as stopped:
+        # Under torchrun one process speaks for all.
+        if os.environ.get("RANK", "0") == "0":
+            again = "the same torchrun command" if "RANK" in os.environ else f"attrimorph {shlex.join(words)}"
+            _complain(f"{stopped}; go on with: {again}", INTERRUPTED, None)
+        return SIGNALLED + stopped.number
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on where it can", INTERRUPTED, None)
     except BrokenPipeError:
@@ -102,7 +112,7 @@ def _complain(sentence: str, code: int, error: BaseException | None) -> int:
 
         traceback.print_exception(error)
     # One line, whatever the names of files and attributes hold.
-    print("attrimorph:", *sentence.split(), file=sys.stderr)
+    print("attrimorph:", re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence), file=sys.stderr)
     return code
 
 

@@ -17,6 +17,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.outcome import Progress, Say, machine, nothing
 from attrimorph.files import read_json, write_json
+from attrimorph.interruption import Interrupted
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.unseen import drawn_images, held_out_images
@@ -191,7 +192,10 @@ def seconds_per_image(recipe: AnyRecipe, data: PreparedData, scratch: Path, devi
     short = recipe.with_changes({f"training.{name}": value for name, value in changes.items()})
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as folder:
-        train(short, data, Path(folder) / "run", device=device)
+        try:
+            train(short, data, Path(folder) / "run", device=device)
+        except Interrupted as stopped:
+            raise Interrupted(stopped.number, "nothing was trained yet") from None
         speeds = [line["images_per_second"] for line in read_log(Path(folder) / "run")]
     # The first steps allocate memory and are slower.
     return float(1 / median(speeds[1:] or speeds))

@@ -65,6 +65,15 @@ def from_first(value: T) -> T:
     return box[0]
 
 
+def largest(value: int) -> int:
+    """Return the largest of the processes' values, when all of them have come here."""
+    if world() == 1:
+        return value
+    joint = torch.tensor(value)
+    dist.all_reduce(joint, dist.ReduceOp.MAX)
+    return int(joint)
+
+
 def mean_values(values: Mapping[str, float]) -> dict[str, float]:
     """Return the mean of each value over the processes; all of them must pass the same names in the same order."""
     if world() == 1 or not values:

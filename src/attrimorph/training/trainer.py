@@ -20,6 +20,7 @@ from attrimorph.data.augment import Augment
 from attrimorph.data.loader import Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.interruption import Held, Interrupted, held
 from attrimorph.models import model_bytes
 from attrimorph.recipes.options import AnyRecipe
 from attrimorph.training import distributed
@@ -35,6 +36,7 @@ from attrimorph.training.schedules import rate_factor
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
+SHOWN_EVERY = 1.0  # seconds between two reports of progress within a line of the log
 NOISE = 1  # a word that keeps the step's stream apart from the loader's
 
 
@@ -44,7 +46,7 @@ class Progress:
 
     Attributes:
         images_seen, images: the clock and its end.
-        images_per_second: over the last line of the log, all processes together.
+        images_per_second: since the last line of the log, all processes together; 0 at the start.
         seconds_left: at that speed.
         values: the last line's averages.
         message: what the guard says, or "".
@@ -72,7 +74,7 @@ def train(
         recipe: the whole run.
         data: prepared at the recipe's image size.
         out: the run's folder.
-        progress: called after every line of the log.
+        progress: called at the start, after every line of the log, and every second between them.
         device: "cpu", "cuda", ...; the accelerator where there is one by default.
 
     Returns:
@@ -81,6 +83,8 @@ def train(
     Raises:
         AttrimorphError: the folder holds another run or is in use, the data do not fit, nothing can be written, or the
             guard gave up.
+        Interrupted: Ctrl+C, SIGTERM or a closed terminal (in any process) ended it after a step, with a checkpoint;
+            it is a KeyboardInterrupt.
     """
     if data.image_size != recipe.data.image_size:
         raise AttrimorphError(
@@ -95,7 +99,8 @@ def train(
     ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
-            run.loop(progress)
+            with held() as signals:
+                run.loop(progress, signals)
         finally:
             run.close()
     return Path(out)
@@ -129,6 +134,7 @@ class Run:
         # What the next line of the log is to average, so far; a checkpoint may lie between two lines.
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
+        self.shown_values: dict[str, float] = {}
         self.fresh = not checkpoint_folders(out)
         self.images_seen = 0 if self.fresh else self._resume()
         # Every process has looked into the folder before the first one writes there.
@@ -168,18 +174,20 @@ class Run:
                 f"the checkpoint in {self.out} does not fit this recipe ({reason}); choose another folder with --out"
             ) from error
 
-    def loop(self, progress: Callable[[Progress], None] | None) -> None:
-        """Step until the clock reaches the end; going back and starting again as the guard says."""
+    def loop(self, progress: Callable[[Progress], None] | None, signals: Held) -> None:
+        """Step until the clock reaches the end or a signal comes; go back and start again as the guard says."""
         if self.fresh:
             self.save()
+        self._show(progress, 0.0)
         while self.images_seen < self.recipe.training.images:
-            trouble = self._until_trouble(progress)
+            trouble = self._until_trouble(progress, signals)
             if trouble:
                 self._go_back(trouble, progress)
 
-    def _until_trouble(self, progress: Callable[[Progress], None] | None) -> str | None:
+    def _until_trouble(self, progress: Callable[[Progress], None] | None, signals: Held) -> str | None:
         options, per_step = self.recipe.training, self.recipe.training.batch_size * self.world
-        since, seen_then = time.perf_counter(), self.images_seen
+        since = shown = time.perf_counter()
+        seen_then = self.images_seen
         for batch in self.loader.iterate(self.images_seen):
             self._set_rates()
             generator = generator_for(options.seed, NOISE, self.images_seen, self.rank)
@@ -197,13 +205,22 @@ class Run:
                     return trouble
                 self.sums, self.counts = {}, {}
                 since, seen_then = time.perf_counter(), self.images_seen
+            elif (now := time.perf_counter()) - shown >= SHOWN_EVERY:
+                self._show(progress, (self.images_seen - seen_then) / (now - since))
+                shown = now
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
                 self.sheet.write(self.ema.networks, self.header(), self.images_seen)
-            if ended or passed(before, self.images_seen, options.checkpoint_images):
+            signal = distributed.largest(signals.number)
+            if ended or signal or passed(before, self.images_seen, options.checkpoint_images):
                 # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
                 if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
                     return trouble
                 self.save()
+            if signal:
+                where = checkpoint_folders(self.out)[-1]
+                raise Interrupted(
+                    signal, f"the checkpoint at {self.images_seen:,} of {options.images:,} images is {where}"
+                )
             if ended:
                 return None
         return None
@@ -228,10 +245,15 @@ class Run:
             }
             self.log.write(line | {name: finite(value) for name, value in values.items()})
         trouble = self.guard.sees(values, self.images_seen)
+        self.shown_values = values
+        self._show(progress, speed)
+        return trouble
+
+    def _show(self, progress: Callable[[Progress], None] | None, speed: float) -> None:
         if progress and self.rank == 0:
             end = self.recipe.training.images
-            progress(Progress(self.images_seen, end, speed, (end - self.images_seen) / max(speed, 1e-9), values))
-        return trouble
+            left = (end - self.images_seen) / speed if speed else math.inf
+            progress(Progress(self.images_seen, end, speed, left, self.shown_values))
 
     def _go_back(self, trouble: str, progress: Callable[[Progress], None] | None) -> None:
         again = self.guard.go_back()
