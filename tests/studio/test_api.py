@@ -205,6 +205,27 @@ def test_layers_keep_the_face_and_take_the_background(client: TestClient, photog
     assert "paints in layers" in answer.json()["error"]
 
 
+def test_filled_and_put_together_pictures_are_made_again(client: TestClient, photograph: bytes, tmp_path: Path) -> None:
+    hole = Image.new("L", (64, 64))
+    hole.paste(255, (16, 24, 40, 36))
+    buffer = io.BytesIO()
+    hole.save(buffer, "PNG")
+    mask = base64.b64encode(buffer.getvalue()).decode()
+    for source, kind in (({"photo": opened(client, photograph)}, "composite"), ({"seed": 3}, "/trained")):
+        for path, words in (
+            ("inpaint", {"model": "tiny", "mask": mask, "times": 3}),
+            ("layers", {"model": "layered", "background": {"seed": 9}, "changes": {"Smiling": 1}}),
+        ):
+            content = base64.b64decode(asked(client, path, source=source, **words)["picture"])
+            saved = tmp_path / f"{path}.png"
+            saved.write_bytes(content)
+            assert replay(saved).identical, (path, source)
+            assert replay(tmp_path / f"{path}.again.json").identical
+            with Image.open(saved) as image:
+                image.load()
+                assert kind in image.info["XML:com.adobe.xmp"]
+
+
 def test_a_taught_attribute_gets_an_axis(client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Fewer drawn pictures than usual: what is tested is the way, not how sure it is.
     monkeypatch.setattr("attrimorph.applications.axes.examples.draw_pool.__kwdefaults__", {
@@ -227,6 +248,9 @@ def test_a_taught_attribute_gets_an_axis(client: TestClient, monkeypatch: pytest
     assert replay(path).identical
     again = client.post("/api/teach", json={"model": "tiny", "name": "Smiling", "with": having, "without": lacking})
     assert again.status_code == 400
+    for name in ("", "a=b", "x" * 41):
+        again = client.post("/api/teach", json={"model": "tiny", "name": name, "with": having, "without": lacking})
+        assert (again.status_code, "a slider's name must have" in again.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(

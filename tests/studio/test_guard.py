@@ -4,6 +4,8 @@ import asyncio
 import io
 import socket
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -251,3 +253,33 @@ def test_a_taken_port_gets_a_sentence() -> None:
     with pytest.raises(AttrimorphError, match=f"cannot listen on 127.0.0.1:{port}"):
         listen("127.0.0.1", port)
     first.close()
+
+
+SERVING = """
+import sys
+from attrimorph.studio.limits import Limits
+from attrimorph.studio.server import create_app, listen, serve
+at = listen("127.0.0.1", 0)
+serve(create_app(sys.argv[1:], limits=Limits(message=500)), at, lambda: print(at.getsockname()[1], flush=True))
+"""
+
+
+def test_the_limit_of_messages_is_the_one_that_was_asked_for(models: list[str]) -> None:
+    from websockets.exceptions import ConnectionClosedError
+    from websockets.sync.client import connect
+
+    process = subprocess.Popen([sys.executable, "-c", SERVING, models[0]], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with connect(f"ws://127.0.0.1:{port}/live") as page:
+            page.send('{"stream": 0}')
+            assert "422" in str(page.recv())
+            page.send(" " * 501)
+            with pytest.raises(ConnectionClosedError) as closed:
+                page.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+    finally:
+        process.terminate()
+        process.wait(15)

@@ -1,5 +1,7 @@
 """Live edits: the newest state wins, what arrives together is decoded together, one fault harms nobody else."""
 
+import asyncio
+import base64
 import io
 import json
 import struct
@@ -12,6 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from attrimorph.applications.subject import Wish
+from attrimorph.data.images import decoded_image
 from attrimorph.studio.desk import Desk, Frame, Live
 from attrimorph.studio.limits import Limits
 from attrimorph.studio.shelf import Origin, Shelf
@@ -57,8 +60,6 @@ def test_side_effects_are_null_where_nobody_looked(client: TestClient) -> None:
 
 
 def test_the_exact_picture_is_the_saved_one(client: TestClient) -> None:
-    import base64
-
     words: dict[str, Any] = {"model": "tiny", "source": {"seed": 3}, "changes": {"Smiling": 0.3, "Male": 1}}
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, changes=words["changes"], format="png"))
@@ -80,6 +81,24 @@ def test_faults_come_back_with_their_number(client: TestClient) -> None:
         assert json.loads(page.receive_text())["status"] == 422
         page.send_text(state(4))
         assert read(page.receive_bytes())[0]["number"] == 4
+
+
+def test_a_photograph_in_a_message_keeps_nobody_waiting(
+    client: TestClient, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small message may hold a photograph of many megapixels: it is never decoded where all pages are served."""
+    serving: list[bool] = []
+
+    def watched(*words: Any, **options: Any) -> Image.Image:
+        serving.append(asyncio._get_running_loop() is not None)
+        return decoded_image(*words, **options)
+
+    monkeypatch.setattr("attrimorph.studio.shelf.decoded_image", watched)
+    with client.websocket_connect(LIVE) as page:
+        page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
+        assert read(page.receive_bytes())[0]["number"] == 1
+    assert serving
+    assert not any(serving)
 
 
 @pytest.fixture

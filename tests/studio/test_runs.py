@@ -103,7 +103,7 @@ def test_what_a_training_complains_of_is_told(asked: TestClient, home: Path) -> 
     [
         ({"recipe": "no", "name": "a"}, 400, "no recipe 'no'"),
         ({"recipe": "../../etc", "name": "a"}, 400, "no recipe"),
-        ({"recipe": "cvae-gan-edit", "name": "../a"}, 422, "name"),
+        ({"recipe": "cvae-gan-edit", "name": "../a"}, 400, "must be letters, digits"),
         ({"recipe": "cvae-gan-edit", "name": "done"}, 400, "there is a run 'done' already"),
         ({"recipe": "cvae-gan-edit", "name": "a", "fields": {"training.imagse": "1"}}, 400, "training.images"),
         ({"recipe": "cvae-gan-edit", "name": "a", "fields": {"out": "/tmp/x"}}, 400, "no field"),

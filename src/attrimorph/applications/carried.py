@@ -1,7 +1,7 @@
 """A PNG that carries its receipt inside, so that it alone can be made again, without the photograph that it began with.
 
-The verb is called "studio": pages and programs that edit live save this way. What is repeated is the code that was
-decoded; the sliders are told beside it.
+The verbs are called "studio", "studio-inpaint" and "studio-layers": pages and programs that edit live save this way.
+What is repeated of an edit is the code that was decoded; the sliders are told beside it.
 """
 
 import base64
@@ -19,9 +19,14 @@ from torch import Tensor
 
 import attrimorph
 from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.inputs import encoder, pixels_of
+from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.applications.receipt import (
+    BACKGROUND,
     CARRIED,
+    FILL,
     FORMAT,
     FORMAT_VERSION,
     Receipt,
@@ -31,9 +36,10 @@ from attrimorph.applications.receipt import (
     write_result,
 )
 from attrimorph.applications.subject import Subject, Wish, moved_code, rendered
+from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Model
+from attrimorph.models import Code, Composes, Model
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
 
 LARGEST_CODE = 2**22  # numbers
@@ -54,38 +60,107 @@ def saved_png(
     """
     final = moved_code(model, subject, wish, judge) if subject.code is not None else None
     picture = to_pil(rendered(model, [subject], [final], [wish]))[0]
+    # Where an edit is put back into its image, that image tells the code, and is smaller.
+    whole = final is not None and not isinstance(model, Composes)
     arguments = {
-        "start": _written(subject.code),
-        "code": _written(final),
-        "picture": None if subject.code is not None or subject.image is None else _png(subject.image),
+        "start": _written(subject.code) if whole else None,
+        "code": _written(final) if whole else None,
+        "picture": None if whole or subject.image is None else _png(subject.image),
         "own": _numbers(subject.attributes),
+        "moved": None if whole or final is None else _numbers(final.attributes),
         "changes": dict(wish.changes),
         "locks": list(wish.locks),
         "axes": [axis_json(axis) for axis in wish.axes if axis.name in wish.changes],
     }
+    beginning = "a sample of the model" if subject.image is None else "a photograph"
+    facts = {"judge": None if judge is None else judge.name, "began with": beginning}
+    return _with_receipt(model, "studio", picture, arguments, facts, named, label, subject.image is not None)
+
+
+def inpainted_png(
+    model: Model,
+    image: Tensor,
+    hole: Tensor,
+    times: int,
+    feather: int,
+    known: Mapping[str, float],
+    *,
+    photograph: bool,
+    named: str | Path,
+    label: bool = True,
+) -> bytes:
+    """Return a picture whose hole is filled, as a PNG with its receipt.
+
+    Args:
+        model: one that encodes.
+        image: as the model is shown it, [1, 3, S, S] in [-1, 1].
+        hole: [1, 1, S, S], 1 = hole.
+        times, feather, known: see `inpaint`.
+        photograph: whether the image is one, or a sample.
+        named, label: see `saved_png`.
+    """
+    arguments = {
+        "picture": _png(image), "mask": _png(2 * hole.expand(-1, 3, -1, -1) - 1), "times": times, "feather": feather,
+        "known": dict(known),
+    }  # fmt: skip
+    return _with_receipt(model, FILL, _filled(model, arguments), arguments, {}, named, label, photograph)
+
+
+def layered_png(
+    model: Model,
+    image: Tensor,
+    attributes: Tensor,
+    behind: Tensor,
+    changes: Mapping[str, float],
+    *,
+    photograph: bool,
+    named: str | Path,
+    label: bool = True,
+) -> bytes:
+    """Return a picture in front of another's background, as a PNG with its receipt.
+
+    Args:
+        model: one that paints in layers.
+        image, behind: both as the model is shown them, [1, 3, S, S] in [-1, 1].
+        attributes: of the image, [1, W].
+        changes: attribute -> strength.
+        photograph, named, label: see `inpainted_png`.
+    """
+    arguments = {
+        "picture": _png(image), "own": _numbers(attributes), "behind": _png(behind), "changes": dict(changes),
+    }  # fmt: skip
+    return _with_receipt(model, BACKGROUND, _in_front(model, arguments), arguments, {}, named, label, photograph)
+
+
+def _with_receipt(
+    model: Model,
+    verb: str,
+    picture: Image.Image,
+    arguments: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    named: str | Path,
+    label: bool,
+    photograph: bool,
+) -> bytes:
     receipt = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "attrimorph": attrimorph.__version__,
-        "verb": "studio",
+        "verb": verb,
         "model": {"name": model_reference(named), "sha256": model.hash},
         "arguments": arguments,
         "inputs": [],
         "outputs": [{"file": "", "sha256": "", "pixels_sha256": pixels_sha256(picture)}],
-        "facts": {"judge": None if judge is None else judge.name, "began with": _beginning(subject)},
+        "facts": facts,
     }
     info = PngInfo()
     if label:
-        info.add_itxt(TAG, tag_of("studio", model, named))
-        info.add_itxt(XMP, xmp_of(photograph=subject.image is not None))
+        info.add_itxt(TAG, tag_of(verb, model, named))
+        info.add_itxt(XMP, xmp_of(photograph))
     info.add_itxt(CARRIED, json.dumps(receipt))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def _beginning(subject: Subject) -> str:
-    return "a sample of the model" if subject.image is None else "a photograph"
 
 
 def write_carried(model: Model, receipt: Receipt, out: Path) -> Written:
@@ -94,15 +169,35 @@ def write_carried(model: Model, receipt: Receipt, out: Path) -> Written:
     Raises:
         AttrimorphError: the receipt does not fit the model.
     """
-    words = receipt.arguments
+    makers = {"studio": _edited, FILL: _filled, BACKGROUND: _in_front}
+    picture = makers[receipt.verb](model, receipt.arguments)
+    return write_result(
+        out, receipt.verb, model, {"": picture}, named=receipt.model, arguments=receipt.arguments, facts=receipt.facts
+    )
+
+
+def _edited(model: Model, words: Mapping[str, Any]) -> Image.Image:
+    if words["code"] is not None:
+        return to_pil(model.decode(_read(words["code"], model)))[0]
+    image, own = _read_png(words["picture"], model), _attributes(words["own"], model)
     wish = Wish({name: float(value) for name, value in words["changes"].items()})
-    code = None if words["code"] is None else _read(words["code"], model)
-    if code is not None:
-        picture = to_pil(model.decode(code))[0]
-    else:
-        subject = Subject(_read_png(words["picture"], model), None, _read_numbers(words["own"])[None])
-        picture = to_pil(rendered(model, [subject], [None], [wish]))[0]
-    return write_result(out, "studio", model, {"": picture}, named=receipt.model, arguments=words, facts=receipt.facts)
+    subject = Subject(image, None, own)
+    if words.get("moved") is None:
+        return to_pil(rendered(model, [subject], [None], [wish]))[0]
+    code = encoder(model, "this picture").encode(image, own)
+    return to_pil(rendered(model, [subject], [Code(code.z, _attributes(words["moved"], model))], [wish]))[0]
+
+
+def _filled(model: Model, words: Mapping[str, Any]) -> Image.Image:
+    hole = (_read_png(words["mask"], model)[:, :1] > 0).float()
+    options = {name: words[name] for name in ("times", "feather", "known")}
+    return to_pil(inpaint(model, _read_png(words["picture"], model), hole, **options).inpainted)[0]
+
+
+def _in_front(model: Model, words: Mapping[str, Any]) -> Image.Image:
+    image, behind = (_read_png(words[name], model) for name in ("picture", "behind"))
+    found = layers(model, image, _attributes(words["own"], model), changes=words["changes"], background=behind)
+    return to_pil(list(found.variants.values())[-1])[0]
 
 
 def axis_json(axis: Axis) -> dict[str, Any]:
@@ -149,10 +244,17 @@ def _read_numbers(text: Any) -> Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.float32)
 
 
-def _read_png(text: Any, model: Model) -> Tensor:
-    from attrimorph.applications.inputs import pixels_of
-    from attrimorph.data.images import decoded_image
+def _attributes(text: Any, model: Model) -> Tensor:
+    """Read attributes that fit the model, [1, W]."""
+    y = _read_numbers(text)
+    if y.numel() != model.schema.width:
+        raise AttrimorphError(
+            f"the receipt must tell the model's {model.schema.width} attributes; it tells {y.numel()}; it is damaged"
+        )
+    return y[None]
 
+
+def _read_png(text: Any, model: Model) -> Tensor:
     try:
         content = base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error) as error:

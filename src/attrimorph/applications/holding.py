@@ -5,7 +5,7 @@ another. The judge sees it, and the lock mends it with the locked attributes' ow
 step whose derivatives are measured by decoding, so that any model whose codes have attributes can hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -58,7 +58,14 @@ def _rivals(schema: Schema, name: str) -> list[str]:
 
 
 def held(
-    model: Model, judge: Judges, before: Tensor, code: Code, locks: Sequence[str], changes: Mapping[str, float]
+    model: Model,
+    judge: Judges,
+    before: Tensor,
+    code: Code,
+    locks: Sequence[str],
+    changes: Mapping[str, float],
+    *,
+    decode: Callable[[Code], Tensor] | None = None,
 ) -> Code:
     """Return an edited code whose locked attributes look to the judge as they did before.
 
@@ -72,12 +79,14 @@ def held(
         code: edited, one row.
         locks: binary attributes that model and judge know; those that `free_of` leaves are held.
         changes: what is edited.
+        decode: codes -> pictures; the model's own when None.
     """
+    decode = decode or model.decode
     own, seen = model.schema.column_names, judge.schema.column_names
     names = [name for name in free_of(model.schema, locks, changes) if name in own and name in seen]
     if not names:
         return code
-    after = logits_of(judge, model.decode(code))
+    after = logits_of(judge, decode(code))
     rows = [seen.index(name) for name in names]
     strayed = (after - before)[0, rows]
     if float(strayed.abs().max()) < STRAYED:
@@ -86,13 +95,13 @@ def held(
     columns = [own.index(name) for name in names]
     probes = torch.where(strayed > 0, -PROBED, PROBED)
     tried = _with_columns(model, code, columns, torch.diag(probes))
-    answers = logits_of(judge, model.decode(tried))
+    answers = logits_of(judge, decode(tried))
     jacobian = ((answers - after)[:, rows + wished] / probes[:, None]).T
     aim = torch.cat([strayed, torch.zeros(len(wished))])
     step = torch.linalg.solve(jacobian.T @ jacobian + DAMPING * torch.eye(len(names)), -jacobian.T @ aim)
     shares = torch.tensor(SHARES)[:, None] * step.clamp(-FARTHEST, FARTHEST)
     ways = _with_columns(model, code, columns, shares)
-    found = logits_of(judge, model.decode(ways))
+    found = logits_of(judge, decode(ways))
     cost = (found - before)[:, rows].square().sum(1) + 0.5 * (found - after)[:, wished].square().sum(1)
     best = int(cost.argmin())
     return Code(ways.z[best : best + 1], ways.attributes[best : best + 1])

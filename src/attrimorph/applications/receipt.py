@@ -19,6 +19,8 @@ FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
 CARRIED = "attrimorph receipt"
 """The text chunk of a PNG that carries its receipt inside."""
+FILL, BACKGROUND = "studio-inpaint", "studio-layers"
+"""Verbs of the studio's other tabs whose pictures carry their receipts."""
 MADE = {
     "sample": "generated",
     "reconstruct": "reconstructed",
@@ -34,6 +36,8 @@ MADE = {
     "layers": "edited",
     "invert": "reconstructed",
     "studio": "edited",
+    FILL: "edited",
+    BACKGROUND: "edited",
 }
 
 
@@ -350,6 +354,8 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
                 "identities": _is_whole_or_none, "each": _is_whole_or_none, "seed": _is_whole, "real": _is_flag},
     "studio": {"start": _is_code, "code": _is_code, "picture": _is_word_or_none, "own": _is_word,
                "changes": _is_strengths, "locks": _is_list_of_names},
+    FILL: {"picture": _is_word, "mask": _is_word, "times": _is_whole, "feather": _is_whole, "known": _is_strengths},
+    BACKGROUND: {"picture": _is_word, "own": _is_word, "behind": _is_word, "changes": _is_strengths},
 }  # fmt: skip
 """What the arguments of each verb must be like."""
 
@@ -363,6 +369,7 @@ OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "neighbours": {"format": _is_word, "table": _is_word},
     "latent-map": {"format": _is_word, "table": _is_word},
     "augment": {"format": _is_word, "table": _is_word},
+    "studio": {"moved": _is_word_or_none},
 }
 """Arguments that are left out where nobody wished for them, or that receipts of earlier versions lack."""
 

@@ -139,7 +139,7 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
                 search=Search.from_json(words),
                 **{name: words[name] for name in ("known", "compared", "factor")},
             )
-        case "studio":
+        case "studio" | "studio-inpaint" | "studio-layers":
             return write_carried(model, receipt, out)
         case "neighbours" | "latent-map" | "augment":
             return _repeat_on_data(receipt, model, out)

@@ -285,6 +285,15 @@ class InterpolationModel(Model):
         Raises:
             AttrimorphError: an attribute is in no group, or a strength is out of range.
         """
+        code = self.encode(images, attributes)
+        return self.composed(images, Code(code.z, self.moved(code.attributes, changes)))
+
+    def moved(self, attributes: Tensor, changes: Mapping[str, float]) -> Tensor:
+        """Return attributes [B, W] moved by calibrated strengths.
+
+        Raises:
+            AttrimorphError: an attribute is in no group, or a strength is out of range.
+        """
         for key, strength in changes.items():
             if key in self.groups and key not in self.schema.names:
                 raise AttrimorphError(
@@ -294,10 +303,16 @@ class InterpolationModel(Model):
             self.group_of(key.partition("=")[0])
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
-        code = self.encode(images, attributes)
-        y = self.moved(code.attributes, changes)
-        face, own = self._parts(code.z)
-        return self._composed(images, face, self.render(self._slide(face, own, y - own)))
+        return super().moved(attributes, changes)
+
+    def composed(self, images: Tensor, code: Code) -> Tensor:
+        """Return a code's picture, the input put back where nothing changes (the recipe's composition).
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1], of which `code` is the code, with other attributes.
+        """
+        face, _ = self._parts(code.z)
+        return self._composed(images, face, self.decode(code))
 
     def follow(self, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> Tensor:
         """Return F_a + sum of v_g T_g(F_b - F_a), decoded: "like this face's hair colour".

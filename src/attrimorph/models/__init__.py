@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attrimorph.models.codes import Code as Code
+    from attrimorph.models.codes import Composes as Composes
     from attrimorph.models.codes import Decodes as Decodes
     from attrimorph.models.codes import Edits as Edits
     from attrimorph.models.codes import Encodes as Encodes
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from attrimorph.models.model import Model as Model
 
 _HOMES = {
-    "codes": ("Code", "Decodes", "Edits", "Encodes"),
+    "codes": ("Code", "Composes", "Decodes", "Edits", "Encodes"),
     "family": ("NETWORKS", "Autoencoder", "Editor", "Sampler", "networks_of"),
     "files": ("assemble", "load"),
     "finding": ("find", "named_parts", "shipped"),

@@ -1,4 +1,4 @@
-"""Codes, and the three things that a model can do: decode, encode, edit."""
+"""Codes, and what a model can do: decode, encode, edit, put an edit back into its image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,3 +37,11 @@ class Edits(Protocol):
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Images [B, 3, S, S] and strengths by attribute name -> images."""
+
+
+@runtime_checkable
+class Composes(Protocol):
+    """Edits put back into the images that they began with."""
+
+    def composed(self, images: Tensor, code: Code) -> Tensor:
+        """Images [B, 3, S, S] and their codes with other attributes -> images."""

@@ -10,6 +10,7 @@ import torch
 from fastapi import APIRouter, Body
 
 import attrimorph
+from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.subject import Wish
 from attrimorph.models import Model
 from attrimorph.pictures import can_film, png_bytes, to_pil
@@ -25,7 +26,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
         401: "The token is missing.",
         403: "Another site's page asked.",
         408: "The request did not arrive in time.",
-        410: "A photograph or an axis is no longer kept: send it again.",
+        410: "A photograph or a taught slider is no longer kept: send it again.",
         413: "The request is too large.",
         421: "The studio was called by a foreign name.",
         422: "The request is not of the form that is described here.",
@@ -81,7 +82,7 @@ class Api:
     def _origin(self, source: say.Source) -> Origin:
         if source.image is None:
             return source.origin()
-        return source.origin(self.shelf.open(decode_base64(source.image, "image"))[0])
+        return source.origin(self.shelf.open_base64(source.image))
 
     async def studio(self) -> say.StudioTold:
         """Tell of the studio itself."""
@@ -112,13 +113,13 @@ class Api:
             return say.SeenTold(
                 input=None if image is None else plain_png(image),
                 picture=self.work.pngs(seen.picture, "reconstruct", served, photograph=image is not None)[0],
-                attributes=described(served, seen.subject.code, seen.subject.attributes),
+                attributes=described(served, seen.subject.attributes),
             )
 
         return await self._with_device(task)
 
     async def edit(self, wish: say.Wished) -> say.EditTold:
-        """Change attributes; the PNG carries its receipt, which `attrimorph replay` turns into the same pixels."""
+        """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
 
         def task() -> say.EditTold:
             served = self.shelf.served(wish.model)
@@ -150,7 +151,7 @@ class Api:
         return await self._with_device(task)
 
     async def inpaint(self, wish: say.InpaintWish) -> say.PictureTold:
-        """Fill a hole; what lies outside stays."""
+        """Fill a hole; what lies outside stays. The PNG carries its receipt, as that of an edit does."""
 
         def task() -> say.PictureTold:
             mask = decode_base64(wish.mask, "mask")
@@ -201,7 +202,7 @@ class Api:
         return [say.TaughtSliderTold(model=model, name=name, axis=axis) for model, name, axis in found]
 
     async def layers(self, wish: say.LayersWish) -> say.PictureTold:
-        """Put a picture in front of another's background; for models that paint in layers."""
+        """Put a picture in front of another's background; for models that paint in layers. It carries its receipt."""
 
         def task() -> say.PictureTold:
             served, origin = self.shelf.served(wish.model), self._origin(wish.source)
@@ -229,6 +230,7 @@ def model_told(served: Served) -> say.ModelTold:
         drawn="drawn" in preprocessing,
         calibrated=bool(model.strengths.positions),
         judge=None if served.judge is None else served.judge.name,
+        own_judge=isinstance(served.judge, OwnClassifier),
         sliders=[say.SliderTold(**vars(slider)) for slider in served.sliders],
         exclusive=[list(group) for group in model.schema.exclusive],
         locks=list(served.locks),

@@ -13,7 +13,10 @@ from attrimorph.studio.runs import NoRun
 def fault_of(error: Exception) -> tuple[int, str]:
     """Return what a client is told of an error; a fault of ours is printed on the server."""
     if isinstance(error, Gone):
-        return 410, "the photograph or axis is no longer kept; send it again"
+        return (
+            410,
+            "this photograph or taught slider is no longer kept; open or teach it again",
+        )
     if isinstance(error, NoRun):
         return 404, " ".join(str(error).split())
     if isinstance(error, AttrimorphError):
@@ -21,7 +24,7 @@ def fault_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
         return 503, "the studio is out of memory; ask for less at a time"
     traceback.print_exception(error, file=sys.stderr)
-    return 500, "a fault of the studio; its log tells more"
+    return 500, "something went wrong inside the studio; the window in which it was started tells what"
 
 
 def sentence_of(errors: Sequence[Any]) -> str:

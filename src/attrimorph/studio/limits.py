@@ -18,7 +18,6 @@ class Limits:
         sessions: open websockets (closed with 1013).
         streams: pictures that one session moves at the same time.
         message: bytes of one websocket message (closed with 1009).
-        changes: attributes in one edit.
         seconds: in which a request must have arrived (408).
     """
 
@@ -31,5 +30,4 @@ class Limits:
     sessions: int = 64
     streams: int = 8
     message: int = 64 * 2**10
-    changes: int = 200
     seconds: float = 30.0

@@ -80,9 +80,9 @@ class Wished(Told):
     changes: Changes = {}
     """Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way."""
     locks: Names = []
-    """Attributes that stay as the judge sees them."""
+    """Attributes that stay as the attribute classifier (judge) sees them."""
     axes: Annotated[list[Kept], Field(max_length=20)] = []
-    """Taught axes that `changes` names."""
+    """Taught latent directions (axes) that `changes` names."""
 
 
 class LiveEdit(Wished):
@@ -161,9 +161,7 @@ class TeachWish(Told):
     """A new attribute by examples."""
 
     model: Name
-    name: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^=\x00-\x1f]+$")
-    ]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
     with_: Annotated[list[Source], Field(alias="with", min_length=1, max_length=500)]
     """Pictures that have it."""
     without: Annotated[list[Source], Field(min_length=1, max_length=500)]
@@ -198,6 +196,8 @@ class SliderTold(BaseModel):
 
     name: str
     kind: Literal["binary", "categorical", "real"]
+    group: str | None
+    """What it belongs to by the model's own groups."""
     least: float
     most: float
     step: float
@@ -212,9 +212,12 @@ class ModelTold(BaseModel):
     image_size: int
     hash: str
     drawn: bool
-    """Whether it learned from drawn faces: photographs come out as drawings."""
+    """Whether it was trained on synthetic (drawn) faces: photographs come out as drawings."""
     calibrated: bool
     judge: str | None
+    """The attribute classifier that looks for side effects; null where there is none."""
+    own_judge: bool
+    """Whether that is the classifier that the model was trained with, which is easily pleased."""
     sliders: list[SliderTold]
     exclusive: list[list[str]]
     locks: list[str]
@@ -244,9 +247,9 @@ class EditTold(BaseModel):
     """An edited picture."""
 
     picture: str
-    """PNG in base64, with the receipt inside."""
+    """PNG in base64, with its metadata (receipt) inside."""
     besides: dict[str, float]
-    """Attribute -> how much the judge sees it change although nobody asked for it."""
+    """Attribute -> how much its probability changes although nobody asked for it, as the attribute classifier sees."""
 
 
 class PicturesTold(BaseModel):

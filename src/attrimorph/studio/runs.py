@@ -176,7 +176,9 @@ class Runs:
         if recipe not in RECIPES:
             raise AttrimorphError(f"there is no recipe {recipe!r}; choose one of the list")
         if not NAME.fullmatch(name):
-            raise AttrimorphError(f"a run's name must be letters, digits, '.', '_' and '-'; got {name!r}; rename it")
+            raise AttrimorphError(
+                f"a run's name must be letters, digits, '.', '_' and '-', at most 64; got {name!r}; rename it"
+            )
         if (self.folder / name).exists() or self._ours(name):
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
         override(find_recipe(recipe, RECIPES, read_recipe), fields)

@@ -10,7 +10,6 @@ from attrimorph.studio.api import FAULTS
 from attrimorph.studio.messages import Fault, Told
 from attrimorph.studio.runs import Run, Runs
 
-RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Fields = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=200)]]
 
@@ -37,7 +36,8 @@ class StartWish(Told):
     """A training to begin."""
 
     recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    name: RunName
+    name: Annotated[str, StringConstraints(max_length=200)]
+    """Letters, digits, '.', '_' and '-'."""
     fields: Fields = Field(default={}, max_length=50)
     """Dotted fields of the recipe -> values as words."""
     data: Folder | None = None

@@ -14,7 +14,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp
 
 import attrimorph
 from attrimorph.applications.provenance import Signature
@@ -53,7 +52,7 @@ def create_app(
     signature: Signature | None = None,
     runs: Path | None = None,
     limits: Limits | None = None,
-) -> ASGIApp:
+) -> Guard:
     """Return the studio as an ASGI application.
 
     Args:
@@ -174,7 +173,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise AttrimorphError(f"cannot listen on {host}:{wished[-1]} ({reason}); choose another --port or --host")
 
 
-def serve(app: ASGIApp, at: socket.socket, ready: Callable[[], None] | None = None) -> None:
+def serve(app: Guard, at: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Serve until interrupted; `ready` is called once requests are answered."""
     config = uvicorn.Config(
         app,
@@ -182,7 +181,7 @@ def serve(app: ASGIApp, at: socket.socket, ready: Callable[[], None] | None = No
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
-        ws_max_size=Limits().message,
+        ws_max_size=app.limits.message,
         ws_per_message_deflate=False,
         ws_ping_interval=20,
         timeout_graceful_shutdown=3,

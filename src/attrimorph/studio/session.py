@@ -17,7 +17,7 @@ from attrimorph.studio.desk import Desk, Frame, Live
 from attrimorph.studio.faults import fault_of, sentence_of
 from attrimorph.studio.keeping import Gone
 from attrimorph.studio.messages import LiveEdit
-from attrimorph.studio.shelf import Shelf, decode_base64
+from attrimorph.studio.shelf import Shelf
 
 _sessions = itertools.count()
 
@@ -46,12 +46,12 @@ class Session:
             # Until the page has gone, or has sent bytes where words belong.
             with suppress(WebSocketDisconnect, KeyError):
                 while True:
-                    self._hear(await self.socket.receive_text())
+                    await self._hear(await self.socket.receive_text())
         finally:
             self.desk.forget(self.name)
             sender.cancel()
 
-    def _hear(self, text: str) -> None:
+    async def _hear(self, text: str) -> None:
         try:
             edit = LiveEdit.model_validate_json(text)
         except ValidationError as error:
@@ -65,7 +65,8 @@ class Session:
         try:
             photo = None
             if edit.source.image is not None:
-                photo = self.shelf.open(decode_base64(edit.source.image, "image"))[0]
+                # A small message may hold a large photograph: other pages are not kept waiting.
+                photo = await asyncio.to_thread(self.shelf.open_base64, edit.source.image)
             wish = Wish(edit.changes, tuple(edit.locks), self.shelf.taught(edit.axes))
             live = Live(self.shelf.served(edit.model), edit.source.origin(photo), wish, edit.format, edit.watch)
         except (AttrimorphError, Gone) as error:

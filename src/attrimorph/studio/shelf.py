@@ -12,14 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import judge_named
-from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, judge_named
+from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.pack import Axis, AxisPack, load_pack
 from attrimorph.applications.holding import lockable, logits_of
 from attrimorph.applications.subject import (
     Slider,
     Subject,
     Wish,
     can,
+    has_codes,
     moved_code,
     rendered,
     sampled_subjects,
@@ -29,7 +31,8 @@ from attrimorph.applications.subject import (
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Model, load
+from attrimorph.metrics.judge import Judge
+from attrimorph.models import Model, load, named_parts
 from attrimorph.studio.keeping import Keeper, Remembered
 from attrimorph.studio.limits import Limits
 
@@ -130,6 +133,14 @@ class Shelf:
         image = self._decoded(content)
         return self.photographs.keep(content, content), image
 
+    def open_base64(self, text: str) -> str:
+        """Keep a photograph that came in base64; return its name. Decoding takes time: call it from a thread.
+
+        Raises:
+            AttrimorphError: it is no picture, or too large.
+        """
+        return self.open(decode_base64(text, "image"))[0]
+
     def image(self, name: str) -> Image.Image:
         """Return an opened photograph.
 
@@ -173,7 +184,7 @@ class Shelf:
             self.photographs.get(origin.photo)
         return self._seen.get((served.name, origin), lambda: self._look(served, origin))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _look(self, served: Served, origin: Origin) -> Seen:
         model = served.model
         if origin.photo is not None:
@@ -181,7 +192,7 @@ class Shelf:
         else:
             subject = sampled_subjects(model, 1, origin.seed, dict(origin.held))[0]
         if subject.code is not None:
-            picture = rendered(model, [subject], [subject.code], [Wish()])
+            picture = rendered(model, [subject], [moved_code(model, subject, Wish())], [Wish()])
         else:
             assert subject.image is not None
             picture = subject.image
@@ -202,6 +213,8 @@ class Shelf:
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
     model = load(source, device)
+    if not can(model)["edit"] and has_codes(model) and (pack := pack_of(source)) is not None:
+        model = AxisEditor(model, pack)
     able = can(model)
     if not able["edit"] and not able["sample"]:
         raise AttrimorphError(
@@ -211,13 +224,30 @@ def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
         judge: Judges | None = judge_named(None, model)
     except AttrimorphError:
         judge = None
-    path = Path(source)
-    stem = path.parent.name if path.name == "model.safetensors" else path.stem if path.is_file() else path.name
-    name = stem or model.recipe.name
+    name = ",".join(map(_short, named_parts(source))) or model.recipe.name
     if name in taken:
         name = next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)
-    locks = () if judge is None or not able["lock"] else tuple(lockable(model.schema, judge.schema))
-    return Served(name, source, model, judge, tuple(sliders(model)), locks, {**able, "lock": bool(locks)})
+    locks: tuple[str, ...] = ()
+    if isinstance(model, AxisEditor):
+        locks = model.pack.names
+    elif judge is not None and able["lock"]:
+        locks = tuple(lockable(model.schema, judge.schema))
+    able |= {"lock": bool(locks), "teach": able["teach"] and isinstance(judge, Judge | OwnClassifier)}
+    return Served(name, source, model, judge, tuple(sliders(model)), locks, able)
+
+
+def pack_of(source: str) -> AxisPack | None:
+    """Return the axes beside a generator, or None where there are none."""
+    try:
+        path = find_pack(source)
+    except AttrimorphError:
+        return None
+    return load_pack(path)
+
+
+def _short(source: str) -> str:
+    path = Path(source)
+    return path.parent.name if path.name == "model.safetensors" else path.stem if path.is_file() else path.name
 
 
 def decode_base64(text: str, what: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,9 @@ from torch import Tensor
 
 from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
-from attrimorph.applications.carried import saved_png
+from attrimorph.applications.carried import inpainted_png, layered_png, saved_png
 from attrimorph.applications.gallery import Codes, Gallery
 from attrimorph.applications.holding import side_effects
-from attrimorph.applications.inpaint import inpaint
-from attrimorph.applications.layers import layers
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.applications.receipt import tag_of
@@ -27,7 +26,6 @@ from attrimorph.applications.write_morph import frames
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge
-from attrimorph.models import Code
 from attrimorph.pictures import check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.studio.desk import LEAST, Desk
 from attrimorph.studio.keeping import Remembered
@@ -89,12 +87,16 @@ class Work:
         self, served: Served, origin: Origin, mask: bytes, times: int, feather: int, known: Mapping[str, float]
     ) -> str:
         """Return a picture whose hole is filled."""
-        image, side = shown(self.shelf.seen(served, origin)), served.model.image_size
+        seen, side = self.shelf.seen(served, origin), served.model.image_size
         drawn = decoded_image(io.BytesIO(mask), "the mask", most_pixels=LARGEST_MASK).convert("L")
         grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
-        found = inpaint(served.model, image, hole, None, times, feather=min(feather, side), known=known)
-        return self._result(found.inpainted, "inpaint", served)
+        photograph = seen.subject.image is not None
+        content = inpainted_png(
+            served.model, shown(seen), hole, times, min(feather, side), known, photograph=photograph,
+            named=served.named, label=self.label,
+        )  # fmt: skip
+        return base64.b64encode(self._signed(content, "image/png", photograph=photograph)).decode()
 
     def transferred(self, served: Served, origin: Origin, other: Origin, only: Sequence[str] | None) -> str:
         """Return a picture with the attributes of another."""
@@ -108,8 +110,12 @@ class Work:
     def layered(self, served: Served, origin: Origin, other: Origin, changes: Mapping[str, float]) -> str:
         """Return a picture in front of another's background."""
         own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
-        found = layers(served.model, shown(own), own.subject.attributes, changes=changes, background=shown(source))
-        return self._result(list(found.variants.values())[-1], "layers", served)
+        photograph = own.subject.image is not None
+        content = layered_png(
+            served.model, shown(own), own.subject.attributes, shown(source), changes, photograph=photograph,
+            named=served.named, label=self.label,
+        )  # fmt: skip
+        return base64.b64encode(self._signed(content, "image/png", photograph=photograph)).decode()
 
     def sampled(self, served: Served, origins: Sequence[Origin]) -> list[str]:
         """Return samples."""
@@ -123,7 +129,7 @@ class Work:
         own, codes = self.shelf.seen(served, origin), []
         if own.subject.code is None:
             raise AttrimorphError(
-                f"finding needs a model that encodes; {served.name!r} does not; use drawn-faces-64 or one like it"
+                f"finding needs a model that describes faces by codes; {served.name!r} does not; use drawn-faces-64"
             )
         for name in among:
             code = self.shelf.seen(served, Origin(name)).subject.code
@@ -146,10 +152,13 @@ class Work:
         """Learn a new attribute from examples; return the name of its axis, and how sure it is."""
         if not served.can["teach"] or not isinstance(served.judge, Judge | OwnClassifier):
             raise AttrimorphError(
-                f"the model {served.name!r} cannot be taught: it has no codes or no judge; use another"
+                f"the model {served.name!r} cannot be taught: it makes no faces of its own, or no attribute classifier "
+                "(judge) knows them; use another"
             )
+        if not re.fullmatch(r"[^=\x00-\x1f]{1,40}", name):
+            raise AttrimorphError(f"a slider's name must have 1 to 40 letters and no '='; got {name!r}; rename it")
         if name in served.model.schema.names:
-            raise AttrimorphError(f"the model has an attribute {name!r} already; choose another name")
+            raise AttrimorphError(f"the model has a slider {name!r} already; choose another name")
         look = served.judge.features
 
         def features(images: Tensor) -> Tensor:
@@ -194,7 +203,7 @@ def shown(seen: Seen) -> Tensor:
     return seen.picture if seen.subject.image is None else seen.subject.image
 
 
-def described(served: Served, code: Code | None, attributes: Tensor) -> dict[str, float]:
+def described(served: Served, attributes: Tensor) -> dict[str, float]:
     """Return what a subject was taken to have, by slider; what nobody knows is left out."""
     y = attributes[0].cpu()
     pairs = zip(served.model.schema.column_names, y.tolist(), strict=True)

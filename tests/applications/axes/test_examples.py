@@ -137,7 +137,7 @@ def test_codes_of_examples_find_the_axis_too(model: LinearGenerator, judge: Line
 
 def test_too_few_examples_are_told(model: LinearGenerator) -> None:
     images = torch.zeros(5, 3, 16, 16)
-    with pytest.raises(AttrimorphError, match="at least 4 pictures without the attribute; got 2"):
+    with pytest.raises(AttrimorphError, match="at least 4 pictures without it; got 2"):
         axis_from_examples(model, "Bright", features, images, images[:2], by="pixels")
     with pytest.raises(AttrimorphError, match="drawn pictures must be at least 128; got 10"):
         draw_pool(model, features, by="pixels", count=10)

@@ -1,13 +1,15 @@
 """Any generator with an axis pack as a model that edits: along one or several axes, with others locked."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.linear import shortest_move, untangle
-from attrimorph.applications.axes.pack import AxisPack
-from attrimorph.applications.axes.seen import REACH
+from attrimorph.applications.axes.pack import Axis, AxisPack
+from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import STRONGEST, Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -60,6 +62,17 @@ class AxisEditor(Model):
         self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
         self.gram, self.reach = gram, 1.0 if gram is None else REACH
         self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
+
+    @cached_property
+    def for_photographs(self) -> "AxisEditor":
+        """The editor whose moves keep most of a photograph; it takes seconds to find how, once."""
+        gram = picture_gram(self.model)
+        return AxisEditor(self.model, self.pack, locks=self.locks, invert=self.invert, gram=gram)
+
+    def with_axes(self, axes: Mapping[str, Axis]) -> "AxisEditor":
+        """Return the editor with more axes."""
+        pack = replace(self.pack, axes={**self.pack.axes, **axes})
+        return AxisEditor(self.model, pack, locks=self.locks, invert=self.invert, gram=self.gram) if axes else self
 
     def decode(self, code: Code) -> Tensor:
         """Return the generator's images, [B, 3, S, S] in [-1, 1]."""
@@ -133,7 +146,7 @@ class AxisEditor(Model):
         for name, axis in zip(moving, untangle(self.pack.rows(list(moving)), rows), strict=True):
             if float(axis.norm()) < 0.5:
                 raise AttrimorphError(
-                    f"{name} must be free of the locked axes; it lies in the span of {', '.join(locked)}; lock fewer"
+                    f"{name} cannot change while {', '.join(locked)} stay locked: they go together; lock fewer"
                 )
         moving = self._with_rivals(moving, locked)
         here = self.space.coordinates(self.own(code), self.model.schema.blank)

@@ -249,16 +249,20 @@ def _sureness(x: Tensor, signs: Tensor, found: Probe, axis: Callable[[Tensor], T
 
 
 def sentence(axis: Axis) -> str:
-    """Say how sure an axis from examples is."""
+    """Say for anybody how sure an axis from examples is."""
     facts: Mapping[str, Any] = axis.facts
-    low, high = facts["told when left out, 95 % interval"]
+    told, (low, high) = facts["told when left out"], facts["told when left out, 95 % interval"]
     cosine = facts["expected cosine to the axis of endless examples"]
-    word = "sure" if low > 0.7 and cosine > 0.8 else "fairly sure" if low > 0.5 and cosine > 0.5 else "unsure"
-    advice = "" if word == "sure" else "; more examples would help"
+    if low > 0.7 and cosine > 0.8:
+        word, other, advice = "sure", "nearly the same", ""
+    elif low > 0.5 and cosine > 0.5:
+        word, other, advice = "fairly sure", "a similar", "; more examples would help"
+    else:
+        word, other, advice = "unsure", "perhaps quite another", "; more examples would help"
     return (
-        f"{axis.name}: {word}: of the examples, each judged by the others, {facts['told when left out']:.0%} are told "
-        f"rightly (95 % interval {low:.0%} to {high:.0%}); the cosine to the axis that endless examples would give is "
-        f"about {cosine:.2f}{advice}"
+        f"{axis.name}: {word}. Of examples that it had not learned from it told {told:.0%} rightly (a guess: 50%; "
+        f"with so few, the true share lies between {low:.0%} and {high:.0%}). Other examples of the same thing would "
+        f"give {other} slider (likeness about {cosine:.2f} of 1){advice}."
     )
 
 
@@ -266,6 +270,6 @@ def _signs(positive: int, negative: int) -> Tensor:
     for word, count in (("with", positive), ("without", negative)):
         if count < LEAST:
             raise AttrimorphError(
-                f"a new axis needs at least {LEAST} pictures {word} the attribute; got {count}; ten of each do well"
+                f"a new attribute needs at least {LEAST} pictures {word} it; got {count}; ten of each do well"
             )
     return torch.cat([torch.ones(positive), -torch.ones(negative)]).double()
