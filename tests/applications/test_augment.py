@@ -1,15 +1,20 @@
 """Augmentation: classes come out equal, labels say what was made, and folders are read back as they were written."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from attrimorph.applications.augment import balanced, classes_by, members, more_of_each, new_identities
+from attrimorph import cli
+from attrimorph.applications.augment import balanced, classes_by, members, more_of_each
 from attrimorph.applications.augmented_worth import generated_rows, write_worth
+from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.detail import edited_with_detail
+from attrimorph.applications.identities import new_identities
+from attrimorph.applications.inputs import decided
 from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
 from attrimorph.applications.replay import replay
 from attrimorph.applications.write_augmented import Wish, write_augment
@@ -21,7 +26,9 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Editor, Model
+from attrimorph.files import read_json
+from attrimorph.metrics.judge import load_judge
+from attrimorph.models import Editor, Model, load
 from tests.tiny_models import tiny_model
 
 CLASSES = Schema((Attribute("person", "categorical", ("ada", "ben", "eve", "zoe")), Attribute("Hat")))
@@ -36,6 +43,44 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
     return write_faces(tmp_path_factory.mktemp("data") / "faces", count=120, size=16, identities=12)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Model:
+    return load("drawn-faces-64")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """Faces of the shipped model's size."""
+    return write_faces(tmp_path_factory.mktemp("data") / "large", count=120, size=64, identities=12)
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """Four people, each of a colour; a hat is a bright bar."""
+    out, random = tmp_path_factory.mktemp("coloured") / "data", np.random.default_rng(0)
+    who = torch.tensor([0] * 60 + [1] * 30 + [2] * 25 + [3] * 20)
+    hat = torch.arange(len(who)) * 7 // 3 % 2
+    colours = np.array([[220, 40, 40], [40, 200, 40], [40, 40, 220], [200, 200, 40]])
+    images = colours[who.numpy()][:, None, None] + random.normal(0, 8, (len(who), 16, 16, 3))
+    images[hat.numpy() == 1, :5] = 250
+    y = torch.cat([torch.nn.functional.one_hot(who, 4), hat[:, None]], 1).float()
+    split = (["train"] * 8 + ["valid", "test"]) * 13 + ["train"] * 5
+    write_prepared(out, images.clip(0, 255).astype(np.uint8), CLASSES, y, identity=who, split=split)
+    return open_prepared(out)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, coloured: PreparedData) -> Path:
+    """A model that has learned the four and their hats, by the command itself."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    fields = {f"networks.{name}-width": 8 for name in ("encoder", "generator", "discriminator", "classifier")}
+    fields |= {"networks.latent": 4, "data.image-size": 16, "training.images": 4000, "training.batch-size": 32}
+    fields |= {"training.precision": "float32", "training.memory-format": "contiguous"}
+    words = [f"--{name}={value}" for name, value in fields.items()]
+    assert cli.run(["train", "cvae-gan-edit", *words, "--data", str(coloured.path), "--out", str(run)]) == 0
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +130,7 @@ def test_balancing_makes_all_classes_as_large_as_the_largest(way: str, model: Mo
     cells = classes_by(data.schema, NAMES)
     counts = {words: len(rows) for words, rows in members(data, cells, "train").items()}
     assert len(set(counts.values())) > 1
-    for made in balanced(model, data, NAMES, way=way, seed=3):
+    for made in balanced(model, data, NAMES, confirm=None, way=way, seed=3):
         counts[made.label] += len(made.images)
         wanted = torch.tensor([float(part[-1]) for part in made.label.split(",")])
         columns = [data.schema.names.index(name) for name in NAMES]
@@ -98,7 +143,7 @@ def test_edits_start_from_different_images_with_the_fewest_changes(model: Model,
     found = members(data, cells, "train")
     columns = [data.schema.names.index(name) for name in NAMES]
     by_label: dict[str, list[int]] = {}
-    for made in balanced(model, data, NAMES, way="edit"):
+    for made in balanced(model, data, NAMES, confirm=None, way="edit"):
         assert made.sources is not None
         by_label.setdefault(made.label, []).extend(made.sources.tolist())
         # Nothing else of the labels changed, but for rivals.
@@ -128,17 +173,17 @@ def test_an_edit_with_detail_adds_the_difference_of_two_decodings(model: Model, 
 
 
 def test_more_of_each_class(people_model: Model) -> None:
-    made = list(more_of_each(people_model, 3, seed=1))
+    made = list(more_of_each(people_model, 3, confirm=None, seed=1))
     assert [each.label for each in made] == ["person=ada", "person=ben", "person=eve", "person=zoe"]
     for number, each in enumerate(made):
         assert each.images.shape == (3, 16, 16, 3)
         assert each.attributes[:, :4].argmax(1).eq(number).all()
-    again = list(more_of_each(people_model, 3, seed=1))
+    again = list(more_of_each(people_model, 3, confirm=None, seed=1))
     assert all(np.array_equal(a.images, b.images) for a, b in zip(made, again, strict=True))
 
 
 def test_a_new_identity_mixes_three_class_codes(people_model: Model, people: PreparedData) -> None:
-    made = list(new_identities(people_model, people, 5, 2))
+    made = list(new_identities(people_model, people, 5, 2, confirm=None))
     assert [each.label for each in made] == [f"new-000{number}" for number in range(1, 6)]
     for each in made:
         mixture = each.attributes[:, :4]
@@ -150,7 +195,7 @@ def test_a_new_identity_mixes_three_class_codes(people_model: Model, people: Pre
 
 
 def test_a_new_identity_of_an_attribute_model_keeps_what_does_not_change(model: Model, data: PreparedData) -> None:
-    (made,) = new_identities(model, data, 1, 40)
+    (made,) = new_identities(model, data, 1, 40, confirm=None)
     fixed = [data.schema.names.index(name) for name in ("Male", "Young", "Big_Nose", "Bald")]
     assert made.attributes[:, fixed].std(0).eq(0).all()
     assert made.attributes[:, data.schema.names.index("Smiling")].std() > 0
@@ -170,20 +215,22 @@ def test_a_new_identity_of_an_attribute_model_keeps_what_does_not_change(model: 
     ],
 )
 def test_bad_wishes_are_refused_and_write_nothing(
-    model: Model, data: PreparedData, tmp_path: Path, wish: Wish, sentence: str
+    shipped: Model, large: PreparedData, tmp_path: Path, wish: Wish, sentence: str
 ) -> None:
-    assert data.path is not None
+    assert large.path is not None
     with pytest.raises(AttrimorphError, match=sentence):
-        write_augment(model, data.path, tmp_path / "out.png", named="tiny", wish=wish)
+        write_augment(shipped, large.path, tmp_path / "out.png", named="tiny", wish=wish)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("format", ["auto", "classes"])
-def test_a_balanced_folder_is_prepared_as_it_was_written(format: str, data: PreparedData, tmp_path: Path) -> None:
-    model = tiny_model(tmp_path / "run")
+def test_a_balanced_folder_is_prepared_as_it_was_written(
+    format: str, shipped: Model, large: PreparedData, tmp_path: Path
+) -> None:
+    data = large
     assert data.path is not None
-    written = write_augment(model, data.path, tmp_path / "set.png", named=tmp_path / "run", wish=Wish(tuple(NAMES)))
-    summary = prepare(tmp_path / "set", tmp_path / "prepared", 16, format=format)
+    written = write_augment(shipped, data.path, tmp_path / "set.png", named="drawn-faces-64", wish=Wish(tuple(NAMES)))
+    summary = prepare(tmp_path / "set", tmp_path / "prepared", 64, format=format)
     assert summary.skipped == []
     back = open_prepared(tmp_path / "prepared")
     if format == "classes":
@@ -212,10 +259,11 @@ def test_a_balanced_folder_is_prepared_as_it_was_written(format: str, data: Prep
 @pytest.mark.parametrize(
     "wish", [Wish(("Hat",)), Wish(identities=2, each=3), Wish(each=2)], ids=["balance", "identities", "each"]
 )
-def test_a_receipt_makes_the_same_images_again(people: PreparedData, tmp_path: Path, wish: Wish) -> None:
-    model = tiny_model(tmp_path / "run", schema=CLASSES)
-    assert people.path is not None
-    written = write_augment(model, people.path, tmp_path / "set.png", named=tmp_path / "run", wish=wish)
+def test_a_receipt_makes_the_same_images_again(
+    trained: Path, coloured: PreparedData, tmp_path: Path, wish: Wish
+) -> None:
+    assert coloured.path is not None
+    written = write_augment(load(trained), coloured.path, tmp_path / "set.png", named=trained, wish=wish)
     assert replay(written.receipt).identical
     files = sorted(path.relative_to(tmp_path / "set") for path in (tmp_path / "set").rglob("*.*"))
     assert files
@@ -223,11 +271,10 @@ def test_a_receipt_makes_the_same_images_again(people: PreparedData, tmp_path: P
         assert (tmp_path / "set" / path).read_bytes() == (tmp_path / "set.again" / path).read_bytes()
 
 
-def test_new_identities_come_back_as_identities(people_model: Model, people: PreparedData, tmp_path: Path) -> None:
-    assert people.path is not None
-    write_augment(
-        people_model, people.path, tmp_path / "set.png", named="tiny", wish=Wish(identities=3, each=4), real=False
-    )
+def test_new_identities_come_back_as_identities(trained: Path, coloured: PreparedData, tmp_path: Path) -> None:
+    assert coloured.path is not None
+    wish = Wish(identities=3, each=4)
+    write_augment(load(trained), coloured.path, tmp_path / "set.png", named=trained, wish=wish, real=False)
     prepare(tmp_path / "set", tmp_path / "prepared", 16)
     back = open_prepared(tmp_path / "prepared")
     assert torch.bincount(back.identity).tolist() == [4, 4, 4]
@@ -266,16 +313,102 @@ def test_class_names_become_folders(label: str, name: str) -> None:
     assert folder_name(label) == name
 
 
-def test_generated_images_are_read_back_for_trial(model: Model, data: PreparedData, tmp_path: Path) -> None:
-    assert data.path is not None
+def test_generated_images_are_read_back_for_trial(shipped: Model, large: PreparedData, tmp_path: Path) -> None:
+    assert large.path is not None
     wish = Wish(("Eyeglasses",))
-    write_augment(model, data.path, tmp_path / "set.png", named="tiny", wish=wish)
+    write_augment(shipped, large.path, tmp_path / "set.png", named="drawn-faces-64", wish=wish)
     rows = generated_rows(tmp_path / "set")
-    made = np.concatenate([each.images for each in balanced(model, data, ["Eyeglasses"])])
-    read = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 16) for row in rows])
+    confirm = confirmation(shipped, large.schema, ["Eyeglasses"], None)
+    made = np.concatenate([each.images for each in balanced(shipped, large, ["Eyeglasses"], confirm=confirm)])
+    read = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 64) for row in rows])
     assert np.array_equal(read, made)
-    path, worths = write_worth(data, tmp_path / "set", wish, seeds=[0], presentations=128)
+    path, worths = write_worth(large, tmp_path / "set", wish, seeds=[0], presentations=128)
     assert path == tmp_path / "set.worth.json"
     assert any(worth.name.startswith("accuracy, worst") for worth in worths) or len(worths) >= 1
     with pytest.raises(AttrimorphError, match="must be a folder that augment wrote"):
         generated_rows(tmp_path)
+
+
+@pytest.mark.parametrize("wish", [Wish(("Hat",)), Wish(("Hat", "person"), way="sample"), Wish(each=6)], ids=str)
+def test_a_weak_model_is_refused_and_writes_nothing(
+    people_model: Model, coloured: PreparedData, tmp_path: Path, wish: Wish
+) -> None:
+    assert coloured.path is not None
+    with pytest.raises(AttrimorphError, match=r"at least half of the generated images .* \([0-4]?\d%; "):
+        write_augment(people_model, coloured.path, tmp_path / "set.png", named="tiny", wish=wish)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wish", [Wish(tuple(NAMES)), Wish(tuple(NAMES), way="sample")], ids=["edit", "sample"])
+def test_every_label_that_is_written_is_seen_by_classifier_and_judge(
+    shipped: Model, large: PreparedData, tmp_path: Path, wish: Wish
+) -> None:
+    assert large.path is not None
+    told: list[str] = []
+    written = write_augment(
+        shipped, large.path, tmp_path / "set.png", named="drawn-faces-64", wish=wish, real=False, say=told.append
+    )
+    rows, judge = generated_rows(tmp_path / "set"), load_judge("drawn-faces-64")
+    pixels = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 64) for row in rows])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    y = torch.from_numpy(large.schema.encode({name: [row[name] for row in rows] for name in large.schema.names}))
+    for seen in (decided(shipped.classify(images), shipped.schema), decided(judge(images), judge.schema)):
+        assert ((seen == y) | y.isnan()).all()
+    columns = [large.schema.names.index(name) for name in NAMES]
+    assert not y[:, columns].isnan().any()
+    facts = read_json(written.receipt)["facts"]["confirmation"]
+    assert facts["labels left empty"] == int(y.isnan().sum())
+    assert facts["confirmed"] == len(rows) <= facts["tried"]
+    assert facts["by"] == ["classifier of drawn-faces-64", "judge drawn-faces-64"]
+    assert told == [
+        f"{len(rows):,} of {facts['tried']:,} images confirmed (classifier of drawn-faces-64, judge drawn-faces-64); "
+        f"{facts['tried'] - len(rows):,} left out; {facts['labels left empty']:,} other labels left empty"
+    ]
+
+
+def test_what_is_not_confirmed_is_tried_again_up_to_twice(shipped: Model, large: PreparedData) -> None:
+    class Doubts(Confirmation):
+        """One that doubts every third image."""
+
+        def __call__(
+            self, label: str, images: torch.Tensor, y: torch.Tensor, claimed: Sequence[str]
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            kept = (torch.arange(len(images)) + self.tried[label]) % 3 > 0
+            self.tried[label] += len(images)
+            self.confirmed[label] += int(kept.sum())
+            return kept, y
+
+    cells = classes_by(large.schema, NAMES)
+    counts = {words: len(rows) for words, rows in members(large, cells, "train").items()}
+    doubts = Doubts(large.schema, ())
+    made = list(balanced(shipped, large, NAMES, confirm=doubts))
+    for words, count in counts.items():
+        lacking = max(counts.values()) - count
+        assert sum(len(each.images) for each in made if each.label == words) == lacking
+        assert doubts.tried[words] <= 2 * lacking
+    assert not doubts.lacking.total()
+    assert doubts.tried.total() > doubts.confirmed.total()
+
+
+def test_a_new_person_is_confirmed_by_the_recogniser(shipped: Model, large: PreparedData) -> None:
+    confirm = confirmation(shipped, large.schema, (), None, people=True)
+    made = list(new_identities(shipped, large, 3, 6, confirm=confirm))
+    assert {each.label: len(each.images) for each in made} == dict.fromkeys(["new-0001", "new-0002", "new-0003"], 6)
+    # The same person under three names is none of them.
+    again = confirmation(shipped, large.schema, (), None, people=True)
+    images = torch.from_numpy(made[0].images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    shares = [again(f"new-{number}", images, made[0].attributes, ())[0].float().mean() for number in range(3)]
+    assert shares[0] == 1
+    assert max(shares[1:]) < 0.5
+
+
+def test_who_confirms_must_be_able_to(model: Model, data: PreparedData, tmp_path: Path) -> None:
+    with pytest.raises(AttrimorphError, match="--judge must know person"):
+        confirmation(tiny_model(tmp_path / "large", schema=CLASSES, size=32), CLASSES, ["person"], "drawn-faces-32")
+    with pytest.raises(AttrimorphError, match="--judge must look at 16 px"):
+        confirmation(model, data.schema, ["Male"], "drawn-faces-32")
+    with pytest.raises(AttrimorphError, match="no recogniser ships for these images"):
+        confirmation(model, data.schema, (), None, people=True)
+    gan = tiny_model(tmp_path / "gan", method="gan")
+    with pytest.raises(AttrimorphError, match="somebody must confirm Male"):
+        confirmation(gan, data.schema, ["Male"], None)

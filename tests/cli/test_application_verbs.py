@@ -64,20 +64,30 @@ def test_a_verb_writes_its_files_and_a_receipt_that_repeats_them(
     assert "every pixel is the same" in again.out
 
 
-def test_augment_writes_a_folder_that_is_prepared_and_measures_it(
-    say: Say, tiny_run: Path, drawn: Path, tmp_path: Path
-) -> None:
-    words = ["--balance", "Eyeglasses", "--measure", "--seeds", "1", "--images", "64", "--model", tiny_run]
+def test_augment_writes_a_folder_that_is_prepared_and_measures_it(say: Say, tmp_path: Path) -> None:
+    drawn = tmp_path / "faces"
+    assert say("data", "synthetic", drawn, "--count", "80", "--size", "64").code == 0
+    words = ["--balance", "Eyeglasses", "--measure", "--seeds", "1", "--images", "64"]
     said = say("augment", "--data", drawn, "--out", tmp_path / "set", *words)
     assert said.code == 0, said.err
+    assert "images confirmed (classifier of drawn-faces-64, judge drawn-faces-64)" in said.err
     assert "accuracy" in said.out
     for name in ("set/attributes.csv", "set.png", "set.csv", "set.json", "set.worth.json"):
         assert (tmp_path / name).exists(), name
-    assert say("data", "prepare", tmp_path / "set", "--out", tmp_path / "back", "--image-size", "16").code == 0
+    assert say("data", "prepare", tmp_path / "set", "--out", tmp_path / "back", "--image-size", "64").code == 0
     again = say("replay", tmp_path / "set.json")
     assert again.code == 0, again.err
     assert "every pixel is the same" in again.out
     assert (tmp_path / "set.again" / "attributes.csv").read_bytes() == (tmp_path / "set/attributes.csv").read_bytes()
+
+
+def test_augment_with_a_weak_model_is_refused(say: Say, tiny_run: Path, drawn: Path, tmp_path: Path) -> None:
+    said = say(
+        "augment", "--data", drawn, "--balance", "Eyeglasses,Male", "--out", tmp_path / "set", "--model", tiny_run
+    )
+    assert said.code == 2
+    assert "nothing was written" in said.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def labelled_data(model: Model, source: str | Path | Source, progress: Progress 
         AttrimorphError: as of `open_data`, or the data has other attributes.
     """
     data = open_data(model, source, progress)
-    if data.schema.width != model.schema.width or data.schema.names != model.schema.names:
+    one, other = ([(each.name, each.kind, each.values) for each in s.attributes] for s in (data.schema, model.schema))
+    if one != other:
         raise AttrimorphError(
             f"the data must have the attributes of the model ({', '.join(model.schema.names[:4])}, ...); "
             f"{Source.of(source).path} has {', '.join(data.schema.names[:4]) or 'none'}, ...; prepare it with "

@@ -368,7 +368,7 @@ OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "retrieve": {"format": _is_word, "table": _is_word},
     "neighbours": {"format": _is_word, "table": _is_word},
     "latent-map": {"format": _is_word, "table": _is_word},
-    "augment": {"format": _is_word, "table": _is_word},
+    "augment": {"format": _is_word, "table": _is_word, "judge": _is_word_or_none},
     "studio": {"moved": _is_word_or_none},
 }
 """Arguments that are left out where nobody wished for them, or that receipts of earlier versions lack."""

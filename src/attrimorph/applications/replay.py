@@ -176,7 +176,8 @@ def _repeat_on_data(receipt: Receipt, model: Model, out: Path) -> Written:
         return write_neighbours(model, data, out, named=named, fingerprint=fingerprint, **options)
     if receipt.verb == "latent-map":
         return write_latent_map(model, data, out, named=named, attribute=words["attribute"], fingerprint=fingerprint)
-    wish = Wish(tuple(words["balance"]), words["identities"], words["each"], words["way"], words["seed"])
+    names = ("identities", "each", "way", "seed")
+    wish = Wish(tuple(words["balance"]), **{name: words[name] for name in names}, judge=words.get("judge"))
     return write_augment(model, data, out, named=named, wish=wish, real=words["real"], fingerprint=fingerprint)
 
 

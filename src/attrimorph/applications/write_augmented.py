@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from attrimorph.applications.augment import (
     classes_by,
     members,
     more_of_each,
-    new_identities,
 )
+from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.gallery import Progress, labelled_data, unchanged
+from attrimorph.applications.identities import new_identities
 from attrimorph.applications.labelled_folder import LabelledFolder
-from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.receipt import Written, model_reference, write_result
 from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
@@ -37,6 +38,7 @@ from attrimorph.pictures import sheet
 
 SHOWN = 8  # columns of the sheet
 MOST_ROWS = 8  # classes shown
+EACH = 100  # images of a new identity
 BATCH = 256
 GENERATED = "generated"
 Rows = NDArray[np.int64]
@@ -52,6 +54,7 @@ class Wish:
         each: images.
         way: to balance: "edit", "sample", or "auto".
         seed: of everything drawn.
+        judge: who confirms what is made, besides the model's own classifier; None = the shipped one that suits.
     """
 
     balance: tuple[str, ...] = ()
@@ -59,27 +62,35 @@ class Wish:
     each: int | None = None
     way: str = "auto"
     seed: int = 0
+    judge: str | None = None
 
-    def made(self, model: Model, data: PreparedData) -> Iterator[Made]:
-        """Make it.
+    def made(self, model: Model, data: PreparedData) -> tuple[Confirmation, Iterator[Made]]:
+        """Return who confirms what is made, and what is made, piece by piece.
 
         Raises:
-            AttrimorphError: the wish is none, or more than one, or the model cannot.
+            AttrimorphError: the wish is none, or more than one, the model cannot, or nobody can confirm it.
         """
         if self.balance and (self.identities is not None or self.each is not None):
             raise AttrimorphError("augment takes balance, or identities with each, or each alone; leave the others out")
-        if not 0 <= self.seed < 2**63:
-            raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {self.seed}; choose a smaller one")
-        if self.balance:
-            return balanced(model, data, self.balance, seed=self.seed, way=capable(model, self.way))
-        if self.identities is not None:
-            each = 100 if self.each is None else self.each
-            return new_identities(model, data, self.identities, each, seed=self.seed)
-        if self.each is None:
+        if not (self.balance or self.identities is not None or self.each is not None):
             raise AttrimorphError(
                 "augment must be told what to make; got nothing; add --balance Smiling, --identities 10 or --each 200"
             )
-        return more_of_each(model, self.each, seed=self.seed)
+        if not 0 <= self.seed < 2**63:
+            raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {self.seed}; choose a smaller one")
+        name = class_attribute(data.schema)
+        claimed, people = (
+            self.balance or (() if name is None else (name,)),
+            self.identities is not None and name is None,
+        )
+        confirm = confirmation(model, data.schema, claimed, self.judge, people=people)
+        if self.balance:
+            way = capable(model, self.way)
+            return confirm, balanced(model, data, self.balance, confirm=confirm, seed=self.seed, way=way)
+        if self.identities is not None:
+            each = EACH if self.each is None else self.each
+            return confirm, new_identities(model, data, self.identities, each, confirm=confirm, seed=self.seed)
+        return confirm, more_of_each(model, self.each or 0, confirm=confirm, seed=self.seed)
 
     def classes(self, schema: Schema) -> dict[str, Cell] | None:
         """Return the classes that real images are put into; None = each person is one."""
@@ -137,8 +148,11 @@ def write_augment(
     real: bool = True,
     fingerprint: str | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Written:
     """Make images and write them, with the real ones, as a labelled folder.
+
+    Only images that are confirmed are written, and only labels that are.
 
     Args:
         source: the real images: prepared data or a labelled folder, with the model's attributes.
@@ -146,26 +160,37 @@ def write_augment(
         wish: what shall be made.
         real: write the real images into the folder as well, so that it is the whole data set.
         fingerprint: refuse data that is not this.
-        progress: called with (images done, in all) while a folder is prepared.
+        progress: called with (images done, in all), of a folder that is prepared first, then of those that are made.
+        say: gets a sentence about what was confirmed.
 
     Raises:
-        AttrimorphError: the model, the data and the wish do not go together, or nothing is left to make.
+        AttrimorphError: the model, the data and the wish do not go together, nothing is left to make, or fewer than
+            half of the images are confirmed; nothing is written then.
     """
     data = labelled_data(model, source, progress)
     unchanged(data.fingerprint, fingerprint, source)
-    pieces, record = wish.made(model, data), Record()
+    (confirm, pieces), record = wish.made(model, data), Record()
     with LabelledFolder(Path(out).with_suffix(""), wish.columns(data.schema)) as folder:
         before = _write_real(folder, data, wish, real)
+        if wish.balance:
+            wanted = max(before.values()) * len(before) - sum(before.values())
+        else:
+            wanted = (wish.each or EACH) * (wish.identities or len(before))
         for made in pieces:
             names = folder.add(
                 made.images, _made_table(made, data.schema, wish), split="train", label=made.label,
                 identities=made.identities, stem="made",
             )  # fmt: skip
             record.add(names, made, data)
-        if not record.lines:
+            if progress is not None:
+                progress(len(record.lines), wanted)
+        if not confirm.tried:
             raise AttrimorphError(
                 "the classes must differ in size to be balanced; they are equal already; nothing to do"
             )
+        confirm.refuse_doubtful()
+    if say is not None:
+        say(confirm.line())
     arguments = {
         **Source.of(source).to_json(),
         "fingerprint": data.fingerprint,
@@ -174,15 +199,18 @@ def write_augment(
         "each": wish.each,
         "way": wish.way,
         "seed": wish.seed,
+        "judge": None if wish.judge is None else model_reference(wish.judge),
         "real": real,
     }
     facts = {
         "real images in the train split, by class": before,
         "generated images": len(record.lines),
+        "confirmation": confirm.to_json(),
         "written images": {f"{split}/{label}": count for (split, label), count in folder.counts.items()},
     }
     return write_result(
         out, "augment", model, {"": record.picture()}, named=named, arguments=arguments, facts=facts,
+        inputs=[Path(wish.judge)] if wish.judge is not None and Path(wish.judge).exists() else [],
         tables={"": record.table()},
     )  # fmt: skip
 

@@ -285,6 +285,7 @@ def augment(
     each: Whole | None = None,
     way: Literal["auto", "edit", "sample"] = "auto",
     seed: Whole = 0,
+    judge: str | None = None,
     only_generated: bool = False,
     measure: bool = False,
     seeds: Annotated[Whole, Parameter(help="With --measure: pairs of trainings.")] = 3,
@@ -293,6 +294,9 @@ def augment(
     device: Device = "auto",
 ) -> None:
     """Make labelled images that a data set lacks: a folder for any trainer, with a table that data prepare reads.
+
+    Every image is confirmed before it is written: the model's own classifier, and a judge where one suits, must see the
+    class that it is made for. What they do not see is left out; fewer than half confirmed is refused.
 
     Parameters
     ----------
@@ -310,6 +314,9 @@ def augment(
         How to balance: edit real images of other classes, or sample.
     seed
         Of everything drawn.
+    judge
+        Who confirms the images besides the model's own classifier: a file or a shipped judge; by default the shipped
+        one that suits. For new people of a model without classes: a recogniser (judge DATA --kind identity).
     only_generated
         Leave the real images out of the folder.
     measure
@@ -320,12 +327,12 @@ def augment(
     from attrimorph.models import load
     from attrimorph.naming import parse_names
 
-    wish = Wish(tuple(parse_names(balance or "")), identities, each, way, seed)
+    wish = Wish(tuple(parse_names(balance or "")), identities, each, way, seed, judge)
     loaded, source = load(model, chosen(device)), layout.of(data)
     with Meter("generating") as meter:
         written = write_augment(
             loaded, source, out.with_name(f"{out.name}.png"), named=model, wish=wish, real=not only_generated,
-            progress=meter.update,
+            progress=meter.update, say=meter.say,
         )  # fmt: skip
     print(out)
     tell(written)

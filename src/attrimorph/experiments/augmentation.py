@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attrimorph.applications.augment import MIXED, Made, more_of_each, new_identities
+from attrimorph.applications.augment import Made, more_of_each
+from attrimorph.applications.identities import MIXED, new_identities
 from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
@@ -123,7 +124,7 @@ def few_images(request: Request, data: PreparedData) -> PreparedData:
 
 
 def generated(model: Model, data: PreparedData, strategy: str, form: Form, seed: int) -> tuple[Tensor, Tensor]:
-    """Generate images of known or of new people.
+    """Generate images of known or of new people; as in the paper nobody confirms them.
 
     Args:
         model, data: of classes.
@@ -136,10 +137,10 @@ def generated(model: Model, data: PreparedData, strategy: str, form: Form, seed:
     """
     made: list[Made]
     if strategy == "known":
-        made = list(more_of_each(model, form.more, seed=seed))
+        made = list(more_of_each(model, form.more, confirm=None, seed=seed))
         labels = torch.cat([part.attributes.argmax(1) for part in made])
     else:
-        made = list(new_identities(model, data, form.strangers, form.of_a_stranger, seed=seed))
+        made = list(new_identities(model, data, form.strangers, form.of_a_stranger, confirm=None, seed=seed))
         numbers = {name: number for number, name in enumerate(dict.fromkeys(part.label for part in made))}
         whose = [numbers[part.label] + data.schema.width for part in made for _ in part.images]
         labels = torch.tensor(whose)
