@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
+from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Sampler, load, read_header, shipped
 from tests.tiny_models import tiny_model
@@ -70,13 +71,6 @@ def test_missing_attributes_are_blanked_not_spread(tmp_path: Path) -> None:
     halves = LABELS.clone()
     halves[:, 0] = 0.5
     assert torch.equal(model.decode(model.encode(IMAGES, unknown)), model.decode(model.encode(IMAGES, halves)))
-
-
-def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    model = tiny_model(tmp_path)
-    assert isinstance(model, Editor)
-    with pytest.raises(AttrimorphError, match="takes images of 16x16; got 32x32"):
-        model.encode(torch.zeros(1, 3, 32, 32), LABELS[:1])
 
 
 def test_the_file_alone_is_the_model(tmp_path: Path) -> None:
@@ -183,3 +177,44 @@ def test_loaded_weights_are_those_of_the_file() -> None:
         assert got.keys() == held.keys()
         assert all(torch.equal(got[key].cpu(), held[key].to(got[key].dtype)) for key in held)
         assert model.hash == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("method", ["gan", "cgan", "cvae-gan-edit"])
+def test_a_model_says_what_it_is_and_can(method: str, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path, method=method)
+    for word in ("tiny", method, "16x16", f"{faces.SCHEMA.width} attributes", "0 images seen", model.hash[:12]):
+        assert word in repr(model)
+    assert model.can == (("encode", "edit", "sample") if method == "cvae-gan-edit" else ("sample",))
+    facts = model.attributes["Smiling"]
+    assert (facts.edits, facts.samples) == (method == "cvae-gan-edit", method != "gan")
+    assert list(model.attributes) == list(faces.SCHEMA.names)
+
+
+def test_attributes_are_a_table_with_what_was_measured(tmp_path: Path) -> None:
+    schema = Schema((Attribute("Smiling"), Attribute("kind", "categorical", ("cat", "dog")), Attribute("age", "real")))
+    model = tiny_model(tmp_path, schema=schema)
+    model.card["figures"] = {"edit.reached_when_set.Smiling": 0.987}
+    assert str(model.attributes).splitlines() == [
+        "attribute  kind             edits  samples  reached when set  when taken away",
+        "Smiling    binary           yes    yes      98.7%             not measured",
+        "kind       one of cat, dog  yes    yes      not measured      not measured",
+        "age        real             yes    yes      not measured      not measured",
+    ]
+    assert model.attributes["kind"].values == ("cat", "dog")
+    with pytest.raises(KeyError, match="did you mean 'Smiling'"):
+        model.attributes["Smilling"]
+    assert model.attributes.get("Smilling") is None
+
+
+def test_a_model_samples_with_attributes_set(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    plain, again = model.sample(3, seed=5), model.sample(3, seed=5)
+    assert torch.equal(plain, again)
+    assert torch.equal(plain, model.decode(model.sample_codes(3, torch.Generator().manual_seed(5))))
+    column = faces.SCHEMA.names.index("Smiling")
+    assert bool((model.draw(3, {"Smiling": 1}, seed=5).attributes[:, column] == 1).all())
+    assert not torch.equal(model.sample(3, {"Smiling": 1}, seed=5), model.sample(3, {"Smiling": -1}, seed=5))
+    with pytest.raises(AttrimorphError, match=r"count must lie in 1\.\.4096; got 0"):
+        model.sample(0)
+    with pytest.raises(AttrimorphError, match="do not depend on attributes"):
+        tiny_model(tmp_path / "gan", method="gan").sample(1, {"Smiling": 1})

@@ -15,7 +15,6 @@ from attrimorph.applications.axes.space import Space
 from attrimorph.applications.carried import saved_png
 from attrimorph.applications.edit import edit
 from attrimorph.applications.holding import free_of, held, logits_of, side_effects
-from attrimorph.applications.inputs import prepared
 from attrimorph.applications.receipt import CARRIED
 from attrimorph.applications.replay import replay
 from attrimorph.applications.sample import sample
@@ -48,7 +47,7 @@ def test_a_subject_is_edited_as_the_command_line_edits(tmp_path: Path, face: Ima
     for model in (tiny_model(tmp_path / "family"), tiny_layers(tmp_path / "layers")):
         subject = subject_of(model, face, {"Male": 1})
         changes = {"Smiling": 1.0, "Bald": 0.5}
-        told = edit(model, prepared(model, face), changes, subject.attributes)
+        told = edit(model, model.prepared(face), changes, subject.attributes)
         assert torch.equal(picture_of(model, subject, Wish(changes)), told.edited)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.inputs import attributes_of, crop_for, decided, photographs
+from attrimorph.applications.inputs import attributes_of, photographs
 from attrimorph.applications.morph import morph
 from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.reconstruct import reconstruct
@@ -18,7 +18,7 @@ from attrimorph.data import faces
 from attrimorph.data.readers.raw import Crop
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Editor, Model
+from attrimorph.models import Code, Editor, Model, crop_for, decided
 from tests.tiny_models import tiny_model
 
 

@@ -248,11 +248,9 @@ def test_an_attribute_in_no_group_is_told(tmp_path: Path) -> None:
         model.edit(pictures(), {"Smiling": 1}, LABELS)  # type: ignore[attr-defined]
 
 
-def test_bad_references_and_sizes_are_told(model: InterpolationModel) -> None:
+def test_bad_references_are_told(model: InterpolationModel) -> None:
     with pytest.raises(AttrimorphError, match=r"0\.\.2"):
         model.follow(pictures(), pictures(1), {"age": -1})
-    with pytest.raises(AttrimorphError, match="resize"):
-        model.features(pictures(1, 64))
     with pytest.raises(AttrimorphError, match="sampl"):
         model.sample_codes(1, torch.Generator())
 

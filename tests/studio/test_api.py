@@ -12,12 +12,12 @@ from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import edit
 from attrimorph.applications.inpaint import inpaint
-from attrimorph.applications.inputs import photographs, pixels_of
+from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import credentials_of, local_signature
 from attrimorph.applications.replay import replay
 from attrimorph.applications.transfer import transfer
-from attrimorph.models import load
+from attrimorph.models import load, pixels_of
 from attrimorph.pictures import to_bytes
 from attrimorph.studio.server import create_app
 from tests.studio.conftest import HOME, face_png, opened

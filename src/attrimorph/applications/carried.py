@@ -20,7 +20,7 @@ from torch import Tensor
 import attrimorph
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.inpaint import inpaint
-from attrimorph.applications.inputs import encoder, pixels_of
+from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.applications.receipt import (
@@ -39,7 +39,7 @@ from attrimorph.applications.subject import Subject, Wish, moved_code, rendered
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Composes, Model
+from attrimorph.models import Code, Composes, Model, pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
 
 LARGEST_CODE = 2**22  # numbers

@@ -15,11 +15,11 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.distances import Pixels
 from attrimorph.applications.hunt import Inversion, Progress, Search
-from attrimorph.applications.inputs import crop_for, photographs
+from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
+from attrimorph.models import Model, crop_for
 from attrimorph.pictures import sheet, to_pil
 
 MOST_TIMES = 1000

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inputs import crop_for
 from attrimorph.data.images import open_image, placed
-from attrimorph.models import Model
+from attrimorph.models import Model, crop_for
 
 FEATHER = 1 / 16
 """Of the square's side: so wide is the border over which a change fades out inside a larger photograph."""

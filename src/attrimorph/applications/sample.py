@@ -4,15 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from attrimorph.applications.receipt import Written, write_result
-from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Model
 from attrimorph.pictures import grid
-
-MOST = 4096
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,7 @@ def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Mapping[str
         seed: the same seed gives the same images.
         changes: attribute -> strength, put on every drawn code; 1 sets it, -1 takes it away.
     """
-    if not 1 <= count <= MOST:
-        raise AttrimorphError(f"count must lie in 1..{MOST}; got {count}; choose fewer and another seed")
-    if not 0 <= seed < 2**63:
-        raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {seed}; choose a smaller one")
-    code = model.sample_codes(count, torch.Generator().manual_seed(seed))
-    if changes:
-        code = Code(code.z, model.moved(code.attributes, changes))
+    code = model.draw(count, changes, seed=seed)
     return Sample(model.decode(code), code)
 
 

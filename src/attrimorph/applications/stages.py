@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications import paths
-from attrimorph.applications.inputs import decided
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.translation import Chain, CycleGANModel
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Model
+from attrimorph.models import Model, decided
 
 
 @dataclass(frozen=True)

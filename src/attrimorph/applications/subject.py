@@ -16,7 +16,7 @@ from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.coding import code_of
 from attrimorph.applications.holding import held, logits_of
 from attrimorph.applications.hunt import Generates, Search
-from attrimorph.applications.inputs import attributes_of, editor, prepared
+from attrimorph.applications.inputs import attributes_of, editor
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.attribute2image import LayeredModel
 from attrimorph.kinds.interpolation import InterpolationModel
@@ -114,7 +114,7 @@ def subject_of(model: Model, image: Image.Image, known: Mapping[str, float] | No
     Raises:
         AttrimorphError: the model does not edit photographs, or finds no face in it.
     """
-    seen = prepared(model, image)
+    seen = model.prepared(image)
     if not has_codes(model):
         editor(model, "editing a photograph")
         return Subject(seen, None, attributes_of(model, seen, known))

@@ -88,7 +88,7 @@ def decoded_image(file: BinaryIO, name: str, least: int = 0, *, most_pixels: int
                 )
             if least and image.format == "JPEG":
                 image.draft(None, (least, least))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
-            return _upright(_to_rgb(image), image)
+            return upright_rgb(image)
     except AttrimorphError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly everything
@@ -100,6 +100,11 @@ def _reason(error: Exception) -> str:
     if "cannot identify" in text:
         return "it is not in a known image format"
     return " ".join(text.split())[:120]
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return what `open_image` makes of an opened picture: upright, RGB; transparent parts white, 16 bits as 8."""
+    return _upright(_to_rgb(image), image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data.schema import Schema
-from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks import disentangled
 from attrimorph.networks.composition import Layering, compose, gate_of, settled
 from attrimorph.networks.convolutional import Classifier
@@ -117,6 +117,7 @@ def attribute2image_model(
 class Attribute2ImageModel(Model):
     """What both kinds share: codes, samples and edits."""
 
+    samples = True
     recipe: LayerRecipe
 
     def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
@@ -124,9 +125,9 @@ class Attribute2ImageModel(Model):
         raise NotImplementedError
 
     @torch.no_grad()
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return images float32 [B, 3, S, S] in [-1, 1] of a code."""
-        return self.generate(code.z, code.attributes)
+        return self.generate(code.z, code.attributes).as_subclass(Pictures)
 
     @property
     def latent(self) -> int:
@@ -138,18 +139,14 @@ class Attribute2ImageModel(Model):
         raise NotImplementedError
 
     @torch.no_grad()
-    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return the mean of q(z | x, y), and y.
 
         Args:
             images: [B, 3, S, S] in [-1, 1].
             attributes: [B, W]; guessed by the classifier where None.
         """
-        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
-            raise AttrimorphError(
-                f"this model takes images of {self.image_size}x{self.image_size}; "
-                f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
-            )
+        images = self.prepared(images)
         attributes = self.guess_attributes(images) if attributes is None else attributes.to(self.device)
         mean, _ = self.posterior(images.to(self.device), self.known(attributes))
         return Code(mean, attributes)
@@ -176,7 +173,7 @@ class Attribute2ImageModel(Model):
             attributes = self.draw_attributes(count, generator)
         return Code(z, attributes.expand(count, -1).clone())
 
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Return the images decoded with y moved by the calibrated strengths of `changes`, z kept.
 
         Args:
@@ -239,6 +236,11 @@ class LayeredModel(Attribute2ImageModel):
         self.layering = Layering(self.networks, published=published, composition=self.recipe.losses.composition)
 
     @property
+    def can(self) -> tuple[str, ...]:
+        """What it does, as verbs."""
+        return (*super().can, "take apart into layers")
+
+    @property
     def latent(self) -> int:
         """Columns of z_F and z_B together."""
         return self.recipe.networks.latent + self.recipe.networks.background_latent
@@ -258,12 +260,12 @@ class LayeredModel(Attribute2ImageModel):
         return self.layering.compose(*self.paints(z, attributes)).clamp(-1, 1).contiguous()
 
     @torch.no_grad()
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return the composite images [B, 3, S, S] in [-1, 1] of a code.
 
         Where the gate says background they are the background of z_B, to the last bit, whatever the attributes.
         """
-        return self.layers_of(code).composite
+        return self.layers_of(code).composite.as_subclass(Pictures)
 
     @torch.no_grad()
     def layers_of(self, code: Code) -> Layers:
@@ -276,7 +278,7 @@ class LayeredModel(Attribute2ImageModel):
         foreground, background, composite = pictures
         return Layers(foreground, gate.contiguous(), background, composite)
 
-    def layers(self, images: Tensor, attributes: Tensor | None = None) -> Layers:
+    def layers(self, images: Source, attributes: Tensor | None = None) -> Layers:
         """Take images apart.
 
         Args:

@@ -12,6 +12,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.interpolation import (
     SMALL_STRIDE,
     VGG_CHANNELS,
@@ -131,23 +132,15 @@ class InterpolationModel(Model):
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
     @property
-    def editable(self) -> tuple[str, ...]:
-        """The binary attributes that one of the groups moves."""
+    def changeable(self) -> tuple[str, ...]:
+        """The attributes that one of the groups moves."""
         known = {name for group in self.groups.values() for name in group}
-        return tuple(name for name in super().editable if name in known)
+        return tuple(name for name in self.schema.names if name in known)
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """Return F [B, C, h, w] of images [B, 3, S, S] in [-1, 1].
-
-        Raises:
-            AttrimorphError: the images have another size.
-        """
-        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
-            raise AttrimorphError(
-                f"this model takes images of {self.image_size}x{self.image_size}; "
-                f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
-            )
+    def features(self, images: Source) -> Tensor:
+        """Return F [B, C, h, w] of images [B, 3, S, S] in [-1, 1]."""
+        images = self.prepared(images)
         features: Tensor = self.networks["encoder"](images.to(self.device)).float()
         return features
 
@@ -234,13 +227,14 @@ class InterpolationModel(Model):
             moved = moved + v[:, group, None, None, None] * answer
         return moved
 
-    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.
 
         Args:
             images: [B, 3, S, S] in [-1, 1].
             attributes: [B, W]; what is None or NaN is guessed by the classifier.
         """
+        images = self.prepared(images)
         features = self.features(images)
         if attributes is None:
             y = self.guess_attributes(images)
@@ -250,10 +244,10 @@ class InterpolationModel(Model):
                 y = torch.where(y.isnan(), self.guess_attributes(images), y)
         return Code(torch.cat([features.flatten(1), y], dim=1), y)
 
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return Dec(F moved by what the code's attributes are other than the image's own), [B, 3, S, S] in [-1, 1]."""
         face, own = self._parts(code.z)
-        return self.render(self._slide(face, own, self.known(code.attributes) - own))
+        return self.render(self._slide(face, own, self.known(code.attributes) - own)).as_subclass(Pictures)
 
     def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return F [B, C, h, w] and the image's own attributes [B, W] of a code's z."""
@@ -271,7 +265,7 @@ class InterpolationModel(Model):
             "use a CVAE-GAN, for example drawn-faces-64"
         )
 
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Change attributes, each group by its own branch.
 
         Args:
@@ -285,6 +279,7 @@ class InterpolationModel(Model):
         Raises:
             AttrimorphError: an attribute is in no group, or a strength is out of range.
         """
+        images = self.prepared(images)
         code = self.encode(images, attributes)
         return self.composed(images, Code(code.z, self.moved(code.attributes, changes)))
 
@@ -305,7 +300,7 @@ class InterpolationModel(Model):
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
         return super().moved(attributes, changes)
 
-    def composed(self, images: Tensor, code: Code) -> Tensor:
+    def composed(self, images: Tensor, code: Code) -> Pictures:
         """Return a code's picture, the input put back where nothing changes (the recipe's composition).
 
         Args:
@@ -314,7 +309,7 @@ class InterpolationModel(Model):
         face, _ = self._parts(code.z)
         return self._composed(images, face, self.decode(code))
 
-    def follow(self, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> Tensor:
+    def follow(self, images: Source, references: Source, strengths: Mapping[str, float]) -> Pictures:
         """Return F_a + sum of v_g T_g(F_b - F_a), decoded: "like this face's hair colour".
 
         Args:
@@ -334,6 +329,7 @@ class InterpolationModel(Model):
             if float(v[group]):
                 raise AttrimorphError(f"the group {names[group]!r} stands twice; name it, or one attribute of it, once")
             v[group] = strength
+        images = self.prepared(images)
         face, other = self.features(images), self.features(references)
         difference = other.expand_as(face) - face
         moved = face + self.moves(face, difference, v.expand(len(face), -1))
@@ -359,11 +355,11 @@ class InterpolationModel(Model):
             f"there is no group or attribute {name!r}; {suggestion(name, [*self.groups, *self.schema.names])}"
         )
 
-    def _composed(self, images: Tensor, face: Tensor, edited: Tensor) -> Tensor:
+    def _composed(self, images: Tensor, face: Tensor, edited: Tensor) -> Pictures:
         """Put the input back where the edit changes nothing (the recipe's composition)."""
         if self.composition == "none":
-            return edited
-        return compose(images.to(self.device), self.render(face), edited)
+            return edited.as_subclass(Pictures)
+        return compose(images.to(self.device), self.render(face), edited).as_subclass(Pictures)
 
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, reconstructed, and an edit of each group."""
@@ -377,9 +373,9 @@ class InterpolationModel(Model):
         return rows
 
     @torch.no_grad()
-    def classify(self, images: Tensor) -> Tensor:
+    def classify(self, images: Source) -> Tensor:
         """Return the probabilities (real attributes: values) that the model's own classifier gives, [B, W]."""
-        logits = self.networks["classifier"](images.to(self.device))[0].float()
+        logits = self.networks["classifier"](self.prepared(images).to(self.device))[0].float()
         parts = []
         for kind, start, stop in self.schema.blocks:
             part = logits[:, start:stop]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from attrimorph.data.schema import Schema
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures
 from attrimorph.networks.progressive import Generator, double
 from attrimorph.recipes.progressive import ProgressiveRecipe
 
@@ -33,6 +34,7 @@ class ProgressiveModel(Model):
         level: how far it has grown; see `networks.progressive`.
     """
 
+    samples = True
     recipe: ProgressiveRecipe
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
@@ -43,7 +45,7 @@ class ProgressiveModel(Model):
         self.level = generator.level
 
     @torch.no_grad()
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return G(z, y).
 
         Args:
@@ -52,7 +54,7 @@ class ProgressiveModel(Model):
         Returns:
             float32 [B, 3, S, S] in [-1, 1].
         """
-        return self.generate(code.z, code.attributes)
+        return self.generate(code.z, code.attributes).as_subclass(Pictures)
 
     def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
         """Return G(z, y) as `decode` does, with gradients towards z and y where they want any."""

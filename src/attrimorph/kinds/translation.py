@@ -13,6 +13,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.translation import ResnetGenerator, UnetGenerator, check_size
 from attrimorph.recipes.translation import TranslationRecipe
 
@@ -73,12 +74,12 @@ class CycleGANModel(Model):
         self.attribute = edited_attribute(self.recipe, self.schema)
 
     @property
-    def editable(self) -> tuple[str, ...]:
+    def changeable(self) -> tuple[str, ...]:
         """The one attribute."""
         return (self.attribute,)
 
     @torch.no_grad()
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Set the attribute (strength 1) or take it away (-1).
 
         Args:
@@ -92,8 +93,7 @@ class CycleGANModel(Model):
         Raises:
             AttrimorphError: another attribute, or a strength between.
         """
-        check_images(images, self.image_size)
-        edited = images.to(self.device)
+        edited = self.prepared(images).to(self.device)
         for name, strength in changes.items():
             self._check(name, strength)
             if strength == 0:
@@ -103,7 +103,7 @@ class CycleGANModel(Model):
                 known = attributes[:, self.schema.columns(name).start].to(edited.device)
                 made = torch.where((known == float(strength > 0))[:, None, None, None], edited, made)
             edited = made.contiguous()
-        return edited
+        return edited.as_subclass(Pictures)
 
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, and the attribute set and taken away."""
@@ -154,24 +154,24 @@ class Chain(Model):
         super().__init__({}, links[0].header | {"schema": schema.to_json()}, links[0].device, joined)
 
     @property
-    def editable(self) -> tuple[str, ...]:
+    def changeable(self) -> tuple[str, ...]:
         """One attribute for each link."""
         return tuple(self.links)
 
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""
-        return self.stages(images, changes, attributes)[-1]
+        return self.stages(images, changes, attributes)[-1].as_subclass(Pictures)
 
-    def stages(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
+    def stages(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
         """Return the images before, between and after the changes, a list of [B, 3, S, S]."""
-        found = [images.to(self.device)]
+        found = [self.prepared(images).to(self.device)]
         for name, strength in changes.items():
             if name not in self.links:
                 raise AttrimorphError(f"no model of this chain changes {name!r}; {suggestion(name, self.links)}")
             link = self.links[name]
             known = None
             if attributes is not None:
-                known = torch.full((len(images), link.schema.width), torch.nan)
+                known = torch.full((len(found[0]), link.schema.width), torch.nan)
                 known[:, link.schema.columns(name).start] = attributes[:, self.schema.columns(name).start].cpu()
             found.append(link.edit(found[-1], {name: strength}, known))
         return found
@@ -183,12 +183,16 @@ class Pix2PixModel(Model):
     conditional = False
     recipe: TranslationRecipe
 
+    @property
+    def can(self) -> tuple[str, ...]:
+        """What it does, as verbs."""
+        return ("translate",)
+
     @torch.no_grad()
-    def translate(self, sources: Tensor) -> Tensor:
+    def translate(self, sources: Source) -> Pictures:
         """Sources [B, 3, S, S] in [-1, 1] (as `pix2pix.source_of` makes them, or of pairs) -> images of that shape."""
-        check_images(sources, self.image_size)
-        images: Tensor = self.networks["generator"](sources.to(self.device)).float()
-        return images.contiguous()
+        images: Tensor = self.networks["generator"](self.prepared(sources).to(self.device)).float()
+        return images.contiguous().as_subclass(Pictures)
 
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, sources made of them, and translations.
@@ -202,18 +206,6 @@ class Pix2PixModel(Model):
             return [images, torch.where(source, self.translate(images).cpu(), images)]
         sources = source_of(Batch(images, attributes, masks), word)
         return [images, sources, self.translate(sources).cpu()]
-
-
-def check_images(images: Tensor, size: int) -> None:
-    """Refuse images of another size.
-
-    Raises:
-        AttrimorphError: they are.
-    """
-    if images.shape[-1] != size or images.shape[-2] != size:
-        raise AttrimorphError(
-            f"this model takes images of {size}x{size}; got {images.shape[-1]}x{images.shape[-2]}; resize them first"
-        )
 
 
 def translation_model(

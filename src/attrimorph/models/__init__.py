@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from attrimorph.models.header import read_header as read_header
     from attrimorph.models.header import with_header as with_header
     from attrimorph.models.model import Model as Model
+    from attrimorph.models.model import decided as decided
+    from attrimorph.models.pictures import Pictures as Pictures
+    from attrimorph.models.pictures import Source as Source
+    from attrimorph.models.pictures import crop_for as crop_for
+    from attrimorph.models.pictures import pixels_of as pixels_of
 
 _HOMES = {
     "codes": ("Code", "Composes", "Decodes", "Edits", "Encodes"),
@@ -34,7 +39,8 @@ _HOMES = {
     "files": ("assemble", "load"),
     "finding": ("find", "named_parts", "shipped"),
     "header": ("LARGEST_FILE", "model_bytes", "read_header", "with_header"),
-    "model": ("Model",),
+    "model": ("Model", "decided"),
+    "pictures": ("Pictures", "Source", "crop_for", "pixels_of"),
 }
 
 __all__ = [name for names in _HOMES.values() for name in names]

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.schema import Schema
-from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.sets import build_networks
 from attrimorph.recipes.options import Recipe
 
@@ -21,6 +21,7 @@ NETWORKS = ("encoder", "generator", "classifier", "prior")
 class Sampler(Model):
     """A generator of the CVAE-GAN family: it decodes and samples."""
 
+    samples = True
     recipe: Recipe
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
@@ -32,7 +33,7 @@ class Sampler(Model):
         return self.known(attributes)[:, : None if self.conditional else 0]
 
     @torch.no_grad()
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return G(z, y).
 
         Args:
@@ -41,7 +42,7 @@ class Sampler(Model):
         Returns:
             float32 [B, 3, S, S] in [-1, 1].
         """
-        return self.generate(code.z, code.attributes)
+        return self.generate(code.z, code.attributes).as_subclass(Pictures)
 
     def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
         """Return G(z, y) as `decode` does, with gradients towards z and y where they want any."""
@@ -74,18 +75,14 @@ class Autoencoder(Sampler):
     """A model with an encoder: it encodes too."""
 
     @torch.no_grad()
-    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return the mean of q(z | x, y), and y.
 
         Args:
             images: [B, 3, S, S] in [-1, 1].
             attributes: [B, W]; guessed by the classifier where None.
         """
-        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
-            raise AttrimorphError(
-                f"this model takes images of {self.image_size}x{self.image_size}; "
-                f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
-            )
+        images = self.prepared(images)
         if attributes is None:
             attributes = (
                 self.guess_attributes(images)
@@ -100,7 +97,7 @@ class Autoencoder(Sampler):
 class Editor(Autoencoder):
     """A conditional autoencoder: it edits images by attribute."""
 
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Return G(E(x, y), y'), y' = y moved by the calibrated strengths of `changes`.
 
         Args:

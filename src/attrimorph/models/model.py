@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.attributes import Attributes, attributes_of
+from attrimorph.models.codes import Code, Edits, Encodes
 from attrimorph.models.header import model_bytes
+from attrimorph.models.pictures import Pictures, Source, prepared
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
+
+MOST_SAMPLES = 4096
 
 
 class Model:
@@ -29,11 +33,13 @@ class Model:
         conditional: whether its images depend on attributes that one can choose.
         strengths: how far it goes for a strength, calibrated or not.
         knows_strengths: whether it goes part of the way; else strengths are 1 and -1.
+        samples: whether it draws images of its own.
         straight: so many numbers at the end of a code's z are no place in a space, and go straight on every path.
     """
 
     conditional = True
     knows_strengths = True
+    samples = False
     straight = 0
 
     def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
@@ -50,11 +56,47 @@ class Model:
         }
 
     @property
-    def editable(self) -> tuple[str, ...]:
-        """The binary attributes that an edit can change, by name."""
-        return tuple(attribute.name for attribute in self.schema.attributes if attribute.kind == "binary")
+    def changeable(self) -> tuple[str, ...]:
+        """The attributes that a change can be asked of, by name."""
+        return self.schema.names
 
-    def decode(self, code: Code) -> Tensor:
+    @property
+    def editable(self) -> tuple[str, ...]:
+        """The binary ones among those that a change can be asked of."""
+        return tuple(name for name in self.changeable if self.schema.attribute(name).kind == "binary")
+
+    @property
+    def attributes(self) -> Attributes:
+        """What is known of each attribute: kind, values, whether the model edits it, and how well."""
+        return attributes_of(self)
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """What it does, as verbs."""
+        verbs = {"encode": isinstance(self, Encodes), "edit": isinstance(self, Edits), "sample": self.samples}
+        return tuple(verb for verb, able in verbs.items() if able)
+
+    def __repr__(self) -> str:
+        count = len(self.schema.names)
+        return (
+            f"<{self.recipe.name}: {self.recipe.method}, images {self.image_size}x{self.image_size}, "
+            f"{count} attribute{'s' * (count != 1)}; can {', '.join(self.can) or 'do nothing by attribute'}; "
+            f"{self.images_seen:,} images seen; sha256 {self.hash[:12]}>"
+        )
+
+    def prepared(self, images: Source) -> Tensor:
+        """Return pictures as the model's training images were made, [B, 3, S, S] in [-1, 1].
+
+        Args:
+            images: a path, a PIL picture, pixels or floats in -1..1, or a list of these; floats of the model's size
+                stay as they are.
+
+        Raises:
+            AttrimorphError: a picture that cannot be read, or of another form or range; or none.
+        """
+        return prepared(images, self.image_size, self.header.get("preprocessing") or {})
+
+    def decode(self, code: Code) -> Pictures:
         """Return images float32 [B, 3, S, S] in [-1, 1] of a code.
 
         Raises:
@@ -77,6 +119,35 @@ class Model:
             AttrimorphError: this kind of model has no codes.
         """
         raise self._without_codes()
+
+    def draw(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Code:
+        """Draw codes, with changes put on each.
+
+        Args:
+            count: how many.
+            changes: attribute -> strength; 1 sets it, -1 takes it away.
+            seed: the same seed gives the same codes.
+
+        Raises:
+            AttrimorphError: a number out of range, no such attribute, or a model that cannot.
+        """
+        if not 1 <= count <= MOST_SAMPLES:
+            raise AttrimorphError(f"count must lie in 1..{MOST_SAMPLES}; got {count}; choose fewer and another seed")
+        if not 0 <= seed < 2**63:
+            raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {seed}; choose a smaller one")
+        code = self.sample_codes(count, torch.Generator().manual_seed(seed))
+        if not changes:
+            return code
+        if not self.conditional:
+            raise AttrimorphError(
+                f"the samples of {self.recipe.name!r} ({self.recipe.method}) do not depend on attributes; got changes "
+                f"of {', '.join(changes)}; leave them out, or edit along axes"
+            )
+        return Code(code.z, self.moved(code.attributes, changes))
+
+    def sample(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Pictures:
+        """Return new images; arguments and errors as of `draw`."""
+        return self.decode(self.draw(count, changes, seed=seed))
 
     def _without_codes(self) -> AttrimorphError:
         return AttrimorphError(
@@ -117,7 +188,7 @@ class Model:
         return torch.where(torch.isnan(y), self.schema.blank.to(y), y)
 
     @torch.no_grad()
-    def classify(self, images: Tensor) -> Tensor:
+    def classify(self, images: Source) -> Tensor:
         """Return the probabilities (real attributes: values) that the model's own classifier gives, [B, W].
 
         Raises:
@@ -128,24 +199,42 @@ class Model:
                 f"the model {self.recipe.name!r} ({self.recipe.method}) has no classifier to guess attributes with; "
                 "give the image's attributes, or use a model that has one"
             )
-        logits, _ = self.networks["classifier"](images.to(self.device))
+        logits, _ = self.networks["classifier"](self.prepared(images).to(self.device))
         parts = []
         for kind, start, stop in self.schema.blocks:
             part = logits.float()[:, start:stop]
             parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
         return torch.cat(parts, dim=1)
 
-    def guess_attributes(self, images: Tensor) -> Tensor:
-        """Return the classifier's decisions, [B, W]: binary and categorical ones as 0 or 1."""
-        guess = self.classify(images)
-        for kind, start, stop in self.schema.blocks:
-            part = guess[:, start:stop]
-            if kind == "binary":
-                guess[:, start:stop] = (part > 0.5).float()
-            elif kind == "categorical":
-                guess[:, start:stop] = nn.functional.one_hot(part.argmax(1), stop - start).float()
-        return guess
+    def guess_attributes(self, images: Source) -> Tensor:
+        """Return the classifier's decisions, [B, W]; see `decided`."""
+        return decided(self.classify(images), self.schema)
 
     def to_bytes(self) -> bytes:
         """Return the content of the model's file."""
         return model_bytes(self.networks, self.header)
+
+
+def decided(probabilities: Tensor, schema: Schema) -> Tensor:
+    """Decide every attribute as a training label would: binary at one half, categorical one-hot.
+
+    Where several members of an exclusive group come out, only the likeliest stays.
+
+    Args:
+        probabilities: [B, width].
+
+    Returns:
+        [B, width].
+    """
+    y = probabilities.clone()
+    for kind, start, stop in schema.blocks:
+        part = probabilities[:, start:stop]
+        if kind == "binary":
+            y[:, start:stop] = (part > 0.5).to(y.dtype)
+        elif kind == "categorical":
+            y[:, start:stop] = torch.zeros_like(part).scatter_(1, part.argmax(1, keepdim=True), 1)
+    for group in schema.exclusive:
+        members = [schema.columns(name).start for name in group]
+        part = torch.where(y[:, members] > 0, probabilities[:, members], -1.0)
+        y[:, members] *= torch.zeros_like(part).scatter_(1, part.argmax(1, keepdim=True), 1)
+    return y

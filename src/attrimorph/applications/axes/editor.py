@@ -14,7 +14,7 @@ from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import STRONGEST, Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, decisions
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models import Code, Encodes, Model, Pictures, Source
 from attrimorph.strength import Strengths
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
@@ -53,7 +53,7 @@ class AxisEditor(Model):
         pack.check(model)
         self.header, self.device, self.hash, self.recipe = model.header, model.device, model.hash, model.recipe
         self.image_size, self.images_seen, self.card = model.image_size, model.images_seen, model.card
-        self.networks, self.conditional = model.networks, model.conditional
+        self.networks, self.conditional, self.samples = model.networks, model.conditional, model.samples
         # The model's own calibration is of attributes that G is given, not of scores.
         self.strengths = Strengths()
         known = {attribute.name for attribute in model.schema.attributes} | set(model.schema.column_names)
@@ -74,7 +74,16 @@ class AxisEditor(Model):
         pack = replace(self.pack, axes={**self.pack.axes, **axes})
         return AxisEditor(self.model, pack, locks=self.locks, invert=self.invert, gram=self.gram) if axes else self
 
-    def decode(self, code: Code) -> Tensor:
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """The attributes that have an axis."""
+        return tuple(name for name in self.schema.names if name in self.pack.axes)
+
+    def draw(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Code:
+        """Draw codes, moved along axes."""
+        return self.move(super().draw(count, seed=seed), changes or {})
+
+    def decode(self, code: Code) -> Pictures:
         """Return the generator's images, [B, 3, S, S] in [-1, 1]."""
         return self.model.decode(self.own(code))
 
@@ -83,18 +92,19 @@ class AxisEditor(Model):
         own = None if attributes is None else attributes[:, : self.model.schema.width]
         return self._widened(self.model.sample_codes(count, generator, own))
 
-    def classify(self, images: Tensor) -> Tensor:
+    def classify(self, images: Source) -> Tensor:
         """Return what the generator's own classifier says, and NaN for attributes that only axes know."""
         said = self.model.classify(images)
         return torch.cat([said, said.new_full((len(said), self.schema.width - said.shape[1]), torch.nan)], 1)
 
-    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return the images' codes.
 
         Raises:
             AttrimorphError: the generator does not encode, and no inversion was given.
         """
         own = None if attributes is None else attributes[:, : self.model.schema.width]
+        images = self.prepared(images)
         if self.invert is not None:
             return self._widened(self.invert(images, own))
         if isinstance(self.model, Encodes):
@@ -104,7 +114,7 @@ class AxisEditor(Model):
             "give an inversion, or edit its own samples"
         )
 
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
         """Return images with their codes moved.
 
         Args:

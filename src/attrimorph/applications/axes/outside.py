@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Model
+from attrimorph.models import Code, Model, Pictures
 from attrimorph.recipes.options import AnyRecipe, DataOptions
 from attrimorph.strength import Strengths
 
@@ -40,6 +40,7 @@ class OutsideGenerator(Model):
     """
 
     conditional = False
+    samples = True
 
     def __init__(self, path: Path, *, values: Range = "-1..1") -> None:
         self.path, self.values = Path(path), values
@@ -69,10 +70,11 @@ class OutsideGenerator(Model):
         self.header = {"examples": [0.0], "preprocessing": {}, "schema": self.schema.to_json()}
 
     @torch.no_grad()
-    def decode(self, code: Code) -> Tensor:
+    def decode(self, code: Code) -> Pictures:
         """Return the generator's images, float32 [B, 3, S, S] in [-1, 1]."""
         step = self._batch or BATCH
-        return torch.cat([self._images(part) for part in torch.split(self._shaped(code.z), step)])
+        parts = [self._images(part) for part in torch.split(self._shaped(code.z), step)]
+        return torch.cat(parts).as_subclass(Pictures)
 
     def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
         """Draw z from N(0, I)."""
