@@ -14,7 +14,6 @@ from attrimorph.applications.augmented_worth import generated_rows, write_worth
 from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.detail import edited_with_detail
 from attrimorph.applications.identities import new_identities
-from attrimorph.applications.inputs import decided
 from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
 from attrimorph.applications.replay import replay
 from attrimorph.applications.write_augmented import Wish, write_augment
@@ -28,7 +27,7 @@ from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 from attrimorph.metrics.judge import load_judge
-from attrimorph.models import Editor, Model, load
+from attrimorph.models import Editor, Model, decided, load
 from tests.tiny_models import tiny_model
 
 CLASSES = Schema((Attribute("person", "categorical", ("ada", "ben", "eve", "zoe")), Attribute("Hat")))

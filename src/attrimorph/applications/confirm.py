@@ -10,14 +10,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from attrimorph.applications.axes.choosing import OwnClassifier
-from attrimorph.applications.inputs import decided
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.judge import load_judge
 from attrimorph.metrics.recogniser import Recogniser, load_recogniser
 from attrimorph.metrics.suitable import judge_for, recogniser_for
-from attrimorph.models import Model
+from attrimorph.models import Model, decided
 
 LEAST_SHARE = 0.5
 """Of the images tried: where fewer are confirmed, nothing is written."""
