@@ -13,6 +13,7 @@ from cyclopts import CycloptsError
 from attrimorph.cli import (
     application_verbs,
     axes_verbs,
+    compare_verbs,
     data_verbs,
     experiment_verbs,
     finding_verbs,
@@ -31,6 +32,7 @@ __all__ = [
     "app",
     "application_verbs",
     "axes_verbs",
+    "compare_verbs",
     "data_verbs",
     "experiment_verbs",
     "finding_verbs",

@@ -221,6 +221,17 @@ def chosen(device: str) -> str:
     return default_device() if device == "auto" else checked_device(device)
 
 
+def seed_numbers(count: int) -> tuple[int, ...]:
+    """Return 0, 1, ..., as many as the user wants.
+
+    Raises:
+        AttrimorphError: less than one.
+    """
+    if count < 1:
+        raise AttrimorphError(f"seeds must be at least 1; got {count}")
+    return tuple(range(count))
+
+
 def tell(written: "Written") -> None:
     """Print where the results are."""
     for path in (*written.pictures, *written.tables):

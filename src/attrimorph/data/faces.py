@@ -26,7 +26,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
     "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
-    "draw", "draw_these", "identity_factors", "render", "render_layers", "rivals", "sample_factors",
+    "draw", "draw_these", "factors_of", "identity_factors", "render", "render_layers", "rivals", "sample_factors",
     "set_attribute", "set_factor", "tied_factors",
 ]  # fmt: skip
 
@@ -189,11 +189,16 @@ def draw(
     Yields:
         Chunks of at most `chunk` pictures.
     """
+    yield from draw_these(factors_of(count, seed, correlation=correlation, identities=identities), size, chunk)
+
+
+def factors_of(count: int, seed: int, *, correlation: float = 0.5, identities: int | None = None) -> Tensor:
+    """Return the factors of a data set, [count, F]; arguments as of `draw`."""
     if identities is not None and not 1 <= identities <= IDENTITIES:
         raise AttrimorphError(f"identities must lie in 1..{IDENTITIES}; got {identities}")
     generator = torch.Generator().manual_seed(seed)
     people = torch.randint(0, identities or IDENTITIES, (count,), generator=generator)
-    yield from draw_these(sample_factors(count, generator, correlation=correlation, identities=people), size, chunk)
+    return sample_factors(count, generator, correlation=correlation, identities=people)
 
 
 def draw_these(factors: Tensor, size: int, chunk: int = 512) -> Iterator[Drawn]:

@@ -171,6 +171,27 @@ def drawn_faces(
         return write_faces(out, count=count, size=size, progress=progress)
 
 
+def undrawn_faces(size: int, count: int = 20_000) -> PreparedData:
+    """Return what `drawn_faces` will, but for the images: all black, and made at once.
+
+    Raises:
+        AttrimorphError: the size is out of range.
+    """
+    _check(count, size, 0, 0.5)
+    factors = faces.factors_of(count, 0)
+    return PreparedData(
+        np.broadcast_to(np.uint8(0), (count, size, size, 3)),
+        faces.attributes(factors),
+        factors[:, faces.FACTOR_NAMES.index("identity")].long(),
+        np.array(_split(count)),
+        [f"{row:06d}.png" for row in range(count)],
+        faces.SCHEMA,
+        masks=np.broadcast_to(np.uint8(0), (count, size, size)),
+        factors=factors.numpy().astype(np.float32),
+        factor_names=faces.FACTOR_NAMES,
+    )
+
+
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     try:

@@ -1,36 +1,40 @@
-"""Comparing recipes: the same data, seeds, and wall clock or images seen, and one report of them all."""
+"""Comparing recipes: the same data, seeds, and wall clock or images seen; what fails is told, and the others go on."""
 
+import gc
 import math
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 
 import attrimorph
-from attrimorph.applications.sample import sample
+from attrimorph.console import duration
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.experiments.outcome import Progress, Say, machine, nothing
+from attrimorph.experiments.entrants import Entrant, named
+from attrimorph.experiments.outcome import Progress, Say, nothing
 from attrimorph.files import read_json, write_json
-from attrimorph.interruption import Interrupted
+from attrimorph.metrics.attributes import editable_names
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.judge import Judge
-from attrimorph.metrics.unseen import drawn_images, held_out_images
-from attrimorph.models import Encodes, Model, load
+from attrimorph.metrics.unseen import Unseen, drawn_images, held_out_images
+from attrimorph.models import load
 from attrimorph.recipes import AnyRecipe, Recipe
 from attrimorph.recipes.interpolation import InterpolationRecipe
+from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.training.folder import known_path
 from attrimorph.training.log import read_log
+from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image
 from attrimorph.training.trainer import train
 
-FORMAT = "attrimorph comparison"
 METRICS = ("distribution", "reconstruction", "edits")
-UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
-PROBED = 20  # steps whose speed stands for a whole run's
+EDITED = 100  # images, whatever a model can edit: so all are measured alike
+PROBED, LONGEST_PROBE = 0.1, 10.0  # of a budget, and in seconds: what finding a recipe's speed may take
+LINES, CHECKPOINTS = 16, 4  # in a short training; more lines would be too few images each for the guard to judge by
 SHOWN = 10  # images in a row of the pictures
 
 
@@ -39,7 +43,7 @@ class Contest:
     """What is compared, and how.
 
     Attributes:
-        recipes: by name; of one image size.
+        entrants: by name; of one image size.
         out: the folder of everything.
         data: prepared, or None for drawn faces to measure on as well.
         training: the data that all train on.
@@ -52,7 +56,7 @@ class Contest:
         say, progress: get lines of text, and (what, done, in all).
     """
 
-    recipes: Mapping[str, AnyRecipe]
+    entrants: Mapping[str, Entrant]
     out: Path
     data: PreparedData | None
     training: PreparedData
@@ -65,6 +69,31 @@ class Contest:
     say: Say = nothing
     progress: Progress = nothing
 
+    @cached_property
+    def shown(self) -> Unseen:
+        """Held-out images for the pictures."""
+        size = self.training.image_size
+        return drawn_images(SHOWN, size) if self.data is None else held_out_images(self.data, SHOWN)
+
+    def run(self, name: str, seed: int) -> Path:
+        """Return the folder of a training."""
+        return self.out / "runs" / f"{name}-seed{seed}"
+
+    def recipe(self, name: str, images: int, seed: int) -> AnyRecipe:
+        """Return what is trained: a recipe of that length, with as many lines and checkpoints as suit it."""
+        entrant = self.entrants[name]
+        recipe = lasting(entrant.recipe, images, seed)
+        least, own = recipe.training.batch_size, entrant.recipe.training
+        share = min(1.0, images / own.images)
+        changes = {
+            # Rates that rise have risen by the same share of a shorter run.
+            "optimiser.warmup_images": math.ceil(entrant.recipe.optimiser.warmup_images * share),
+            "training.log_images": min(own.log_images, max(least, images // LINES)),
+            "training.sample_images": max(least, images),
+            "training.checkpoint_images": min(own.checkpoint_images, max(least, images // CHECKPOINTS)),
+        }
+        return recipe.with_changes({**changes, **entrant.changes})
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -72,133 +101,155 @@ class Entry:
 
     Attributes:
         name, seed: of the training.
-        model: what came of it.
+        run: its folder.
         images: seen in training.
         seconds: that the training took, pauses between two calls left out.
         lines: of its log.
-        figures: by key.
+        digest: of the model.
+        figures: by key of `metrics.keys`.
         protocols: key -> how it was measured.
+        failure: why there is no model, or no figure.
     """
 
     name: str
     seed: int
-    model: Model
-    images: int
-    seconds: float
-    lines: list[dict[str, Any]]
-    figures: dict[str, float]
-    protocols: dict[str, str]
+    run: Path
+    images: int = 0
+    seconds: float = 0.0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    digest: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    failure: str = ""
 
 
-def parse_budget(words: str) -> float:
-    """Read 90s, 10min or 2h as seconds.
-
-    Raises:
-        AttrimorphError: it is no such time.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", words)
-    if found is None or found[2] not in UNITS or float(found[1]) <= 0:
-        raise AttrimorphError(f"a budget must be a time such as 90s, 10min or 2h; got {words!r}")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def entrants(recipes: Sequence[AnyRecipe], size: int | None = None) -> dict[str, AnyRecipe]:
-    """Return recipes by name, all with images of `size` pixels where it is given.
+def check(contest: Contest) -> None:
+    """Refuse, before anything is trained, what would be refused later.
 
     Raises:
-        AttrimorphError: fewer than two different ones, or of different image sizes.
+        AttrimorphError: data that a recipe cannot learn from, or the report not show.
     """
-    if size is not None:
-        recipes = [recipe.with_changes({"data.image_size": size}) for recipe in recipes]
-    by_name = {recipe.name: recipe for recipe in recipes}
-    if len(by_name) < 2 or len(by_name) < len(recipes):
-        raise AttrimorphError(
-            f"a comparison needs at least two recipes, all of different names; got {', '.join(r.name for r in recipes)}"
-        )
-    first = recipes[0]
-    for recipe in recipes:
-        if recipe.data.image_size != first.data.image_size:
-            raise AttrimorphError(
-                f"all recipes must have one image size; {first.name} has {first.data.image_size}, {recipe.name} has "
-                f"{recipe.data.image_size}; set it for all with --size"
-            )
-    return by_name
+    _ = contest.shown
+    for name, entrant in contest.entrants.items():
+        images = contest.images or entrant.recipe.training.images
+        with named(name):
+            check_data(contest.recipe(name, images, 0), contest.training)
+    check_schema(contest.entrants, contest.training.schema)
+
+
+def check_schema(taking: Mapping[str, Entrant], schema: Schema) -> None:
+    """Refuse recipes that data of such labels cannot train.
+
+    Raises:
+        AttrimorphError: there is one.
+    """
+    for name, entrant in taking.items():
+        with named(name):
+            check_networks(entrant.recipe, schema)
+
+
+def check_folder(contest: Contest) -> None:
+    """Refuse a folder that holds trainings of another comparison under the same names.
+
+    Raises:
+        AttrimorphError: it does.
+    """
+    for name in contest.entrants:
+        for seed in contest.seeds:
+            if (contest.run(name, seed) / "recipe.json").exists():
+                images = known_plan(contest, name)
+                if images is None:
+                    raise AttrimorphError(
+                        f"{contest.out} holds a comparison of {name} with another length or other fields; give the "
+                        "same command to go on with it, or choose another folder with --out"
+                    )
+                known_path(contest.run(name, seed), contest.recipe(name, images, seed), contest.training.fingerprint)
 
 
 def run_contest(contest: Contest) -> list[Entry]:
     """Train and measure every recipe with every seed; what is on disk already is taken from there."""
-    return [entry(contest, name, seed) for name in contest.recipes for seed in contest.seeds]
+    pairs = [(name, seed) for name in contest.entrants for seed in contest.seeds]
+    return [entry(contest, name, seed, f"{n} of {len(pairs)}") for n, (name, seed) in enumerate(pairs, 1)]
 
 
-def entry(contest: Contest, name: str, seed: int) -> Entry:
-    """Train one recipe with one seed, and measure the model."""
-    recipe = lasting(contest.recipes[name], planned_images(contest, name), seed)
-    run = contest.out / "runs" / f"{name}-seed{seed}"
-    contest.say(f"training {name}, seed {seed}: {recipe.training.images:,} images")
-    train(
-        recipe,
-        contest.training,
-        run,
-        device=contest.device,
-        progress=lambda now: contest.progress(f"training {name}, seed {seed}", now.images_seen, now.images),
-    )
-    model, lines = load(run, contest.device), [line for line in read_log(run) if "images_per_second" in line]
-    return Entry(name, seed, model, model.images_seen, seconds_of(lines)[-1], lines, *measured(contest, run, model))
+def entry(contest: Contest, name: str, seed: int, place: str) -> Entry:
+    """Train one recipe with one seed, and measure the model; a failure of either is told, and kept.
+
+    Args:
+        contest: all.
+        name, seed: which.
+        place: which of all trainings it is.
+    """
+    found, run = Entry(name, seed, contest.run(name, seed)), contest.run(name, seed)
+    stage = "training"
+    try:
+        images = planned_images(contest, name, place)
+        train(
+            contest.recipe(name, images, seed),
+            contest.training,
+            run,
+            device=contest.device,
+            progress=lambda now: contest.progress(f"{place}: {name}, seed {seed}", now.images_seen, now.images),
+        )
+        stage = "measuring"
+        lines = [line for line in read_log(run) if "images_per_second" in line]
+        found = Entry(name, seed, run, lines[-1]["images_seen"], seconds_of(lines)[-1], lines)
+        found = measured(contest, found, place)
+    # Whatever ends one training need not end another: the guard, memory, a fault of ours. It is told, and stays told.
+    except Exception as error:
+        kind = "" if isinstance(error, AttrimorphError) else f"{type(error).__name__}: "
+        reason = kind + " ".join(str(error).split())[:300]
+        found = Entry(name, seed, run, found.images, found.seconds, found.lines, failure=f"{stage} failed: {reason}")
+    done = found.failure or f"{found.images:,} images in {duration(found.seconds)} of training, measured"
+    contest.say(f"{place}: {name}, seed {seed}: {done}")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return found
 
 
-def planned_images(contest: Contest, name: str) -> int:
+def plan_of(contest: Contest, name: str) -> Path:
+    """Return the file that keeps a recipe's length."""
+    return contest.out / "plans" / f"{name}.json"
+
+
+def question(contest: Contest, name: str) -> dict[str, Any]:
+    """Return what a recipe's length depends on."""
+    recipe = contest.entrants[name].recipe.model_dump(mode="json")
+    return {"budget": {"images": contest.images, "seconds": contest.seconds}, "recipe": recipe}
+
+
+def known_plan(contest: Contest, name: str) -> int | None:
+    """Return how long a recipe trains if that is known for this very question."""
+    path = plan_of(contest, name)
+    known = read_json(path) if path.exists() else None
+    same = isinstance(known, dict) and known.get("question") == question(contest, name)
+    return int(known["images"]) if same and known else None
+
+
+def planned_images(contest: Contest, name: str, place: str = "") -> int:
     """Return how long a recipe trains: the images asked for, or as many as its measured speed fits into the seconds.
 
     The plan is kept, so that a run that is gone on with keeps its length.
     """
-    if contest.images is not None:
-        return contest.images
-    assert contest.seconds is not None
-    path = contest.out / "plans" / f"{name}.json"
-    if path.exists():
-        known = read_json(path)
-        if known.get("seconds") == contest.seconds:
-            return int(known["images"])
-    contest.say(f"measuring the speed of {name}")
-    images = images_within(contest.recipes[name], contest.training, contest.seconds, contest.out, contest.device)
-    write_json(path, {"seconds": contest.seconds, "images": images})
+    images = known_plan(contest, name)
+    if images is None:
+        images = contest.images or images_within(contest, name, place)
+        write_json(plan_of(contest, name), {"question": question(contest, name), "images": images})
     return images
 
 
-def images_within(recipe: AnyRecipe, data: PreparedData, seconds: float, scratch: Path, device: str) -> int:
-    """Return how many images a recipe trains on in so many seconds, the warm-up's own speed minded.
-
-    Args:
-        recipe: any.
-        data: what it trains on.
-        seconds: of training.
-        scratch: a folder for short runs, which are removed.
-        device: where to compute.
-    """
-    warm = recipe.losses.warmup_images / recipe.training.images if isinstance(recipe, Recipe) else 0.0
-    per_image = 0.0
-    for share, changes in ((min(warm, 1.0), {"losses.warmup_images": 10**9}), (1 - min(warm, 1.0), None)):
-        if share > 0:
-            wished = changes or ({"losses.warmup_images": 0} if isinstance(recipe, Recipe) else {})
-            per_image += share * seconds_per_image(recipe.with_changes(wished), data, scratch, device)
+def images_within(contest: Contest, name: str, place: str) -> int:
+    """Return how many images a recipe trains on in the contest's seconds."""
+    assert contest.seconds is not None
+    recipe = contest.entrants[name].recipe
+    contest.progress(f"{place}: speed of {name}", 0, 1)
+    limit = min(LONGEST_PROBE, PROBED * contest.seconds)
+    per_image = seconds_per_image(
+        contest.recipe(name, recipe.training.images, 0), contest.training, contest.device, limit
+    )
     batch = recipe.training.batch_size
-    return max(1, round(seconds / per_image / batch)) * batch
-
-
-def seconds_per_image(recipe: AnyRecipe, data: PreparedData, scratch: Path, device: str) -> float:
-    """Train a few steps in a folder that is removed; return the median time of an image."""
-    batch = recipe.training.batch_size
-    changes = {"images": PROBED * batch, "log_images": 2 * batch, "sample_images": 10**9, "checkpoint_images": 10**9}
-    short = recipe.with_changes({f"training.{name}": value for name, value in changes.items()})
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as folder:
-        try:
-            train(short, data, Path(folder) / "run", device=device)
-        except Interrupted as stopped:
-            raise Interrupted(stopped.number, "nothing was trained yet") from None
-        speeds = [line["images_per_second"] for line in read_log(Path(folder) / "run")]
-    # The first steps allocate memory and are slower.
-    return float(1 / median(speeds[1:] or speeds))
+    return max(1, round(contest.seconds / per_image / batch)) * batch
 
 
 def lasting(recipe: AnyRecipe, images: int, seed: int) -> AnyRecipe:
@@ -207,6 +258,9 @@ def lasting(recipe: AnyRecipe, images: int, seed: int) -> AnyRecipe:
     share = images / recipe.training.images
     if isinstance(recipe, Recipe | InterpolationRecipe):
         changes["losses.warmup_images"] = round(recipe.losses.warmup_images * share)
+    if isinstance(recipe, ProgressiveRecipe):
+        for name, stages in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):
+            changes[f"growth.{name}_images"] = [max(1, round(stage * share)) for stage in stages]
     training = recipe.training
     every = {
         "checkpoint_images": training.checkpoint_images,
@@ -228,9 +282,10 @@ def seconds_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
     return found or [0.0]
 
 
-def measured(contest: Contest, run: Path, model: Model) -> tuple[dict[str, float], dict[str, str]]:
-    """Return figures and protocols of a model, measured once."""
-    path = run / "figures.json"
+def measured(contest: Contest, trained: Entry, place: str) -> Entry:
+    """Return an entry with the figures of its model, measured once."""
+    model = load(trained.run, contest.device)
+    path = trained.run / "figures.json"
     key = {
         "model": model.hash,
         "count": contest.count,
@@ -238,57 +293,35 @@ def measured(contest: Contest, run: Path, model: Model) -> tuple[dict[str, float
         "judge": None if contest.judge is None else contest.judge.name,
         "attrimorph": attrimorph.__version__,
     }
-    if path.exists() and (known := read_json(path)).get("key") == key and "protocols" in known:
-        return known["figures"], known["protocols"]
-    evaluation = evaluate(
-        model, contest.data, contest.judge, metrics=METRICS, count=contest.count, progress=contest.say
-    )
-    write_json(path, {"key": key, "figures": evaluation.figures, "protocols": evaluation.protocols})
-    return evaluation.figures, evaluation.protocols
+    known = read_json(path) if path.exists() else {}
+    if known.get("key") != key or "protocols" not in known:
+        done = 0
 
+        def show(line: str) -> None:
+            nonlocal done
+            if line.startswith("measuring "):
+                contest.progress(f"{place}: {line.partition(':')[0]} of {trained.name}", done, len(METRICS))
+                done += 1
 
-def seen(contest: Contest) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return held-out images to show reconstructions of, and their labels."""
-    size = contest.training.image_size
-    unseen = drawn_images(SHOWN, size) if contest.data is None else held_out_images(contest.data, SHOWN)
-    return unseen.images, unseen.labels
-
-
-def shown(contest: Contest, entries: Sequence[Entry]) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
-    """Return samples, and reconstructions where there are any, of each recipe's first seed: name -> [N, 3, S, S]."""
-    images, labels = seen(contest)
-    found: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
-    for each in (each for each in entries if each.seed == contest.seeds[0]):
-        made = None
-        if isinstance(each.model, Encodes):
-            made = each.model.decode(each.model.encode(images, labels.nan_to_num(0.0))).cpu()
-        found[each.name] = (sample(each.model, 2 * SHOWN, seed=1).images.cpu(), made)
-    return found
-
-
-def write_results(contest: Contest, entries: Sequence[Entry]) -> None:
-    """Write results.json."""
-    write_json(
-        contest.out / "results.json",
-        {
-            "format": FORMAT,
-            "format_version": 1,
-            "attrimorph": attrimorph.__version__,
-            "machine": machine(),
-            "budget": {"images": contest.images, "seconds": contest.seconds},
-            "data": contest.training.fingerprint,
-            "protocols": entries[0].protocols if entries else {},
-            "recipes": {name: recipe.model_dump() for name, recipe in contest.recipes.items()},
-            "entries": [
-                {
-                    "recipe": each.name,
-                    "seed": each.seed,
-                    "images": each.images,
-                    "seconds": round(each.seconds, 3),
-                    "model sha256": each.model.hash,
-                    "figures": each.figures,
-                }
-                for each in entries
-            ],
-        },
+        evaluation = evaluate(
+            model,
+            contest.data,
+            contest.judge,
+            metrics=METRICS,
+            count=contest.count,
+            edits=EDITED * len(editable_names(model)),
+            progress=show,
+        )
+        known = {"key": key, "figures": evaluation.figures, "protocols": evaluation.protocols}
+        write_json(path, known)
+    return Entry(
+        trained.name,
+        trained.seed,
+        trained.run,
+        trained.images,
+        trained.seconds,
+        trained.lines,
+        model.hash,
+        known["figures"],
+        known["protocols"],
     )

@@ -14,7 +14,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.experiments.axes_place import PGGAN, SOURCE, grown
 from attrimorph.experiments.claims import Claim, listed, more
-from attrimorph.experiments.comparison import lasting, seconds_of, seconds_per_image
+from attrimorph.experiments.comparison import LONGEST_PROBE, lasting, seconds_of
 from attrimorph.experiments.face_models import told, training_faces
 from attrimorph.experiments.outcome import Outcome, Request, machine
 from attrimorph.files import read_json, write_json
@@ -30,6 +30,7 @@ from attrimorph.recipes.progressive import ProgressiveRecipe
 from attrimorph.training.build_progressive import growth_of
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.log import read_log
+from attrimorph.training.rehearsal import seconds_per_image
 from attrimorph.training.trainer import train
 
 NAME = "growing"
@@ -139,7 +140,7 @@ def planned(request: Request, recipe: AnyRecipe, data: PreparedData, end: Moment
     path = folder_of(request, data) / f"plan-{recipe.name}-seed{request.seeds[0]}-{end.images}.json"
     if path.exists():
         return int(read_json(path)["images"])
-    speed, batch = seconds_per_image(recipe, data, request.out, request.device), recipe.training.batch_size
+    speed, batch = seconds_per_image(recipe, data, request.device, LONGEST_PROBE), recipe.training.batch_size
     images = max(end.images, round(end.seconds / speed / batch) * batch)
     write_json(path, {"images": images, "seconds": end.seconds})
     return images

@@ -15,6 +15,7 @@ from PIL import Image
 from attrimorph.files import write_text
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
+Bands = Mapping[str, Sequence[tuple[float, float, float]]]
 HUES = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -72,11 +73,11 @@ def inline(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def picture(image: Image.Image, caption: str = "", *, width: int | None = None) -> str:
-    """A picture with a caption, at most as wide as the page."""
+def picture(image: Image.Image, caption: str = "", *, width: int | None = None, alt: str = "") -> str:
+    """A picture with a caption, at most as wide as the page; `alt` describes one that has none."""
     shown = min(width or image.width, 1024)
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{inline(image)}" width="{shown}" alt="{text(caption)}">{below}</figure>'
+    return f'<figure><img src="{inline(image)}" width="{shown}" alt="{text(caption or alt)}">{below}</figure>'
 
 
 def animation(content: bytes, caption: str, *, width: int = 192) -> str:
@@ -148,14 +149,20 @@ def curves(charts: Sequence[str]) -> str:
     return f'<div class="curves">{"".join(charts)}</div>'
 
 
-def chart(title: str, series: Series, *, x_label: str = "images seen") -> str:
+def chart(
+    title: str, series: Series, *, x_label: str = "images seen", bands: Bands | None = None, key: bool = False
+) -> str:
     """A line chart as SVG.
 
     Args:
         title: above it.
         series: name -> points (x, y) with ascending x; points that are not finite are left out.
         x_label: below it.
+        bands: name -> (x, lowest, highest): an area behind the line of that name.
+        key: whether a single line is named too; lines keep the colours of their places in `series`.
     """
+    areas = {n: [p for p in points if all(map(math.isfinite, p))] for n, points in (bands or {}).items()}
+    hues = dict(zip(series, HUES * 3, strict=False))
     shown = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
     shown = {name: points for name, points in shown.items() if points}
     if not shown:
@@ -163,6 +170,7 @@ def chart(title: str, series: Series, *, x_label: str = "images seen") -> str:
     width, height, left, right, top, bottom = 360, 190, 46, 10, 12, 32
     xs = [x for points in shown.values() for x, _ in points]
     ys = [y for points in shown.values() for _, y in points]
+    ys += [y for points in areas.values() for _, *ends in points for y in ends]
     x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(min(ys), max(ys))
     x_low, x_high, y_low, y_high = x_ticks[0], max(xs[-1], *xs), y_ticks[0], y_ticks[-1]
 
@@ -180,13 +188,17 @@ def chart(title: str, series: Series, *, x_label: str = "images seen") -> str:
         across = place(x, y_low).split(",")[0]
         marks += f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{number(x)}</text>'
     marks += f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{text(x_label)}</text>'
-    lines, key = "", ""
-    for hue, (name, points) in zip(HUES * 3, shown.items(), strict=False):
+    lines, named = "", ""
+    for name, points in shown.items():
+        hue, area = hues[name], areas.get(name, [])
+        if any(low < high for _, low, high in area):
+            around = [place(x, high) for x, _, high in area] + [place(x, low) for x, low, _ in reversed(area)]
+            lines += f'<polygon points="{" ".join(around)}" fill="{hue}" opacity=".18"/>'
         path = " ".join(place(x, y) for x, y in points)
         lines += f'<polyline points="{path}" fill="none" stroke="{hue}" stroke-width="1.8" stroke-linejoin="round"/>'
-        key += f'<i style="background:{hue}"></i>{text(name)}' if len(shown) > 1 else ""
+        named += f'<i style="background:{hue}"></i>{text(name)}' if key or len(shown) > 1 else ""
     return (
-        f'<div class="curve"><b>{text(title)}</b><span class="key">{key}</span>'
+        f'<div class="curve"><b>{text(title)}</b><span class="key">{named}</span>'
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{marks}{lines}</svg></div>'
     )
 

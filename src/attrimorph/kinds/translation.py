@@ -29,9 +29,11 @@ def edited_attribute(recipe: TranslationRecipe, schema: Schema) -> str:
     binary = [attribute.name for attribute in schema.attributes if attribute.kind == "binary"]
     name = recipe.domains.attribute
     if not name and len(binary) != 1:
+        sources = ", or make sources of the images with --domains.source edges" if recipe.method == "pix2pix" else ""
+        example = "Smiling" if "Smiling" in binary else binary[0] if binary else "NAME"
         raise AttrimorphError(
             f"domains.attribute must name one of the {len(binary)} binary attributes of these data; it is empty; "
-            f"add --domains.attribute {binary[0] if binary else 'NAME'}"
+            f"add --domains.attribute {example}{sources}"
         )
     if name and schema.attribute(name).kind != "binary":
         raise AttrimorphError(f"domains.attribute must be binary; {name!r} is not; {suggestion(name, binary)}")

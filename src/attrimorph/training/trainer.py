@@ -86,11 +86,7 @@ def train(
         Interrupted: Ctrl+C, SIGTERM or a closed terminal (in any process) ended it after a step, with a checkpoint;
             it is a KeyboardInterrupt.
     """
-    if data.image_size != recipe.data.image_size:
-        raise AttrimorphError(
-            f"the recipe wants images of {recipe.data.image_size} pixels, the data have {data.image_size}; "
-            f"prepare them with --image-size {recipe.data.image_size} or set --data.image-size {data.image_size}"
-        )
+    check_size(recipe, data)
     keep_memory()
     with (
         distributed.processes(),
@@ -119,13 +115,9 @@ class Run:
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
         self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
-        augment = Augment(recipe.data.shift, recipe.data.flip, recipe.data.colour)
-        self.loader = Loader(
+        self.loader = loader_of(
+            recipe,
             data,
-            training_rows(recipe, data),
-            options.batch_size,
-            seed=options.seed,
-            augment=augment if augment != Augment() else None,
             rank=self.rank,
             world=self.world,
             device=device,
@@ -324,6 +316,43 @@ class Run:
         """Let go of the log."""
         if self.log:
             self.log.close()
+
+
+def check_size(recipe: AnyRecipe, data: PreparedData) -> None:
+    """Refuse data of another size.
+
+    Raises:
+        AttrimorphError: they are.
+    """
+    if data.image_size != recipe.data.image_size:
+        raise AttrimorphError(
+            f"the recipe wants images of {recipe.data.image_size} pixels, the data have {data.image_size}; "
+            f"prepare them with --image-size {recipe.data.image_size} or set --data.image-size {data.image_size}"
+        )
+
+
+def loader_of(
+    recipe: AnyRecipe,
+    data: PreparedData,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    device: str = "cpu",
+    channels_last: bool = False,
+) -> Loader:
+    """Return a run's batches; arguments and errors as of `Loader` and `training_rows`."""
+    augment = Augment(recipe.data.shift, recipe.data.flip, recipe.data.colour)
+    return Loader(
+        data,
+        training_rows(recipe, data),
+        recipe.training.batch_size,
+        seed=recipe.training.seed,
+        augment=augment if augment != Augment() else None,
+        rank=rank,
+        world=world,
+        device=device,
+        channels_last=channels_last,
+    )
 
 
 def passed(before: int, after: int, every: int) -> bool:
