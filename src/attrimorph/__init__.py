@@ -8,8 +8,9 @@ The names below are all that is promised to stay; each is loaded when it is firs
     smiling = model.edit(images, {"Smiling": 1})
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attrimorph.lazy import loading
 
 __version__ = "0.1.0"
 
@@ -57,16 +58,7 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'attrimorph' has no attribute {name!r}")
-    # A name that lives in the package itself is a room of it.
-    home = _HOMES[name]
-    value = import_module(f"attrimorph.{name}") if home == "attrimorph" else vars(import_module(home))[name]
-    globals()[name] = value
-    return value
+__getattr__ = loading(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

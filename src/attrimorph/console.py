@@ -1,15 +1,17 @@
-"""What the command line shows while it works: a live bar on a terminal, plain lines elsewhere."""
+"""What the command line shows while it works: a live bar on a terminal, plain lines elsewhere.
+
+rich is imported once there is something to show: most edits are done before.
+"""
 
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 10.0
 FIGURES = 6  # the most that stand beside a bar
@@ -25,9 +27,8 @@ class Meter:
 
     def __init__(self, title: str, unit: str = "images") -> None:
         self.title, self.unit = title, unit
-        self._console = Console(stderr=True, highlight=False)
-        self._live = self._console.is_interactive  # a dumb terminal cannot move its cursor back: it gets plain lines
         self._stack = ExitStack()
+        self._open = False
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._began = self._shown = time.monotonic()
@@ -35,7 +36,24 @@ class Meter:
         self._done, self._timed = 0, title  # what the clock was started for
 
     def __enter__(self) -> Self:
-        if self._live:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _begin(self) -> None:
+        """Open the bar, where there is a terminal for one."""
+        if self._open:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        self._open = True
+        console = Console(stderr=True, highlight=False)
+        if console.is_interactive:  # a dumb terminal cannot move its cursor back: it gets plain lines
             # One line, whatever the terminal's width: the bar shrinks first, then the figures are cut.
             self._progress = self._stack.enter_context(
                 Progress(
@@ -45,16 +63,10 @@ class Meter:
                     TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
                     TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
                     TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
-                    console=self._console,
+                    console=console,
                     expand=True,
                 )
             )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def update(self, done: int, total: int, values: Mapping[str, float] | None = None, rate: float = 0.0) -> None:
         """Show how far the job is.
@@ -65,6 +77,7 @@ class Meter:
             values: figures to show beside it (losses).
             rate: units a second, where the job knows; otherwise the average so far.
         """
+        self._begin()
         now = time.monotonic()
         if self._first is None or self.title != self._timed or done < self._done:  # another stage has its own speed
             self._first, self._began, self._timed = done, now, self.title
@@ -94,6 +107,7 @@ class Meter:
 
     def say(self, line: str) -> None:
         """Print a line without tearing the bar."""
+        self._begin()
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
         else:

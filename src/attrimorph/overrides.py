@@ -3,15 +3,17 @@
 Works on any pydantic model, so that a field added to a recipe can be set from the command line at once.
 """
 
+import ast
+import inspect
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from attrimorph.errors import AttrimorphError, shown, suggestion
 
@@ -78,6 +80,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         AttrimorphError: missing, unreadable, no YAML, or no mapping.
     """
+    import yaml
+
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -164,20 +168,20 @@ def find_recipe(
 
 def settings(recipe: BaseModel, path: KeyPath = ()) -> Iterator[Setting]:
     """List every leaf field of a recipe, in order."""
-    for name, field in type(recipe).model_fields.items():
+    for name, meaning in _meanings(type(recipe)).items():
         value = getattr(recipe, name)
         if isinstance(value, BaseModel):
             yield from settings(value, (*path, name))
         else:
-            yield Setting((*path, name), value, _meaning(field))
+            yield Setting((*path, name), value, meaning)
 
 
 def to_yaml(recipe: BaseModel, depth: int = 0) -> str:
     """Write a recipe as YAML with each field's meaning beside it; `override` and `build` read it back."""
     lines = []
     plain = recipe.model_dump(mode="json")
-    for name, field in type(recipe).model_fields.items():
-        value, meaning = getattr(recipe, name), _meaning(field)
+    for name, meaning in _meanings(type(recipe)).items():
+        value = getattr(recipe, name)
         if isinstance(value, BaseModel):
             lines += [f"{'  ' * depth}{name}:", to_yaml(value, depth + 1)]
             continue
@@ -198,8 +202,21 @@ def _entry(name: str, value: Any) -> list[str]:
     return [f"{name}:", *pairs]
 
 
-def _meaning(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return each field's meaning: its description, or the text below it in the source.
+
+    Read when it is wanted: pydantic would read the sources of all recipes at every start.
+    """
+    below: dict[str, str] = {}
+    for each in model.__mro__[: model.__mro__.index(BaseModel)]:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for pair in pairwise(definition.body):
+            match pair:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    below.setdefault(name, text)
+    fields = model.model_fields.items()
+    return {name: " ".join((field.description or below.get(name, "")).split()) for name, field in fields}
 
 
 def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -243,6 +260,8 @@ def _unknown(path: KeyPath, model: BaseModel, above: KeyPath) -> str:
 
 def _second_reading(error: ValidationError, values: dict[str, Any], given: Mapping[KeyPath, Any]) -> None:
     """Where text as it stands was refused, read it as YAML: lists and mappings; "none" as the word itself."""
+    import yaml
+
     for item in error.errors():
         words = [str(part) for part in item["loc"]]
         for path, value in given.items():

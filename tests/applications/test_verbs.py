@@ -15,7 +15,7 @@ from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.sample import sample
 from attrimorph.applications.transfer import transfer
 from attrimorph.data import faces
-from attrimorph.data.readers.raw import Crop
+from attrimorph.data.images import Crop
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Editor, Model, crop_for, decided

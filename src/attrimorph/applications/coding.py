@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.distances import Distance
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, encoder
-from attrimorph.applications.invert import inversion, known_alone
-from attrimorph.models import Code, Model
+from attrimorph.models import Code, Model, Moves
+
+if TYPE_CHECKING:
+    from attrimorph.applications.distances import Distance
 
 
 def code_of(
@@ -22,7 +22,7 @@ def code_of(
     *,
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
-    distance: Distance | None = None,
+    distance: "Distance | None" = None,
     progress: Progress | None = None,
 ) -> tuple[Code, Inversion | None]:
     """Return the codes of images, and the inversion that found them where there was one.
@@ -40,7 +40,7 @@ def code_of(
     Raises:
         AttrimorphError: the model cannot, or there is no such attribute.
     """
-    if isinstance(model, AxisEditor) and (invert is not None or model.invert is None):
+    if isinstance(model, Moves) and (invert is not None or model.invert is None):
         attributes = None if attributes is None else attributes[:, : model.model.schema.width]
         model = model.model
         # Axes tell of codes as long as drawn ones.
@@ -48,6 +48,9 @@ def code_of(
     if invert is None:
         encodes = encoder(model, verb, invertible=isinstance(model, Generates))
         return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None
+    # What only an inversion needs, networks that compare pictures among it, is imported for one.
+    from attrimorph.applications.invert import inversion, known_alone
+
     given = known_alone(model.schema, len(images), known or {}) if attributes is None else attributes
     found = inversion(model, images, given, distance=distance, search=invert, progress=progress)
     return found.code, found

@@ -8,17 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, editor, photographs
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
-from attrimorph.applications.write_morph import frames
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.translation import Chain
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models import Chains, Code, Encodes, Model, Moves
 from attrimorph.pictures import sheet, to_pil
 from attrimorph.strength import Strengths
 
@@ -73,8 +70,13 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-    if isinstance(model, AxisEditor):
-        return _edit_along(model, images, changes, attributes, known, invert, progress)
+    if isinstance(model, Moves):
+        # Refused before a long search.
+        model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)
+        code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
+        moved = model.move(code, changes)
+        before, after = code.attributes.cpu(), moved.attributes.cpu()
+        return Edit(images, model.decode(code), model.decode(moved), before, after, found)
     if invert is not None:
         return _edit_found(model, images, changes, attributes, known, invert, progress)
     edits = editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
@@ -85,23 +87,6 @@ def edit(
     if isinstance(model, Encodes):
         reconstructions = model.decode(model.encode(images, before))
     return Edit(images, reconstructions, edited, before, after)
-
-
-def _edit_along(
-    model: AxisEditor,
-    images: Tensor,
-    changes: Mapping[str, float],
-    attributes: Tensor | None,
-    known: Mapping[str, float] | None,
-    invert: Search | None,
-    progress: Progress | None,
-) -> Edit:
-    """Move the codes of images along axes; arguments as of `edit`."""
-    # Refused before a long search.
-    model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)
-    code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
-    moved = model.move(code, changes)
-    return Edit(images, model.decode(code), model.decode(moved), code.attributes.cpu(), moved.attributes.cpu(), found)
 
 
 def _edit_found(
@@ -165,7 +150,9 @@ def write_edit(
     shown = {"input": result.images, "reconstruction": result.reconstructions, wish: result.edited}
     columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
     animation: list[Image.Image] = []
-    if isinstance(model, Chain):
+    if isinstance(model, Chains):
+        from attrimorph.applications.write_morph import frames
+
         passed = [stage.cpu() for stage in model.stages(images, changes, result.before)]
         columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
         animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))

@@ -9,15 +9,17 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.distances import Distance
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Encodes, Model
 from attrimorph.networks.prior import FittedPrior
+
+if TYPE_CHECKING:
+    from attrimorph.applications.distances import Distance
 
 PAIRS = 512  # candidates times images that are compared at once
 MOST_STEPS, MOST_CANDIDATES = 100_000, 65_536
@@ -125,7 +127,7 @@ class Hunt:
         model: Model,
         images: Tensor,
         attributes: Tensor | None,
-        distance: Distance,
+        distance: "Distance",
         rows: Tensor,
         search: Search,
         until: float,

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -9,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from attrimorph.data.readers.raw import Crop
 from attrimorph.errors import AttrimorphError
 
 MOST_PIXELS = 80_000_000  # more in one file is a mistake or a decompression bomb
-CropLike = None | int | Crop | Literal["centre"]
 # Not every format that Pillow knows: some run other programs (EPS), some are no pictures.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 Box = tuple[float, float, float, float]
@@ -24,6 +23,25 @@ ORIENTATION = 0x0112  # the EXIF tag
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Damaged tags that do not matter for the pixels; what does matter is raised.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle to cut out, in pixels of a reference size; scaled to the image when that differs.
+
+    Attributes:
+        left, top, right, bottom: the rectangle; right and bottom are not part of it.
+        of: (width, height) of the image it was measured on; None = every image as it is.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    of: tuple[int, int] | None = None
+
+
+CropLike = None | int | Crop | Literal["centre"]
 
 
 def parse_crop(text: str) -> CropLike:

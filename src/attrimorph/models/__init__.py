@@ -3,15 +3,18 @@
 Each name is loaded when it is first used, so that a file's header is read without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attrimorph.lazy import loading
 
 if TYPE_CHECKING:
+    from attrimorph.models.codes import Chains as Chains
     from attrimorph.models.codes import Code as Code
     from attrimorph.models.codes import Composes as Composes
     from attrimorph.models.codes import Decodes as Decodes
     from attrimorph.models.codes import Edits as Edits
     from attrimorph.models.codes import Encodes as Encodes
+    from attrimorph.models.codes import Moves as Moves
     from attrimorph.models.family import NETWORKS as NETWORKS
     from attrimorph.models.family import Autoencoder as Autoencoder
     from attrimorph.models.family import Editor as Editor
@@ -34,21 +37,18 @@ if TYPE_CHECKING:
     from attrimorph.models.pictures import pixels_of as pixels_of
 
 _HOMES = {
-    "codes": ("Code", "Composes", "Decodes", "Edits", "Encodes"),
-    "family": ("NETWORKS", "Autoencoder", "Editor", "Sampler", "networks_of"),
-    "files": ("assemble", "load"),
-    "finding": ("find", "named_parts", "shipped"),
-    "header": ("LARGEST_FILE", "model_bytes", "read_header", "with_header"),
-    "model": ("Model", "decided"),
-    "pictures": ("Pictures", "Source", "crop_for", "pixels_of"),
+    name: f"attrimorph.models.{home}"
+    for home, names in {
+        "codes": ("Chains", "Code", "Composes", "Decodes", "Edits", "Encodes", "Moves"),
+        "family": ("NETWORKS", "Autoencoder", "Editor", "Sampler", "networks_of"),
+        "files": ("assemble", "load"),
+        "finding": ("find", "named_parts", "shipped"),
+        "header": ("LARGEST_FILE", "model_bytes", "read_header", "with_header"),
+        "model": ("Model", "decided"),
+        "pictures": ("Pictures", "Source", "crop_for", "pixels_of"),
+    }.items()
+    for name in names
 }
 
-__all__ = [name for names in _HOMES.values() for name in names]
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = globals()[name] = vars(import_module(f"attrimorph.models.{home}"))[name]
-            return value
-    raise AttributeError(f"module 'attrimorph.models' has no attribute {name!r}")
+__all__ = [*_HOMES]
+__getattr__ = loading(__name__, _HOMES)

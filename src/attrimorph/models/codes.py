@@ -1,10 +1,13 @@
-"""Codes, and what a model can do: decode, encode, edit, put an edit back into its image."""
+"""Codes, and what a model can do: decode, encode, edit, and more, one protocol for each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from attrimorph.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,27 @@ class Composes(Protocol):
 
     def composed(self, images: Tensor, code: Code) -> Tensor:
         """Images [B, 3, S, S] and their codes with other attributes -> images."""
+
+
+@runtime_checkable
+class Moves(Protocol):
+    """Codes moved along axes.
+
+    Attributes:
+        model: the generator whose codes they are.
+        invert: how a picture becomes a code, where the generator's own encoder is not asked.
+    """
+
+    model: "Model"
+    invert: Callable[[Tensor, Tensor | None], Code] | None
+
+    def move(self, code: Code, changes: Mapping[str, float]) -> Code:
+        """Codes and strengths by attribute name -> codes."""
+
+
+@runtime_checkable
+class Chains(Protocol):
+    """Images changed one attribute after another."""
+
+    def stages(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
+        """Images [B, 3, S, S] and strengths by attribute name -> images before, between and after the changes."""

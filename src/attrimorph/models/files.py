@@ -19,12 +19,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models.finding import find, named_parts
 from attrimorph.models.header import read_header
 from attrimorph.models.model import Model
-from attrimorph.recipes.attribute2image import LayerRecipe
-from attrimorph.recipes.interpolation import InterpolationRecipe
-from attrimorph.recipes.options import AnyRecipe
-from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.recipes.options import AnyRecipe, Recipe
 from attrimorph.recipes.reading import read_recipe
-from attrimorph.recipes.translation import TranslationRecipe
 
 
 @dataclass(frozen=True)
@@ -55,27 +51,26 @@ class Unfilled(TorchFunctionMode):
 def kind_of(recipe: AnyRecipe) -> Kind:
     """Return how models of such a recipe come out of their files."""
     # Imported where they are wanted: a command that edits one picture pays for no kind but its model's.
-    match recipe:
-        case LayerRecipe():
-            from attrimorph.kinds.attribute2image import attribute2image_model, attribute2image_networks
+    if isinstance(recipe, Recipe):
+        from attrimorph.models.family import family_model, family_networks
 
-            return Kind(attribute2image_networks, attribute2image_model)
-        case TranslationRecipe():
-            from attrimorph.kinds.translation import translation_model, translation_networks
+        return Kind(family_networks, family_model)
+    from attrimorph.kinds.attribute2image import attribute2image_model, attribute2image_networks
+    from attrimorph.kinds.interpolation import InterpolationModel, interpolation_networks
+    from attrimorph.kinds.progressive import ProgressiveModel, progressive_networks
+    from attrimorph.kinds.translation import translation_model, translation_networks
+    from attrimorph.recipes.attribute2image import LayerRecipe
+    from attrimorph.recipes.interpolation import InterpolationRecipe
+    from attrimorph.recipes.progressive import ProgressiveRecipe
+    from attrimorph.recipes.translation import TranslationRecipe
 
-            return Kind(translation_networks, translation_model)
-        case InterpolationRecipe():
-            from attrimorph.kinds.interpolation import InterpolationModel, interpolation_networks
-
-            return Kind(interpolation_networks, InterpolationModel)
-        case ProgressiveRecipe():
-            from attrimorph.kinds.progressive import ProgressiveModel, progressive_networks
-
-            return Kind(progressive_networks, ProgressiveModel)
-        case _:
-            from attrimorph.models.family import family_model, family_networks
-
-            return Kind(family_networks, family_model)
+    kinds: dict[type[AnyRecipe], Kind] = {
+        LayerRecipe: Kind(attribute2image_networks, attribute2image_model),
+        TranslationRecipe: Kind(translation_networks, translation_model),
+        InterpolationRecipe: Kind(interpolation_networks, InterpolationModel),
+        ProgressiveRecipe: Kind(progressive_networks, ProgressiveModel),
+    }
+    return kinds[type(recipe)]
 
 
 def assemble(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
@@ -114,7 +109,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
             f"{', '.join(sorted(found)) or 'none'}; it is damaged, get it again"
         )
     # 0 times NaN or infinity is NaN: ten times as fast as isfinite.
-    if odd := [key for key, value in tensors.items() if (value * 0).any()]:
+    if odd := [key for key, value in tensors.items() if (value * 0).sum() != 0]:
         raise AttrimorphError(f"the weights in {path} hold NaN or infinity ({odd[0]}); it is damaged, get it again")
     try:
         for name, network in networks.items():

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.data.images import CropLike, fit, open_image, upright_rgb
-from attrimorph.data.readers.raw import Crop
+from attrimorph.data.images import Crop, CropLike, fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError, shown
 from attrimorph.files import write_bytes
 from attrimorph.pictures import enlarge, grid, png_bytes, to_pil

@@ -1,57 +1,41 @@
-"""Recipes: functions that return a frozen value which describes one whole run."""
+"""Recipes: functions that return a frozen value which describes one whole run.
 
-from collections.abc import Callable
+Each name is loaded when it is first used: who loads one model needs no recipes but its own.
+"""
 
-from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.recipes.attribute2image import ATTRIBUTE2IMAGE
-from attrimorph.recipes.faces import drawn_faces, quickstart
-from attrimorph.recipes.family import FAMILY
-from attrimorph.recipes.identities import IDENTITIES
-from attrimorph.recipes.interpolation import INTERPOLATION
-from attrimorph.recipes.options import (
-    AnyRecipe,
-    DataOptions,
-    LossOptions,
-    NetworkOptions,
-    OptimiserOptions,
-    Recipe,
-    TrainingOptions,
-)
-from attrimorph.recipes.progressive import PROGRESSIVE
-from attrimorph.recipes.reading import read_recipe
-from attrimorph.recipes.translation import TRANSLATION
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "RECIPES",
-    "AnyRecipe",
-    "DataOptions",
-    "LossOptions",
-    "NetworkOptions",
-    "OptimiserOptions",
-    "Recipe",
-    "TrainingOptions",
-    "read_recipe",
-    "recipe_named",
-]
+from attrimorph.lazy import loading
 
-RECIPES: dict[str, Callable[[], AnyRecipe]] = {
-    "quickstart": quickstart,
-    "drawn-faces-64": drawn_faces,
-    **FAMILY,
-    **IDENTITIES,
-    **ATTRIBUTE2IMAGE,
-    **TRANSLATION,
-    **INTERPOLATION,
-    **PROGRESSIVE,
+if TYPE_CHECKING:
+    from attrimorph.recipes.catalogue import RECIPES as RECIPES
+    from attrimorph.recipes.catalogue import recipe_named as recipe_named
+    from attrimorph.recipes.options import AnyRecipe as AnyRecipe
+    from attrimorph.recipes.options import DataOptions as DataOptions
+    from attrimorph.recipes.options import LossOptions as LossOptions
+    from attrimorph.recipes.options import NetworkOptions as NetworkOptions
+    from attrimorph.recipes.options import OptimiserOptions as OptimiserOptions
+    from attrimorph.recipes.options import Recipe as Recipe
+    from attrimorph.recipes.options import TrainingOptions as TrainingOptions
+    from attrimorph.recipes.reading import read_recipe as read_recipe
+
+_HOMES = {
+    name: f"attrimorph.recipes.{home}"
+    for home, names in {
+        "catalogue": ("RECIPES", "recipe_named"),
+        "options": (
+            "AnyRecipe",
+            "DataOptions",
+            "LossOptions",
+            "NetworkOptions",
+            "OptimiserOptions",
+            "Recipe",
+            "TrainingOptions",
+        ),
+        "reading": ("read_recipe",),
+    }.items()
+    for name in names
 }
 
-
-def recipe_named(name: str) -> AnyRecipe:
-    """Return the recipe of that name.
-
-    Raises:
-        AttrimorphError: there is none; the sentence names the nearest.
-    """
-    if name not in RECIPES:
-        raise AttrimorphError(f"there is no recipe {name!r}; {suggestion(name, RECIPES)}")
-    return RECIPES[name]()
+__all__ = [*_HOMES]
+__getattr__ = loading(__name__, _HOMES)

@@ -1,22 +1,11 @@
 """Recipes from plain values (JSON, YAML): the method says which kind of recipe it is."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.errors import AttrimorphError, shown, suggestion
 from attrimorph.overrides import build
-from attrimorph.recipes import attribute2image, interpolation, progressive, translation
 from attrimorph.recipes.options import AnyRecipe, Recipe
-
-KINDS: Mapping[str, type[AnyRecipe]] = {
-    **dict.fromkeys(METHODS, Recipe),
-    **dict.fromkeys(attribute2image.METHODS, attribute2image.LayerRecipe),
-    **dict.fromkeys(translation.METHODS, translation.TranslationRecipe),
-    **dict.fromkeys(interpolation.METHODS, interpolation.InterpolationRecipe),
-    **dict.fromkeys(progressive.METHODS, progressive.ProgressiveRecipe),
-}
-"""Method -> the kind of recipe that describes its runs."""
 
 
 def read_recipe(value: Any) -> AnyRecipe:
@@ -30,7 +19,18 @@ def read_recipe(value: Any) -> AnyRecipe:
             f"a recipe must be a mapping of fields; got {type(value).__name__}; see `attrimorph recipes`"
         )
     method = value.get("method", "cvae-gan")
-    if not isinstance(method, str) or method not in KINDS:
-        near = suggestion(method if isinstance(method, str) else "", KINDS)
+    if isinstance(method, str) and method in METHODS:
+        return build(Recipe, value)
+    # A command that uses one model of the family pays for no other kind.
+    from attrimorph.recipes import attribute2image, interpolation, progressive, translation
+
+    kinds: dict[str, type[AnyRecipe]] = {
+        **dict.fromkeys(attribute2image.METHODS, attribute2image.LayerRecipe),
+        **dict.fromkeys(translation.METHODS, translation.TranslationRecipe),
+        **dict.fromkeys(interpolation.METHODS, interpolation.InterpolationRecipe),
+        **dict.fromkeys(progressive.METHODS, progressive.ProgressiveRecipe),
+    }
+    if not isinstance(method, str) or method not in kinds:
+        near = suggestion(method if isinstance(method, str) else "", [*METHODS, *kinds])
         raise AttrimorphError(f"there is no method {shown(method)}; {near}")
-    return build(KINDS[method], value)
+    return build(kinds[method], value)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from attrimorph.data.images import Crop
 from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables, utkface
-from attrimorph.data.readers.raw import Crop, RawData, check_folder, list_images, need_images, unread
+from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = ["FORMATS", "Crop", "RawData", "detect", "read", "recognise"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
-    Crop,
     RawData,
     assign_split,
     list_images,

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
-    Crop,
     RawData,
     assign_split,
     list_images,

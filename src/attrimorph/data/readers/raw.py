@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data.images import Crop
 from attrimorph.data.schema import MISSING, Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
@@ -29,22 +30,6 @@ SPLIT_WORDS = {
     "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "validation_set": "valid",
     "test": "test", "testing": "test", "test_set": "test",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A rectangle to cut out, in pixels of a reference size; scaled to the image when that differs.
-
-    Attributes:
-        left, top, right, bottom: the rectangle; right and bottom are not part of it.
-        of: (width, height) of the image it was measured on; None = every image as it is.
-    """
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    of: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
