@@ -27,4 +27,4 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"known are: {shown}"
+    return f"known are: {shown}" if known else "there are none"

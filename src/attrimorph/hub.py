@@ -78,7 +78,7 @@ tags: [image-editing, attributes, {model.recipe.method}]
 
 - method: {model.recipe.method}; images {model.image_size}x{model.image_size}
 - {model.images_seen:,} images seen; seed {model.recipe.training.seed}
-- attributes: {", ".join(model.schema.names[:60])}
+- attributes: {", ".join(model.schema.names[:60]) or "none"}
 
 {figures}
 ```python

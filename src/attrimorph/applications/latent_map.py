@@ -170,8 +170,8 @@ def write_latent_map(
     gallery = gallery_of(data)
     codes = encode_gallery(model, gallery, Path(out).parent, progress, verb="latent-map")
     result = latent_map(codes.z, data.schema, data.attributes)
-    best = max(result.separability, key=lambda name: result.separability[name], default=data.schema.column_names[0])
-    colour = attribute or best.partition("=")[0]
+    best = max(result.separability, key=lambda name: result.separability[name], default="")
+    colour = attribute or best.partition("=")[0] or next(iter(data.schema.names), None)
     ranked = sorted(result.separability.items(), key=lambda item: -item[1])
     return write_result(
         out,
@@ -220,8 +220,10 @@ def thumbnails(points: Tensor, gallery: Gallery, *, cells: int = CELLS, cell: in
     return page
 
 
-def _points(result: LatentMap, data: PreparedData, name: str) -> Image.Image:
-    """Draw the points in the colours of one attribute's values."""
+def _points(result: LatentMap, data: PreparedData, name: str | None) -> Image.Image:
+    """Draw the points in the colours of one attribute's values, or of one colour where there is none."""
+    if name is None:
+        return scatter(result.points, torch.zeros(len(data), dtype=torch.long), ["images"])
     attribute, columns = data.schema.attribute(name), data.schema.columns(name)
     y = data.attributes[:, columns]
     missing = y.isnan().any(1)

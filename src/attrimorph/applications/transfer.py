@@ -51,9 +51,10 @@ def transfer(
         source_attributes: [1 or B, width]; guessed by the model when None.
     """
     encodes = encoder(model, "transfer")
-    if only is not None and not only:
+    if not (model.schema.names if only is None else only):
         raise AttrimorphError(
-            "a transfer must take at least one attribute; got none; name one, or leave them out for all"
+            "a transfer must take at least one attribute; got none; name one, or leave them out for all that the "
+            "model has"
         )
     own = attributes_of(model, images) if attributes is None else attributes
     taken = attributes_of(model, source) if source_attributes is None else source_attributes

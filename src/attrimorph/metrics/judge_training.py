@@ -115,6 +115,11 @@ def train_judge(
     """
     recipe = recipe or JudgeRecipe()
     schema, size = data.schema, data.image_size
+    if not schema.attributes:
+        raise AttrimorphError(
+            "a judge learns to tell attributes, and these images have no labels; put them into one folder for each "
+            "class, or name a CSV of labels with --table"
+        )
     parts, words = divide(data, recipe.seed)
     train, valid, test = parts
     labels = data.attributes[torch.from_numpy(train)]
