@@ -24,7 +24,7 @@ from attrimorph.cli import (
     training_verbs,
     using_verbs,
 )
-from attrimorph.cli.app import app
+from attrimorph.cli.app import app, speaks
 from attrimorph.errors import AttrimorphError
 from attrimorph.interruption import Interrupted
 
@@ -76,8 +76,7 @@ def run(words: Sequence[str]) -> int:
     except CycloptsError as error:
         return _complain(_sentence(error, words), BAD_INPUT, error)
     except Interrupted as stopped:
-        # Under torchrun one process speaks for all.
-        if os.environ.get("RANK", "0") == "0":
+        if speaks():
             again = "the same torchrun command" if "RANK" in os.environ else f"attrimorph {shlex.join(words)}"
             _complain(f"{stopped}; go on with: {again}", INTERRUPTED, None)
         return SIGNALLED + stopped.number

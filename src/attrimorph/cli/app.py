@@ -3,6 +3,7 @@
 torch takes seconds to import: everything that needs it is imported inside the verbs.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,6 +231,11 @@ def seed_numbers(count: int) -> tuple[int, ...]:
     if count < 1:
         raise AttrimorphError(f"seeds must be at least 1; got {count}")
     return tuple(range(count))
+
+
+def speaks() -> bool:
+    """Whether this process prints: under torchrun one speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def tell(written: "Written") -> None:

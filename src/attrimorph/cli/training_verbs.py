@@ -1,14 +1,16 @@
 """recipes, train."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, app, chosen
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, app, chosen, speaks
+from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
+    from attrimorph.data.prepared import PreparedData
+    from attrimorph.recipes import AnyRecipe
     from attrimorph.training.trainer import Progress
 
 NEXT = {
@@ -49,18 +51,20 @@ def train(
     dry_run: bool = False,
     device: Device = "auto",
 ) -> None:
-    """Train a recipe; the same command goes on with an interrupted run.
+    """Train a recipe; the same command, or `train RUN` alone, goes on with an interrupted run.
 
     Parameters
     ----------
     recipe
-        A recipe's name (`attrimorph recipes` lists them), a YAML or JSON file, or a run folder.
+        A recipe's name (`attrimorph recipes` lists them), a YAML or JSON file, or a run folder: to go on with it, or
+        with --out to begin another with its recipe and its data.
     overrides
-        Any field of the recipe: --training.batch-size 32 --losses.kl 1.
+        Any field of the recipe: --training.batch-size 32 --losses.kl 1. A run that is gone on with may get another
+        length (--training.images), and write more or less often.
     data
-        A prepared folder or a folder of images in any known layout; by default faces are drawn.
+        A prepared folder or a folder of images in any known layout; by default a run's own, or else synthetic faces.
     out
-        The run folder; by default runs/RECIPE.
+        The run folder; by default runs/RECIPE, or the run that was named.
     dry_run
         Print the whole recipe and stop.
     """
@@ -72,16 +76,13 @@ def train(
         print(to_yaml(value))
         return
     from attrimorph.console import Meter
-    from attrimorph.data.synthetic import drawn_faces
-    from attrimorph.training.build import check_labels
+    from attrimorph.training.folder import check_recipe
     from attrimorph.training.trainer import train as run
 
-    size = value.data.image_size
-    if data is not None:
-        prepared = layout.open(data, size, lambda schema: check_labels(value, schema))
-    else:
-        with Meter("drawing faces") as meter:
-            prepared = drawn_faces(size, progress=meter.update)
+    named = None if recipe in RECIPES or not Path(recipe).is_dir() else Path(recipe)
+    target = out or named or Path("runs") / value.name
+    check_recipe(target, value)  # before any image is read
+    prepared = _data(value, data, layout, named, target)
     with Meter(f"training {value.name}") as meter:
 
         def show(progress: "Progress") -> None:
@@ -90,8 +91,29 @@ def train(
             else:
                 meter.update(progress.images_seen, progress.images, progress.values, rate=progress.images_per_second)
 
-        folder = run(value, prepared, out or Path("runs") / value.name, progress=show, device=chosen(device))
-    # Under torchrun one process speaks for all.
-    if os.environ.get("RANK", "0") == "0":
+        folder = run(value, prepared, target, progress=show, device=chosen(device))
+    if speaks():
         verb = NEXT.get(value.method, "attrimorph sample")
         print(f"the run is in {folder}" + ("" if value.method == "pix2pix" else f"; next: {verb} --model {folder}"))
+
+
+def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | None, target: Path) -> "PreparedData":
+    """Open the data that were named, or those of the run that was named, or draw faces."""
+    from attrimorph.console import Meter
+    from attrimorph.data.synthetic import drawn_faces
+    from attrimorph.training.build import check_labels
+    from attrimorph.training.folder import data_of, data_words, is_begun, reopened
+
+    size = value.data.image_size
+    if data is not None:
+        return layout.open(data, size, lambda schema: check_labels(value, schema))
+    if named is not None:
+        with Meter("preparing") as meter:
+            return reopened(target if is_begun(target) else named, size, meter.update)
+    if (words := data_words(target)) and "drawn" not in words:
+        raise AttrimorphError(
+            f"{target} holds a run on {data_of(target)}; go on with `attrimorph train {target}`, or choose another "
+            "folder with --out"
+        )
+    with Meter("drawing faces") as meter:
+        return drawn_faces(size, progress=meter.update, say=meter.say if speaks() else None)

@@ -304,7 +304,7 @@ def open_or_prepare(
                 f"{source.path} was prepared at {data.image_size} pixels; {image_size} are wanted; "
                 "prepare the images again at that size, or set image_size in the recipe"
             )
-        return data
+        return replace(data, source=source)
     raw = source.read()
     if found is not None:
         found(raw)
@@ -315,11 +315,11 @@ def open_or_prepare(
         if (out / "schema.json").is_file():
             head = read_json(out / "schema.json")
             if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == request:
-                return open_prepared(out)
+                return replace(open_prepared(out), source=source)
             for name in ("schema.json", "images.npy", "masks.npy", "attributes.csv"):
                 (out / name).unlink(missing_ok=True)
         _write(job, out, request, _cores(), progress)
-    return open_prepared(out)
+    return replace(open_prepared(out), source=source)
 
 
 def _cache(source: Source, image_size: int, crop: CropLike, align: bool) -> Path:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data.schema import Schema
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 
@@ -52,6 +53,7 @@ class PreparedData:
         skipped: what could not be read: {"file": ..., "reason": ...}.
         fingerprint: changes whenever images, labels or splits change.
         path: the folder, or None when the data only lives in memory.
+        source: what the user named; None when data were drawn, or opened by their folder.
     """
 
     images: NDArray[np.uint8]
@@ -67,6 +69,7 @@ class PreparedData:
     skipped: list[dict[str, str]] = field(default_factory=list)
     fingerprint: str = ""
     path: Path | None = None
+    source: Source | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,17 +3,26 @@
 import fcntl
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from attrimorph.data.prepare import open_or_prepare
+from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.source import Source
+from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
 from attrimorph.recipes.options import AnyRecipe, field_names
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.training.hardware import FastPath
 
-CHANGEABLE = ("training.images", "training.keep")  # the fields in which a run may be gone on with differently
+CHANGEABLE = (
+    "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images"
+)  # fmt: skip
+"""The fields in which a run may be gone on with differently: how long, and what is written on the way."""
 
 
 def lock_folder(folder: Path) -> TextIO:
@@ -68,6 +77,34 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def is_begun(folder: Path) -> bool:
+    """Tell whether a folder holds a run."""
+    return (folder / "recipe.json").is_file()
+
+
+def check_recipe(folder: Path, recipe: AnyRecipe) -> str | None:
+    """See that a folder is new, None, or holds a run of this recipe; return the fingerprint of its data.
+
+    Raises:
+        AttrimorphError: the folder holds another run, or a damaged file.
+    """
+    if not is_begun(folder):
+        return None
+    file = folder / "recipe.json"
+    value = read_json(file)
+    if not isinstance(value, dict) or not {"recipe", "data"} <= set(value):
+        raise AttrimorphError(f"{file} is no recipe of a run; choose another folder with --out, or remove the file")
+    held, mine = read_recipe(value["recipe"]).model_dump(), recipe.model_dump()
+    for name in field_names(mine):
+        a, b = field(held, name), field(mine, name)
+        if a != b and name not in CHANGEABLE:
+            raise AttrimorphError(
+                f"{folder} holds a run with {name} = {a!r}, this one has {b!r}; a run keeps that to its end: give the "
+                "same, or choose another folder with --out"
+            )
+    return str(value["data"])
+
+
 def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | None:
     """See that a folder is new, None, or holds this very run; return the fast path that it began on.
 
@@ -81,33 +118,78 @@ def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | 
     Raises:
         AttrimorphError: the folder holds another run, or damaged files.
     """
-    recipe_file, machine_file = folder / "recipe.json", folder / "machine.json"
-    if not recipe_file.exists():
+    known = check_recipe(folder, recipe)
+    if known is None:
         return None
-    value = read_json(recipe_file)
-    if not isinstance(value, dict) or not {"recipe", "data"} <= set(value):
+    if known != fingerprint:
         raise AttrimorphError(
-            f"{recipe_file} is no recipe of a run; choose another folder with --out, or remove the file"
+            f"{folder} holds a run on other data ({data_of(folder)}); give those, or choose another folder with --out"
         )
-    held, mine = read_recipe(value["recipe"]).model_dump(), recipe.model_dump()
-    for name in field_names(mine):
-        a, b = field(held, name), field(mine, name)
-        if a != b and name not in CHANGEABLE:
-            raise AttrimorphError(
-                f"{folder} holds a run with {name} = {a!r}, this one has {b!r}; choose another folder with --out"
-            )
-    if value["data"] != fingerprint:
-        raise AttrimorphError(f"{folder} holds a run on other data; choose another folder with --out")
-    return FastPath.from_json(read_json(machine_file), machine_file) if machine_file.exists() else None
+    file = folder / "machine.json"
+    return FastPath.from_json(read_json(file), file) if file.exists() else None
 
 
-def claim(folder: Path, recipe: AnyRecipe, fingerprint: str, path: FastPath) -> None:
+def claim(folder: Path, recipe: AnyRecipe, data: PreparedData, path: FastPath) -> None:
     """Write what run this is into its folder; clear away what a process that was killed left half-written."""
     for leftover in [*folder.glob(".*.part"), *folder.glob("samples/.*.part")]:
         with suppress(OSError):
             leftover.unlink()
+    source = data.source or (None if data.path is None else Source(data.path))
+    words = {} if source is None else source.to_json()
+    if data.path is not None:
+        words["prepared"] = str(data.path.resolve())
+    if data.source is None and "drawn" in data.preprocessing:
+        words["drawn"] = str(data.preprocessing["drawn"])
+    write_json(folder / "data.json", words)
     write_json(folder / "machine.json", path.to_json())
-    write_json(folder / "recipe.json", {"recipe": recipe.model_dump(), "data": fingerprint})
+    write_json(folder / "recipe.json", {"recipe": recipe.model_dump(), "data": data.fingerprint})
+
+
+def data_words(folder: Path) -> dict[str, str]:
+    """Return what a run's folder says of its data: "data", "format", "table", "prepared", "drawn", as far as known."""
+    file = folder / "data.json"
+    value = read_json(file) if file.is_file() else {}
+    if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
+        raise AttrimorphError(f"{file} does not say where data are; remove it, and name the data with --data")
+    return value
+
+
+def data_of(folder: Path) -> str:
+    """Say in words what data a run learns from."""
+    words = data_words(folder)
+    return "synthetic faces" if "drawn" in words else words.get("data", "it does not say which")
+
+
+def reopened(folder: Path, image_size: int, progress: Callable[[int, int], None] | None = None) -> PreparedData:
+    """Open the data that a run learns from again: as they were prepared, or else from where they came.
+
+    Args:
+        folder: the run's.
+        image_size: the recipe's.
+        progress: called with (done, total) when they are prepared or drawn again.
+
+    Raises:
+        AttrimorphError: they are gone, have changed, or nobody knows where they were.
+    """
+    words, fingerprint = data_words(folder), read_json(folder / "recipe.json")["data"]
+    if "data" not in words:
+        raise AttrimorphError(f"{folder} does not say where its data are; name them with --data FOLDER")
+    source = Source.from_json(words)
+    prepared = Path(words.get("prepared", words["data"]))
+    if (prepared / "schema.json").is_file() and (data := open_prepared(prepared)).fingerprint == fingerprint:
+        return replace(data, source=None if "drawn" in words else source)
+    if not source.path.exists() and "drawn" not in words:
+        raise AttrimorphError(f"the data of {folder} are gone from {source.path}; name where they are now with --data")
+    data = (
+        drawn_faces(image_size, progress=progress)
+        if "drawn" in words
+        else open_or_prepare(source, image_size, progress=progress)
+    )
+    if data.fingerprint != fingerprint:
+        raise AttrimorphError(
+            f"the data in {source.path} have changed since {folder} began; begin another run with --data and --out"
+        )
+    return data
 
 
 def field(recipe: dict[str, Any], dotted: str) -> Any:

@@ -132,8 +132,8 @@ class Run:
         # Every process has looked into the folder before the first one writes there.
         distributed.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
-        if self.rank == 0:
-            claim(out, recipe, data.fingerprint, path)
+        if self.rank == 0 and (self.fresh or self.images_seen < options.images):
+            claim(out, recipe, data, path)
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
         self.sheet = SampleSheet(out, data, options.seed) if self.rank == 0 else None
 
@@ -170,6 +170,10 @@ class Run:
         """Step until the clock reaches the end or a signal comes; go back and start again as the guard says."""
         if self.fresh:
             self.save()
+        end = self.recipe.training.images
+        if self.images_seen >= end and progress and self.rank == 0:
+            done = f"{self.out} has seen {self.images_seen:,} images of {end:,} already; --training.images goes further"
+            progress(Progress(self.images_seen, end, 0.0, 0.0, {}, done))
         self._show(progress, 0.0)
         while self.images_seen < self.recipe.training.images:
             trouble = self._until_trouble(progress, signals)
