@@ -195,10 +195,10 @@ def test_attributes_are_a_table_with_what_was_measured(tmp_path: Path) -> None:
     model = tiny_model(tmp_path, schema=schema)
     model.card["figures"] = {"edit.reached_when_set.Smiling": 0.987}
     assert str(model.attributes).splitlines() == [
-        "attribute  kind             edits  samples  reached when set  when taken away",
-        "Smiling    binary           yes    yes      98.7%             not measured",
-        "kind       one of cat, dog  yes    yes      not measured      not measured",
-        "age        real             yes    yes      not measured      not measured",
+        "attribute  edits  samples  reached when set  when taken away  kind",
+        "Smiling    yes    yes      98.7%             not measured     binary",
+        "kind       yes    yes      not measured      not measured     one of cat, dog",
+        "age        yes    yes      not measured      not measured     real",
     ]
     assert model.attributes["kind"].values == ("cat", "dog")
     with pytest.raises(KeyError, match="did you mean 'Smiling'"):

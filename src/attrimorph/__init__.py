@@ -4,8 +4,8 @@ The names below are all that is promised to stay; each is loaded when it is firs
 `import attrimorph` stays instant.
 
     model = attrimorph.load("drawn-faces-64")
-    code = model.encode(images, attributes)          # images [B, 3, H, W] in [-1, 1]
-    smiling = model.edit(images, {"Smiling": 1})
+    smiling = model.edit("photo.jpg", {"Smiling": 1})
+    smiling.save("smiling.png")
 """
 
 from typing import TYPE_CHECKING
@@ -16,12 +16,42 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from attrimorph import recipes as recipes
+    from attrimorph.algorithms.pix2pix import source_of as source_of
+    from attrimorph.applications import paths as paths
+    from attrimorph.applications.augment import balanced as balanced
+    from attrimorph.applications.augment import more_of_each as more_of_each
+    from attrimorph.applications.axes.along import effects as effects
+    from attrimorph.applications.axes.along import way as way
+    from attrimorph.applications.axes.choosing import find_pack as find_pack
+    from attrimorph.applications.axes.editor import AxisEditor as AxisEditor
+    from attrimorph.applications.axes.fitting import fit_axes as fit_axes
+    from attrimorph.applications.axes.fitting import judged_by as judged_by
+    from attrimorph.applications.axes.fitting import with_curved as with_curved
+    from attrimorph.applications.axes.pack import load_pack as load_pack
+    from attrimorph.applications.axes.pack import save_pack as save_pack
+    from attrimorph.applications.axes.space import drawn_codes as drawn_codes
+    from attrimorph.applications.confirm import confirmation as confirmation
     from attrimorph.applications.edit import edit as edit
+    from attrimorph.applications.gallery import open_gallery as open_gallery
+    from attrimorph.applications.hunt import Search as Search
+    from attrimorph.applications.identities import new_identities as new_identities
+    from attrimorph.applications.inpaint import inpaint as inpaint
+    from attrimorph.applications.latent_map import latent_map as latent_map
     from attrimorph.applications.morph import morph as morph
+    from attrimorph.applications.morph import square as square
+    from attrimorph.applications.neighbours import compared as compared
+    from attrimorph.applications.neighbours import neighbours as neighbours
     from attrimorph.applications.reconstruct import reconstruct as reconstruct
+    from attrimorph.applications.references import edit_like as edit_like
+    from attrimorph.applications.references import homomorphic as homomorphic
     from attrimorph.applications.replay import replay as replay
+    from attrimorph.applications.retrieve import retrieve as retrieve
     from attrimorph.applications.sample import sample as sample
+    from attrimorph.applications.superresolve import superresolve as superresolve
     from attrimorph.applications.transfer import transfer as transfer
+    from attrimorph.data import faces as faces
+    from attrimorph.data.loader import Batch as Batch
+    from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepare import open_or_prepare as open_or_prepare
     from attrimorph.data.schema import Attribute as Attribute
     from attrimorph.data.schema import Schema as Schema
@@ -29,32 +59,90 @@ if TYPE_CHECKING:
     from attrimorph.hub import from_pretrained as from_pretrained
     from attrimorph.hub import push_to_hub as push_to_hub
     from attrimorph.hub import save_pretrained as save_pretrained
+    from attrimorph.metrics.attributes import decisions as decisions
+    from attrimorph.metrics.augmentation import measure_augmentation as measure_augmentation
+    from attrimorph.metrics.augmentation import measure_identities as measure_identities
+    from attrimorph.metrics.edits import measure_edits as measure_edits
+    from attrimorph.metrics.evaluate import evaluate as evaluate
+    from attrimorph.metrics.function_editor import FunctionEditor as FunctionEditor
+    from attrimorph.metrics.gauge import Gauge as Gauge
+    from attrimorph.metrics.judge import load_judge as load_judge
+    from attrimorph.metrics.recogniser import load_recogniser as load_recogniser
+    from attrimorph.metrics.responses import measure_responses as measure_responses
+    from attrimorph.metrics.unseen import drawn_images as drawn_images
     from attrimorph.models import Code as Code
     from attrimorph.models import Model as Model
+    from attrimorph.models import Pictures as Pictures
     from attrimorph.models import load as load
+    from attrimorph.pictures import to_pil as to_pil
     from attrimorph.recipes import Recipe as Recipe
+    from attrimorph.studio.client import Studio as Studio
     from attrimorph.training.trainer import train as train
 
 _HOMES = {
     "Attribute": "attrimorph.data.schema",
     "AttrimorphError": "attrimorph.errors",
+    "AxisEditor": "attrimorph.applications.axes.editor",
+    "Batch": "attrimorph.data.loader",
     "Code": "attrimorph.models.codes",
+    "FunctionEditor": "attrimorph.metrics.function_editor",
+    "Gauge": "attrimorph.metrics.gauge",
     "Model": "attrimorph.models.model",
-    "Recipe": "attrimorph.recipes",
+    "Pictures": "attrimorph.models.pictures",
+    "Recipe": "attrimorph.recipes.options",
     "Schema": "attrimorph.data.schema",
+    "Search": "attrimorph.applications.hunt",
+    "Studio": "attrimorph.studio.client",
+    "balanced": "attrimorph.applications.augment",
+    "batches": "attrimorph.data.loader",
+    "compared": "attrimorph.applications.neighbours",
+    "confirmation": "attrimorph.applications.confirm",
+    "decisions": "attrimorph.metrics.attributes",
+    "drawn_codes": "attrimorph.applications.axes.space",
+    "drawn_images": "attrimorph.metrics.unseen",
     "edit": "attrimorph.applications.edit",
+    "edit_like": "attrimorph.applications.references",
+    "effects": "attrimorph.applications.axes.along",
+    "evaluate": "attrimorph.metrics.evaluate",
+    "faces": "attrimorph.data",
+    "find_pack": "attrimorph.applications.axes.choosing",
+    "fit_axes": "attrimorph.applications.axes.fitting",
     "from_pretrained": "attrimorph.hub",
+    "homomorphic": "attrimorph.applications.references",
+    "inpaint": "attrimorph.applications.inpaint",
+    "judged_by": "attrimorph.applications.axes.fitting",
+    "latent_map": "attrimorph.applications.latent_map",
     "load": "attrimorph.models.files",
+    "load_judge": "attrimorph.metrics.judge",
+    "load_pack": "attrimorph.applications.axes.pack",
+    "load_recogniser": "attrimorph.metrics.recogniser",
+    "measure_augmentation": "attrimorph.metrics.augmentation",
+    "measure_edits": "attrimorph.metrics.edits",
+    "measure_identities": "attrimorph.metrics.augmentation",
+    "measure_responses": "attrimorph.metrics.responses",
+    "more_of_each": "attrimorph.applications.augment",
     "morph": "attrimorph.applications.morph",
+    "neighbours": "attrimorph.applications.neighbours",
+    "new_identities": "attrimorph.applications.identities",
+    "open_gallery": "attrimorph.applications.gallery",
     "open_or_prepare": "attrimorph.data.prepare",
+    "paths": "attrimorph.applications",
     "push_to_hub": "attrimorph.hub",
     "recipes": "attrimorph",
     "reconstruct": "attrimorph.applications.reconstruct",
     "replay": "attrimorph.applications.replay",
+    "retrieve": "attrimorph.applications.retrieve",
     "sample": "attrimorph.applications.sample",
+    "save_pack": "attrimorph.applications.axes.pack",
     "save_pretrained": "attrimorph.hub",
+    "source_of": "attrimorph.algorithms.pix2pix",
+    "square": "attrimorph.applications.morph",
+    "superresolve": "attrimorph.applications.superresolve",
+    "to_pil": "attrimorph.pictures",
     "train": "attrimorph.training.trainer",
     "transfer": "attrimorph.applications.transfer",
+    "way": "attrimorph.applications.axes.along",
+    "with_curved": "attrimorph.applications.axes.fitting",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -11,14 +11,14 @@ def loading(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: its name.
-        homes: name -> the module that defines it; a name that lives in the package itself is a module of it.
+        homes: name -> the module that defines it, or the package that it is a module of.
     """
 
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home = homes[name]
-        value = import_module(f"{package}.{name}") if home == package else vars(import_module(home))[name]
+        found = vars(import_module(homes[name]))
+        value = found[name] if name in found else import_module(f"{homes[name]}.{name}")
         setattr(sys.modules[package], name, value)
         return value
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from attrimorph.data.augment import Augment
-from attrimorph.data.loader import Loader, generator_for
+from attrimorph.data.loader import Loader, batches, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -171,3 +171,27 @@ def test_an_empty_split_is_told() -> None:
     whole = data()
     with pytest.raises(AttrimorphError, match="no images to load"):
         Loader(whole, whole.indices("test"), 4, seed=0)
+
+
+def test_batches_of_whole_epochs_hold_every_image_as_often() -> None:
+    found = list(batches(data(), 8, epochs=2, seed=4))
+    assert [len(batch.images) for batch in found] == [8] * 12 + [4]
+    rows = torch.cat([batch.index for batch in found if batch.index is not None])
+    assert torch.bincount(rows).tolist() == [2] * 50
+    last = found[-1]
+    assert last.masks is not None
+    assert last.identity is not None
+    assert len(last.masks) == len(last.attributes) == len(last.identity) == 4
+    assert torch.equal(last.attributes[:, 0], last.identity / 2)
+    assert [batch.images_seen for batch in found[:3]] == [0, 8, 16]
+    assert len(list(batches(data(), 25))) == 2
+    assert not any(thread.name == "attrimorph-loader" for thread in threading.enumerate())
+
+
+def test_batches_without_end_go_on() -> None:
+    endless = batches(data(), 30, epochs=None)
+    assert sum(len(batch.images) for batch in islice(endless, 5)) == 150
+    with pytest.raises(AttrimorphError, match="epochs must be at least 1"):
+        batches(data(), epochs=0)
+    with pytest.raises(AttrimorphError, match="no images to load"):
+        batches(data(), split="test")

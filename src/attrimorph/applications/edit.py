@@ -15,8 +15,8 @@ from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Chains, Code, Encodes, Model, Moves
-from attrimorph.pictures import sheet, to_pil
+from attrimorph.models import Chains, Code, Encodes, Model, Moves, Source
+from attrimorph.pictures import png_bytes, sheet, to_pil
 from attrimorph.strength import Strengths
 
 
@@ -39,10 +39,16 @@ class Edit:
     after: Tensor
     inversion: Inversion | None = None
 
+    def _repr_png_(self) -> bytes:
+        shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
+        columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
+        rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+        return png_bytes(sheet(rows, columns=list(columns)))
+
 
 def edit(
     model: Model,
-    images: Tensor,
+    images: Source,
     changes: Mapping[str, float],
     attributes: Tensor | None = None,
     *,
@@ -55,7 +61,7 @@ def edit(
 
     Args:
         model: one that edits; with `invert`, one that generates images with attributes; an editor along axes.
-        images: [B, 3, S, S] in [-1, 1].
+        images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
         changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
         attributes: [B, width] of the inputs; guessed by the model when None, with `invert` looked for.
         calibrated: whether 0.5 means half-way, as far as the model's file knows how; else strengths are taken as they
@@ -70,6 +76,7 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+    images = model.prepared(images)
     if isinstance(model, Moves):
         # Refused before a long search.
         model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)

@@ -15,7 +15,8 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Model
+from attrimorph.models import Code, Model, Source
+from attrimorph.pictures import png_bytes, sheet
 
 AT_ONCE = 128
 MOST_STEPS, MOST_ROWS = 1000, 40
@@ -37,6 +38,9 @@ class Morph:
     images: Tensor
     code: Code | None
     inversion: Inversion | None = None
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(sheet(list(self.images) if self.images.ndim == 5 else [self.images]))
 
 
 def check_steps(steps: int, most: int = MOST_STEPS) -> None:
@@ -63,8 +67,8 @@ def check_codes(path: str, invert: Search | None) -> None:
 
 def morph(
     model: Model,
-    first: Tensor,
-    second: Tensor,
+    first: Source,
+    second: Source,
     steps: int = 8,
     *,
     path: str = "linear",
@@ -78,7 +82,7 @@ def morph(
     Args:
         model: one that encodes, with `invert` one that generates; any on a path of pixels; one that follows references
             on a homomorphic path.
-        first, second: [1, 3, S, S] in [-1, 1].
+        first, second: a file, a PIL picture, pixels, or [1, 3, S, S] in [-1, 1] each; see `Model.prepared`.
         steps: images on the way, both ends counted.
         path: linear: z and y go straight; slerp: z on the arc, y straight; uniform: straight, but stopping where all
             steps look equally large; pixel: a cross-fade; homomorphic: features, by groups of attributes.
@@ -94,6 +98,7 @@ def morph(
     if path not in PATHS:
         raise AttrimorphError(f"there is no path {path!r} between two images; {suggestion(path, PATHS)}")
     check_codes(path, invert)
+    first, second = model.prepared(first), model.prepared(second)
     if path == "pixel":
         return Morph(paths.pixel(first[0], second[0], steps), None)
     if path == "homomorphic":
@@ -145,7 +150,7 @@ def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear")
 
 def square(
     model: Model,
-    corners: Tensor,
+    corners: Source,
     rows: int = 5,
     *,
     attributes: Tensor | None = None,
@@ -156,7 +161,7 @@ def square(
 
     Args:
         model: one that encodes; with `invert`, one that generates.
-        corners: upper left, upper right, lower left, lower right, [4, 3, S, S] in [-1, 1].
+        corners: upper left, upper right, lower left, lower right: four files, PIL pictures or images as of `morph`.
         rows: images along each side, corners counted.
         attributes: of the four, [4, width]; guessed by the model when None, with `invert` looked for.
         invert, progress: as of `morph`.
@@ -166,7 +171,7 @@ def square(
     """
     check_steps(rows, MOST_ROWS)
     known = None if attributes is None else torch.split(attributes, 1)
-    codes, found = ends(model, torch.split(corners, 1), known, invert=invert, progress=progress)
+    codes, found = ends(model, torch.split(model.prepared(corners), 1), known, invert=invert, progress=progress)
     return replace(among(model, codes, rows), inversion=found)
 
 

@@ -10,8 +10,8 @@ from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
-from attrimorph.models import Code, Model
-from attrimorph.pictures import sheet
+from attrimorph.models import Code, Model, Source
+from attrimorph.pictures import png_bytes, sheet
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Reconstruction:
     code: Code
     inversion: Inversion | None = None
 
+    def _repr_png_(self) -> bytes:
+        return png_bytes(sheet([self.images, self.reconstructions], labels=["input", "reconstruction"]))
+
 
 def reconstruct(
     model: Model,
-    images: Tensor,
+    images: Source,
     attributes: Tensor | None = None,
     *,
     known: Mapping[str, float] | None = None,
@@ -40,6 +43,7 @@ def reconstruct(
     progress: Progress | None = None,
 ) -> Reconstruction:
     """Encode and decode; arguments and errors as of `coding.code_of`."""
+    images = model.prepared(images)
     code, found = code_of(model, images, attributes, "reconstruct", known=known, invert=invert, progress=progress)
     return Reconstruction(images, model.decode(code), code, found)
 

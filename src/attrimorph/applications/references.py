@@ -13,8 +13,8 @@ from attrimorph.applications import paths
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
-from attrimorph.pictures import sheet, to_pil
+from attrimorph.models import Model, Source
+from attrimorph.pictures import png_bytes, sheet, to_pil
 from attrimorph.strength import Strengths
 
 
@@ -54,6 +54,9 @@ class ReferenceEdit:
     references: Tensor
     edited: Tensor
 
+    def _repr_png_(self) -> bytes:
+        return png_bytes(reference_sheet(self))
+
 
 def follower(model: Model, verb: str) -> Follows:
     """Return the model as one that follows references.
@@ -69,13 +72,13 @@ def follower(model: Model, verb: str) -> Follows:
     return model
 
 
-def edit_like(model: Model, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> ReferenceEdit:
+def edit_like(model: Model, images: Source, references: Source, strengths: Mapping[str, float]) -> ReferenceEdit:
     """Give images what references have.
 
     Args:
         model: one that follows references.
-        images: [B, 3, S, S] in [-1, 1].
-        references: [R, 3, S, S]; each gives an answer of its own.
+        images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
+        references: R alike; each gives an answer of its own.
         strengths: group (or an attribute of it) -> 0 unchanged .. 1 as the reference .. 2.
 
     Raises:
@@ -85,6 +88,7 @@ def edit_like(model: Model, images: Tensor, references: Tensor, strengths: Mappi
     if not strengths:
         known = ", ".join(follows.groups)
         raise AttrimorphError(f"an edit with references must name what to take over; known are: {known}")
+    images, references = model.prepared(images), model.prepared(references)
     if not len(references):
         raise AttrimorphError("an edit with references needs at least one reference; got none; name a picture")
     edited = [follows.follow(images, reference[None], strengths).cpu() for reference in references]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.models import Code, Model
-from attrimorph.pictures import grid
+from attrimorph.pictures import grid, png_bytes
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Sample:
 
     images: Tensor
     code: Code
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(grid(self.images))
 
 
 def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Mapping[str, float] | None = None) -> Sample:

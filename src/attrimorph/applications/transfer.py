@@ -10,8 +10,8 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Model
-from attrimorph.pictures import sheet
+from attrimorph.models import Code, Model, Source
+from attrimorph.pictures import png_bytes, sheet
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,14 @@ class Transfer:
     transferred: Tensor
     code: Code
 
+    def _repr_png_(self) -> bytes:
+        return png_bytes(sheet([self.images, self.transferred], labels=["input", "transferred"]))
+
 
 def transfer(
     model: Model,
-    images: Tensor,
-    source: Tensor,
+    images: Source,
+    source: Source,
     *,
     only: Sequence[str] | None = None,
     attributes: Tensor | None = None,
@@ -44,8 +47,8 @@ def transfer(
 
     Args:
         model: one that encodes.
-        images: [B, 3, S, S] in [-1, 1].
-        source: [1 or B, 3, S, S], the image whose attributes are taken.
+        images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
+        source: one or B alike, the image whose attributes are taken.
         only: the attributes to take; all when None.
         attributes: [B, width] of the inputs; guessed by the model when None.
         source_attributes: [1 or B, width]; guessed by the model when None.
@@ -56,6 +59,7 @@ def transfer(
             "a transfer must take at least one attribute; got none; name one, or leave them out for all that the "
             "model has"
         )
+    images, source = model.prepared(images), model.prepared(source)
     own = attributes_of(model, images) if attributes is None else attributes
     taken = attributes_of(model, source) if source_attributes is None else source_attributes
     taken = taken.expand_as(own)

@@ -1,9 +1,11 @@
-"""quickstart, doctor."""
+"""quickstart, doctor, attributes."""
 
 from pathlib import Path
 
-from attrimorph.cli.app import FIND, app
+from attrimorph.cli.app import DEFAULT_MODEL, FIND, app
 from attrimorph.errors import AttrimorphError
+
+REACHED = "edit.target_reached"
 
 
 @app.command(group=FIND)
@@ -33,3 +35,47 @@ def doctor() -> None:
             print(f"{'':<19}-> {finding.remedy}")
     if bad:
         raise AttrimorphError("this installation cannot work as it is; see the arrows above")
+
+
+@app.command(group=FIND)
+def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None, json: bool = False) -> None:
+    """List a model's attributes: names, kinds, values, what it can change, and how well.
+
+    Parameters
+    ----------
+    model
+        A run folder, a model file or a shipped model; several CycleGANs with commas.
+    evaluation
+        What `attrimorph evaluate` wrote of this model, where the model's own file tells no figures.
+    json
+        Print JSON instead of a table.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from attrimorph.applications.axes.choosing import pack_of
+    from attrimorph.applications.axes.editor import AxisEditor
+    from attrimorph.experiments.evaluation import read_evaluation
+    from attrimorph.metrics.figures import card_figures
+    from attrimorph.models import Edits, load
+    from attrimorph.models.attributes import attributes_of
+
+    report = None if evaluation is None else read_evaluation(evaluation)
+    loaded = load(model)
+    if not isinstance(loaded, Edits) and (pack := pack_of(model)) is not None:
+        loaded = AxisEditor(loaded, pack)
+    if report is not None and report["about"].get("model sha256") != loaded.hash:
+        raise AttrimorphError(f"{evaluation} was measured on another model than {model}; evaluate this one")
+    figures, protocols = card_figures(loaded.card) if report is None else (report["figures"], report["protocols"])
+    found = attributes_of(loaded, figures)
+    if json:
+        print(dumps([asdict(each) for each in found.facts], indent=2))
+        return
+    print(f"{loaded!r}"[1:-1])
+    print(found)
+    if any(each.reached_when_set is not None for each in found.facts):
+        print(f"reached: share of edits of strength 1 after which it is so; {protocols.get(REACHED, '')}")
+    elif isinstance(loaded, AxisEditor):
+        print(f"how well: attrimorph axes show {model}")
+    elif any(each.edits for each in found.facts):
+        print(f"how well: not measured; run attrimorph evaluate {model}, then add --evaluation with its folder")

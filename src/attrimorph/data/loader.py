@@ -3,8 +3,9 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +38,11 @@ class Batch:
     identity: Tensor | None = None
     index: Tensor | None = None
     images_seen: int = 0
+
+    def first(self, count: int) -> "Batch":
+        """Return the first images of the batch."""
+        parts = {name: part[:count] for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **parts)  # type: ignore[arg-type]
 
 
 def generator_for(*words: int) -> torch.Generator:
@@ -159,7 +165,7 @@ class Loader:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
-    def iterate(self, images_seen: int = 0) -> Iterator[Batch]:
+    def iterate(self, images_seen: int = 0) -> Generator[Batch]:
         """Yield batches from `images_seen` on, without end, made ahead in one background thread.
 
         Closing the iterator (or leaving it to the garbage collector) stops the thread. An exception in the thread
@@ -198,4 +204,45 @@ class Loader:
                 except queue.Full:
                     continue
             if isinstance(item, BaseException) or not threading.main_thread().is_alive():
+                return
+
+
+def batches(
+    data: PreparedData,
+    batch_size: int = 64,
+    *,
+    split: str = "train",
+    epochs: int | None = 1,
+    seed: int = 0,
+    augment: Augment | None = None,
+    device: str | torch.device = "cpu",
+) -> Iterator[Batch]:
+    """Yield shuffled batches of a split, for a training loop of your own.
+
+    Args:
+        data: prepared data.
+        batch_size: images; the last batch may be smaller.
+        split: "train", "valid", "test" or "all".
+        epochs: how often every image comes; None = without end.
+        seed: of order and augmentation, >= 0.
+        augment: see `Augment`.
+        device: where batches go.
+
+    Raises:
+        AttrimorphError: a split without images, or a number out of range.
+    """
+    if epochs is not None and epochs < 1:
+        raise AttrimorphError(f"epochs must be at least 1, or None for no end; got {epochs}")
+    rows = data.indices(split)
+    loader = Loader(data, rows, batch_size, seed=seed, augment=augment, device=device, channels_last=False)
+    return _until(loader, None if epochs is None else epochs * len(rows))
+
+
+def _until(loader: Loader, end: int | None) -> Iterator[Batch]:
+    """Yield batches until `end` images were seen, the last one cut."""
+    with closing(loader.iterate()) as endless:
+        for batch in endless:
+            left = len(batch.images) if end is None else end - batch.images_seen
+            yield batch if left >= len(batch.images) else batch.first(left)
+            if left <= len(batch.images) and end is not None:
                 return

@@ -67,15 +67,15 @@ class Attributes(Mapping[str, AttributeFacts]):
         return len(self.facts)
 
     def __repr__(self) -> str:
-        head = ("attribute", "kind", "edits", "samples", "reached when set", "when taken away")
+        head = ("attribute", "edits", "samples", "reached when set", "when taken away", "kind")
         rows: list[tuple[str, ...]] = [
             (
                 fact.name,
-                f"one of {', '.join(fact.values)}" if fact.values else fact.kind,
                 "yes" if fact.edits else "no",
                 "yes" if fact.samples else "no",
                 share(fact.reached_when_set),
                 share(fact.reached_when_taken_away),
+                f"one of {', '.join(fact.values)}" if fact.values else fact.kind,
             )
             for fact in self.facts
         ]
@@ -97,7 +97,6 @@ def attributes_of(model: "Model", figures: Mapping[str, float] | None = None) ->
     if figures is None:
         figures = model.card.get("figures", {})
     edits = model.changeable if isinstance(model, Edits) else ()
-    samples = model.samples and model.conditional
     return Attributes(
         tuple(
             AttributeFacts(
@@ -105,7 +104,7 @@ def attributes_of(model: "Model", figures: Mapping[str, float] | None = None) ->
                 attribute.kind,
                 attribute.values,
                 attribute.name in edits,
-                samples,
+                attribute.name in model.asked_of_samples,
                 figures.get(f"{SET}.{attribute.name}"),
                 figures.get(f"{TAKEN_AWAY}.{attribute.name}"),
             )

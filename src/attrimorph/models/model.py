@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,11 @@ class Model:
         return tuple(name for name in self.changeable if self.schema.attribute(name).kind == "binary")
 
     @property
+    def asked_of_samples(self) -> tuple[str, ...]:
+        """The attributes that samples can be asked to have, by name."""
+        return self.schema.names if self.samples and self.conditional else ()
+
+    @property
     def attributes(self) -> Attributes:
         """What is known of each attribute: kind, values, whether the model edits it, and how well."""
         return attributes_of(self)
@@ -75,6 +80,16 @@ class Model:
         """What it does, as verbs."""
         verbs = {"encode": isinstance(self, Encodes), "edit": isinstance(self, Edits), "sample": self.samples}
         return tuple(verb for verb, able in verbs.items() if able)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("edit", "encode"):
+                raise AttributeError(
+                    f"{self.recipe.name!r} ({self.recipe.method}) does not {name}; use a conditional autoencoder, for "
+                    "example drawn-faces-64, or give it directions to go along: attrimorph.AxisEditor"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         count = len(self.schema.names)

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, judge_named
+from attrimorph.applications.axes.choosing import OwnClassifier, judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.pack import Axis, AxisPack, load_pack
+from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.holding import lockable, logits_of
 from attrimorph.applications.subject import (
     Slider,
@@ -234,15 +234,6 @@ def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
         locks = tuple(lockable(model.schema, judge.schema))
     able |= {"lock": bool(locks), "teach": able["teach"] and isinstance(judge, Judge | OwnClassifier)}
     return Served(name, source, model, judge, tuple(sliders(model)), locks, able)
-
-
-def pack_of(source: str) -> AxisPack | None:
-    """Return the axes beside a generator, or None where there are none."""
-    try:
-        path = find_pack(source)
-    except AttrimorphError:
-        return None
-    return load_pack(path)
 
 
 def _short(source: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.outside import SUFFIXES, Range, outside_generator
+from attrimorph.applications.axes.pack import AxisPack, load_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
@@ -132,6 +133,15 @@ def find_pack(source: str) -> Path:
         if candidate.is_file():
             return candidate
     raise AttrimorphError(f"there are no axes of {source!r} yet; make some with `attrimorph axes fit {source}`")
+
+
+def pack_of(source: str) -> AxisPack | None:
+    """Return the axes beside a generator, or None where there are none."""
+    try:
+        path = find_pack(source)
+    except AttrimorphError:
+        return None
+    return load_pack(path)
 
 
 def examples_in(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -79,6 +79,17 @@ class AxisEditor(Model):
         """The attributes that have an axis."""
         return tuple(name for name in self.schema.names if name in self.pack.axes)
 
+    @property
+    def asked_of_samples(self) -> tuple[str, ...]:
+        """The attributes that have an axis, where the generator draws."""
+        return self.changeable if self.samples else ()
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """What it does, as verbs."""
+        own = tuple(verb for verb in self.model.can if verb != "edit")
+        return (*own, f"edit along {len(self.pack.axes)} directions", "lock")
+
     def draw(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Code:
         """Draw codes, moved along axes."""
         return self.move(super().draw(count, seed=seed), changes or {})
