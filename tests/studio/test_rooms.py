@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from attrimorph.applications.receipt import read_receipt
+from attrimorph.applications.replay import replay
 from attrimorph.cli import run
+from tests.small_kinds import small_model
 from tests.studio.browsing import ADA, BEN, Page, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)
@@ -67,7 +71,16 @@ def test_models_side_by_side_show_the_same_photograph(page: Page, address: str, 
     assert set(rows) == {slider["name"] for slider in told["layered"]["sliders"]}
 
 
-def test_a_face_is_put_in_front_of_another_background(page: Page, address: str) -> None:
+def saved_again(page: Page, tab: str, path: Path) -> str:
+    """Press a tab's Save; the file must make itself again. Returns its name."""
+    with page.page.expect_download() as coming:
+        page.page.click(f"#tab-{tab} button:text-is('Save')")
+    coming.value.save_as(path)
+    assert replay(path).identical
+    return str(coming.value.suggested_filename)
+
+
+def test_a_face_is_put_in_front_of_another_background(page: Page, address: str, tmp_path: Path) -> None:
     chrome = page.page
     page.open(ADA)
     chrome.click("#for-backdrop")
@@ -83,6 +96,7 @@ def test_a_face_is_put_in_front_of_another_background(page: Page, address: str) 
     expected = asked(address, "layers", words)["picture"]
     with opened(coming.value.json()["picture"]) as shown, opened(expected) as told:
         assert shown.tobytes() == told.tobytes()
+    assert re.fullmatch(r"background-[\d-]+-layered\.png", saved_again(page, "backdrop", tmp_path / "saved.png"))
     steps = page.steps()
     chrome.click("#tab-backdrop button:text-is('Edit the result')")
     chrome.wait_for_function(f"() => document.querySelectorAll('#tree .step').length > {steps}")
@@ -126,6 +140,7 @@ def test_the_brush_changes_what_it_painted_and_nothing_else(page: Page, tmp_path
     chrome.click("#for-fill")
     chrome.wait_for_selector("#tab-fill .slot img[alt=Face]")
     chrome.wait_for_timeout(500)
+    assert chrome.is_disabled("#tab-fill button:text-is('Save')")
     chrome.click("#tab-fill button.strong")  # nothing is painted yet
     chrome.wait_for_selector("#said.bad")
     box = chrome.locator("#tab-fill .mask").bounding_box()
@@ -145,6 +160,9 @@ def test_the_brush_changes_what_it_painted_and_nothing_else(page: Page, tmp_path
     row = 16 * 4
     assert after[: 6 * row] == before[: 6 * row]  # far above the stroke: the photograph to the bit
     assert after[12 * row : 13 * row] != before[12 * row : 13 * row]
+    assert re.fullmatch(r"fill-[\d-]+-tiny\.png", saved_again(page, "fill", tmp_path / "saved.png"))
+    with Image.open(tmp_path / "saved.png") as image:
+        assert image.convert("RGBA").tobytes() == after
     chrome.click("#tab-fill button:text-is('Clear')")
     assert not any(page.painted("#tab-fill .mask"))
 
@@ -178,3 +196,72 @@ def test_a_training_is_started_stopped_and_gone_on_with(page: Page, home: Path) 
     chrome.wait_for_selector(f"{mine} button:text-is('Stop')")
     chrome.click(f"{mine} button:text-is('Stop')")
     chrome.wait_for_selector(f"{mine}[data-state=stopped]")
+
+
+@pytest.fixture(scope="module")
+def picky(tmp_path_factory: pytest.TempPathFactory, models: list[str]) -> Iterator[str]:
+    """A studio whose first models make no faces of their own."""
+    home = tmp_path_factory.mktemp("picky")
+    small_model(home / "interpolating", "homointerp-drawn-64")
+    need_browser()
+    with studio(home, str(home / "interpolating"), models[2], models[0]) as (found, _):
+        yield found
+
+
+def test_a_model_without_samples_asks_for_a_photograph(chrome: Any, tmp_path: Path, models: list[str]) -> None:
+    with studio(tmp_path, models[2]) as (found, _):
+        page = Page(chrome, found)
+        assert "Open a photograph to begin: cycle" in page.page.text_content("#empty")
+        assert not page.page.is_visible("#sample")
+        assert not page.page.is_visible("#pictures")
+        assert page.page.locator(":is(#save, #before, #undo, #redo):disabled").count() == 4
+        for tab in ("edit", "training"):
+            page.page.click(f"#for-{tab}")
+        page.page.click("#for-edit")
+        page.open(ADA)
+        assert not page.page.is_visible("#empty")
+        page.slide("Smiling", 1)
+        with page.page.expect_download() as coming:
+            page.page.click("#save")
+        coming.value.save_as(tmp_path / "saved.png")
+        assert replay(tmp_path / "saved.png").identical
+        assert "has no locks" in page.page.text_content("#groups")
+        assert page.faults == []
+        page.context.close()
+
+
+def test_a_sample_of_one_model_is_the_photograph_of_the_others(chrome: Any, picky: str, tmp_path: Path) -> None:
+    page = Page(chrome, picky)
+    chrome_page = page.page
+    chrome_page.wait_for_selector(".frame .input")  # drawn by the third, shown to the first
+    assert chrome_page.is_visible("#sample")
+    for box in range(1, 3):
+        chrome_page.check(f"#models input >> nth={box}")
+    page.rest()
+    assert chrome_page.text_content("#save") == "Save all 3"
+    chrome_page.click("#sample")
+    page.rest()
+    page.slide("Smiling", 1)
+    files: list[Any] = []
+    chrome_page.on("download", lambda one: files.append(one))
+    chrome_page.click("#save")
+    chrome_page.wait_for_function("() => document.querySelector('#said').textContent.startsWith('Saved: 3 files')")
+    said = chrome_page.text_content("#said")
+    for name in ("interpolating", "cycle", "tiny"):
+        assert name in said
+        (one,) = [each for each in files if each.suggested_filename.endswith(f"-{name}.png")]
+        one.save_as(tmp_path / f"{name}.png")
+        assert replay(tmp_path / f"{name}.png").identical
+    began = {name: read_receipt(tmp_path / f"{name}.png").facts["began with"] for name in ("interpolating", "tiny")}
+    assert began == {"interpolating": "a photograph", "tiny": "a sample of the model"}
+    assert page.faults == []
+    page.context.close()
+
+
+def test_sliders_stand_in_the_models_own_groups(chrome: Any, picky: str) -> None:
+    page = Page(chrome, picky)
+    titles = page.page.locator("#groups legend").all_text_contents()
+    assert {"Hair colour", "Gender and beard", "Hairline"} <= set(titles)
+    row = page.page.locator(".group:has(legend:text-is('Hair colour')) .row label").all_text_contents()
+    assert row == ["Black hair", "Blond hair", "Brown hair", "Grey hair"]
+    page.context.close()

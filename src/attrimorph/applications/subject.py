@@ -254,6 +254,7 @@ def can(model: Model) -> dict[str, bool]:
         "edit": isinstance(model, Edits) or moves_codes(model),
         "photograph": isinstance(model, Edits) or has_codes(model),
         "encode": isinstance(generator_of(model), Encodes),
+        "search": has_codes(model) and not isinstance(generator_of(model), Encodes),
         "sample": samples(model),
         "lock": moves_codes(model),
         "teach": isinstance(generator_of(model), Generates),

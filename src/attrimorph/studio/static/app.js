@@ -2,12 +2,12 @@
 
 import { t } from "./words.js";
 import { ask } from "./wire.js";
-import { learnTaught, models, resolved, state } from "./state.js";
+import { learnTaught, modelOf, models, newFace, resolved, sampler, state } from "./state.js";
 import { search, showState } from "./panel.js";
 import { buildViews, divide, hold, shown, splitView } from "./view.js";
-import { begin, buildSliders, changed, connect, meet, rebuild, visit } from "./editing.js";
+import { begin, buildSliders, changed, connect, meet, showStage, visit } from "./editing.js";
 import { readHistory, redo, remember, undo } from "./tree.js";
-import { buildModels, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
+import { bringForward, buildModels, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
 import { listenToFiles } from "./files.js";
 import { buildTabs, go } from "./tabs.js";
 import { say } from "./said.js";
@@ -15,8 +15,8 @@ import { say } from "./said.js";
 const $ = (id) => document.getElementById(id);
 
 function listen() {
-  $("sample").addEventListener("click", () =>
-    begin({ seed: Math.floor(Math.random() * 2 ** 31), held: {} }, t("sampleFace")));
+  $("sample").hidden = !sampler();
+  $("sample").addEventListener("click", () => begin(newFace(sampler(...shown.map(modelOf))), t("sampleFace")));
   $("undo").addEventListener("click", () => visit(undo()));
   $("redo").addEventListener("click", () => visit(redo()));
   $("search").addEventListener("input", search);
@@ -51,20 +51,21 @@ async function main() {
   shown.push(models[0].name);
   const { trains, labels, signs, films } = await ask("studio");
   tellLabels({ labels, signs });
-  buildTabs({ begin, go, rebuild, say, trains, films });
+  buildTabs({ begin, go, bringForward, say, trains, films });
   retranslate();
   buildModels();
   buildViews();
   await learnTaught();
   buildSliders();
+  showStage();
   listen();
   listenToFiles();
   listenToChoices();
   const last = await readHistory(visit);
   connect();
-  const usable = last && (await resolved(last.state.source).then(() => true, () => false));
+  const usable = last?.state.source && (await resolved(last.state.source, models[0]).then(() => true, () => false));
   if (usable) visit(last);
-  else if (models[0].can.sample) await begin({ seed: 12, held: {} }, t("sampleFace"));
+  else if (sampler()) await begin(newFace(sampler(models[0]), 12), t("sampleFace"));
   if (usable) await meet();
   document.documentElement.dataset.ready = "yes";
 }

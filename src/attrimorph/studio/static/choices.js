@@ -3,7 +3,7 @@
 import { LANGUAGES, speak, spoken, t, translate } from "./words.js";
 import { models } from "./state.js";
 import { buildViews, shown } from "./view.js";
-import { buildSliders, meet, rebuild, show } from "./editing.js";
+import { buildSliders, meet, rebuild, show, showStage } from "./editing.js";
 import { forgetWarnings } from "./warnings.js";
 
 const $ = (id) => document.getElementById(id);
@@ -30,7 +30,15 @@ export function retranslate() {
   $("language").lang = other;
   const theme = document.documentElement.dataset.theme ?? "auto";
   $("theme").textContent = `${t("theme")}: ${t(theme)}`;
-  $("about").textContent = [models[0]?.drawn ? t("drawn") : "", t("drop"), t("privacy"), labelled && t(labelled)].filter(Boolean).join(" ");
+  tellAbout();
+}
+
+/** Say below the picture what is worth knowing of the first model, and of pictures. */
+function tellAbout() {
+  const model = models[0];
+  const looks = model && (model.judge === null ? t("nobodyLooks") : model.own_judge && t("ownJudge"));
+  const words = [model?.drawn && t("drawn"), looks, t("drop"), t("privacy"), labelled && t(labelled)];
+  $("about").textContent = words.filter(Boolean).join(" ");
 }
 
 function setTheme(theme) {
@@ -50,14 +58,29 @@ export function buildModels() {
       if (input.checked) shown.push(each.name);
       else if (shown.length > 1) shown.splice(shown.indexOf(each.name), 1);
       else input.checked = true;
-      const first = shown[0];
-      models.sort((a, b) => (b.name === first) - (a.name === first));
-      buildViews();
-      rebuild();
+      present();
     });
     label.append(input, ` ${each.name}`);
     box.append(label);
   }
+}
+
+/** Show the chosen models; the sliders are those of the first. */
+function present() {
+  const first = shown[0];
+  models.sort((a, b) => (b.name === first) - (a.name === first));
+  tellAbout();
+  buildViews();
+  showStage();
+  rebuild();
+}
+
+/** Make a model the first of those that are shown. */
+export function bringForward(name) {
+  shown.splice(0, shown.length, name, ...shown.filter((each) => each !== name));
+  for (const label of $("models").querySelectorAll("label"))
+    label.firstElementChild.checked = shown.includes(label.textContent.trim());
+  present();
 }
 
 /** Listen to the buttons at the top. */
@@ -70,6 +93,7 @@ export function listenToChoices() {
     forgetWarnings();
     document.dispatchEvent(new Event("language"));
     buildViews();
+    showStage();
     meet();
     show(true);
   });

@@ -2,7 +2,7 @@
 
 import { t } from "./words.js";
 import { Live, png } from "./wire.js";
-import { askOf, forgetOpened, learnTaught, models, resolved, resolvedNow, state, wished } from "./state.js";
+import { askOf, forgetOpened, learnTaught, modelOf, resolved, resolvedNow, state, wished } from "./state.js";
 import { buildPanel, showAttributes, showState } from "./panel.js";
 import { describe, showAfter, showBefore, shown } from "./view.js";
 import { commit, rememberAnew, showThumb, showVisited } from "./tree.js";
@@ -22,18 +22,19 @@ let meeting = 0;
 const newest = new Map();
 const painted = new Map();
 
-export const modelOf = (name) => models.find((each) => each.name === name);
-
 /** Send the state of every shown picture: quickly while a slider moves, exactly once it rests. */
 export function show(exact = false) {
-  const source = resolvedNow(state.source);
-  if (!source) {
-    resolved(state.source).then(() => show(exact)).catch((error) => say(error.message, true));
+  if (!state.source) return;
+  const seen = shown.map(modelOf);
+  const sources = seen.map((model) => resolvedNow(state.source, model));
+  if (sources.includes(null)) {
+    const { source } = state;
+    Promise.all(seen.map((model) => resolved(source, model))).then(() => show(exact), (error) => say(error.message, true));
     return;
   }
   const watch = exact || moving++ % WATCHED === 0;
-  shown.forEach((name, stream) => {
-    const model = modelOf(name);
+  seen.forEach((model, stream) => {
+    const source = sources[stream];
     const format = exact ? "png" : model.image_size <= BARE ? "rgba" : "jpeg";
     newest.set(stream, { number: live.send(stream, { ...wished(model), source, format, watch }), exact });
   });
@@ -44,8 +45,9 @@ export function show(exact = false) {
 
 // For whoever watches the page: whether the exact picture of the present state is painted in all views.
 window.studioAtRest = () =>
-  !asked && !meeting && newest.size > 0 &&
-  [...newest].every(([stream, { number, exact }]) => exact && painted.get(stream) === number);
+  !asked && !meeting &&
+  (!state.source ||
+    (newest.size > 0 && [...newest].every(([stream, { number, exact }]) => exact && painted.get(stream) === number)));
 
 // For the benchmark: what it times.
 window.studioBench = () => ({ live });
@@ -71,6 +73,7 @@ export function visit(node) {
   const moved = JSON.stringify(node.state.source) !== JSON.stringify(state.source);
   Object.assign(state, structuredClone(node.state));
   showState();
+  showStage();
   showVisited();
   if (moved) meet();
   show();
@@ -80,17 +83,30 @@ export function visit(node) {
 export async function begin(source, words) {
   Object.assign(state, { source, changes: {}, locks: state.locks });
   showState();
+  showStage();
   rememberAnew(words);
   await meet();
   show();
 }
 
+/** Show the pictures and what is done with them, or, while nothing is open, how to begin. */
+export function showStage() {
+  const empty = !state.source;
+  $("pictures").hidden = empty;
+  $("empty").hidden = !empty;
+  $("empty").firstElementChild.textContent = t("nothingOpen", shown.join(", "));
+  for (const id of ["save", "before", "split", "reset"]) $(id).disabled = empty;
+}
+
 /** Learn how the shown models see the picture. */
 export async function meet() {
   const source = state.source;
+  if (!source) return;
   meeting += 1;
   for (const name of [...shown]) {
     try {
+      const model = modelOf(name);
+      if (model.can.search && resolvedNow(source, model)?.seed === undefined) say(t("searching", name));
       const told = await askOf("reconstruct", source, { model: name });
       if (JSON.stringify(source) !== JSON.stringify(state.source)) break;
       await showBefore(name, png(told.picture), told.input && png(told.input));

@@ -1,9 +1,9 @@
 // Pictures in and out: opened, dropped, pasted, taken, saved.
 
 import { t } from "./words.js";
-import { download, png } from "./wire.js";
-import { askOf, openPhoto, state, wished } from "./state.js";
-import { begin, modelOf } from "./editing.js";
+import { download, pictureName, png } from "./wire.js";
+import { askOf, modelOf, openPhoto, state, wished } from "./state.js";
+import { begin } from "./editing.js";
 import { shown } from "./view.js";
 import { go } from "./tabs.js";
 import { shoot } from "./camera.js";
@@ -24,21 +24,28 @@ async function openFile(file) {
   }
 }
 
+/** Save the picture of every shown model. */
 async function save() {
   say(t("working"));
+  const done = [];
+  const told = () =>
+    t("saved", done.length === 1 ? done[0].file : t("savedAll", done.length, done.map(({ by }) => by).join(", ")));
   try {
-    const told = await askOf("edit", state.source, wished(modelOf(shown[0])));
-    const name = `face-${new Date().toISOString().slice(0, 19).replaceAll(/[:T]/g, "-")}.png`;
-    download(png(told.picture), name);
-    say(t("saved", name));
+    for (const model of shown.map(modelOf)) {
+      const { picture } = await askOf("edit", state.source, wished(model));
+      const file = pictureName("face", model);
+      download(png(picture), file);
+      done.push({ file, by: model.name });
+    }
+    say(told());
   } catch (error) {
-    say(error.message, true);
+    say(`${done.length ? told() : ""} ${error.message}`.trim(), true);
   }
 }
 
 /** Listen to the buttons, to what is dropped and to what is pasted. */
 export function listenToFiles() {
-  $("open").addEventListener("click", () => $("file").click());
+  for (const id of ["open", "open-first"]) $(id).addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
     openFile($("file").files[0]);
     $("file").value = "";

@@ -1,7 +1,7 @@
 // The sliders: grouped, in plain words, each with its lock.
 
 import { grouped, plain, t } from "./words.js";
-import { models, state, taught } from "./state.js";
+import { amount, models, state, taught } from "./state.js";
 
 const rows = new Map();
 let changed = () => {};
@@ -18,7 +18,7 @@ export function buildPanel(onChange, onCommit) {
   const sliders = new Map(model.sliders.map((slider) => [slider.name, slider]));
   const mine = taught.filter((axis) => axis.model === model.name);
   for (const axis of mine) sliders.set(axis.name, { name: axis.name, kind: "binary", least: -1, most: 1, step: 0.01 });
-  const groups = grouped(model.sliders.map((slider) => slider.name));
+  const groups = grouped(model.sliders);
   if (mine.length) groups.unshift({ id: "taught", title: t("taught"), names: mine.map((axis) => axis.name) });
   for (const group of groups) {
     const box = document.createElement("fieldset");
@@ -28,6 +28,9 @@ export function buildPanel(onChange, onCommit) {
     box.append(legend, ...group.names.map((name) => row(sliders.get(name), model.locks.includes(name))));
     home.append(box);
   }
+  const note = !sliders.size ? "noSliders" : !model.locks.length ? "noLocks" : null;
+  if (note) home.append(Object.assign(document.createElement("p"), { className: "note", textContent: t(note, model.name) }));
+  for (const id of ["search", "reset"]) document.getElementById(id).hidden = !sliders.size;
   showState();
   search();
 }
@@ -38,7 +41,9 @@ function row(slider, lockable) {
   line.className = "row";
   line.dataset.name = name;
   const label = document.createElement("label");
-  label.textContent = plain(name);
+  label.textContent = label.title = plain(name);
+  if (label.title !== name) label.title += ` (${name})`;
+  if (slider.kind === "real") label.title += `. ${t("spread")}`;
   label.htmlFor = `slider ${name}`;
   const output = document.createElement("output");
   const input = Object.assign(document.createElement("input"), {
@@ -71,6 +76,7 @@ function row(slider, lockable) {
 function lockButton(name) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "lock" });
   button.setAttribute("aria-label", t("lock", plain(name)));
+  button.title = t("lockHelp", plain(name));
   button.setAttribute("aria-pressed", "false");
   button.addEventListener("click", () => toggleLock(name));
   return button;
@@ -91,8 +97,7 @@ function showRow(name) {
   const value = state.changes[name] ?? 0;
   if (input.valueAsNumber !== value) input.value = value;
   input.style.setProperty("--at", `${(100 * (value - slider.least)) / (slider.most - slider.least)}%`);
-  const words = value ? `${value > 0 ? "+" : "−"}${Math.round(Math.abs(value) * 100)} %` : "0";
-  output.textContent = slider.kind === "real" ? value.toFixed(2) : words;
+  output.textContent = amount(name, value);
   input.setAttribute("aria-valuetext", output.textContent);
   line.classList.toggle("moved", Boolean(value));
   line.querySelector(".lock")?.setAttribute("aria-pressed", String(state.locks.includes(name)));

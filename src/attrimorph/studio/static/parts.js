@@ -2,7 +2,7 @@
 
 import { plain, t, translate } from "./words.js";
 import { png } from "./wire.js";
-import { askOf, models, openPhoto, state } from "./state.js";
+import { askOf, models, newFace, openPhoto, sampler, state } from "./state.js";
 
 /** Make an element: e("button", {className: "strong", data: {word: "open"}}, child, ...). */
 export function e(tag, fields = {}, ...children) {
@@ -36,6 +36,15 @@ export function able(ability) {
   return models.find((model) => model.can[ability]);
 }
 
+/** A note that names the model that a tab works with, where there are several. */
+export function by(model) {
+  const note = e("p", { className: "note", hidden: models.length < 2 });
+  const show = () => { note.textContent = t("by", model.name); };
+  document.addEventListener("language", show);
+  show();
+  return note;
+}
+
 /** Show a PNG of the API in an image. */
 export function showPng(image, text) {
   const address = URL.createObjectURL(png(text));
@@ -57,7 +66,8 @@ export function slot(word, ability, say, { sampled = false } = {}) {
     image.alt = t(word);
     found.onChange(told);
   };
-  const taking = (source) => found.take(source).catch((error) => say(error.message, true));
+  const taking = (source) =>
+    source ? found.take(source).catch((error) => say(error.message, true)) : say(t("nothingOpen", able(ability).name), true);
   const current = e("button", { data: { word: "current" } });
   current.addEventListener("click", () => taking(state.source));
   const choose = e("button", { data: { word: "choose" } });
@@ -72,14 +82,15 @@ export function slot(word, ability, say, { sampled = false } = {}) {
     file.value = "";
   });
   const buttons = e("div", { className: "bar" }, current, choose, file);
-  if (able(ability).can.sample) {
+  const drawing = sampler(able(ability));
+  if (drawing) {
     const sample = e("button", { data: { word: "another" } });
-    sample.addEventListener("click", () => taking({ seed: Math.floor(Math.random() * 2 ** 31), held: {} }));
+    sample.addEventListener("click", () => taking(newFace(drawing)));
     buttons.append(sample);
   }
   box.append(buttons);
-  if (sampled && able(ability).can.sample) taking({ seed: 10, held: {} });
-  else taking(state.source);
+  if (sampled && drawing) taking(newFace(drawing, 10));
+  else if (state.source) taking(state.source);
   return found;
 }
 

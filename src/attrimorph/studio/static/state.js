@@ -1,16 +1,31 @@
 // What is being edited: the whole state that every message carries, and the photographs that it names.
 
-import { ask } from "./wire.js";
+import { t } from "./words.js";
+import { ask, png } from "./wire.js";
 import { get, put } from "./history.js";
 
 export const state = {
-  source: { seed: 0, held: {} },
+  source: null, // {local} of a photograph, {seed, held, of} of a sample of the model `of`; null = nothing is open
   changes: {},
   locks: [],
 };
 
 /** Models as the studio tells of them; the first is the one that the sliders are of. */
 export const models = [];
+export const modelOf = (name) => models.find((each) => each.name === name);
+/** The model that draws a face: one of these if it can, or else the first that can; undefined = none. */
+export const sampler = (...first) => [...first, ...models].find((model) => model.can.sample);
+/** A new face by a model. */
+export const newFace = (model, seed = Math.floor(Math.random() * 2 ** 31)) => ({ seed, held: {}, of: model.name });
+
+/** How far an attribute is moved, in words. */
+export function amount(name, far) {
+  if (!far) return "0";
+  const size = Math.abs(far);
+  const real = models[0].sliders.find((slider) => slider.name === name)?.kind === "real";
+  return `${far > 0 ? "+" : "−"}${real ? `${size.toFixed(2)} σ` : `${Math.round(size * 100)} %`}`;
+}
+
 /** Taught sliders, {model, name, axis}; the studio has them as long as it runs. */
 export const taught = [];
 
@@ -35,22 +50,36 @@ export async function openPhoto(blob) {
   return { local };
 }
 
-/** Return a source as the API takes it; photographs that the studio has forgotten are opened again. */
-export async function resolved(source) {
-  if (source.local === undefined) return { seed: source.seed, held: source.held };
-  if (!opened.has(source.local)) {
+// A sample is drawn by one model; others are shown it as a photograph, so that all of them edit the same face.
+const drawnBy = (source, model) => modelOf(source.of) ?? sampler(model);
+const keyOf = (source, model) => source.local ?? JSON.stringify([source.seed, source.held, drawnBy(source, model)?.name]);
+const ofItsOwn = (source, model) => source.local === undefined && drawnBy(source, model) === model;
+
+async function bytesOf(source, model) {
+  if (source.local !== undefined) {
     const blob = blobs.get(source.local) ?? (await get(`photo ${source.local}`));
-    if (!blob) throw new Error("the photograph is gone");
+    if (!blob) throw new Error(t("gone"));
     blobs.set(source.local, blob);
-    opened.set(source.local, (await ask("open", blob)).photo);
+    return blob;
   }
-  return { photo: opened.get(source.local) };
+  const { seed, held } = source;
+  const drawn = drawnBy(source, model);
+  if (!drawn) throw new Error(t("gone"));
+  return png((await ask("reconstruct", { model: drawn.name, source: { seed, held } })).picture);
+}
+
+/** Return a source as the API takes it for a model; photographs that the studio has forgotten are opened again. */
+export async function resolved(source, model) {
+  const key = keyOf(source, model);
+  if (!ofItsOwn(source, model) && !opened.has(key)) opened.set(key, (await ask("open", await bytesOf(source, model))).photo);
+  return resolvedNow(source, model);
 }
 
 /** The same without waiting: null where a photograph must be opened first. */
-export function resolvedNow(source) {
-  if (source.local === undefined) return { seed: source.seed, held: source.held };
-  return opened.has(source.local) ? { photo: opened.get(source.local) } : null;
+export function resolvedNow(source, model) {
+  if (ofItsOwn(source, model)) return { seed: source.seed, held: source.held };
+  const photo = opened.get(keyOf(source, model));
+  return photo ? { photo } : null;
 }
 
 /** The studio does not know its names any more. */
@@ -77,7 +106,7 @@ export function wished(model, now = state) {
 export async function askOf(path, source, words) {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await ask(path, { ...words, source: await resolved(source) });
+      return await ask(path, { ...words, source: await resolved(source, modelOf(words.model)) });
     } catch (error) {
       if (error.status !== 410 || tries) throw error;
       forgetOpened();

@@ -2,11 +2,12 @@
 
 import { t } from "./words.js";
 import { ask } from "./wire.js";
-import { able, chips, doer, e, furnish, showPng, whenShown } from "./parts.js";
+import { shown } from "./view.js";
+import { able, by, chips, doer, e, furnish, showPng, whenShown } from "./parts.js";
 
 const COUNT = 24;
 
-export function buildFaces(home, { begin, go, say }) {
+export function buildFaces(home, { begin, go, bringForward, say }) {
   const model = able("sample");
   const held = chips(model);
   const thumbs = e("div", { className: "thumbs" });
@@ -20,7 +21,8 @@ export function buildFaces(home, { begin, go, say }) {
         showPng(image, text);
         const button = e("button", {}, image);
         button.addEventListener("click", () => {
-          begin({ seed: seed + number, held: changes }, t("face", number + 1));
+          if (shown[0] !== model.name) bringForward(model.name);
+          begin({ seed: seed + number, held: changes, of: model.name }, t("face", number + 1));
           go("edit");
         });
         return button;
@@ -33,6 +35,7 @@ export function buildFaces(home, { begin, go, say }) {
     e("p", { className: "note", data: { word: "heldHelp" } }),
     held.box,
     e("div", { className: "bar" }, again),
+    by(model),
     thumbs,
   );
   whenShown(home, () => again.click());

@@ -1,9 +1,9 @@
 // Paint over a part of the picture; the model makes it anew.
 
 import { t } from "./words.js";
-import { png } from "./wire.js";
+import { download, pictureName, png } from "./wire.js";
 import { askOf, openPhoto } from "./state.js";
-import { able, doer, e, furnish, showPng, slot, whenShown } from "./parts.js";
+import { able, by, doer, e, furnish, showPng, slot, whenShown } from "./parts.js";
 
 export function buildFill(home, { begin, go, say }) {
   const model = able("encode");
@@ -87,14 +87,19 @@ export function buildFill(home, { begin, go, say }) {
       go("edit");
       await begin(source, t("result"));
     });
-    keep.disabled = true;
+    const save = doer("save", say, async () => {
+      const name = pictureName("fill", model);
+      download(png(result), name);
+      return t("saved", name);
+    });
+    keep.disabled = save.disabled = true;
     const fill = doer("fillIt", say, async () => {
+      if (!picture.source) throw new Error(t("nothingOpen", model.name));
       if (!painted) throw new Error(t("brushHelp"));
       result = (await askOf("inpaint", picture.source, { model: model.name, mask: mask() })).picture;
       showPng(image, result);
       image.alt = t("result");
-      image.hidden = false;
-      keep.disabled = false;
+      image.hidden = keep.disabled = save.disabled = false;
     }, "strong");
     furnish(
       home,
@@ -102,7 +107,8 @@ export function buildFill(home, { begin, go, say }) {
       e("div", { className: "slots" },
         e("div", {}, e("div", { className: "paint" }, below, above), e("label", {}, e("span", { data: { word: "brush" } }), size)),
         e("figure", { className: "result" }, image, e("figcaption", { data: { word: "result" } }))),
-      e("div", { className: "bar" }, fill, clear, keep),
+      e("div", { className: "bar" }, fill, clear, keep, save),
+      by(model),
       picture.box,
     );
   });

@@ -3,7 +3,7 @@
 import { t } from "./words.js";
 import { ask, download } from "./wire.js";
 import { models, resolved, state, wished } from "./state.js";
-import { able, chips, doer, e, furnish, slot, whenShown } from "./parts.js";
+import { able, by, chips, doer, e, furnish, slot, whenShown } from "./parts.js";
 import { zip } from "./zip.js";
 
 const LARGE = 1024; // pixels: larger pictures are made smaller before they are sent
@@ -52,17 +52,18 @@ export function buildFolder(home, { say }) {
   let face = null;
   const wanted = chips(model);
   const find = doer("findThem", say, async () => {
+    if (!face.source) throw new Error(t("nothingOpen", model.name));
     const answer = await ask("retrieve", {
-      model: model.name, source: await resolved(face.source), among: files.map((each) => each.photo), wanted: wanted.held,
+      model: model.name, source: await resolved(face.source, model), among: files.map((each) => each.photo), wanted: wanted.held,
       count: Math.min(12, files.length),
     });
     const byName = new Map(files.map((each) => [each.photo, each.file]));
     results.replaceChildren(
-      ...answer.found.map(({ photo, distance }) => {
+      ...answer.found.map(({ photo }, place) => {
         const file = byName.get(photo);
         const image = e("img", { alt: file.name });
         image.src = URL.createObjectURL(file);
-        return e("figure", {}, image, e("figcaption", {}, `${file.name}: ${t("like", distance.toFixed(1))}`));
+        return e("figure", {}, image, e("figcaption", {}, `${place + 1}. ${file.name}`));
       }),
     );
   }, "strong");
@@ -91,6 +92,7 @@ export function buildFolder(home, { say }) {
       e("h2", { data: { word: "findHelp" } }),
       e("div", { className: "slots" }, face.box, e("div", {}, e("p", { className: "note", data: { word: "wanted" } }), wanted.box)),
       e("div", { className: "bar" }, find),
+      by(model),
       results,
       e("h2", { data: { word: "batchHelp" } }),
       e("div", { className: "bar" }, batch),

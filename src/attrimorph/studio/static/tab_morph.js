@@ -3,7 +3,7 @@
 import { t } from "./words.js";
 import { ask, download, png } from "./wire.js";
 import { resolved } from "./state.js";
-import { able, doer, e, furnish, slot, whenShown } from "./parts.js";
+import { able, by, doer, e, furnish, slot, whenShown } from "./parts.js";
 
 const STEPS = 32;
 
@@ -24,9 +24,11 @@ export function buildMorph(home, { say, films }) {
     const first = slot("first", "encode", say);
     const second = slot("second", "encode", say, { sampled: true });
     const words = async (also = {}) => ({
-      model: model.name, first: await resolved(first.source), second: await resolved(second.source), steps: STEPS, ...also,
+      model: model.name, first: await resolved(first.source, model), second: await resolved(second.source, model),
+      steps: STEPS, ...also,
     });
     const make = doer("makeMorph", say, async () => {
+      if (!first.source || !second.source) throw new Error(t("nothingOpen", model.name));
       const told = await ask("morph", await words());
       frames = await Promise.all(told.pictures.map((text) => createImageBitmap(png(text))));
       for (const part of [along, ...exports]) part.disabled = false;
@@ -50,7 +52,8 @@ export function buildMorph(home, { say, films }) {
       e("div", { className: "beside" },
         e("div", { className: "room" },
           e("div", { className: "slots" }, first.box, second.box),
-          e("div", { className: "bar" }, make, ...exports)),
+          e("div", { className: "bar" }, make, ...exports),
+          by(model)),
         e("div", { className: "result" }, canvas, along)),
     );
     show();

@@ -3,11 +3,12 @@
 import { t } from "./words.js";
 import { ask } from "./wire.js";
 import { learnTaught } from "./state.js";
-import { able, doer, e, furnish, showPng, whenShown } from "./parts.js";
+import { able, by, doer, e, furnish, showPng, whenShown } from "./parts.js";
 
 const COUNT = 40;
+const LEAST = 4; // faces of each kind
 
-export function buildTeach(home, { go, rebuild, say }) {
+export function buildTeach(home, { go, bringForward, say }) {
   const model = able("teach");
   const thumbs = e("div", { className: "thumbs" });
   const count = e("p", { className: "note" });
@@ -49,9 +50,10 @@ export function buildTeach(home, { go, rebuild, say }) {
   });
   const teach = doer("teachIt", say, async () => {
     const chosen = (mark) => [...marks].filter(([, each]) => each === mark).map(([seed]) => ({ seed }));
-    const told = await ask("teach", {
-      model: model.name, name: name.value, with: chosen("with"), without: chosen("without"),
-    });
+    const [having, lacking] = [chosen("with"), chosen("without")];
+    if (!name.value.trim()) throw new Error(t("teachNoName"));
+    if (Math.min(having.length, lacking.length) < LEAST) throw new Error(t("teachFew", having.length, lacking.length));
+    const told = await ask("teach", { model: model.name, name: name.value, with: having, without: lacking });
     await learnTaught();
     marks.clear();
     name.value = "";
@@ -61,13 +63,14 @@ export function buildTeach(home, { go, rebuild, say }) {
     }
     show();
     go("edit");
-    rebuild();
+    bringForward(model.name);
     return told.sentence;
   }, "strong");
   furnish(
     home,
     e("p", { className: "note", data: { word: "teachHelp" } }),
     e("div", { className: "bar" }, e("label", { htmlFor: "teach-name", data: { word: "teachName" } }), name, teach, more),
+    by(model),
     count,
     thumbs,
   );

@@ -2,7 +2,7 @@
 
 import { plain, t } from "./words.js";
 import { History, get, put } from "./history.js";
-import { state } from "./state.js";
+import { amount, state } from "./state.js";
 import { thumb } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -29,11 +29,10 @@ const same = (one, other) => JSON.stringify(Object.entries(one).sort()) === JSON
 export function commit(name) {
   const last = history.node?.state;
   if (last && same(last.changes, state.changes) && same(last.locks, state.locks)) return;
-  const far = state.changes[name];
   const lockChanged = last && !same(last.locks, state.locks);
   let words = plain(name);
   if (lockChanged) words = t(state.locks.includes(name) ? "locked" : "unlocked", words);
-  else words += far ? ` ${far > 0 ? "+" : "−"}${Math.round(Math.abs(far) * 100)} %` : " 0";
+  else words += ` ${amount(name, state.changes[name])}`;
   // One slider nudged again and again is one step.
   const now = performance.now();
   const again = !lockChanged && nudged.name === name && nudged.node === history.current && now - nudged.at < TOGETHER;

@@ -1,7 +1,7 @@
 // The pictures: one canvas for each model, the picture before beside it, split or held.
 
 import { plain, t } from "./words.js";
-import { models, state } from "./state.js";
+import { amount, models, state } from "./state.js";
 
 /** Names of the models that are shown. */
 export const shown = [];
@@ -32,9 +32,10 @@ export function buildViews() {
 
 /** Say in words what each picture shows. */
 export function describe() {
-  const moved = Object.entries(state.changes).map(
-    ([name, far]) => `${plain(name)} ${far > 0 ? "+" : "−"}${Math.round(Math.abs(far) * 100)} %`,
-  );
+  const moved = Object.entries(state.changes).map(([name, far]) => `${plain(name)} ${amount(name, far)}`);
+  const save = document.getElementById("save");
+  save.textContent = shown.length > 1 ? t("saveAll", shown.length) : t("save");
+  save.title = t("saves", shown.join(", "));
   for (const [name, { canvas, caption }] of views) {
     const words = t("edited", name);
     canvas.setAttribute("aria-label", moved.length ? `${words}: ${moved.join(", ")}` : words);

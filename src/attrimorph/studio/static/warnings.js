@@ -23,6 +23,7 @@ export function warn(besides) {
     const part = document.createElement(lockable ? "button" : "span");
     part.textContent = words;
     part.className = "warning";
+    part.title = t(lockable ? "besidesLock" : "besidesHelp", plain(name), Math.round(Math.abs(amount) * 100));
     if (lockable) {
       part.type = "button";
       part.setAttribute("aria-label", t("lockIt", plain(name), words));

@@ -111,6 +111,12 @@ function bare(line, bytes) {
   return line.canvas;
 }
 
+/** The name of a saved picture: what it is, when, and by which model. */
+export function pictureName(kind, model) {
+  const now = new Date(Date.now() - 60000 * new Date().getTimezoneOffset()).toISOString();
+  return `${kind}-${now.slice(0, 19).replaceAll(/[:T]/g, "-")}-${model.name.replaceAll(/[^\w.-]+/g, "-")}.png`;
+}
+
 /** Offer bytes as a file. */
 export function download(blob, name) {
   const link = document.createElement("a");

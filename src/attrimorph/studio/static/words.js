@@ -20,6 +20,15 @@ const WORDS = {
   undo: ["Undo", "撤销"],
   redo: ["Redo", "重做"],
   save: ["Save", "保存"],
+  saveAll: ["Save all {0}", "保存全部 {0} 张"],
+  saves: ["Saves the picture of: {0}", "保存以下模型的图片:{0}"],
+  nothingOpen: [
+    "Open a photograph to begin: {0} changes photographs and makes no faces of its own.",
+    "请先打开一张照片:{0} 只修改照片,不会自己生成人脸。",
+  ],
+  searching: ["{0} looks for this face; that takes some seconds …", "{0} 正在寻找这张脸,需要几秒钟……"],
+  gone: ["This picture is no longer kept. Open it again.", "这张图片已不再保存,请重新打开。"],
+  by: ["With the model {0}", "使用模型 {0}"],
   before: ["Hold to see before", "按住看原图"],
   beforeWord: ["before", "原图"],
   split: ["Split view", "左右对比"],
@@ -34,41 +43,56 @@ const WORDS = {
   auto: ["Auto", "自动"],
   theme: ["Colours", "配色"],
   lock: ["Lock {0}", "锁定{0}"],
+  lockHelp: ["{0} stays as it is while other sliders move", "移动其他滑块时,{0}保持不变"],
+  besidesLock: ["{0} becomes {1} points of 100 more or less likely, though nobody asked for it. Click to keep it as it was.", "{0}的可能性变化了 {1} 个百分点,虽然没有要求。点击可保持原样。"],
+  besidesHelp: ["{0} becomes {1} points of 100 more or less likely, though nobody asked for it.", "{0}的可能性变化了 {1} 个百分点,虽然没有要求。"],
+  noSliders: [
+    "{0} has no sliders yet. Teach it one in the tab Teach, or run: attrimorph axes fit {0}, and start the studio again.",
+    "{0} 还没有滑块。可在“教学”页教它一个,或运行 attrimorph axes fit {0} 后重新启动工作室。",
+  ],
+  noLocks: ["{0} has no locks: it changes what its slider says as a whole.", "{0} 没有锁:它只会整体改变滑块所指的特征。"],
+  nobodyLooks: ["No attribute classifier (judge) watches this model: what an edit changes besides is not told.", "没有属性分类器(judge)检查此模型:附带的变化不会提示。"],
+  ownJudge: ["The classifier that this model was trained with looks for what changes besides; it is easily pleased and may miss some.", "附带变化由与此模型一同训练的分类器检查,可能会有遗漏。"],
+  spread: ["1 σ is the usual spread of this value among the training images", "1 σ 是该数值在训练图片中的通常离散程度"],
   less: ["Less: {0}", "减少:{0}"],
   more: ["More: {0}", "增加:{0}"],
   besides: ["Also changes:", "同时改变:"],
   lockIt: ["Lock {0}, {1}", "锁定{0},{1}"],
-  already: ["The face is so already on this side", "这一侧已经如此"],
+  already: ["The face is like this already: nothing more happens on this side", "这张脸已经如此:这一侧不会再有变化"],
   taught: ["Taught by you", "你教的"],
   other: ["Other", "其他"],
   drawn: [
-    "This model has learned drawn faces: a photograph comes out as a drawing.",
-    "此模型学的是绘制的人脸:照片会变成画。",
+    "This model was trained on synthetic faces (drawn faces): what it paints looks drawn, also in a photograph.",
+    "此模型用合成人脸(绘制的脸)训练:它画出的内容像画,照片中也是如此。",
   ],
   privacy: ["Photographs stay in this machine's memory.", "照片只留在本机内存中。"],
   labelled: ["Saved pictures say that they were edited.", "保存的图片会注明经过编辑。"],
   signed: ["Saved pictures say that they were edited, signed.", "保存的图片会注明经过编辑,并带有签名。"],
-  yours: ["Your photograph, as the model is shown it", "模型看到的你的照片"],
+  yours: ["What the model was shown: the photograph, cut out and scaled", "模型看到的内容:裁剪并缩放后的照片"],
   edited: ["Picture by {0}", "{0} 的图片"],
   photograph: ["photograph", "照片"],
   step: ["Step {0}: {1}", "第{0}步:{1}"],
   start: ["start", "开始"],
   locked: ["{0} locked", "已锁定{0}"],
   unlocked: ["{0} unlocked", "已解锁{0}"],
-  saved: ["Saved as {0}. It carries its receipt inside: attrimorph replay {0}", "已保存为 {0},内含凭据:attrimorph replay {0}"],
+  saved: [
+    "Saved: {0}. How it was made is inside, as metadata (receipt): attrimorph replay FILE makes it again.",
+    "已保存:{0}。制作方法作为元数据(凭据)写在其中:attrimorph replay 文件 可重新生成。",
+  ],
+  savedAll: ["{0} files, one by each of {1}", "{0} 个文件,分别由 {1} 生成"],
   opened: ["Opened.", "已打开。"],
   working: ["Working …", "处理中……"],
   offline: ["The studio does not answer. Is it still running? Trying again …", "工作室没有响应。它还在运行吗?正在重试……"],
   crowded: ["Too many pages are open in this studio.", "打开的页面太多了。"],
   noCamera: ["There is no camera, or it may not be used.", "没有相机,或无权使用。"],
-  noPicture: ["That was no picture.", "那不是图片。"],
+  noPicture: ["That was no picture. Drop a JPEG, PNG or WebP file.", "那不是图片。请拖入 JPEG、PNG 或 WebP 文件。"],
   drop: ["Drop a photograph anywhere, or paste one.", "可将照片拖到任意处,或直接粘贴。"],
   current: ["The edited picture", "正在编辑的图片"],
   another: ["Another sample", "换一个示例"],
   choose: ["Open …", "打开……"],
   newFaces: ["New faces", "新的人脸"],
   all: ["All faces", "所有人脸"],
-  heldHelp: ["Say what all of them shall have. Choose a face to edit it.", "选择它们共有的特征。点一张脸来编辑。"],
+  heldHelp: ["Choose what all of them should have, or not have. Click a face to edit it.", "选择它们共有或没有的特征。点一张脸来编辑。"],
   any: ["any", "任意"],
   with: ["with", "有"],
   without: ["without", "没有"],
@@ -93,6 +117,8 @@ const WORDS = {
     "Name something, then click faces: once if they have it, twice if they have it not. Ten of each do well, four at least.",
     "取个名字,然后点人脸:点一次表示有,点两次表示没有。各十张较好,至少各四张。",
   ],
+  teachNoName: ["Give the new slider a name first.", "请先给新滑块取个名字。"],
+  teachFew: ["It needs at least 4 faces of each kind; there are {0} with it and {1} without.", "两种人脸各至少 4 张;现在有 {0} 张有,{1} 张没有。"],
   teachName: ["Name of the new slider", "新滑块的名称"],
   teachIt: ["Teach", "教学"],
   marked: ["{0} with, {1} without", "{0} 张有,{1} 张没有"],
@@ -110,7 +136,6 @@ const WORDS = {
   batchIt: ["Edit all, as ZIP", "全部编辑并导出 ZIP"],
   nothingMoved: ["Move a slider in the Edit tab first.", "请先在“编辑”页移动滑块。"],
   done: ["{0} of {1} done", "完成 {0} / {1}"],
-  like: ["distance {0}", "距离 {0}"],
   face_: ["Face", "人脸"],
   behind: ["Background of", "背景来自"],
   runsHere: ["Trainings on this machine", "本机上的训练"],
@@ -130,8 +155,8 @@ const WORDS = {
   startNew: ["Start a training", "开始训练"],
   recipe: ["Recipe", "配方"],
   runName: ["Name", "名称"],
-  imagesSeen: ["Images to be seen (empty: as the recipe says)", "训练图片数(留空则按配方)"],
-  dataFolder: ["Folder of labelled images (empty: drawn faces)", "带标签的图片文件夹(留空则使用绘制的人脸)"],
+  imagesSeen: ["How many images to train on (empty: as the recipe says)", "训练图片数(留空则按配方)"],
+  dataFolder: ["Folder of labelled images on this machine (empty: synthetic faces)", "本机上带标签的图片文件夹(留空则使用合成人脸)"],
   startIt: ["Start", "开始"],
   begun: ["Started.", "已开始。"],
   compose: ["Put together", "合成"],
@@ -147,6 +172,19 @@ const GROUPS = [
   ["person", "Person", "人物", "Young Male"],
   ["worn", "What is worn", "佩戴", "Eyeglasses Wearing_Hat Wearing_Earrings Wearing_Necklace Wearing_Necktie"],
 ];
+
+// What models of their own call their groups.
+const OWN_GROUPS = {
+  expression: ["Expression", "表情"],
+  "gender and beard": ["Gender and beard", "性别与胡须"],
+  "hair colour": ["Hair colour", "发色"],
+  hairline: ["Hairline", "发际线"],
+  age: ["Age", "年龄"],
+  eyes: ["Eyes", "眼睛"],
+  features: ["Features", "五官"],
+  "hair texture": ["Hair texture", "发质"],
+  look: ["Skin and make-up", "肤色与妆容"],
+};
 
 const PLAIN = {
   Smiling: ["Smile", "微笑"],
@@ -216,10 +254,21 @@ export function plain(name) {
   return name.replace("=", ": ").replaceAll("_", " ");
 }
 
-/** Names in groups: [{id, title, names}], in the order in which a person looks for them. */
-export function grouped(names) {
-  const left = new Set(names);
-  const found = [];
+function groupName(id) {
+  const words = OWN_GROUPS[id]?.[language] ?? plain(id);
+  return words[0].toUpperCase() + words.slice(1);
+}
+
+/** Names of sliders in groups: [{id, title, names}]: the model's own, then those in which a person looks for them. */
+export function grouped(sliders) {
+  const left = new Set();
+  const own = new Map();
+  for (const { name, kind, group } of sliders) {
+    const home = group ?? (kind === "categorical" ? name.split("=")[0] : name);
+    if (home === name) left.add(name);
+    else own.set(home, [...(own.get(home) ?? []), name]);
+  }
+  const found = [...own].map(([id, names]) => ({ id, title: groupName(id), names }));
   for (const [id, english, chinese, members] of GROUPS) {
     const here = members.split(" ").filter((name) => left.delete(name));
     if (here.length) found.push({ id, title: [english, chinese][language], names: here });
