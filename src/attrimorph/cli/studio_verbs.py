@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from attrimorph.cli.app import DEFAULT_MODEL, USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
-SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64")
-"""What opens when nothing is named: the shipped models that edit a photograph."""
+SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
+"""What opens when nothing is named: the shipped models, the first of them shown."""
 
 
 @app.command(group=USE)
