@@ -1,6 +1,8 @@
 """A stranger's folder of images: to the first results in three commands, and without labels through every verb."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from attrimorph.training.hardware import FastPath
 from tests import terminal
 from tests.cli.conftest import TINY, Said
 
+ROOT = Path(__file__).parents[2]
 PGGAN = [
     *(word for word in TINY if word.startswith(("--training", "--data"))),
     *("--networks.latent=8", "--networks.width=4", "--networks.most=8", "--growth.start=8"),
@@ -45,11 +48,10 @@ def test_three_commands_to_the_first_results(tmp_path: Path) -> None:
     for number in range(150):
         for name in ("smiling", "neutral"):
             photograph(tmp_path / "photos" / name / f"IMG_{number:04d}.JPG", random, smiles=name == "smiling")
-    words = {
-        "check": ["data", "check", "photos"],
-        "train": ["train", "cvae-gan-edit", "--data", "photos", "--out", "runs/photos", *TINY],
-        "edit": ["edit", "photos/neutral/IMG_0001.JPG", "--set", "class=smiling=1", "--model", "runs/photos"],
-    }
+    told = (ROOT / "README.md").read_text().partition("Your own images:")[2]
+    lines = re.findall(r"^    attrimorph (.*)$", told, flags=re.M)[:3]
+    words = dict(zip(("check", "train", "edit"), map(shlex.split, lines), strict=True))
+    words["train"] += TINY
     screens = {name: terminal.run(line, folder=tmp_path) for name, line in words.items()}
     assert [screen.code for screen in screens.values()] == [0, 0, 0], [screen.text for screen in screens.values()]
     assert screens["check"].lines[1:4] == [
@@ -125,6 +127,18 @@ def test_prepared_data_without_labels(flat: Path, tmp_path: Path, say: Callable[
     assert (said.code, "no labels: for methods that need none" in said.out) == (0, True)
     assert "prepared already; --format and --table" in say("data", "check", tmp_path / "out", "--format", "classes").err
     assert say("train", "vae", *TINY, "--data", tmp_path / "out", "--out", tmp_path / "run").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "cvae-gan"), ("evaluate",), ("calibrate", "nowhere"), ("audit", "--out", "a", "--attribute", "Male"),
+        ("compare", "gan", "--images", 9), ("experiment", "copies"),
+    ],
+)  # fmt: skip
+def test_how_data_are_read_needs_data(words: tuple[str, ...], say: Callable[..., Said]) -> None:
+    assert "--format tells how --data is read; got it without" in say(*words, "--format", "classes").err
+    assert "--table tells how --data is read; got it without" in say(*words, "--table", "labels.csv").err
 
 
 @pytest.mark.parametrize("recipe", ["cvae-gan", "ac-gan", "cyclegan", "homointerp", "attribute2image-cvae", "pix2pix"])

@@ -98,6 +98,17 @@ class Layout:
         Path | None, Parameter(help="A CSV file of any name with the labels: a column of file names, others for each.")
     ] = None
 
+    def needs(self, data: Path | None) -> None:
+        """Refuse words on how to read data that were not named.
+
+        Raises:
+            AttrimorphError: there are some.
+        """
+        given = {"--format": self.format != "auto", "--table": self.table is not None}
+        if data is None and any(given.values()):
+            name = next(name for name in given if given[name])
+            raise AttrimorphError(f"{name} tells how --data is read; got it without; add --data FOLDER")
+
     def of(self, folder: Path) -> "Source":
         """Return where the images are and how they are read."""
         from attrimorph.data.source import Source
@@ -118,7 +129,8 @@ class Layout:
         with Meter("preparing") as meter:
 
             def found(raw: "RawData") -> None:
-                meter.say("\n".join(raw.told()))
+                if speaks():
+                    meter.say("\n".join(raw.told()))
                 if accepts is not None:
                     accepts(raw.schema)
 

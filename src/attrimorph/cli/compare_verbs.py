@@ -62,6 +62,7 @@ def compare(
     """
     from attrimorph.experiments.entrants import entrants, parse_budget
 
+    layout.needs(data)
     if (budget is None) == (images is None):
         raise AttrimorphError(
             "a comparison needs either --budget or --images; give one of them, such as --budget 10min"

@@ -55,6 +55,7 @@ def experiment(
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
+    layout.needs(data)
     names = named(name)
     from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
     from attrimorph.experiments.runs import RUNS

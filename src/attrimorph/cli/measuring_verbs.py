@@ -71,6 +71,7 @@ def evaluate(
     from attrimorph.models import load
     from attrimorph.naming import parse_names
 
+    layout.needs(data)
     check_tables(csv, latex)
     groups = None if metrics is None else chosen_groups(parse_names(metrics))
     other = None if against is None else read_evaluation(against)
@@ -166,6 +167,7 @@ def calibrate(
     from attrimorph.console import Meter
     from attrimorph.models import load
 
+    layout.needs(data)
     refuse_shipped(model, out)
     loaded = load(model, chosen(device))
     judges = _judge_for(loaded, judge)
@@ -245,6 +247,7 @@ def audit(
     if predictions is not None:
         _read_audit(out, predictions, threshold)
         return
+    layout.needs(data)
     if attribute is None:
         raise AttrimorphError("audit needs --attribute to make pairs, or --predictions to read; got neither; add one")
     if images is not None and data is not None:

@@ -71,6 +71,7 @@ def train(
     from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
     from attrimorph.recipes import RECIPES, read_recipe
 
+    layout.needs(data)
     value = override(find_recipe(recipe, RECIPES, read_recipe), parse_words(overrides, OPTIONS))
     if dry_run:
         print(to_yaml(value))
