@@ -1,12 +1,15 @@
 """Commands as a person runs them: under a pseudo-terminal, in a process of its own, what the screen got read back."""
 
 import fcntl
+import functools
+import json
 import os
 import pty
 import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -50,10 +53,12 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = 280,
     during: Callable[[int, str], bool] | None = None,
+    before: str = "",
+    program: Sequence[str] = (),
 ) -> Screen:
-    """Run `attrimorph WORDS` with stdin, stdout and stderr on a pseudo-terminal.
+    """Run `attrimorph WORDS` in a process of its own, with stdin, stdout and stderr on a pseudo-terminal.
 
-    The child is a fork of this process, so that torch is not imported again; nothing else is shared.
+    The process is forked from one that has imported torch already, see `tests.zygote`; it shares nothing with this one.
 
     Args:
         words: behind `attrimorph`.
@@ -61,32 +66,27 @@ def run(
         term: TERM.
         folder: where to run; by default here.
         environment: variables to set besides.
-        seconds: after which the child is killed (the code is then -9).
-        during: called as text arrives, with the child's process number and all text so far, until it returns True.
+        seconds: after which the process is killed (the code is then -9).
+        during: called as text arrives, with the process number and all text so far, until it returns True.
+        before: "module:function" to call in the process first, to make things small.
+        program: a program and its arguments in place of attrimorph.
     """
-    import attrimorph.cli
-
-    child, master = pty.fork()
-    if child == 0:
-        try:
-            os.environ.update({"TERM": term, **(environment or {})})
-            for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
-                os.environ.pop(name, None)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            sys.stdin, sys.stdout, sys.stderr = (
-                os.fdopen(number, mode, buffering=1, closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w"))
-            )
-            os.chdir(folder or Path.cwd())
-            # The size is set by the parent; wait for it.
-            while os.get_terminal_size(0).columns != columns:
-                time.sleep(0.001)
-            code = attrimorph.cli.run(list(words))
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        except BaseException:
-            os._exit(99)
+    master, slave = pty.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    zygote = _zygote()
+    wanted = {
+        "words": [str(word) for word in words],
+        "program": [str(word) for word in program],
+        "before": before,
+        "tty": os.ttyname(slave),
+        "folder": str(folder or Path.cwd()),
+        "environment": {"TERM": term, **(environment or {})},
+    }
+    assert zygote.stdin is not None
+    assert zygote.stdout is not None
+    print(json.dumps(wanted), file=zygote.stdin, flush=True)
+    child = int(zygote.stdout.readline())
+    os.close(slave)
     got, ends, watching = b"", time.monotonic() + seconds, during
     while True:
         if not select.select([master], [], [], max(0.0, ends - time.monotonic()))[0]:
@@ -101,6 +101,14 @@ def run(
         got += part
         if watching is not None and watching(child, got.decode(errors="replace")):
             watching = None
+    code = int(zygote.stdout.readline())
     os.close(master)
-    status = os.waitpid(child, 0)[1]
-    return Screen(os.waitstatus_to_exitcode(status), ESCAPES.sub("", got.decode(errors="replace")))
+    return Screen(code, ESCAPES.sub("", got.decode(errors="replace")))
+
+
+@functools.cache
+def _zygote() -> subprocess.Popen[str]:
+    """Start the process that commands are forked from, once for all tests of this process; it ends with its stdin."""
+    words = [sys.executable, "-m", "tests.zygote"]
+    root = Path(__file__).parent.parent
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)

@@ -69,3 +69,10 @@ def test_the_licence_is_whole() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert text.lstrip().startswith("Apache License\n")
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_citation_names_this_version() -> None:
+    import attrimorph
+
+    assert f"version: {attrimorph.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version = {{{attrimorph.__version__}}}" in (ROOT / "README.md").read_text()

@@ -1,0 +1,66 @@
+"""A process that has imported torch and done nothing with it: commands are forked from it.
+
+A fork of the tests' own process would have locks and pools of torch whose threads are gone, and could wait for ever.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import signal
+import sys
+import termios
+import traceback
+from typing import Any
+
+IMPORTED = ("attrimorph.cli", "attrimorph.training.trainer", "attrimorph.experiments.catalogue")
+
+
+def command(wanted: dict[str, Any], tty: int) -> int:
+    """Be the command: its own session, the pseudo-terminal as its terminal."""
+    os.setsid()
+    fcntl.ioctl(tty, termios.TIOCSCTTY, 0)
+    for number in (0, 1, 2):
+        os.dup2(tty, number)
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        os.environ.pop(name, None)
+    os.environ.update(wanted["environment"])
+    os.chdir(wanted["folder"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, mode, buffering=1, closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w"))
+    )
+    if wanted["program"]:
+        os.execv(wanted["program"][0], wanted["program"])
+    if wanted["before"]:
+        module, _, name = wanted["before"].partition(":")
+        vars(importlib.import_module(module))[name]()
+    from attrimorph.cli import run
+
+    code = run(wanted["words"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def main() -> None:
+    for name in IMPORTED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        tty = os.open(wanted["tty"], os.O_RDWR | os.O_NOCTTY)
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                code = command(wanted, tty)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        os.close(tty)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
