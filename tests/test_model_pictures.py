@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph import edit, morph, reconstruct, sample, square, transfer
 from attrimorph.applications.edit import write_edit
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Autoencoder, Editor, Model, Pictures
@@ -146,3 +147,31 @@ def test_many_pictures_show_some(tmp_path: Path) -> None:
     few, many = (model.decode(model.sample_codes(n, torch.Generator().manual_seed(0))) for n in (64, 200))
     with Image.open(io.BytesIO(few._repr_png_())) as a, Image.open(io.BytesIO(many._repr_png_())) as b:
         assert a.size == b.size
+
+
+def test_results_show_themselves(tmp_path: Path, photo: Path) -> None:
+    model = tiny_model(tmp_path / "model")
+    results = [
+        edit(model, [photo, photo], {"Smiling": 1}),
+        reconstruct(model, photo),
+        transfer(model, str(photo), photo),
+        sample(model, 3),
+        morph(model, photo, photo, 4),
+        morph(model, photo, photo, 4, path="pixel"),
+        square(model, [photo] * 4, 3),
+    ]
+    for result in results:
+        with Image.open(io.BytesIO(result._repr_png_())) as shown:
+            assert shown.width > 16
+    assert isinstance(results[4].images, Pictures)
+    with Image.open(io.BytesIO(results[-1]._repr_png_())) as shown:
+        assert abs(shown.width - shown.height) <= 8
+
+
+def test_a_model_that_does_not_edit_says_who_does(tmp_path: Path) -> None:
+    model: Any = tiny_model(tmp_path, method="gan")
+    with pytest.raises(AttributeError, match="does not edit; use a conditional autoencoder"):
+        model.edit("a.png", {"Smiling": 1})
+    with pytest.raises(AttributeError, match="no attribute 'edti'"):
+        model.edti  # noqa: B018
+    assert copy.copy(model).hash == model.hash

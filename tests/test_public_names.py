@@ -11,6 +11,7 @@ import attrimorph
 PUBLIC = {
     "Attribute",
     "AttrimorphError",
+    "Augment",
     "AxisEditor",
     "Batch",
     "Code",
@@ -28,7 +29,6 @@ PUBLIC = {
     "compared",
     "confirmation",
     "decisions",
-    "drawn_codes",
     "drawn_images",
     "edit",
     "edit_like",

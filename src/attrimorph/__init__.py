@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from attrimorph.applications.axes.fitting import with_curved as with_curved
     from attrimorph.applications.axes.pack import load_pack as load_pack
     from attrimorph.applications.axes.pack import save_pack as save_pack
-    from attrimorph.applications.axes.space import drawn_codes as drawn_codes
     from attrimorph.applications.confirm import confirmation as confirmation
     from attrimorph.applications.edit import edit as edit
     from attrimorph.applications.gallery import open_gallery as open_gallery
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from attrimorph.applications.superresolve import superresolve as superresolve
     from attrimorph.applications.transfer import transfer as transfer
     from attrimorph.data import faces as faces
+    from attrimorph.data.augment import Augment as Augment
     from attrimorph.data.loader import Batch as Batch
     from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepare import open_or_prepare as open_or_prepare
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attribute": "attrimorph.data.schema",
+    "Augment": "attrimorph.data.augment",
     "AttrimorphError": "attrimorph.errors",
     "AxisEditor": "attrimorph.applications.axes.editor",
     "Batch": "attrimorph.data.loader",
@@ -98,7 +99,6 @@ _HOMES = {
     "compared": "attrimorph.applications.neighbours",
     "confirmation": "attrimorph.applications.confirm",
     "decisions": "attrimorph.metrics.attributes",
-    "drawn_codes": "attrimorph.applications.axes.space",
     "drawn_images": "attrimorph.metrics.unseen",
     "edit": "attrimorph.applications.edit",
     "edit_like": "attrimorph.applications.references",

@@ -15,7 +15,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Model, Source
+from attrimorph.models import Code, Model, Pictures, Source
 from attrimorph.pictures import png_bytes, sheet
 
 AT_ONCE = 128
@@ -100,9 +100,10 @@ def morph(
     check_codes(path, invert)
     first, second = model.prepared(first), model.prepared(second)
     if path == "pixel":
-        return Morph(paths.pixel(first[0], second[0], steps), None)
+        return Morph(paths.pixel(first[0], second[0], steps).as_subclass(Pictures), None)
     if path == "homomorphic":
-        return Morph(homomorphic(model, first, second, steps, one_by_one=one_by_one).cpu(), None)
+        way = homomorphic(model, first, second, steps, one_by_one=one_by_one)
+        return Morph(way.cpu().as_subclass(Pictures), None)
     (a, b), found = ends(model, (first, second), attributes, invert=invert, progress=progress)
     return replace(between(model, a, b, steps, path=path), inversion=found)
 
@@ -145,7 +146,7 @@ def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear")
     code = way(_even_positions(model, way, steps) if path == "uniform" else steps)
     inner = decoded(model, code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
-    return Morph(torch.cat([model.decode(a), inner, model.decode(b)]), code)
+    return Morph(torch.cat([model.decode(a), inner, model.decode(b)]).as_subclass(Pictures), code)
 
 
 def square(

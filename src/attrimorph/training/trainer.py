@@ -63,7 +63,7 @@ class Progress:
 def train(
     recipe: AnyRecipe,
     data: PreparedData,
-    out: Path,
+    out: str | Path,
     *,
     progress: Callable[[Progress], None] | None = None,
     device: str | None = None,
