@@ -69,6 +69,23 @@ def test_a_comparison_trains_alike_and_tells_all(contest: Contest) -> None:
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
+def test_the_same_command_goes_on_with_what_was_interrupted(contest: Contest) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("3 of 4") and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(contest, progress=stop))
+    finished = [contest.run("cvae", seed) / "log.jsonl" for seed in (0, 1)]
+    said: list[str] = []
+    compare(replace(contest, progress=lambda what, *_: said.append(what)))
+    assert [path.read_text().count("images_per_second") for path in finished] == [2, 2]
+    assert [path.parent.joinpath("figures.json").exists() for path in finished] == [True, True]
+    assert not [what for what in said if what.startswith(("1 of 4: measuring", "2 of 4: measuring"))]
+    told = json.loads((contest.out / "results.json").read_text())
+    assert [each["images"] for each in told["entries"]] == [32] * 4
+
+
 def test_what_fails_is_told_and_the_others_go_on(contest: Contest) -> None:
     said: list[str] = []
     # With such a rate the numbers blow up, and the guard gives up.
@@ -136,7 +153,7 @@ def test_a_short_training_has_few_lines_and_checkpoints_and_its_changes_stand_as
     quickstart = Entrant(recipe_named("quickstart"), {"optimiser.warmup-images": "77"})
     short = replace(contest, entrants={"quickstart": quickstart}).recipe("quickstart", 1_600, 0)
     assert short.training.log_images == 100
-    assert short.training.checkpoint_images == 400
+    assert short.training.checkpoint_images == 800
     assert short.optimiser.warmup_images == 77
 
 

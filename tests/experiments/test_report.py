@@ -80,3 +80,14 @@ def test_a_heat_map_frames_the_edited_attribute_and_leaves_small_cells_empty() -
     html = report.heat({"A": {"A": 0.2, "B": 0.004}}, "c")
     assert re.search(r'<td class="own"[^>]*>20</td>', html)
     assert re.search(r'title="A edited: B wrong in 0.4 %"></td>', html)
+
+
+def test_a_band_reaches_from_the_lowest_to_the_highest_seed_and_colours_do_not_repeat() -> None:
+    series = {name: [(0.0, 1.0), (10.0, 2.0)] for name in "abcdefg"}
+    drawn = report.chart("loss", series, bands={"a": [(0, 0, 2), (10, 2, 2)], "b": [(0, 1, 1), (10, 2, 2)]})
+    # The axis spans 0..2: the band of "a" begins at its whole height; that of "b" is no wider than its line.
+    (points,) = re.findall(r'<polygon points="([^"]+)"', drawn)
+    assert points.split() == ["46.0,12.0", "350.0,12.0", "350.0,12.0", "46.0,158.0"]
+    looks = re.findall(r'stroke="(var[^"]+)"[^>]*?(stroke-dasharray|/>)', drawn)
+    assert len(set(looks)) == len(looks) == 7
+    assert "g (dashed)" in drawn

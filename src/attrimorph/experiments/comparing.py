@@ -159,7 +159,7 @@ def figure_table(contest: Contest, figures: Sequence[Figure]) -> str:
         unit, better, what = words(figure.key)
         star = "" if figure.alike else " *"
         name = f'<code title="{report.text(what)}">{report.text(figure.key)}</code>{star}'
-        rows.append([name, " ".join(filter(None, (unit, ARROWS[better]))), *cells(contest, figure)])
+        rows.append([name, "\u00a0".join(filter(None, (unit, ARROWS[better]))), *cells(contest, figure)])
     unlike = [] if all(figure.alike for figure in figures) else [report.note("* not measured alike, so not compared.")]
     return "".join([report.table(head, rows, numbers=range(2, len(head))), *unlike])
 

@@ -34,7 +34,7 @@ from attrimorph.training.trainer import train
 METRICS = ("distribution", "reconstruction", "edits")
 EDITED = 100  # images, whatever a model can edit: so all are measured alike
 PROBED, LONGEST_PROBE = 0.1, 10.0  # of a budget, and in seconds: what finding a recipe's speed may take
-LINES, CHECKPOINTS = 16, 4  # in a short training; more lines would be too few images each for the guard to judge by
+LINES, CHECKPOINTS = 16, 2  # in a short training: more lines would be too few images each for the guard to judge by
 SHOWN = 10  # images in a row of the pictures
 
 

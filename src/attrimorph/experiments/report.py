@@ -162,7 +162,8 @@ def chart(
         key: whether a single line is named too; lines keep the colours of their places in `series`.
     """
     areas = {n: [p for p in points if all(map(math.isfinite, p))] for n, points in (bands or {}).items()}
-    hues = dict(zip(series, HUES * 3, strict=False))
+    # Beyond the last colour they begin again, dashed.
+    looks = {name: (HUES[n % len(HUES)], n >= len(HUES)) for n, name in enumerate(series)}
     shown = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
     shown = {name: points for name, points in shown.items() if points}
     if not shown:
@@ -190,13 +191,17 @@ def chart(
     marks += f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{text(x_label)}</text>'
     lines, named = "", ""
     for name, points in shown.items():
-        hue, area = hues[name], areas.get(name, [])
+        (hue, dashed), area = looks[name], areas.get(name, [])
         if any(low < high for _, low, high in area):
             around = [place(x, high) for x, _, high in area] + [place(x, low) for x, low, _ in reversed(area)]
             lines += f'<polygon points="{" ".join(around)}" fill="{hue}" opacity=".18"/>'
         path = " ".join(place(x, y) for x, y in points)
-        lines += f'<polyline points="{path}" fill="none" stroke="{hue}" stroke-width="1.8" stroke-linejoin="round"/>'
-        named += f'<i style="background:{hue}"></i>{text(name)}' if key or len(shown) > 1 else ""
+        dash = ' stroke-dasharray="5 3"' if dashed else ""
+        lines += (
+            f'<polyline points="{path}" fill="none" stroke="{hue}" stroke-width="1.8" stroke-linejoin="round"{dash}/>'
+        )
+        word = text(name) + (" (dashed)" if dashed else "")
+        named += f'<i style="background:{hue}"></i>{word}' if key or len(shown) > 1 else ""
     return (
         f'<div class="curve"><b>{text(title)}</b><span class="key">{named}</span>'
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{marks}{lines}</svg></div>'
