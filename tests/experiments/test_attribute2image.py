@@ -15,6 +15,7 @@ from attrimorph.data.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import completion, drift, inversion, layers, wrong_masks
 from attrimorph.experiments.catalogue import EXPERIMENTS, named
+from attrimorph.experiments.claims import decide
 from attrimorph.experiments.face_models import face_model, recipe_for, training_faces
 from attrimorph.experiments.outcome import FULL, QUICK, Form, Request, write_outcome
 from attrimorph.experiments.runs import RUNS
@@ -74,7 +75,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     page = write_outcome(RUNS[name](asks), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
-    assert {claim["verdict"] for claim in told["claims"]} <= {"reproduced", "not reproduced", "not decided"}
+    assert {claim["verdict"] for claim in told["claims"]} <= {"seen once", "not reproduced", "not decided"}
     assert list((folder / name / "pictures").glob("*.png"))
     content = page.read_text().replace("&#x27;", "'")
     assert all(claim["evidence"].split(",")[0] in content for claim in told["claims"])
@@ -128,13 +129,13 @@ def test_true_layers_reach_every_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     model = tiny_layers(tmp_path)
     assert isinstance(model, LayeredModel)
     honest = layers.layer_figures(model, unseen)
-    assert [claim.verdict for claim in layers.claims(honest)] == ["not reproduced"] * 3
+    assert [each.verdict for each in decide(layers.claims(honest))] == ["not reproduced"] * 3
     monkeypatch.setattr(layers, "layers_of", lambda *_: found)
     figures = layers.layer_figures(model, unseen)
     assert figures[layers.GATE] == 1
     assert min(figures[name] for name in (layers.HIDDEN, layers.FOREGROUND, layers.INSIDE)) > 90
     assert figures[layers.COMPOSITE] > 40
-    assert [claim.verdict for claim in layers.claims(figures)] == ["reproduced"] * 3
+    assert [each.verdict for each in decide(layers.claims(figures))] == ["seen once"] * 3
     # What is wrong behind the face alone does not count elsewhere.
     spoilt = Painted(found.foreground, found.gate, torch.where(true.mask > 0.5, -true.background, true.background),
                      found.composite)  # fmt: skip
@@ -176,17 +177,17 @@ def test_drift_is_none_where_nothing_is_edited_and_counts_what_moves(tmp_path: P
     assert np.isnan(reached)
     moved, _ = drift.drifts(Brighter(), unseen, before, changes, None)  # type: ignore[arg-type]
     assert list(moved.values()) == pytest.approx([1.0] * len(moved), rel=1e-4)
-    assert drift.claims({"cvae": 5.0, "discvae": 0.9})[0].verdict == "reproduced"
-    assert drift.claims({"cvae": 5.0, "discvae": 1.1})[0].verdict == "not reproduced"
+    assert decide(drift.claims({"cvae": 5.0, "discvae": 0.9}))[0].verdict == "seen once"
+    assert decide(drift.claims({"cvae": 5.0, "discvae": 1.1}))[0].verdict == "not reproduced"
 
 
 def test_bars_of_inversion_are_decided_by_numbers() -> None:
     quality = {"given": {"0": 20.0, "100": 23.0}, "unknown": {"0": 20.0, "100": 21.0}, "no encoder": {"100": 19.0}}
     seconds = {"with encoder": 5.0, "without encoder": 12.0}
-    verdicts = [claim.verdict for claim in inversion.claims(quality, seconds, 64)]
-    assert verdicts == ["reproduced", "not reproduced", "reproduced", "reproduced"]
-    assert inversion.claims(quality, seconds, 32)[-1].verdict == "not decided"
-    assert inversion.claims(quality, {"with encoder": 21.0}, 64)[-1].verdict == "not reproduced"
+    verdicts = [each.verdict for each in decide(inversion.claims(quality, seconds, 64))]
+    assert verdicts == ["seen once", "not reproduced", "seen once", "seen once"]
+    assert decide(inversion.claims(quality, seconds, 32))[-1].verdict == "not decided"
+    assert decide(inversion.claims(quality, {"with encoder": 21.0}, 64))[-1].verdict == "not reproduced"
 
 
 def test_an_encoder_can_be_withheld_and_the_page_says_so(tmp_path: Path) -> None:
@@ -212,15 +213,15 @@ def test_losses_of_wrong_masks_go_by_composition_and_seed() -> None:
         return [dict.fromkeys(wrong_masks.CLAIMED, value) for value in values]
 
     figures = {
-        "sum, right masks": runs(30, 31),
-        "sum, wrong masks": runs(29, 30),
-        "convex, right masks": runs(32, 32),
-        "convex, wrong masks": runs(30, 31.5),
+        "sum, right masks": runs(30, 31, 31),
+        "sum, wrong masks": runs(29, 30, 30),
+        "convex, right masks": runs(32, 32, 32),
+        "convex, wrong masks": runs(30, 31.5, 30),
     }
-    assert wrong_masks.losses(figures, "convex")[layers.COMPOSITE] == [2, 0.5]
-    assert {claim.verdict for claim in wrong_masks.claims(figures)} == {"not decided"}
-    figures["convex, wrong masks"] = runs(30, 30.5)
-    assert {claim.verdict for claim in wrong_masks.claims(figures)} == {"reproduced"}
+    assert wrong_masks.losses(figures, "convex")[layers.COMPOSITE] == [2, 0.5, 2]
+    assert {each.verdict for each in decide(wrong_masks.claims(figures))} == {"not decided"}
+    figures["convex, wrong masks"] = runs(30, 29.9, 30.1)
+    assert {each.verdict for each in decide(wrong_masks.claims(figures))} == {"reproduced"}
 
 
 # --- models and the command

@@ -1,9 +1,11 @@
 """Comparing: equal budgets, honest clocks, one page; tiny and real."""
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -49,8 +51,15 @@ def contest(data: PreparedData, tmp_path: Path) -> Contest:
 
 
 def test_a_comparison_trains_alike_and_tells_all(contest: Contest) -> None:
-    page = compare(contest)
+    tables = contest.out / "tables"
+    page = compare(contest, tables / "a.csv", tables / "a.tex")
     told = json.loads((contest.out / "results.json").read_text())
+    with (tables / "a.csv").open() as file:
+        row = next(line for line in csv.DictReader(file) if line["key"] == "reconstruction.psnr")
+    of_cvae = [each["figures"]["reconstruction.psnr"] for each in told["entries"][:2]]
+    assert [float(row["cvae"]), float(row["cvae sd"])] == pytest.approx([fmean(of_cvae), stdev(of_cvae)])
+    assert (row["cgan"], row["unit"], row["better"]) == ("", "dB", "higher")
+    assert r"reconstruction.psnr $\uparrow$ &" in (tables / "a.tex").read_text()
     assert [(each["recipe"], each["seed"], each["images"]) for each in told["entries"]] == [
         (name, seed, 32) for name in METHODS for seed in (0, 1)
     ]

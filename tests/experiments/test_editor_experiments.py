@@ -14,7 +14,7 @@ from attrimorph.data import faces, shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import fault_figures as measure
 from attrimorph.experiments import faults, group_edits, translation, uniformity
-from attrimorph.experiments.claims import at_most
+from attrimorph.experiments.claims import at_most, decide
 from attrimorph.experiments.comparison import lasting
 from attrimorph.experiments.editors import Place, place_of, trained
 from attrimorph.experiments.outcome import Form, Request, write_outcome
@@ -159,9 +159,9 @@ def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
     assert even[DEVIATION] < 0.5 * late[DEVIATION]
     methods = {uniformity.SLIDER: even, uniformity.FOLLOWING: even, uniformity.STRAIGHT: late, uniformity.CVAE: late}
     assert [claim.margins[0] > 0 for claim in uniformity.claims(methods)][2]
-    assert [claim.verdict for claim in uniformity.claims(dict.fromkeys(methods, even))] == ["not reproduced"] * 3
+    assert [each.verdict for each in decide(uniformity.claims(dict.fromkeys(methods, even)))] == ["not reproduced"] * 3
     del methods[uniformity.CVAE]
-    assert uniformity.claims(methods)[2].verdict == "not decided"
+    assert decide(uniformity.claims(methods))[2].verdict == "not decided"
 
 
 def test_only_what_every_method_moves_the_right_way_is_compared() -> None:
@@ -183,7 +183,7 @@ def test_a_bar_without_its_other_side_is_not_decided() -> None:
     shapes = dict.fromkeys((uniformity.SLIDER, uniformity.FOLLOWING, uniformity.STRAIGHT, uniformity.CVAE))
     even = {DEVIATION: 0.1}
     told = {**dict.fromkeys(shapes, even), uniformity.LEARNED.format(uniformity.SLIDER): even}
-    assert [claim.verdict for claim in uniformity.claims(told)][3:] == ["not reproduced", "not decided"]
+    assert [each.verdict for each in decide(uniformity.claims(told))][3:] == ["not reproduced", "not decided"]
 
 
 def test_towards_a_reference_means_both_ends(place: Place, models: dict[str, Path]) -> None:
@@ -215,10 +215,10 @@ def test_the_truth_reaches_its_target_and_changes_no_other_group(place: Place, m
     assert bad[group_edits.CHANGED] > good[group_edits.CHANGED] + 0.03
     assert bad[group_edits.ERROR] < 40
     figures = {group_edits.HOMO: good, group_edits.CVAE: bad}
-    assert [claim.verdict for claim in group_edits.claims(figures)] == ["reproduced"] * 4
+    assert [each.verdict for each in decide(group_edits.claims(figures, 10_000))] == ["seen once"] * 4
     figures = {group_edits.HOMO: bad, group_edits.CVAE: good}
-    assert [claim.verdict for claim in group_edits.claims(figures)][1:] == ["not reproduced"] * 3
-    assert [claim.verdict for claim in group_edits.claims({group_edits.HOMO: good})][2:] == ["not decided"] * 2
+    assert [each.verdict for each in decide(group_edits.claims(figures, 10_000))][1:] == ["not reproduced"] * 3
+    assert [each.verdict for each in decide(group_edits.claims({group_edits.HOMO: good}, 9))][2:] == ["not decided"] * 2
 
 
 def test_pictures_move_by_whole_pixels() -> None:
@@ -281,13 +281,13 @@ def test_the_faults_are_decided_by_their_figures() -> None:
     white = {"mended": {measure.BACKGROUND: 0.5}}
     following = {"mended": {measure.WITHOUT: 0.9, measure.WITH: 0.8}}
     gaps = {"mended": {measure.KIND: 0.8}, "published": {measure.KIND: 0.3}}
-    assert [claim.verdict for claim in faults.claims(position, white, following, gaps, 500)] == ["reproduced"] * 4
+    assert [each.verdict for each in decide(faults.claims(position, white, following, gaps, 500))] == ["seen once"] * 4
     position["mended"][measure.LOST] = white["mended"][measure.BACKGROUND] = 3.5
-    verdicts = [claim.verdict for claim in faults.claims(position, white, following, {}, 500)]
-    assert verdicts == ["not reproduced", "not reproduced", "reproduced", "not decided"]
+    verdicts = [each.verdict for each in decide(faults.claims(position, white, following, {}, 500))]
+    assert verdicts == ["not reproduced", "not reproduced", "seen once", "not decided"]
     # Two shares of 500 images that lie so close together differ by chance.
     gaps = {"mended": {measure.KIND: 0.218}, "published": {measure.KIND: 0.202}}
-    assert faults.claims(position, white, following, gaps, 500)[3].verdict == "not decided"
+    assert decide(faults.claims(position, white, following, gaps, 500))[3].verdict == "not decided"
 
 
 def test_chains_turn_every_attribute(place: Place) -> None:
@@ -335,5 +335,5 @@ def test_the_command_takes_several_models(
 
 def test_at_most_means_at_most() -> None:
     bars = [at_most("x", [value], 0.5, source="s", name="n") for value in (0.4, 0.5, 0.6)]
-    assert [claim.verdict for claim in bars] == ["reproduced", "reproduced", "not reproduced"]
+    assert [each.verdict for each in decide(bars)] == ["seen once", "seen once", "not reproduced"]
     assert at_most("x", [float("nan")], 0.5, source="s", name="n").verdict == "not decided"

@@ -15,6 +15,7 @@ from attrimorph.algorithms.centres import Centres
 from attrimorph.algorithms.cvae_gan import CVAEGAN
 from attrimorph.data.loader import Batch
 from attrimorph.experiments import ring
+from attrimorph.experiments.claims import decide
 from attrimorph.experiments.outcome import QUICK, Request, write_outcome
 from attrimorph.experiments.ring_training import METHODS, Method, RingCurve, RingGame, RingOptions
 
@@ -123,12 +124,17 @@ def test_verdicts_follow_the_curves() -> None:
     assert fast.first(0.95) == 200
     assert never.first(0.95) == math.inf
     found = {claim.words.split()[0]: claim for claim in ring.claims({"gan": [never], "wgan": [slow], "fm-gan": [fast]})}
-    assert [found[name].verdict for name in ("FM-GAN", "GAN", "WGAN")] == ["reproduced"] * 3
+    assert [each.verdict for each in decide(list(found.values()))] == ["seen once"] * 3
     assert found["FM-GAN"].margins == (100,)
     found = {claim.words.split()[0]: claim for claim in ring.claims({"gan": [fast], "wgan": [slow], "fm-gan": [never]})}
-    assert [found[name].verdict for name in ("FM-GAN", "GAN")] == ["not reproduced"] * 2
+    assert [each.verdict for each in decide([found["FM-GAN"], found["GAN"]])] == ["not reproduced"] * 2
     nobody = ring.claims({"gan": [never], "wgan": [never], "fm-gan": [never]})
-    assert nobody[0].verdict == "not decided"
+    assert decide(nobody)[0].verdict == "not decided"
+    # Who never arrives counts as arriving at the end, no later.
+    seeds = ring.claims({"gan": [never] * 3, "wgan": [slow, never, never], "fm-gan": [fast] * 3})
+    assert seeds[0].margins == (100, 100, 100)
+    assert decide(seeds)[0].verdict == "reproduced"
+    assert "never counts as the end, 300" in seeds[0].evidence
 
 
 def test_curves_are_kept_and_used_again(tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ def test_curves_are_kept_and_used_again(tmp_path: Path) -> None:
     page = write_outcome(ring.run(request), tmp_path)
     assert len(said) == 3
     told = json.loads((tmp_path / "ring" / "results.json").read_text())
-    assert {claim["verdict"] for claim in told["claims"]} <= {"reproduced", "not reproduced", "not decided"}
+    assert {claim["verdict"] for claim in told["claims"]} <= {"seen once", "not reproduced", "not decided"}
     assert (tmp_path / "ring" / "pictures" / "figure-4.png").is_file()
     assert "Verdicts" in page.read_text()
     ring.run(replace(request, seeds=(0, 1)))

@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
     from attrimorph.metrics.judge import Judge
 
-OPTIONS = ("budget", "images", "seeds", "data", "format", "table", "judge", "count", "size", "out", "device")
+OPTIONS = (
+    "budget",
+    "images",
+    "seeds",
+    "data",
+    "format",
+    "table",
+    "judge",
+    "count",
+    "size",
+    "out",
+    "csv",
+    "latex",
+    "device",
+)
 
 
 @app.command(group=MAKE)
@@ -30,6 +44,8 @@ def compare(
     count: Whole = 500,
     size: Whole | None = None,
     out: Path = Path("runs/comparison"),
+    csv: Path | None = None,
+    latex: Path | None = None,
     device: Device = "auto",
 ) -> None:
     """Train several recipes on the same data and seeds, each as long, and write one report.
@@ -59,6 +75,10 @@ def compare(
         Image size of all recipes in place of their own.
     out
         The folder of everything.
+    csv
+        A file for all figures as a CSV table: mean and standard deviation over the seeds of each recipe.
+    latex
+        A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
     """
     from attrimorph.experiments.entrants import entrants, parse_budget
 
@@ -78,7 +98,9 @@ def compare(
     from attrimorph.experiments.comparing import compare as run
     from attrimorph.experiments.comparison import Contest, check, check_schema
     from attrimorph.metrics.judge import load_judge
+    from attrimorph.metrics.tables import check_tables
 
+    check_tables(csv, latex)
     named = None if judge is None else load_judge(judge)
     pixels = next(iter(by_name.values())).recipe.data.image_size
     prepared = None
@@ -109,9 +131,8 @@ def compare(
             check(contest)  # before minutes of drawing; `run` checks all
             meter.title = "drawing faces"
             contest = replace(contest, training=drawn_faces(pixels, progress=meter.update))
-        page = run(contest)
-    print(out / "results.json")
-    print(page)
+        page = run(contest, csv, latex)
+    print("\n".join(str(path) for path in (out / "results.json", csv, latex, page) if path is not None))
 
 
 def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":

@@ -19,6 +19,8 @@ def experiment(
     seeds: Whole | None = None,
     images: Whole | None = None,
     out: Path = Path("runs/experiments"),
+    csv: Path | None = None,
+    latex: Path | None = None,
     device: Device = "auto",
 ) -> None:
     """Repeat a figure or table of a paper: its picture, its numbers beside the published ones or our bars, verdicts.
@@ -48,6 +50,10 @@ def experiment(
         Length of every training in place of the recipe's.
     out
         The folder; results go to OUT/NAME, data and models that experiments share beside it.
+    csv
+        A file for all verdicts with their margins as a CSV table.
+    latex
+        A file for the same as a LaTeX tabular (booktabs).
     """
     from attrimorph.console import Meter, table
     from attrimorph.experiments.catalogue import EXPERIMENTS, named
@@ -57,9 +63,13 @@ def experiment(
         return
     layout.needs(data)
     names = named(name)
+    from attrimorph.experiments.claims import COLUMNS, decide
     from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
     from attrimorph.experiments.runs import RUNS
+    from attrimorph.metrics.tables import Cell, check_tables, write_tables
 
+    check_tables(csv, latex)
+    rows: list[list[Cell]] = []
     for each in names:
         with Meter(each) as meter:
 
@@ -82,5 +92,7 @@ def experiment(
             )
             outcome = RUNS[each](request)
             page = write_outcome(outcome, out)
-        print(table([(claim.verdict, claim.words, claim.evidence) for claim in outcome.claims]))
-        print(page)
+        decisions = decide(outcome.claims)
+        print(table([(one.verdict, one.claim.words, f"{one.claim.evidence}; {one.why}") for one in decisions]))
+        rows += [[each, *decision.row()] for decision in decisions]
+        print("\n".join(map(str, [*write_tables(("experiment", *COLUMNS), rows, csv, latex), page])))

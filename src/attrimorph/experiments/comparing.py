@@ -13,12 +13,13 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import listed, spread
 from attrimorph.experiments.comparison import SHOWN, Contest, Entry, check, check_folder, run_contest, seconds_of
-from attrimorph.experiments.comparison_figures import RULE, Figure, figures_of
+from attrimorph.experiments.comparison_figures import RULE, Figure, figures_of, table_of
 from attrimorph.experiments.comparison_pictures import Gallery, galleries
+from attrimorph.experiments.evaluation_page import ARROWS
 from attrimorph.experiments.outcome import machine
 from attrimorph.files import write_json
 from attrimorph.metrics.keys import base_of, overall
-from attrimorph.metrics.tables import words
+from attrimorph.metrics.tables import words, write_tables
 from attrimorph.pictures import grid, sheet, write_png
 
 FORMAT = "attrimorph comparison"
@@ -27,11 +28,14 @@ UNEQUAL = 0.1  # a budget of seconds missed by more than this share is told
 CELL = 64  # pixels of an image on the page, about
 NONE = "–"
 OF_ATTRIBUTES = ("edit.target_reached", "edit.leakage")  # the figures of single attributes that are shown
-ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
-def compare(contest: Contest) -> Path:
+def compare(contest: Contest, csv: Path | None = None, latex: Path | None = None) -> Path:
     """Train, measure and write OUT/report.html, results.json and pictures; return the path of the page.
+
+    Args:
+        contest: what is compared, and how.
+        csv, latex: files for the figures as a table.
 
     Raises:
         AttrimorphError: a recipe will be refused (before anything is trained), or not one training came to an end.
@@ -41,6 +45,7 @@ def compare(contest: Contest) -> Path:
     entries = run_contest(contest)
     figures = figures_of(entries)
     write_results(contest, entries, figures)
+    write_tables(*table_of(list(contest.entrants), figures), csv, latex)
     page = report.write_page(
         contest.out / "report.html",
         title=" · ".join(contest.entrants),

@@ -3,17 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean, stdev, variance
 
 from attrimorph.experiments.comparison import Entry
+from attrimorph.metrics.chance import TAIL, student
 from attrimorph.metrics.keys import KEYS, base_of
+from attrimorph.metrics.tables import Cell, words
 
-T_975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-"""Student's t at 0.975 with 1, 2, ..., 30 degrees of freedom; with more, and between, the next lower one."""
 RULE = (
     "A recipe is marked ▼ where it is behind the best one by more than chance: where the 95 % t-interval of the "
     "difference of their means over the seeds (Welch's, which does not take their spreads for equal) leaves out 0. "
@@ -72,8 +68,7 @@ def differ(first: Sequence[float], second: Sequence[float]) -> bool:
         return difference > 0
     # Welch and Satterthwaite's degrees of freedom.
     freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
-    quantile = T_975[min(int(freedom), len(T_975)) - 1]
-    return difference > quantile * math.sqrt(sum(errors))
+    return difference > student(1 - TAIL, int(freedom)) * math.sqrt(sum(errors))
 
 
 def figures_of(entries: Sequence[Entry]) -> list[Figure]:
@@ -85,3 +80,18 @@ def figures_of(entries: Sequence[Entry]) -> list[Figure]:
             figure.values.setdefault(each.name, []).append(each.figures[figure.key])
             figure.protocols[each.name] = each.protocols[figure.key]
     return found
+
+
+def table_of(recipes: Sequence[str], figures: Sequence[Figure]) -> tuple[list[str], list[list[Cell]]]:
+    """Return head and rows of a table of all figures: each recipe's mean and its standard deviation over the seeds."""
+    head = ["key", *(cell for name in recipes for cell in (name, f"{name} sd")), "unit", "better", "best"]
+    rows: list[list[Cell]] = []
+    for figure in figures:
+        cells: list[Cell] = [figure.key]
+        for name in recipes:
+            values = figure.values.get(name, [])
+            cells += [fmean(values) if values else None, stdev(values) if len(values) > 1 else None]
+        unit, better, what = words(figure.key)
+        protocol = " | ".join(dict.fromkeys(figure.protocols.values()))
+        rows.append([*cells, unit, better, figure.best, what, protocol])
+    return [*head, "what", "protocol"], rows

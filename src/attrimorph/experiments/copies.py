@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.nearest import Nearest, nearest_images
-from attrimorph.experiments.claims import Claim
+from attrimorph.experiments.claims import Claim, at_least
 from attrimorph.experiments.class_models import class_model, real_images, samples, setting
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.pictures import sheet, to_bytes
@@ -70,13 +70,14 @@ def claims(figures: dict[str, float]) -> list[Claim]:
     """Return what the paper shows, held against the figures of the one model."""
     least = figures["least ratio, samples"]
     return [
-        Claim(
+        at_least(
             "No sample is a copy of a training image",
-            SOURCE,
-            (least - COPY,),
-            f"the nearest image lies at least {least:.3f} as far as the second nearest (a copy: below {COPY:g}); for "
-            f"held-out images {figures['least ratio, held-out images']:.3f}; median distance "
-            f"{figures['median distance, samples']:.1f} levels of 255, held-out images "
-            f"{figures['median distance, held-out images']:.1f}",
+            [least],
+            COPY,
+            source=SOURCE,
+            name=f"median distance {figures['median distance, samples']:.1f} levels of 255, of held-out images "
+            f"{figures['median distance, held-out images']:.1f}; least distance to the nearest as a share of that to "
+            f"the second nearest, of held-out images {figures['least ratio, held-out images']:.3f}, of samples",
+            form=".3f",
         )
     ]

@@ -12,7 +12,7 @@ from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.experiments import report
 from attrimorph.experiments.axes_fitting import examples, reached_by
 from attrimorph.experiments.axes_place import SOURCE, Place, place_of, plain
-from attrimorph.experiments.claims import Claim, at_least, at_most
+from attrimorph.experiments.claims import Claim, at_least, at_most, more
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.suitable import recogniser_for
 from attrimorph.models import Code
@@ -71,7 +71,7 @@ def run(request: Request) -> Outcome:
             "features": "the judge was taught these attributes, the recogniser was not",
             REACHED: f"of needed edits of {len(before)} other drawn codes, nothing locked, as the judge sees it",
         },
-        claims=claims(usual, many),
+        claims=claims(usual, many, len(before)),
         figures={
             "examples": {words: {name: plain(row) for name, row in rows.items()} for words, rows in found.items()},
             "target reached with judged samples": plain(many),
@@ -129,8 +129,8 @@ def figures_of(
     return {key: float(torch.tensor([row[key] for row in rows]).nanmean()) for key in rows[0]}
 
 
-def claims(usual: Figures, many: Mapping[str, float]) -> list[Claim]:
-    """Return the bars, means over the taught attributes."""
+def claims(usual: Figures, many: Mapping[str, float], counted: int) -> list[Claim]:
+    """Return the bars, means over the taught attributes, each of which is edited on at most `counted` codes."""
     near, reached = (mean([row[key] for row in usual.values()]) for key in (COSINE, REACHED))
     whole = mean(list(many.values()))
     off = abs(mean([row[EXPECTED] - row[ENDLESS] for row in usual.values()]))
@@ -142,14 +142,17 @@ def claims(usual: Figures, many: Mapping[str, float]) -> list[Claim]:
             source=SOURCE,
             name=f"mean cosine to the judged axis {near:.2f}, {REACHED}",
             form=".1%",
+            counted=counted,
         ),
-        at_least(
+        more(
             f"At most {NEAR:.0%} fewer than along the axis from judged samples",
             [reached],
-            whole - NEAR,
+            [whole],
             source=SOURCE,
-            name=f"{REACHED} {whole:.1%} with judged samples, with examples",
+            names=(f"{REACHED} with examples", "with judged samples"),
             form=".1%",
+            counted=counted,
+            grace=NEAR,
         ),
         at_most(
             f"It says how sure it is, and is right by {RIGHT:g} of a cosine on average",

@@ -13,7 +13,7 @@ from PIL import Image
 import attrimorph
 from attrimorph.data.source import Source
 from attrimorph.experiments import report
-from attrimorph.experiments.claims import RULE, Claim
+from attrimorph.experiments.claims import RULE, Claim, Decision, decide
 from attrimorph.files import write_json
 from attrimorph.pictures import write_png
 
@@ -134,13 +134,13 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
         folder / "results.json",
         {
             "format": FORMAT,
-            "format_version": 1,
+            "format_version": 2,
             "attrimorph": attrimorph.__version__,
             "experiment": outcome.name,
             "machine": machine(),
             "protocol": outcome.protocol,
             "rule": RULE,
-            "claims": [claim.to_json() for claim in outcome.claims],
+            "claims": [decision.to_json() for decision in decide(outcome.claims)],
             "figures": outcome.figures,
         },
     )
@@ -151,7 +151,7 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
         eyebrow=f"attrimorph experiment {outcome.name}",
         lead=outcome.lead,
         pieces=[
-            verdicts(outcome.claims),
+            verdicts(decide(outcome.claims)),
             *outcome.pieces,
             report.heading("How it was measured"),
             report.table(["what", "as here"], rows),
@@ -160,14 +160,15 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
     )
 
 
-def verdicts(claims: Sequence[Claim]) -> str:
-    """Return the table of claims."""
+def verdicts(decisions: Sequence[Decision]) -> str:
+    """Return the table of claims, each with what decided."""
     rows = [
-        [f"<b>{report.text(claim.verdict)}</b>", report.text(claim.words), report.text(claim.evidence),
-         report.text(claim.source)]
-        for claim in claims
+        [f"<b>{report.text(each.verdict)}</b>",
+         *map(report.text, (each.claim.words, each.claim.evidence, each.why, each.claim.source))]
+        for each in decisions
     ]  # fmt: skip
-    return report.heading("Verdicts", RULE) + report.table(["verdict", "claim", "measured", "who says so"], rows)
+    head = ["verdict", "claim", "measured", "what decided", "who says so"]
+    return report.heading("Verdicts", RULE) + report.table(head, rows)
 
 
 def machine() -> str:

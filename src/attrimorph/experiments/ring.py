@@ -124,8 +124,8 @@ def claims(curves: Curves) -> list[Claim]:
     fm, gan, wgan = (curves[method] for method in ("fm-gan", "gan", "wgan"))
     first = {method: [curve.first(SHARE) for curve in found] for method, found in curves.items()}
     rivals = [min(a, b) for a, b in zip(first["gan"], first["wgan"], strict=True)]
-    # Infinity stands for "never": two of them decide nothing, and the one that arrives is before the one that does not.
-    earlier = [_earlier(mine, other) for mine, other in zip(first["fm-gan"], rivals, strict=True)]
+    ends = [float(curve.iterations[-1]) for curve in fm]
+    earlier = [_earlier(*each) for each in zip(first["fm-gan"], rivals, ends, strict=True)]
     best = [max(curve.covered) for curve in gan]
     at = [arrival if math.isfinite(arrival) else math.inf for arrival in first["fm-gan"]]
     source = "paper, toy example (Figure 4)"
@@ -135,13 +135,16 @@ def claims(curves: Curves) -> list[Claim]:
             source,
             tuple(earlier),
             "iterations to 95 %: "
-            + "; ".join(f"{WORDS[method]} {listed(values, ',.0f')}" for method, values in first.items()),
+            + "; ".join(f"{WORDS[method]} {listed(values, ',.0f')}" for method, values in first.items())
+            + f"; never counts as the end, {ends[0]:,.0f}",
+            form=",.0f",
         ),
         Claim(
             "GAN collapses: it never covers 95 % of the ring",
             source,
             tuple(SHARE - share for share in best),
             f"the most that GAN covered {listed(best, '.2f')}",
+            form=".2f",
         ),
         more(
             "WGAN has not learned the ring when FM-GAN has: it covers less",
@@ -154,10 +157,9 @@ def claims(curves: Curves) -> list[Claim]:
     ]
 
 
-def _earlier(mine: float, other: float) -> float:
-    if math.isinf(mine):
-        return math.nan if math.isinf(other) else -1.0
-    return other - mine
+def _earlier(mine: float, other: float, end: float) -> float:
+    """Return by how many iterations the first arrives before the other, at least; NaN where neither does."""
+    return math.nan if math.isinf(mine) and math.isinf(other) else min(other, end) - min(mine, end)
 
 
 def charts(curves: Curves, seeds: Sequence[int]) -> str:

@@ -47,7 +47,7 @@ def run(request: Request) -> Outcome:
             "images": f"{len(images)} held-out ones, shrunk by averages of {TIMES}x{TIMES} pixels; results average "
             f"down to the same small images within {float(done.disagreement.max()):.2f} levels of 255",
         },
-        claims=claims(figures),
+        claims=claims(figures, len(images)),
         figures=figures,
     )
     outcome.pieces.append(table(figures))
@@ -66,8 +66,8 @@ def table(figures: Mapping[str, Mapping[str, float]]) -> str:
     return report.table(["enlarged by", "top-1", "PSNR in dB", "sharpness (image = 1)"], rows, numbers=(1, 2, 3))
 
 
-def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
-    """Return what is claimed, held against the figures of the one model."""
+def claims(figures: Mapping[str, Mapping[str, float]], counted: int) -> list[Claim]:
+    """Return what is claimed, held against the figures of the one model on so many images."""
     return [
         more(
             words,
@@ -76,6 +76,7 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
             source=source,
             names=(f"{name} of the model's images", "of bicubic interpolation's"),
             form=".3f",
+            counted=counted if name == "top-1" else None,
         )
         for words, name, source in (
             ("Enlarged images are recognised more often than interpolated ones", "top-1", SOURCE),

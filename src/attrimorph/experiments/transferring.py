@@ -5,7 +5,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from attrimorph.experiments.claims import Claim, at_least
+from attrimorph.experiments.claims import Claim, at_least, more
 from attrimorph.experiments.class_models import (
     Setting,
     class_model,
@@ -52,7 +52,7 @@ def run(request: Request) -> Outcome:
             "transfers": f"{len(images)} held-out images, each to one other class drawn at random",
             "finds its source": "share of transferred images nearest, in pixels, to their own source among all sources",
         },
-        claims=claims(figures),
+        claims=claims(figures, len(images), len(classes)),
         figures=figures,
     )
     outcome.show("transfers", picture(model, place, images, labels), "The first image of a row is the source.")
@@ -84,17 +84,18 @@ def picture(model: Model, place: Setting, images: Tensor, labels: Tensor) -> Ima
     return sheet(rows, columns=["source", *(place.classes[int(label)][:12] for label in classes)], cell=64, clear=True)
 
 
-def claims(figures: dict[str, float]) -> list[Claim]:
-    """Return what the paper shows, held against the figures of the one model."""
-    base = figures["top-1 of samples"]
+def claims(figures: dict[str, float], transfers: int, sampled: int) -> list[Claim]:
+    """Return what the paper shows, held against the figures of the one model on so many images and samples."""
     return [
-        at_least(
+        more(
             "A transferred image is of the new class, as surely as a sample of it",
-            [figures["top-1 of the target class"] / base if base else float("nan")],
-            KEPT,
+            [figures["top-1 of the target class"]],
+            [figures["top-1 of samples"]],
             source=SOURCE,
-            name="top-1 as a share of the samples'",
-            form=".3f",
+            names=("top-1 of the new class", "of samples"),
+            form=".1%",
+            counted=(transfers, sampled),
+            times=KEPT,
         ),
         at_least(
             "What does not belong to the class is kept: the source is found again, far more often than by chance",
@@ -103,5 +104,6 @@ def claims(figures: dict[str, float]) -> list[Claim]:
             source=SOURCE,
             name="found again",
             form=".3f",
+            counted=transfers,
         ),
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attrimorph.applications.charts import lines
 from attrimorph.experiments import report
-from attrimorph.experiments.claims import Claim, at_most
+from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.editors import Place, cvae_gan, interpolator, place_of, plain
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.kinds.interpolation import InterpolationModel
@@ -169,16 +169,17 @@ def claims(figures: Mapping[str, Mapping[str, float]]) -> list[Claim]:
     ):
         if method not in figures:
             continue
-        pairs = [(figures[method][DEVIATION], figures[against][DEVIATION])] if against in figures else []
+        measured = against in figures
         found.append(
-            at_most(
+            more(
                 f"{method}: the response deviates from the straight line at most {bound:.2f} times as much as that of: "
                 f"{against}",
-                [mine / theirs if theirs else float("nan") for mine, theirs in pairs],
-                bound,
+                [figures[against][DEVIATION]] if measured else [],
+                [figures[method][DEVIATION]] if measured else [],
                 source=SOURCE,
-                name="times",
+                names=("deviation of that", "of the first"),
                 form=".3f",
+                times=1 / bound,
             )
         )
     return found

@@ -15,7 +15,7 @@ from attrimorph.applications.axes.path import Guide, follow
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.experiments.axes_place import SOURCE, Place, Witness, phi, place_of, plain, witness_of
-from attrimorph.experiments.claims import Claim, at_least, at_most, more
+from attrimorph.experiments.claims import Claim, at_least, more
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.models import Code
@@ -194,14 +194,16 @@ def claims(figures: Figures) -> list[Claim]:
         each = figures[edited]
         for words, way_of in ((ONE, "straight"), (CURVED, "curved")):
             found += [
-                at_most(
+                more(
                     f"{edited}, {way_of}: with {other} locked, at most a fifth of the edits change {other} that did "
                     "straight without",
+                    [each[ALONE][LEAK]],
                     [each[words][LEAK]],
-                    PART * each[ALONE][LEAK],
                     source=SOURCE,
-                    name=f"{LEAK} {each[ALONE][LEAK]:.1%} before, after",
+                    names=(f"{LEAK} without the lock", "with it"),
                     form=".1%",
+                    counted=(int(each[ALONE]["edits"]), int(each[words]["edits"])),
+                    times=1 / PART,
                 ),
                 at_least(
                     f"{edited}, {way_of}: with {other} locked at least 80 % of the edits reach their target",
@@ -210,6 +212,7 @@ def claims(figures: Figures) -> list[Claim]:
                     source=SOURCE,
                     name=REACHED,
                     form=".1%",
+                    counted=int(each[words]["edits"]),
                 ),
             ]
         found.append(
@@ -220,17 +223,20 @@ def claims(figures: Figures) -> list[Claim]:
                 [each[FOLLOWED][WITNESSED]],
                 source=SOURCE,
                 names=("straight", "followed"),
+                form=".1%",
+                counted=(int(each[ONE]["edits"]), int(each[FOLLOWED]["edits"])),
             )
         )
-    changed = [sum(figures[edited][words][OTHERS] for edited in PAIRS) / len(PAIRS) for words in (ALL, IN_TURN)]
+    changed = [sum(figures[edited][words][OTHERS] for edited in PAIRS) / len(PAIRS) for words in (IN_TURN, ALL)]
     found.append(
-        at_most(
-            "With all others locked, one QR changes no more of them than conditional projection",
-            [changed[0]],
-            changed[1],
+        more(
+            "With all others locked, one QR changes fewer of them than conditional projection",
+            changed[:1],
+            changed[1:],
             source=SOURCE,
-            name=OTHERS,
+            names=(f"{OTHERS} by projection", "by one QR"),
             form=".2%",
+            counted=int(sum(figures[edited][ALL]["edits"] for edited in PAIRS)),
         )
     )
     return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist, fmean, stdev
 
 Interval = tuple[float, float]
@@ -49,6 +50,7 @@ def of_mean(values: Sequence[float], tail: float = TAIL) -> Interval:
     return fmean(values) - half, fmean(values) + half
 
 
+@cache
 def student(share: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution.
 
