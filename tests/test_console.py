@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from attrimorph.cli import run
 from attrimorph.console import Meter, duration, table
 from tests import terminal
+from tests.cli.conftest import TINY
 
 
 def test_the_last_line_is_always_printed_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,3 +71,18 @@ def test_six_figures_at_most_stand_beside_the_bar(capsys: pytest.CaptureFixture[
     with Meter("training") as meter:
         meter.update(10, 10, {f"loss_{number}": 1.0 for number in range(9)})
     assert capsys.readouterr().err.count("loss_") == 6
+
+
+@pytest.mark.parametrize(("columns", "count"), [(40, 2), (80, 4), (200, 6)])
+def test_figures_stand_whole_and_in_words_below_the_bar(columns: int, count: int, tmp_path: Path) -> None:
+    assert run(["data", "synthetic", str(tmp_path / "faces"), "--count", "24", "--size", "16"]) == 0
+    words = ["train", "cvae-gan-edit", *TINY, "--data", str(tmp_path / "faces"), "--out", str(tmp_path / "run")]
+    said = terminal.run(words, columns=columns)
+    assert said.code == 0, said.text
+    below = next(frame for frame in reversed(said.frames) if frame.startswith("reconstruction "))
+    figures = below.split("  ")
+    names = [figure.rpartition(" ")[0] for figure in figures]
+    first = ["reconstruction", "KL", "D right on real", "D right on samples", "variety", "attributes right"]
+    assert names == first[:count]
+    assert all(float(figure.rpartition(" ")[2]) >= 0 for figure in figures)
+    assert all(len(frame) <= columns for frame in said.frames if "━" in frame)

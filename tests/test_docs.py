@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attrimorph.algorithms.logged import FIGURES, NETWORKS
 from attrimorph.algorithms.terms import METHODS, Method
 from attrimorph.cli import app
 from attrimorph.data.readers import FORMATS
@@ -41,11 +42,21 @@ def test_the_family_table_is_the_code() -> None:
     assert family_table() in page, "docs/methods.md must hold this table:\n" + family_table()
 
 
-def test_every_term_is_explained() -> None:
-    explained = (ROOT / "docs" / "methods.md").read_text().partition("The terms:")[2]
-    for method in METHODS.values():
-        for term in method.terms:
-            assert f"`{term.loss.removesuffix('_fool')}" in explained, term.loss
+def figure_table() -> str:
+    """The table of the log's figures in docs/methods.md."""
+    rows = [
+        f"| `{name}` | {each.words} | {each.learns or '-'} | {each.meaning} | {each.healthy} |"
+        for name, each in FIGURES.items()
+    ]
+    return "\n".join(
+        ["| in the log | with the bar | learns | what it is | goes well |", "|---|---|---|---|---|", *rows]
+    )
+
+
+def test_the_table_of_the_logs_figures_is_the_code() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    assert figure_table() in page, "docs/methods.md must hold this table:\n" + figure_table()
+    assert " ".join(NETWORKS.split()) in " ".join(page.split())
 
 
 def commands(page: Path) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ rich is imported once there is something to show: most edits are done before.
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 10.0
-FIGURES = 6  # the most that stand beside a bar
+FIGURES = 6  # the most that stand below a bar
 
 
 class Meter:
@@ -47,22 +47,34 @@ class Meter:
         """Open the bar, where there is a terminal for one."""
         if self._open:
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.console import Console, RenderableType
+        from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
+        from rich.text import Text
+
+        class Bar(Progress):
+            """The bar, and below it as many whole figures as the terminal is wide."""
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                for task in self.tasks:
+                    shown: list[str] = task.fields["figures"]
+                    while len("  ".join(shown)) >= self.console.width:
+                        shown = shown[:-1]
+                    if shown:
+                        yield Text("  ".join(shown), no_wrap=True)
 
         self._open = True
         console = Console(stderr=True, highlight=False)
         if console.is_interactive:  # a dumb terminal cannot move its cursor back: it gets plain lines
-            # One line, whatever the terminal's width: the bar shrinks first, then the figures are cut.
+            # One line, whatever the terminal's width: the bar shrinks first.
             self._progress = self._stack.enter_context(
-                Progress(
+                Bar(
                     TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
                     BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=40, ratio=1)),
                     TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
                     TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
-                    TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-                    TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
+                    TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
                     console=console,
                     expand=True,
                 )
@@ -74,7 +86,7 @@ class Meter:
         Args:
             done: units done in all, those of an earlier, interrupted run included.
             total: units to do in all.
-            values: figures to show beside it (losses).
+            values: figures to show with it, the most telling first (losses).
             rate: units a second, where the job knows; otherwise the average so far.
         """
         self._begin()
@@ -83,13 +95,13 @@ class Meter:
             self._first, self._began, self._timed = done, now, self.title
         self._done = done
         rate = rate or (done - self._first) / max(now - self._began, 1e-6)
-        figures = [f"{name} {value:.3g}" for name, value in (values or {}).items()]
-        note = "  ".join(figures[:FIGURES])
+        figures = [f"{name} {value:.3g}" for name, value in (values or {}).items()][:FIGURES]
         speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
+        left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
         if self._progress is not None:
             # Added once there is something to count: a task without a total cannot be drawn.
             if self._task is None:
-                self._task = self._progress.add_task(self.title, total=total, count="", rate="", note="")
+                self._task = self._progress.add_task(self.title, total=total, count="", rate="", left="", figures=[])
             self._progress.update(
                 self._task,
                 description=self.title,
@@ -97,12 +109,12 @@ class Meter:
                 total=total,
                 count=f"{done:,}/{total:,}",
                 rate=speed,
-                note=note,
+                left=left,
+                figures=figures,
             )
         elif now - self._shown >= SECONDS_BETWEEN_LINES or done >= total:
             self._shown = now
-            left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
-            parts = [f"{self.title}: {done:,}/{total:,} {self.unit}", speed, left, note]
+            parts = [f"{self.title}: {done:,}/{total:,} {self.unit}", speed, left, "  ".join(figures)]
             print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attrimorph.cli import run as command
-from attrimorph.data.synthetic import STAND_IN
+from attrimorph.cli.app import STAND_IN
 from attrimorph.training.folder import data_words
 from attrimorph.training.log import read_log
 from tests.cli.conftest import TINY, Said
@@ -173,3 +173,22 @@ def test_a_run_that_does_not_say_where_its_data_are(
 def test_a_folder_that_is_no_run_is_told(say: Say, tmp_path: Path) -> None:
     said = say("train", tmp_path)
     assert (said.code, "recipe.json" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "{run}", "--count", "16", "--metrics", "reconstruction", "--out", "evaluated"],
+        ["audit", "--model", "{run}", "--attribute", "Smiling", "--count", "2", "--out", "pairs"],
+        ["experiment", "layers", "--quick", "--model", "{run}"],
+        ["compare", "vae", "cyclegan-64", "--images", "32"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_verb_says_where_synthetic_faces_stand_in(
+    say: Say, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Before it begins, so also where the rest is refused, as the last two are."""
+    monkeypatch.chdir(tmp_path)
+    said = say(*(word.format(run=tiny_run) for word in words))
+    assert said.err.count(STAND_IN) == 1, said.err

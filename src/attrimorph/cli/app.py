@@ -4,6 +4,7 @@ torch takes seconds to import: everything that needs it is imported inside the v
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,6 +249,15 @@ def seed_numbers(count: int) -> tuple[int, ...]:
 def speaks() -> bool:
     """Whether this process prints: under torchrun one speaks for all."""
     return os.environ.get("RANK", "0") == "0"
+
+
+STAND_IN = "synthetic faces are used since no --data was given; for your own pictures: --data FOLDER"
+
+
+def tell_stand_in(data: Path | None) -> None:
+    """Say so where synthetic faces stand in for data that were not named."""
+    if data is None and speaks():
+        print(STAND_IN, file=sys.stderr)
 
 
 def tell(written: "Written") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers, tell_stand_in
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def compare(
     prepared = None
     if data is not None:
         prepared = layout.open(data, pixels, lambda schema: check_schema(by_name, schema))
+    tell_stand_in(data)
     training = prepared or undrawn_faces(pixels)
     with Meter("comparing") as meter:
 

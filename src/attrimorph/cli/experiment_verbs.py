@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers, tell_stand_in
 
 
 @app.command(group=MAKE)
@@ -69,6 +69,8 @@ def experiment(
     from attrimorph.metrics.tables import Cell, check_tables, write_tables
 
     check_tables(csv, latex)
+    if names != ["ring"]:  # points, no images
+        tell_stand_in(data)
     rows: list[list[Cell]] = []
     for each in names:
         with Meter(each) as meter:

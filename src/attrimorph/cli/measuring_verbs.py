@@ -5,7 +5,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen
+from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def evaluate(
     groups = None if metrics is None else chosen_groups(parse_names(metrics))
     other = None if against is None else read_evaluation(against)
     model = load(run, chosen(device))
+    tell_stand_in(data)
     images = None if data is None else layout.open_for(model, data)
     folder = out or Path("runs/evaluations") / Path(run).name
     with Meter("measuring") as meter:
@@ -176,6 +177,7 @@ def calibrate(
             "calibrate needs a judge of the model's attributes at its size; none ships; train one with "
             "attrimorph judge, and name it with --judge"
         )
+    tell_stand_in(data)
     unseen = images_for(loaded, None if data is None else layout.open_for(loaded, data))
     with Meter("measuring") as meter:
         strengths = measure(loaded, judges, unseen, most=images, progress=meter.say)
@@ -263,6 +265,7 @@ def audit(
     elif data is not None:
         pictures, labels, sources = from_data(loaded, layout.open_for(loaded, data), count)
     else:
+        tell_stand_in(data)
         pictures, labels, sources = drawn(loaded, count)
     found = write_pairs(loaded, pictures, labels, sources, attribute, out, _judge_for(loaded, judge))
     checked = "" if found.clean is None else f"; in {int(found.clean.sum())} a judge finds only {attribute} changed"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, app, chosen, speaks
+from attrimorph.cli.app import LAYOUT, MAKE, Device, Layout, app, chosen, speaks, tell_stand_in
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ NEXT = {
     "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
 }
 """What a run that does not sample is good for; others sample."""
-OPTIONS = ("data", "format", "table", "out", "dry-run", "device")
+OPTIONS = ("data", "format", "table", "out", "dry-run", "explain", "device")
 
 
 @app.command(group=MAKE)
@@ -42,13 +42,14 @@ def recipes(name: str | None = None, /) -> None:
 
 @app.command(group=MAKE)
 def train(
-    recipe: str,
+    recipe: str | None = None,
     /,
     *overrides: Annotated[str, Parameter(allow_leading_hyphen=True)],
     data: Path | None = None,
     layout: Layout = LAYOUT,
     out: Path | None = None,
     dry_run: bool = False,
+    explain: bool = False,
     device: Device = "auto",
 ) -> None:
     """Train a recipe; the same command, or `train RUN` alone, goes on with an interrupted run.
@@ -67,12 +68,23 @@ def train(
         The run folder; by default runs/RECIPE, or the run that was named.
     dry_run
         Print the whole recipe and stop.
+    explain
+        Print what the figures of the log mean, of the recipe or of all, and stop.
     """
+    from attrimorph.algorithms.logged import FIGURES, explanation, in_words, logged
     from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
     from attrimorph.recipes import RECIPES, read_recipe
 
+    if recipe is None:
+        if not explain:
+            raise AttrimorphError("train needs a recipe or a run folder; `attrimorph recipes` lists the recipes")
+        print(explanation(FIGURES))
+        return
     layout.needs(data)
     value = override(find_recipe(recipe, RECIPES, read_recipe), parse_words(overrides, OPTIONS))
+    if explain:
+        print(explanation(logged(value.method)))
+        return
     if dry_run:
         print(to_yaml(value))
         return
@@ -90,7 +102,8 @@ def train(
             if progress.message:
                 meter.say(progress.message)
             else:
-                meter.update(progress.images_seen, progress.images, progress.values, rate=progress.images_per_second)
+                values = in_words(progress.values)
+                meter.update(progress.images_seen, progress.images, values, rate=progress.images_per_second)
 
         folder = run(value, prepared, target, progress=show, device=chosen(device))
     if speaks():
@@ -116,5 +129,6 @@ def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | N
             f"{target} holds a run on {data_of(target)}; go on with `attrimorph train {target}`, or choose another "
             "folder with --out"
         )
+    tell_stand_in(data)
     with Meter("drawing faces") as meter:
-        return drawn_faces(size, progress=meter.update, say=meter.say if speaks() else None)
+        return drawn_faces(size, progress=meter.update)

@@ -19,8 +19,6 @@ CACHE = Path("runs/data")
 SIZES = (16, 512)
 MOST = 10_000_000  # images
 CHUNK = 512
-STAND_IN = "synthetic faces are used since no --data was given; for your own pictures: --data FOLDER"
-"""What is said wherever drawn faces stand in for data."""
 
 
 def write_faces(
@@ -161,22 +159,11 @@ def drawn_faces(
     tied: bool = False,
     folder: Path = CACHE,
     progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> PreparedData:
     """Open the drawn faces (or tied faces) that training takes when no data are given; draw them the first time.
 
     Several processes of one run may call this at once: one draws, the others wait.
-
-    Args:
-        size: height and width in pixels.
-        count: faces.
-        tied: faces of few factors, tied to each other.
-        folder: of all such data.
-        progress: called with (done, total).
-        say: gets the line that says that they stand in for the user's data.
     """
-    if say is not None:
-        say(STAND_IN)
     out = folder / f"{'tied' if tied else 'drawn'}-faces-{size}-{count}"
     with _alone(out):
         if tied:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import attrimorph
+from attrimorph.algorithms.logged import in_words
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.write_morph import write_morph
@@ -32,7 +33,7 @@ from attrimorph.models import Model, load, shipped
 from attrimorph.pictures import grid, sheet, to_pil, write_png
 from attrimorph.recipes import AnyRecipe, recipe_named
 from attrimorph.training.log import read_log
-from attrimorph.training.trainer import train
+from attrimorph.training.trainer import Progress, train
 
 SHIPPED = "drawn-faces-64"
 
@@ -93,7 +94,11 @@ def quickstart(
         stages.stage("training", reused=trained_before >= recipe.training.images),
         Meter("training") as meter,
     ):
-        train(recipe, data, run, progress=lambda now: meter.update(now.images_seen, now.images, now.values))
+
+        def show(now: Progress) -> None:
+            meter.update(now.images_seen, now.images, in_words(now.values), now.images_per_second)
+
+        train(recipe, data, run, progress=show)
     model = load(run)
 
     say(f"3 of 4: measuring it on {evaluated:,} faces that it has never seen")
