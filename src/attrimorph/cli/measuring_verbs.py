@@ -117,7 +117,8 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
     lines = table(rows, ("figure", "value", "95 % interval", "unit", "better", "what it is")).splitlines()
     width = get_terminal_size().columns if sys.stdout.isatty() else max(map(len, lines))
     print("\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines))
-    print("\n".join(evaluation.notes))
+    for note in evaluation.notes:
+        print(note)
 
 
 def _print_comparison(comparison: "Comparison", against: object) -> None:
@@ -133,7 +134,8 @@ def _print_comparison(comparison: "Comparison", against: object) -> None:
         if pair.key in shown
     ]
     print(table(rows, (f"figure, against {against}", "here", "there", "difference", "better")))
-    print("\n".join(comparison.refused))
+    for sentence in comparison.refused:
+        print(sentence)
 
 
 @app.command(group=MAKE)

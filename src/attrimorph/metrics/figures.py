@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.keys import base_of, new_key, told
+from attrimorph.metrics.keys import base_of, new_key, overall, told
 
 Interval = tuple[float, float]
 
@@ -116,7 +116,7 @@ class Comparison:
 
     Attributes:
         pairs: figures with equal protocols.
-        refused: one sentence for each figure that both have but measured differently.
+        refused: one sentence for each figure that both have but measured differently, single attributes left out.
         alone: keys of figures that only one of them has.
     """
 
@@ -140,16 +140,19 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
     mine, other = ours["figures"], theirs["figures"]
     weights = [side.get("about", {}).get("weights", {}) for side in (ours, theirs)]
     changed = [name for name in weights[0] if name in weights[1] and weights[0][name] != weights[1][name]]
-    pairs, refused = [], []
+    pairs, refused, shown = [], [], overall(list(mine))
     for key in (key for key in mine if key in other):
         first, second = (side["protocols"].get(key, "") for side in (ours, theirs))
         renewed = [each for each in changed if each in first]
         if first != second:
-            refused.append(f"{key} is not compared: here it is ({first}), there ({second}).")
+            reason = f"here it is ({first}), there ({second})"
         elif renewed:
-            refused.append(f"{key} is not compared: the two have different weights under the name {renewed[0]!r}.")
+            reason = f"the two have different weights under the name {renewed[0]!r}"
         else:
             pairs.append(Pair(key, first, mine[key], other[key]))
+            continue
+        if key in shown:
+            refused.append(f"{key} is not compared: {reason}.")
     if not pairs:
         reason = refused[0] if refused else "they have no figure in common."
         raise AttrimorphError(
