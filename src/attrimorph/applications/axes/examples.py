@@ -260,8 +260,8 @@ def sentence(axis: Axis) -> str:
     else:
         word, other, advice = "unsure", "perhaps quite another", "; more examples would help"
     return (
-        f"{axis.name}: {word}. Of examples that it had not learned from it told {told:.0%} rightly (a guess: 50%; "
-        f"with so few, the true share lies between {low:.0%} and {high:.0%}). Other examples of the same thing would "
+        f"{axis.name}: {word}. Shown examples that it had not learned from, it was right about {told:.0%} of them "
+        f"(guessing: 50%; with so few, {low:.0%} to {high:.0%} are possible). Other examples of the same thing would "
         f"give {other} slider (likeness about {cosine:.2f} of 1){advice}."
     )
 

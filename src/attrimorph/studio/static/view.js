@@ -34,7 +34,7 @@ export function buildViews() {
 export function describe() {
   const moved = Object.entries(state.changes).map(([name, far]) => `${plain(name)} ${amount(name, far)}`);
   const save = document.getElementById("save");
-  save.textContent = shown.length > 1 ? t("saveAll", shown.length) : t("save");
+  save.textContent = shown.length > 1 ? t("saveAll") : t("save");
   save.title = t("saves", shown.join(", "));
   for (const [name, { canvas, caption }] of views) {
     const words = t("edited", name);

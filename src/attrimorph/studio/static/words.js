@@ -20,7 +20,7 @@ const WORDS = {
   undo: ["Undo", "撤销"],
   redo: ["Redo", "重做"],
   save: ["Save", "保存"],
-  saveAll: ["Save all {0}", "保存全部 {0} 张"],
+  saveAll: ["Save all", "全部保存"],
   saves: ["Saves the picture of: {0}", "保存以下模型的图片:{0}"],
   nothingOpen: [
     "Open a photograph to begin: {0} changes photographs and makes no faces of its own.",
