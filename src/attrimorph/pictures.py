@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,16 @@ PAPER = (255, 255, 255)
 INK = (40, 42, 48)
 GREY = (128, 132, 142)  # readable on white and on black
 TAG = "attrimorph"
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF",
+           ".tiff": "TIFF", ".ppm": "PPM"}  # fmt: skip
+"""Endings of files, and the formats that are written under them; GIF is not, it has too few colours."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "TIFF": {"compression": "tiff_deflate"},
+}
+MOST_SHOWN = 32
+"""Pictures of which a sheet shows each in a row or column of its own; longer ones cannot be looked at."""
 XMP = "XML:com.adobe.xmp"
 """The text chunk of a PNG that holds XMP."""
 
@@ -85,6 +96,11 @@ def sheet(
     return page
 
 
+def sheet_of(count: int, rows: Sequence[Tensor], **options: Any) -> dict[str, Image.Image]:
+    """Return the main picture of a result, a sheet with a row or column for each of `count` pictures; none of many."""
+    return {"": sheet(rows, **options)} if count <= MOST_SHOWN else {}
+
+
 def grid(
     images: Tensor, *, columns: int | None = None, cell: int = 96, gap: int = 4, clear: bool = False
 ) -> Image.Image:
@@ -106,6 +122,16 @@ def png_bytes(image: Image.Image, tag: str | None = None, xmp: str | None = None
         info.add_itxt(XMP, xmp)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def picture_bytes(image: Image.Image, suffix: str, tag: str) -> bytes:
+    """Encode in the format of a file's ending, one of `WRITTEN`; PNG and JPEG carry the tag."""
+    kind = WRITTEN[suffix.lower()]
+    if kind == "PNG":
+        return png_bytes(image, tag)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **OPTIONS.get(kind, {}), **({"comment": tag} if kind == "JPEG" else {}))
     return buffer.getvalue()
 
 

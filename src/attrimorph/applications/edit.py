@@ -16,7 +16,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Chains, Code, Encodes, Model, Moves, Source
-from attrimorph.pictures import png_bytes, sheet, to_pil
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
 from attrimorph.strength import Strengths
 
 
@@ -43,7 +43,7 @@ class Edit:
         shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
         columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-        return png_bytes(sheet(rows, columns=list(columns)))
+        return png_bytes(sheet(rows[:MOST_SHOWN], columns=list(columns)))
 
 
 def edit(
@@ -171,7 +171,7 @@ def write_edit(
         "edit",
         model,
         {
-            "": sheet(rows, columns=list(columns), cell=max(128, model.image_size)),
+            **sheet_of(len(alone), rows, columns=list(columns), cell=max(128, model.image_size)),
             **dict(zip(suffixes, alone, strict=True)),
         },
         named=named,

@@ -23,7 +23,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Encodes, Model
-from attrimorph.pictures import sheet, to_pil
+from attrimorph.pictures import sheet_of, to_pil
 
 AT_ONCE = 64  # images that are inverted together
 Compared = Literal["pixel", "perceptual"]
@@ -179,7 +179,7 @@ def write_invert(
         "invert",
         model,
         {
-            "": sheet(rows, columns=list(columns), cell=max(128, model.image_size)),
+            **sheet_of(len(pictures), rows, columns=list(columns), cell=max(128, model.image_size)),
             **dict(zip(suffixes, pictures, strict=True)),
         },
         named=named,

@@ -13,7 +13,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.attribute2image import LayeredModel, Layers
 from attrimorph.models import Code, Model
-from attrimorph.pictures import sheet, to_pil
+from attrimorph.pictures import sheet_of, to_pil
 
 MOST = 64  # sampled backgrounds
 
@@ -134,7 +134,7 @@ def write_layers(
         out,
         "layers",
         model,
-        {"": sheet(rows, columns=list(columns), cell=max(128, model.image_size)), **alone(columns)},
+        {**sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size)), **alone(columns)},
         named=named,
         arguments={
             "known": dict(known or {}),

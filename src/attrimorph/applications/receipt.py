@@ -13,7 +13,7 @@ import attrimorph
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.models import Model, named_parts
-from attrimorph.pictures import gif_bytes, mp4_bytes, pixels_sha256, write_png
+from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, write_png
 
 FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
@@ -25,6 +25,7 @@ MADE = {
     "sample": "generated",
     "reconstruct": "reconstructed",
     "edit": "edited",
+    "edit-folder": "edited",
     "morph": "generated",
     "transfer": "edited",
     "inpaint": "edited",
@@ -49,11 +50,13 @@ class Written:
         pictures: the result pictures, the one to look at first.
         receipt: the JSON that repeats them.
         tables: CSV files beside them.
+        notes: sentences about what was left out.
     """
 
     pictures: tuple[Path, ...]
     receipt: Path
     tables: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def write_result(
         out: the main picture, e.g. smile.png; other pictures and the receipt are named after it.
         verb: what was done.
         model: what it was done with.
-        pictures: suffix -> picture; the suffix "" is `out` itself, "edited" is smile.edited.png.
+        pictures: suffix -> picture; the suffix "" is `out` itself, "edited" is smile.edited.png. Without "", a sheet
+            that would be too long (`sheet_of`), that is noted.
         named: the model as the user named it.
         arguments: all arguments of the verb; plain JSON values.
         inputs: the pictures that were read.
@@ -136,7 +140,7 @@ def write_result(
     films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if mp4 else {})} if animation else {}
     places = {suffix: out if not suffix else out.with_name(f"{out.stem}.{suffix}{out.suffix}") for suffix in pictures}
     _spare(inputs, [*places.values(), *(out.with_suffix(suffix) for suffix in films)])
-    reference, tag = model_reference(named), tag_of(verb, model, named)
+    tag = tag_of(verb, model, named)
     written, outputs = [], []
     for suffix, picture in pictures.items():
         path = places[suffix]
@@ -155,21 +159,35 @@ def write_result(
         listed.append(path)
         outputs.append({"file": path.name, "sha256": file_sha256(path), "pixels_sha256": ""})
     receipt = out.with_suffix(".json")
-    write_json(
-        receipt,
-        {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "attrimorph": attrimorph.__version__,
-            "verb": verb,
-            "model": {"name": reference, "sha256": model.hash},
-            "arguments": dict(arguments),
-            "inputs": [{"path": str(Path(path).resolve()), "sha256": file_sha256(path)} for path in inputs],
-            "outputs": outputs,
-            "facts": dict(facts or {}),
-        },
+    read = [{"path": str(Path(path).resolve()), "sha256": file_sha256(path)} for path in inputs]
+    write_json(receipt, receipt_of(verb, model, named, arguments, read, outputs, facts))
+    notes = (
+        () if "" in pictures else (f"no sheet of all: it shows at most {MOST_SHOWN} pictures, each is written alone",)
     )
-    return Written(tuple(written), receipt, tuple(listed))
+    return Written(tuple(written), receipt, tuple(listed), notes)
+
+
+def receipt_of(
+    verb: str,
+    model: Model,
+    named: str | Path,
+    arguments: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, str]],
+    outputs: Sequence[Mapping[str, str]] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a receipt as it is written; arguments as of `Receipt`."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "attrimorph": attrimorph.__version__,
+        "verb": verb,
+        "model": {"name": model_reference(named), "sha256": model.hash},
+        "arguments": dict(arguments),
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "facts": dict(facts or {}),
+    }
 
 
 def tag_of(verb: str, model: Model, named: str | Path) -> str:
@@ -338,6 +356,8 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "sample": {"count": _is_whole, "seed": _is_whole, "changes": _is_strengths},
     "reconstruct": {"known": _is_strengths},
     "edit": {"changes": _is_strengths, "known": _is_strengths},
+    "edit-folder": {"folder": _is_word, "changes": _is_strengths, "known": _is_strengths, "calibrated": _is_flag,
+                    "like": _is_flag},
     "morph": {"path": _is_word, "steps": _is_whole, "groups": _is_word, "changes": _is_strengths, "mp4": _is_flag},
     "transfer": {"only": _is_names, "known": _is_strengths},
     "inpaint": {"hole": _is_rectangle, "times": _is_whole, "fill": _is_word, "feather": _is_whole,
@@ -362,6 +382,7 @@ ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
 OPTIONAL_ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "reconstruct": {"invert": _is_search},
     "edit": {"calibrated": _is_flag, "like": _is_count, "invert": _is_search, "along": _is_along},
+    "edit-folder": {"invert": _is_search, "along": _is_along},
     "morph": {"known": _is_strengths, "invert": _is_search, "along": _is_along},
     "inpaint": {"invert": _is_search},
     "superresolve": {"invert": _is_search},

@@ -10,8 +10,9 @@ from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.references import numbered
 from attrimorph.models import Code, Model, Source
-from attrimorph.pictures import png_bytes, sheet
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Reconstruction:
     inversion: Inversion | None = None
 
     def _repr_png_(self) -> bytes:
-        return png_bytes(sheet([self.images, self.reconstructions], labels=["input", "reconstruction"]))
+        rows = [self.images[:MOST_SHOWN], self.reconstructions[:MOST_SHOWN]]
+        return png_bytes(sheet(rows, labels=["input", "reconstruction"]))
 
 
 def reconstruct(
@@ -58,20 +60,21 @@ def write_reconstruct(
     invert: Search | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Reconstruct photographs and write a sheet, inputs over reconstructions, and its receipt."""
+    """Reconstruct photographs; write a sheet, inputs over reconstructions, or of many each alone, and the receipt."""
     images = photographs(model, paths)
     result = reconstruct(model, images, known=known, invert=invert, progress=progress)
     squared = (result.images - result.reconstructions.cpu()).div(2).square().mean((1, 2, 3))
-    picture = sheet(
+    pictures = sheet_of(
+        len(images),
         [result.images, result.reconstructions],
         labels=["input", "reconstruction"],
         cell=max(128, model.image_size),
-    )
+    ) or dict(zip(numbered("reconstruction", len(images)), to_pil(result.reconstructions), strict=True))
     return write_result(
         out,
         "reconstruct",
         model,
-        {"": picture},
+        pictures,
         named=named,
         arguments={"known": dict(known or {}), **told(invert, result.inversion)},
         inputs=paths,

@@ -14,7 +14,7 @@ from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Model, Source
-from attrimorph.pictures import png_bytes, sheet, to_pil
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, to_pil
 from attrimorph.strength import Strengths
 
 
@@ -96,11 +96,12 @@ def edit_like(model: Model, images: Source, references: Source, strengths: Mappi
 
 
 def reference_sheet(result: ReferenceEdit, cell: int = 128) -> Image.Image:
-    """Draw one row for each image: itself, then its answers; the references stand in the first row."""
-    blank = torch.ones_like(result.images[:1])
-    rows = [torch.cat([blank, result.references.cpu()])]
-    rows += [torch.cat([image[None], result.edited[:, number]]) for number, image in enumerate(result.images.cpu())]
-    return sheet(rows, labels=["like", *[""] * len(result.images)], cell=cell)
+    """Draw one row for each image, of the first ones: itself, then its answers; the references are the first row."""
+    blank, few = torch.ones_like(result.images[:1]), slice(MOST_SHOWN)
+    rows = [torch.cat([blank, result.references.cpu()[few]])]
+    for number, image in enumerate(result.images.cpu()[few]):
+        rows.append(torch.cat([image[None], result.edited[few, number]]))
+    return sheet(rows, labels=["like", *[""] * (len(rows) - 1)], cell=cell)
 
 
 def write_edit_like(
@@ -127,7 +128,8 @@ def write_edit_like(
     follower(model, "an edit with references")
     model = model if calibrated else model.with_strengths(Strengths())
     result = edit_like(model, photographs(model, inputs), photographs(model, like), strengths)
-    pictures = {"": reference_sheet(result, max(128, model.image_size))}
+    few = max(len(inputs), len(like)) <= MOST_SHOWN
+    pictures = {"": reference_sheet(result, max(128, model.image_size))} if few else {}
     for number, answers in zip(numbered("", len(like)), result.edited, strict=True):
         for suffix, picture in zip(numbered("edited", len(inputs)), to_pil(answers), strict=True):
             pictures[f"{suffix}-like{number}" if number else suffix] = picture

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from attrimorph.applications.axes.choosing import generator_named
 from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
 from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
+from attrimorph.applications.edit_folder import VERB as FOLDER
+from attrimorph.applications.edit_folder import Change, write_edit_folder
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import write_inpaint
 from attrimorph.applications.invert import write_invert
@@ -27,7 +27,6 @@ from attrimorph.applications.write_morph import write_morph
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Model, load
-from attrimorph.pictures import pixels_sha256
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,14 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: Model | No
             f"the model {receipt.model} must be the one of the receipt ({receipt.model_sha256[:12]}); "
             f"it has changed ({model.hash[:12]}); restore it, or repeat the command to use the new one"
         )
-    target = Path(out) if out is not None else path.with_name(f"{path.stem}.again.png")
-    written = _repeat(receipt, model, target)
-    return Replayed(written, _same_pixels(receipt, written))
+    if out is None:
+        out = (
+            path.parent.with_name(f"{path.parent.absolute().name}.again")
+            if receipt.verb == FOLDER
+            else (path.with_name(f"{path.stem}.again.png"))
+        )
+    written = _repeat(receipt, model, Path(out))
+    return Replayed(written, _hashes(receipt) == _hashes(read_receipt(written.receipt)))
 
 
 def _check_inputs(receipt: Receipt) -> None:
@@ -85,6 +89,8 @@ def _repeat(receipt: Receipt, model: Model, out: Path) -> Written:
     words, named = receipt.arguments, receipt.model
     paths = [Path(item["path"]) for item in receipt.inputs]
     invert = Search.from_json(words["invert"]) if "invert" in words else None
+    if receipt.verb == FOLDER:
+        return _repeat_folder(receipt, model, out)
     if "along" in words:
         return _repeat_along(receipt, model, out)
     match receipt.verb:
@@ -162,6 +168,24 @@ def _repeat_along(receipt: Receipt, model: Model, out: Path) -> Written:
     return write_morph_along(mover, paths, words["changes"], out, named=named, known=known, invert=invert, **options)
 
 
+def _repeat_folder(receipt: Receipt, model: Model, out: Path) -> Written:
+    """Edit the pictures of a folder again, those that were edited."""
+    words, folder = receipt.arguments, Path(receipt.arguments["folder"])
+    if not receipt.outputs:
+        raise AttrimorphError(
+            f"the edit of {folder} must have come to its end to be made again; it did not; repeat its command to go on"
+        )
+    paths = [Path(item["path"]) for item in receipt.inputs]
+    references = paths[: words["like"] + ("along" in words)]
+    mover = Mover(model, Along.from_json(references[-1], words["along"])) if "along" in words else None
+    invert = Search.from_json(words["invert"]) if "invert" in words else None
+    change = Change(
+        words["changes"], words["known"], words["calibrated"], invert, references[0] if words["like"] else None, mover
+    )
+    only = [path.relative_to(folder).as_posix() for path in paths[len(references) :]]
+    return write_edit_folder(model, folder, change, out, named=receipt.model, only=only)
+
+
 def _rectangle(values: Sequence[int]) -> tuple[int, int, int, int]:
     left, top, right, bottom = values
     return left, top, right, bottom
@@ -181,16 +205,7 @@ def _repeat_on_data(receipt: Receipt, model: Model, out: Path) -> Written:
     return write_augment(model, data, out, named=named, wish=wish, real=words["real"], fingerprint=fingerprint)
 
 
-def _same_pixels(receipt: Receipt, written: Written) -> bool:
-    # An animation has no pixels of its own in the receipt: its frames follow from the same codes.
-    before = [item["pixels_sha256"] for item in receipt.outputs if item["pixels_sha256"]]
-    after = []
-    for picture in written.pictures:
-        if picture.suffix == ".png":
-            with Image.open(picture) as image:
-                after.append(pixels_sha256(image.convert("RGB")))
-    return before == after and _table_hashes(receipt) == [file_sha256(table) for table in written.tables]
-
-
-def _table_hashes(receipt: Receipt) -> list[str]:
-    return [item["sha256"] for item in receipt.outputs if item["file"].endswith(".csv")]
+def _hashes(receipt: Receipt) -> list[str]:
+    # Animations are left out: their frames follow from the same codes, their compression from the machine.
+    still = [item for item in receipt.outputs if not item["file"].endswith((".gif", ".mp4"))]
+    return [item["pixels_sha256"] or item["sha256"] for item in still]

@@ -18,7 +18,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Edits, Model
-from attrimorph.pictures import sheet
+from attrimorph.pictures import MOST_SHOWN, sheet
 
 MOST = 1000
 SAME_PIXELS = 2.5 / 255  # largest difference, in [-1, 1], of two readings of one picture
@@ -175,12 +175,12 @@ def write_retrieve(
         changes = {key: 1.0 if value == 1 else -1.0 for key, value in asked.items()}
         shown["as sought"] = edited_with_detail(model, image, changes, y)
     words = [f"{number}: {distance:.2f}" for number, distance in enumerate(result.distances.tolist(), 1)]
-    row = torch.cat([*shown.values(), gallery.read(result.rows.numpy())])
+    row = torch.cat([*shown.values(), gallery.read(result.rows[:MOST_SHOWN].numpy())])
     return write_result(
         out,
         "retrieve",
         model,
-        {"": sheet([row], columns=[*shown, *words], cell=max(128, model.image_size))},
+        {"": sheet([row], columns=[*shown, *words][: len(row)], cell=max(128, model.image_size))},
         named=named,
         arguments={
             "among": place.pop("data"),

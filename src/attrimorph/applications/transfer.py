@@ -11,7 +11,7 @@ from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Code, Model, Source
-from attrimorph.pictures import png_bytes, sheet
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Transfer:
     code: Code
 
     def _repr_png_(self) -> bytes:
-        return png_bytes(sheet([self.images, self.transferred], labels=["input", "transferred"]))
+        rows = [self.images[:MOST_SHOWN], self.transferred[:MOST_SHOWN]]
+        return png_bytes(sheet(rows, labels=["input", "transferred"]))
 
 
 def transfer(

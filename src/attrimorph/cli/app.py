@@ -261,7 +261,9 @@ def tell_stand_in(data: Path | None) -> None:
 
 
 def tell(written: "Written") -> None:
-    """Print where the results are."""
+    """Print where the results are, and what was left out."""
+    for note in written.notes:
+        print(note, file=sys.stderr)
     for path in (*written.pictures, *written.tables):
         print(path)
     print(f"{written.receipt}  (attrimorph replay makes the same again)")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrimorph.cli.app import Along, Using, chosen, tell
+from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.along import Effect
@@ -47,6 +48,39 @@ def morph_along(
     given = _given(along, pictures, changes, using, "morph")
     with Meter("inverting", "steps") as meter:
         tell(write_morph_along(**given, known=known, invert=invert, steps=steps, mp4=mp4, progress=meter.update))
+
+
+def edit_folder(
+    pictures: Sequence[Path],
+    changes: Mapping[str, float],
+    known: Mapping[str, float],
+    like: Sequence[Path],
+    raw: bool,
+    along: Along,
+    search: "Search | None",
+    using: Using,
+) -> None:
+    """Edit a whole folder; arguments as the verb reads them."""
+    from attrimorph.applications.edit_folder import Change, check_places, write_edit_folder
+    from attrimorph.console import Meter
+
+    folder = pictures[0]
+    if len(pictures) > 1 or len(like) > 1 or along.seed is not None:
+        raise AttrimorphError("edit takes one folder alone, at most one --like, and no --seed; leave the others out")
+    if using.out is None:
+        raise AttrimorphError(f"the results of a folder need a folder of their own; add --out {folder.name}-edited")
+    check_places(folder, using.out)
+    mover = None
+    if along.wished:
+        mover = _mover(along, using)
+        _print(mover, mover.effects(changes))
+    change = Change(changes, known, not raw, search, like[0] if like else None, mover)
+    model = using.load() if mover is None else mover.model
+    with Meter("editing") as meter:
+        written = write_edit_folder(
+            model, folder, change, using.out, named=using.model, progress=meter.update, say=meter.say
+        )
+    tell(written)
 
 
 def _given(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from attrimorph.cli.app import USE, Along, Inverting, Known, Set, Using, Whole, app, tell
-from attrimorph.cli.moving import edit_along, morph_along
+from attrimorph.cli.moving import edit_along, edit_folder, morph_along
 from attrimorph.errors import AttrimorphError
 
 DEFAULT = Using()
@@ -74,7 +74,10 @@ def edit(
     inverting: Inverting = ENCODING,
     using: Using = DEFAULT,
 ) -> None:
-    """Change attributes of images: --set Smiling=1 --set Blond_Hair=0.5.
+    """Change attributes of images, or of all in a folder: --set Smiling=1 --set Blond_Hair=0.5.
+
+    Of a folder --out is another folder: names and sub-folders are kept, edits.csv there tells what was done, and the
+    same command goes on after an interruption.
 
     Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set. With --axes,
     --lock or --seed codes move along axes (see axes fit), and what that does to other attributes is told first.
@@ -82,9 +85,9 @@ def edit(
     Parameters
     ----------
     image
-        A picture; its largest centred square is taken. None with --seed.
+        A picture, its largest centred square is taken; or a folder of pictures. None with --seed.
     images
-        More of them.
+        More pictures.
     like
         A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
         second answer.
@@ -97,9 +100,11 @@ def edit(
 
     changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     pictures = [*([] if image is None else [image]), *images]
+    if along.wished and (like or raw):
+        raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
+    if any(picture.is_dir() for picture in pictures):
+        return edit_folder(pictures, changes, facts, like or [], raw, along, inverting.search(), using)
     if along.wished:
-        if like or raw:
-            raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
         return edit_along(along, pictures, changes, facts, inverting.search(), using)
     if not pictures:
         raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")

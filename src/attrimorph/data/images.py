@@ -73,6 +73,11 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
         AttrimorphError: the file is missing, no image, cut short, damaged, or larger than `MOST_PIXELS`.
     """
     try:
+        if path.is_dir():
+            raise AttrimorphError(
+                f"{path} is a folder, where a picture was expected; name the pictures in it, such as {path}/*.jpg "
+                "(edit alone takes whole folders)"
+            )
         if path.exists() and not path.is_file():
             raise AttrimorphError(f"{path} is no readable image (it is no file); name a picture")
         with path.open("rb") as file:

@@ -1,7 +1,6 @@
 """Pictures as people have them, brought to what a model takes; and what a model makes, which shows and saves itself."""
 
 import copy
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,11 @@ from torch import Tensor
 from attrimorph.data.images import Crop, CropLike, fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError, shown
 from attrimorph.files import write_bytes
-from attrimorph.pictures import enlarge, grid, png_bytes, to_pil
+from attrimorph.pictures import WRITTEN, enlarge, grid, picture_bytes, png_bytes, to_pil
 
 Source = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[Any]
 """A picture or several: paths, PIL pictures, pixels 0..255 or floats in -1..1 as arrays or tensors, lists of these."""
 
-WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 SHOWN = 64  # pictures that a notebook shows of many
 SIDE = 192  # pixels of a picture shown alone, about
 SLACK = 0.01  # by which a network's output may leave -1..1
@@ -48,7 +46,7 @@ class Pictures(Tensor):
         """Write the picture to a file; several to NAME-1.png, NAME-2.png, ...
 
         Args:
-            path: ends in .png, .jpg, .jpeg or .webp; without an ending it becomes a PNG.
+            path: ends as a key of `WRITTEN`, .png or .jpg; without an ending it becomes a PNG.
 
         Returns:
             The files that were written.
@@ -57,15 +55,14 @@ class Pictures(Tensor):
             AttrimorphError: another ending, or the file cannot be written.
         """
         path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
-        kind = WRITTEN.get(path.suffix.lower())
-        if kind is None:
+        if path.suffix.lower() not in WRITTEN:
             raise AttrimorphError(f"a picture is saved as {', '.join(WRITTEN)}; got {path.name}; name it NAME.png")
         pictures = self.to_pil()
         places = [path]
         if len(pictures) != 1:
             places = [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(pictures) + 1)]
         for place, picture in zip(places, pictures, strict=True):
-            write_bytes(place, _encoded(picture, kind))
+            write_bytes(place, picture_bytes(picture, place.suffix, "made by attrimorph"))
         return places
 
     def _repr_png_(self) -> bytes:
@@ -82,15 +79,6 @@ class Pictures(Tensor):
             f"<{count} picture{'s' * (count != 1)} of {width}x{height}: a tensor {list(self.shape)} in -1..1 with "
             ".save(path), .to_pil(), .images>"
         )
-
-
-def _encoded(picture: Image.Image, kind: str) -> bytes:
-    tag = "made by attrimorph"
-    if kind == "PNG":
-        return png_bytes(picture, tag)
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, quality=95, **({"comment": tag} if kind == "JPEG" else {}))
-    return buffer.getvalue()
 
 
 def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, way
@@ -27,7 +28,7 @@ from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.models import Model
-from attrimorph.pictures import check_video, sheet, to_pil
+from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"
@@ -160,6 +161,40 @@ class Mover:
         return [start.found, *(self.editor.decode(code).cpu() for code in codes[1:])]
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Photographs that were moved along axes.
+
+    Attributes:
+        start: where the move began.
+        edited: the generator's pictures at its end, [B, 3, S, S] in [-1, 1].
+        blended: the photographs with the change put back into what the generator was shown of them, [B, 3, S, S].
+        pictures: the whole photographs, as large as they are, with it.
+    """
+
+    start: Start
+    edited: Tensor
+    blended: Tensor
+    pictures: list[Image.Image]
+
+
+def moved_photographs(
+    mover: Mover,
+    paths: Sequence[Path],
+    changes: Mapping[str, float],
+    *,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> Moved:
+    """Move photographs along axes; arguments as of `write_edit_along`."""
+    start = mover.start(paths, changes, known, invert, progress)
+    edited = mover.pictures(start, changes, 2)[-1]
+    blend = blended(start.images, start.found, edited)
+    changed = zip(paths, blend - start.images, strict=True)
+    return Moved(start, edited, blend, [put_back(mover.model, Path(path), change) for path, change in changed])
+
+
 def write_edit_along(
     mover: Mover,
     paths: Sequence[Path],
@@ -188,23 +223,23 @@ def write_edit_along(
         progress: of the inversion.
         expected: what was told beforehand, for the receipt.
     """
-    model, start = mover.model, mover.start(paths, changes, known, invert, progress)
-    edited = mover.pictures(start, changes, 2)[-1]
+    model = mover.model
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
     if mover.along.seed is None:
-        columns = {"input": start.images, "found": start.found, f"{wish}, found": edited}
-        columns |= {wish: blended(start.images, start.found, edited)}
-        changed = columns[wish] - start.images
-        alone = [put_back(model, Path(path), change) for path, change in zip(paths, changed, strict=True)]
+        moved = moved_photographs(mover, paths, changes, known=known, invert=invert, progress=progress)
+        start, alone = moved.start, moved.pictures
+        columns = {"input": start.images, "found": start.found, f"{wish}, found": moved.edited, wish: moved.blended}
     else:
+        start = mover.start(paths, changes, known, invert, progress)
+        edited = mover.pictures(start, changes, 2)[-1]
         columns, alone = {"drawn": start.found, wish: edited}, to_pil(edited)
     rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-    page = sheet(rows, columns=list(columns), cell=max(128, model.image_size))
+    page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
     return write_result(
         out,
         "edit",
         model,
-        {"": page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
+        {**page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
         named=named,
         arguments=_arguments(mover, changes, known, invert, start),
         inputs=[*paths, mover.along.pack],
@@ -253,7 +288,8 @@ def write_morph_along(
         out,
         "morph",
         model,
-        {"": sheet(list(strips), columns=words, cell=max(96, model.image_size))},
+        sheet_of(len(strips), list(strips), columns=words, cell=max(96, model.image_size))
+        or {f"way-{number}": sheet([strip], columns=words) for number, strip in enumerate(strips, 1)},
         named=named,
         arguments={"path": "axes", "steps": steps, "groups": "all", "mp4": mp4}
         | _arguments(mover, changes, known, invert, start),

@@ -1,0 +1,122 @@
+"""The table of a folder's edits: what was done, line by line, and whether it is still so."""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrimorph.applications.receipt import file_sha256
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json, write_bytes, write_json
+
+TABLE, RECEIPT = "edits.csv", "edits.json"
+Row = dict[str, str]
+
+
+class EditsTable:
+    """What was done to the pictures of a folder, in the folder of the results: edits.csv, and its receipt edits.json.
+
+    Lines are added as pictures are done, each before its result is written: a file without a line is somebody else's.
+
+    Args:
+        out: the folder of the results.
+        receipt: of this edit, without results.
+        columns: figures of each picture, besides the columns that all tables have.
+
+    Raises:
+        AttrimorphError: `out` holds the results of another edit.
+    """
+
+    def __init__(self, out: Path, receipt: Mapping[str, Any], columns: Sequence[str]) -> None:
+        self.out, self.receipt = out, dict(receipt)
+        self.path, self.receipt_path = out / TABLE, out / RECEIPT
+        self.columns = ["picture", "result", "status", "reason", *columns]
+        self.columns += ["picture_sha256", "result_sha256", "model_sha256"]
+        self.rows = self._earlier()
+        self._begun = False
+
+    def _earlier(self) -> dict[str, Row]:
+        """Read the lines of an earlier call, whose last one may be torn."""
+        if not self.path.exists() and not self.receipt_path.exists():
+            return {}
+        told = read_json(self.receipt_path) if self.receipt_path.exists() else {}
+        try:
+            # The references come first, then the pictures, once all are done.
+            same = (
+                told["verb"] == self.receipt["verb"]
+                and told["arguments"] == self.receipt["arguments"]
+                and told["model"]["sha256"] == self.receipt["model"]["sha256"]
+                and told["inputs"][: len(self.receipt["inputs"])] == self.receipt["inputs"]
+            )
+        except (KeyError, TypeError):  # no receipt of ours
+            same = False
+        if not same:
+            raise AttrimorphError(
+                f"{self.out} must be a new folder, or hold results of the same edit; its {TABLE} or {RECEIPT} tells of "
+                "another one (other changes, another model or folder); choose another with --out"
+            )
+        if not self.path.exists():
+            return {}
+        text = self.path.read_bytes().decode("utf-8", "surrogateescape")
+        lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+        rows = [dict(zip(self.columns, line, strict=True)) for line in lines[1:] if len(line) == len(self.columns)]
+        return {row["picture"]: row for row in rows}
+
+    def row(
+        self, name: str, result: str, status: str, reason: str = "", *, digest: str = "", content: bytes | None = None,
+        figures: Mapping[str, str] | None = None,
+    ) -> Row:  # fmt: skip
+        """Return the line of one picture; `digest` is of its file, `content` is its result."""
+        fixed = {"picture": name, "result": result, "status": status, "reason": reason, "picture_sha256": digest}
+        fixed["result_sha256"] = "" if content is None else hashlib.sha256(content).hexdigest()
+        fixed["model_sha256"] = self.receipt["model"]["sha256"]
+        return {column: {**fixed, **(figures or {})}.get(column, "") for column in self.columns}
+
+    def is_own(self, name: str, place: str) -> bool:
+        """Whether the file at a place is the result of this picture, as it was written."""
+        row = self.rows.get(name, {})
+        path = self.out / place
+        return row.get("result") == place and path.is_file() and file_sha256(path) == row["result_sha256"]
+
+    def is_done(self, name: str, place: str, digest: str) -> bool:
+        """Whether a picture, whose file has this digest, need not be edited again."""
+        return self.is_own(name, place) and self.rows[name]["picture_sha256"] == digest
+
+    def count(self, status: str) -> int:
+        """Return how many pictures have a status."""
+        return sum(row["status"] == status for row in self.rows.values())
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add lines; whole ones, whatever happens."""
+        if not self._begun:
+            write_json(self.receipt_path, self.receipt)
+            write_bytes(self.path, _encoded(self.columns, self.rows.values()))
+            self._begun = True
+        self.rows |= {row["picture"]: row for row in rows}
+        with self.path.open("ab") as file:
+            file.write(_encoded(None, rows))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self, names: Sequence[str], folder: str) -> None:
+        """Write the table in order, one line for each picture, and the receipt with all results."""
+        self.rows = {name: self.rows[name] for name in names}
+        write_bytes(self.path, _encoded(self.columns, self.rows.values()))
+        edited = [row for row in self.rows.values() if row["status"] == "edited"]
+        pictures = [{"path": f"{folder}/{row['picture']}", "sha256": row["picture_sha256"]} for row in edited]
+        outputs = [{"file": row["result"], "sha256": row["result_sha256"], "pixels_sha256": ""} for row in edited]
+        write_json(
+            self.receipt_path, {**self.receipt, "inputs": [*self.receipt["inputs"], *pictures], "outputs": outputs}
+        )
+
+
+def _encoded(head: Sequence[str] | None, rows: Any) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if head is not None:
+        writer.writerow(head)
+    writer.writerows(row.values() for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
