@@ -11,7 +11,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from attrimorph import losses
 from attrimorph.algorithms.attribute2image import CVAE, Attribute2Image, DisCVAE
 from attrimorph.data.loader import Batch
-from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.attribute2image import networks_of
 from attrimorph.recipes.attribute2image import ATTRIBUTE2IMAGE
 from attrimorph.training.build_attribute2image import build_attribute2image
@@ -214,12 +213,6 @@ def test_a_hidden_mask_is_not_shown_but_learned_from() -> None:
     torch.testing.assert_close(values["kl_foreground"], others["kl_foreground"], rtol=0, atol=0)
     torch.testing.assert_close(values["image"], others["image"], rtol=0, atol=0)
     assert values["gate"].item() != others["gate"].item()
-
-
-def test_data_without_any_mask_are_refused() -> None:
-    given = batch()
-    with pytest.raises(AttrimorphError, match="attrimorph data mask"):
-        make("attribute2image-discvae").step(Batch(given.images, given.attributes), chance())
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -61,7 +61,7 @@ def test_only_what_a_model_changes_is_measured_and_nothing_between(tmp_path: Pat
         judge, images = judge_for(faces.SCHEMA, model.image_size), drawn_images(8, model.image_size)
         assert judge is not None
         found = evaluate(model, judge=judge, count=20, metrics=["edits", "responses"])
-        assert {row["attribute"] for row in found.attributes} == names
+        assert set(found.of_attributes("edit.target_reached")) == names
         assert "no strength between" in " ".join(found.notes)
         with pytest.raises(AttrimorphError, match="nothing to calibrate"):
             calibrate(model, judge, images)
@@ -89,6 +89,8 @@ def test_the_attribute_must_be_named_where_there_are_several() -> None:
     assert edited_attribute(recipe, Schema((Attribute("B"),))) == "B"  # type: ignore[arg-type]
     with pytest.raises(AttrimorphError, match="must name one of the 25"):
         edited_attribute(recipe, faces.SCHEMA)  # type: ignore[arg-type]
+    with pytest.raises(AttrimorphError, match="these data have none; put the images of the domains into folders"):
+        edited_attribute(recipe, Schema((Attribute("age", "real"),)))  # type: ignore[arg-type]
     named = narrow("cyclegan-64", {"domains.attribute": "age"})
     with pytest.raises(AttrimorphError, match="must be binary"):
         edited_attribute(named, Schema((Attribute("age", "real"), Attribute("B"))))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import load
-from attrimorph.recipes import AnyRecipe
+from attrimorph.recipes import AnyRecipe, recipe_named
 from attrimorph.training.build import training_rows
 from attrimorph.training.trainer import train
 from tests.small_kinds import narrow
@@ -86,4 +86,11 @@ def test_data_that_lack_what_is_learned_from_are_refused(
         data = replace(data, attributes=torch.zeros_like(data.attributes))
     with pytest.raises(AttrimorphError, match=sentence):
         train(narrow(name, changes), data, tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.json").exists()
+
+
+def test_a_discvae_without_masks_is_refused_before_it_begins(tmp_path: Path) -> None:
+    layered = recipe_named("attribute2image-discvae").with_changes({"data.image_size": SIZE})
+    with pytest.raises(AttrimorphError, match="attribute2image-discvae learns from masks"):
+        train(layered, folders(tmp_path / "data"), tmp_path / "run")
     assert not (tmp_path / "run" / "recipe.json").exists()

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data.loader import Batch
-from attrimorph.errors import AttrimorphError
 from attrimorph.networks.composition import Composition, Layering, gate_of
 from attrimorph.networks.prior import FittedPrior
 
@@ -238,16 +237,8 @@ class DisCVAE(Attribute2Image):
         return Layering(networks, published=self.published, composition=self.composition)
 
     def terms(self, batch: Batch, y: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The terms of the lower bound; an image without a mask leaves out L(x_F) and L(g). See the base class.
-
-        Raises:
-            AttrimorphError: no image has a mask.
-        """
-        if batch.masks is None:
-            raise AttrimorphError(
-                "disCVAE learns from masks, at least for a part of the images; the data have none; "
-                "make them with `attrimorph data mask`"
-            )
+        """The terms of the lower bound; an image without a mask leaves out L(x_F) and L(g). See the base class."""
+        assert batch.masks is not None, "training_rows refuses data without masks"
         images, device, count = batch.images, batch.images.device, len(batch.images)
         noise = [torch.randn(count, size, generator=generator).to(device) for size in self.latents]
         hidden = (torch.rand(count, generator=generator) < self.masks_hidden).to(device)

@@ -28,12 +28,16 @@ def edited_attribute(recipe: TranslationRecipe, schema: Schema) -> str:
     """
     binary = [attribute.name for attribute in schema.attributes if attribute.kind == "binary"]
     name = recipe.domains.attribute
+    sources = ", or make sources of the images with --domains.source edges" if recipe.method == "pix2pix" else ""
+    if not binary:
+        raise AttrimorphError(
+            "domains.attribute must name a binary attribute, which tells the two domains; these data have none; put "
+            f"the images of the domains into folders trainA and trainB, or name a CSV of labels with --table{sources}"
+        )
     if not name and len(binary) != 1:
-        sources = ", or make sources of the images with --domains.source edges" if recipe.method == "pix2pix" else ""
-        example = "Smiling" if "Smiling" in binary else binary[0] if binary else "NAME"
         raise AttrimorphError(
             f"domains.attribute must name one of the {len(binary)} binary attributes of these data; it is empty; "
-            f"add --domains.attribute {example}{sources}"
+            f"add --domains.attribute {'Smiling' if 'Smiling' in binary else binary[0]}{sources}"
         )
     if name and schema.attribute(name).kind != "binary":
         raise AttrimorphError(f"domains.attribute must be binary; {name!r} is not; {suggestion(name, binary)}")

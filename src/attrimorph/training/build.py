@@ -14,7 +14,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import networks_of
-from attrimorph.recipes.attribute2image import LayerRecipe
+from attrimorph.recipes.attribute2image import DISCVAE, LayerRecipe
 from attrimorph.recipes.interpolation import InterpolationRecipe
 from attrimorph.recipes.options import AnyRecipe, Recipe
 from attrimorph.recipes.progressive import ProgressiveRecipe
@@ -74,6 +74,11 @@ def training_rows(recipe: AnyRecipe, data: PreparedData) -> NDArray[np.int64]:
     """
     if isinstance(recipe, TranslationRecipe):
         return translation_rows(recipe, data)
+    if recipe.method == DISCVAE and data.masks is None:
+        raise AttrimorphError(
+            f"{recipe.name} learns from masks, at least for a part of the images; the data have none; "
+            "make them with `attrimorph data mask`"
+        )
     return data.indices("train")
 
 
