@@ -11,9 +11,10 @@ from attrimorph.metrics.keys import KEYS, base_of
 from attrimorph.metrics.tables import Cell, words
 
 RULE = (
-    "A recipe is marked ▼ where it is behind the best one by more than chance: where the 95 % t-interval of the "
-    "difference of their means over the seeds (Welch's, which does not take their spreads for equal) leaves out 0. "
-    "Nothing is marked with one seed, nor where recipes were not measured alike. Of twenty marks about one is chance."
+    "A recipe is marked ▼ where it is behind the best one by more than chance: where the t-interval of the difference "
+    "of their means over the seeds (Welch's, which does not take their spreads for equal) leaves out 0. Its level of "
+    "95 % is shared out among all pairs of recipes: of twenty figures in which nothing differs, one bears a mark at "
+    "most. Nothing is marked with one seed, nor where recipes were not measured alike."
 )
 
 
@@ -55,11 +56,18 @@ class Figure:
         best = self.best
         if best is None:
             return []
-        return [name for name, values in self.values.items() if name != best and differ(self.values[best], values)]
+        # Who is best is seen in the same figures: it might have been any pair.
+        pairs = math.comb(len(self.values), 2)
+        return [name for name, values in self.values.items() if differ(self.values[best], values, pairs)]
 
 
-def differ(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Tell whether the t-interval of the difference of two means leaves out 0; never with fewer than two values."""
+def differ(first: Sequence[float], second: Sequence[float], pairs: int = 1) -> bool:
+    """Tell whether the t-interval of the difference of two means leaves out 0; never with fewer than two values.
+
+    Args:
+        first, second: one value for each seed.
+        pairs: that the level of 95 % is shared out among.
+    """
     if min(len(first), len(second)) < 2:
         return False
     errors = [variance(values) / len(values) for values in (first, second)]
@@ -68,7 +76,7 @@ def differ(first: Sequence[float], second: Sequence[float]) -> bool:
         return difference > 0
     # Welch and Satterthwaite's degrees of freedom.
     freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
-    return difference > student(1 - TAIL, int(freedom)) * math.sqrt(sum(errors))
+    return difference > student(1 - TAIL / pairs, int(freedom + 1e-6)) * math.sqrt(sum(errors))
 
 
 def figures_of(entries: Sequence[Entry]) -> list[Figure]:
