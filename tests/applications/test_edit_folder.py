@@ -16,8 +16,9 @@ from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
-from attrimorph.models import Model
+from attrimorph.models import Model, load
 from tests import terminal
+from tests.small_kinds import small_model
 from tests.tiny_models import tiny_model
 
 SMILE = Change({"Smiling": 1.0}, {})
@@ -205,6 +206,39 @@ def test_a_receipt_edits_the_folder_again(model: Model, run: Path, photos: Path,
     picture(photos / "b.png", 51)
     with pytest.raises(AttrimorphError, match="it has changed"):
         replay(written.receipt, tmp_path / "third")
+
+
+def test_a_chain_edits_a_folder_and_a_judge_looks(photos: Path, tmp_path: Path) -> None:
+    for name in ("Smiling", "Young"):
+        small_model(tmp_path / name, "cyclegan-64", {"domains.attribute": name})
+    named = f"{tmp_path / 'Smiling'},{tmp_path / 'Young'}"
+    change = Change({"Smiling": 1.0, "Young": -1.0}, {})
+    written = write_edit_folder(load(named), photos, change, tmp_path / "out", named=named)
+    (row, *_) = rows(tmp_path / "out").values()
+    assert row["Young after"]
+    assert replay(written.receipt).identical
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["--model", "homointerp-drawn-64", "--like", "REFERENCE", "--set", "hair colour=1"], (64, 64)),
+        # Along axes a photograph keeps its own size.
+        (["--model", "pggan-drawn-64", "--axes", "own", "--set", "Smiling=1", "--invert", "--invert-steps", "2"],
+         (20, 24)),
+    ],
+    ids=["like", "axes"],
+)  # fmt: skip
+def test_references_and_axes_edit_a_folder(
+    words: list[str], size: tuple[int, int], photos: Path, tmp_path: Path
+) -> None:
+    reference = str(picture(tmp_path / "reference.png", 9))
+    line = [reference if word == "REFERENCE" else word for word in words]
+    screen = terminal.run(["edit", str(photos), *line, "--out", str(tmp_path / "out")])
+    assert screen.code == 0, screen.text
+    with Image.open(tmp_path / "out" / "b.png") as edited:
+        assert edited.size == size
+    assert replay(tmp_path / "out" / "edits.json").identical
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl+C"])
