@@ -1,5 +1,6 @@
 """axes fit, axes add, axes show."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +40,8 @@ def fit(
 ) -> None:
     """Draw codes, generate, judge, and fit one axis for each attribute, a straight and a curved one.
 
+    Interrupted while it draws, the same command goes on.
+
     Parameters
     ----------
     attributes
@@ -59,16 +62,17 @@ def fit(
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
     from attrimorph.naming import parse_names
+    from attrimorph.unfinished import beside
 
     if labels is not None and judge is not None:
         raise AttrimorphError("either --judge or --labels must be given, not both; leave one out")
-    generator = generator_named(model, chosen(device), values=values)
+    generator, path = generator_named(model, chosen(device), values=values), out or pack_path(model)
     if labels is not None:
         judged = labelled(generator, labels, seed=seed)
     else:
         who = judge_named(judge, generator)
         with Meter("drawing and judging") as meter:
-            judged = judged_by(generator, who, count=samples, seed=seed, progress=meter.update)
+            judged = judged_by(generator, who, count=samples, seed=seed, progress=meter.update, result=path)
     names = None if attributes is None else parse_names(attributes)
     pack = fit_axes(generator, judged, names, FitOptions(method, link))
     try:
@@ -77,8 +81,12 @@ def fit(
     except AttrimorphError as error:
         # The straight ones are whole without them.
         print(f"no curved axes: {error}")
-    path = out or pack_path(model)
+    except KeyboardInterrupt:
+        save_pack(pack, path)
+        print(f"the straight axes are in {path}", file=sys.stderr)
+        raise
     save_pack(pack, path)
+    beside(path).unlink(missing_ok=True)
     rows: list[tuple[str, ...]] = [
         (f"{axis.facts['expected when set']:.0%}", f"{axis.facts['expected when taken away']:.0%}", name)
         for name, axis in pack.axes.items()

@@ -27,6 +27,8 @@ def judge(
 ) -> None:
     """Train a judge on data, to measure models with; no method ever trains with it.
 
+    Interrupted, the same command goes on.
+
     Parameters
     ----------
     data
@@ -47,10 +49,13 @@ def judge(
     from attrimorph.console import Meter
     from attrimorph.data.prepared import open_prepared
     from attrimorph.training.hardware import choose_fast_path, keep_memory
+    from attrimorph.unfinished import key_of
 
     prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)
     keep_memory()
-    wished = {"presentations": images, "seed": seed, "precision": choose_fast_path().precision}
+    # Which is faster is measured once: unfinished work goes on as it began.
+    precision = key_of(out).get("precision") or choose_fast_path().precision
+    wished = {"presentations": images, "seed": seed, "precision": precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
     with Meter("training the judge") as meter:
         if kind == "identity":
@@ -63,7 +68,7 @@ def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress
     from attrimorph.metrics.judge import save_judge
     from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
 
-    found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress)
+    found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress, result=out)
     save_judge(found, out)
     _print_judge(found, out)
 
@@ -74,7 +79,8 @@ def _identity(
     from attrimorph.metrics.recogniser import save_recogniser
     from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
 
-    found = train_identity_recogniser(data, RecogniserRecipe(**given), least=least, name=out.stem, progress=progress)
+    recipe = RecogniserRecipe(**given)
+    found = train_identity_recogniser(data, recipe, least=least, name=out.stem, progress=progress, result=out)
     save_recogniser(found, out)
     _print_recogniser(found, out)
 

@@ -76,6 +76,7 @@ def recogniser_of(request: Request, data: PreparedData, presentations: int) -> R
             least=3,
             name=f"data {data.fingerprint[:8]}",
             progress=lambda done, total, _: request.progress("training a recogniser", done, total),
+            result=path,
         )
         save_recogniser(trained, path)
     return load_recogniser(path)

@@ -89,6 +89,7 @@ class Place:
                 self.data,
                 JudgeRecipe(presentations=request.form.presentations),
                 progress=lambda done, all_, _: request.progress("training a judge", done, all_),
+                result=path,
             )
             save_judge(trained_judge, path)
         return load_judge(path)

@@ -3,7 +3,9 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +17,8 @@ from attrimorph.data.augment import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.interruption import Held, Interrupted, held
+from attrimorph.unfinished import load_unfinished, save_unfinished
 
 BATCH = 256  # images a step where nothing is learned
 LOOKS = 6  # at the held-out images, over the last half of the training
@@ -64,6 +68,8 @@ def fit(
     *,
     look: Callable[[], float] | None = None,
     progress: Progress | None = None,
+    result: Path | None = None,
+    key: Mapping[str, Any] | None = None,
 ) -> None:
     """Train `network` in place and leave it in eval mode, with the weights that looked best.
 
@@ -75,6 +81,11 @@ def fit(
         fitting: amounts, rates, seed.
         look: held-out loss of the network as it stands, in eval mode; None = keep the last weights.
         progress: called with (images seen, images in all, figures).
+        result: the file that will come of it: a signal keeps beside it how far this came, and this goes on from there.
+        key: plain values that tell this training from another of that file.
+
+    Raises:
+        Interrupted: a signal ended it, and `result` was given.
     """
     generator = torch.Generator().manual_seed(fitting.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
@@ -89,28 +100,54 @@ def fit(
         orders = [Order(0, fitting.half, generator), Order(fitting.half, count, generator)]
     figures: dict[str, float] = {}
     network.train()
-    for step in range(1, steps + 1):
-        rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
-        if len(orders) > 1:
-            rows = rows[torch.randperm(len(rows), generator=generator)]  # `varied` wears the first half of a batch
-        images = varied(read(rows), fitting.augment, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
-            value = loss(images, rows)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        total += float(value.detach())
-        if look is not None and step in looks:
-            network.eval()
-            figures["held-out loss"] = found = look()
-            network.train()
-            if found < least:
-                least, best = found, copy.deepcopy(network.state_dict())
-        if step % REPORT == 0 or step == steps:
-            figures["loss"], total = total / ((step - 1) % REPORT + 1), 0.0
-            if progress is not None:
-                progress(min(step * fitting.batch_size, fitting.presentations), fitting.presentations, figures)
+    first, key = 1, {**asdict(fitting), **(key or {})}
+    if result is not None and (known := load_unfinished(result, key)) is not None:
+        network.load_state_dict(known["network"])
+        optimiser.load_state_dict(known["optimiser"])
+        schedule.load_state_dict(known["schedule"])
+        generator.set_state(known["generator"])
+        torch.set_rng_state(known["dropout"])
+        for order, rows in zip(orders, known["orders"], strict=True):
+            order.rows = rows
+        least, best, total, figures, first = (known[name] for name in ("least", "best", "total", "figures", "step"))
+        if progress is not None:
+            progress((first - 1) * fitting.batch_size, fitting.presentations, figures)
+    with held() if result is not None else nullcontext(Held()) as signals:
+        for step in range(first, steps + 1):
+            rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
+            if len(orders) > 1:
+                rows = rows[torch.randperm(len(rows), generator=generator)]  # `varied` wears the first half of a batch
+            images = varied(read(rows), fitting.augment, generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
+                value = loss(images, rows)
+            optimiser.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            total += float(value.detach())
+            if look is not None and step in looks:
+                network.eval()
+                figures["held-out loss"] = found = look()
+                network.train()
+                if found < least:
+                    least, best = found, copy.deepcopy(network.state_dict())
+            if step % REPORT == 0 or step == steps:
+                figures["loss"], total = total / ((step - 1) % REPORT + 1), 0.0
+                if progress is not None:
+                    progress(min(step * fitting.batch_size, fitting.presentations), fitting.presentations, figures)
+            if signals.number and result is not None:
+                state = {
+                    "network": network.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(),
+                    "dropout": torch.get_rng_state(),
+                    "orders": [order.rows for order in orders],
+                    "least": least, "best": best, "total": total, "figures": figures, "step": step + 1,
+                }  # fmt: skip
+                done, path = step * fitting.batch_size, save_unfinished(result, key, state)
+                kept = f"what was learned from {done:,} of {fitting.presentations:,} images is kept in {path}"
+                raise Interrupted(signals.number, kept)
     if best is not None:
         network.load_state_dict(best)
     network.eval()
@@ -121,14 +158,14 @@ class Order:
 
     def __init__(self, first: int, end: int, generator: torch.Generator) -> None:
         self.first, self.end, self.generator = first, end, generator
-        self._rows = torch.empty(0, dtype=torch.long)
+        self.rows = torch.empty(0, dtype=torch.long)
 
     def take(self, count: int) -> Tensor:
         """Return the next rows, int64 [count]."""
-        while len(self._rows) < count:
+        while len(self.rows) < count:
             more = self.first + torch.randperm(self.end - self.first, generator=self.generator)
-            self._rows = torch.cat([self._rows, more])
-        taken, self._rows = self._rows[:count], self._rows[count:]
+            self.rows = torch.cat([self.rows, more])
+        taken, self.rows = self.rows[:count], self.rows[count:]
         return taken
 
 

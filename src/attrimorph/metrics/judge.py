@@ -34,6 +34,7 @@ from attrimorph.metrics.trunk import (
     parts,
     read_trained,
 )
+from attrimorph.unfinished import beside
 
 FORMAT = "attrimorph judge"
 FORMAT_VERSION = 2
@@ -222,6 +223,7 @@ def save_judge(judge: Judge, path: Path) -> None:
         "scales": json.dumps(judge.scales),
     }
     write_bytes(path, safetensors.torch.save(halves(judge.network), header))
+    beside(path).unlink(missing_ok=True)
 
 
 def load_judge(source: str | Path) -> Judge:

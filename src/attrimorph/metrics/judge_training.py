@@ -98,7 +98,12 @@ class DrawnJudgeRecipe:
 
 
 def train_judge(
-    data: PreparedData, recipe: JudgeRecipe | None = None, *, name: str = "", progress: Progress | None = None
+    data: PreparedData,
+    recipe: JudgeRecipe | None = None,
+    *,
+    name: str = "",
+    progress: Progress | None = None,
+    result: Path | None = None,
 ) -> Judge:
     """Train a judge on the train split; valid chooses and calibrates it, test measures it.
 
@@ -109,6 +114,7 @@ def train_judge(
         recipe: amounts, rates, seed.
         name: it becomes "judge NAME"; by default that of the data's folder.
         progress: called with (images seen, images in all, figures).
+        result: the file that it will be saved in; see `fit`.
 
     Raises:
         AttrimorphError: another size, too few images, or an attribute without labels.
@@ -141,7 +147,18 @@ def train_judge(
         def look() -> float:
             return float(attribute_loss(_logits(network, read, len(valid)), truth, schema))
 
-        fit(network, rows_of(data, train), len(train), loss, fitting, look=look, progress=progress)
+        key = {"kind": "attributes", "data": data.fingerprint}
+        fit(
+            network,
+            rows_of(data, train),
+            len(train),
+            loss,
+            fitting,
+            look=look,
+            progress=progress,
+            result=result,
+            key=key,
+        )
     temperature = temperature_of(_logits(network, read, len(valid)), truth, schema)
     truth = data.attributes[torch.from_numpy(test)]
     said = answers(_logits(network, rows_of(data, test), len(test)), schema, temperature)

@@ -31,6 +31,7 @@ from attrimorph.metrics.trunk import (
     parts,
     read_trained,
 )
+from attrimorph.unfinished import beside
 
 FORMAT = "attrimorph recogniser"
 FORMAT_VERSION = 1
@@ -140,6 +141,7 @@ def save_recogniser(recogniser: Recogniser, path: Path) -> None:
         "trained_on": json.dumps(recogniser.trained_on),
     }
     write_bytes(path, safetensors.torch.save(halves(network), header))
+    beside(path).unlink(missing_ok=True)
 
 
 def load_recogniser(source: str | Path) -> Recogniser:

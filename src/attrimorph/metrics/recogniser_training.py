@@ -1,7 +1,9 @@
 """Training recognisers: on labelled images, or on the identities of prepared data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,10 +154,13 @@ def fit_recogniser(
     progress: Progress | None = None,
     *,
     half: int | None = None,
+    result: Path | None = None,
+    key: Mapping[str, Any] | None = None,
 ) -> Recogniser:
     """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_recogniser`.
 
     With `half`, the first so many images to train on (real ones, before generated ones) are half of every batch.
+    `result` and `key` as of `fit`.
     """
     names = class_names(classes)
     if bool(((train.labels < 0) | (train.labels >= len(names))).any()):
@@ -175,7 +180,7 @@ def fit_recogniser(
         def look() -> float:
             return float(cross_entropy(SCALE * choose.through(network)[1], choose.labels))
 
-        fit(network, train.read, len(train), loss, fitting, look=look, progress=progress)
+        fit(network, train.read, len(train), loss, fitting, look=look, progress=progress, result=result, key=key)
     temperature = fitted_temperature(SCALE * choose.through(network)[1], choose.labels)
     cosines = measure.through(network)[1]
     probabilities = (cosines * (SCALE / temperature)).softmax(1)
@@ -224,6 +229,7 @@ def train_identity_recogniser(
     least: int = LEAST,
     name: str = "",
     progress: Progress | None = None,
+    result: Path | None = None,
 ) -> Recogniser:
     """Train a recogniser on the people of prepared data that have enough images in the train split.
 
@@ -237,6 +243,7 @@ def train_identity_recogniser(
         least: images in the train split that a person must have.
         name: it becomes "recogniser NAME"; by default that of the data's folder.
         progress: called with (images seen, images in all, figures).
+        result: the file that it will be saved in; see `fit`.
 
     Raises:
         AttrimorphError: another size, or fewer than two such people.
@@ -258,7 +265,7 @@ def train_identity_recogniser(
     label = name or (data.path.name if data.path else data.fingerprint)
     found = fit_recogniser(
         train, choose, measure, person_names(data, people), recipe, data.image_size, photographs(data.schema), label,
-        progress,
+        progress, result=result, key={"kind": "identity", "data": data.fingerprint, "least": least},
     )  # fmt: skip
     found.trained_on["fingerprint"] = data.fingerprint
     strangers = data.indices("test")

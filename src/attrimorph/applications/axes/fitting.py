@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.data.schema import parse_binary
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.interruption import Held, Interrupted, held
 from attrimorph.metrics.attributes import Judges
 from attrimorph.models import Code, Model
+from attrimorph.unfinished import load_unfinished, save_unfinished
 
 SAMPLES = 50_000
 BATCH = 64  # pictures at a time: their maps stay in the cache; 256 take half as long again
@@ -70,6 +73,7 @@ def judge_drawn(
     count: int = SAMPLES,
     seed: int = 0,
     progress: Progress | None = None,
+    result: Path | None = None,
 ) -> Judged:
     """Draw codes, generate their pictures, and have them judged.
 
@@ -81,36 +85,58 @@ def judge_drawn(
         count: codes.
         seed: of the codes.
         progress: called with (codes done, codes in all).
+        result: the pack that will come of it: a signal keeps beside it what was drawn, and this goes on from there.
+
+    Raises:
+        Interrupted: a signal ended it, and `result` was given.
     """
     if count < 2:
         raise AttrimorphError(f"samples must be at least 2; got {count}; try {SAMPLES}")
     space = Space.of(model)
     coordinates, said = torch.empty(count, space.size), torch.empty(count, len(names))
     seconds = {"generate": 0.0, "judge": 0.0}
-    done = 0
-    for chunk in drawn_codes(model, count, seed):
-        coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.blank)
-        for part in torch.split(torch.arange(len(chunk.z)), BATCH):
-            begin = time.perf_counter()
-            with torch.inference_mode():
-                images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
-                made = time.perf_counter()
-                read = reads(images).cpu()
-            said[done : done + len(part)] = read
-            seconds["generate"] += made - begin
-            seconds["judge"] += time.perf_counter() - made
-            done += len(part)
-        if progress is not None:
-            progress(done, count)
+    done = known = 0
+    key = {"model": model.hash, "judge": by, "names": list(names), "samples": count, "seed": seed}
+    if result is not None and (found := load_unfinished(result, key)) is not None:
+        known, seconds = int(found["done"]), dict(found["seconds"])
+        coordinates[:known], said[:known] = found["coordinates"], found["said"]
+    with held() if result is not None else nullcontext(Held()) as signals:
+        for chunk in drawn_codes(model, count, seed):
+            if done < known:
+                done += len(chunk.z)
+                continue
+            coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.blank)
+            for part in torch.split(torch.arange(len(chunk.z)), BATCH):
+                begin = time.perf_counter()
+                with torch.inference_mode():
+                    images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
+                    made = time.perf_counter()
+                    read = reads(images).cpu()
+                said[done : done + len(part)] = read
+                seconds["generate"] += made - begin
+                seconds["judge"] += time.perf_counter() - made
+                done += len(part)
+            if progress is not None:
+                progress(done, count)
+            if signals.number and result is not None:
+                state = {"done": done, "seconds": seconds, "coordinates": coordinates[:done], "said": said[:done]}
+                path = save_unfinished(result, key, {**state})
+                raise Interrupted(signals.number, f"{done:,} of {count:,} judged pictures are kept in {path}")
     return Judged(coordinates, said, tuple(names), by, seconds)
 
 
 def judged_by(
-    model: Model, judge: Judges, *, count: int = SAMPLES, seed: int = 0, progress: Progress | None = None
+    model: Model,
+    judge: Judges,
+    *,
+    count: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+    result: Path | None = None,
 ) -> Judged:
-    """Draw, generate and judge with a judge of attributes."""
+    """Draw, generate and judge with a judge of attributes; see `judge_drawn`."""
     return judge_drawn(
-        model, judge, judge.schema.column_names, by=judge.name, count=count, seed=seed, progress=progress
+        model, judge, judge.schema.column_names, by=judge.name, count=count, seed=seed, progress=progress, result=result
     )
 
 
