@@ -26,6 +26,9 @@ def test_they_are_small_and_say_what_was_measured() -> None:
             else ("samples.frechet_distance",)
         )
         assert set(measured) <= card_figures(model.card)[0].keys()
+        for facts in model.attributes.values() if isinstance(model, Edits) else ():
+            assert facts.reached_when_set is not None
+            assert facts.reached_when_taken_away is not None
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -8,6 +8,7 @@ from typing import Any
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes, write_text
 from attrimorph.metrics.figures import card_figures
+from attrimorph.metrics.keys import overall
 from attrimorph.models import Model, load, shipped
 
 
@@ -62,7 +63,7 @@ def _hub() -> Any:
 def model_card(model: Model) -> str:
     """Return the model card: what it is, how it was made, what was measured, how to use it."""
     values, protocols = card_figures(model.card)
-    rows = "\n".join(f"| `{key}` | {value} | {protocols.get(key, '')} |" for key, value in values.items())
+    rows = "\n".join(f"| `{key}` | {values[key]} | {protocols.get(key, '')} |" for key in overall(list(values)))
     figures = (
         f"| figure | value | how it was measured |\n|---|---|---|\n{rows}\n"
         if rows

@@ -74,7 +74,8 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     print(f"{loaded!r}"[1:-1])
     print(found)
     if any(each.reached_when_set is not None for each in found.facts):
-        print(f"reached: share of edits of strength 1 after which it is so; {protocols.get(REACHED, '')}")
+        told = protocols.get(REACHED, "").removeprefix("mean over attributes; ")
+        print(f"reached: share of edits after which it is so; {told}")
     elif isinstance(loaded, AxisEditor):
         print(f"how well: attrimorph axes show {model}")
     elif any(each.edits for each in found.facts):

@@ -18,6 +18,7 @@ from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.keys import overall
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.models import Edits, Model, load, model_bytes
+from attrimorph.models.attributes import SET, TAKEN_AWAY
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 LARGEST = 20_000_000  # bytes
@@ -53,10 +54,11 @@ def ship(run: Path, out: Path, *, count: int = 1_000) -> Model:
         counterfactuals=200,
     )
     kept = overall(list(evaluation.figures))
+    single = [f"{key}.{name}" for name in shipped.schema.names for key in (SET, TAKEN_AWAY)]
     card = {
         "name": out.stem,
         "seed": model.recipe.training.seed,
-        "figures": {key: round(evaluation.figures[key], 4) for key in kept},
+        "figures": {key: round(value, 4) for key, value in evaluation.figures.items() if key in {*kept, *single}},
         "protocols": {key: evaluation.protocols[key] for key in kept},
     }
     header = {**shipped.header, "card": card}
