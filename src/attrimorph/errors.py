@@ -20,11 +20,21 @@ def shown(value: Any) -> str:
     return short.repr(value)
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like one, if any is; case, spaces, hyphens and underscores do not count."""
+    plain = {_plain(name): name for name in known}
+    found = get_close_matches(_plain(word), plain, n=1, cutoff=0.5)
+    return plain[found[0]] if found else None
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter not in " -_")
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the tail of an error about an unknown word: the nearest known one, or all of them."""
     known = list(known)
-    near = get_close_matches(word, known, n=1, cutoff=0.5) or [name for name in known if name.lower() == word.lower()]
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near := nearest(word, known):
+        return f"did you mean {near!r}?"
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"known are: {shown}" if known else "there are none"

@@ -78,7 +78,7 @@ class Strengths:
             )
         positions: dict[str, dict[str, tuple[float, ...]]] = {}
         for name, directions in value["positions"].items():
-            schema.attribute(name.partition("=")[0])
+            schema.find(name)
             if not isinstance(directions, dict) or not directions.keys() <= {SET, TAKEN_AWAY}:
                 raise AttrimorphError(
                     f"the calibrated strengths of {name} must stand under {SET!r} and {TAKEN_AWAY!r}; calibrate again"

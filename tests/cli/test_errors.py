@@ -37,7 +37,7 @@ def test_no_words_show_the_help(say: Say) -> None:
         (["edit", "FACE", "--set", "Smiling=1", "--axes", "missing", "--raw"], "--like and --raw do nothing"),
         (["morph", "FACE", "--set", "Smiling=1", "--axes", "missing", "--path", "slerp"], "--path and --groups lead"),
         (["morph", "FACE", "FACE", "--known", "Male=1"], "--known belongs to a morph along axes"),
-        (["edit", "missing.png", "--set", "Smiling"], "--set takes Name=number"),
+        (["edit", "missing.png", "--set", "Smiling"], "write --set Smiling=1"),
         (["edit", "missing.png", "--set", "Smiling=much"], "must be a number"),
         (["edit", "missing.png", "--set", "Smiling=1", "--set", "Smiling=0"], "stands twice"),
         (["edit", "missing.png", "--sett", "Smiling=1"], "did you mean --set?"),

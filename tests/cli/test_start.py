@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,47 @@ def test_no_heavy_import_for(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(words)], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["edit", "nosuch.png", "--set", "Smiling=1"],
+        ["edit", "TEXT", "--set", "Smiling=1"],
+        ["edit", "FACE", "--set", "Smilng=1"],
+        ["edit", "FACE", "--set", "Smiling=much"],
+        ["edit", "FACE", "--set", "Smiling=200"],
+        ["edit", "FACE", "--set", "Smiling=1", "--known", "Male=2"],
+        ["edit", "FACE", "--set", "Smiling=1", "--out", "FACE/x.png"],
+        ["edit", "FACE", "--set", "Smiling=1", "--out", "x.jpg"],
+        ["edit", "FACE", "--set", "Smiling=1", "--model", "TEXT"],
+        ["edit", "FACE", "--set", "hair=1", "--like", "FACE", "--model", "homointerp-drawn-64"],
+        ["sample", "--set", "smiling=1"],
+        ["sample", "--model", "nosuch"],
+        ["reconstruct", "nosuch.png"],
+        ["reconstruct", "."],
+        ["morph", "FACE", "nosuch.png"],
+        ["transfer", "FACE", "--from", "nosuch.png"],
+        ["transfer", "FACE", "--from", "FACE", "--attributes", "Nose"],
+        ["inpaint", "FACE", "--mask", "nosuch.png"],
+        ["superresolve", "nosuch.png"],
+        ["retrieve", "nosuch.png", "--among", "."],
+        ["layers", "FACE", "--set", "Nose=1", "--model", "discvae-drawn-64"],
+        ["invert", "FACE", "--known", "Nose=1"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_amiss_is_told_before_torch_is_imported(words: list[str], face: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    places = {"TEXT": str(tmp_path / "text.png"), "FACE": str(face), "FACE/x.png": str(face / "x.png")}
+    given = json.dumps([places.get(word, word) for word in words])
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, given], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    *said, probe = done.stderr.splitlines()
+    code, heavy = json.loads(probe)
+    assert (code, len(said)) == (2, 1), said
+    assert "torch" not in heavy
 
 
 def test_help_answers_within_half_a_second() -> None:

@@ -10,8 +10,11 @@ from PIL import Image
 
 from attrimorph.data.faces import tied_factors
 from attrimorph.data.prepared import open_prepared
+from attrimorph.data.schema import Attribute, Schema
 from attrimorph.models import load
+from attrimorph.naming import parse_settings
 from tests.cli.conftest import TINY, Said
+from tests.tiny_models import tiny_model
 
 Say = Callable[..., Said]
 
@@ -183,3 +186,45 @@ def test_synthetic_is_the_same_for_the_same_seed(say: Say, tmp_path: Path, kind:
 def test_ring_points(say: Say, tmp_path: Path) -> None:
     assert say("data", "synthetic", tmp_path, "--kind", "ring", "--count", "20").code == 0
     assert len((tmp_path / "points.csv").read_text().splitlines()) == 21
+
+
+CLASSES = Schema((Attribute("Hat"), Attribute("class", "categorical", ("smiling", "neutral", "sad"))))
+
+
+def test_values_of_a_categorical_attribute_are_asked_for_by_name(say: Say, face: Path, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "classes", schema=CLASSES)
+    told = {}
+    for number, words in enumerate((["class=sad"], ["class=sad=1"], ["class=sad=0.5", "Hat=-1"], ["class=sad=-1"])):
+        asked = [part for word in words for part in ("--set", word)]
+        for verb in (["edit", face, "--known", "class=neutral"], ["sample", "--count", 2]):
+            out = tmp_path / f"{verb[0]}{number}.png"
+            said = say(*verb, *asked, "--model", tmp_path / "classes", "--out", out)
+            assert said.code == 0, said.err
+            arguments = json.loads(out.with_suffix(".json").read_text())["arguments"]
+            assert arguments["changes"] == parse_settings(words, CLASSES)
+            told[out.stem] = out.read_bytes()
+            assert say("replay", out.with_suffix(".json")).out.endswith("every pixel is the same\n")
+    assert told["edit0"] == told["edit1"] != told["edit2"]
+    assert told["sample0"] == told["sample1"] != told["sample2"]
+    image = torch.zeros(1, 3, 16, 16)
+    assert torch.equal(model.edit(image, {"class": "sad"}), model.edit(image, {"class=sad": 1}))
+    assert torch.equal(model.sample(2, {"class": "sad"}), model.sample(2, {"class=sad": 1}))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["edit", "FACE", "--set", "class=glad"], "'class' has no value 'glad'; did you mean 'sad'?"),
+        (["edit", "FACE", "--set", "class"], "takes one of its values, smiling, neutral, sad; write class=smiling"),
+        (["edit", "FACE", "--set", "Hat=1", "--known", "class=1"], "--known class=1: the attribute 'class' has no"),
+        (["sample", "--set", "Class=sad"], "did you mean 'class'? there are: Hat, class (one of smiling, neutral, sad"),
+        (["transfer", "FACE", "--from", "FACE", "--attributes", "class=sad"], "there are: Hat, class (one of smiling,"),
+    ],
+)  # fmt: skip
+def test_a_value_that_there_is_not_is_told(
+    say: Say, face: Path, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    tiny_model(tmp_path / "classes", schema=CLASSES)
+    said = say(*[face if word == "FACE" else word for word in words], "--model", tmp_path / "classes")
+    assert said.code == 2
+    assert sentence in said.err

@@ -222,5 +222,5 @@ def test_no_file_and_no_image_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("hello")
     with pytest.raises(AttrimorphError, match="not in a known image format"):
         open_image(tmp_path / "a.png")
-    with pytest.raises(AttrimorphError, match="is no readable image"):
+    with pytest.raises(AttrimorphError, match="is a folder, where a picture was expected"):
         open_image(tmp_path)

@@ -14,6 +14,7 @@ from attrimorph.applications.inputs import attributes_of, editor, photographs
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
+from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Chains, Code, Encodes, Model, Moves, Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
@@ -49,11 +50,11 @@ class Edit:
 def edit(
     model: Model,
     images: Source,
-    changes: Mapping[str, float],
+    changes: Changes,
     attributes: Tensor | None = None,
     *,
     calibrated: bool = True,
-    known: Mapping[str, float] | None = None,
+    known: Changes | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
 ) -> Edit:
@@ -62,7 +63,8 @@ def edit(
     Args:
         model: one that edits; with `invert`, one that generates images with attributes; an editor along axes.
         images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
-        changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; see `Schema.edit`.
+        changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; or a categorical
+            attribute -> its value; see `Schema.edit`.
         attributes: [B, width] of the inputs; guessed by the model when None, with `invert` looked for.
         calibrated: whether 0.5 means half-way, as far as the model's file knows how; else strengths are taken as they
             stand.
@@ -76,7 +78,8 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-    images = model.prepared(images)
+    images, changes = model.prepared(images), model.changes(changes)
+    known = model.schema.facts(known or {})
     if isinstance(model, Moves):
         # Refused before a long search.
         model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)

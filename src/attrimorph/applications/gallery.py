@@ -173,14 +173,12 @@ def holding(schema: Schema, labels: Tensor, wanted: Mapping[str, float]) -> Tens
     """
     allowed = torch.ones(len(labels), dtype=torch.bool)
     for key, value in wanted.items():
-        attribute = schema.attribute(key.partition("=")[0])
+        attribute, _ = schema.find(key)
         if attribute.kind == "real" or value not in (-1, 0, 1):
             raise AttrimorphError(
                 f"what is sought must be a binary or categorical attribute and 1 or -1; got {key} = {value:g}; "
                 "write for example --set Eyeglasses=1"
             )
-        if key not in schema.column_names:
-            raise AttrimorphError(f"{key!r} must name a value; write --set {schema.column_names[0]}=1 or the like")
         column = labels[:, schema.column_names.index(key)]
         allowed &= column > 0.5 if value == 1 else column < 0.5
     return allowed

@@ -131,7 +131,7 @@ def side_effects(
     moved = {
         name: round(float(after[place] - before[place]), 3)
         for place, name in enumerate(schema.column_names)
-        if name not in asked and schema.attribute(name.partition("=")[0]).kind != "real"
+        if name not in asked and schema.find(name)[0].kind != "real"
     }
     strong = {name: change for name, change in moved.items() if abs(change) >= least}
     return dict(sorted(strong.items(), key=lambda item: -abs(item[1])))

@@ -1,13 +1,12 @@
 """What every verb needs first: a model that can, photographs at its size, and their attributes."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Edits, Encodes, Model
 
@@ -51,7 +50,7 @@ def photographs(model: Model, paths: Sequence[Path]) -> Tensor:
     return model.prepared(paths)
 
 
-def attributes_of(model: Model, images: Tensor, known: Mapping[str, float] | None = None) -> Tensor:
+def attributes_of(model: Model, images: Tensor, known: Changes | None = None) -> Tensor:
     """Return the attributes of images: guessed and decided by the model, then what is known put over them.
 
     Args:
@@ -68,19 +67,11 @@ def attributes_of(model: Model, images: Tensor, known: Mapping[str, float] | Non
     if not model.conditional and not known:
         return torch.full((len(images), model.schema.width), torch.nan)
     y = model.guess_attributes(images).cpu()
-    for key, value in (known or {}).items():
-        y = _with_known(y, model.schema, key, value)
+    for key, value in model.schema.facts(known or {}).items():
+        attribute, _ = model.schema.find(key)
+        if attribute.kind == "real":
+            y = y.clone()
+            y[:, model.schema.columns(attribute.name)] = (value - attribute.mean) / attribute.scale
+        else:
+            y = model.schema.edit(y, {key: 1.0 if value else -1.0})
     return y
-
-
-def _with_known(y: Tensor, schema: Schema, key: str, value: float) -> Tensor:
-    attribute = schema.attribute(key.partition("=")[0])
-    if attribute.kind == "real":
-        if not math.isfinite(value):
-            raise AttrimorphError(f"a known value must be a finite number; {key} got {value:g}; leave it out")
-        y = y.clone()
-        y[:, schema.columns(attribute.name)] = (value - attribute.mean) / attribute.scale
-        return y
-    if value not in (0, 1):
-        raise AttrimorphError(f"a known attribute must be 0 or 1; {key} got {value:g}; strengths belong to --set")
-    return schema.edit(y, {key: 1.0 if value else -1.0})

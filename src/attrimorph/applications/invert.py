@@ -75,6 +75,9 @@ def inversion(
             f"this model takes images of {model.image_size}x{model.image_size}; "
             f"got {images.shape[-1]}x{images.shape[-2]}; resize them first"
         )
+    # The first optimiser of a process imports it, which takes seconds: not those of the budget.
+    import torch._dynamo
+
     begin, search = time.perf_counter(), search or Search()
     distance = distance or Pixels(images.to(model.device))
     parts = list(torch.split(torch.arange(len(images)), AT_ONCE))
@@ -214,13 +217,11 @@ def known_alone(schema: Schema, count: int, known: Mapping[str, float]) -> Tenso
         AttrimorphError: there is no such attribute, or the value is none of its.
     """
     y = torch.full((count, schema.width), torch.nan)
-    for key, value in known.items():
-        attribute = schema.attribute(key.partition("=")[0])
+    for key, value in schema.facts(known).items():
+        attribute, _ = schema.find(key)
         columns = schema.columns(attribute.name)
         if attribute.kind == "real":
             y[:, columns] = (value - attribute.mean) / attribute.scale
-        elif value not in (0, 1):
-            raise AttrimorphError(f"a known attribute must be 0 or 1; {key} got {value:g}; strengths belong to --set")
         else:
             start = schema.blank.expand(count, -1)
             y[:, columns] = schema.edit(start, {key: 1.0 if value else -1.0})[:, columns]

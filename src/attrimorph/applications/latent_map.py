@@ -120,7 +120,7 @@ def separability(points: Tensor, schema: Schema, labels: Tensor) -> dict[str, fl
     """
     result = {}
     for column, name in enumerate(schema.column_names):
-        if schema.attribute(name.partition("=")[0]).kind == "real":
+        if schema.find(name)[0].kind == "real":
             continue
         known = ~labels[:, column].isnan()
         holds = labels[known, column] > 0.5

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.data.schema import Changes
 from attrimorph.models import Code, Model
 from attrimorph.pictures import grid, png_bytes
 
@@ -27,7 +28,7 @@ class Sample:
         return png_bytes(grid(self.images))
 
 
-def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Mapping[str, float] | None = None) -> Sample:
+def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Changes | None = None) -> Sample:
     """Draw codes and decode them.
 
     Args:

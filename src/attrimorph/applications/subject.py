@@ -81,7 +81,7 @@ def sliders(model: Model) -> list[Slider]:
         return []
     found = []
     for name in model.schema.column_names:
-        kind = model.schema.attribute(name.partition("=")[0]).kind
+        kind = model.schema.find(name)[0].kind
         far = 3.0 if kind == "real" else 1.0
         found.append(Slider(name, kind, least=-far, most=far))
     if not model.knows_strengths:

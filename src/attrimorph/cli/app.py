@@ -57,7 +57,10 @@ ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipp
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
 Set = Annotated[
     list[str] | None,
-    Parameter(name="--set", help="An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way."),
+    Parameter(
+        name="--set",
+        help="An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way; class=smiling, a value.",
+    ),
 ]
 Known = Annotated[
     list[str] | None,
@@ -75,6 +78,45 @@ class Using:
     ] = DEFAULT_MODEL
     out: Out = None
     device: Device = "auto"
+
+    def asked(
+        self,
+        set_: Sequence[str] | None = None,
+        known: Sequence[str] | None = None,
+        pictures: Sequence[Path | None] = (),
+        *,
+        names: Sequence[str] = (),
+        groups: bool = False,
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return --set and --known as the header of the model's file knows them; all is looked at without torch.
+
+        Args:
+            set_, known: as they were typed.
+            pictures: files that must be images; None for one that was not given.
+            names: of attributes, which other options hold.
+            groups: whether --set may name the model's groups of attributes.
+
+        Raises:
+            AttrimorphError: no such model, attribute, value or picture, or a number out of range.
+        """
+        from attrimorph.data.images import check_image
+        from attrimorph.models.header import groups_of, schema_of
+        from attrimorph.naming import parse_settings
+
+        schema = schema_of(self.model)
+        if not schema.names:  # of images without labels: what cannot be asked, the model tells
+            changes, facts = parse_settings(set_ or [], None), parse_settings(known or [], None, "--known")
+        else:
+            for name in names:
+                schema.attribute(name)
+            other = groups_of(self.model) if groups else ()
+            changes = parse_settings(set_ or [], schema, groups=other)
+            schema.changes({name: strength for name, strength in changes.items() if name not in other})
+            facts = schema.facts(parse_settings(known or [], schema, "--known"))
+        for picture in pictures:
+            if picture is not None:
+                check_image(picture)
+        return changes, facts
 
     def load(self) -> "Model":
         """Load the model."""

@@ -66,15 +66,16 @@ def inpaint(
     feather
         Pixels inside the hole over which the seam is evened out.
     """
-    from attrimorph.applications.inpaint import write_inpaint
     from attrimorph.console import Meter
-    from attrimorph.naming import parse_settings, result_path
+    from attrimorph.naming import result_path
 
     if (mask is None) == (hole is None):
         raise AttrimorphError("inpaint needs either --mask or --hole; give one of them, such as --hole 20,24,44,36")
     place = mask if mask is not None else _rectangle(str(hole))
-    facts = parse_settings(known or [], "--known")
+    _, facts = using.asked(known=known, pictures=[image, mask])
     out = result_path(using.out, "inpaint", [image])
+    from attrimorph.applications.inpaint import write_inpaint
+
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_inpaint(
@@ -125,12 +126,13 @@ def superresolve(
     rounds
         How often the model looks at the image; not with --invert.
     """
-    from attrimorph.applications.superresolve import write_superresolve
     from attrimorph.console import Meter
-    from attrimorph.naming import parse_settings, result_path
+    from attrimorph.naming import result_path
 
-    facts = parse_settings(known or [], "--known")
+    _, facts = using.asked(known=known, pictures=[image])
     out = result_path(using.out, "superresolve", [image])
+    from attrimorph.applications.superresolve import write_superresolve
+
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_superresolve(
@@ -176,12 +178,15 @@ def retrieve(
     count
         How many.
     """
-    from attrimorph.applications.retrieve import write_retrieve
     from attrimorph.console import Meter
     from attrimorph.naming import parse_names, parse_settings, result_path
 
-    wanted, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
+    # The images sought may have attributes that the model does not know.
+    wanted = parse_settings(set_ or [], None)
+    _, facts = using.asked(known=known, pictures=[image])
     out = result_path(using.out, "retrieve", [image])
+    from attrimorph.applications.retrieve import write_retrieve
+
     with Meter("encoding") as meter:
         written = write_retrieve(
             using.load(),

@@ -52,11 +52,12 @@ def layers(
     seed
         Of the drawn backgrounds.
     """
-    from attrimorph.applications.layers import write_layers
-    from attrimorph.naming import parse_settings, result_path
+    from attrimorph.naming import result_path
 
-    changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
+    changes, facts = using.asked(set_, known, [image, *images, background])
     out = result_path(using.out, "layers", [image])
+    from attrimorph.applications.layers import write_layers
+
     tell(
         write_layers(
             using.load(),
@@ -116,12 +117,13 @@ def invert(
     seed
         Of the samples.
     """
+    from attrimorph.console import Meter
+    from attrimorph.naming import result_path
+
+    _, facts = using.asked(known=known, pictures=[image, *images])
     from attrimorph.applications.hunt import PRIOR, Search
     from attrimorph.applications.invert import write_invert
-    from attrimorph.console import Meter
-    from attrimorph.naming import parse_settings, result_path
 
-    facts = parse_settings(known or [], "--known")
     search = Search(
         steps,
         prior=PRIOR if prior is None else prior,

@@ -26,11 +26,12 @@ def sample(*, count: Whole = 16, set_: Set = None, seed: Whole = 0, using: Using
     seed
         The same seed gives the same images.
     """
-    from attrimorph.applications.sample import write_sample
-    from attrimorph.naming import parse_settings, result_path
+    from attrimorph.naming import result_path
 
-    changes = parse_settings(set_ or [])
+    changes, _ = using.asked(set_)
     out = result_path(using.out, "sample")
+    from attrimorph.applications.sample import write_sample
+
     tell(write_sample(using.load(), out, named=using.model, count=count, seed=seed, changes=changes))
 
 
@@ -47,12 +48,13 @@ def reconstruct(
     images
         More of them.
     """
-    from attrimorph.applications.reconstruct import write_reconstruct
     from attrimorph.console import Meter
-    from attrimorph.naming import parse_settings, result_path
+    from attrimorph.naming import result_path
 
-    facts = parse_settings(known or [], "--known")
+    _, facts = using.asked(known=known, pictures=[image, *images])
     out = result_path(using.out, "reconstruct", [image])
+    from attrimorph.applications.reconstruct import write_reconstruct
+
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_reconstruct(
@@ -94,21 +96,26 @@ def edit(
     raw
         Take strengths as they stand, although the model is calibrated.
     """
-    from attrimorph.applications.edit import write_edit
     from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
-    changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     pictures = [*([] if image is None else [image]), *images]
     if along.wished and (like or raw):
         raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
+    if not pictures and not along.wished:
+        raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")
+    if along.wished:
+        changes, facts = parse_settings(set_ or [], None), parse_settings(known or [], None, "--known")
+    else:
+        files = [picture for picture in [*pictures, *(like or [])] if not picture.is_dir()]
+        changes, facts = using.asked(set_, known, files, groups=bool(like))
     if any(picture.is_dir() for picture in pictures):
         return edit_folder(pictures, changes, facts, like or [], raw, along, inverting.search(), using)
     if along.wished:
         return edit_along(along, pictures, changes, facts, inverting.search(), using)
-    if not pictures:
-        raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")
     out = result_path(using.out, "edit", pictures)
+    from attrimorph.applications.edit import write_edit
+
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_edit(
@@ -161,19 +168,21 @@ def morph(
     mp4
         Write an MP4 as well; so does --out NAME.mp4.
     """
-    from attrimorph.applications.write_morph import write_morph
     from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path
 
     pictures = [*([] if image is None else [image]), *images]
-    changes, facts = parse_settings(set_ or []), parse_settings(known or [], "--known")
     if along.wished:
         if path != "linear" or groups != "all":
             raise AttrimorphError("--path and --groups lead from one image to another, not along axes; leave them out")
+        changes, facts = parse_settings(set_ or [], None), parse_settings(known or [], None, "--known")
         return morph_along(along, pictures, changes, facts, inverting.search(), using, steps=steps, mp4=mp4)
-    if facts:
+    if known:
         raise AttrimorphError("--known belongs to a morph along axes; got it without; leave it out")
+    changes, _ = using.asked(set_, pictures=pictures)
     out = result_path(using.out, "morph", pictures)
+    from attrimorph.applications.write_morph import write_morph
+
     search, model = inverting.search(), using.load()
     with Meter("inverting", "steps") as meter:
         written = write_morph(
@@ -213,12 +222,13 @@ def transfer(
     attributes
         Which, with commas: Eyeglasses,Smiling; by default all.
     """
-    from attrimorph.applications.transfer import write_transfer
-    from attrimorph.naming import parse_names, parse_settings, result_path
+    from attrimorph.naming import parse_names, result_path
 
     only = None if attributes is None else parse_names(attributes)
-    facts = parse_settings(known or [], "--known")
+    _, facts = using.asked(known=known, pictures=[image, source], names=only or ())
     out = result_path(using.out, "transfer", [image])
+    from attrimorph.applications.transfer import write_transfer
+
     tell(write_transfer(using.load(), image, source, out, named=using.model, only=only, known=facts))
 
 

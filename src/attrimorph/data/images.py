@@ -1,7 +1,8 @@
 """One image file to pixels: opened safely, upright, cropped, antialiased. The only place that decodes files."""
 
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -72,6 +73,23 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
     Raises:
         AttrimorphError: the file is missing, no image, cut short, damaged, or larger than `MOST_PIXELS`.
     """
+    with _readable(path) as file:
+        return decoded_image(file, str(path), least)
+
+
+def check_image(path: Path) -> None:
+    """Refuse at first sight, before anything is decoded, what `open_image` would refuse.
+
+    Raises:
+        AttrimorphError: the file is missing, no image, or larger than `MOST_PIXELS`.
+    """
+    with _readable(path) as file, _looked_at(file, str(path), MOST_PIXELS):
+        pass
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that should hold an image."""
     try:
         if path.is_dir():
             raise AttrimorphError(
@@ -81,7 +99,7 @@ def open_image(path: Path, least: int = 0) -> Image.Image:
         if path.exists() and not path.is_file():
             raise AttrimorphError(f"{path} is no readable image (it is no file); name a picture")
         with path.open("rb") as file:
-            return decoded_image(file, str(path), least)
+            yield file
     except FileNotFoundError as error:
         raise AttrimorphError(f"there is no file {path}; check the path") from error
     except PermissionError as error:
@@ -102,6 +120,15 @@ def decoded_image(file: BinaryIO, name: str, least: int = 0, *, most_pixels: int
     Raises:
         AttrimorphError: as of `open_image`.
     """
+    with _looked_at(file, name, most_pixels) as image:
+        if least and image.format == "JPEG":
+            image.draft(None, (least, least))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
+        return upright_rgb(image)
+
+
+@contextmanager
+def _looked_at(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Image.Image]:
+    """Open an image, undecoded yet; what goes wrong from here on is told as of `open_image`."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > most_pixels:
@@ -109,9 +136,7 @@ def decoded_image(file: BinaryIO, name: str, least: int = 0, *, most_pixels: int
                     f"{Path(name).name} must have at most {most_pixels // 1_000_000} megapixels; it has "
                     f"{image.width}x{image.height}; make it smaller"
                 )
-            if least and image.format == "JPEG":
-                image.draft(None, (least, least))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
-            return upright_rgb(image)
+            yield image
     except AttrimorphError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly everything

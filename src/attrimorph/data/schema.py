@@ -7,42 +7,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.data.attribute import KINDS, MISSING
+from attrimorph.data.attribute import Attribute as Attribute
+from attrimorph.errors import AttrimorphError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-Kind = Literal["binary", "categorical", "real"]
-KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
+Changes = Mapping[str, float | str]
+"""Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
+
 STRONGEST = 100  # beyond, a network answers with nothing that is a picture
-MISSING = ("", "nan", "none", "null", "?")
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """One attribute.
-
-    Attributes:
-        name: as the data set writes it, e.g. "Smiling".
-        kind: "binary" ({0, 1}), "categorical" (one-hot over `values`) or "real" (standardised).
-        values: the names of a categorical attribute's values; empty otherwise.
-        mean, scale: of a real attribute; y holds (value - mean) / scale.
-    """
-
-    name: str
-    kind: Kind = "binary"
-    values: tuple[str, ...] = ()
-    mean: float = 0.0
-    scale: float = 1.0
-
-    @property
-    def width(self) -> int:
-        """Columns of y that the attribute takes."""
-        return len(self.values) if self.kind == "categorical" else 1
+MOST_LISTED = 40  # names in one sentence
 
 
 @dataclass(frozen=True)
@@ -107,8 +87,79 @@ class Schema:
             AttrimorphError: there is none; the sentence names the nearest.
         """
         if name not in self._columns:
-            raise AttrimorphError(f"there is no attribute {name!r}; {suggestion(name, self.names)}")
+            near = nearest(name, self.names)
+            raise AttrimorphError(
+                f"there is no attribute {name!r}; {f'did you mean {near!r}? ' if near else ''}{self.listed()}"
+            )
         return self.attributes[self.names.index(name)]
+
+    def listed(self) -> str:
+        """Return the tail of an error: what attributes there are, with the kinds of those that are not binary."""
+        if len(self.names) > MOST_LISTED:
+            return f"there are {len(self.names)}; `attrimorph attributes MODEL` lists those of a model"
+        return f"there are: {', '.join(attribute.told() for attribute in self.attributes) or 'none'}"
+
+    def find(self, key: str) -> tuple[Attribute, str]:
+        """Return the attribute that the key of an edit names, and the value of a categorical one ("" of others).
+
+        Args:
+            key: a name, of a categorical attribute "name=value"; names and values may hold "=" themselves.
+
+        Raises:
+            AttrimorphError: there is no such attribute or value, or a categorical attribute stands without a value.
+        """
+        for attribute in self.attributes:
+            if attribute.values and key.startswith(f"{attribute.name}="):
+                value = key.removeprefix(f"{attribute.name}=")
+                attribute.place(value)
+                return attribute, value
+        attribute = self.attribute(key)
+        if attribute.values:
+            raise AttrimorphError(
+                f"{key} takes one of its values, {attribute.values_told()}; write {key}={attribute.values[0]}"
+            )
+        return attribute, ""
+
+    def changes(self, changes: Changes) -> dict[str, float]:
+        """Return changes with every key a name or "name=value" and every strength a number.
+
+        Raises:
+            AttrimorphError: no such attribute or value, or a strength that is none or out of range.
+        """
+        result = self._numbered(changes, "1 sets it, -1 takes it away")
+        for key, strength in result.items():
+            if not abs(strength) <= STRONGEST:
+                raise AttrimorphError(
+                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength:g}; try 1"
+                )
+        return result
+
+    def facts(self, known: Changes) -> dict[str, float]:
+        """Return what is known of an image: name or "name=value" -> 0 or 1, name of a real attribute -> its value.
+
+        Raises:
+            AttrimorphError: no such attribute or value, or a number that is none of these.
+        """
+        result = self._numbered(known, "write 1 or 0")
+        for key, value in result.items():
+            if self.find(key)[0].kind == "real":
+                if not math.isfinite(value):
+                    raise AttrimorphError(f"a known value must be a finite number; {key} got {value:g}; leave it out")
+            elif value not in (0, 1):
+                raise AttrimorphError(
+                    f"a known attribute must be 0 or 1; {key} got {value:g}; strengths belong to --set"
+                )
+        return result
+
+    def _numbered(self, wished: Changes, remedy: str) -> dict[str, float]:
+        result: dict[str, float] = {}
+        for key, number in wished.items():
+            if isinstance(number, str) and not self.attribute(key).values:
+                raise AttrimorphError(f"{self.attribute(key).told()} takes a number; got {number!r}; {remedy}")
+            whole = f"{key}={number}" if isinstance(number, str) else key
+            self.find(whole)
+            result[whole] = 1.0 if isinstance(number, str) else float(number)
+        return result
 
     def columns(self, name: str) -> slice:
         """Return the columns of y that belong to the attribute."""
@@ -184,7 +235,7 @@ class Schema:
             texts = [str(raw).strip() for raw in column]
             # Few different values in many rows: each is read once.
             codes = {
-                text: _code(attribute, raw)
+                text: attribute.code(raw)
                 for text, raw in dict(zip(reversed(texts), reversed(column), strict=True)).items()
                 if text.lower() not in MISSING
             }
@@ -212,35 +263,32 @@ class Schema:
                 result[attribute.name] = float(part[0])
         return result
 
-    def edit(self, y: "Tensor", changes: Mapping[str, float]) -> "Tensor":
+    def edit(self, y: "Tensor", changes: Changes) -> "Tensor":
         """Move y by edit strengths.
 
         Strength s in 0..1 moves a binary attribute from what it is towards 1, -1..0 towards 0: 0 = unchanged,
-        1 = set, -1 = taken away; beyond 1 it goes on. A categorical value is named "name=value".
+        1 = set, -1 = taken away; beyond 1 it goes on. A categorical value is named "name=value", or given as
+        the strength, which sets it.
         A real attribute moves by s standard deviations. Raising a member of an exclusive group lowers the others by
         the same share. Applied to
         y as given, in the order of `changes`.
 
         Args:
             y: float32 [B, width], no NaN in the columns that change.
-            changes: attribute name (or "name=value") -> strength.
+            changes: attribute name (or "name=value") -> strength; see `changes`.
 
         Returns:
             A new tensor [B, width].
         """
         y = y.clone()
-        for key, strength in changes.items():
-            if not abs(strength) <= STRONGEST:
-                raise AttrimorphError(
-                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength}; try 1"
-                )
-            name, _, value = key.partition("=")
-            attribute, columns = self.attribute(name), self.columns(name)
+        for key, strength in self.changes(changes).items():
+            attribute, value = self.find(key)
+            name, columns = attribute.name, self.columns(attribute.name)
             if attribute.kind == "real":
                 y[:, columns] += strength
             elif attribute.kind == "categorical":
                 goal = y.new_zeros(attribute.width)
-                goal[_value_index(attribute, value)] = 1
+                goal[attribute.place(value)] = 1
                 y[:, columns] += strength * (goal - y[:, columns])
             else:
                 goal_value = 1.0 if strength >= 0 else 0.0
@@ -285,41 +333,3 @@ class Schema:
             raise AttrimorphError(
                 f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
             ) from error
-
-
-def parse_binary(name: str, raw: Any) -> float:
-    """Read 0/1, -1/1, true/false, yes/no as 0.0 or 1.0."""
-    text = str(raw).strip().lower()
-    if text in ("1", "1.0", "+1", "true", "yes"):
-        return 1.0
-    if text in ("0", "0.0", "-1", "-1.0", "false", "no"):
-        return 0.0
-    raise AttrimorphError(f"the binary attribute {name!r} must be 0 or 1 (or -1/1, true/false, yes/no); got {raw!r}")
-
-
-def parse_real(name: str, raw: Any) -> float:
-    """Read a finite number."""
-    try:
-        number = float(raw)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise AttrimorphError(f"the real attribute {name!r} must be a finite number; got {raw!r}")
-    return number
-
-
-def _code(attribute: Attribute, raw: Any) -> float:
-    """Return y of a binary or real value, or the place of a categorical one."""
-    if attribute.kind == "categorical":
-        return _value_index(attribute, str(raw))
-    if attribute.kind == "binary":
-        return parse_binary(attribute.name, raw)
-    return (parse_real(attribute.name, raw) - attribute.mean) / attribute.scale
-
-
-def _value_index(attribute: Attribute, value: str) -> int:
-    if value not in attribute.values:
-        raise AttrimorphError(
-            f"the attribute {attribute.name!r} has no value {value!r}; {suggestion(value, attribute.values)}"
-        )
-    return attribute.values.index(value)

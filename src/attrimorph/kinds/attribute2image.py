@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
@@ -173,7 +173,7 @@ class Attribute2ImageModel(Model):
             attributes = self.draw_attributes(count, generator)
         return Code(z, attributes.expand(count, -1).clone())
 
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return the images decoded with y moved by the calibrated strengths of `changes`, z kept.
 
         Args:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.data import faces
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
@@ -265,7 +265,7 @@ class InterpolationModel(Model):
             "use a CVAE-GAN, for example drawn-faces-64"
         )
 
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Change attributes, each group by its own branch.
 
         Args:
@@ -283,19 +283,15 @@ class InterpolationModel(Model):
         code = self.encode(images, attributes)
         return self.composed(images, Code(code.z, self.moved(code.attributes, changes)))
 
-    def moved(self, attributes: Tensor, changes: Mapping[str, float]) -> Tensor:
+    def moved(self, attributes: Tensor, changes: Changes) -> Tensor:
         """Return attributes [B, W] moved by calibrated strengths.
 
         Raises:
             AttrimorphError: an attribute is in no group, or a strength is out of range.
         """
+        changes = self.changes(changes)
         for key, strength in changes.items():
-            if key in self.groups and key not in self.schema.names:
-                raise AttrimorphError(
-                    f"{key!r} is a group of attributes, which another face changes; add --like FACE, or change one of "
-                    f"{', '.join(self.groups[key])}"
-                )
-            self.group_of(key.partition("=")[0])
+            self.group_of(self.schema.find(key)[0].name)
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
         return super().moved(attributes, changes)
@@ -308,6 +304,16 @@ class InterpolationModel(Model):
         """
         face, _ = self._parts(code.z)
         return self._composed(images, face, self.decode(code))
+
+    def changes(self, changes: Changes) -> dict[str, float]:
+        """Return changes as `Model.changes` does; a group is refused with what to do."""
+        for key in changes:
+            if key in self.groups and key not in self.schema.names:
+                raise AttrimorphError(
+                    f"{key!r} is a group of attributes, which another face changes; add --like FACE, or change one of "
+                    f"{', '.join(self.groups[key])}"
+                )
+        return super().changes(changes)
 
     def follow(self, images: Source, references: Source, strengths: Mapping[str, float]) -> Pictures:
         """Return F_a + sum of v_g T_g(F_b - F_a), decoded: "like this face's hair colour".

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from attrimorph.algorithms.cyclegan import GENERATORS
 from attrimorph.algorithms.pix2pix import source_of
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
@@ -85,7 +85,7 @@ class CycleGANModel(Model):
         return (self.attribute,)
 
     @torch.no_grad()
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Set the attribute (strength 1) or take it away (-1).
 
         Args:
@@ -100,7 +100,7 @@ class CycleGANModel(Model):
             AttrimorphError: another attribute, or a strength between.
         """
         edited = self.prepared(images).to(self.device)
-        for name, strength in changes.items():
+        for name, strength in self.changes(changes).items():
             self._check(name, strength)
             if strength == 0:
                 continue
@@ -164,14 +164,14 @@ class Chain(Model):
         """One attribute for each link."""
         return tuple(self.links)
 
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""
         return self.stages(images, changes, attributes)[-1].as_subclass(Pictures)
 
-    def stages(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
+    def stages(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> list[Tensor]:
         """Return the images before, between and after the changes, a list of [B, 3, S, S]."""
         found = [self.prepared(images).to(self.device)]
-        for name, strength in changes.items():
+        for name, strength in self.changes(changes).items():
             if name not in self.links:
                 raise AttrimorphError(f"no model of this chain changes {name!r}; {suggestion(name, self.links)}")
             link = self.links[name]

@@ -41,8 +41,7 @@ class FunctionEditor:
         Raises:
             AttrimorphError: an attribute that it does not know, images of another size, or an answer of another form.
         """
-        for name in changes:
-            self.schema.attribute(name.partition("=")[0])
+        changes = self.schema.changes(changes)
         shape = (len(images), 3, self.image_size, self.image_size)
         if tuple(images.shape) != shape:
             raise AttrimorphError(f"{self.name} takes images {list(shape)}; got {list(images.shape)}; resize them")

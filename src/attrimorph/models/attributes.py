@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attrimorph.console import table
-from attrimorph.data.schema import Kind
+from attrimorph.data.attribute import Kind
 from attrimorph.errors import suggestion
 from attrimorph.models.codes import Edits
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.algorithms.terms import METHODS
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
@@ -97,7 +97,7 @@ class Autoencoder(Sampler):
 class Editor(Autoencoder):
     """A conditional autoencoder: it edits images by attribute."""
 
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return G(E(x, y), y'), y' = y moved by the calibrated strengths of `changes`.
 
         Args:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.models.finding import find, named_parts
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
 
@@ -76,6 +77,27 @@ def read_header(path: Path) -> dict[str, Any]:
         raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
     _check_header(path, header)
     return dict(header)
+
+
+def schema_of(source: str | Path) -> Schema:
+    """Return the attributes of a model, or of a chain of models, from what their files' headers say.
+
+    Args:
+        source: as of `load`.
+
+    Raises:
+        AttrimorphError: as of `load`, as far as headers go.
+    """
+    schemas = [Schema.from_json(read_header(find(part))["schema"]) for part in named_parts(source)]
+    if all(schema == schemas[0] for schema in schemas):
+        return schemas[0]
+    return Schema(tuple({attribute.name: attribute for each in schemas for attribute in each.attributes}.values()))
+
+
+def groups_of(source: str | Path) -> tuple[str, ...]:
+    """Return the groups of attributes that a model's recipe names; see `recipes.interpolation`."""
+    networks = read_header(find(source))["recipe"].get("networks", {})
+    return (*networks.get("groups", ()), "everything else") if "groups" in networks else ()
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.attributes import Attributes, attributes_of
 from attrimorph.models.codes import Code, Edits, Encodes
@@ -135,7 +135,7 @@ class Model:
         """
         raise self._without_codes()
 
-    def draw(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Code:
+    def draw(self, count: int = 16, changes: Changes | None = None, *, seed: int = 0) -> Code:
         """Draw codes, with changes put on each.
 
         Args:
@@ -160,7 +160,7 @@ class Model:
             )
         return Code(code.z, self.moved(code.attributes, changes))
 
-    def sample(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Pictures:
+    def sample(self, count: int = 16, changes: Changes | None = None, *, seed: int = 0) -> Pictures:
         """Return new images; arguments and errors as of `draw`."""
         return self.decode(self.draw(count, changes, seed=seed))
 
@@ -183,9 +183,13 @@ class Model:
         other.strengths = strengths
         return other
 
-    def moved(self, attributes: Tensor, changes: Mapping[str, float]) -> Tensor:
+    def moved(self, attributes: Tensor, changes: Changes) -> Tensor:
         """Return attributes [B, W] moved by calibrated strengths; see `Schema.edit`."""
-        return self.schema.edit(attributes, self.strengths.calibrated(changes))
+        return self.schema.edit(attributes, self.strengths.calibrated(self.changes(changes)))
+
+    def changes(self, changes: Changes) -> dict[str, float]:
+        """Return changes with every key a name or "name=value" and every strength a number; see `Schema.changes`."""
+        return self.schema.changes(changes)
 
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return the rows that a sample sheet shows of held-out images, each [B, 3, S, S]; none without an encoder.

@@ -177,7 +177,7 @@ def _predicted(editor: AxisEditor, code: Code, moved: Code) -> dict[str, tuple[T
 def _measured(editor: AxisEditor, judge: Judges, code: Code, moved: Code) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the judge's probabilities before and after, [N] each, for every binary column that it knows."""
     before, after = (judge(editor.decode(each)).double().cpu() for each in (code, moved))
-    kinds = {name: judge.schema.attribute(name.partition("=")[0]).kind for name in judge.schema.column_names}
+    kinds = {name: judge.schema.find(name)[0].kind for name in judge.schema.column_names}
     return {
         name: (before[:, place], after[:, place])
         for place, name in enumerate(judge.schema.column_names)

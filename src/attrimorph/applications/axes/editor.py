@@ -11,7 +11,7 @@ from attrimorph.applications.axes.linear import shortest_move, untangle
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.data.schema import STRONGEST, Attribute, Schema
+from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.models import Code, Encodes, Model, Pictures, Source
@@ -90,7 +90,7 @@ class AxisEditor(Model):
         own = tuple(verb for verb in self.model.can if verb != "edit")
         return (*own, f"edit along {len(self.pack.axes)} directions", "lock")
 
-    def draw(self, count: int = 16, changes: Mapping[str, float] | None = None, *, seed: int = 0) -> Code:
+    def draw(self, count: int = 16, changes: Changes | None = None, *, seed: int = 0) -> Code:
         """Draw codes, moved along axes."""
         return self.move(super().draw(count, seed=seed), changes or {})
 
@@ -125,7 +125,17 @@ class AxisEditor(Model):
             "give an inversion, or edit its own samples"
         )
 
-    def edit(self, images: Source, changes: Mapping[str, float], attributes: Tensor | None = None) -> Pictures:
+    def changes(self, changes: Changes) -> dict[str, float]:
+        """Return changes as `Model.changes` does, of what has an axis; `move` looks at the strengths."""
+        found = dict(
+            (f"{name}={strength}", 1.0) if isinstance(strength, str) else (name, strength)
+            for name, strength in changes.items()
+        )
+        for name in found:
+            self.pack.axis(name)
+        return found
+
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return images with their codes moved.
 
         Args:
@@ -138,7 +148,7 @@ class AxisEditor(Model):
         """
         return self.decode(self.move(self.encode(images, attributes), changes))
 
-    def move(self, code: Code, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> Code:
+    def move(self, code: Code, changes: Changes, locks: Sequence[str] | None = None) -> Code:
         """Return codes moved the shortest way to the goals of all changes at once, the locked scores as they are.
 
         Strength s in 0..1 goes that share of the way from the code's own score to the axis's high goal, -s to the low
@@ -153,9 +163,8 @@ class AxisEditor(Model):
         Raises:
             AttrimorphError: no axis of that name, a strength out of range, or axes that cannot be told apart.
         """
-        moving = {name: strength for name, strength in self.strengths.calibrated(changes).items() if strength != 0}
+        moving = {name: strength for name, strength in self.changes(changes).items() if strength != 0}
         for name, strength in moving.items():
-            self.pack.axis(name)
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(
                     f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {name} got {strength}; try 1"

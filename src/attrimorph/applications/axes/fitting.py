@@ -15,8 +15,8 @@ from attrimorph.applications.axes.curved import fit_curved
 from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
+from attrimorph.data.attribute import parse_binary
 from attrimorph.data.readers.raw import read_csv
-from attrimorph.data.schema import parse_binary
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.interruption import Held, Interrupted, held
 from attrimorph.metrics.attributes import Judges
