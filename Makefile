@@ -1,7 +1,7 @@
 # Every target sets up what it needs, in this folder's own .venv; a second call finds that done.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart studio browser test test-slow schema screenshots lint format types docs benchmark clean
+.PHONY: help setup quickstart studio browser test test-slow schema screenshots lint format types house docs benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -90,6 +90,9 @@ format: $(VENV)/.dev ## put the style right
 
 types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy
+
+house: $(VENV)/.dev ## the size of the house, its rooms and names, beside their bars
+	@$(BIN)/python benchmarks/house.py
 
 docs: $(VENV)/.docs ## the documentation as a web site in site/
 	@$(BIN)/mkdocs build --strict

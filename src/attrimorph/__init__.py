@@ -11,8 +11,7 @@ The names below are all that is promised to stay; each is loaded when it is firs
 from typing import TYPE_CHECKING
 
 from attrimorph.lazy import loading
-
-__version__ = "0.1.0"
+from attrimorph.version import __version__
 
 if TYPE_CHECKING:
     from attrimorph import recipes as recipes

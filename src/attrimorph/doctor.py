@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import attrimorph
 from attrimorph.files import write_bytes
+from attrimorph.version import __version__
 
 # Extra -> the modules it brings, and what is lost without them.
 EXTRAS = {
@@ -46,7 +46,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which trouble usually comes."""
-    yield Finding("attrimorph", f"{attrimorph.__version__} in {Path(attrimorph.__file__).parent}")
+    yield Finding("attrimorph", f"{__version__} in {Path(__file__).parent}")
     yield Finding("python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}")
     yield from _packages()
     yield from _torch()

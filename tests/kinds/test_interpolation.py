@@ -12,7 +12,7 @@ from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.kinds.interpolation import REST, InterpolationModel, compose, grouping, membership
-from attrimorph.models import Code, Edits, Encodes
+from attrimorph.models import Code, Edits, Encodes, Header
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 from tests.small_kinds import narrow, pictures, seeing, small_model
 
@@ -46,7 +46,8 @@ def test_a_file_keeps_the_order_of_groups(model: InterpolationModel) -> None:
     trained = grouping(narrow("homointerp-drawn-64"), faces.SCHEMA)
     assert list(trained) != sorted(trained)
     assert list(model.groups) == list(trained)
-    assert list(InterpolationModel(model.networks, model.header, "cpu", model.hash).groups) == list(trained)
+    again = InterpolationModel(model.networks, Header.parse(model.header), "cpu", model.hash)
+    assert list(again.groups) == list(trained)
 
 
 def test_the_model_encodes_and_edits(model: InterpolationModel) -> None:

@@ -3,16 +3,36 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.algorithms.centres import Centres
+from attrimorph.algorithms.terms import Method
 
-if TYPE_CHECKING:
-    from attrimorph.algorithms.cvae_gan import CVAEGAN
+
+class Family(Protocol):
+    """What an evaluation needs of a member of the family; `cvae_gan.CVAEGAN` tells what each is."""
+
+    networks: dict[str, nn.Module]
+    method: Method
+    latent: int
+    blocks: tuple[losses.Block, ...]
+    blank: Tensor
+    rivals: Tensor
+    binary: Tensor
+    edited_share: float
+    centres_d: Centres
+    centres_c: Centres
+
+    def condition(self, y: Tensor) -> Tensor:
+        """What E and G see of y."""
+
+    def membership(self, y: Tensor) -> Tensor:
+        """Which attribute values a row has, [B, V]."""
 
 
 class Pass:
@@ -22,7 +42,7 @@ class Pass:
     and x_p as separate batches (their batch-norm statistics, where they have any, stay separate).
     """
 
-    def __init__(self, algorithm: "CVAEGAN", images: Tensor, y: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, algorithm: Family, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
         self.algorithm, self.x_r, self.labels = algorithm, images, y
         # Drawn at once and in this order, so that a step is a function of (batch, generator) whichever terms are on.
         count, latent = len(images), algorithm.latent

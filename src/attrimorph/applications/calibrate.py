@@ -158,8 +158,7 @@ def write_calibrated(source: str | Path, strengths: Strengths, out: Path | None 
     """
     path = refuse_shipped(source, out)
     target = path if out is None else out
-    header = {key: value for key, value in read_header(path).items() if key != "format"}
-    write_bytes(target, with_header(path, {**header, "strength": strengths.to_json()}))
+    write_bytes(target, with_header(path, {**read_header(path).json, "strength": strengths.to_json()}))
     return Calibrated(load(target), target)
 
 

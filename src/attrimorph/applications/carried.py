@@ -17,7 +17,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-import attrimorph
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.inputs import encoder
@@ -41,6 +40,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
 from attrimorph.models import Code, Composes, Model, pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
+from attrimorph.version import __version__
 
 LARGEST_CODE = 2**22  # numbers
 
@@ -145,7 +145,7 @@ def _with_receipt(
     receipt = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "attrimorph": attrimorph.__version__,
+        "attrimorph": __version__,
         "verb": verb,
         "model": {"name": model_reference(named), "sha256": model.hash},
         "arguments": arguments,

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import attrimorph
 from attrimorph.errors import AttrimorphError
+from attrimorph.version import __version__
 
 TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 Kind = Literal["image/png", "image/gif", "video/mp4"]
@@ -35,7 +35,7 @@ def xmp_of(photograph: bool) -> str:
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
         'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
         f'Iptc4xmpExt:DigitalSourceType="{source_type(photograph)}" '
-        f'xmp:CreatorTool="attrimorph {attrimorph.__version__}"/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+        f'xmp:CreatorTool="attrimorph {__version__}"/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
     )
 
 
@@ -64,7 +64,7 @@ class Signature:
         """
         import c2pa
 
-        program = {"name": "attrimorph", "version": attrimorph.__version__}
+        program = {"name": "attrimorph", "version": __version__}
         made = {"action": "c2pa.created", "digitalSourceType": source_type(photograph), "softwareAgent": program}
         manifest = {
             "claim_generator_info": [program],

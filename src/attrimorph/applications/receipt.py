@@ -9,11 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-import attrimorph
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.models import Model, named_parts
 from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, write_png
+from attrimorph.version import __version__
 
 FORMAT = "attrimorph receipt"
 FORMAT_VERSION = 1
@@ -180,7 +180,7 @@ def receipt_of(
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "attrimorph": attrimorph.__version__,
+        "attrimorph": __version__,
         "verb": verb,
         "model": {"name": model_reference(named), "sha256": model.hash},
         "arguments": dict(arguments),
@@ -193,7 +193,7 @@ def receipt_of(
 def tag_of(verb: str, model: Model, named: str | Path) -> str:
     """Return what a picture's text tag says of how it was made."""
     names = ",".join(Path(part).name for part in named_parts(model_reference(named)))
-    return f"{MADE[verb]} by attrimorph {attrimorph.__version__}; verb {verb}; model {names} {model.hash[:12]}"
+    return f"{MADE[verb]} by attrimorph {__version__}; verb {verb}; model {names} {model.hash[:12]}"
 
 
 def _spare(inputs: Sequence[Path], results: Sequence[Path]) -> None:

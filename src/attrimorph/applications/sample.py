@@ -1,31 +1,13 @@
 """Sample: new images from codes drawn at random."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Changes
-from attrimorph.models import Code, Model
-from attrimorph.pictures import grid, png_bytes
-
-
-@dataclass(frozen=True)
-class Sample:
-    """New images.
-
-    Attributes:
-        images: [B, 3, S, S] in [-1, 1].
-        code: what they were decoded from.
-    """
-
-    images: Tensor
-    code: Code
-
-    def _repr_png_(self) -> bytes:
-        return png_bytes(grid(self.images))
+from attrimorph.models import Model
+from attrimorph.models.codes import Sample
+from attrimorph.pictures import grid
 
 
 def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Changes | None = None) -> Sample:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter, Token
 
-import attrimorph
 from attrimorph.errors import AttrimorphError
+from attrimorph.version import __version__
 
 if TYPE_CHECKING:
     from attrimorph.applications.hunt import Search
@@ -34,7 +34,7 @@ FIND = Group("Finding out", sort_key=4)
 app = App(
     name="attrimorph",
     help="Generate and edit images by attribute. Start with `attrimorph quickstart`.",
-    version=f"attrimorph {attrimorph.__version__}",
+    version=f"attrimorph {__version__}",
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,

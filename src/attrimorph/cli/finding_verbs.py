@@ -58,7 +58,7 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     from attrimorph.experiments.evaluation import read_evaluation
     from attrimorph.metrics.figures import card_figures
     from attrimorph.models import Edits, load
-    from attrimorph.models.attributes import attributes_of
+    from attrimorph.models.model import attributes_of
 
     report = None if evaluation is None else read_evaluation(evaluation)
     loaded = load(model)

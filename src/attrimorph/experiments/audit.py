@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import attrimorph
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
 from attrimorph.files import read_json, write_json, write_text
@@ -11,6 +10,7 @@ from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
 from attrimorph.models import Model
 from attrimorph.pictures import sheet, to_pil, write_png
+from attrimorph.version import __version__
 
 FORMAT = "attrimorph audit"
 SHOWN = 8
@@ -34,7 +34,7 @@ def write_pairs(
     if not len(known):
         raise AttrimorphError(f"at least one image must have the attribute {name} known; none has; give other images")
     pairs = make_pairs(model, images[known], attributes[known].nan_to_num(0.0), name, judge)
-    tag = f"edited by attrimorph {attrimorph.__version__}; audit of {name}; model {model.hash[:12]}"
+    tag = f"edited by attrimorph {__version__}; audit of {name}; model {model.hash[:12]}"
     for value, batch in enumerate((pairs.without, pairs.having)):
         for number, picture in enumerate(to_pil(batch), start=1):
             write_png(out / file_name(number, name, value), picture, tag)
@@ -45,7 +45,7 @@ def write_pairs(
         {
             "format": FORMAT,
             "format_version": 1,
-            "attrimorph": attrimorph.__version__,
+            "attrimorph": __version__,
             "attribute": name,
             "model sha256": model.hash,
             "judge": None if judge is None else judge.name,
@@ -78,7 +78,7 @@ def write_audit_report(folder: Path, predictions: Path, *, threshold: float = 0.
         {
             "format": f"{FORMAT} report",
             "format_version": 1,
-            "attrimorph": attrimorph.__version__,
+            "attrimorph": __version__,
             "attribute": name,
             "threshold": threshold,
             "pairs": {key: about.get(key) for key in ("pairs", "only the target changed", "judge", "model sha256")},
@@ -110,7 +110,7 @@ def write_audit_report(folder: Path, predictions: Path, *, threshold: float = 0.
                 f"have answered to something else. Flips: numbers on different sides of {threshold:g}, or other words."
             ),
         ],
-        footer=f"attrimorph {attrimorph.__version__}; pairs checked by {about.get('judge') or 'nobody'}",
+        footer=f"attrimorph {__version__}; pairs checked by {about.get('judge') or 'nobody'}",
     )
     return rows
 

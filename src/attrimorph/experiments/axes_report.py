@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import attrimorph
 from attrimorph.applications.axes.editor import AxisEditor, free_share
 from attrimorph.applications.axes.linear import cosines, untangle
 from attrimorph.applications.axes.pack import AxisPack
@@ -18,6 +17,7 @@ from attrimorph.files import write_json
 from attrimorph.metrics.attributes import Judges
 from attrimorph.models import Model
 from attrimorph.pictures import sheet
+from attrimorph.version import __version__
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 COUNT = 32
@@ -150,7 +150,7 @@ def write_axes_report(
             report.heading("All axes"),
             facts_table(pack, locks),
         ],
-        footer=f"attrimorph {attrimorph.__version__}; generator {pack.model} {pack.model_sha256[:16]}; "
+        footer=f"attrimorph {__version__}; generator {pack.model} {pack.model_sha256[:16]}; "
         f"fitted from {pack.about.get('samples', '?'):,} drawn pictures judged by {pack.about.get('by', '?')}",
     )
 

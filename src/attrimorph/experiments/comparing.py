@@ -7,7 +7,6 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-import attrimorph
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
@@ -21,6 +20,7 @@ from attrimorph.files import write_json
 from attrimorph.metrics.keys import base_of, overall
 from attrimorph.metrics.tables import words, write_tables
 from attrimorph.pictures import grid, sheet, write_png
+from attrimorph.version import __version__
 
 FORMAT = "attrimorph comparison"
 NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
@@ -65,7 +65,7 @@ def compare(contest: Contest, csv: Path | None = None, latex: Path | None = None
             report.heading("Learning curves", "Means over the seeds; the band reaches from the lowest to the highest."),
             *curves(contest, entries),
         ],
-        footer=f"attrimorph {attrimorph.__version__}; {machine()}",
+        footer=f"attrimorph {__version__}; {machine()}",
     )
     if not any(each.digest for each in entries):
         raise AttrimorphError(f"not one training came to an end; the first: {entries[0].failure}; {page} tells of all")
@@ -230,7 +230,7 @@ def write_results(contest: Contest, entries: Sequence[Entry], figures: Sequence[
         {
             "format": FORMAT,
             "format_version": 2,
-            "attrimorph": attrimorph.__version__,
+            "attrimorph": __version__,
             "machine": machine(),
             "budget": {"images": contest.images, "seconds": contest.seconds},
             "data": contest.training.fingerprint,

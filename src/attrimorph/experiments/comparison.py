@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-import attrimorph
 from attrimorph.console import duration
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
@@ -30,6 +29,7 @@ from attrimorph.training.folder import known_path
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image
 from attrimorph.training.trainer import train
+from attrimorph.version import __version__
 
 METRICS = ("distribution", "reconstruction", "edits")
 EDITED = 100  # images, whatever a model can edit: so all are measured alike
@@ -291,7 +291,7 @@ def measured(contest: Contest, trained: Entry, place: str) -> Entry:
         "count": contest.count,
         "data": None if contest.data is None else contest.data.fingerprint,
         "judge": None if contest.judge is None else contest.judge.name,
-        "attrimorph": attrimorph.__version__,
+        "attrimorph": __version__,
     }
     known = read_json(path) if path.exists() else {}
     if known.get("key") != key or "protocols" not in known:

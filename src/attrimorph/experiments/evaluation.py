@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrimorph
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments import report
@@ -19,6 +18,7 @@ from attrimorph.metrics.subject import Progress
 from attrimorph.metrics.suitable import judge_for, recogniser_for
 from attrimorph.models import Model
 from attrimorph.pictures import write_png
+from attrimorph.version import __version__
 
 FORMAT = "attrimorph evaluation"
 
@@ -63,7 +63,7 @@ def write_evaluation(
     out = Path(out)
     write_json(
         out / "evaluation.json",
-        {"format": FORMAT, "format_version": 2, "attrimorph": attrimorph.__version__, **evaluation.to_json()},
+        {"format": FORMAT, "format_version": 2, "attrimorph": __version__, **evaluation.to_json()},
     )
     for name, picture in evaluation.pictures.items():
         write_png(out / "pictures" / f"{name.replace(' ', '-')}.png", picture, f"evaluation by attrimorph; {name}")
@@ -78,7 +78,7 @@ def write_evaluation(
             *([] if comparison is None else compared(comparison)),
             *sections(evaluation),
         ],
-        footer=f"attrimorph {attrimorph.__version__}; model {evaluation.about['model sha256'][:16]}",
+        footer=f"attrimorph {__version__}; model {evaluation.about['model sha256'][:16]}",
     )
 
 

@@ -16,7 +16,7 @@ from attrimorph.experiments.face_models import BATCH, face_model, told, unseen_f
 from attrimorph.experiments.outcome import Outcome, Request, machine
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Autoencoder, Encodes, Model, Sampler
+from attrimorph.models import Autoencoder, Encodes, Header, Model, Sampler
 from attrimorph.pictures import sheet
 from attrimorph.recipes.attribute2image import DISCVAE
 
@@ -98,7 +98,7 @@ def without_encoder(model: Model) -> tuple[Model, str]:
             "train gan, wgan-gp or pggan-drawn-64 on drawn faces"
         )
     kept = {name: network for name, network in model.networks.items() if name != "encoder"}
-    plain = Sampler(kept, model.header, model.device, model.hash)
+    plain = Sampler(kept, Header.parse(model.header), model.device, model.hash)
     return plain, f"the generator of {model.recipe.name}, its encoder withheld: it is no GAN that never had one"
 
 

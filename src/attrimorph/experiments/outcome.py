@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-import attrimorph
 from attrimorph.data.source import Source
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import RULE, Claim, Decision, decide
 from attrimorph.files import write_json
 from attrimorph.pictures import write_png
+from attrimorph.version import __version__
 
 FORMAT = "attrimorph experiment"
 Say = Callable[[str], None]
@@ -135,7 +135,7 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
         {
             "format": FORMAT,
             "format_version": 2,
-            "attrimorph": attrimorph.__version__,
+            "attrimorph": __version__,
             "experiment": outcome.name,
             "machine": machine(),
             "protocol": outcome.protocol,
@@ -156,7 +156,7 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
             report.heading("How it was measured"),
             report.table(["what", "as here"], rows),
         ],
-        footer=f"attrimorph {attrimorph.__version__}; {machine()}",
+        footer=f"attrimorph {__version__}; {machine()}",
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-import attrimorph
 from attrimorph.algorithms.logged import in_words
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
@@ -34,6 +33,7 @@ from attrimorph.pictures import grid, sheet, to_pil, write_png
 from attrimorph.recipes import AnyRecipe, recipe_named
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import Progress, train
+from attrimorph.version import __version__
 
 SHIPPED = "drawn-faces-64"
 
@@ -128,7 +128,7 @@ def quickstart(
             f"{len(model.schema.names)} sliders really does."
         ),
         pieces=[report.tiles(headline(evaluation)), *map(report.note, evaluation.notes), *pieces],
-        footer=f"attrimorph {attrimorph.__version__}; recipe {recipe.name}, {model.images_seen:,} images seen; "
+        footer=f"attrimorph {__version__}; recipe {recipe.name}, {model.images_seen:,} images seen; "
         f"this call took {duration(time.perf_counter() - begin)}",
     )
     say(f"the report is {page}")

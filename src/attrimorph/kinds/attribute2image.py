@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.models.codes import Code
+from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks import disentangled
@@ -106,11 +106,9 @@ def attribute2image_networks(recipe: LayerRecipe, schema: Schema, found: Collect
     return networks_of(recipe, schema) | {"prior": FittedPrior(latent)}
 
 
-def attribute2image_model(
-    networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str
-) -> Model:
+def attribute2image_model(networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> Model:
     """Return the model that the networks make; while a run goes on they may lack the prior."""
-    kind = CVAEModel if header["recipe"]["method"] == CVAE else LayeredModel
+    kind = CVAEModel if header.recipe.method == CVAE else LayeredModel
     return kind(networks, header, device, digest)
 
 
@@ -230,7 +228,7 @@ class CVAEModel(Attribute2ImageModel):
 class LayeredModel(Attribute2ImageModel):
     """A trained disCVAE: its codes are z_F, which goes with the attributes, followed by z_B."""
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         published = self.recipe.networks.kind == "paper"
         self.layering = Layering(self.networks, published=published, composition=self.recipe.losses.composition)

@@ -1,7 +1,6 @@
 """A trained HomoInterpGAN: features of images, moved group by group towards references or by sliders."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from attrimorph.data import faces
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models.codes import Code
+from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.interpolation import (
@@ -122,7 +122,7 @@ class InterpolationModel(Model):
 
     recipe: InterpolationRecipe
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)

@@ -1,13 +1,13 @@
 """Trained progressively grown GANs: they decode and sample; a photograph reaches them by inversion alone."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attrimorph.data.schema import Schema
 from attrimorph.models.codes import Code
+from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures
 from attrimorph.networks.progressive import Generator, double
@@ -37,7 +37,7 @@ class ProgressiveModel(Model):
     samples = True
     recipe: ProgressiveRecipe
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         self.conditional = self.recipe.networks.conditional
         generator = self.networks["generator"]

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from attrimorph.algorithms.pix2pix import source_of
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.translation import ResnetGenerator, UnetGenerator, check_size
@@ -75,7 +75,7 @@ class CycleGANModel(Model):
     knows_strengths = False
     recipe: TranslationRecipe
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         self.attribute = edited_attribute(self.recipe, self.schema)
 
@@ -157,7 +157,8 @@ class Chain(Model):
         if any(model.schema != schema for model in links):
             # Of different data: the chain knows what its models change, and no more.
             schema = Schema(tuple(model.schema.attribute(model.attribute) for model in links))
-        super().__init__({}, links[0].header | {"schema": schema.to_json()}, links[0].device, joined)
+        header = Header.parse(links[0].header | {"schema": schema.to_json()})
+        super().__init__({}, header, links[0].device, joined)
 
     @property
     def changeable(self) -> tuple[str, ...]:
@@ -215,8 +216,8 @@ class Pix2PixModel(Model):
 
 
 def translation_model(
-    networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str
+    networks: Mapping[str, nn.Module], header: Header, device: str, digest: str
 ) -> CycleGANModel | Pix2PixModel:
     """Return the kind of model that the recipe's method makes."""
-    kind = Pix2PixModel if header["recipe"]["method"] == "pix2pix" else CycleGANModel
+    kind = Pix2PixModel if header.recipe.method == "pix2pix" else CycleGANModel
     return kind(networks, header, device, digest)

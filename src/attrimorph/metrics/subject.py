@@ -8,7 +8,6 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from attrimorph.applications.sample import Sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, decisions, editable_names
 from attrimorph.metrics.counterfactuals import Instruments
@@ -19,6 +18,7 @@ from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.trunk import halves
 from attrimorph.metrics.unseen import Unseen
 from attrimorph.models import Code, Edits, Encodes, Model
+from attrimorph.models.codes import Sample
 
 BATCH = 256
 SAMPLE_SEED = 1

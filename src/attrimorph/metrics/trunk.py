@@ -8,11 +8,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-import attrimorph
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.fitting import BATCH
 
-SHIPPED = Path(attrimorph.__file__).parent / "shipped"
+SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # (channels, kernel, stride) before the trunk proper, which goes down to 4x4; few channels where the image is large.
 FIRST = {16: (), 32: ((24, 3, 1),), 64: ((24, 4, 2),), 128: ((16, 4, 2), (24, 4, 2))}

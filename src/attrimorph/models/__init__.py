@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from attrimorph.models.codes import Decodes as Decodes
     from attrimorph.models.codes import Edits as Edits
     from attrimorph.models.codes import Encodes as Encodes
-    from attrimorph.models.codes import Moves as Moves
     from attrimorph.models.family import NETWORKS as NETWORKS
     from attrimorph.models.family import Autoencoder as Autoencoder
     from attrimorph.models.family import Editor as Editor
@@ -26,10 +25,12 @@ if TYPE_CHECKING:
     from attrimorph.models.finding import named_parts as named_parts
     from attrimorph.models.finding import shipped as shipped
     from attrimorph.models.header import LARGEST_FILE as LARGEST_FILE
+    from attrimorph.models.header import Header as Header
     from attrimorph.models.header import model_bytes as model_bytes
     from attrimorph.models.header import read_header as read_header
     from attrimorph.models.header import with_header as with_header
     from attrimorph.models.model import Model as Model
+    from attrimorph.models.model import Moves as Moves
     from attrimorph.models.model import decided as decided
     from attrimorph.models.pictures import Pictures as Pictures
     from attrimorph.models.pictures import Source as Source
@@ -39,12 +40,12 @@ if TYPE_CHECKING:
 _HOMES = {
     name: f"attrimorph.models.{home}"
     for home, names in {
-        "codes": ("Chains", "Code", "Composes", "Decodes", "Edits", "Encodes", "Moves"),
+        "codes": ("Chains", "Code", "Composes", "Decodes", "Edits", "Encodes"),
         "family": ("NETWORKS", "Autoencoder", "Editor", "Sampler", "networks_of"),
         "files": ("assemble", "load"),
         "finding": ("find", "named_parts", "shipped"),
-        "header": ("LARGEST_FILE", "model_bytes", "read_header", "with_header"),
-        "model": ("Model", "decided"),
+        "header": ("LARGEST_FILE", "Header", "model_bytes", "read_header", "with_header"),
+        "model": ("Model", "Moves", "decided"),
         "pictures": ("Pictures", "Source", "crop_for", "pixels_of"),
     }.items()
     for name in names

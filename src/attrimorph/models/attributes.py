@@ -2,15 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from attrimorph.console import table
 from attrimorph.data.attribute import Kind
 from attrimorph.errors import suggestion
-from attrimorph.models.codes import Edits
-
-if TYPE_CHECKING:
-    from attrimorph.models.model import Model
 
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
@@ -85,29 +80,3 @@ class Attributes(Mapping[str, AttributeFacts]):
 def share(value: float | None) -> str:
     """Write a share as a person reads it."""
     return "not measured" if value is None else f"{value:.1%}"
-
-
-def attributes_of(model: "Model", figures: Mapping[str, float] | None = None) -> Attributes:
-    """Return what is known of a model's attributes.
-
-    Args:
-        model: any.
-        figures: of an evaluation, by key; those of the model's card where None.
-    """
-    if figures is None:
-        figures = model.card.get("figures", {})
-    edits = model.changeable if isinstance(model, Edits) else ()
-    return Attributes(
-        tuple(
-            AttributeFacts(
-                attribute.name,
-                attribute.kind,
-                attribute.values,
-                attribute.name in edits,
-                attribute.name in model.asked_of_samples,
-                figures.get(f"{SET}.{attribute.name}"),
-                figures.get(f"{TAKEN_AWAY}.{attribute.name}"),
-            )
-            for attribute in model.schema.attributes
-        )
-    )

@@ -1,13 +1,12 @@
 """Codes, and what a model can do: decode, encode, edit, and more, one protocol for each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from attrimorph.models.model import Model
+from attrimorph.pictures import grid, png_bytes
 
 
 @dataclass(frozen=True)
@@ -16,6 +15,22 @@ class Code:
 
     z: Tensor
     attributes: Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """New images.
+
+    Attributes:
+        images: [B, 3, S, S] in [-1, 1].
+        code: what they were decoded from.
+    """
+
+    images: Tensor
+    code: Code
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(grid(self.images))
 
 
 @runtime_checkable
@@ -48,22 +63,6 @@ class Composes(Protocol):
 
     def composed(self, images: Tensor, code: Code) -> Tensor:
         """Images [B, 3, S, S] and their codes with other attributes -> images."""
-
-
-@runtime_checkable
-class Moves(Protocol):
-    """Codes moved along axes.
-
-    Attributes:
-        model: the generator whose codes they are.
-        invert: how a picture becomes a code, where the generator's own encoder is not asked.
-    """
-
-    model: "Model"
-    invert: Callable[[Tensor, Tensor | None], Code] | None
-
-    def move(self, code: Code, changes: Mapping[str, float]) -> Code:
-        """Codes and strengths by attribute name -> codes."""
 
 
 @runtime_checkable

@@ -1,7 +1,6 @@
 """Models of the CVAE-GAN family: a generator, with an encoder, with attributes to edit by."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.models.codes import Code
+from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 from attrimorph.networks.sets import build_networks
@@ -24,7 +24,7 @@ class Sampler(Model):
     samples = True
     recipe: Recipe
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
         super().__init__(networks, header, device, digest)
         self.conditional = METHODS[self.recipe.method].conditional
 
@@ -113,9 +113,9 @@ class Editor(Autoencoder):
         return self.decode(Code(code.z, self.moved(code.attributes, changes)))
 
 
-def family_model(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
+def family_model(networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> Model:
     """Return the model that the networks make."""
-    conditional = METHODS[header["recipe"]["method"]].conditional
+    conditional = METHODS[header.recipe.method].conditional
     kind = Sampler if "encoder" not in networks else Editor if conditional else Autoencoder
     return kind(networks, header, device, digest)
 

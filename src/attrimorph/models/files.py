@@ -17,10 +17,9 @@ from torch.overrides import TorchFunctionMode
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.finding import find, named_parts
-from attrimorph.models.header import read_header
+from attrimorph.models.header import Header, read_header
 from attrimorph.models.model import Model
 from attrimorph.recipes.options import AnyRecipe, Recipe
-from attrimorph.recipes.reading import read_recipe
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Kind:
     """
 
     networks: Callable[[Any, Schema, Collection[str]], dict[str, nn.Module]]
-    model: Callable[[Mapping[str, nn.Module], Mapping[str, Any], str, str], Model]
+    model: Callable[[Mapping[str, nn.Module], Header, str, str], Model]
 
 
 class Unfilled(TorchFunctionMode):
@@ -73,9 +72,9 @@ def kind_of(recipe: AnyRecipe) -> Kind:
     return kinds[type(recipe)]
 
 
-def assemble(networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> Model:
+def assemble(networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> Model:
     """Return the kind of model that the header's recipe makes."""
-    return kind_of(read_recipe(header["recipe"])).model(networks, header, device, digest)
+    return kind_of(header.recipe).model(networks, header, device, digest)
 
 
 def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
@@ -95,17 +94,16 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> Model:
         return Chain([load(part, device) for part in parts])
     path = find(source)
     header, content = read_header(path), path.read_bytes()
-    recipe, schema = read_recipe(header["recipe"]), Schema.from_json(header["schema"])
     tensors = {
         name: value.to(torch.float32 if value.is_floating_point() else value.dtype)
         for name, value in safetensors.torch.load(content).items()
     }
     found = {key.partition(".")[0] for key in tensors}
     with torch.device("meta"), Unfilled():
-        networks = kind_of(recipe).networks(recipe, schema, found)
+        networks = kind_of(header.recipe).networks(header.recipe, header.schema, found)
     if found != set(networks):
         raise AttrimorphError(
-            f"{path} must hold the networks {', '.join(networks)} of the method {recipe.method}; it holds "
+            f"{path} must hold the networks {', '.join(networks)} of the method {header.recipe.method}; it holds "
             f"{', '.join(sorted(found)) or 'none'}; it is damaged, get it again"
         )
     # 0 times NaN or infinity is NaN: ten times as fast as isfinite.

@@ -5,6 +5,7 @@ No torch here: what a command asks of a model is checked against its header befo
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.finding import find, named_parts
+from attrimorph.recipes.options import AnyRecipe
 from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
 
@@ -46,7 +48,56 @@ def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
     return save(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
 
 
-def read_header(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself, parsed once.
+
+    Attributes:
+        json: all of it, as it stands in the file.
+        recipe: how the model was trained.
+        schema: its attributes.
+        strengths: how far it goes for a strength; nothing where it is not calibrated.
+    """
+
+    json: dict[str, Any]
+    recipe: AnyRecipe
+    schema: Schema
+    strengths: Strengths
+
+    @staticmethod
+    def parse(value: Mapping[str, Any], path: Path = Path("model.safetensors")) -> "Header":
+        """Read a header from plain values.
+
+        Args:
+            value: as it stands in the file.
+            path: whose; for the sentence that refuses it.
+
+        Raises:
+            AttrimorphError: a part is missing, or not what the rest of the program takes it for.
+        """
+        if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in value]:
+            raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
+        try:
+            schema, examples = Schema.from_json(value["schema"]), value["examples"]
+            recipe = read_recipe(value["recipe"])
+            strengths = Strengths.from_json(value["strength"], schema) if "strength" in value else Strengths()
+        except AttrimorphError as error:
+            raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
+        rules = {
+            "images_seen": isinstance(value["images_seen"], int),
+            "card": isinstance(value.get("card", {}), dict),
+            "preprocessing": _is_preprocessing(value.get("preprocessing", {})),
+            "examples": isinstance(examples, list)
+            and bool(examples) == bool(schema.width)
+            and len(examples) % max(schema.width, 1) == 0
+            and all(isinstance(number, int | float) for number in examples),
+        }
+        if wrong := [name for name, right in rules.items() if not right]:
+            raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
+        return Header(dict(value), recipe, schema, strengths)
+
+
+def read_header(path: Path) -> Header:
     """Return the header of a model file.
 
     Raises:
@@ -73,10 +124,7 @@ def read_header(path: Path) -> dict[str, Any]:
         ) from error
     if version != FORMAT:
         raise AttrimorphError(f"{path} has format {version}, this program reads {FORMAT}; update attrimorph")
-    if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in header]:
-        raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
-    _check_header(path, header)
-    return dict(header)
+    return Header.parse(header, path)
 
 
 def schema_of(source: str | Path) -> Schema:
@@ -88,7 +136,7 @@ def schema_of(source: str | Path) -> Schema:
     Raises:
         AttrimorphError: as of `load`, as far as headers go.
     """
-    schemas = [Schema.from_json(read_header(find(part))["schema"]) for part in named_parts(source)]
+    schemas = [read_header(find(part)).schema for part in named_parts(source)]
     if all(schema == schemas[0] for schema in schemas):
         return schemas[0]
     return Schema(tuple({attribute.name: attribute for each in schemas for attribute in each.attributes}.values()))
@@ -96,30 +144,8 @@ def schema_of(source: str | Path) -> Schema:
 
 def groups_of(source: str | Path) -> tuple[str, ...]:
     """Return the groups of attributes that a model's recipe names; see `recipes.interpolation`."""
-    networks = read_header(find(source))["recipe"].get("networks", {})
+    networks = read_header(find(source)).json["recipe"].get("networks", {})
     return (*networks.get("groups", ()), "everything else") if "groups" in networks else ()
-
-
-def _check_header(path: Path, header: Mapping[str, Any]) -> None:
-    """Refuse a header whose parts are not what the rest of the program takes them for."""
-    try:
-        schema, examples = Schema.from_json(header["schema"]), header["examples"]
-        read_recipe(header["recipe"])
-        if "strength" in header:
-            Strengths.from_json(header["strength"], schema)
-    except AttrimorphError as error:
-        raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
-    rules = {
-        "images_seen": isinstance(header["images_seen"], int),
-        "card": isinstance(header.get("card", {}), dict),
-        "preprocessing": _is_preprocessing(header.get("preprocessing", {})),
-        "examples": isinstance(examples, list)
-        and bool(examples) == bool(schema.width)
-        and len(examples) % max(schema.width, 1) == 0
-        and all(isinstance(value, int | float) for value in examples),
-    }
-    if wrong := [name for name, right in rules.items() if not right]:
-        raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
 
 
 def _is_preprocessing(value: Any) -> bool:

@@ -1,19 +1,18 @@
 """What every kind of model has."""
 
 import copy
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.attributes import Attributes, attributes_of
+from attrimorph.models.attributes import SET, TAKEN_AWAY, AttributeFacts, Attributes
 from attrimorph.models.codes import Code, Edits, Encodes
-from attrimorph.models.header import model_bytes
+from attrimorph.models.header import Header, model_bytes
 from attrimorph.models.pictures import Pictures, Source, prepared
-from attrimorph.recipes.reading import read_recipe
 from attrimorph.strength import Strengths
 
 MOST_SAMPLES = 4096
@@ -42,14 +41,12 @@ class Model:
     samples = False
     straight = 0
 
-    def __init__(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], device: str, digest: str) -> None:
-        self.header, self.device, self.hash = dict(header), device, digest
-        self.recipe = read_recipe(header["recipe"])
-        self.schema = Schema.from_json(header["schema"])
+    def __init__(self, networks: Mapping[str, nn.Module], header: Header, device: str, digest: str) -> None:
+        self.header, self.device, self.hash = header.json, device, digest
+        self.recipe, self.schema, self.strengths = header.recipe, header.schema, header.strengths
         self.image_size = self.recipe.data.image_size
-        self.images_seen = int(header["images_seen"])
-        self.card: dict[str, Any] = dict(header.get("card", {}))
-        self.strengths = Strengths.from_json(header["strength"], self.schema) if "strength" in header else Strengths()
+        self.images_seen: int = self.header["images_seen"]
+        self.card: dict[str, Any] = dict(self.header.get("card", {}))
         self.networks = {
             name: network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
             for name, network in networks.items()
@@ -257,3 +254,45 @@ def decided(probabilities: Tensor, schema: Schema) -> Tensor:
         part = torch.where(y[:, members] > 0, probabilities[:, members], -1.0)
         y[:, members] *= torch.zeros_like(part).scatter_(1, part.argmax(1, keepdim=True), 1)
     return y
+
+
+def attributes_of(model: Model, figures: Mapping[str, float] | None = None) -> Attributes:
+    """Return what is known of a model's attributes.
+
+    Args:
+        model: any.
+        figures: of an evaluation, by key; those of the model's card where None.
+    """
+    if figures is None:
+        figures = model.card.get("figures", {})
+    edits = model.changeable if isinstance(model, Edits) else ()
+    return Attributes(
+        tuple(
+            AttributeFacts(
+                attribute.name,
+                attribute.kind,
+                attribute.values,
+                attribute.name in edits,
+                attribute.name in model.asked_of_samples,
+                figures.get(f"{SET}.{attribute.name}"),
+                figures.get(f"{TAKEN_AWAY}.{attribute.name}"),
+            )
+            for attribute in model.schema.attributes
+        )
+    )
+
+
+@runtime_checkable
+class Moves(Protocol):
+    """Codes moved along axes.
+
+    Attributes:
+        model: the generator whose codes they are.
+        invert: how a picture becomes a code, where the generator's own encoder is not asked.
+    """
+
+    model: Model
+    invert: Callable[[Tensor, Tensor | None], Code] | None
+
+    def move(self, code: Code, changes: Mapping[str, float]) -> Code:
+        """Codes and strengths by attribute name -> codes."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 import torch
 from fastapi import APIRouter, Body
 
-import attrimorph
 from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.subject import Wish
 from attrimorph.models import Model
@@ -17,6 +16,7 @@ from attrimorph.pictures import can_film, png_bytes, to_pil
 from attrimorph.studio import messages as say
 from attrimorph.studio.shelf import Origin, Served, decode_base64
 from attrimorph.studio.work import Work, described
+from attrimorph.version import __version__
 
 Result = TypeVar("Result")
 FAULTS: dict[int | str, dict[str, Any]] = {
@@ -88,7 +88,7 @@ class Api:
         """Tell of the studio itself."""
         labels = self.work.label
         return say.StudioTold(
-            version=attrimorph.__version__, trains=self.trains, labels=labels,
+            version=__version__, trains=self.trains, labels=labels,
             signs=labels and self.work.signature is not None, films=can_film(),
         )  # fmt: skip
 

@@ -15,7 +15,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
-import attrimorph
 from attrimorph.applications.provenance import Signature
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
@@ -29,6 +28,7 @@ from attrimorph.studio.runs_api import runs_router
 from attrimorph.studio.session import Session
 from attrimorph.studio.shelf import Shelf
 from attrimorph.studio.work import Work
+from attrimorph.version import __version__
 
 PAGE = Path(__file__).parent / "static"
 PORT = 8710
@@ -86,7 +86,7 @@ def create_app(
 
     app = FastAPI(
         title="attrimorph studio",
-        version=attrimorph.__version__,
+        version=__version__,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
