@@ -235,7 +235,7 @@ class Along:
     axes: Annotated[
         str | None,
         Parameter(
-            help="Go along the axes of this pack; own: those beside the model. --lock and --seed alone mean own."
+            help="Go along latent directions (axes): a pack of them; own: those beside the model. --lock, --seed: own."
         ),
     ] = None
     lock: Annotated[str | None, Parameter(help="Attributes that stay, with commas, all at once: Male,Young.")] = None
@@ -243,7 +243,7 @@ class Along:
     count: Annotated[Whole | None, Parameter(help="With --seed: how many; by default 1.")] = None
     follow: Annotated[
         Literal["curved", "judge"] | None,
-        Parameter(help="In place of straight axes: the curved ones of the pack, or the judge's own gradient."),
+        Parameter(help="In place of straight directions: the pack's curved ones, or the judge's own gradient."),
     ] = None
     judge: Annotated[
         str | None, Parameter(help="Who tells what an edit along axes does besides; by default the one that suits.")

@@ -228,7 +228,8 @@ def neighbours(
     seed
         Of the samples.
     judge
-        Whose features are compared too: a file or a shipped judge; by default the shipped one that suits the model.
+        Whose features are compared too: a file or a shipped attribute classifier (judge); by default the shipped one
+        that suits the model.
     """
     from attrimorph.applications.neighbours import write_neighbours
     from attrimorph.console import Meter
@@ -308,7 +309,7 @@ def augment(
     data
         The real images: a prepared folder or a labelled one, with the model's attributes.
     out
-        The folder to write; a sheet, a table of origins and a receipt are written beside it.
+        The folder to write; a sheet, a table of origins and metadata (a receipt) are written beside it.
     balance
         Attributes whose classes become equally large, with commas: Eyeglasses,Male.
     identities
@@ -320,8 +321,9 @@ def augment(
     seed
         Of everything drawn.
     judge
-        Who confirms the images besides the model's own classifier: a file or a shipped judge; by default the shipped
-        one that suits. For new people of a model without classes: a recogniser (judge DATA --kind identity).
+        Who confirms the images besides the model's own classifier: a file or a shipped attribute classifier; by default
+        the shipped one that suits. For new people of a model without classes: an identity encoder (judge DATA --kind
+        identity).
     only_generated
         Leave the real images out of the folder.
     measure

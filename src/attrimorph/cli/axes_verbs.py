@@ -9,12 +9,12 @@ from cyclopts import App, Parameter
 from attrimorph.cli.app import USE, Device, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 
-axes_app = App(name="axes", help="Find directions in a generator's codes that change one attribute each.", group=USE)
+axes_app = App(name="axes", help="Find latent directions (axes) that change one attribute each.", group=USE)
 app.command(axes_app)
 
 Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .pt2 or .onnx file.")]
 JudgeName = Annotated[
-    str | None, Parameter(help="A judge, or a model with a classifier; by default the shipped judge that fits.")
+    str | None, Parameter(help="An attribute classifier (judge) or a model with one; by default the shipped one.")
 ]
 Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside the model, or in runs/axes.")]
 Values = Annotated[
@@ -45,7 +45,7 @@ def fit(
     Parameters
     ----------
     attributes
-        Which, with commas: Smiling,Young; by default all that the judge knows and sees vary.
+        Which, with commas: Smiling,Young; by default all that the attribute classifier knows and sees vary.
     labels
         A table of labels that people gave to drawn pictures, in place of a judge.
     samples
@@ -53,7 +53,7 @@ def fit(
     method
         Least squares, ridge regression, or logistic regression.
     link
-        What least squares and ridge aim at: arctanh of the judge's outputs, as in TL-GAN, or the outputs.
+        What least squares and ridge aim at: arctanh of the classifier's outputs, as in TL-GAN, or the outputs.
     seed
         Of the codes.
     """

@@ -35,7 +35,7 @@ def experiment(
         The small form: minutes on two cores.
     data
         A prepared folder or a folder of images in any known layout; by default people are drawn. Attribute2Image's
-        train on drawn faces, these or others.
+        train on synthetic faces, these or others.
     classes
         The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
     model

@@ -25,7 +25,7 @@ def judge(
     images: Whole | None = None,
     seed: Whole | None = None,
 ) -> None:
-    """Train a judge on data, to measure models with; no method ever trains with it.
+    """Train an attribute classifier (judge) on data, to measure models with; no method ever trains with it.
 
     Interrupted, the same command goes on.
 
@@ -36,7 +36,7 @@ def judge(
     out
         The file to write.
     kind
-        attributes: a judge of all attributes of the data; identity: a recogniser of the people in it.
+        attributes: a classifier of all attributes of the data; identity: an identity encoder (recogniser).
     least
         Images in the train split that a person must have to be learned.
     size
@@ -57,7 +57,7 @@ def judge(
     precision = key_of(out).get("precision") or choose_fast_path().precision
     wished = {"presentations": images, "seed": seed, "precision": precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
-    with Meter("training the judge") as meter:
+    with Meter("training the attribute classifier") as meter:
         if kind == "identity":
             _identity(prepared, out, given, least, meter.update)
         else:

@@ -39,17 +39,17 @@ def evaluate(
     run
         A run folder, a model file or a shipped model.
     data
-        Images to measure on, whose test split is taken; by default unseen drawn faces.
+        Images to measure on, whose test split is taken; by default unseen synthetic (drawn) faces.
     metrics
         Groups of figures with commas between them: reconstruction, edits, responses, fairness, distribution, diversity,
         disentanglement, identity; by default all.
     judge
-        Who tells attributes: a file or a shipped judge; by default the shipped one that suits the model.
+        The attribute classifier (judge): a file or a shipped one; by default the shipped one that suits the model.
     recogniser
-        Who tells people: a file or a shipped recogniser; by default the shipped one that suits the model.
+        The identity encoder (recogniser): a file or a shipped one; by default the shipped one that suits the model.
     extractor
         Whose features sets of images are compared in: inception or vgg19 from torch's cache, or a file of either; by
-        default the judge's.
+        default the attribute classifier's.
     against
         Another evaluation.json to compare with; figures that were measured otherwise are refused.
     out
@@ -113,7 +113,7 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
         low, high = evaluation.intervals.get(key, (None, None))
         interval = "" if low is None else f"{low:.4f} to {high:.4f}"
         rows.append((key, written(evaluation.figures[key]), interval, unit, better, what))
-    print(f"measured on {evaluation.about['images']}; judge: {evaluation.about['judge'] or 'none'}")
+    print(f"measured on {evaluation.about['images']}; attribute classifier: {evaluation.about['judge'] or 'none'}")
     lines = table(rows, ("figure", "value", "95 % interval", "unit", "better", "what it is")).splitlines()
     width = get_terminal_size().columns if sys.stdout.isatty() else max(map(len, lines))
     print("\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines))
@@ -159,7 +159,7 @@ def calibrate(
     judge
         Who measures: a file of `attrimorph judge`, or a shipped one; by default the shipped one that suits.
     data
-        Images to measure on, whose validation split is taken; by default drawn faces.
+        Images to measure on, whose validation split is taken; by default synthetic faces.
     out
         The model file to write; by default the model's own.
     images

@@ -94,7 +94,7 @@ def edit(
         A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
         second answer.
     raw
-        Take strengths as they stand, although the model is calibrated.
+        Uncalibrated: take strengths as they stand, although the model is calibrated.
     """
     from attrimorph.console import Meter
     from attrimorph.naming import parse_settings, result_path

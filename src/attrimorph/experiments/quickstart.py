@@ -103,7 +103,7 @@ def quickstart(
 
     say(f"3 of 4: measuring it on {evaluated:,} faces that it has never seen")
     with stages.stage("measuring"), Meter("measuring", "edits") as meter:
-        title = f"{recipe.name} on drawn faces"
+        title = f"{recipe.name} on synthetic faces"
         evaluation, _ = evaluate_model(model, out / "evaluation", count=evaluated, title=title, progress=meter.say)
 
     say("4 of 4: editing test faces and writing the report")
@@ -176,7 +176,7 @@ def about_data() -> list[str]:
     truth = sheet([faces.render(torch.cat([one, *changed]), 128)], columns=["a face", *names], cell=100, clear=True)
     return [
         report.heading(
-            "The data: drawn faces",
+            "The data: synthetic faces",
             f"{len(faces.SCHEMA.names)} attributes, named as CelebA names them, with correlations as in life, over "
             "continuous factors. Nothing was downloaded.",
         ),
@@ -287,7 +287,7 @@ def about_speed(evaluation: Evaluation, stages: Stages, recipe: AnyRecipe) -> li
             f"{evaluation.about.get('reconstructions per second', 0):,.0f} reconstructions/s, "
             f"{evaluation.about.get('edits judged per second', 0):,.0f} edits judged/s",
         ],
-        ["editing", duration(seconds["editing"]), "with pictures, animations and receipts"],
+        ["editing", duration(seconds["editing"]), "with pictures, animations and metadata"],
     ]
     machine = f"{platform.machine()}, cores: {cores}, threads: {torch.get_num_threads()}, torch {torch.__version__}"
     return [

@@ -30,10 +30,12 @@ KEYS = {
     "reconstruction.ms_ssim": Key("MS-SSIM of reconstructions", "", "higher"),
     "reconstruction.perceptual_distance": Key("perceptual distance of reconstructions from the images", "", "lower"),
     "reconstruction.attribute_accuracy": Key(
-        "attributes that the judge finds right in reconstructions", "share", "higher"
+        "attributes that the attribute classifier finds right in reconstructions", "share", "higher"
     ),
-    "images.attribute_accuracy": Key("attributes that the judge finds right in the images themselves", "share", ""),
-    "edit.target_reached": Key("edits after which the judge finds the target turned", "share", "higher"),
+    "images.attribute_accuracy": Key(
+        "attributes that the attribute classifier finds right in the images themselves", "share", ""
+    ),
+    "edit.target_reached": Key("edits after which the attribute classifier finds the target turned", "share", "higher"),
     "edit.reached_when_set": Key("edits that set an attribute and reached their target", "share", "higher"),
     "edit.reached_when_taken_away": Key(
         "edits that took an attribute away and reached their target", "share", "higher"
@@ -47,10 +49,10 @@ KEYS = {
     "edit.perceptual_distance": Key("perceptual distance of edits from the true counterfactual", "", "lower"),
     "edit.perceptual_distance_inside": Key("perceptual distance where the truth differs from the input", "", "lower"),
     "edit.perceptual_distance_outside": Key("perceptual distance where the truth is like the input", "", "lower"),
-    "edit.identity_drift": Key("1 - cosine of a recogniser's features, reconstruction to edit", "", "lower"),
+    "edit.identity_drift": Key("1 - cosine of an identity encoder's features, reconstruction to edit", "", "lower"),
     "edit.background_drift": Key("change of pixels outside the person, reconstruction to edit", "1/255", "lower"),
-    "truth.identity_drift": Key("1 - cosine of a recogniser's features, input to true counterfactual", "", ""),
-    "truth.judge_error": Key("attributes that the judge misjudges in true counterfactuals", "share", ""),
+    "truth.identity_drift": Key("1 - cosine of an identity encoder's features, input to true counterfactual", "", ""),
+    "truth.judge_error": Key("attributes that the attribute classifier misjudges in true counterfactuals", "share", ""),
     "response.deviation": Key("mean distance of the response from the straight line", "", "lower"),
     "response.deviation_from_truth": Key("mean distance of the response from that of the truth", "", "lower"),
     "response.deviation_single": Key("distance of single images' responses from the straight line", "", "lower"),
@@ -70,22 +72,32 @@ KEYS = {
     "truth.rank_correlation": Key("response.rank_correlation of the true counterfactuals", "", ""),
     "truth.unevenness": Key("response.unevenness of the true counterfactuals", "", ""),
     "truth.longest_step": Key("response.longest_step of the true counterfactuals", "", ""),
-    "samples.frechet_distance": Key("Frechet distance from samples to images, in a judge's features", "", "lower"),
+    "samples.frechet_distance": Key(
+        "Frechet distance from samples to images, in an attribute classifier's features", "", "lower"
+    ),
     "samples.fid": Key("Frechet distance in the features of the published Inception network", "", "lower"),
-    "samples.kernel_distance": Key("kernel distance from samples to images, in a judge's features", "", "lower"),
+    "samples.kernel_distance": Key(
+        "kernel distance from samples to images, in an attribute classifier's features", "", "lower"
+    ),
     "samples.kid": Key("kernel distance in the features of the published Inception network", "", "lower"),
     "samples.precision": Key("samples that lie among the images", "share", "higher"),
     "samples.recall": Key("images that lie among the samples", "share", "higher"),
-    "samples.attribute_accuracy": Key("attributes asked for that the judge finds in samples", "share", "higher"),
-    "samples.top1": Key("values of a categorical attribute that the judge finds in samples", "share", "higher"),
+    "samples.attribute_accuracy": Key(
+        "attributes asked for that the attribute classifier finds in samples", "share", "higher"
+    ),
+    "samples.top1": Key(
+        "values of a categorical attribute that the attribute classifier finds in samples", "share", "higher"
+    ),
     "samples.score": Key(
-        "Inception-style score of samples by the judge: binary or one categorical attribute", "", "higher"
+        "Inception-style score of samples by the attribute classifier: binary or one categorical attribute",
+        "",
+        "higher",
     ),
     "images.score": Key("Inception-style score of the images themselves", "", ""),
     "samples.diversity": Key("perceptual distance of two samples of equal attributes", "", "higher"),
     "samples.ms_ssim": Key("MS-SSIM of two samples of equal attributes", "", "lower"),
-    "truth.diversity": Key("perceptual distance of two drawn faces of equal attributes", "", ""),
-    "truth.ms_ssim": Key("MS-SSIM of two drawn faces of equal attributes", "", ""),
+    "truth.diversity": Key("perceptual distance of two synthetic faces of equal attributes", "", ""),
+    "truth.ms_ssim": Key("MS-SSIM of two synthetic faces of equal attributes", "", ""),
     "code.mig": Key("MIG of z against the factors that are no attributes", "", "higher"),
     "code.sap": Key("SAP of z against the factors that are no attributes", "", "higher"),
     "code.disentanglement": Key("DCI disentanglement of z against the factors that are no attributes", "", "higher"),
@@ -96,17 +108,21 @@ KEYS = {
     "code_and_y.disentanglement": Key("DCI disentanglement of z and the guessed attributes", "", "higher"),
     "code_and_y.completeness": Key("DCI completeness of z and the guessed attributes", "", "higher"),
     "code_and_y.informativeness": Key("DCI informativeness of z and the guessed attributes", "", "higher"),
-    "identity.cosine": Key("cosine of a recogniser's features, image to its reconstruction", "", "higher"),
+    "identity.cosine": Key("cosine of an identity encoder's features, image to its reconstruction", "", "higher"),
     "identity.cosine_of_strangers": Key("cosine of its features, image to the reconstruction of another", "", ""),
     "identity.verification": Key("pairs of image and reconstruction told right: one person or two", "share", "higher"),
     "identity.area": Key("area under the ROC curve of that verification", "", "higher"),
     "identity.true_accepts_at_1": Key("true accepts of that verification at 1 % false ones", "share", "higher"),
     "identity.true_accepts_at_10": Key("true accepts of that verification at 10 % false ones", "share", "higher"),
-    "judge.accuracy": Key("attributes that a judge tells right on unseen images", "share", "higher"),
-    "judge.calibration_error": Key("expected calibration error of a judge, mean over attributes", "", "lower"),
-    "judge.calibration_error_overall": Key("expected calibration error of a judge, all answers together", "", "lower"),
-    "recogniser.top1": Key("unseen images whose person a recogniser tells right", "share", "higher"),
-    "recogniser.calibration_error": Key("expected calibration error of a recogniser", "", "lower"),
+    "judge.accuracy": Key("attributes that an attribute classifier tells right on unseen images", "share", "higher"),
+    "judge.calibration_error": Key(
+        "expected calibration error of an attribute classifier, mean over attributes", "", "lower"
+    ),
+    "judge.calibration_error_overall": Key(
+        "expected calibration error of an attribute classifier, all answers together", "", "lower"
+    ),
+    "recogniser.top1": Key("unseen images whose person an identity encoder tells right", "share", "higher"),
+    "recogniser.calibration_error": Key("expected calibration error of an identity encoder", "", "lower"),
     "recogniser.verification": Key("pairs of people it never saw told right: one person or two", "share", "higher"),
     "recogniser.area": Key("area under the ROC curve of that verification", "", "higher"),
 }  # fmt: skip
