@@ -1,4 +1,4 @@
-"""A process that has imported torch and done nothing with it: commands are forked from it.
+"""A process that has imported torch and all of attrimorph, and done nothing with it: commands are forked from it.
 
 A fork of the tests' own process would have locks and pools of torch whose threads are gone, and could wait for ever.
 """
@@ -7,13 +7,14 @@ import fcntl
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import termios
 import traceback
 from typing import Any
 
-IMPORTED = ("attrimorph.cli", "attrimorph.training.trainer", "attrimorph.experiments.catalogue")
+import attrimorph
 
 
 def command(wanted: dict[str, Any], tty: int) -> int:
@@ -44,10 +45,13 @@ def command(wanted: dict[str, Any], tty: int) -> int:
 
 
 def main() -> None:
-    for name in IMPORTED:
-        importlib.import_module(name)
+    for module in pkgutil.walk_packages(attrimorph.__path__, "attrimorph."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     for line in sys.stdin:
         wanted = json.loads(line)
+        if wanted["before"]:
+            importlib.import_module(wanted["before"].partition(":")[0])
         tty = os.open(wanted["tty"], os.O_RDWR | os.O_NOCTTY)
         child = os.fork()
         if child == 0:

@@ -37,7 +37,7 @@ def test_csv_holds_every_digit_and_every_attribute(evaluation: Evaluation) -> No
     assert [row["key"] for row in rows] == list(evaluation.figures)
     assert rows[0] == {
         "key": "edit.target_reached", "value": "0.98765", "low": "0.9", "high": "0.999", "unit": "share",
-        "better": "higher", "what": "edits after which the judge finds the target turned",
+        "better": "higher", "what": "edits after which the attribute classifier finds the target turned",
         "protocol": "judge x; 50 % of 10 edits",
     }  # fmt: skip
     assert rows[1]["low"] == ""
@@ -50,7 +50,7 @@ def test_latex_is_a_booktabs_tabular_of_the_figures_over_all_attributes(evaluati
     assert r"samples.kernel\_distance $\downarrow$ & $-0.02$ & -- & -- &  \\" in lines
     assert r"edit.count & 1200 & -- & -- & edits \\" in lines
     assert "Big" not in text
-    assert lines[0].startswith("% edit.target_reached: edits after which the judge finds the target turned; judge x;")
+    assert lines[0].startswith("% edit.target_reached: edits after which the attribute classifier finds the target turned; judge x;")
     assert [line for line in lines if line.startswith(("\\b", "\\e", "\\t", "\\m"))] == [
         r"\begin{tabular}{lrrrl}", r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}",
     ]  # fmt: skip
