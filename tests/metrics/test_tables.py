@@ -10,6 +10,7 @@ import pytest
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.figures import Comparison, Evaluation, Pair
+from attrimorph.metrics.keys import KEYS
 from attrimorph.metrics.tables import (
     FIGURES,
     PAIRS,
@@ -50,7 +51,7 @@ def test_latex_is_a_booktabs_tabular_of_the_figures_over_all_attributes(evaluati
     assert r"samples.kernel\_distance $\downarrow$ & $-0.02$ & -- & -- &  \\" in lines
     assert r"edit.count & 1200 & -- & -- & edits \\" in lines
     assert "Big" not in text
-    assert lines[0].startswith("% edit.target_reached: edits after which the attribute classifier finds the target turned; judge x;")
+    assert lines[0].startswith(f"% edit.target_reached: {KEYS['edit.target_reached'].what}; judge x;")
     assert [line for line in lines if line.startswith(("\\b", "\\e", "\\t", "\\m"))] == [
         r"\begin{tabular}{lrrrl}", r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}",
     ]  # fmt: skip
