@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from attrimorph.data.faces import SCHEMA
 from attrimorph.data.loader import Batch
-from attrimorph.networks.sets import PAPER_WIDTHS
-from attrimorph.recipes import Recipe, recipe_named
+from attrimorph.methods.cvae_gan.networks import PAPER_WIDTHS
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath, choose_fast_path
 

@@ -18,8 +18,9 @@ from step import PLAIN, Step, compare, machine
 
 from attrimorph.data.faces import SCHEMA
 from attrimorph.data.loader import Batch
-from attrimorph.recipes import AnyRecipe, recipe_named
-from attrimorph.recipes.interpolation import InterpolationRecipe
+from attrimorph.methods.homointerp.recipe import InterpolationRecipe
+from attrimorph.methods.recipes import recipe_named
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath, choose_fast_path
 

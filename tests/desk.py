@@ -14,7 +14,7 @@ from attrimorph.applications.subject import Wish, subject_of
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
 ROOT = Path(__file__).parent.parent

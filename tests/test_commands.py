@@ -20,10 +20,11 @@ from cyclopts import CycloptsError
 from attrimorph.cli import app
 from attrimorph.data import synthetic
 from attrimorph.experiments import outcome
-from attrimorph.recipes import RECIPES, AnyRecipe
+from attrimorph.methods.recipes import RECIPES
+from attrimorph.recipe import AnyRecipe
 from tests import desk, terminal
 from tests.experiments.tiny import TINY
-from tests.small_kinds import NARROW
+from tests.small_models import NARROW
 
 PAGES = [desk.ROOT / "README.md", desk.ROOT / "CONTRIBUTING.md", *sorted((desk.ROOT / "docs").rglob("*.md"))]
 TERMINALS = ({"columns": 80}, {"columns": 200}, {"columns": 80, "term": "dumb"}, {"columns": 80, "term": "xterm"})

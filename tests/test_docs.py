@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from attrimorph.algorithms.logged import FIGURES, NETWORKS
-from attrimorph.algorithms.terms import METHODS, Method
 from attrimorph.cli import app
 from attrimorph.data.readers import FORMATS
-from attrimorph.recipes import RECIPES
+from attrimorph.methods.cvae_gan.terms import METHODS, Method
+from attrimorph.methods.logged import FIGURES, NETWORKS
+from attrimorph.methods.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

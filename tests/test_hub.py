@@ -17,7 +17,7 @@ import torch
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.hub import from_pretrained, save_pretrained
-from attrimorph.models import load
+from attrimorph.loading import load
 from tests.tiny_models import tiny_model
 
 COMMIT = "a" * 40

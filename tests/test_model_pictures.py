@@ -16,9 +16,11 @@ from torch import Tensor
 from attrimorph import edit, morph, reconstruct, sample, square, transfer
 from attrimorph.applications.edit import write_edit
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Autoencoder, Editor, Model, Pictures
+from attrimorph.methods.cvae_gan.model import Autoencoder, Editor
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures
 from attrimorph.pictures import to_bytes
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
 

@@ -10,11 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Autoencoder, Code, Decodes, Editor, Edits, Encodes, Sampler, load, read_header, shipped
+from attrimorph.loading import load, read_header
+from attrimorph.methods.cvae_gan.model import Autoencoder, Editor, Sampler
+from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.models.codes import Code, Decodes, Edits, Encodes
+from attrimorph.models.finding import shipped
 from tests.tiny_models import tiny_model
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -150,14 +153,15 @@ def test_a_plain_model_is_no_editor(tmp_path: Path) -> None:
 EMPTY = """
 import sys, torch
 from attrimorph.data.faces import SCHEMA
-from attrimorph.models.files import Unfilled, kind_of
-from attrimorph.recipes import RECIPES
+from attrimorph.methods import METHODS
+from attrimorph.methods.recipes import RECIPES
+from attrimorph.models.weights import Unfilled
 for name, make in RECIPES.items():
     recipe = make()
     if name in ("cyclegan", "cyclegan-64"):
         recipe = recipe.with_changes({"domains.attribute": "Smiling"})
     with torch.device("meta"), Unfilled():
-        networks = kind_of(recipe).networks(recipe, SCHEMA, {"prior"})
+        networks = METHODS[recipe.method].trained().networks(recipe, SCHEMA, {"prior"})
     assert all(value.is_meta for network in networks.values() for value in network.state_dict().values()), name
     slow = [module for module in ("torch._dynamo", "sympy") if module in sys.modules]
     assert not slow, (name, slow)

@@ -14,9 +14,9 @@ import torch
 import attrimorph
 from attrimorph.cli import run
 from attrimorph.data import faces
-from attrimorph.models import load
+from attrimorph.loading import load
 from attrimorph.pictures import to_pil
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {

@@ -7,10 +7,13 @@ from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.data import faces
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.model import Editor
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.figures import card_figures
 from attrimorph.metrics.judge import load_judge
-from attrimorph.models import Editor, Edits, load, shipped
-from attrimorph.recipes import recipe_named
+from attrimorph.models.codes import Edits
+from attrimorph.models.finding import shipped
 
 LARGEST = 20_000_000
 

@@ -12,7 +12,10 @@ from attrimorph.applications.sample import sample
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
-from attrimorph.models import Code, Editor, load, read_header, with_header
+from attrimorph.loading import load, read_header
+from attrimorph.methods.cvae_gan.model import Editor
+from attrimorph.models.codes import Code
+from attrimorph.models.header import with_header
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 from tests.tiny_models import tiny_model
 

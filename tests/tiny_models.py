@@ -4,14 +4,19 @@ from pathlib import Path
 
 import torch
 
-from attrimorph.algorithms.terms import METHODS
 from attrimorph.data import faces
 from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes
-from attrimorph.kinds.attribute2image import attribute2image_networks
-from attrimorph.models import NETWORKS, Model, load, model_bytes, networks_of
-from attrimorph.recipes import DataOptions, NetworkOptions, Recipe, recipe_named
-from attrimorph.recipes.attribute2image import LayerRecipe
+from attrimorph.loading import load
+from attrimorph.methods.attribute2image.networks import kept_networks
+from attrimorph.methods.attribute2image.recipe import LayerRecipe
+from attrimorph.methods.cvae_gan.networks import NETWORKS, networks_of
+from attrimorph.methods.cvae_gan.recipe import NetworkOptions, Recipe
+from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.recipes import recipe_named
+from attrimorph.models.header import model_bytes
+from attrimorph.models.model import Model
+from attrimorph.recipe import DataOptions
 
 
 def tiny_model(
@@ -61,7 +66,7 @@ def tiny_layers(
     assert isinstance(recipe, LayerRecipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = attribute2image_networks(recipe, faces.SCHEMA, ())
+        networks = kept_networks(recipe, faces.SCHEMA, ())
         for name, network in networks.items():
             if name in ("generator", "foreground_decoder", "background_decoder"):
                 torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)

@@ -14,8 +14,6 @@ from attrimorph.lazy import loading
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
-    from attrimorph import recipes as recipes
-    from attrimorph.algorithms.pix2pix import source_of as source_of
     from attrimorph.applications import paths as paths
     from attrimorph.applications.augment import balanced as balanced
     from attrimorph.applications.augment import more_of_each as more_of_each
@@ -58,6 +56,10 @@ if TYPE_CHECKING:
     from attrimorph.hub import from_pretrained as from_pretrained
     from attrimorph.hub import push_to_hub as push_to_hub
     from attrimorph.hub import save_pretrained as save_pretrained
+    from attrimorph.loading import load as load
+    from attrimorph.methods import recipes as recipes
+    from attrimorph.methods.cvae_gan.recipe import Recipe as Recipe
+    from attrimorph.methods.translation.sources import source_of as source_of
     from attrimorph.metrics.attributes import decisions as decisions
     from attrimorph.metrics.augmentation import measure_augmentation as measure_augmentation
     from attrimorph.metrics.augmentation import measure_identities as measure_identities
@@ -69,12 +71,10 @@ if TYPE_CHECKING:
     from attrimorph.metrics.recogniser import load_recogniser as load_recogniser
     from attrimorph.metrics.responses import measure_responses as measure_responses
     from attrimorph.metrics.unseen import drawn_images as drawn_images
-    from attrimorph.models import Code as Code
-    from attrimorph.models import Model as Model
-    from attrimorph.models import Pictures as Pictures
-    from attrimorph.models import load as load
+    from attrimorph.models.codes import Code as Code
+    from attrimorph.models.model import Model as Model
+    from attrimorph.models.pictures import Pictures as Pictures
     from attrimorph.pictures import to_pil as to_pil
-    from attrimorph.recipes import Recipe as Recipe
     from attrimorph.studio.client import Studio as Studio
     from attrimorph.training.trainer import train as train
 
@@ -89,7 +89,7 @@ _HOMES = {
     "Gauge": "attrimorph.metrics.gauge",
     "Model": "attrimorph.models.model",
     "Pictures": "attrimorph.models.pictures",
-    "Recipe": "attrimorph.recipes.options",
+    "Recipe": "attrimorph.methods.cvae_gan.recipe",
     "Schema": "attrimorph.data.schema",
     "Search": "attrimorph.applications.hunt",
     "Studio": "attrimorph.studio.client",
@@ -111,7 +111,7 @@ _HOMES = {
     "inpaint": "attrimorph.applications.inpaint",
     "judged_by": "attrimorph.applications.axes.fitting",
     "latent_map": "attrimorph.applications.latent_map",
-    "load": "attrimorph.models.files",
+    "load": "attrimorph.loading",
     "load_judge": "attrimorph.metrics.judge",
     "load_pack": "attrimorph.applications.axes.pack",
     "load_recogniser": "attrimorph.metrics.recogniser",
@@ -127,14 +127,14 @@ _HOMES = {
     "open_or_prepare": "attrimorph.data.prepare",
     "paths": "attrimorph.applications",
     "push_to_hub": "attrimorph.hub",
-    "recipes": "attrimorph",
+    "recipes": "attrimorph.methods",
     "reconstruct": "attrimorph.applications.reconstruct",
     "replay": "attrimorph.applications.replay",
     "retrieve": "attrimorph.applications.retrieve",
     "sample": "attrimorph.applications.sample",
     "save_pack": "attrimorph.applications.axes.pack",
     "save_pretrained": "attrimorph.hub",
-    "source_of": "attrimorph.algorithms.pix2pix",
+    "source_of": "attrimorph.methods.translation.sources",
     "square": "attrimorph.applications.morph",
     "superresolve": "attrimorph.applications.superresolve",
     "to_pil": "attrimorph.pictures",

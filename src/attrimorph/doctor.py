@@ -121,7 +121,7 @@ def _findable(module: str) -> bool:
 
 
 def _shipped() -> Finding:
-    from attrimorph.models import shipped
+    from attrimorph.models.finding import shipped
 
     if names := shipped():
         return Finding("shipped models", ", ".join(names))

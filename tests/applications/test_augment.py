@@ -26,8 +26,10 @@ from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.judge import load_judge
-from attrimorph.models import Editor, Model, decided, load
+from attrimorph.models.model import Model, decided
 from tests.tiny_models import tiny_model
 
 CLASSES = Schema((Attribute("person", "categorical", ("ada", "ben", "eve", "zoe")), Attribute("Hat")))

@@ -31,10 +31,11 @@ from attrimorph.applications.subject import (
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.interpolation import InterpolationModel
-from attrimorph.models import Code, load
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.models.codes import Code
 from attrimorph.pictures import to_pil
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
 

@@ -23,9 +23,10 @@ from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
 Make = Callable[[Path], Model]

@@ -16,9 +16,10 @@ from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
-from attrimorph.models import Model, load
+from attrimorph.loading import load
+from attrimorph.models.model import Model
 from tests import terminal
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_model
 
 SMILE = Change({"Smiling": 1.0}, {})

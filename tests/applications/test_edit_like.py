@@ -14,12 +14,13 @@ from attrimorph.applications.replay import replay
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.interpolation import InterpolationModel
-from attrimorph.kinds.translation import Chain
-from attrimorph.models import Model, load
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.translation.model import Chain
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes, to_pil
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
-from tests.small_kinds import pictures, seeing, small_model
+from tests.small_models import pictures, seeing, small_model
 from tests.tiny_models import tiny_model
 
 

@@ -11,8 +11,9 @@ from attrimorph.applications.inpaint import feathered, hole_mask, inpaint, mask_
 from attrimorph.applications.inputs import attributes_of, photographs
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
+from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_model
 

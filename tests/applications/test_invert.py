@@ -15,8 +15,10 @@ from attrimorph.applications.replay import replay
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.loading import parse_header
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models import Code, Header, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior
 from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_layers, tiny_model
@@ -230,7 +232,7 @@ def test_refusals(editor: Model) -> None:
     class Deaf(Model):
         """A model that generates nothing."""
 
-    deaf = Deaf({}, Header.parse(editor.header), "cpu", "")
+    deaf = Deaf({}, parse_header(editor.header), "cpu", "")
     with pytest.raises(AttrimorphError, match="generates images from codes"):
         invert(deaf, torch.zeros(1, 3, 16, 16))
 

@@ -12,8 +12,8 @@ from attrimorph.applications.layers import as_picture, layers, write_layers
 from attrimorph.applications.replay import replay
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.attribute2image import LayeredModel
-from attrimorph.models import Code
+from attrimorph.methods.attribute2image.model import LayeredModel
+from attrimorph.models.codes import Code
 from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_layers, tiny_model
 

@@ -22,7 +22,7 @@ from attrimorph.applications.replay import replay
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model
 
 

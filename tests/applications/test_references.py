@@ -7,8 +7,8 @@ import torch
 
 from attrimorph.applications.references import edit_like, homomorphic, reference_sheet
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.interpolation import InterpolationModel
-from tests.small_kinds import pictures, seeing, small_model
+from attrimorph.methods.homointerp.model import InterpolationModel
+from tests.small_models import pictures, seeing, small_model
 
 
 @pytest.fixture(scope="module")

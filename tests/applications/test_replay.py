@@ -17,7 +17,8 @@ from attrimorph.applications.transfer import write_transfer
 from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model, load
+from attrimorph.loading import load
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_model
 

@@ -19,7 +19,8 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Encodes, Model
+from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model
 
 

@@ -18,8 +18,9 @@ from attrimorph.applications.superresolve import (
 )
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
+from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model
 
 

@@ -9,8 +9,9 @@ from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.replay import replay
 from attrimorph.applications.write_morph import write_morph
 from attrimorph.data import faces
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.responses import unevenness
-from attrimorph.models import Editor, load
 from attrimorph.pictures import to_pil
 from tests.tiny_models import tiny_model
 

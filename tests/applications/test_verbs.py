@@ -18,7 +18,10 @@ from attrimorph.data import faces
 from attrimorph.data.images import Crop
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Editor, Model, crop_for, decided
+from attrimorph.methods.cvae_gan.model import Editor
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model, decided
+from attrimorph.models.pictures import crop_for
 from tests.tiny_models import tiny_model
 
 

@@ -18,10 +18,11 @@ from attrimorph.applications.stages import differences, stages
 from attrimorph.applications.write_morph import around, frames, write_morph
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.translation import Chain
-from attrimorph.models import Model, load
+from attrimorph.loading import load
+from attrimorph.methods.translation.model import Chain
+from attrimorph.models.model import Model
 from attrimorph.pictures import mp4_bytes, sheet, to_pil
-from tests.small_kinds import pictures, small_model
+from tests.small_models import pictures, small_model
 from tests.tiny_models import tiny_model
 
 

@@ -10,7 +10,7 @@ from attrimorph.experiments.evaluation import FORMAT
 from attrimorph.files import write_json
 from attrimorph.metrics.figures import Evaluation
 from tests import terminal
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_model
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from attrimorph.algorithms.terms import METHODS
 from attrimorph.cli import run as command
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.models import load
-from attrimorph.recipes import RECIPES
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.recipes import RECIPES
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath
 from tests import terminal

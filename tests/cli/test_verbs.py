@@ -11,7 +11,7 @@ from PIL import Image
 from attrimorph.data.faces import tied_factors
 from attrimorph.data.prepared import open_prepared
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.models import load
+from attrimorph.loading import load
 from attrimorph.naming import parse_settings
 from tests.cli.conftest import TINY, Said
 from tests.tiny_models import tiny_model
@@ -127,7 +127,7 @@ def test_prepare_then_train_reads_it(say: Say, face: Path, tmp_path: Path) -> No
 
 
 def test_recipes_lists_every_recipe(say: Say) -> None:
-    from attrimorph.recipes import RECIPES
+    from attrimorph.methods.recipes import RECIPES
 
     listed = [line.split()[0] for line in say("recipes").out.splitlines()]
     assert listed == list(RECIPES)

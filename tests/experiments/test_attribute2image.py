@@ -20,10 +20,11 @@ from attrimorph.experiments.face_models import face_model, recipe_for, training_
 from attrimorph.experiments.outcome import FULL, QUICK, Form, Request, write_outcome
 from attrimorph.experiments.runs import RUNS
 from attrimorph.files import read_json
-from attrimorph.kinds.attribute2image import LayeredModel
-from attrimorph.kinds.attribute2image import Layers as Painted
+from attrimorph.loading import load
+from attrimorph.methods.attribute2image.model import LayeredModel
+from attrimorph.methods.attribute2image.model import Layers as Painted
 from attrimorph.metrics.unseen import drawn_images
-from attrimorph.models import Encodes, load
+from attrimorph.models.codes import Encodes
 from tests.tiny_models import tiny_layers, tiny_model
 
 FIELDS = {

@@ -15,7 +15,7 @@ from attrimorph.experiments.claims import decide
 from attrimorph.experiments.class_models import recipe_for, remembered
 from attrimorph.experiments.outcome import QUICK, Request, write_outcome
 from attrimorph.experiments.runs import RUNS
-from attrimorph.recipes import recipe_named
+from attrimorph.methods.recipes import recipe_named
 from tests.experiments.tiny import TINY, request
 from tests.tiny_models import tiny_model
 

@@ -22,11 +22,11 @@ from attrimorph.experiments.comparison import Contest, Entry, lasting, planned_i
 from attrimorph.experiments.comparison_figures import Figure, differ, figures_of
 from attrimorph.experiments.comparison_pictures import spread
 from attrimorph.experiments.entrants import Entrant, entrants, parse_budget
-from attrimorph.recipes import recipe_named
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.training import rehearsal
 from tests import terminal
 from tests.experiments.tiny import FIELDS
-from tests.small_kinds import narrow
+from tests.small_models import narrow
 
 METHODS = ("cvae", "cgan")
 

@@ -19,11 +19,11 @@ from attrimorph.experiments.comparison import lasting
 from attrimorph.experiments.editors import Place, place_of, trained
 from attrimorph.experiments.outcome import Form, Request, write_outcome
 from attrimorph.experiments.runs import RUNS
-from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
-from attrimorph.models import load
-from attrimorph.recipes import recipe_named
-from tests.small_kinds import NARROW, small_model
+from tests.small_models import NARROW, small_model
 from tests.tiny_models import tiny_model
 
 # Three attributes in place of twenty-five: the same code in an eighth of the time.

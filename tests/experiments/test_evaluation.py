@@ -8,7 +8,7 @@ import pytest
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
 from attrimorph.metrics.keys import overall
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from attrimorph.applications.replay import replay
 from attrimorph.experiments.quickstart import quickstart
-from attrimorph.recipes import Recipe, recipe_named
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.recipes import recipe_named
 
 TINY = {
     "training.images": 96,

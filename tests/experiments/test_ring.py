@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attrimorph.algorithms.centres import Centres
-from attrimorph.algorithms.cvae_gan import CVAEGAN
 from attrimorph.data.loader import Batch
 from attrimorph.experiments import ring
 from attrimorph.experiments.claims import decide
 from attrimorph.experiments.outcome import QUICK, Request, write_outcome
 from attrimorph.experiments.ring_training import METHODS, Method, RingCurve, RingGame, RingOptions
+from attrimorph.methods.cvae_gan.centres import Centres
+from attrimorph.methods.cvae_gan.step import CVAEGAN
 
 Array = NDArray[np.float32]
 SMALL = RingOptions(iterations=4, every=2, widths=(5, 6), batch_size=8)

@@ -17,8 +17,8 @@ from attrimorph.experiments.claims import decide
 from attrimorph.experiments.growing import Moment, budgets, moments_of, transitions
 from attrimorph.experiments.outcome import Form, Request, write_outcome
 from attrimorph.experiments.runs import RUNS
-from attrimorph.recipes import recipe_named
-from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.methods.pggan.recipe import ProgressiveRecipe
+from attrimorph.methods.recipes import recipe_named
 from tests.tiny_models import tiny_model
 
 TINY = Form("tiny", faces=40, unseen=16, codes=300)

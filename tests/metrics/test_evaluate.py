@@ -12,6 +12,7 @@ from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.attributes import attribute_accuracy
 from attrimorph.metrics.chance import wilson
 from attrimorph.metrics.evaluate import GROUPS, Evaluation, ModelJudge, evaluate
@@ -21,7 +22,8 @@ from attrimorph.metrics.keys import KEYS, base_of
 from attrimorph.metrics.recogniser import Recogniser, RecogniserNetwork
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import drawn_images, held_out_images
-from attrimorph.models import Code, Editor, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model
 
 

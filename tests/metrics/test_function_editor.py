@@ -9,7 +9,7 @@ import torch
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.function_editor import FunctionEditor
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 
 IMAGES = torch.zeros(2, 3, 16, 16)
 

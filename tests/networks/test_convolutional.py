@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Discriminator, Encoder
-from attrimorph.networks.sets import SMALL, build_networks
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, CodeJudge, Discriminator, Encoder, Generator
 
 CONDITION, LATENT, WIDTH = 5, 12, 8
 
@@ -16,19 +15,14 @@ def small(
 ) -> dict[str, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build_networks(
-            SMALL,
-            kind="small",
-            image_size=image_size,
-            attributes=CONDITION,
-            conditional=conditional,
-            judged_with_condition=judged,
-            latent=LATENT,
-            encoder_width=width,
-            generator_width=width,
-            discriminator_width=width,
-            classifier_width=width,
-        )
+        return {
+            "encoder": Encoder(image_size, CONDITION if conditional else 0, LATENT, width),
+            "generator": Generator(image_size, CONDITION if conditional else 0, LATENT, width),
+            "discriminator": Discriminator(image_size, CONDITION if judged else 0, width),
+            "classifier": Classifier(image_size, CONDITION, width),
+            "code_discriminator": CodeJudge(LATENT),
+            "code_classifier": CodeJudge(LATENT, CONDITION),
+        }
 
 
 def inputs(image_size: int, count: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +68,6 @@ def counted(image_size: int) -> dict[str, int]:
         "classifier": trunk + top * 256 + 256 + 256 * CONDITION + CONDITION,
         "code_discriminator": LATENT * 256 + 256 + 256 * 256 + 256 + 256 + 1,
         "code_classifier": LATENT * 256 + 256 + 256 * 256 + 256 + (256 + 1) * CONDITION,
-        "prior": 0,  # its mean and factor are fitted, not learned
     }
 
 
@@ -86,7 +79,6 @@ COUNTS = {
         "classifier": 143293,
         "code_discriminator": 69377,
         "code_classifier": 70405,
-        "prior": 0,
     },
     64: {
         "encoder": 68232,
@@ -95,7 +87,6 @@ COUNTS = {
         "classifier": 307197,
         "code_discriminator": 69377,
         "code_classifier": 70405,
-        "prior": 0,
     },
     128: {
         "encoder": 133832,
@@ -104,7 +95,6 @@ COUNTS = {
         "classifier": 372797,
         "code_discriminator": 69377,
         "code_classifier": 70405,
-        "prior": 0,
     },
 }
 

@@ -13,7 +13,7 @@ from attrimorph.data import faces
 from attrimorph.pictures import to_pil
 from attrimorph.studio.limits import Limits
 from attrimorph.studio.server import create_app
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.studio.browsing import Page, browser, need_browser
 from tests.tiny_models import tiny_layers, tiny_model
 

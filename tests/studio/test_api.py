@@ -17,7 +17,8 @@ from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import credentials_of, local_signature
 from attrimorph.applications.replay import replay
 from attrimorph.applications.transfer import transfer
-from attrimorph.models import load, pixels_of
+from attrimorph.loading import load
+from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import to_bytes
 from attrimorph.studio.server import create_app
 from tests.studio.conftest import HOME, face_png, opened

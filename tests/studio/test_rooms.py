@@ -15,7 +15,7 @@ from PIL import Image
 from attrimorph.applications.receipt import read_receipt
 from attrimorph.applications.replay import replay
 from attrimorph.cli import run
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.studio.browsing import ADA, BEN, Page, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from attrimorph.applications.replay import replay
-from attrimorph.models import shipped
+from attrimorph.models.finding import shipped
 from attrimorph.studio.server import create_app
 from tests.studio.conftest import HOME, face_png
 

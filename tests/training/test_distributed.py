@@ -11,8 +11,8 @@ import torch
 import two_processes
 from torch import nn
 
-from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.loader import Batch
+from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.training import distributed
 
 
@@ -43,6 +43,10 @@ def test_two_processes_give_the_gradients_of_one_on_the_joint_batch(ranks: list[
         assert expected.any()
         error = (first[name].double() - expected.double()).norm() / expected.double().norm()
         assert error < 1e-5, f"{name}: {error}"
+
+
+def test_codes_are_hidden_from_the_means_of_the_joint_batch(ranks: list[dict[str, Any]]) -> None:
+    torch.testing.assert_close(torch.cat([rank["hidden"] for rank in ranks]), two_processes.hidden())
 
 
 def test_halves_alone_would_differ() -> None:

@@ -10,7 +10,7 @@ from tiny_runs import lines_of, tiny_recipe
 
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import load
+from attrimorph.loading import load
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
 from attrimorph.training.guard import COLLAPSED, DEAD_LINES, RETURNS, Guard, tensors_in
 from attrimorph.training.trainer import Progress, Run, train

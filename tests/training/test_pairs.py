@@ -8,17 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.algorithms.pix2pix import pairs
 from attrimorph.data.augment import Augment
 from attrimorph.data.loader import Loader
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import load
-from attrimorph.recipes import AnyRecipe, recipe_named
+from attrimorph.loading import load
+from attrimorph.methods.recipes import recipe_named
+from attrimorph.methods.translation.sources import pairs
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.build import training_rows
 from attrimorph.training.trainer import train
-from tests.small_kinds import narrow
+from tests.small_models import narrow
 
 SIZE = 32
 

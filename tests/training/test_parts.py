@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.recipes import OptimiserOptions
+from attrimorph.recipe import OptimiserOptions
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.ema import Ema
 from attrimorph.training.hardware import choose_fast_path

@@ -11,7 +11,7 @@ from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.recipes import Recipe
+from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.training import checkpoint as checkpoint_module
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
 from attrimorph.training.folder import lock_folder

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.recipes import Recipe, recipe_named
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
 from attrimorph.training.log import read_log
 

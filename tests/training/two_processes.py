@@ -9,32 +9,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from attrimorph.algorithms import cvae_gan
-from attrimorph.algorithms.cvae_gan import CVAEGAN
-from attrimorph.algorithms.passes import Pass
-from attrimorph.algorithms.terms import METHODS
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.networks.sets import build_networks
+from attrimorph.methods.attribute2image.step import CVAE
+from attrimorph.methods.cvae_gan import step as cvae_gan
+from attrimorph.methods.cvae_gan.forward import Forward
+from attrimorph.methods.cvae_gan.step import CVAEGAN
+from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.training import distributed
 
 COUNT, SIZE, LATENT, STEPS = 8, 16, 6, 2
 SCHEMA = Schema((Attribute("Smiling"), Attribute("Male"), Attribute("person", "categorical", ("a", "b", "c"))))
-WEIGHT_NAMES = [
-    "kl",
-    "image",
-    "feature_d",
-    "feature_c",
-    "mean_d",
-    "mean_c",
-    "adversarial",
-    "classify_sample",
-    "gradient_penalty",
+WEIGHTS = (
+    "kl", "image", "feature_d", "feature_c", "mean_d", "mean_c", "adversarial", "classify_sample", "gradient_penalty",
     "hide",
-]
+)  # fmt: skip
+FIELDS = {
+    "data.image_size": SIZE,
+    "networks.latent": LATENT,
+    **{f"networks.{name}_width": 4 for name in ("encoder", "generator", "discriminator", "classifier")},
+    **{f"losses.{name}": 0.5 for name in WEIGHTS},
+    "losses.centre_momentum": 0.5,
+    "losses.edited_share": 0.0,
+}
 
 
-class Share(Pass):
+class Share(Forward):
     """This process's slice of the pass on the joint batch, joint draws included."""
 
     def __init__(self, algorithm: CVAEGAN, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
@@ -48,33 +49,12 @@ class Share(Pass):
 
 
 def algorithm_of(method: str) -> CVAEGAN:
-    row = METHODS[method]
+    recipe = recipe_named(method).with_changes(FIELDS)
     torch.manual_seed(0)
-    networks = build_networks(
-        row.networks,
-        kind="small",
-        image_size=SIZE,
-        attributes=SCHEMA.width,
-        conditional=row.conditional,
-        judged_with_condition=row.judged_with_condition,
-        latent=LATENT,
-        encoder_width=4,
-        generator_width=4,
-        discriminator_width=4,
-        classifier_width=4,
-    )
-    return CVAEGAN(
-        method,
-        networks,
-        {name: torch.optim.SGD(network.parameters(), lr=1e-4) for name, network in networks.items()},
-        dict.fromkeys(WEIGHT_NAMES, 0.5),
-        blocks=SCHEMA.blocks,
-        blank=SCHEMA.blank,
-        rivals=SCHEMA.rivals,
-        latent=LATENT,
-        momentum=0.5,
-        reduce_gradients=distributed.average_gradients if distributed.world() > 1 else None,
-    )
+    networks = CVAEGAN.fresh(recipe, SCHEMA)
+    optimisers = {name: torch.optim.SGD(network.parameters(), lr=1e-4) for name, network in networks.items()}
+    reduce = distributed.average_gradients if distributed.world() > 1 else None
+    return CVAEGAN(recipe, SCHEMA, networks, optimisers, reduce_gradients=reduce)
 
 
 def joint_batch(step: int) -> tuple[Tensor, Tensor]:
@@ -101,12 +81,25 @@ def gradients_of(method: str) -> dict[str, Any]:
     return found
 
 
+def hidden() -> Tensor:
+    """The gradient towards this process's codes of Attribute2Image's loss that hides the labels' means."""
+    recipe = recipe_named("attribute2image-cvae").with_changes({"data.image_size": SIZE, "networks.latent": LATENT})
+    algorithm = CVAE.build(recipe, SCHEMA)
+    size = COUNT // distributed.world()
+    own = slice(distributed.rank() * size, (distributed.rank() + 1) * size)
+    z = torch.randn(COUNT, LATENT, generator=torch.Generator().manual_seed(0))[own].requires_grad_()
+    algorithm.hiding(z, joint_batch(0)[1][own])["hide"].backward()
+    assert z.grad is not None
+    return z.grad / distributed.world()
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    cvae_gan.Pass = Share  # type: ignore[misc]
+    cvae_gan.Forward = Share  # type: ignore[misc]
     with distributed.processes():
         rank, world = distributed.rank(), distributed.world()
         result: dict[str, Any] = {method: gradients_of(method) for method in METHODS}
+        result["hidden"] = hidden()
         result["own"] = distributed.from_first(f"from {rank} of {world}")
         result["mean"] = distributed.mean_values({"a": float(rank), "b": 5.0})
         distributed.wait_for_all()

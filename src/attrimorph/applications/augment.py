@@ -16,7 +16,8 @@ from attrimorph.applications.gallery import holding
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Edits, Model
+from attrimorph.models.codes import Code, Edits
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes
 
 BATCH = 64

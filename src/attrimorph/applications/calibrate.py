@@ -12,11 +12,14 @@ from attrimorph.data import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
+from attrimorph.loading import load, read_header
 from attrimorph.metrics.attributes import Judges, editable_names
 from attrimorph.metrics.gauge import Gauge, isotonic
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
 from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images
-from attrimorph.models import Model, find, load, read_header, shipped, with_header
+from attrimorph.models.finding import find, shipped
+from attrimorph.models.header import with_header
+from attrimorph.models.model import Model
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 
 SEED = 990_002  # set aside for calibration: nothing trains or is evaluated on faces of this seed

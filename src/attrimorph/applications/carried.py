@@ -38,7 +38,9 @@ from attrimorph.applications.subject import Subject, Wish, moved_code, rendered
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Composes, Model, pixels_of
+from attrimorph.models.codes import Code, Composes
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
 from attrimorph.version import __version__
 

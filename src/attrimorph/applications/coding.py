@@ -8,7 +8,8 @@ from torch import Tensor
 
 from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, encoder
-from attrimorph.models import Code, Model, Moves
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model, Moves
 
 if TYPE_CHECKING:
     from attrimorph.applications.distances import Distance

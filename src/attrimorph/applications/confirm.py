@@ -16,7 +16,7 @@ from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.judge import load_judge
 from attrimorph.metrics.recogniser import Recogniser, load_recogniser
 from attrimorph.metrics.suitable import judge_for, recogniser_for
-from attrimorph.models import Model, decided
+from attrimorph.models.model import Model, decided
 
 LEAST_SHARE = 0.5
 """Of the images tried: where fewer are confirmed, nothing is written."""

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications.inputs import editor
-from attrimorph.models import Encodes, Model
+from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Model
 
 FAINT, PLAIN = 0.06, 0.3  # of the scale of [-1, 1]
 

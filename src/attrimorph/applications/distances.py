@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.extractors import VggFeatures, load_extractor
 from attrimorph.metrics.perceptual import maps_distance
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 
 Maps = Callable[[Tensor], list[Tensor]]
 

@@ -16,7 +16,9 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Chains, Code, Encodes, Model, Moves, Source
+from attrimorph.models.codes import Chains, Code, Encodes
+from attrimorph.models.model import Model, Moves
+from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
 from attrimorph.strength import Strengths
 

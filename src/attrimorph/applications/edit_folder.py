@@ -23,7 +23,7 @@ from attrimorph.files import write_bytes
 from attrimorph.interruption import Interrupted, held
 from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
 from attrimorph.strength import Strengths
 

@@ -18,7 +18,7 @@ from attrimorph.applications.hunt import Generates
 from attrimorph.applications.inputs import encoder
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 
 Part = Literal["generator", "encoder", "classifier"]
 SUFFIXES = (".pt2", ".onnx")

@@ -21,7 +21,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 
 BATCH = 64
 FORMAT = "attrimorph codes"

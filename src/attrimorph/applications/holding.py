@@ -13,7 +13,8 @@ from torch import Tensor
 
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 
 CLIPPED = 4.0  # logits: beyond, a judge is sure and more of it cannot be seen
 STRAYED = 0.15  # logits by which a locked attribute may stray without being brought back

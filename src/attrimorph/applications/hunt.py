@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from attrimorph.applications.confirm import Confirmation
 from attrimorph.applications.inputs import encoder
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes
 
 MIXED = 3  # identities that make a new one

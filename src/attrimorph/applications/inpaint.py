@@ -19,7 +19,8 @@ from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model, crop_for
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import crop_for
 from attrimorph.pictures import sheet, to_pil
 
 MOST_TIMES = 1000

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Edits, Encodes, Model
+from attrimorph.models.codes import Edits, Encodes
+from attrimorph.models.model import Model
 
 
 def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:

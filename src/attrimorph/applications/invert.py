@@ -22,7 +22,8 @@ from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet_of, to_pil
 
 AT_ONCE = 64  # images that are inverted together

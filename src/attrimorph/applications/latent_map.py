@@ -17,7 +17,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import PAPER, to_pil
 
 CELLS = 16  # thumbnails along each side of the map

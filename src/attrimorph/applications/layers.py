@@ -11,8 +11,9 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.attribute2image import LayeredModel, Layers
-from attrimorph.models import Code, Model
+from attrimorph.methods.attribute2image.model import LayeredModel, Layers
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet_of, to_pil
 
 MOST = 64  # sampled backgrounds

@@ -15,7 +15,9 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Model, Pictures, Source
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.pictures import png_bytes, sheet
 
 AT_ONCE = 128

@@ -23,7 +23,7 @@ from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
 
 SIGMAS = 3.0  # by which a share must differ from one half to be told from chance

@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.data.images import open_image, placed
-from attrimorph.models import Model, crop_for
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import crop_for
 
 FEATHER = 1 / 16
 """Of the square's side: so wide is the border over which a change fades out inside a larger photograph."""

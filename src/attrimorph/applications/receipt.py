@@ -11,7 +11,8 @@ from PIL import Image
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
-from attrimorph.models import Model, named_parts
+from attrimorph.models.finding import named_parts
+from attrimorph.models.model import Model
 from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, write_png
 from attrimorph.version import __version__
 

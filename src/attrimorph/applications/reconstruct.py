@@ -11,7 +11,9 @@ from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
-from attrimorph.models import Code, Model, Source
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
 
 

@@ -13,7 +13,8 @@ from attrimorph.applications import paths
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model, Source
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, to_pil
 from attrimorph.strength import Strengths
 

@@ -26,7 +26,8 @@ from attrimorph.applications.write_augmented import Wish, write_augment
 from attrimorph.applications.write_morph import write_morph
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.models import Model, load
+from attrimorph.loading import load
+from attrimorph.models.model import Model
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Edits, Model
+from attrimorph.models.codes import Edits
+from attrimorph.models.model import Model
 from attrimorph.pictures import MOST_SHOWN, sheet
 
 MOST = 1000

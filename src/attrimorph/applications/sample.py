@@ -5,8 +5,8 @@ from pathlib import Path
 
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Changes
-from attrimorph.models import Model
 from attrimorph.models.codes import Sample
+from attrimorph.models.model import Model
 from attrimorph.pictures import grid
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from attrimorph.applications import paths
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.translation import Chain, CycleGANModel
+from attrimorph.methods.translation.model import Chain, CycleGANModel
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Model, decided
+from attrimorph.models.model import Model, decided
 
 
 @dataclass(frozen=True)

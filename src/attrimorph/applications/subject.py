@@ -18,10 +18,11 @@ from attrimorph.applications.holding import held, logits_of
 from attrimorph.applications.hunt import Generates, Search
 from attrimorph.applications.inputs import attributes_of, editor
 from attrimorph.errors import AttrimorphError
-from attrimorph.kinds.attribute2image import LayeredModel
-from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.methods.attribute2image.model import LayeredModel
+from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Composes, Edits, Encodes, Model
+from attrimorph.models.codes import Code, Composes, Edits, Encodes
+from attrimorph.models.model import Model
 
 
 @dataclass(frozen=True, eq=False)

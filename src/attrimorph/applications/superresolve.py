@@ -15,7 +15,7 @@ from attrimorph.applications.inputs import photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_pil
 
 MOST_ROUNDS = 100

@@ -10,7 +10,9 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, encoder, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Model, Source
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 
 

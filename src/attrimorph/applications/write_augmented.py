@@ -33,7 +33,7 @@ from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 
 SHOWN = 8  # columns of the sheet

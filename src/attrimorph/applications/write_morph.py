@@ -26,7 +26,7 @@ from attrimorph.applications.morph import (
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.stages import differences, stages
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import check_video, enlarge, sheet, to_pil
 
 SMOOTH = 24  # frames of an animation, at least

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from attrimorph.data.readers import RawData
     from attrimorph.data.schema import Schema
     from attrimorph.data.source import Source
-    from attrimorph.models import Model
+    from attrimorph.models.model import Model
 
 DEFAULT_MODEL = "drawn-faces-64"
 
@@ -100,7 +100,7 @@ class Using:
             AttrimorphError: no such model, attribute, value or picture, or a number out of range.
         """
         from attrimorph.data.images import check_image
-        from attrimorph.models.header import groups_of, schema_of
+        from attrimorph.loading import groups_of, schema_of
         from attrimorph.naming import parse_settings
 
         schema = schema_of(self.model)
@@ -120,7 +120,7 @@ class Using:
 
     def load(self) -> "Model":
         """Load the model."""
-        from attrimorph.models import load
+        from attrimorph.loading import load
 
         return load(self.model, chosen(self.device))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from attrimorph.applications.receipt import Written
     from attrimorph.applications.write_augmented import Wish
     from attrimorph.data.source import Source
-    from attrimorph.models import Model
+    from attrimorph.models.model import Model
 
 DEFAULT = Using()
 ENCODING = Inverting()
@@ -233,7 +233,7 @@ def neighbours(
     """
     from attrimorph.applications.neighbours import write_neighbours
     from attrimorph.console import Meter
-    from attrimorph.models import load
+    from attrimorph.loading import load
     from attrimorph.naming import result_path
 
     path = result_path(out, "neighbours")
@@ -268,7 +268,7 @@ def latent_map(
     """
     from attrimorph.applications.latent_map import write_latent_map
     from attrimorph.console import Meter
-    from attrimorph.models import load
+    from attrimorph.loading import load
     from attrimorph.naming import result_path
 
     path = result_path(out, "latent-map")
@@ -331,7 +331,7 @@ def augment(
     """
     from attrimorph.applications.write_augmented import Wish, write_augment
     from attrimorph.console import Meter
-    from attrimorph.models import load
+    from attrimorph.loading import load
     from attrimorph.naming import parse_names
 
     wish = Wish(tuple(parse_names(balance or "")), identities, each, way, seed, judge)

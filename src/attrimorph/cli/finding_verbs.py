@@ -56,8 +56,9 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     from attrimorph.applications.axes.choosing import pack_of
     from attrimorph.applications.axes.editor import AxisEditor
     from attrimorph.experiments.evaluation import read_evaluation
+    from attrimorph.loading import load
     from attrimorph.metrics.figures import card_figures
-    from attrimorph.models import Edits, load
+    from attrimorph.models.codes import Edits
     from attrimorph.models.model import attributes_of
 
     report = None if evaluation is None else read_evaluation(evaluation)

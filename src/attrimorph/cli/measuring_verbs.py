@@ -11,7 +11,7 @@ from attrimorph.errors import AttrimorphError
 if TYPE_CHECKING:
     from attrimorph.metrics.figures import Comparison, Evaluation
     from attrimorph.metrics.judge import Judge
-    from attrimorph.models import Model
+    from attrimorph.models.model import Model
 
 
 @app.command(group=MAKE)
@@ -63,12 +63,12 @@ def evaluate(
     """
     from attrimorph.console import Meter
     from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
+    from attrimorph.loading import load
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
     from attrimorph.metrics.judge import load_judge
     from attrimorph.metrics.recogniser import load_recogniser
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
-    from attrimorph.models import load
     from attrimorph.naming import parse_names
 
     layout.needs(data)
@@ -168,7 +168,7 @@ def calibrate(
     from attrimorph.applications.calibrate import calibrate as measure
     from attrimorph.applications.calibrate import images_for, refuse_shipped, write_calibrated
     from attrimorph.console import Meter
-    from attrimorph.models import load
+    from attrimorph.loading import load
 
     layout.needs(data)
     refuse_shipped(model, out)
@@ -258,7 +258,7 @@ def audit(
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
     from attrimorph.applications.audited import drawn, from_data, from_folder
     from attrimorph.experiments.audit import write_pairs
-    from attrimorph.models import load
+    from attrimorph.loading import load
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)

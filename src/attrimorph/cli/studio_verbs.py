@@ -103,7 +103,7 @@ def export(
         generator: z and attributes to images; encoder: images and attributes to z; classifier: images to probabilities.
     """
     from attrimorph.applications.export import export as write
-    from attrimorph.models import load
+    from attrimorph.loading import load
 
     written = write(load(model), out, part=part)
     for name, shape in (*written.inputs.items(), *written.outputs.items()):

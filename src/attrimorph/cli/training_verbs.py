@@ -10,7 +10,7 @@ from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
-    from attrimorph.recipes import AnyRecipe
+    from attrimorph.recipe import AnyRecipe
     from attrimorph.training.trainer import Progress
 
 NEXT = {
@@ -31,8 +31,9 @@ def recipes(name: str | None = None, /) -> None:
         A recipe, a YAML or JSON file, or a run folder.
     """
     from attrimorph.console import table
+    from attrimorph.methods.reading import read_recipe
+    from attrimorph.methods.recipes import RECIPES
     from attrimorph.overrides import find_recipe, to_yaml
-    from attrimorph.recipes import RECIPES, read_recipe
 
     if name is None:
         print(table([(each, make().about) for each, make in RECIPES.items()]))
@@ -71,9 +72,10 @@ def train(
     explain
         Print what the figures of the log mean, of the recipe or of all, and stop.
     """
-    from attrimorph.algorithms.logged import FIGURES, explanation, in_words, logged
+    from attrimorph.methods.logged import FIGURES, explanation, in_words, logged
+    from attrimorph.methods.reading import read_recipe
+    from attrimorph.methods.recipes import RECIPES
     from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
-    from attrimorph.recipes import RECIPES, read_recipe
 
     if recipe is None:
         if not explain:

@@ -20,9 +20,11 @@ from attrimorph.experiments.class_models import (
     trained,
 )
 from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.loading import load
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models import Code, Encodes, Model, load
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 
 NAME = "ablation"

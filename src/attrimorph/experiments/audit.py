@@ -8,7 +8,7 @@ from attrimorph.experiments import report
 from attrimorph.files import read_json, write_json, write_text
 from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_pil, write_png
 from attrimorph.version import __version__
 

@@ -29,11 +29,12 @@ from attrimorph.experiments.class_models import (
     trained,
 )
 from attrimorph.experiments.outcome import Form, Outcome, Request
+from attrimorph.loading import load
 from attrimorph.metrics.fitting import from_bytes, photographs
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.recogniser_training import Labelled, RecogniserRecipe, fit_recogniser, of_bytes, pairs
 from attrimorph.metrics.verification import verification
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 
 NAME = "augmentation"

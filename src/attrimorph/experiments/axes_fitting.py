@@ -20,7 +20,7 @@ from attrimorph.experiments.claims import Claim, at_most
 from attrimorph.experiments.outcome import FULL, Outcome, Request, machine
 from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.unseen import drawn_images
-from attrimorph.models import Code
+from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 
 NAME = "axes"

@@ -22,6 +22,7 @@ from attrimorph.experiments.axes_place import SOURCE, Place, place_of, plain
 from attrimorph.experiments.claims import Claim, at_least, more
 from attrimorph.experiments.face_models import told, unseen_faces
 from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.loading import load
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
 from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
@@ -30,7 +31,7 @@ from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.suitable import recogniser_for
 from attrimorph.metrics.unseen import Unseen, held_out_images
-from attrimorph.models import Code, load
+from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 
 NAME = "photographs"

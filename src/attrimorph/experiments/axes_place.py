@@ -17,12 +17,15 @@ from attrimorph.data.schema import Schema
 from attrimorph.experiments.face_models import face_model, recipe_for, told, trained, training_faces
 from attrimorph.experiments.outcome import Request
 from attrimorph.files import write_bytes
+from attrimorph.loading import load
+from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Code, Model, load, shipped
-from attrimorph.recipes.options import AnyRecipe
-from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.models.codes import Code
+from attrimorph.models.finding import shipped
+from attrimorph.models.model import Model
+from attrimorph.recipe import AnyRecipe
 
 PGGAN = "pggan-drawn-64"
 SOURCE = "our bar"
@@ -144,7 +147,7 @@ def grown(recipe: AnyRecipe, images: int | None = None) -> AnyRecipe:
     images = images or recipe.training.images
     changes: dict[str, Any] = {"training.images": images}
     if isinstance(recipe, ProgressiveRecipe):
-        from attrimorph.recipes import recipe_named
+        from attrimorph.methods.recipes import recipe_named
 
         share = images / recipe_named(recipe.name).training.images
         for name, values in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):

@@ -15,7 +15,7 @@ from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.experiments import report
 from attrimorph.files import write_json
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 from attrimorph.version import __version__
 

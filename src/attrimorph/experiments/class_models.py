@@ -16,10 +16,13 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.class_data import ATTRIBUTE, class_data
 from attrimorph.experiments.outcome import Form, Request
 from attrimorph.files import read_json, write_json
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.recogniser import Recogniser, load_recogniser, save_recogniser
 from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
-from attrimorph.models import Code, Encodes, Model, load
-from attrimorph.recipes import Recipe, recipe_named
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.training.trainer import train
 
 BATCH = 250

@@ -17,14 +17,15 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.entrants import Entrant, named
 from attrimorph.experiments.outcome import Progress, Say, nothing
 from attrimorph.files import read_json, write_json
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.homointerp.recipe import InterpolationRecipe
+from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.metrics.attributes import editable_names
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.unseen import Unseen, drawn_images, held_out_images
-from attrimorph.models import load
-from attrimorph.recipes import AnyRecipe, Recipe
-from attrimorph.recipes.interpolation import InterpolationRecipe
-from attrimorph.recipes.progressive import ProgressiveRecipe
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.folder import known_path
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image

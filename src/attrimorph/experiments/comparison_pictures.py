@@ -10,9 +10,11 @@ from torch import Tensor
 from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.comparison import SHOWN, Contest, Entry
+from attrimorph.loading import load
 from attrimorph.metrics.attributes import editable_names
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Edits, Encodes, Model, load
+from attrimorph.models.codes import Edits, Encodes
+from attrimorph.models.model import Model
 
 ATTRIBUTES = 4  # whose edits are shown
 SEED = 1  # of the samples

@@ -14,11 +14,11 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.face_models import face_model, told, unseen_faces
 from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
-from attrimorph.recipes.attribute2image import DISCVAE
 
 NAME = "completion"
 IMAGES = 100  # that are measured

@@ -13,6 +13,7 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.face_models import BATCH, face_model, told, unseen_faces
 from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
@@ -20,9 +21,9 @@ from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Encodes, Model
+from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
-from attrimorph.recipes.attribute2image import CVAE, DISCVAE
 
 NAME = "drift"
 EACH = 50  # edits of each attribute and direction

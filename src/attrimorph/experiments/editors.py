@@ -16,15 +16,19 @@ from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.comparison import lasting
 from attrimorph.experiments.outcome import Request
-from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.model import Editor
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.judge import Judge, load_judge, save_judge
 from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images, held_out_images
-from attrimorph.models import Editor, Edits, Model, load, named_parts, shipped
-from attrimorph.recipes import recipe_named
-from attrimorph.recipes.options import field_names
+from attrimorph.models.codes import Edits
+from attrimorph.models.finding import named_parts, shipped
+from attrimorph.models.model import Model
+from attrimorph.recipe import field_names
 from attrimorph.training.trainer import train
 
 SHIPPED = "drawn-faces-64"

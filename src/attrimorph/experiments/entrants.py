@@ -7,8 +7,10 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.methods.reading import read_recipe
+from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override, parse_words
-from attrimorph.recipes import RECIPES, AnyRecipe, read_recipe
+from attrimorph.recipe import AnyRecipe
 
 UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 SET_FOR_ALL = {

@@ -16,7 +16,7 @@ from attrimorph.metrics.figures import Comparison, by_key, compare
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.subject import Progress
 from attrimorph.metrics.suitable import judge_for, recogniser_for
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import write_png
 from attrimorph.version import __version__
 

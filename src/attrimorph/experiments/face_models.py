@@ -10,9 +10,11 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.experiments.outcome import Request
+from attrimorph.loading import load
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.unseen import Unseen, drawn_images
-from attrimorph.models import Model, load
-from attrimorph.recipes import AnyRecipe, recipe_named
+from attrimorph.models.model import Model
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.trainer import train
 
 BATCH = 100

@@ -11,11 +11,11 @@ from torch.nn.functional import pad
 from attrimorph.data import faces, shapes
 from attrimorph.experiments.editors import Place, edited
 from attrimorph.experiments.uniformity import Towards
-from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.attributes import decisions
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 
 SHIFT = 0.05  # of the width

@@ -14,8 +14,8 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_most, more
 from attrimorph.experiments.editors import Place, edited, one_of_each, place_of, plain, trained
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.kinds.interpolation import InterpolationModel
-from attrimorph.models import load
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.pictures import sheet
 
 NAME = "faults"

@@ -15,7 +15,7 @@ from attrimorph.experiments.axes_place import SOURCE, Place, place_of, plain
 from attrimorph.experiments.claims import Claim, at_least, at_most, more
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.suitable import recogniser_for
-from attrimorph.models import Code
+from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 
 NAME = "few-examples"

@@ -13,7 +13,7 @@ from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
 from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.groups_of_edits import finite_mean
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 
 NAME = "group-edits"

@@ -18,16 +18,18 @@ from attrimorph.experiments.comparison import LONGEST_PROBE, lasting, seconds_of
 from attrimorph.experiments.face_models import told, training_faces
 from attrimorph.experiments.outcome import Outcome, Request, machine
 from attrimorph.files import read_json, write_json
-from attrimorph.kinds.progressive import ProgressiveModel
+from attrimorph.loading import load
+from attrimorph.methods.pggan.model import ProgressiveModel
+from attrimorph.methods.pggan.recipe import ProgressiveRecipe
+from attrimorph.methods.pggan.step import growth_of
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.suitable import judge_for
 from attrimorph.metrics.unseen import drawn_images
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
-from attrimorph.recipes import AnyRecipe, recipe_named
-from attrimorph.recipes.progressive import ProgressiveRecipe
-from attrimorph.training.build_progressive import growth_of
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import seconds_per_image

@@ -14,11 +14,14 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_least, at_most
 from attrimorph.experiments.face_models import BATCH, face_model, told, unseen_faces
 from attrimorph.experiments.outcome import Outcome, Request, machine
+from attrimorph.loading import parse_header
+from attrimorph.methods.attribute2image.recipe import DISCVAE
+from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Autoencoder, Encodes, Header, Model, Sampler
+from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
-from attrimorph.recipes.attribute2image import DISCVAE
 
 NAME = "inversion"
 STEPS = (10, 25, 50, 100)
@@ -98,7 +101,7 @@ def without_encoder(model: Model) -> tuple[Model, str]:
             "train gan, wgan-gp or pggan-drawn-64 on drawn faces"
         )
     kept = {name: network for name, network in model.networks.items() if name != "encoder"}
-    plain = Sampler(kept, Header.parse(model.header), model.device, model.hash)
+    plain = Sampler(kept, parse_header(model.header), model.device, model.hash)
     return plain, f"the generator of {model.recipe.name}, its encoder withheld: it is no GAN that never had one"
 
 

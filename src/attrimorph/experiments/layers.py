@@ -6,19 +6,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.algorithms.attribute2image import overlap
 from attrimorph.applications.layers import as_picture, layered
 from attrimorph.data import faces
 from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, at_least
 from attrimorph.experiments.face_models import BATCH, face_model, told, unseen_faces
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.kinds.attribute2image import LayeredModel, Layers, LowerBound
+from attrimorph.methods.attribute2image.model import LayeredModel, Layers, LowerBound
+from attrimorph.methods.attribute2image.recipe import DISCVAE
+from attrimorph.methods.attribute2image.step import overlap
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Code
+from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
-from attrimorph.recipes.attribute2image import DISCVAE
 
 NAME = "layers"
 GATE, HIDDEN, BACKGROUND = "gate's IoU", "background behind the face", "background, the whole layer"

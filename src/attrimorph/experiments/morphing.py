@@ -12,7 +12,8 @@ from attrimorph.experiments.claims import Claim, at_most, more
 from attrimorph.experiments.class_models import Setting, class_model, real_images, setting, top_1
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.perceptual import perceptual_distance
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 
 NAME = "morphing"

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from attrimorph.algorithms.logged import in_words
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.write_morph import write_morph
@@ -26,11 +25,15 @@ from attrimorph.experiments.evaluation import evaluate_model
 from attrimorph.experiments.evaluation_page import EDITS_FOLDED, attribute_table, edit_pictures, figure_table, headline
 from attrimorph.experiments.showcase import SHOWN, edit_matrix, faces_to_show, moving, part_of_the_way
 from attrimorph.files import read_json, write_json
+from attrimorph.loading import load
+from attrimorph.methods.logged import in_words
+from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluate import Evaluation
 from attrimorph.metrics.figures import card_figures
-from attrimorph.models import Model, load, shipped
+from attrimorph.models.finding import shipped
+from attrimorph.models.model import Model
 from attrimorph.pictures import grid, sheet, to_pil, write_png
-from attrimorph.recipes import AnyRecipe, recipe_named
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import Progress, train
 from attrimorph.version import __version__

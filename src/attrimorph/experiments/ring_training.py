@@ -1,7 +1,7 @@
 """Training on the ring: GAN, WGAN and FM-GAN as small perceptrons, a copy for each seed, all copies in one pass.
 
 The gradients are written out: for networks this small an automatic differentiation takes longer than the arithmetic. A
-test holds every step against that of the family (`algorithms.cvae_gan`).
+test holds every step against that of the family (`methods.cvae_gan.step`).
 """
 
 import math

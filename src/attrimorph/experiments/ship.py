@@ -14,11 +14,14 @@ from torch import nn
 
 from attrimorph.applications.calibrate import calibrate, images_for, write_calibrated
 from attrimorph.files import write_bytes
+from attrimorph.loading import load
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.keys import overall
 from attrimorph.metrics.suitable import judge_for
-from attrimorph.models import Edits, Model, load, model_bytes
 from attrimorph.models.attributes import SET, TAKEN_AWAY
+from attrimorph.models.codes import Edits
+from attrimorph.models.header import model_bytes
+from attrimorph.models.model import Model
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 LARGEST = 20_000_000  # bytes

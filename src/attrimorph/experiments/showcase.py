@@ -9,7 +9,7 @@ from attrimorph.applications.write_morph import frames
 from attrimorph.data import faces
 from attrimorph.experiments import report
 from attrimorph.metrics.unseen import drawn_images
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import gif_bytes, sheet
 
 SEED = 20_260  # of the faces that are shown; nothing trains or is measured on them

@@ -21,13 +21,14 @@ from attrimorph.experiments.class_models import (
     trained,
 )
 from attrimorph.experiments.outcome import Outcome, Request
+from attrimorph.loading import load
+from attrimorph.methods.cvae_gan.recipe import TABLE_ONE as METHODS
 from attrimorph.metrics.diversity import diversity
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.inception import inception_style_score
 from attrimorph.metrics.perceptual import perceptual_distance
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
-from attrimorph.recipes.identities import TABLE_ONE as METHODS
 
 NAME = "table-one"
 WORDS = {"real": "real images", "cvae": "CVAE", "cgan": "CGAN", "fm-cgan": "FM-CGAN", "cvae-gan": "CVAE-GAN"}

@@ -16,7 +16,8 @@ from attrimorph.experiments.class_models import (
     top_1,
 )
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.models import Code, Encodes, Model
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 
 NAME = "transferring"

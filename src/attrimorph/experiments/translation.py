@@ -16,10 +16,12 @@ from attrimorph.experiments.comparison import seconds_of
 from attrimorph.experiments.editors import Place, edited, interpolator, megabytes, place_of, plain, trained
 from attrimorph.experiments.group_edits import CHANGED, ERROR, FAR, REACHED, WRONG, figures_of, measured, number
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.kinds.interpolation import InterpolationModel
-from attrimorph.kinds.translation import Chain, CycleGANModel
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.translation.model import Chain, CycleGANModel
 from attrimorph.metrics.attributes import decisions
-from attrimorph.models import Edits, load, named_parts
+from attrimorph.models.codes import Edits
+from attrimorph.models.finding import named_parts
 from attrimorph.pictures import sheet
 from attrimorph.training.log import read_log
 

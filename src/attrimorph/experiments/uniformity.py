@@ -16,7 +16,7 @@ from attrimorph.experiments import report
 from attrimorph.experiments.claims import Claim, more
 from attrimorph.experiments.editors import Place, cvae_gan, interpolator, place_of, plain
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.kinds.interpolation import InterpolationModel
+from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.gauge import Gauge
 from attrimorph.metrics.responses import (
     DEVIATION,
@@ -29,7 +29,7 @@ from attrimorph.metrics.responses import (
     normalised,
     rows_of,
 )
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 from attrimorph.strength import Strengths
 

@@ -18,7 +18,7 @@ from attrimorph.experiments.axes_place import SOURCE, Place, Witness, phi, place
 from attrimorph.experiments.claims import Claim, at_least, more
 from attrimorph.experiments.outcome import Outcome, Request
 from attrimorph.metrics.attributes import binary_names, decisions
-from attrimorph.models import Code
+from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 
 NAME = "untangling"

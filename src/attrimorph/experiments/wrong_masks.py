@@ -24,12 +24,12 @@ from attrimorph.experiments.layers import (
     layers_of,
 )
 from attrimorph.experiments.outcome import Outcome, Request
-from attrimorph.kinds.attribute2image import LayeredModel
+from attrimorph.loading import load
+from attrimorph.methods.attribute2image.layering import Composition
+from attrimorph.methods.attribute2image.model import LayeredModel
+from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import load
-from attrimorph.networks.composition import Composition
 from attrimorph.pictures import sheet
-from attrimorph.recipes.attribute2image import DISCVAE
 
 NAME = "wrong-masks"
 SHORT = {"data.image_size": 32, "training.images": 40_000}

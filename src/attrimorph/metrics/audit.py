@@ -18,7 +18,8 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, binary_names, decisions
 from attrimorph.metrics.chance import wilson
-from attrimorph.models import Edits, Encodes, Model
+from attrimorph.models.codes import Edits, Encodes
+from attrimorph.models.model import Model
 
 AT_ONCE = 64
 RESAMPLES = 2000

@@ -15,7 +15,7 @@ from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_f
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 
 BATCH = 128

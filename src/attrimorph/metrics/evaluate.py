@@ -32,7 +32,7 @@ from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.subject import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, Progress, Subject
 from attrimorph.metrics.unseen import SEED, Unseen, drawn_images, held_out_images
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import grid
 
 __all__ = ["EDITS", "GROUPS", "Evaluation", "ModelJudge", "chosen_groups", "evaluate"]

@@ -1,27 +1,21 @@
 """Extractors: what turns images into features. Their names stand in the names of all figures measured with them."""
 
-import hashlib
-import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, answers
 from attrimorph.networks.inception import Inception
 from attrimorph.networks.vgg import Vgg19
+from attrimorph.networks.weights import CACHED, cached, filled, read_weights
 
 BATCH = 64
 STANDARD_INCEPTION = "6726825d"  # how the sha256 of the weights begins that everybody's FID is measured with
 STANDARD_VGG = "dcbb9e9d"
-CACHED = {"inception": "pt_inception-2015-12-05-*.pth", "vgg19": "vgg19-*.pth"}
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class Extracts(Protocol):
@@ -144,65 +138,11 @@ def load_extractor(source: str | Path) -> InceptionFeatures | VggFeatures:
             )
         standard = digest.startswith(STANDARD_INCEPTION)
         name = "Inception" if standard else f"Inception with weights {digest[:8]}"
-        return InceptionFeatures(_filled(Inception(), state, path), name)
+        return InceptionFeatures(filled(Inception(), state, path), name)
     if "features.34.weight" in state:
         standard = digest.startswith(STANDARD_VGG)
-        return VggFeatures(_filled(Vgg19(), state, path), "VGG-19" if standard else f"VGG-19 with weights {digest[:8]}")
+        return VggFeatures(filled(Vgg19(), state, path), "VGG-19" if standard else f"VGG-19 with weights {digest[:8]}")
     raise AttrimorphError(
         f"{path} must hold the weights of Inception v3 or VGG-19 under their usual names; it holds "
         f"{', '.join(list(state)[:3]) or 'none'}; name another file"
     )
-
-
-def cached(name: str) -> Path:
-    """Return the newest file of these weights in the cache of torch's hub.
-
-    Raises:
-        AttrimorphError: there is none.
-    """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    found = sorted(folder.glob(CACHED[name]))
-    if not found:
-        raise AttrimorphError(
-            f"the weights of {name} must lie in {folder} as {CACHED[name]}; they do not; put them there or name a file"
-        )
-    return found[-1]
-
-
-def read_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
-    """Read a state dict without running any code of the file, and the sha256 of the file.
-
-    Raises:
-        AttrimorphError: the file is missing, damaged, or no state dict.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        # What torch says of such a file advises to run its code.
-        raise AttrimorphError(
-            f"{path} must hold weights, as a state dict or safetensors; it is damaged or something else; get it again"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise AttrimorphError(f"{path} must hold a state dict, names and tensors; it holds something else")
-    return state, digest
-
-
-def _filled(network: Network, state: Mapping[str, Tensor], path: Path) -> Network:
-    """Put weights into a network, in eval mode; parts that the network lacks (other heads) are left aside."""
-    own = network.state_dict()
-    wanted = {key: value.float() for key, value in state.items() if key in own and value.is_floating_point()}
-    missing = [key for key in own if key not in wanted and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise AttrimorphError(f"{path} must hold all weights of the network; {missing[0]} is missing; get it again")
-    try:
-        network.load_state_dict(wanted, strict=False)
-    except RuntimeError as error:
-        raise AttrimorphError(f"the weights in {path} have other shapes; get the usual file again") from error
-    return network.eval().requires_grad_(False)

@@ -24,7 +24,7 @@ from attrimorph.metrics.precision_recall import precision_recall
 from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssim
 from attrimorph.metrics.subject import SAMPLE_SEED, Subject, batched
 from attrimorph.metrics.verification import FOLDS, verification
-from attrimorph.models import Encodes
+from attrimorph.models.codes import Encodes
 from attrimorph.pictures import sheet
 
 MOST_SEEN = 2_000  # images that a perceptual distance or a recogniser looks at

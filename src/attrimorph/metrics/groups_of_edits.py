@@ -13,7 +13,7 @@ from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.subject import Subject
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 
 # What is looked at closely, and how its protocol begins.
 CLOSE = {

@@ -13,7 +13,7 @@ from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
 from attrimorph.metrics.subject import Subject
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Edits
+from attrimorph.models.codes import Edits
 
 ROOT = "root of the perceptual distance"
 

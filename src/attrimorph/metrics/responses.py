@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from attrimorph.data import faces
+from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.gauge import Gauge
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Code, Editor, Edits
+from attrimorph.models.codes import Code, Edits
 
 STRENGTHS = tuple(step / 10 for step in range(11))
 MOST = 20  # images of each attribute and direction

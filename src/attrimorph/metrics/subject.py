@@ -17,8 +17,8 @@ from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.trunk import halves
 from attrimorph.metrics.unseen import Unseen
-from attrimorph.models import Code, Edits, Encodes, Model
-from attrimorph.models.codes import Sample
+from attrimorph.models.codes import Code, Edits, Encodes, Sample
+from attrimorph.models.model import Model
 
 BATCH = 256
 SAMPLE_SEED = 1

@@ -13,9 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.finding import find, named_parts
-from attrimorph.recipes.options import AnyRecipe
-from attrimorph.recipes.reading import read_recipe
+from attrimorph.recipe import AnyRecipe
 from attrimorph.strength import Strengths
 
 if TYPE_CHECKING:
@@ -64,41 +62,9 @@ class Header:
     schema: Schema
     strengths: Strengths
 
-    @staticmethod
-    def parse(value: Mapping[str, Any], path: Path = Path("model.safetensors")) -> "Header":
-        """Read a header from plain values.
 
-        Args:
-            value: as it stands in the file.
-            path: whose; for the sentence that refuses it.
-
-        Raises:
-            AttrimorphError: a part is missing, or not what the rest of the program takes it for.
-        """
-        if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in value]:
-            raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
-        try:
-            schema, examples = Schema.from_json(value["schema"]), value["examples"]
-            recipe = read_recipe(value["recipe"])
-            strengths = Strengths.from_json(value["strength"], schema) if "strength" in value else Strengths()
-        except AttrimorphError as error:
-            raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
-        rules = {
-            "images_seen": isinstance(value["images_seen"], int),
-            "card": isinstance(value.get("card", {}), dict),
-            "preprocessing": _is_preprocessing(value.get("preprocessing", {})),
-            "examples": isinstance(examples, list)
-            and bool(examples) == bool(schema.width)
-            and len(examples) % max(schema.width, 1) == 0
-            and all(isinstance(number, int | float) for number in examples),
-        }
-        if wrong := [name for name, right in rules.items() if not right]:
-            raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
-        return Header(dict(value), recipe, schema, strengths)
-
-
-def read_header(path: Path) -> Header:
-    """Return the header of a model file.
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the header of a model file, as it stands there.
 
     Raises:
         AttrimorphError: the file is damaged, too large, or none of ours.
@@ -124,37 +90,4 @@ def read_header(path: Path) -> Header:
         ) from error
     if version != FORMAT:
         raise AttrimorphError(f"{path} has format {version}, this program reads {FORMAT}; update attrimorph")
-    return Header.parse(header, path)
-
-
-def schema_of(source: str | Path) -> Schema:
-    """Return the attributes of a model, or of a chain of models, from what their files' headers say.
-
-    Args:
-        source: as of `load`.
-
-    Raises:
-        AttrimorphError: as of `load`, as far as headers go.
-    """
-    schemas = [read_header(find(part)).schema for part in named_parts(source)]
-    if all(schema == schemas[0] for schema in schemas):
-        return schemas[0]
-    return Schema(tuple({attribute.name: attribute for each in schemas for attribute in each.attributes}.values()))
-
-
-def groups_of(source: str | Path) -> tuple[str, ...]:
-    """Return the groups of attributes that a model's recipe names; see `recipes.interpolation`."""
-    networks = read_header(find(source)).json["recipe"].get("networks", {})
-    return (*networks.get("groups", ()), "everything else") if "groups" in networks else ()
-
-
-def _is_preprocessing(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    crop = value.get("crop")
-    if not isinstance(crop, dict):
-        return crop is None or isinstance(crop, int | str)
-    sides = [crop.get(name) for name in ("left", "top", "right", "bottom")]
-    of = crop.get("of")
-    pair = of is None or (isinstance(of, list) and len(of) == 2 and all(isinstance(n, int) and n > 0 for n in of))
-    return pair and all(isinstance(side, int | float) for side in sides)
+    return dict(header)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body
 
 from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.subject import Wish
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import can_film, png_bytes, to_pil
 from attrimorph.studio import messages as say
 from attrimorph.studio.shelf import Origin, Served, decode_base64

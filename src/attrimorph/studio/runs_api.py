@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, StringConstraints
 
-from attrimorph.recipes import RECIPES
+from attrimorph.methods.recipes import RECIPES
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.messages import Fault, Told
 from attrimorph.studio.runs import Run, Runs

@@ -15,8 +15,8 @@ from attrimorph.data.source import Source
 from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
-from attrimorph.recipes.options import AnyRecipe, field_names
-from attrimorph.recipes.reading import read_recipe
+from attrimorph.methods.reading import read_recipe
+from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training.hardware import FastPath
 
 CHANGEABLE = (

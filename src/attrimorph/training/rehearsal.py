@@ -8,7 +8,7 @@ import torch
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
-from attrimorph.recipes.options import AnyRecipe
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training.build import build, check_labels
 from attrimorph.training.ema import Ema
 from attrimorph.training.hardware import FastPath, choose_fast_path, keep_memory

@@ -12,7 +12,7 @@ from torch import nn
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Header, assemble
+from attrimorph.loading import assemble, parse_header
 from attrimorph.pictures import grid, write_png
 
 COLUMNS, ROWS = 8, 3
@@ -37,7 +37,7 @@ class SampleSheet:
     def write(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], images_seen: int) -> None:
         """Write one sheet with the averaged networks, which stay as they are."""
         device = str(next(next(iter(networks.values())).parameters()).device)
-        model = assemble(copy.deepcopy(dict(networks)), Header.parse(header), device, "")
+        model = assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
         rows = model.sheet_rows(self.images, self.attributes, self.masks)
         # Some models only change images that they are given.
         with suppress(AttrimorphError):

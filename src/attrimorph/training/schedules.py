@@ -2,7 +2,7 @@
 
 import math
 
-from attrimorph.recipes.options import OptimiserOptions
+from attrimorph.recipe import OptimiserOptions
 
 
 def rate_factor(options: OptimiserOptions, images_seen: int, images: int) -> float:

@@ -21,8 +21,8 @@ from attrimorph.data.loader import Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.interruption import Held, Interrupted, held
-from attrimorph.models import model_bytes
-from attrimorph.recipes.options import AnyRecipe
+from attrimorph.models.header import model_bytes
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training import distributed
 from attrimorph.training.build import build, training_rows
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.models import Code, Model
-from attrimorph.recipes.options import AnyRecipe, DataOptions
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.recipe import AnyRecipe, DataOptions
 from attrimorph.strength import Strengths
 
 SIZE, LATENT = 16, 12

@@ -27,11 +27,12 @@ from attrimorph.applications.replay import replay
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, JudgeNetwork
-from attrimorph.models import Encodes, Model
+from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
 from tests.applications.axes.linear_world import LinearGenerator, LinearJudge
 from tests.applications.axes.test_outside import exported
-from tests.small_kinds import small_model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
 MAKES: dict[str, Callable[[Path], Model]] = {

@@ -14,7 +14,7 @@ from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code
+from attrimorph.models.codes import Code
 
 COUNT, SEED = 64, 1  # drawn codes on which an edit is tried beforehand, and their seed
 NOTED = 0.01  # smaller side effects are not told

@@ -13,9 +13,10 @@ from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.loading import load
 from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.metrics.trunk import SHIPPED
-from attrimorph.models import Model, load
+from attrimorph.models.model import Model
 
 WITH, WITHOUT = ("with", "positive", "1"), ("without", "negative", "0")
 """What the two folders of examples may be called."""

@@ -14,7 +14,9 @@ from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.attributes import Judges, decisions
-from attrimorph.models import Code, Encodes, Model, Pictures, Source
+from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures, Source
 from attrimorph.strength import Strengths
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own

@@ -20,7 +20,8 @@ from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.chance import wilson
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 
 DRAWN = 4_000
 LEAST = 4

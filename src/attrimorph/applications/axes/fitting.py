@@ -20,7 +20,8 @@ from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.interruption import Held, Interrupted, held
 from attrimorph.metrics.attributes import Judges
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 from attrimorph.unfinished import load_unfinished, save_unfinished
 
 SAMPLES = 50_000

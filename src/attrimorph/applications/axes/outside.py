@@ -14,8 +14,10 @@ from torch import Tensor
 
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Code, Model, Pictures
-from attrimorph.recipes.options import AnyRecipe, DataOptions
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import Pictures
+from attrimorph.recipe import AnyRecipe, DataOptions
 from attrimorph.strength import Strengths
 
 SUFFIXES = (".pt2", ".onnx")

@@ -15,7 +15,7 @@ from attrimorph.applications.axes.curved import Curved
 from attrimorph.applications.axes.linear import unit
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 
 FORMAT, VERSION = "attrimorph axes", 1
 LARGEST_FILE = 256 * 2**20

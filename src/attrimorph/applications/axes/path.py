@@ -16,7 +16,8 @@ from attrimorph.applications.axes.space import Space
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 
 STEPS = 12
 GOAL = 2.2  # logit of 0.9

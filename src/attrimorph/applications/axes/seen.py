@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.models import Code, Model
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
 
 CODES, SEED = 8, 5  # drawn codes over which the mean is taken, and their seed
 STEP = 0.15  # of a difference quotient, in deviations of the codes

@@ -27,7 +27,7 @@ from attrimorph.applications.references import numbered
 from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.models import Model
+from attrimorph.models.model import Model
 from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow

@@ -1,1 +1,0 @@
-"""Kinds of models: what each family of methods can do with its networks."""

@@ -1,0 +1,136 @@
+"""Models out of their files. One file holds a model: model.safetensors. It alone loads, serves and is shared.
+
+What a command asks of a model is checked against its header before torch is imported.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrimorph.data.schema import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.methods import METHODS
+from attrimorph.methods.reading import read_recipe
+from attrimorph.models.finding import find, named_parts
+from attrimorph.models.header import Header, read_json
+from attrimorph.strength import Strengths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from attrimorph.models.model import Model
+
+
+def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
+    """Load a model.
+
+    Args:
+        source: a run folder (its newest checkpoint), a model file, a folder in the hub's layout, or the name
+            of a shipped model. Several CycleGANs with commas make a chain.
+        device: where it runs.
+
+    Raises:
+        AttrimorphError: nothing is there, or it is damaged or foreign.
+    """
+    import torch
+
+    from attrimorph.models.weights import Unfilled, fill, weights_in
+
+    if len(parts := named_parts(source)) > 1:
+        from attrimorph.methods.translation.model import Chain
+
+        return Chain([load(part, device) for part in parts])
+    path = find(source)
+    header, content = read_header(path), path.read_bytes()
+    tensors = weights_in(content, path)
+    found = {key.partition(".")[0] for key in tensors}
+    trained = METHODS[header.recipe.method].trained()
+    with torch.device("meta"), Unfilled():
+        networks = trained.networks(header.recipe, header.schema, found)
+    if found != set(networks):
+        raise AttrimorphError(
+            f"{path} must hold the networks {', '.join(networks)} of the method {header.recipe.method}; it holds "
+            f"{', '.join(sorted(found)) or 'none'}; it is damaged, get it again"
+        )
+    fill(networks, tensors, path)
+    return trained.model(networks, header, device, hashlib.sha256(content).hexdigest())
+
+
+def assemble(networks: "Mapping[str, nn.Module]", header: Header, device: str, digest: str) -> "Model":
+    """Return the model that the networks make, by the method of the header's recipe."""
+    return METHODS[header.recipe.method].trained().model(networks, header, device, digest)
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of a model file.
+
+    Raises:
+        AttrimorphError: the file is damaged, too large, or none of ours.
+    """
+    return parse_header(read_json(path), path)
+
+
+def parse_header(value: Mapping[str, Any], path: Path = Path("model.safetensors")) -> Header:
+    """Read a header from plain values.
+
+    Args:
+        value: as it stands in the file.
+        path: whose; for the sentence that refuses it.
+
+    Raises:
+        AttrimorphError: a part is missing, or not what the rest of the program takes it for.
+    """
+    if missing := [key for key in ("recipe", "schema", "images_seen", "examples") if key not in value]:
+        raise AttrimorphError(f"{path} has no {missing[0]!r} in its header; it is damaged, get it again")
+    try:
+        schema, examples = Schema.from_json(value["schema"]), value["examples"]
+        recipe = read_recipe(value["recipe"])
+        strengths = Strengths.from_json(value["strength"], schema) if "strength" in value else Strengths()
+    except AttrimorphError as error:
+        raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
+    rules = {
+        "images_seen": isinstance(value["images_seen"], int),
+        "card": isinstance(value.get("card", {}), dict),
+        "preprocessing": _is_preprocessing(value.get("preprocessing", {})),
+        "examples": isinstance(examples, list)
+        and bool(examples) == bool(schema.width)
+        and len(examples) % max(schema.width, 1) == 0
+        and all(isinstance(number, int | float) for number in examples),
+    }
+    if wrong := [name for name, right in rules.items() if not right]:
+        raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
+    return Header(dict(value), recipe, schema, strengths)
+
+
+def schema_of(source: str | Path) -> Schema:
+    """Return the attributes of a model, or of a chain of models, from what their files' headers say.
+
+    Args:
+        source: as of `load`.
+
+    Raises:
+        AttrimorphError: as of `load`, as far as headers go.
+    """
+    schemas = [read_header(find(part)).schema for part in named_parts(source)]
+    if all(schema == schemas[0] for schema in schemas):
+        return schemas[0]
+    return Schema(tuple({attribute.name: attribute for each in schemas for attribute in each.attributes}.values()))
+
+
+def groups_of(source: str | Path) -> tuple[str, ...]:
+    """Return the groups of attributes that a model's recipe names; see `methods.homointerp.recipe`."""
+    networks = read_header(find(source)).json["recipe"].get("networks", {})
+    return (*networks.get("groups", ()), "everything else") if "groups" in networks else ()
+
+
+def _is_preprocessing(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    crop = value.get("crop")
+    if not isinstance(crop, dict):
+        return crop is None or isinstance(crop, int | str)
+    sides = [crop.get(name) for name in ("left", "top", "right", "bottom")]
+    of = crop.get("of")
+    pair = of is None or (isinstance(of, list) and len(of) == 2 and all(isinstance(n, int) and n > 0 for n in of))
+    return pair and all(isinstance(side, int | float) for side in sides)

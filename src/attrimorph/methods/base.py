@@ -1,0 +1,197 @@
+"""What every method shares: networks, optimisers, one step, state; and how all of it is made of a recipe."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from attrimorph.data.loader import Batch
+from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
+from attrimorph.recipe import AnyRecipe
+
+
+class Algorithm(ABC):
+    """A method that the trainer can run.
+
+    Args:
+        recipe: the run; a method's own weights and sizes stand in it.
+        schema: of the data.
+        networks: by name.
+        optimisers: by name; the trainer sets their learning rates.
+        autocast: dtype of the networks' arithmetic; None for float32.
+        reduce_gradients: averages gradients over processes; called after the backward passes.
+
+    Attributes:
+        critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
+        device: where the networks live.
+        blocks, blank: of the schema.
+    """
+
+    critics: ClassVar[tuple[str, ...]] = ("discriminator",)
+
+    def __init__(
+        self,
+        recipe: Any,
+        schema: Schema,
+        networks: Mapping[str, nn.Module],
+        optimisers: Mapping[str, torch.optim.Optimizer],
+        *,
+        autocast: torch.dtype | None = None,
+        reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+    ) -> None:
+        self.networks, self.optimisers = dict(networks), dict(optimisers)
+        self.autocast, self.reduce_gradients = autocast, reduce_gradients
+        self.device = next(next(iter(self.networks.values())).parameters()).device
+        self.blocks, self.blank = schema.blocks, schema.blank.to(self.device)
+        self.weights: dict[str, Any] = recipe.losses.model_dump()
+
+    @classmethod
+    def build(
+        cls,
+        recipe: Any,
+        schema: Schema,
+        *,
+        device: str = "cpu",
+        layout: torch.memory_format = torch.contiguous_format,
+        **arithmetic: Any,
+    ) -> Self:
+        """Return the method with fresh weights drawn from the recipe's seed.
+
+        Args:
+            recipe: the run.
+            schema: of the data.
+            device: where the networks live.
+            layout: their memory format.
+            arithmetic: `autocast` and `reduce_gradients`.
+
+        Raises:
+            AttrimorphError: the recipe does not fit the data, or its sizes do not go together.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.training.seed)
+            networks = cls.fresh(recipe, schema)
+        for network in networks.values():
+            network.to(device, memory_format=layout).train()  # type: ignore[call-overload]
+            if recipe.training.compile:
+                network.compile()
+        return cls(recipe, schema, networks, cls.optimisers_of(recipe, networks), **arithmetic)
+
+    @staticmethod
+    @abstractmethod
+    def fresh(recipe: Any, schema: Schema) -> dict[str, nn.Module]:
+        """Return the networks that learn, with fresh weights from torch's own generator."""
+
+    @classmethod
+    def optimisers_of(cls, recipe: Any, networks: Mapping[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
+        """Return an Adam for each network."""
+        return {name: cls.adam(recipe, networks, name) for name in networks}
+
+    @classmethod
+    def adam(
+        cls, recipe: AnyRecipe, networks: Mapping[str, nn.Module], *names: str, **options: Any
+    ) -> torch.optim.Optimizer:
+        """Return one Adam for the named networks.
+
+        Args:
+            recipe: whose rates and decays it has.
+            networks: by name.
+            names: of those that learn by it.
+            options: of torch's Adam, in place of the recipe's.
+        """
+        decays = recipe.optimiser.beta1, recipe.optimiser.beta2
+        return torch.optim.Adam(
+            [parameter for name in names for parameter in networks[name].parameters()],
+            lr=cls.rate(recipe, *names),
+            **{"betas": decays, "fused": True, **options},
+        )
+
+    @classmethod
+    def rate(cls, recipe: AnyRecipe, *names: str) -> float:
+        """Return the learning rate of networks: that of critics, where they are nothing else and have their own."""
+        own = recipe.optimiser.discriminator_rate if {*names} <= {*cls.critics} else None
+        return recipe.optimiser.learning_rate if own is None else own
+
+    @staticmethod
+    def rows(recipe: Any, data: PreparedData) -> NDArray[np.int64]:
+        """Return the rows of the data to learn from, [N]; [N, 2] where pairs stay together.
+
+        Raises:
+            AttrimorphError: the data have not what the recipe learns from.
+        """
+        return data.indices("train")
+
+    @property
+    @abstractmethod
+    def kept(self) -> tuple[str, ...]:
+        """The networks whose averages make up the model."""
+
+    @abstractmethod
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step.
+
+        Args:
+            batch: its images [B, 3, S, S] in [-1, 1] and attributes [B, W], NaN where unknown.
+            generator: a CPU generator, the only source of chance.
+
+        Returns:
+            Values of the losses, unweighted, and a few gauges, as tensors without gradient: reading one waits for the
+            device.
+        """
+
+    def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
+        """Return what a model carries beside its averaged networks, found from a few training batches."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as tensors and plain values."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+    def arithmetic(self) -> torch.autocast:
+        """The networks' arithmetic, as a context."""
+        enabled = self.autocast is not None
+        return torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=enabled)
+
+    def parameters(self, *names: str) -> list[nn.Parameter]:
+        """Return the parameters of the named networks."""
+        return [parameter for name in names for parameter in self.networks[name].parameters()]
+
+    def blanked(self, y: Tensor) -> Tensor:
+        """Return attributes with the missing ones (NaN) blanked."""
+        return torch.where(torch.isnan(y), self.blank, y)
+
+    def forget_gradients(self) -> None:
+        """Zero the gradients of all that learns."""
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad()
+
+    def update(self) -> None:
+        """Average the gradients over processes, and let every optimiser step."""
+        if self.reduce_gradients:
+            self.reduce_gradients(self.parameters(*self.networks))
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+
+
+@contextmanager
+def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Let dropout draw from a stream that the CPU generator alone decides, and leave torch's own as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

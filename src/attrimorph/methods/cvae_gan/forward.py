@@ -1,0 +1,165 @@
+"""One lazy evaluation of the family's networks on one batch, with the paper's names."""
+
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from attrimorph import losses
+from attrimorph.methods.batch import flip_some, marginals
+from attrimorph.methods.cvae_gan.centres import Centres
+from attrimorph.methods.cvae_gan.terms import Method
+
+
+class Family(Protocol):
+    """What an evaluation needs of a member of the family; `cvae_gan.CVAEGAN` tells what each is."""
+
+    networks: dict[str, nn.Module]
+    method: Method
+    latent: int
+    blocks: tuple[losses.Block, ...]
+    blank: Tensor
+    rivals: Tensor
+    binary: Tensor
+    edited_share: float
+    centres_d: Centres
+    centres_c: Centres
+
+    def condition(self, y: Tensor) -> Tensor:
+        """What E and G see of y."""
+
+    def membership(self, y: Tensor) -> Tensor:
+        """Which attribute values a row has, [B, V]."""
+
+
+class Forward:
+    """Everything one step may need of one batch; each quantity is computed when first asked for, and once.
+
+    x_r real, x_f = G(E(x_r, y), y) reconstruction, x_p = G(z_p, y_p) sample: the paper's names. D and C see x_r, x_f
+    and x_p as separate batches (their batch-norm statistics, where they have any, stay separate).
+    """
+
+    def __init__(self, algorithm: Family, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
+        self.algorithm, self.x_r, self.labels = algorithm, images, y
+        # Drawn at once and in this order, so that a step is a function of (batch, generator) whichever terms are on.
+        count, latent = len(images), algorithm.latent
+        device = images.device
+        self.noise = torch.randn(count, latent, generator=generator).to(device)
+        self.z_prior = torch.randn(count, latent, generator=generator).to(device)
+        self.order = torch.randperm(count, generator=generator).to(device)
+        self.chance = torch.rand(count, 1, generator=generator).to(device)
+        self.flips = torch.rand(count, max(y.shape[1], 1), generator=generator).to(device)
+
+    @cached_property
+    def y(self) -> Tensor:
+        """The labels with missing values blanked, [B, W]."""
+        return torch.where(torch.isnan(self.labels), self.algorithm.blank, self.labels)
+
+    @cached_property
+    def posterior(self) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each [B, Z]."""
+        mean, logvar = self.algorithm.networks["encoder"](self.x_r, self.algorithm.condition(self.y))
+        return mean.float(), logvar.float()
+
+    @cached_property
+    def z(self) -> Tensor:
+        """z ~ q(z | x_r, y) = mean + noise x exp(logvar / 2)."""
+        mean, logvar = self.posterior
+        return mean + self.noise * torch.exp(0.5 * logvar)
+
+    @cached_property
+    def edited(self) -> int:
+        """Rows of x_p, the first ones, that are edits of the batch's own codes."""
+        return round(self.algorithm.edited_share * len(self.x_r)) if self.algorithm.edited_share else 0
+
+    @cached_property
+    def y_p(self) -> Tensor:
+        """Labels of x_p: those of other images of the batch; for edits, the image's own with a few flipped."""
+        other = self.labels[self.order]
+        edit = flip_some(self.y, self.flips, self.algorithm.rivals, self.algorithm.binary)
+        edit = torch.where(torch.isnan(self.labels) & (edit == self.y), torch.nan, edit)
+        return torch.cat([edit[: self.edited], other[self.edited :]])
+
+    @cached_property
+    def z_p(self) -> Tensor:
+        """N(0, I); for edits the code of the image, without its gradient."""
+        if not self.edited:
+            return self.z_prior
+        return torch.cat([self.z.detach()[: self.edited], self.z_prior[self.edited :]])
+
+    def generate(self, z: Tensor, y: Tensor) -> Tensor:
+        """G(z, y), [B, 3, S, S]."""
+        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        images: Tensor = self.algorithm.networks["generator"](z, self.algorithm.condition(filled))
+        return images
+
+    @cached_property
+    def x_f(self) -> Tensor:
+        return self.generate(self.z, self.y)
+
+    @cached_property
+    def x_p(self) -> Tensor:
+        return self.generate(self.z_p, self.y_p)
+
+    def judge(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits [B, 1] and features f_D."""
+        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        shown = filled if self.algorithm.method.judged_with_condition else filled[:, :0]
+        logits, features = self.algorithm.networks["discriminator"](images, shown)
+        return logits.float(), features.float()
+
+    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """C's logits [B, W] and features f_C."""
+        logits, features = self.algorithm.networks["classifier"](images)
+        return logits.float(), features.float()
+
+    @cached_property
+    def d_r(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_r, self.labels)
+
+    @cached_property
+    def d_f(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_f, self.labels)
+
+    @cached_property
+    def d_p(self) -> tuple[Tensor, Tensor]:
+        return self.judge(self.x_p, self.y_p)
+
+    @cached_property
+    def c_r(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_r)
+
+    @cached_property
+    def c_f(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_f)
+
+    @cached_property
+    def c_p(self) -> tuple[Tensor, Tensor]:
+        return self.classify(self.x_p)
+
+    @cached_property
+    def penalty(self) -> Tensor:
+        """The gradient penalty between real images and samples."""
+        share = self.chance[:, :, None, None]
+        between = (share * self.x_r + (1 - share) * self.x_p.detach()).requires_grad_()
+        logits, _ = self.judge(between, self.labels)
+        (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
+        return losses.gradient_penalty(gradient)
+
+    @cached_property
+    def code_logits(self) -> tuple[Tensor, Tensor]:
+        """S on codes from the prior and from the posterior (AAE)."""
+        judge = self.algorithm.networks["code_discriminator"]
+        return judge(self.z_prior).float(), judge(self.z).float()
+
+    @cached_property
+    def code_guess(self) -> Tensor:
+        """What the classifier of codes makes of z, [B, W]."""
+        logits: Tensor = self.algorithm.networks["code_classifier"](self.z)
+        return logits.float()
+
+    @cached_property
+    def marginals(self) -> Tensor:
+        """As of `marginals`."""
+        return marginals(self.labels)

@@ -1,0 +1,279 @@
+"""CVAE-GAN and its family (Bao, Chen, Wen, Li, Hua, ICCV 2017; METHODS section 1 names the others' papers).
+
+One step = one lazy evaluation of the networks, then one backward pass for each set of networks that can share one. All
+gradients belong to the same parameters, as in the paper's Algorithm 1; then every network steps, in its order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from attrimorph import losses
+from attrimorph.data.loader import Batch
+from attrimorph.data.schema import Schema
+from attrimorph.methods.base import Algorithm
+from attrimorph.methods.batch import mean_psnr, spread
+from attrimorph.methods.cvae_gan.centres import Centres
+from attrimorph.methods.cvae_gan.forward import Forward
+from attrimorph.methods.cvae_gan.networks import networks_of
+from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.cvae_gan.terms import METHODS, Method, Network, Term
+from attrimorph.networks.prior import FittedPrior
+
+
+def _mean_d(p: Forward) -> Tensor:
+    ones = torch.ones(len(p.x_r), 1, device=p.x_r.device)
+    return losses.centre_distance(*p.algorithm.centres_d.update(p.d_r[1], ones, p.d_p[1], ones))
+
+
+def _mean_c(p: Forward) -> Tensor:
+    member = p.algorithm.membership
+    return losses.centre_distance(*p.algorithm.centres_c.update(p.c_r[1], member(p.labels), p.c_p[1], member(p.y_p)))
+
+
+LOSSES: dict[str, tuple[Callable[[Forward], Tensor], tuple[str, ...]]] = {
+    # loss -> its value, and the networks that its gradient could reach
+    "kl": (lambda p: losses.kl_divergence(*p.posterior), ("encoder",)),
+    "image": (lambda p: losses.half_squared_error(p.x_r, p.x_f), ("encoder", "generator")),
+    "feature_d": (
+        lambda p: losses.half_squared_error(p.d_r[1].detach(), p.d_f[1]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "feature_c": (
+        lambda p: losses.half_squared_error(p.c_r[1].detach(), p.c_f[1]),
+        ("encoder", "generator", "classifier"),
+    ),
+    "real_or_fake_3": (
+        lambda p: losses.real_or_fake(p.d_r[0], [p.d_f[0], p.d_p[0]]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "real_or_fake": (lambda p: losses.real_or_fake(p.d_r[0], [p.d_p[0]]), ("generator", "discriminator")),
+    "non_saturating": (lambda p: losses.non_saturating(p.d_p[0]), ("generator", "discriminator")),
+    "non_saturating_2": (
+        lambda p: losses.non_saturating(p.d_p[0]) + losses.non_saturating(p.d_f[0]),
+        ("encoder", "generator", "discriminator"),
+    ),
+    "least_squares": (
+        lambda p: losses.least_squares_real_or_fake(p.d_r[0], p.d_p[0]),
+        ("generator", "discriminator"),
+    ),
+    "least_squares_fool": (lambda p: losses.least_squares_fool(p.d_p[0]), ("generator", "discriminator")),
+    "hinge": (lambda p: losses.hinge_real_or_fake(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
+    "wasserstein": (lambda p: losses.wasserstein(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
+    "wasserstein_fool": (lambda p: losses.wasserstein_fool(p.d_p[0]), ("generator", "discriminator")),
+    "gradient_penalty": (lambda p: p.penalty, ("discriminator",)),
+    "classify_real": (
+        lambda p: losses.attribute_loss(p.c_r[0], p.labels, p.algorithm.blocks),
+        ("classifier",),
+    ),
+    "classify_sample": (
+        lambda p: losses.attribute_loss(p.c_p[0], p.y_p, p.algorithm.blocks),
+        ("generator", "classifier"),
+    ),
+    "mean_d": (_mean_d, ("generator", "discriminator")),
+    "mean_c": (_mean_c, ("generator", "classifier")),
+    "code_real_or_fake": (
+        lambda p: losses.real_or_fake(p.code_logits[0], [p.code_logits[1]]),
+        ("encoder", "code_discriminator"),
+    ),
+    "classify_code": (
+        lambda p: losses.attribute_loss(p.code_guess, p.labels, p.algorithm.blocks),
+        ("encoder", "code_classifier"),
+    ),
+    "hide": (
+        lambda p: losses.attribute_loss(p.code_guess, p.marginals, p.algorithm.blocks),
+        ("encoder", "code_classifier"),
+    ),
+    "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), ("encoder", "code_discriminator")),
+}
+
+WARMUP = ("image", "kl", "classify_real", "classify_code", "hide")
+"""The terms that need neither samples nor D: with them alone a step costs a third, and E and G learn to reconstruct."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One backward pass: its networks, and every term that any of them learns from.
+
+    It is exact if each term reaches, of these networks, only those that learn from it.
+    """
+
+    networks: frozenset[Network]
+    terms: tuple[Term, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the pass gives each network its own terms alone."""
+        return all(self.networks & set(LOSSES[term.loss][1]) <= set(term.learns) for term in self.terms)
+
+
+def grouped(terms: Iterable[Term]) -> list[Group]:
+    """One backward pass for each network, or for several where that is exact.
+
+    Those that learn from the most terms in common are put together first: what two passes have in common is computed
+    twice.
+    """
+    terms = tuple(terms)
+
+    def group(networks: frozenset[Network]) -> Group:
+        return Group(networks, tuple(term for term in terms if networks & set(term.learns)))
+
+    groups = [group(frozenset({name})) for name in dict.fromkeys(name for term in terms for name in term.learns)]
+    while pairs := [(a, b) for a, b in combinations(groups, 2) if group(a.networks | b.networks).exact]:
+        first, second = max(pairs, key=lambda pair: len(set(pair[0].terms) & set(pair[1].terms)))
+        groups[groups.index(first)] = group(first.networks | second.networks)
+        groups.remove(second)
+    return groups
+
+
+class CVAEGAN(Algorithm):
+    """Any member of the family, by the row of its method.
+
+    A critic's extra step teaches D alone; before `losses.warmup_images` only the terms in `WARMUP` are on (where the
+    method has any).
+    """
+
+    def __init__(self, recipe: Recipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
+        super().__init__(recipe, schema, *parts, **arithmetic)
+        self.method: Method = METHODS[recipe.method]
+        self.rivals, self.latent = schema.rivals.to(self.device), recipe.networks.latent
+        self.edited_share = recipe.losses.edited_share if "encoder" in self.networks else 0.0
+        self.binary = torch.zeros(schema.width, dtype=torch.bool, device=self.device)
+        for kind, start, stop in self.blocks:
+            self.binary[start:stop] = kind == "binary"
+        momentum = recipe.losses.centre_momentum
+        self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
+        self.warmup_images, self.steps, self.images_seen = recipe.losses.warmup_images, 0, 0
+        terms = [term for term in self.method.terms if self._weight(term) != 0]
+        adversary = [term for term in terms if set(term.learns) <= {"discriminator", "classifier"}]
+        self._critic_groups, self._all_groups = grouped(adversary), grouped(terms)
+        self._warm_groups = grouped(term for term in terms if term.loss in WARMUP)
+
+    @staticmethod
+    def fresh(recipe: Recipe, schema: Schema) -> dict[str, nn.Module]:
+        """As of `Algorithm`: the networks that a term of the method needs."""
+        return networks_of(recipe, schema, METHODS[recipe.method].networks)
+
+    @classmethod
+    def optimisers_of(cls, recipe: Recipe, networks: Mapping[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
+        """As of `Algorithm`, by the method's own optimiser."""
+        if METHODS[recipe.method].optimiser == "rmsprop":
+            return {
+                name: torch.optim.RMSprop(network.parameters(), lr=cls.rate(recipe, name))
+                for name, network in networks.items()
+            }
+        return super().optimisers_of(recipe, networks)
+
+    def _weight(self, term: Term) -> float:
+        return 1.0 if term.weight == "one" else self.weights[term.weight]
+
+    def condition(self, y: Tensor) -> Tensor:
+        """What E and G see of y: all of it, or nothing in an unconditional method."""
+        return y if self.method.conditional else y[:, :0]
+
+    def membership(self, y: Tensor) -> Tensor:
+        """[B, V]: which attribute values a row has: each binary attribute has two (0 and 1), each category one."""
+        parts = [y.new_zeros(len(y), 0)]
+        for kind, start, stop in self.blocks:
+            known = y[:, start:stop].nan_to_num(0.5)
+            if kind == "binary":
+                parts += [(known > 0.5).float(), (known < 0.5).float()]
+            elif kind == "categorical":
+                parts.append((known > 0.5).float())
+        return torch.cat(parts, dim=1)
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step of every network (of D alone in a critic's extra step); see `Algorithm`."""
+        images, y = batch.images, batch.attributes
+        self.steps += 1
+        groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
+        if self.images_seen < self.warmup_images and self._warm_groups:
+            groups = self._warm_groups
+        self.images_seen += len(images) * (dist.get_world_size() if dist.is_initialized() else 1)
+        with self.arithmetic():
+            evaluation = Forward(self, images, y, generator)
+            values = self.backward(groups, evaluation)
+        learning = sorted({name for group in groups for name in group.networks}, key=self.method.networks.index)
+        if self.reduce_gradients:
+            self.reduce_gradients(self.parameters(*learning))
+        for name in learning:
+            self.optimisers[name].step()
+            if self.method.clip and name == "discriminator":
+                with torch.no_grad():
+                    for parameter in self.networks[name].parameters():
+                        parameter.clamp_(-self.method.clip, self.method.clip)
+        return {name: value.detach() for name, value in values.items()} | self._gauges(evaluation)
+
+    def backward(self, groups: list[Group], evaluation: Forward) -> dict[str, Tensor]:
+        """Put the gradient of every term into just the networks that learn from it; return the losses' values."""
+        terms = dict.fromkeys(term for group in groups for term in group.terms)
+        # Once each, for a value moves the centres that it is measured from.
+        values = {term.loss: LOSSES[term.loss][0](evaluation) for term in terms}
+        totals = [torch.stack([self._weight(t) * values[t.loss] for t in group.terms]).sum() for group in groups]
+        for name in {name for group in groups for name in group.networks}:
+            self.optimisers[name].zero_grad()
+        for place, (group, total) in enumerate(zip(groups, totals, strict=True)):
+            # One order for every run: the order in which gradients meet decides the last bit.
+            names = [name for name in self.method.networks if name in group.networks]
+            parameters = [p for p in self.parameters(*names) if p.requires_grad]
+            total.backward(  # type: ignore[no-untyped-call]
+                inputs=parameters, retain_graph=place < len(groups) - 1
+            )
+        return values
+
+    def _gauges(self, evaluation: Forward) -> dict[str, Tensor]:
+        """What the log and the guard watch, read from what the step computed anyway."""
+        done = evaluation.__dict__
+        gauges: dict[str, Tensor] = {}
+        with torch.no_grad():
+            if "x_f" in done:
+                gauges["psnr"] = mean_psnr(evaluation.x_r, evaluation.x_f.float())
+            if "x_p" in done:
+                gauges["sample_spread"] = spread(evaluation.x_p.float()) / spread(evaluation.x_r).clamp_min(1e-6)
+            if "d_r" in done:
+                gauges["d_real_right"] = (evaluation.d_r[0] > 0).float().mean()
+            if "d_p" in done:
+                gauges["d_sample_right"] = (evaluation.d_p[0] < 0).float().mean()
+            if "c_r" in done:
+                gauges["c_accuracy"] = losses.attribute_accuracy(evaluation.c_r[0], evaluation.labels, self.blocks)
+            if "c_p" in done:
+                gauges["c_sample_accuracy"] = losses.attribute_accuracy(evaluation.c_p[0], evaluation.y_p, self.blocks)
+        return gauges
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The networks whose averages make up the model: D and the judges of codes only serve training."""
+        return tuple(name for name in ("encoder", "generator", "classifier") if name in self.networks)
+
+    @torch.no_grad()
+    def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
+        """The Gaussian that the model draws samples from, where there is an encoder to fit it to."""
+        if "encoder" not in averaged:
+            return {}
+        codes = []
+        for batch in batches:
+            codes.append(averaged["encoder"](batch.images, self.condition(self.blanked(batch.attributes))))
+        prior = FittedPrior(self.latent)
+        prior.fit(torch.cat([mean for mean, _ in codes]), torch.cat([logvar for _, logvar in codes]))
+        return {"prior": prior}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as tensors and plain values."""
+        return super().state() | {
+            "centres_d": self.centres_d.state(),
+            "centres_c": self.centres_c.state(),
+            "steps": self.steps,
+            "images_seen": self.images_seen,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        super().load_state(state)
+        self.centres_d.load_state(state["centres_d"])
+        self.centres_c.load_state(state["centres_c"])
+        self.steps, self.images_seen = int(state["steps"]), int(state["images_seen"])

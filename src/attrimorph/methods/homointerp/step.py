@@ -1,0 +1,334 @@
+"""HomoInterpGAN (Chen, Xu, Tian, Jia, CVPR 2019): homomorphic interpolation of features, group by group.
+
+F = E(x); F_int = F_a + sum over groups of v_i T_i(F_b - F_a), where b is another face of the batch;
+z_int = y_a + v (y_b - y_a), group by group. A learned prototype stands for what T_i answers where there is no b. Every
+step teaches Dec, the critic with its attribute head A', P and C; E and I learn in every fifth. All gradients of a step
+belong to the same parameters; then every network steps.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from attrimorph import losses
+from attrimorph.data.loader import Batch
+from attrimorph.data.schema import Schema
+from attrimorph.methods.base import Algorithm
+from attrimorph.methods.batch import marginals, mean_psnr
+from attrimorph.methods.homointerp.aims import Aim, Aims
+from attrimorph.methods.homointerp.groups import grouping, membership
+from attrimorph.methods.homointerp.networks import (
+    Critic,
+    LearnedPrototypes,
+    MeanPrototypes,
+    Projection,
+    VggEncoder,
+    feature_side,
+    kept_networks,
+)
+from attrimorph.methods.homointerp.perceptual import AttributeMaps, VggMaps, perceptual_network, takes_vgg
+from attrimorph.methods.homointerp.recipe import InterpolationRecipe
+from attrimorph.networks.convolutional import CodeJudge
+
+SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
+"""Their first decay is `decoder_beta1`: with that of the others identity is lost."""
+
+
+class HomoInterp(Algorithm):
+    """HomoInterpGAN: "encoder", "interpolator", "decoder", "critic", "projection", "classifier", and with learned
+    prototypes "prototypes" and "code_classifier" as well.
+
+    Attributes:
+        vgg: the frozen perceptual network; None where the classifier's own maps serve.
+        generator_every: E and I learn in every so manieth step.
+        encoder_share: what E's gradient of the interpolation's losses is multiplied by.
+        warmup_images: before so many images E and Dec learn to reconstruct by pixels, C, A' and P what is real.
+    """
+
+    critics = ("critic",)
+
+    def __init__(self, recipe: InterpolationRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
+        super().__init__(recipe, schema, *parts, **arithmetic)
+        options = recipe.losses
+        # The last branch, the residual one, has no columns of y.
+        members = membership(grouping(recipe, schema), schema).to(self.device)
+        share = options.reference_share if "prototypes" in self.networks else 1.0
+        self.aims = Aims(
+            members, self.blocks, schema.rivals.to(self.device), reference_share=share, full_share=options.full_share
+        )
+        self.grouped, self.penalty_of = members.any(0), options.penalty_of
+        self.generator_every, self.encoder_share = options.generator_every, options.encoder_share
+        self.vgg = perceptual_network(options.perceptual_network)
+        # VGG-19 knows what it sees from the first step on.
+        self.warmup_images = options.warmup_images if self.vgg is None else 0
+        self.steps, self.images_seen = 0, 0
+        if self.vgg is not None:
+            start_from_imagenet(self.networks["encoder"], self.vgg)
+            self.vgg.to(self.device)
+
+    @classmethod
+    def build(cls, recipe: InterpolationRecipe, schema: Schema, **options: Any) -> Self:
+        """As of `Algorithm`."""
+        algorithm = super().build(recipe, schema, **options)
+        if algorithm.vgg is not None and "layout" in options:
+            algorithm.vgg.to(memory_format=options["layout"])  # type: ignore[call-overload]
+        return algorithm
+
+    @staticmethod
+    def fresh(recipe: InterpolationRecipe, schema: Schema) -> dict[str, nn.Module]:
+        """As of `Algorithm`."""
+        options = recipe.networks
+        networks = kept_networks(recipe, schema)
+        networks["critic"] = Critic(
+            options.channels,
+            feature_side(recipe),
+            schema.width,
+            options.critic_width,
+            normed=options.critic_norm == "instance",
+        )
+        if options.prototypes == "learned":
+            networks["code_classifier"] = CodeJudge(options.code, schema.width)
+        else:
+            # They are found from the finished features, when a model is written.
+            del networks["prototypes"]
+        classifier = networks["classifier"]
+        assert isinstance(classifier, AttributeMaps)
+        deep = VggMaps.deep_channels if takes_vgg(recipe.losses.perceptual_network) else classifier.deep_channels
+        networks["projection"] = Projection(options.channels, deep)
+        return networks
+
+    @classmethod
+    def optimisers_of(
+        cls, recipe: InterpolationRecipe, networks: Mapping[str, nn.Module]
+    ) -> dict[str, torch.optim.Optimizer]:
+        """As of `Algorithm`."""
+        slow = {"betas": (recipe.optimiser.decoder_beta1, recipe.optimiser.beta2)}
+        return {name: cls.adam(recipe, networks, name, **(slow if name in SLOW_TO_FORGET else {})) for name in networks}
+
+    @property
+    def perceptual_name(self) -> str:
+        """Which network images are compared in: for results to bear."""
+        return "the data's own attributes" if self.vgg is None else "VGG-19"
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The networks whose averages make up the model."""
+        names = ("encoder", "interpolator", "decoder", "classifier")
+        return (*names, "prototypes") if "prototypes" in self.networks else names
+
+    def move(self, face: Tensor, y: Tensor, aim: Aim) -> Tensor:
+        """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
+        count, parts = aim.references, []
+        if count:
+            differences = face[aim.order[:count]] - face[:count]
+            parts.append(self.networks["interpolator"](face[:count], differences, aim.v[:count]))
+        if count < len(face):
+            known, change = self.blanked(y)[count:], aim.change[count:].nan_to_num()
+            moves = self.networks["prototypes"](face[count:], known, change)
+            parts.append(face[count:] + (aim.v[count:, :1, None, None] * moves).to(face.dtype))
+        return torch.cat(parts)
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step; see `Algorithm`."""
+        self.steps += 1
+        warm = self.images_seen < self.warmup_images
+        turn = warm or self.steps % self.generator_every == 0
+        self.images_seen += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
+        self.forget_gradients()
+        aim = self.aims.draw(batch.attributes, generator)
+        with self.arithmetic():
+            values = self._backward(batch, aim, generator, warm=warm, turn=turn)
+        learning = ["decoder", "classifier", "critic", "projection"]
+        learning += [name for name in ("prototypes", "code_classifier") if name in self.networks]
+        learning += ["encoder"] if turn else []
+        learning += ["interpolator"] if turn and not warm else []
+        if self.reduce_gradients:
+            self.reduce_gradients(self.parameters(*learning))
+        for name in learning:
+            self.optimisers[name].step()
+        return {name: value.detach() for name, value in values.items()}
+
+    def _backward(
+        self, batch: Batch, aim: Aim, generator: torch.Generator, *, warm: bool, turn: bool
+    ) -> dict[str, Tensor]:
+        """Put every loss's gradient into the networks that learn from it; return the losses' values."""
+        x, y = batch.images, batch.attributes
+        with torch.set_grad_enabled(turn):
+            features = self.networks["encoder"](x)
+        # E's gradients are gathered at its output: it is gone through once, whatever learns from it.
+        leaf = features.detach().requires_grad_(turn)
+        values, middle, deep = self._classify(x, y)
+        image = self.networks["decoder"](leaf)
+        values |= self._reconstruct(x, image, middle, warm=warm)
+        values["guidance"] = self._guidance(leaf, deep)
+        learners = self.parameters("decoder", "projection")
+        total = self._sum(values, "perceptual", "pixel", "guidance")
+        total.backward(inputs=[*learners, leaf] if turn else learners)  # type: ignore[no-untyped-call]
+        if "prototypes" in self.networks:
+            values |= self._teach_prototypes(features.detach(), y, generator)
+        if warm:
+            values |= self._teach_head(features.detach(), y)
+        else:
+            # E's part in the interpolation comes in by a second leaf: it may count for less.
+            face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
+            with torch.set_grad_enabled(turn):
+                moved = self.move(face, y, aim)
+            values |= self._teach_critic(features.detach(), moved.detach(), y, aim)
+            if turn:
+                values |= self._interpolate(face, moved, aim)
+                inputs = self.parameters("interpolator") + ([face] if face.requires_grad else [])
+                inputs += self.parameters("prototypes") if "prototypes" in self.networks else []
+                parts = ("adversarial", "homomorphism", "full", "judged_image")
+                self._sum(values, *parts).backward(inputs=inputs)  # type: ignore[no-untyped-call]
+                if face.grad is not None:
+                    leaf.grad = leaf.grad + self.encoder_share * face.grad
+        if turn:
+            features.backward(leaf.grad, inputs=self.parameters("encoder"))
+        values["psnr"] = mean_psnr(x, image.float().clamp(-1, 1))
+        return values
+
+    def _sum(self, values: Mapping[str, Tensor], *names: str) -> Tensor:
+        return torch.stack([self.weights[name] * values[name] for name in names if name in values]).sum()
+
+    def _classify(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """C's own loss, its backward pass, and the perceptual network's maps of x."""
+        logits, middle, deep = self.networks["classifier"](x)
+        value = losses.attribute_loss(logits.float(), y, self.blocks)
+        value.backward(inputs=self.parameters("classifier"))  # type: ignore[no-untyped-call]
+        if self.vgg is not None:
+            with torch.no_grad():
+                middle, deep = self.vgg(x)
+        accuracy = losses.attribute_accuracy(logits.detach().float(), y, self.blocks)
+        return {"classify": value, "c_accuracy": accuracy}, middle.detach(), deep.detach()
+
+    def _reconstruct(self, x: Tensor, image: Tensor, middle: Tensor, *, warm: bool) -> dict[str, Tensor]:
+        """|Phi3(Dec(F)) - Phi3(x)|^2 and |Dec(F) - x|^2, for Dec, and for E in its turn."""
+        values = {"pixel": losses.mean_squared_error(image.float(), x)}
+        if not warm and self.weights["perceptual"]:
+            seen = self.networks["classifier"](image)[1] if self.vgg is None else self.vgg(image)[0]
+            values["perceptual"] = losses.mean_squared_error(seen.float(), middle.float())
+        return values
+
+    def _guidance(self, features: Tensor, deep: Tensor) -> Tensor:
+        """|P(F) - Phi5(x)|^2, for P, and for E in its turn."""
+        seen = self.networks["projection"](features, deep.shape[-1])
+        return losses.mean_squared_error(seen.float(), deep.float())
+
+    def _teach_head(self, real: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """BCE(A'(F), y_a) alone, so that A' knows the attributes when E and I begin to learn from it."""
+        told = self.networks["critic"](real)[1].float()
+        known = torch.where(self.grouped, y, torch.nan)
+        values = {"head_real": losses.attribute_loss(told, known, self.blocks)}
+        values["head_real"].backward(inputs=self.parameters("critic"))  # type: ignore[no-untyped-call]
+        values["head_accuracy"] = losses.attribute_accuracy(told.detach(), known, self.blocks)
+        return values
+
+    def _teach_critic(self, real: Tensor, moved: Tensor, y: Tensor, aim: Aim) -> dict[str, Tensor]:
+        """E Dis(F_int) - E Dis(F) + gradient penalty; BCE(A'(F_int), y_a): as published, its target is y_a."""
+        critic, values = self.networks["critic"], {}
+        assert isinstance(critic, Critic)
+        said, told = critic(torch.cat([real, moved]))
+        (of_real, of_moved), (real_told, moved_told) = said.float().chunk(2), told.float().chunk(2)
+        values["critic"] = losses.wasserstein(of_real, of_moved)
+        known = torch.where(self.grouped, y, torch.nan)
+        values["head_interpolated"] = losses.attribute_loss(moved_told, known, self.blocks)
+        values["head_real"] = losses.attribute_loss(real_told, known, self.blocks)
+        between = (aim.share * real + (1 - aim.share) * moved).float().requires_grad_()
+        (gradient,) = torch.autograd.grad(critic(between)[0].float().sum(), between, create_graph=True)
+        # The critic's answer is a mean of its outputs.
+        outputs = critic.averaged if self.penalty_of == "sum" else 1
+        values["gradient_penalty"] = losses.gradient_penalty(outputs * gradient)
+        total = values["critic"] + self._sum(values, "head_interpolated", "head_real", "gradient_penalty")
+        total.backward(inputs=self.parameters("critic"))  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            values["head_accuracy"] = losses.attribute_accuracy(real_told, known, self.blocks)
+        return values
+
+    def _teach_prototypes(self, real: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """1/2 |R(F, y) - F|^2 + KL of the code + hide, for R; BCE(K(code), y), for the classifier of codes K."""
+        prototypes, known = self.networks["prototypes"], self.blanked(y)
+        assert isinstance(prototypes, LearnedPrototypes)
+        mean, logvar = prototypes.encode(real, known)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        code = mean.float() + noise * torch.exp(0.5 * logvar.float())
+        again = prototypes.decode(code, known)
+        guess = self.networks["code_classifier"](code).float()
+        values = {
+            "prototype": losses.half_squared_error(again.float(), real.float()),
+            "code": losses.kl_divergence(mean.float(), logvar.float()),
+            "hide": losses.attribute_loss(guess, marginals(y), self.blocks),
+            "classify_code": losses.attribute_loss(guess, y, self.blocks),
+        }
+        values["classify_code"].backward(  # type: ignore[no-untyped-call]
+            inputs=self.parameters("code_classifier"), retain_graph=True
+        )
+        total = self._sum(values, "prototype", "code", "hide")
+        total.backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
+        return values
+
+    def _interpolate(self, leaf: Tensor, moved: Tensor, aim: Aim) -> dict[str, Tensor]:
+        """-E Dis(F_int) + BCE(A'(F_int), z_int) + |F_int(v = 1) - F_b|^2, for E and I, and what mends them."""
+        said, told = self.networks["critic"](moved)
+        values = {
+            "adversarial": losses.wasserstein_fool(said.float()),
+            "homomorphism": losses.attribute_loss(told.float(), aim.z_int, self.blocks),
+        }
+        if self.weights["full"] and aim.references:
+            values["full"] = self._full(leaf.detach(), aim)
+        if self.weights["judged_image"]:
+            judged = self.networks["classifier"](self.networks["decoder"](moved))[0]
+            values["judged_image"] = losses.attribute_loss(judged.float(), aim.z_int, self.blocks)
+        return values
+
+    def _full(self, face: Tensor, aim: Aim) -> Tensor:
+        """|F_int(v = 1) - F_b|^2; as in the authors' code the ends are constants: I alone learns from it."""
+        count = aim.references
+        other = face[aim.order[:count]]
+        whole = self.networks["interpolator"](face[:count], other - face[:count], torch.ones_like(aim.v[:count]))
+        return losses.mean_squared_error(whole.float(), other.float())
+
+    @torch.no_grad()
+    def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
+        """Mean prototypes: mean features of images with an attribute value, less the mean of those without."""
+        if "prototypes" in self.kept:
+            return {}
+        sums: list[Tensor] | None = None
+        for batch in batches:
+            features = averaged["encoder"](batch.images).float()
+            y = batch.attributes.nan_to_num(0.5)
+            sides = torch.stack([(y > 0.5).float(), (y < 0.5).float()])
+            found = [torch.einsum("sbk,bchw->skchw", sides, features), sides.sum(1)]
+            sums = found if sums is None else [a + b for a, b in zip(sums, found, strict=True)]
+        assert sums is not None
+        means = sums[0] / sums[1].clamp_min(1)[:, :, None, None, None]
+        # Without an image on one side nothing is known of the difference.
+        both = (sums[1] > 0).all(0)[:, None, None, None]
+        differences = torch.where(both, means[0] - means[1], 0.0)
+        prototypes = MeanPrototypes(*differences.shape[:3])
+        prototypes.differences.data.copy_(differences)
+        return {"prototypes": prototypes}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as tensors and plain values."""
+        return super().state() | {
+            "perceptual": self.perceptual_name,
+            "steps": self.steps,
+            "images_seen": self.images_seen,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        if state["perceptual"] != self.perceptual_name:
+            raise ValueError(f"it compared images in {state['perceptual']}, not in {self.perceptual_name}")
+        super().load_state(state)
+        self.steps, self.images_seen = int(state["steps"]), int(state["images_seen"])
+
+
+def start_from_imagenet(encoder: nn.Module, vgg: VggMaps) -> None:
+    """Give a published E the weights of VGG-19 that are at hand; it trains on from there."""
+    if isinstance(encoder, VggEncoder):
+        wanted, there = encoder.state_dict(), vgg.vgg.state_dict()
+        encoder.load_state_dict({name: there.get(name, value) for name, value in wanted.items()})

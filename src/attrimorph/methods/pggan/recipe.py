@@ -1,0 +1,131 @@
+"""Recipes of the progressively grown GAN: as published, to 1024 pixels, and small ones for CPUs."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from attrimorph.recipe import AnyRecipe, DataOptions, Images, OptimiserOptions, Options, TrainingOptions, Weight, Width
+
+METHODS = ("pggan",)
+SMALLEST = 4
+
+Schedule = Annotated[tuple[Images, ...], Field(min_length=1)]
+
+
+class ProgressiveNetworkOptions(Options):
+    """How large G and D are."""
+
+    latent: Annotated[int, Field(gt=0, le=65_536)] = 512
+    """Columns of z."""
+    width: Width = 16
+    """Channels at the last resolution; they double as the image halves. As published: 16,384 / image_size."""
+    most: Width = 512
+    """No stage has more channels than this."""
+    convolutions: Annotated[int, Field(ge=1, le=2)] = 2
+    """In each stage of G and D; 2 as published."""
+    conditional: bool = False
+    """G is given the attributes, and D tells them (AC-GAN)."""
+
+
+class ProgressiveLossOptions(Options):
+    """Weights of the losses."""
+
+    gradient_penalty: Weight = 10.0
+    """WGAN-GP's."""
+    penalty_every: Annotated[int, Field(ge=1, le=64)] = 1
+    """The penalty is evaluated at every so many-th step, with so many times its weight; 1 as published."""
+    drift: Weight = 1e-3
+    """Of D's squared score on real images."""
+    classify: Weight = 1.0
+    """AC-GAN's cross-entropies, on real images and samples, where G is conditional."""
+
+
+class GrowthOptions(Options):
+    """When the networks grow. One entry for every resolution from the first on; the last one holds for the rest."""
+
+    start: Annotated[int, Field(ge=4, le=1024)] = SMALLEST
+    """First resolution, a power of two."""
+    fixed_images: Schedule = (600_000,)
+    """Images at each resolution once it is whole."""
+    fading_images: Schedule = (600_000,)
+    """Images while the resolution after it is faded in."""
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (16,)
+    """Images of one step; each must divide training.batch_size, which is read at once."""
+
+    @field_validator("start")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"growth.start must be a power of two; got {value}; try 4 or 8")
+        return value
+
+
+class ProgressiveRecipe(AnyRecipe):
+    """One whole run of the progressively grown GAN."""
+
+    method: Literal["pggan"] = "pggan"
+    networks: ProgressiveNetworkOptions = ProgressiveNetworkOptions()
+    losses: ProgressiveLossOptions = ProgressiveLossOptions()
+    growth: GrowthOptions = GrowthOptions()
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """As of `AnyRecipe`."""
+        return self.networks.conditional
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        batch = self.training.batch_size
+        if self.growth.start > self.data.image_size:
+            raise ValueError(
+                f"growth.start must be at most data.image_size, {self.data.image_size}; got {self.growth.start}; try 4"
+            )
+        if wrong := [size for size in self.growth.batch_sizes if batch % size]:
+            raise ValueError(
+                f"growth.batch_sizes must divide training.batch_size, {batch}; got {wrong[0]}; "
+                "set training.batch_size to the largest of them"
+            )
+        if self.training.compile:
+            raise ValueError("training.compile must be false for networks that grow; got true; leave it out")
+        return self
+
+
+def pggan() -> ProgressiveRecipe:
+    """As published, to 1024x1024; batches of 14, 6 and 3 at the last sizes became 16, 8 and 4."""
+    return ProgressiveRecipe(
+        name="pggan",
+        about="Progressively grown GAN as published, to 1024x1024; days on a large GPU.",
+        data=DataOptions(image_size=1024, flip=0.5),
+        growth=GrowthOptions(batch_sizes=(16, 16, 16, 16, 16, 16, 16, 8, 4)),
+        optimiser=OptimiserOptions(learning_rate=1e-3, beta1=0.0, beta2=0.99),
+        training=TrainingOptions(
+            images=12_000_000, batch_size=16, ema_images=11_000, sample_images=100_000, checkpoint_images=100_000
+        ),
+    )
+
+
+def drawn() -> ProgressiveRecipe:
+    """A small one for drawn faces at 64x64, an hour and a half on one core."""
+    return ProgressiveRecipe(
+        name="pggan-drawn-64",
+        about="A small progressively grown GAN of drawn faces at 64x64, for CPUs.",
+        data=DataOptions(image_size=64),
+        # Two convolutions a stage, as published: one leaves a fine grid.
+        networks=ProgressiveNetworkOptions(latent=128, width=16, most=128),
+        losses=ProgressiveLossOptions(penalty_every=2),
+        growth=GrowthOptions(
+            start=8,
+            fixed_images=(30_000, 40_000, 50_000),
+            fading_images=(20_000, 30_000, 50_000),
+            batch_sizes=(16, 16, 8),
+        ),
+        # A short run needs a higher rate than the published 1e-3, and small batches: steps count, not images.
+        optimiser=OptimiserOptions(learning_rate=3e-3, beta1=0.0, beta2=0.99, schedule="cosine", constant_share=0.75),
+        training=TrainingOptions(
+            images=420_000, batch_size=16, ema_images=4_000, sample_images=10_000, checkpoint_images=20_000
+        ),
+    )
+
+
+RECIPES: dict[str, Callable[[], ProgressiveRecipe]] = {"pggan": pggan, "pggan-drawn-64": drawn}

@@ -1,0 +1,125 @@
+"""The whole of a run as one frozen value: what every recipe has. No torch here, nor in any method's own recipe."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from attrimorph.errors import shown
+from attrimorph.overrides import override
+
+Images = Annotated[int, Field(gt=0, le=10**12)]
+Width = Annotated[int, Field(gt=0, le=4096)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataOptions(Options):
+    """How images come in."""
+
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Side of the square images, a power of two."""
+
+    @field_validator("image_size")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"image_size must be a power of two; got {value}; try 32, 64 or 128")
+        return value
+
+    shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
+    """Augmentation: random shift, up to this share of the width."""
+    flip: Share = 0.0
+    """Augmentation: probability of a mirrored image; refused where labels say left or right."""
+    colour: Share = 0.0
+    """Augmentation: strength of brightness, contrast and saturation jitter."""
+
+
+class OptimiserOptions(Options):
+    """One optimiser for each network, all alike."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    """Of E and G, and of D and C unless they have their own."""
+    discriminator_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Learning rate of D; none for the same as the others'."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Adam's first decay."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Adam's second decay."""
+    warmup_images: Annotated[int, Field(ge=0)] = 0
+    """The rates rise from 0 over the first so many images."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the rates fall to 0 at the last image."""
+    constant_share: Share = 0.0
+    """Share of the run before a linear or cosine fall begins."""
+
+
+class TrainingOptions(Options):
+    """The loop. The clock is images seen."""
+
+    images: Images = 200_000
+    """Length of the run."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
+    """Images of one step in each process."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of initial weights, order, augmentation and noise."""
+    ema_images: Annotated[int, Field(ge=0)] = 5_000
+    """Half-life of the averaged weights that are saved as the model; 0 for none."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where a measurement shows this machine faster with it."""
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    """auto: channels_last where a measurement shows this machine faster with it."""
+    compile: bool = False
+    """Compile the networks: a minute or two at the start; worth it on some machines, measure (benchmarks/step.py)."""
+    log_images: Images = 1_024
+    """A line of the log every so many images."""
+    sample_images: Images = 20_000
+    """A sample sheet every so many images."""
+    checkpoint_images: Images = 20_000
+    """A checkpoint every so many images."""
+    keep: Annotated[int, Field(gt=0)] = 2
+    """Checkpoints kept: the newest ones."""
+
+
+class AnyRecipe(Options):
+    """What every recipe has, whatever its method."""
+
+    name: str
+    """The recipe's name, which its run's folder bears too."""
+    about: str = ""
+    """One sentence: what it is for."""
+    method: str = "cvae-gan"
+    """Which method: it decides what other fields there are."""
+    data: DataOptions = DataOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    training: TrainingOptions = TrainingOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str) -> str:
+        if not re.fullmatch(r"\w[\w .+-]{,99}", value):
+            raise ValueError(f"name must be letters, digits, spaces and .+- alone; got {shown(value)}")
+        return value
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Whether images without labels are of no use to it."""
+        return True
+
+    def with_changes(self, changes: dict[str, Any]) -> Self:
+        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}; see `overrides.override`."""
+        return override(self, changes)
+
+
+def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted names of all fields of a dumped recipe."""
+    names: list[str] = []
+    for key, part in value.items():
+        names += field_names(part, f"{prefix}{key}.") if isinstance(part, dict) else [prefix + key]
+    return names

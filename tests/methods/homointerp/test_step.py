@@ -1,0 +1,304 @@
+"""HomoInterpGAN: who learns from what, typed from the paper; its losses by hand; its aims; resumed runs."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attrimorph.data.loader import Batch
+from tests.methods.homointerp.small_homointerp import (
+    DIFFERENT,
+    MEMBERS,
+    SCHEMA,
+    batch,
+    chance,
+    gradients,
+    make,
+    parameters,
+)
+
+NAMES = {
+    "E": "encoder",
+    "I": "interpolator",
+    "D": "decoder",
+    "C": "classifier",
+    "S": "critic",
+    "P": "projection",
+    "R": "prototypes",
+    "K": "code_classifier",
+}
+
+MATRIX = {
+    # weight -> who learns from its loss; S is the critic with the attribute head, R the prototypes
+    "perceptual": "ED",
+    "pixel": "ED",
+    "guidance": "EP",
+    "adversarial": "EIR",
+    "homomorphism": "EIR",
+    "full": "I",
+    "judged_image": "EIR",
+    "prototype": "R",
+    "code": "R",
+    "hide": "R",
+    "gradient_penalty": "S",
+    "head_interpolated": "S",
+    "head_real": "S",
+}
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_a_term_changes_its_learners_only(name: str) -> None:
+    """The gradients with the term's weight at 0 and as it is differ for its learners, and for nobody else."""
+    whole, less = make(), make(weights=DIFFERENT | {name: 0.0})
+    for algorithm in (whole, less):
+        for optimiser in algorithm.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = 0.0
+        algorithm.step(batch(), chance())
+    a, b = gradients(whole), gradients(less)
+    changed = {n for n in a if (a[n] - b[n]).abs().max() > 1e-6 * a[n].abs().max().clamp_min(1e-9)}
+    assert changed == {NAMES[letter] for letter in MATRIX[name]}
+
+
+def test_as_published_the_interpolator_alone_learns_from_the_full_change() -> None:
+    """Both ends of it are constants."""
+    algorithms = [make(learned=False, weights=DIFFERENT | weight) for weight in ({}, {"full": 0.0})]
+    for algorithm in algorithms:
+        algorithm.step(batch(), chance())
+    a, b = (gradients(algorithm) for algorithm in algorithms)
+    assert {name for name in a if not torch.equal(a[name], b[name])} == {"interpolator"}
+
+
+@pytest.mark.parametrize("penalty_of", ["sum", "mean"])
+def test_losses_are_the_paper_s(penalty_of: str) -> None:
+    algorithm = make(learned=False)
+    nets, x, y = algorithm.networks, batch().images, batch().attributes
+    aim = algorithm.aims.draw(y, chance())
+    known = torch.where(MEMBERS.any(0), y, torch.nan)
+
+    def told(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        mask = ~target.isnan()
+        each = F.binary_cross_entropy_with_logits(outputs, target.nan_to_num(), reduction="none")
+        return (each * mask).sum() / len(y)
+
+    with torch.no_grad():
+        features = nets["encoder"](x)
+        other, image = features[aim.order], nets["decoder"](features)
+        v = aim.v
+        moved = nets["interpolator"](features, other - features, v)
+        per_column = torch.stack([v[:, 0], v[:, 1], v[:, 1], v[:, 2], torch.full((8,), torch.nan)], 1)
+        z_int = y + per_column * (y[aim.order] - y)
+        deep = nets["classifier"](x)[2]
+        expected = {
+            "pixel": (image - x).square().mean(),
+            "perceptual": (nets["classifier"](image)[1] - nets["classifier"](x)[1]).square().mean(),
+            "guidance": (nets["projection"](features, 4) - deep).square().mean(),
+            "critic": nets["critic"](moved)[0].mean() - nets["critic"](features)[0].mean(),
+            "head_interpolated": told(nets["critic"](moved)[1], known),
+            "head_real": told(nets["critic"](features)[1], known),
+            "adversarial": -nets["critic"](moved)[0].mean(),
+            "homomorphism": told(nets["critic"](moved)[1], z_int),
+            "full": (nets["interpolator"](features, other - features, torch.ones_like(v)) - other).square().mean(),
+            "judged_image": told(nets["classifier"](nets["decoder"](moved))[0], z_int),
+        }
+    between = (aim.share * features + (1 - aim.share) * moved).requires_grad_()
+    outputs = nets["critic"].critic(nets["critic"].trunk(between))  # type: ignore[operator]
+    (slope,) = torch.autograd.grad(outputs.sum() if penalty_of == "sum" else outputs.mean((1, 2, 3)).sum(), between)
+    expected["gradient_penalty"] = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    found = make(learned=False, penalty_of=penalty_of).step(batch(), chance())
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-3, abs=1e-5), name
+
+
+def test_encoder_and_interpolator_learn_in_every_fifth_step() -> None:
+    algorithm = make(generator_every=5)
+    for step in range(1, 11):
+        before = parameters(algorithm)
+        values = algorithm.step(batch(), chance(step))
+        after = parameters(algorithm)
+        moved = {name for name in after if not torch.equal(before[name], after[name])}
+        always = {"decoder", "critic", "projection", "classifier", "prototypes", "code_classifier"}
+        assert moved == (always | {"encoder", "interpolator"} if step % 5 == 0 else always)
+        assert ("homomorphism" in values) == (step % 5 == 0)
+
+
+def test_every_network_steps_once_in_a_step() -> None:
+    algorithm = make()
+    for number in range(3):
+        algorithm.step(batch(), chance(number))
+    for name, optimiser in algorithm.optimisers.items():
+        assert {int(state["step"]) for state in optimiser.state.values()} == {3}, name
+
+
+def test_the_warm_up_learns_what_is_real() -> None:
+    algorithm = make(warmup_images=12, generator_every=5)
+    for step in range(3):
+        before = parameters(algorithm)
+        algorithm.step(batch(), chance(step))
+        after = parameters(algorithm)
+        moved = {name for name in after if not torch.equal(before[name], after[name])}
+        warm = {"encoder", "decoder", "classifier", "critic", "projection", "prototypes", "code_classifier"}
+        assert moved == (warm if step < 2 else warm - {"encoder"})
+
+
+def test_an_encoder_share_of_zero_leaves_the_interpolation_to_the_interpolator() -> None:
+    def gradient(**options: float) -> dict[str, torch.Tensor]:
+        algorithm = make(optimiser=torch.optim.SGD, rate=0.0, **options)
+        algorithm.step(batch(), chance())
+        return gradients(algorithm)
+
+    none, half, whole = gradient(encoder_share=0.0), gradient(encoder_share=0.5), gradient()
+    torch.testing.assert_close(
+        half["encoder"] - none["encoder"], (whole["encoder"] - none["encoder"]) / 2, atol=1e-6, rtol=1e-3
+    )
+    assert torch.equal(none["interpolator"], whole["interpolator"])
+    alone = make(
+        optimiser=torch.optim.SGD,
+        rate=0.0,
+        weights=DIFFERENT | dict.fromkeys(("adversarial", "homomorphism", "full", "judged_image"), 0.0),
+    )
+    alone.step(batch(), chance())
+    torch.testing.assert_close(none["encoder"], gradients(alone)["encoder"])
+
+
+def test_references_take_the_other_face_s_attributes_group_by_group() -> None:
+    algorithm, y = make(learned=False), batch().attributes
+    aim = algorithm.aims.draw(y, chance())
+    assert aim.references == len(y)
+    v = aim.v[:, [0, 1, 1, 2]]
+    torch.testing.assert_close(aim.z_int[:, :4], y[:, :4] + v * (y[aim.order] - y)[:, :4])
+    assert aim.z_int[:, 4].isnan().all()
+
+
+def test_prototypes_flip_a_few_attributes_and_their_groups_go_equally_far() -> None:
+    algorithm = make(reference_share=0.0, full_share=0.5)
+    y = batch(256).attributes
+    aim = algorithm.aims.draw(y, chance())
+    change = aim.change.nan_to_num()
+    assert set(change.unique().tolist()) == {-1.0, 0.0, 1.0}
+    assert change.ne(0).sum(1).float().mean() < 3
+    # After the change the exclusive colours do not both hold.
+    assert ((y + change)[:, 1:3].sum(1) <= 1).all()
+    far = aim.v[:, :1]
+    assert torch.equal(aim.v, far.expand(-1, len(MEMBERS)))
+    assert 0.4 < (far == 1).float().mean() < 0.6
+    expected = y + far * aim.change
+    torch.testing.assert_close(aim.z_int[:, :4], expected[:, :4])
+
+
+def test_some_rows_of_prototypes_become_another_face_in_everything() -> None:
+    algorithm = make(reference_share=0.0)
+    y = batch(512).attributes
+    aim = algorithm.aims.draw(y, chance())
+    whole = (aim.change == y[aim.order] - y)[:, :4].all(1)
+    assert 0.25 < whole.float().mean() < 0.45  # MANY, and a few by chance
+
+
+def test_features_move_by_branches_towards_faces_and_by_prototypes_otherwise() -> None:
+    algorithm = make()
+    y = batch().attributes
+    aim = algorithm.aims.draw(y, chance())
+    prototypes, interpolator = algorithm.networks["prototypes"], algorithm.networks["interpolator"]
+    with torch.no_grad():
+        features = algorithm.networks["encoder"](batch().images)
+        found = algorithm.move(features, y, aim)
+        towards = interpolator(features[:4], (features[aim.order] - features)[:4], aim.v[:4])
+        code, _ = prototypes.encode(features, y)
+        after = y + aim.change.nan_to_num()
+        difference = prototypes.decode(code, after) - prototypes.decode(code, y)
+    assert aim.references == 4
+    torch.testing.assert_close(found[:4], towards)
+    torch.testing.assert_close(found[4:], features[4:] + aim.v[4:, :1, None, None] * difference[4:])
+
+
+def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:
+    algorithm, y = make(), batch().attributes
+    prototypes, judge = algorithm.networks["prototypes"], algorithm.networks["code_classifier"]
+    with torch.no_grad():
+        features = algorithm.networks["encoder"](batch().images)
+        mean, logvar = prototypes.encode(features, y)
+        noise = torch.randn(mean.shape, generator=chance(3))
+        code = mean + noise * (logvar / 2).exp()
+        posterior = torch.distributions.Normal(mean, (logvar / 2).exp())
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        guess = judge(code)
+        expected = {
+            "prototype": 0.5 * (prototypes.decode(code, y) - features).square().sum() / len(y),
+            "code": torch.distributions.kl_divergence(posterior, prior).sum() / len(y),
+            "hide": F.binary_cross_entropy_with_logits(guess, y.mean(0).expand_as(y), reduction="sum") / len(y),
+            "classify_code": F.binary_cross_entropy_with_logits(guess, y, reduction="sum") / len(y),
+        }
+    found = algorithm._teach_prototypes(features, y, chance(3))
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-4), name
+    assert {n for n, g in gradients(algorithm).items() if g.any()} == {"prototypes", "code_classifier"}
+
+
+def test_unknown_attributes_are_no_aim() -> None:
+    algorithm, y = make(), batch().attributes
+    y[:, 0] = torch.nan
+    aim = algorithm.aims.draw(y, chance())
+    assert aim.z_int[:, 0].isnan().all()
+    values = algorithm.step(Batch(batch().images, y), chance())
+    assert all(value.isfinite() for value in values.values())
+    assert all(value.isfinite().all() for value in parameters(algorithm).values())
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_restored_run_ends_with_the_same_bits(learned: bool) -> None:
+    def run(algorithm: object, start: int, stop: int) -> None:
+        for step in range(start, stop):
+            algorithm.step(batch(seed=step), chance(step))  # type: ignore[attr-defined]
+
+    settings = {"generator_every": 2, "warmup_images": 8, "full_share": 0.5}
+    whole, first, second = (make(seed, learned=learned, **settings) for seed in (0, 0, 1))
+    run(whole, 0, 5)
+    run(first, 0, 3)
+    second.load_state(first.state())
+    run(second, 3, 5)
+    ended, resumed = parameters(whole), parameters(second)
+    assert all(torch.equal(ended[name], resumed[name]) for name in ended)
+
+
+def test_a_run_does_not_go_on_with_another_perceptual_network() -> None:
+    state = make().state() | {"perceptual": "VGG-19"}
+    with pytest.raises(ValueError, match="VGG-19"):
+        make().load_state(state)
+
+
+def test_images_and_labels_are_learned_by_heart() -> None:
+    weights = dict.fromkeys(DIFFERENT, 1.0) | {"pixel": 100.0}
+    algorithm = make(weights=weights, width=8, rate=4e-3, warmup_images=10_000)
+    first = algorithm.step(batch(), chance())
+    for step in range(40):
+        last = algorithm.step(batch(), chance(step))
+    assert last["psnr"] > first["psnr"] + 5
+    assert last["head_accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("term", ["homomorphism", "judged_image", "full", "adversarial"])
+def test_the_interpolator_learns_to_reach_its_aims(term: str) -> None:
+    """With everybody else still, each of its losses goes down."""
+    only = dict.fromkeys(DIFFERENT, 0.0) | {term: 1.0}
+    algorithm = make(
+        weights=only, width=8, rate=1e-2, encoder_share=0.0, reference_share=1.0 if term == "full" else 0.5
+    )
+    for name in ("encoder", "decoder", "critic", "classifier", "projection"):
+        for group in algorithm.optimisers[name].param_groups:
+            group["lr"] = 0.0
+    values = [float(algorithm.step(batch(), chance())[term]) for _ in range(15)]
+    assert values[-1] < values[0] - 0.01 * abs(values[0])
+    assert values[-1] < values[5] < values[0]
+
+
+def test_mean_prototypes_are_differences_of_means() -> None:
+    algorithm = make(learned=False)
+    parts = [batch(6, 1), batch(5, 2)]
+    prototypes = algorithm.extras(algorithm.networks, parts)["prototypes"].differences
+    with torch.no_grad():
+        features = torch.cat([algorithm.networks["encoder"](part.images) for part in parts])
+    y = torch.cat([part.attributes for part in parts])
+    for column in range(SCHEMA.width):
+        expected = features[y[:, column] > 0.5].mean(0) - features[y[:, column] < 0.5].mean(0)
+        torch.testing.assert_close(prototypes[column], expected, atol=1e-5, rtol=1e-4)
+    assert algorithm.kept == ("encoder", "interpolator", "decoder", "classifier")
+    assert make().extras(make().networks, parts) == {}

@@ -1,0 +1,83 @@
+"""Every field of a recipe's losses and optimiser is read: another value makes another model of the same steps."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attrimorph.data import faces
+from attrimorph.methods.recipes import recipe_named
+from attrimorph.training.build import build
+from tests.methods.test_golden import RUNS, batch
+from tests.small_models import PLAIN
+
+# A field of a recipe that several methods share -> the one that shows it.
+SHOWN_BY = {
+    "cvae-gan-edit": {"losses.gradient_penalty": "wgan-gp"},
+    "attribute2image-discvae": {},
+    "cyclegan-64": {"losses.l1": "pix2pix-64"},
+    "homointerp-drawn-64": {},
+    "pggan-drawn-64": {},
+}
+# Where another value is not 3 x + 1.
+OTHERWISE: dict[str, Any] = {
+    "losses.composition": "convex",
+    "losses.variance": "learned",
+    "losses.penalty_of": "sum",
+    "losses.generator_every": 3,
+    "losses.penalty_every": 1,
+    "losses.warmup_images": 0,
+    "losses.pool": 0,
+    "losses.reference_share": 0.5,
+    "losses.full_share": 0.0,
+    "losses.centre_momentum": 0.1,
+    "losses.edited_share": 1.0,
+    "losses.encoder_share": 0.5,
+    "losses.masks_hidden": 1.0,
+    "optimiser.learning_rate": 5e-4,
+    "optimiser.discriminator_rate": 5e-4,
+    "optimiser.beta1": 0.7,
+    "optimiser.beta2": 0.9,
+    "optimiser.decoder_beta1": 0.7,
+    "optimiser.weight_decay": 0.1,
+}
+# The first names a file; the others are the trainer's, see tests/training.
+LEFT_OUT = {
+    "losses.perceptual_network",
+    "optimiser.schedule",
+    "optimiser.constant_share",
+    "optimiser.warmup_images",
+}
+
+
+def shown() -> list[tuple[str, str]]:
+    found = []
+    for name, elsewhere in SHOWN_BY.items():
+        fields = recipe_named(name).model_dump()
+        for field in (f"{part}.{key}" for part in ("losses", "optimiser") for key in fields[part]):
+            no_critic = name.startswith("attribute2image") and field == "optimiser.discriminator_rate"
+            if field not in LEFT_OUT and not no_critic:
+                found.append((elsewhere.get(field, name), field))
+    return found
+
+
+@cache
+def weights_after(name: str, field: str = "", value: Any = None) -> Tensor:
+    """All weights after six steps with one field changed, end to end."""
+    recipe = recipe_named(name).with_changes(RUNS[name] | ({field: value} if field else {}))
+    algorithm = build(recipe, faces.SCHEMA, PLAIN)
+    for step in range(6):
+        algorithm.step(batch(step, recipe.data.image_size), torch.Generator().manual_seed(step))
+    return torch.cat([p.detach().flatten() for network in algorithm.networks.values() for p in network.parameters()])
+
+
+@pytest.mark.parametrize(("name", "field"), shown())
+def test_another_value_makes_another_model(name: str, field: str) -> None:
+    part, key = field.split(".")
+    now = recipe_named(name).with_changes(RUNS[name]).model_dump()[part][key]
+    other = OTHERWISE[field] if field in OTHERWISE else 3 * now + 1
+    assert other != now
+    first, second = weights_after(name), weights_after(name, field, other)
+    assert first.shape != second.shape or not torch.equal(first, second)
