@@ -30,9 +30,13 @@ def after(words: str, number: signal.Signals) -> Callable[[int, str], bool]:
     return watch
 
 
+TRAINING = "training the attribute classifier"
 COMMANDS = {
-    "attributes": (["judge", "{data}", "--images", "9600"], "training the judge"),
-    "identity": (["judge", "{data}", "--kind", "identity", "--least", "3", "--images", "9600"], "training the judge"),
+    "attributes": (["judge", "{data}", "--images", "9600"], TRAINING),
+    "identity": (
+        ["judge", "{data}", "--kind", "identity", "--least", "3", "--images", "9600"],
+        "training the attribute classifier",
+    ),
     "axes": (["axes", "fit", "drawn-faces-64", "--samples", "3000", "--attributes", "Smiling"], "drawing and judging"),
 }
 

@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "weights that are none": (("evaluate", "MODEL", "--extractor", "FACE", "--out", "OUT"), "must hold weights"),
     "an evaluation that is none": (("evaluate", "MODEL", "--against", "FACE", "--out", "OUT"), "must be a JSON file"),
     "an unknown recipe": (("train", "cvae-gna"), "did you mean 'cvae-gan'"),
-    "no recipe": (("train",), "RECIPE"),
+    "no recipe": (("train",), "recipe"),
     "data that are not there": (("train", "cvae-gan", "--data", "gone", "--out", "OUT"), "no folder gone"),
     "data that are a file": (("train", "cvae-gan", "--data", "FACE", "--out", "OUT"), "must be a folder"),
     "nowhere to prepare to": (("data", "prepare", "HERE"), "--out"),

@@ -17,7 +17,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.data.synthetic import write_faces
 from attrimorph.loading import load
-from attrimorph.methods import METHODS, Entry, Recipes, Trained
+from attrimorph.methods import METHODS, MethodEntry, Recipes, Trained
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.reading import read_recipe
 from attrimorph.models.codes import Code
@@ -114,7 +114,7 @@ class ToyModel(Model):
 @pytest.fixture
 def row(monkeypatch: pytest.MonkeyPatch) -> None:
     recipes: Mapping[str, Callable[[], AnyRecipe]] = {"toy": toy}
-    entry = Entry(lambda: Recipes(ToyRecipe, recipes), lambda: Toy, lambda: Trained(networks_of, ToyModel))
+    entry = MethodEntry(lambda: Recipes(ToyRecipe, recipes), lambda: Toy, lambda: Trained(networks_of, ToyModel))
     monkeypatch.setitem(METHODS, "toy", entry)
 
 

@@ -44,7 +44,7 @@ class Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodEntry:
     """One row; each part is imported when it is called.
 
     Attributes:
@@ -179,12 +179,12 @@ def pggan_trained() -> Trained:
     return Trained(kept_networks, ProgressiveModel)
 
 
-METHODS: dict[str, Entry] = {
-    **dict.fromkeys(FAMILY, Entry(cvae_gan_recipes, cvae_gan_step, cvae_gan_trained)),
-    "attribute2image-cvae": Entry(attribute2image_recipes, cvae_step, cvae_trained),
-    "attribute2image-discvae": Entry(attribute2image_recipes, discvae_step, discvae_trained),
-    "cyclegan": Entry(translation_recipes, cyclegan_step, cyclegan_trained),
-    "pix2pix": Entry(translation_recipes, pix2pix_step, pix2pix_trained),
-    "homointerp": Entry(homointerp_recipes, homointerp_step, homointerp_trained),
-    "pggan": Entry(pggan_recipes, pggan_step, pggan_trained),
+METHODS: dict[str, MethodEntry] = {
+    **dict.fromkeys(FAMILY, MethodEntry(cvae_gan_recipes, cvae_gan_step, cvae_gan_trained)),
+    "attribute2image-cvae": MethodEntry(attribute2image_recipes, cvae_step, cvae_trained),
+    "attribute2image-discvae": MethodEntry(attribute2image_recipes, discvae_step, discvae_trained),
+    "cyclegan": MethodEntry(translation_recipes, cyclegan_step, cyclegan_trained),
+    "pix2pix": MethodEntry(translation_recipes, pix2pix_step, pix2pix_trained),
+    "homointerp": MethodEntry(homointerp_recipes, homointerp_step, homointerp_trained),
+    "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
 }
