@@ -68,6 +68,8 @@ ADDED = {
 """Options that are added to a verb where a command has them not."""
 SLOW = {"experiment", "compare", "evaluate", "audit", "calibrate", "judge", "axes"}
 """Verbs whose commands are slow tests."""
+LONG_PAGES = {"attribute2image", "tl-gan"}
+"""Pages whose other commands are many and look for codes."""
 ALONE = {"attributes", "doctor", "evaluate", "experiment", "recipes", "sample", "studio"}
 """Verbs that are commands without another word."""
 REFUSED = {
@@ -209,7 +211,14 @@ def stop_when_serving(child: int, text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, long=False)], ids=page_name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page_name(page) in LONG_PAGES else [], id=page_name(page))
+        for page in PAGES
+        if commands(page, long=False)
+    ],
+)
 def test_every_command_of_a_page_works_in_a_terminal(page: Path, place: Path) -> None:
     assert not (wrong := run_all(page, place, long=False)), "\n".join(wrong)
 

@@ -42,7 +42,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("attributes", signal.SIGINT), ("identity", signal.SIGTERM), ("axes", signal.SIGINT)]
+    ("name", "number"),
+    [
+        ("attributes", signal.SIGINT),
+        pytest.param("identity", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("axes", signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_what_was_stopped_goes_on_and_ends_the_same(
     name: str, number: signal.Signals, data: Path, tmp_path: Path

@@ -30,6 +30,7 @@ def recipe() -> Recipe:
     return recipe_named("quickstart").with_changes(TINY)
 
 
+@pytest.mark.slow  # .ci/run makes the whole quickstart, in a terminal
 def test_the_quickstart_leaves_a_report_and_repeats_itself(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

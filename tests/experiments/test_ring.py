@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attrimorph.data.loader import Batch
+from attrimorph.data.schema import Schema
 from attrimorph.experiments import ring
 from attrimorph.experiments.claims import decide
 from attrimorph.experiments.outcome import QUICK, Request, write_outcome
 from attrimorph.experiments.ring_training import METHODS, Method, RingCurve, RingGame, RingOptions
 from attrimorph.methods.cvae_gan.centres import Centres
+from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 
 Array = NDArray[np.float32]
@@ -55,13 +57,14 @@ def test_a_step_is_the_familys(method: Method, layer: int) -> None:
     game = RingGame(method, replace(SMALL, feature_layer=layer), (3, 4))
     networks = single(game, 1)
     networks["discriminator"].features_at = layer
-    family = CVAEGAN(
-        method,
-        networks,
-        {name: torch.optim.RMSprop(network.parameters(), lr=5e-5) for name, network in networks.items()},
-        {"adversarial": 1.0, "mean_d": 1.0},
-        blocks=(), blank=torch.zeros(0), rivals=torch.zeros(0, 0, dtype=torch.bool), latent=2, momentum=0.0,
-    )  # fmt: skip
+    recipe = Recipe(
+        name="ring",
+        method=method,
+        networks=NetworkOptions(latent=2),
+        losses=LossOptions(adversarial=1.0, mean_d=1.0, centre_momentum=0.0),
+    )
+    optimisers = {name: torch.optim.RMSprop(network.parameters(), lr=5e-5) for name, network in networks.items()}
+    family = CVAEGAN(recipe, Schema(()), networks, optimisers)
     family.steps = family.method.critic_steps - 1  # now it is G's turn as well
     draw = torch.Generator().manual_seed(9)
     torch.randn(8, 2, generator=draw)  # the family draws the noise of the posterior first

@@ -35,7 +35,7 @@ def asked(out: Path, **changes: object) -> Request:
     return replace(Request(out, form=TINY, seeds=(0,)), **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:-1], pytest.param(NAMES[-1], marks=pytest.mark.slow)])
 def test_an_experiment_leaves_page_numbers_and_pictures(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
