@@ -32,7 +32,7 @@ FLOORS = (
     ("training",),
     ("evaluators", "metrics"),
     ("applications", "hub"),
-    ("experiments", "reproductions"),
+    ("reproductions",),
     ("doctor", "studio"),
     ("attrimorph", "cli", "__main__"),
 )
@@ -159,7 +159,7 @@ def asked_of_classes(trees: dict[str, ast.Module]) -> Iterator[str]:
     """Name the modules that ask whether something is of a concrete class of model, once for each time."""
     concrete = models_of(trees)
     for module, tree in trees.items():
-        if room(module) in ("experiments", "reproductions"):
+        if room(module) == "reproductions":
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":

@@ -19,11 +19,11 @@ from cyclopts import CycloptsError
 
 from attrimorph.cli import app
 from attrimorph.data import synthetic
-from attrimorph.experiments import outcome
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import AnyRecipe
+from attrimorph.reproductions import outcome
 from tests import desk, terminal
-from tests.experiments.tiny import TINY
+from tests.reproductions.tiny import TINY
 from tests.small_models import NARROW
 
 PAGES = [desk.ROOT / "README.md", desk.ROOT / "CONTRIBUTING.md", *sorted((desk.ROOT / "docs").rglob("*.md"))]

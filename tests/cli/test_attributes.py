@@ -6,9 +6,9 @@ from pathlib import Path
 from attrimorph.cli import run as called
 from attrimorph.data import faces
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.experiments.evaluation import FORMAT
 from attrimorph.files import write_json
 from attrimorph.metrics.figures import Evaluation
+from attrimorph.reproductions.evaluation import FORMAT
 from tests import terminal
 from tests.small_models import small_model
 from tests.tiny_models import tiny_model

@@ -11,12 +11,12 @@ from scipy.stats import binomtest
 
 from attrimorph.data import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.experiments.audit import write_audit_report, write_pairs
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.audit import Listed, effects, make_pairs, only_target_changed, read_predictions
 from attrimorph.metrics.judge import load_judge
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes
+from attrimorph.reproductions.audit import write_audit_report, write_pairs
 from tests.tiny_models import tiny_model
 
 NAME = "Male"

@@ -201,8 +201,8 @@ def show(
     from attrimorph.applications.axes.choosing import find_pack, generator_named, judge_named
     from attrimorph.applications.axes.pack import load_pack
     from attrimorph.console import Meter
-    from attrimorph.experiments.axes_report import write_axes_report
     from attrimorph.naming import parse_names
+    from attrimorph.reproductions.axes_report import write_axes_report
 
     generator = generator_named(model, chosen(device), values=values)
     pack = load_pack(axes or find_pack(model))

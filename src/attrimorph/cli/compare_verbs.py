@@ -80,7 +80,7 @@ def compare(
     latex
         A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
     """
-    from attrimorph.experiments.entrants import entrants, parse_budget
+    from attrimorph.reproductions.entrants import entrants, parse_budget
 
     layout.needs(data)
     if (budget is None) == (images is None):
@@ -95,10 +95,10 @@ def compare(
 
     from attrimorph.console import Meter
     from attrimorph.data.synthetic import drawn_faces, undrawn_faces
-    from attrimorph.experiments.comparing import compare as run
-    from attrimorph.experiments.comparison import Contest, check, check_schema
     from attrimorph.metrics.judge import load_judge
     from attrimorph.metrics.tables import check_tables
+    from attrimorph.reproductions.comparing import compare as run
+    from attrimorph.reproductions.comparison import Contest, check, check_schema
 
     check_tables(csv, latex)
     named = None if judge is None else load_judge(judge)

@@ -56,17 +56,17 @@ def experiment(
         A file for the same as a LaTeX tabular (booktabs).
     """
     from attrimorph.console import Meter, table
-    from attrimorph.experiments.catalogue import EXPERIMENTS, named
+    from attrimorph.reproductions.catalogue import EXPERIMENTS, named
 
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
     layout.needs(data)
     names = named(name)
-    from attrimorph.experiments.claims import COLUMNS, decide
-    from attrimorph.experiments.outcome import FULL, QUICK, Request, write_outcome
-    from attrimorph.experiments.runs import RUNS
     from attrimorph.metrics.tables import Cell, check_tables, write_tables
+    from attrimorph.reproductions.claims import COLUMNS, decide
+    from attrimorph.reproductions.outcome import FULL, QUICK, Request, write_outcome
+    from attrimorph.reproductions.runs import RUNS
 
     check_tables(csv, latex)
     if names != ["ring"]:  # points, no images

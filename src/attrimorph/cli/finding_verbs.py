@@ -17,7 +17,7 @@ def quickstart(*, out: Path = Path("runs/quickstart")) -> None:
     out
         The folder for it all.
     """
-    from attrimorph.experiments.quickstart import quickstart as run
+    from attrimorph.reproductions.quickstart import quickstart as run
 
     run(out, say=lambda line: print(line, flush=True))
 
@@ -55,11 +55,11 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
 
     from attrimorph.applications.axes.choosing import pack_of
     from attrimorph.applications.axes.editor import AxisEditor
-    from attrimorph.experiments.evaluation import read_evaluation
     from attrimorph.loading import load
     from attrimorph.metrics.figures import card_figures
     from attrimorph.models.codes import Edits
     from attrimorph.models.model import attributes_of
+    from attrimorph.reproductions.evaluation import read_evaluation
 
     report = None if evaluation is None else read_evaluation(evaluation)
     loaded = load(model)

@@ -62,7 +62,6 @@ def evaluate(
         How many images.
     """
     from attrimorph.console import Meter
-    from attrimorph.experiments.evaluation import evaluate_model, read_evaluation
     from attrimorph.loading import load
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
@@ -70,6 +69,7 @@ def evaluate(
     from attrimorph.metrics.recogniser import load_recogniser
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
     from attrimorph.naming import parse_names
+    from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
 
     layout.needs(data)
     check_tables(csv, latex)
@@ -257,8 +257,8 @@ def audit(
     if images is not None and data is not None:
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
     from attrimorph.applications.audited import drawn, from_data, from_folder
-    from attrimorph.experiments.audit import write_pairs
     from attrimorph.loading import load
+    from attrimorph.reproductions.audit import write_pairs
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)
@@ -277,7 +277,7 @@ def audit(
 
 def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
     from attrimorph.console import table
-    from attrimorph.experiments.audit import told, write_audit_report
+    from attrimorph.reproductions.audit import told, write_audit_report
 
     rows = write_audit_report(out, predictions, threshold=threshold)
     print(
