@@ -65,7 +65,7 @@ DRAW = """
 import sys
 from pathlib import Path
 from PIL import Image
-from attrimorph.data.synthetic import write_faces
+from attrimorph.data.drawn.synthetic import write_faces
 folder = Path(sys.argv[1])
 Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(folder / "picture.png")
 write_faces(folder / "faces", count=24, size=32)

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from attrimorph import cli
-from attrimorph.data.synthetic import write_faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
 from attrimorph.training.log import read_log
 

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attrimorph.data.faces import SCHEMA
+from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.networks import PAPER_WIDTHS
 from attrimorph.methods.cvae_gan.recipe import Recipe

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from step import PLAIN, Step, compare, machine
 
-from attrimorph.data.faces import SCHEMA
+from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.methods.recipes import recipe_named

@@ -11,9 +11,9 @@ from attrimorph import load
 from attrimorph.applications.carried import saved_png
 from attrimorph.applications.provenance import local_signature
 from attrimorph.applications.subject import Wish, subject_of
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.synthetic import write_faces
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 

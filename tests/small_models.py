@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes

@@ -18,7 +18,7 @@ import pytest
 from cyclopts import CycloptsError
 
 from attrimorph.cli import app
-from attrimorph.data import synthetic
+from attrimorph.data.drawn import synthetic
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import outcome

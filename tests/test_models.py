@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load, read_header
@@ -152,7 +152,7 @@ def test_a_plain_model_is_no_editor(tmp_path: Path) -> None:
 
 EMPTY = """
 import sys, torch
-from attrimorph.data.faces import SCHEMA
+from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.methods import METHODS
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.models.weights import Unfilled

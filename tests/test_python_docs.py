@@ -13,7 +13,7 @@ import torch
 
 import attrimorph
 from attrimorph.cli import run
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.loading import load
 from attrimorph.pictures import to_pil
 from tests.small_models import small_model

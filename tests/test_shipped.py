@@ -6,7 +6,7 @@ import torch
 from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.recipes import recipe_named

@@ -9,7 +9,7 @@ import torch
 
 from attrimorph.applications.edit import edit
 from attrimorph.applications.sample import sample
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header

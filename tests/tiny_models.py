@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes
 from attrimorph.loading import load

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from attrimorph import cli
-from attrimorph.data.synthetic import write_faces
+from attrimorph.data.drawn.synthetic import write_faces
 
 TINY = {
     "data.image-size": 16,

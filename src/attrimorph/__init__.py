@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from attrimorph.applications.sample import sample as sample
     from attrimorph.applications.superresolve import superresolve as superresolve
     from attrimorph.applications.transfer import transfer as transfer
-    from attrimorph.data import faces as faces
     from attrimorph.data.augment import Augment as Augment
+    from attrimorph.data.drawn import faces as faces
     from attrimorph.data.loader import Batch as Batch
     from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepare import open_or_prepare as open_or_prepare
@@ -103,7 +103,7 @@ _HOMES = {
     "edit_like": "attrimorph.applications.references",
     "effects": "attrimorph.applications.axes.along",
     "evaluate": "attrimorph.metrics.evaluate",
-    "faces": "attrimorph.data",
+    "faces": "attrimorph.data.drawn",
     "find_pack": "attrimorph.applications.axes.choosing",
     "fit_axes": "attrimorph.applications.axes.fitting",
     "from_pretrained": "attrimorph.hub",

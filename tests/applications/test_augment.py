@@ -17,12 +17,12 @@ from attrimorph.applications.identities import new_identities
 from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
 from attrimorph.applications.replay import replay
 from attrimorph.applications.write_augmented import Wish, write_augment
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json

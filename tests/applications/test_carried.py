@@ -28,7 +28,7 @@ from attrimorph.applications.subject import (
     sliders,
     subject_of,
 )
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load

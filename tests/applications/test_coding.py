@@ -20,7 +20,7 @@ from attrimorph.applications.reconstruct import reconstruct, write_reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.applications.superresolve import averaged, superresolve, write_superresolve
 from attrimorph.applications.write_morph import write_morph
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Code, Encodes

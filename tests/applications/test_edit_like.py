@@ -11,7 +11,7 @@ from attrimorph.applications.edit import write_edit
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.replay import replay
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attrimorph.applications.inpaint import feathered, hole_mask, inpaint, mask_for, spread, write_inpaint
 from attrimorph.applications.inputs import attributes_of, photographs
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr

@@ -12,7 +12,7 @@ from attrimorph.applications.distances import Downsampled, Perceptual, Pixels, c
 from attrimorph.applications.hunt import Hunt, Search, rate_factor
 from attrimorph.applications.invert import distance_to, inversion, invert, known_alone, write_invert
 from attrimorph.applications.replay import replay
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header

@@ -20,8 +20,8 @@ from attrimorph.applications.latent_map import (
     write_latent_map,
 )
 from attrimorph.applications.replay import replay
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from tests.tiny_models import tiny_model
 

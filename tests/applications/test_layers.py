@@ -10,7 +10,7 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.layers import as_picture, layers, write_layers
 from attrimorph.applications.replay import replay
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.models.codes import Code

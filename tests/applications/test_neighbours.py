@@ -19,8 +19,8 @@ from attrimorph.applications.neighbours import (
     write_neighbours,
 )
 from attrimorph.applications.replay import replay
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model

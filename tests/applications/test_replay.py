@@ -15,7 +15,7 @@ from attrimorph.applications.replay import replay
 from attrimorph.applications.sample import write_sample
 from attrimorph.applications.transfer import write_transfer
 from attrimorph.applications.write_morph import write_morph
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.models.model import Model

@@ -14,10 +14,10 @@ from attrimorph.applications.gallery import encode_gallery, gallery_of, holding,
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.replay import replay
 from attrimorph.applications.retrieve import retrieve, write_retrieve
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model

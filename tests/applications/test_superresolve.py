@@ -16,7 +16,7 @@ from attrimorph.applications.superresolve import (
     superresolve,
     write_superresolve,
 )
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr

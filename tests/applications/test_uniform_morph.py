@@ -8,7 +8,7 @@ from attrimorph.applications.morph import morph, pixel_distance, step_length
 from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.replay import replay
 from attrimorph.applications.write_morph import write_morph
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.responses import unevenness

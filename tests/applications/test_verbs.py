@@ -14,7 +14,7 @@ from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.sample import sample
 from attrimorph.applications.transfer import transfer
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.images import Crop
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError

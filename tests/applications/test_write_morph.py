@@ -16,7 +16,7 @@ from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.applications.stages import differences, stages
 from attrimorph.applications.write_morph import around, frames, write_morph
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.translation.model import Chain

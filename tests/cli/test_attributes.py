@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from attrimorph.cli import run as called
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.files import write_json
 from attrimorph.metrics.figures import Evaluation

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.data.faces import tied_factors
+from attrimorph.data.drawn.faces import tied_factors
 from attrimorph.data.prepared import open_prepared
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.loading import load

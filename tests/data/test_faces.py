@@ -4,7 +4,8 @@ import time
 import pytest
 import torch
 
-from attrimorph.data import face_factors, faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn import factors as face_factors
 from attrimorph.errors import AttrimorphError
 
 NAMES = faces.SCHEMA.names

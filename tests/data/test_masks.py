@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from attrimorph.data import masks as making
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.masks import judge_masks, likely, make_masks
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 

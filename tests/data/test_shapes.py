@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from attrimorph.data import shapes
+from attrimorph.data.drawn import shapes
 from attrimorph.errors import AttrimorphError
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
-from attrimorph.data.synthetic import write_faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.wrong_masks import spoiled, wrong_masks
 from attrimorph.errors import AttrimorphError
 

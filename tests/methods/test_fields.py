@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.build import build
 from tests.methods.test_golden import RUNS, batch

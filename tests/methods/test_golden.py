@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY

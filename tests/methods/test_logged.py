@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.logged import FAMILY, FIGURES, OTHERS, explanation, in_words, logged

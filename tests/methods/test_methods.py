@@ -11,7 +11,7 @@ from attrimorph.methods.recipes import RECIPES
 
 LOADED = 'import attrimorph; attrimorph.load("drawn-faces-64")'
 BUILT = """
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import attrimorph
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.recipe import Recipe

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from scipy.stats import binomtest
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.audit import Listed, effects, make_pairs, only_target_changed, read_predictions

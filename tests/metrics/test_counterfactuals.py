@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.metrics.counterfactuals import (
     BACKGROUND_DRIFT,
     DISTANCE,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import decisions
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, PSNR, PSNR_TARGET, counterfactual_psnr

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.attributes import attribute_accuracy

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.function_editor import FunctionEditor
 from attrimorph.models.codes import Edits

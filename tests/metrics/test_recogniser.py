@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError

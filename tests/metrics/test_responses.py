@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.function_editor import FunctionEditor
 from attrimorph.metrics.gauge import Gauge, isotonic

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from attrimorph.cli import run
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces, write_shapes
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 from attrimorph.loading import load
@@ -269,7 +269,7 @@ def test_experiments_go_by_the_name_of_their_paper(
 
 
 def test_a_model_of_other_attributes_is_refused(tmp_path: Path) -> None:
-    from attrimorph.data import shapes
+    from attrimorph.data.drawn import shapes
 
     tiny_model(tmp_path, schema=shapes.SCHEMA)
     with pytest.raises(AttrimorphError, match="must have the 25 attributes of drawn faces"):

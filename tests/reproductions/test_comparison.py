@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import undrawn_faces, write_faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import undrawn_faces, write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions import comparison

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attrimorph.cli import run
-from attrimorph.data import faces, shapes
+from attrimorph.data.drawn import faces, shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel

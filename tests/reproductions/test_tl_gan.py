@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from attrimorph.data import faces
-from attrimorph.data.synthetic import write_faces, write_shapes
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.methods.recipes import recipe_named

@@ -9,7 +9,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.pictures import to_pil
 from attrimorph.studio.limits import Limits
 from attrimorph.studio.server import create_app

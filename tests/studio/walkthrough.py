@@ -247,7 +247,7 @@ def faces(folder: Path) -> None:
     """Draw faces into a folder."""
     import torch
 
-    from attrimorph.data import faces
+    from attrimorph.data.drawn import faces
     from attrimorph.pictures import to_pil
 
     drawn = faces.render(faces.sample_factors(24, torch.Generator().manual_seed(5)), 64)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import write_faces
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
 
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.training import checkpoint as checkpoint_module

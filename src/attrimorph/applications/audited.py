@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, photographs
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attrimorph.applications.inputs import editor
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes

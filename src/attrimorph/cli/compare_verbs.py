@@ -94,7 +94,7 @@ def compare(
     by_name, numbers = entrants([recipe, *recipes], size, OPTIONS), seed_numbers(seeds)
 
     from attrimorph.console import Meter
-    from attrimorph.data.synthetic import drawn_faces, undrawn_faces
+    from attrimorph.data.drawn.synthetic import drawn_faces, undrawn_faces
     from attrimorph.metrics.judge import load_judge
     from attrimorph.metrics.tables import check_tables
     from attrimorph.reproductions.comparing import compare as run

@@ -120,7 +120,7 @@ def synthetic(
         Of faces: how many different people; by default nearly every face is another.
     """
     from attrimorph.console import Meter
-    from attrimorph.data.synthetic import write_faces, write_ring, write_shapes, write_tied_faces
+    from attrimorph.data.drawn.synthetic import write_faces, write_ring, write_shapes, write_tied_faces
 
     if kind != "faces" and (correlation is not None or identities is not None):
         raise AttrimorphError(f"--correlation and --identities belong to --kind faces; got {kind}; leave them out")

@@ -116,7 +116,7 @@ def train(
 def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | None, target: Path) -> "PreparedData":
     """Open the data that were named, or those of the run that was named, or draw faces."""
     from attrimorph.console import Meter
-    from attrimorph.data.synthetic import drawn_faces
+    from attrimorph.data.drawn.synthetic import drawn_faces
     from attrimorph.training.build import check_labels
     from attrimorph.training.folder import data_of, data_words, is_begun, reopened
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.metrics.attributes import Judges, decisions
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.perceptual import maps_distance

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.console import Meter
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.metrics.fitting import BATCH, Progress
 from attrimorph.metrics.recogniser import Recogniser, save_recogniser
 from attrimorph.metrics.recogniser_training import RecogniserRecipe, of_bytes, train_recogniser, verified

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import EditCounts, Judges, binary_names, count_edits, decisions
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures, judge_error

@@ -8,7 +8,7 @@ import time
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.metrics.attributes import Judges, attribute_accuracy
 from attrimorph.metrics.chance import of_mean, wilson

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.console import Meter
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError

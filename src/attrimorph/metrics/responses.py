@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.edits import directions

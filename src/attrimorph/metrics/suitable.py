@@ -1,6 +1,6 @@
 """Which of the shipped judges and recognisers suits a model."""
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, load_judge

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attrimorph.applications.augment import Made, more_of_each
 from attrimorph.applications.identities import MIXED, new_identities
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
 from attrimorph.loading import load

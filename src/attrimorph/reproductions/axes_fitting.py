@@ -13,7 +13,7 @@ from attrimorph.applications.axes.examples import DRAWN, axis_from_examples, dra
 from attrimorph.applications.axes.fitting import FitOptions, Judged, fit_axes, judged_by
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import Axis, AxisPack
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.unseen import drawn_images
 from attrimorph.models.codes import Code

@@ -14,7 +14,7 @@ from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.detail import blended
 from attrimorph.applications.hunt import Search
 from attrimorph.applications.invert import inversion
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load

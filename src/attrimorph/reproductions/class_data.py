@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import lfw
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.source import Source
-from attrimorph.data.synthetic import write_faces
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.reproductions.outcome import Request

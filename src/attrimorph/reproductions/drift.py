@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inputs import editor
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE
 from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import background_drift

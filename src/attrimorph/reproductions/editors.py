@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attrimorph.data import faces, shapes
+from attrimorph.data.drawn import faces, shapes
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.attributes import decisions
 from attrimorph.metrics.counterfactuals import background_drift

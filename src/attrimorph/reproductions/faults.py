@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from attrimorph.data import faces, shapes
-from attrimorph.data.synthetic import write_shapes
+from attrimorph.data.drawn import faces, shapes
+from attrimorph.data.drawn.synthetic import write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel

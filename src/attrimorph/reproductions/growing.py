@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from attrimorph.applications.axes.space import drawn_codes
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json

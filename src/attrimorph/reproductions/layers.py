@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.layers import as_picture, layered
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.model import LayeredModel, Layers, LowerBound
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.attribute2image.step import overlap

@@ -18,8 +18,8 @@ from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.write_morph import write_morph
 from attrimorph.console import Meter, duration
-from attrimorph.data import faces
-from attrimorph.data.synthetic import write_faces
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.logged import in_words

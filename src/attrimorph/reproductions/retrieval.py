@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.nearest import nearest
-from attrimorph.data.face_factors import PICTURE
+from attrimorph.data.drawn.factors import PICTURE
 from attrimorph.data.prepared import PreparedData
 from attrimorph.pictures import sheet
 from attrimorph.reproductions.claims import Claim, more

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from attrimorph.data.ring import CENTRE, ring
+from attrimorph.data.drawn.ring import CENTRE, ring
 from attrimorph.files import read_json, write_json
 from attrimorph.pictures import INK, PAPER
 from attrimorph.reproductions import report

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attrimorph.data.ring import coverage, on_ring, ring
+from attrimorph.data.drawn.ring import coverage, on_ring, ring
 
 Array = NDArray[np.float32]
 Method = Literal["gan", "wgan", "fm-gan"]

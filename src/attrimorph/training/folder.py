@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.source import Source
-from attrimorph.data.synthetic import drawn_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
 from attrimorph.methods.reading import read_recipe

@@ -24,7 +24,7 @@ from attrimorph.applications.hunt import Search
 from attrimorph.applications.morph import morph
 from attrimorph.applications.photograph import put_back
 from attrimorph.applications.replay import replay
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, JudgeNetwork
 from attrimorph.models.codes import Encodes

@@ -9,7 +9,7 @@ import torch
 from attrimorph.applications.axes.linear import untangle
 from attrimorph.applications.axes.path import GOAL, LONGEST, JudgeGuide, follow, logits_of, with_gradient
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.judge import Judge, JudgeNetwork
 from tests.applications.axes.linear_world import LinearGenerator, LinearJudge, WithGradient

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.model import CVAEModel, LayeredModel
 from attrimorph.models.codes import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_layers

@@ -8,7 +8,7 @@ import torch
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph
 from attrimorph.applications.transfer import transfer
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header

@@ -10,8 +10,8 @@ import torch
 from attrimorph.applications.axes.space import Space
 from attrimorph.applications.edit import edit
 from attrimorph.applications.sample import write_sample
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel

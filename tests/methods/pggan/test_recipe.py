@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import RECIPES, drawn, pggan

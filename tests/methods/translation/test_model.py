@@ -7,7 +7,7 @@ import torch
 
 from attrimorph.applications.calibrate import calibrate
 from attrimorph.applications.edit import edit
-from attrimorph.data import faces
+from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.translation.domains import edited_attribute

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from attrimorph.data import faces, ring, shapes
+from attrimorph.data.drawn import faces, ring, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared, raw_table
 from attrimorph.data.writer import PreparedWriter
 from attrimorph.errors import AttrimorphError

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attrimorph.data.face_drawing import Layers, render, render_layers
-from attrimorph.data.face_factors import (
+from attrimorph.data.drawn.drawing import Layers, render, render_layers
+from attrimorph.data.drawn.factors import (
     COLUMN,
     FACTOR_NAMES,
     IDENTITIES,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from attrimorph.data.face_canvas import (
+from attrimorph.data.drawn.canvas import (
     Canvas,
     Factors,
     egg,
@@ -15,7 +15,7 @@ from attrimorph.data.face_canvas import (
     rgb,
     stroke,
 )
-from attrimorph.data.face_parts import head_distance, head_size
+from attrimorph.data.drawn.parts import head_distance, head_size
 
 
 def waves(canvas: Canvas, face: Factors) -> Tensor:

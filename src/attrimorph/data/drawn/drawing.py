@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attrimorph.data.face_canvas import Canvas, Factors, hsv, rgb
-from attrimorph.data.face_factors import FACTOR_NAMES, hashed_uniforms
-from attrimorph.data.face_hair import draw_back_hair, draw_beard, draw_front_hair, draw_hat
-from attrimorph.data.face_parts import (
+from attrimorph.data.drawn.canvas import Canvas, Factors, hsv, rgb
+from attrimorph.data.drawn.factors import FACTOR_NAMES, hashed_uniforms
+from attrimorph.data.drawn.hair import draw_back_hair, draw_beard, draw_front_hair, draw_hat
+from attrimorph.data.drawn.parts import (
     draw_body,
     draw_brows,
     draw_eyes,

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from attrimorph.data.face_factors import COLUMN, amount, degree
+from attrimorph.data.drawn.factors import COLUMN, amount, degree
 
 
 @dataclass(frozen=True)
