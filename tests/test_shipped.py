@@ -7,11 +7,11 @@ from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.data.drawn import faces
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.figures import card_figures
-from attrimorph.metrics.judge import load_judge
 from attrimorph.models.codes import Edits
 from attrimorph.models.finding import shipped
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from attrimorph.applications.confirm import confirmation as confirmation
     from attrimorph.applications.edit import edit as edit
     from attrimorph.applications.gallery import open_gallery as open_gallery
-    from attrimorph.applications.hunt import Search as Search
     from attrimorph.applications.identities import new_identities as new_identities
     from attrimorph.applications.inpaint import inpaint as inpaint
+    from attrimorph.applications.inversion.search import Search as Search
     from attrimorph.applications.latent_map import latent_map as latent_map
     from attrimorph.applications.morph import morph as morph
     from attrimorph.applications.morph import square as square
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from attrimorph.data.schema import Attribute as Attribute
     from attrimorph.data.schema import Schema as Schema
     from attrimorph.errors import AttrimorphError as AttrimorphError
+    from attrimorph.evaluators.attribute_score import Gauge as Gauge
+    from attrimorph.evaluators.attributes import decisions as decisions
+    from attrimorph.evaluators.identity_encoder import load_recogniser as load_recogniser
+    from attrimorph.evaluators.judge import load_judge as load_judge
     from attrimorph.hub import from_pretrained as from_pretrained
     from attrimorph.hub import push_to_hub as push_to_hub
     from attrimorph.hub import save_pretrained as save_pretrained
@@ -60,17 +64,13 @@ if TYPE_CHECKING:
     from attrimorph.methods import recipes as recipes
     from attrimorph.methods.cvae_gan.recipe import Recipe as Recipe
     from attrimorph.methods.translation.sources import source_of as source_of
-    from attrimorph.metrics.attributes import decisions as decisions
     from attrimorph.metrics.augmentation import measure_augmentation as measure_augmentation
     from attrimorph.metrics.augmentation import measure_identities as measure_identities
     from attrimorph.metrics.edits import measure_edits as measure_edits
-    from attrimorph.metrics.evaluate import evaluate as evaluate
+    from attrimorph.metrics.evaluate.evaluation import evaluate as evaluate
+    from attrimorph.metrics.evaluation_set import drawn_images as drawn_images
     from attrimorph.metrics.function_editor import FunctionEditor as FunctionEditor
-    from attrimorph.metrics.gauge import Gauge as Gauge
-    from attrimorph.metrics.judge import load_judge as load_judge
-    from attrimorph.metrics.recogniser import load_recogniser as load_recogniser
     from attrimorph.metrics.responses import measure_responses as measure_responses
-    from attrimorph.metrics.unseen import drawn_images as drawn_images
     from attrimorph.models.codes import Code as Code
     from attrimorph.models.model import Model as Model
     from attrimorph.models.pictures import Pictures as Pictures
@@ -86,23 +86,23 @@ _HOMES = {
     "Batch": "attrimorph.data.loader",
     "Code": "attrimorph.models.codes",
     "FunctionEditor": "attrimorph.metrics.function_editor",
-    "Gauge": "attrimorph.metrics.gauge",
+    "Gauge": "attrimorph.evaluators.attribute_score",
     "Model": "attrimorph.models.model",
     "Pictures": "attrimorph.models.pictures",
     "Recipe": "attrimorph.methods.cvae_gan.recipe",
     "Schema": "attrimorph.data.schema",
-    "Search": "attrimorph.applications.hunt",
+    "Search": "attrimorph.applications.inversion.search",
     "Studio": "attrimorph.studio.client",
     "balanced": "attrimorph.applications.augment",
     "batches": "attrimorph.data.loader",
     "compared": "attrimorph.applications.neighbours",
     "confirmation": "attrimorph.applications.confirm",
-    "decisions": "attrimorph.metrics.attributes",
-    "drawn_images": "attrimorph.metrics.unseen",
+    "decisions": "attrimorph.evaluators.attributes",
+    "drawn_images": "attrimorph.metrics.evaluation_set",
     "edit": "attrimorph.applications.edit",
     "edit_like": "attrimorph.applications.references",
     "effects": "attrimorph.applications.axes.along",
-    "evaluate": "attrimorph.metrics.evaluate",
+    "evaluate": "attrimorph.metrics.evaluate.evaluation",
     "faces": "attrimorph.data.drawn",
     "find_pack": "attrimorph.applications.axes.choosing",
     "fit_axes": "attrimorph.applications.axes.fitting",
@@ -112,9 +112,9 @@ _HOMES = {
     "judged_by": "attrimorph.applications.axes.fitting",
     "latent_map": "attrimorph.applications.latent_map",
     "load": "attrimorph.loading",
-    "load_judge": "attrimorph.metrics.judge",
+    "load_judge": "attrimorph.evaluators.judge",
     "load_pack": "attrimorph.applications.axes.pack",
-    "load_recogniser": "attrimorph.metrics.recogniser",
+    "load_recogniser": "attrimorph.evaluators.identity_encoder",
     "measure_augmentation": "attrimorph.metrics.augmentation",
     "measure_edits": "attrimorph.metrics.edits",
     "measure_identities": "attrimorph.metrics.augmentation",

@@ -25,10 +25,10 @@ from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.judge import load_judge
 from attrimorph.models.model import Model, decided
 from tests.tiny_models import tiny_model
 

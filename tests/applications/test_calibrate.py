@@ -7,12 +7,12 @@ import torch
 
 from attrimorph.applications.calibrate import calibrate, even_positions, images_for, write_calibrated
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.gauge import Gauge
-from attrimorph.metrics.judge import load_judge
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.responses import STRENGTHS, deviation, measure_responses, normalised
-from attrimorph.metrics.unseen import drawn_images
 from attrimorph.strength import SET, Strengths
 from tests.tiny_models import tiny_model
 

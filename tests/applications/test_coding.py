@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.applications.distances import Downsampled, Pixels
 from attrimorph.applications.edit import edit, write_edit
-from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import inpaint, write_inpaint
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.invert import inversion, write_invert
+from attrimorph.applications.inversion.distances import Downsampled, Pixels
+from attrimorph.applications.inversion.invert import inversion, write_invert
+from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.receipt import Written
 from attrimorph.applications.reconstruct import reconstruct, write_reconstruct
@@ -249,7 +249,7 @@ def test_without_an_inversion_a_receipt_is_as_it_was(paths: list[Path], tmp_path
 def test_many_images_get_as_many_steps_as_the_first_have_time_for(
     gan: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attrimorph.applications.invert.AT_ONCE", 2)
+    monkeypatch.setattr("attrimorph.applications.inversion.invert.AT_ONCE", 2)
     images = drawn(gan, 5)
     found = inversion(gan, images, search=Search(10_000, candidates=8, seconds=0.3))
     assert 0 < found.steps < 10_000

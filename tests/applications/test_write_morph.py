@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.hunt import Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.replay import replay

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from attrimorph.cli import run
-from attrimorph.metrics.judge import load_judge
-from attrimorph.metrics.recogniser import load_recogniser
+from attrimorph.evaluators.identity_encoder import load_recogniser
+from attrimorph.evaluators.judge import load_judge
 from tests.cli.conftest import Said
 
 Say = Callable[..., Said]

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from attrimorph.data.drawn import faces
+from attrimorph.evaluators.identity_encoder import load_recogniser
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.counterfactuals import (
     BACKGROUND_DRIFT,
     DISTANCE,
@@ -16,12 +18,10 @@ from attrimorph.metrics.counterfactuals import (
     counterfactual_distance,
 )
 from attrimorph.metrics.edits import measure_edits
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.fairness import Cell, cells_of, fairness_sheet, gap_of, groups_in, resampled
-from attrimorph.metrics.judge import load_judge
 from attrimorph.metrics.perceptual import maps_distance, perceptual_distance
-from attrimorph.metrics.recogniser import load_recogniser
-from attrimorph.metrics.unseen import drawn_images
 from tests.metrics.test_responses import truth
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
-from attrimorph.metrics.attributes import decisions
+from attrimorph.evaluators.attributes import decisions
+from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, PSNR, PSNR_TARGET, counterfactual_psnr
 from attrimorph.metrics.edits import EditMeasures, directions, measure_edits
-from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.metrics.unseen import Unseen, drawn_images
+from attrimorph.metrics.evaluation_set import Unseen, drawn_images
 
 NAMES = ("Bald", "Blond_Hair", "No_Beard", "Smiling", "Wavy_Hair")
 

@@ -12,16 +12,16 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import attribute_accuracy
+from attrimorph.evaluators.identity_encoder import Recogniser, RecogniserNetwork
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.attributes import attribute_accuracy
 from attrimorph.metrics.chance import wilson
-from attrimorph.metrics.evaluate import GROUPS, Evaluation, ModelJudge, evaluate
+from attrimorph.metrics.evaluate.evaluation import GROUPS, Evaluation, ModelJudge, evaluate
+from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.judge import load_judge
 from attrimorph.metrics.keys import KEYS, base_of
-from attrimorph.metrics.recogniser import Recogniser, RecogniserNetwork
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import drawn_images, held_out_images
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics import extractors
 from attrimorph.metrics.extractors import JudgeFeatures, SeesMaps, VggFeatures, load_extractor
-from attrimorph.metrics.judge import load_judge
 from attrimorph.networks.inception import BlockA, BlockE, Inception
 from attrimorph.networks.vgg import SEEN, WIDTHS, Vgg19
 

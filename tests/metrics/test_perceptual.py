@@ -5,8 +5,8 @@ import torch
 from scipy.spatial.distance import cosine
 from torch import Tensor
 
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.judge import load_judge
 from attrimorph.metrics.perceptual import (
     maps_distance,
     perceptual_distance,

@@ -9,10 +9,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
+from attrimorph.evaluators.attribute_score import Gauge, isotonic
+from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.metrics.evaluation_set import Unseen, drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.function_editor import FunctionEditor
-from attrimorph.metrics.gauge import Gauge, isotonic
-from attrimorph.metrics.judge import Judge, load_judge
 from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import (
     STRENGTHS,
@@ -28,7 +29,6 @@ from attrimorph.metrics.responses import (
     single_deviation,
     unevenness,
 )
-from attrimorph.metrics.unseen import Unseen, drawn_images
 
 NAME = "Mouth_Slightly_Open"
 

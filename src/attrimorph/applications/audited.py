@@ -10,7 +10,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.unseen import drawn_images, held_out_images
+from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.models.model import Model
 
 SEED = 990_004  # set aside for audits

@@ -11,12 +11,12 @@ from attrimorph.applications.inputs import editor
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attribute_score import Gauge, isotonic
+from attrimorph.evaluators.attributes import Judges, editable_names
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
-from attrimorph.metrics.attributes import Judges, editable_names
-from attrimorph.metrics.gauge import Gauge, isotonic
+from attrimorph.metrics.evaluation_set import Unseen, calibration_images, drawn_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
-from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images
 from attrimorph.models.finding import find, shipped
 from attrimorph.models.header import with_header
 from attrimorph.models.model import Model

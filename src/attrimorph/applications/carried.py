@@ -37,7 +37,7 @@ from attrimorph.applications.receipt import (
 from attrimorph.applications.subject import Subject, Wish, moved_code, rendered
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.codes import Code, Composes
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import pixels_of

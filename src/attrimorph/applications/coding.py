@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, encoder
+from attrimorph.applications.inversion.search import Generates, Inversion, Progress, Search
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model, Moves
 
 if TYPE_CHECKING:
-    from attrimorph.applications.distances import Distance
+    from attrimorph.applications.inversion.distances import Distance
 
 
 def code_of(
@@ -50,7 +50,7 @@ def code_of(
         encodes = encoder(model, verb, invertible=isinstance(model, Generates))
         return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None
     # What only an inversion needs, networks that compare pictures among it, is imported for one.
-    from attrimorph.applications.invert import inversion, known_alone
+    from attrimorph.applications.inversion.invert import inversion, known_alone
 
     given = known_alone(model.schema, len(images), known or {}) if attributes is None else attributes
     found = inversion(model, images, given, distance=distance, search=invert, progress=progress)

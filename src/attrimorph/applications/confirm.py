@@ -12,10 +12,10 @@ from torch.nn.functional import normalize
 from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.judge import load_judge
-from attrimorph.metrics.recogniser import Recogniser, load_recogniser
-from attrimorph.metrics.suitable import judge_for, recogniser_for
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.default_evaluators import judge_for, recogniser_for
+from attrimorph.evaluators.identity_encoder import Recogniser, load_recogniser
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.models.model import Model, decided
 
 LEAST_SHARE = 0.5

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.hunt import Generates, Inversion, Progress, Search
 from attrimorph.applications.inputs import attributes_of, editor, photographs
+from attrimorph.applications.inversion.search import Generates, Inversion, Progress, Search
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like

@@ -13,16 +13,16 @@ from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.axes.write_along import Mover, moved_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.edits_table import EditsTable, Row
-from attrimorph.applications.hunt import Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.search import Progress, Search
 from attrimorph.applications.receipt import Written, file_sha256, receipt_of, tag_of
 from attrimorph.applications.references import Follows, edit_like
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import write_bytes
 from attrimorph.interruption import Interrupted, held
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.suitable import judge_for
 from attrimorph.models.model import Model
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
 from attrimorph.strength import Strengths

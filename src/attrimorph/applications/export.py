@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from attrimorph.applications.hunt import Generates
 from attrimorph.applications.inputs import encoder
+from attrimorph.applications.inversion.search import Generates
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.models.model import Model

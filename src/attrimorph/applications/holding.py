@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.schema import Schema
-from attrimorph.metrics.attributes import Judges
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 

@@ -9,12 +9,12 @@ from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications import paths
 from attrimorph.applications.coding import code_of
-from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress, Search
 from attrimorph.applications.references import homomorphic
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.perceptual import perceptual_distance
-from attrimorph.metrics.suitable import judge_for
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source

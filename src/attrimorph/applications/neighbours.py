@@ -21,8 +21,8 @@ from attrimorph.applications.sample import sample
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.metrics.suitable import judge_for
+from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.search import Inversion, Progress, Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
 from attrimorph.models.codes import Code

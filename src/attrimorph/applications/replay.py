@@ -10,9 +10,9 @@ from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.edit_folder import VERB as FOLDER
 from attrimorph.applications.edit_folder import Change, write_edit_folder
-from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import write_inpaint
-from attrimorph.applications.invert import write_invert
+from attrimorph.applications.inversion.invert import write_invert
+from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.latent_map import write_latent_map
 from attrimorph.applications.layers import write_layers
 from attrimorph.applications.neighbours import write_neighbours

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from attrimorph.applications import paths
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.methods.translation.model import Chain, CycleGANModel
-from attrimorph.metrics.suitable import judge_for
 from attrimorph.models.model import Model, decided
 
 

@@ -15,12 +15,12 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.coding import code_of
 from attrimorph.applications.holding import held, logits_of
-from attrimorph.applications.hunt import Generates, Search
 from attrimorph.applications.inputs import attributes_of, editor
+from attrimorph.applications.inversion.search import Generates, Search
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.metrics.attributes import Judges
 from attrimorph.models.codes import Code, Composes, Edits, Encodes
 from attrimorph.models.model import Model
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.distances import Downsampled
-from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.distances import Downsampled
+from attrimorph.applications.inversion.search import Inversion, Progress, Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError

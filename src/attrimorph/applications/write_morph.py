@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.coding import told
-from attrimorph.applications.hunt import Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.search import Inversion, Progress, Search
 from attrimorph.applications.morph import (
     MOST_ROWS,
     PATHS,

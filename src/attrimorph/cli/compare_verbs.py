@@ -11,7 +11,7 @@ from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
-    from attrimorph.metrics.judge import Judge
+    from attrimorph.evaluators.judge import Judge
 
 OPTIONS = (
     "budget",
@@ -95,7 +95,7 @@ def compare(
 
     from attrimorph.console import Meter
     from attrimorph.data.drawn.synthetic import drawn_faces, undrawn_faces
-    from attrimorph.metrics.judge import load_judge
+    from attrimorph.evaluators.judge import load_judge
     from attrimorph.metrics.tables import check_tables
     from attrimorph.reproductions.comparing import compare as run
     from attrimorph.reproductions.comparison import Contest, check, check_schema
@@ -138,7 +138,7 @@ def compare(
 
 def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
     """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
-    from attrimorph.metrics.suitable import judge_for
+    from attrimorph.evaluators.default_evaluators import judge_for
 
     if judge is None:
         return judge_for(data.schema, data.image_size)

@@ -8,8 +8,8 @@ from attrimorph.cli.app import LAYOUT, MAKE, Layout, Whole, app
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
-    from attrimorph.metrics.judge import Judge
-    from attrimorph.metrics.recogniser import Recogniser
+    from attrimorph.evaluators.identity_encoder import Recogniser
+    from attrimorph.evaluators.judge import Judge
 
 
 @app.command(group=MAKE)
@@ -65,8 +65,8 @@ def judge(
 
 
 def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress: Callable[..., None]) -> None:
-    from attrimorph.metrics.judge import save_judge
-    from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
+    from attrimorph.evaluators.judge import save_judge
+    from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
 
     found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress, result=out)
     save_judge(found, out)
@@ -76,8 +76,8 @@ def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress
 def _identity(
     data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
 ) -> None:
-    from attrimorph.metrics.recogniser import save_recogniser
-    from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
+    from attrimorph.evaluators.identity_encoder import save_recogniser
+    from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
 
     recipe = RecogniserRecipe(**given)
     found = train_identity_recogniser(data, recipe, least=least, name=out.stem, progress=progress, result=out)

@@ -121,8 +121,8 @@ def invert(
     from attrimorph.naming import result_path
 
     _, facts = using.asked(known=known, pictures=[image, *images])
-    from attrimorph.applications.hunt import PRIOR, Search
-    from attrimorph.applications.invert import write_invert
+    from attrimorph.applications.inversion.invert import write_invert
+    from attrimorph.applications.inversion.search import PRIOR, Search
 
     search = Search(
         steps,

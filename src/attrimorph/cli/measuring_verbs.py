@@ -9,8 +9,8 @@ from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
+    from attrimorph.evaluators.judge import Judge
     from attrimorph.metrics.figures import Comparison, Evaluation
-    from attrimorph.metrics.judge import Judge
     from attrimorph.models.model import Model
 
 
@@ -62,11 +62,11 @@ def evaluate(
         How many images.
     """
     from attrimorph.console import Meter
+    from attrimorph.evaluators.identity_encoder import load_recogniser
+    from attrimorph.evaluators.judge import load_judge
     from attrimorph.loading import load
-    from attrimorph.metrics.evaluate import chosen_groups
+    from attrimorph.metrics.evaluate.evaluation import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
-    from attrimorph.metrics.judge import load_judge
-    from attrimorph.metrics.recogniser import load_recogniser
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
     from attrimorph.naming import parse_names
     from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
@@ -203,8 +203,8 @@ def _print_strengths(model: "Model", positions: object) -> None:
 
 
 def _judge_for(model: "Model", named: str | None) -> "Judge | None":
-    from attrimorph.metrics.judge import load_judge
-    from attrimorph.metrics.suitable import judge_for
+    from attrimorph.evaluators.default_evaluators import judge_for
+    from attrimorph.evaluators.judge import load_judge
 
     return judge_for(model.schema, model.image_size) if named is None else load_judge(named)
 

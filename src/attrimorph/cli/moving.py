@@ -10,7 +10,7 @@ from attrimorph.errors import AttrimorphError
 if TYPE_CHECKING:
     from attrimorph.applications.axes.along import Effect
     from attrimorph.applications.axes.write_along import Mover
-    from attrimorph.applications.hunt import Search
+    from attrimorph.applications.inversion.search import Search
 
 
 def edit_along(

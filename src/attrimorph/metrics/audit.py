@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges, binary_names, decisions
+from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.metrics.chance import wilson
 from attrimorph.models.codes import Edits, Encodes
 from attrimorph.models.model import Model

@@ -12,9 +12,9 @@ from torch import Tensor
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import decisions
-from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
-from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
+from attrimorph.evaluators.attributes import decisions
+from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
+from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
 
 BATCH = 256
 LEAST_IN_CLASS = 5  # held-out images of a class whose accuracy is told

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.metrics.attributes import Judges, decisions
+from attrimorph.evaluators.attributes import Judges, decisions
+from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.perceptual import maps_distance
-from attrimorph.metrics.recogniser import Recogniser
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import Unseen
 
 TARGET = 0.04  # a pixel is in the target area where the truth differs from the input by more than this
 BACKGROUND = 0.1  # of the mask: its soft edge is the person's

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
-from attrimorph.metrics.attributes import EditCounts, Judges, binary_names, count_edits, decisions
+from attrimorph.evaluators.attributes import EditCounts, Judges, binary_names, count_edits, decisions
+from attrimorph.evaluators.identity_encoder import Recogniser
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures, judge_error
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.extractors import SeesMaps
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, answers
+from attrimorph.evaluators.judge import Judge, answers
 from attrimorph.networks.inception import Inception
 from attrimorph.networks.vgg import Vgg19
 from attrimorph.networks.weights import CACHED, cached, filled, read_weights

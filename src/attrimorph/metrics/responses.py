@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
+from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attributes import binary_names
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.attributes import binary_names
 from attrimorph.metrics.edits import directions
-from attrimorph.metrics.gauge import Gauge
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Code, Edits
 
 STRENGTHS = tuple(step / 10 for step in range(11))

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.files import read_json, write_json, write_text
-from attrimorph.metrics.attributes import Judges
 from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_pil, write_png

@@ -16,11 +16,11 @@ from attrimorph.applications.identities import MIXED, new_identities
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
+from attrimorph.evaluators.fitting import from_bytes, photographs
+from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.identity_training import Labelled, RecogniserRecipe, fit_recogniser, of_bytes, pairs
+from attrimorph.evaluators.verification import verification
 from attrimorph.loading import load
-from attrimorph.metrics.fitting import from_bytes, photographs
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.recogniser_training import Labelled, RecogniserRecipe, fit_recogniser, of_bytes, pairs
-from attrimorph.metrics.verification import verification
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

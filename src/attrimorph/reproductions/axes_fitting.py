@@ -14,8 +14,8 @@ from attrimorph.applications.axes.fitting import FitOptions, Judged, fit_axes, j
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.data.drawn import faces
-from attrimorph.metrics.attributes import binary_names
-from attrimorph.metrics.unseen import drawn_images
+from attrimorph.evaluators.attributes import binary_names
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

@@ -12,20 +12,20 @@ from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.detail import blended
-from attrimorph.applications.hunt import Search
-from attrimorph.applications.invert import inversion
+from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.inversion.search import Search
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.default_evaluators import recogniser_for
+from attrimorph.evaluators.judge import Judge
 from attrimorph.loading import load
-from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
 from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
+from attrimorph.metrics.evaluation_set import Unseen, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.judge import Judge
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.suitable import recogniser_for
-from attrimorph.metrics.unseen import Unseen, held_out_images
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

@@ -14,12 +14,12 @@ from attrimorph.applications.axes.fitting import Judged, fit_axes, judged_by
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.schema import Schema
+from attrimorph.evaluators.attributes import Judges, decisions
+from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import Judge
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
-from attrimorph.metrics.attributes import Judges, decisions
-from attrimorph.metrics.judge import Judge
-from attrimorph.metrics.suitable import judge_for
 from attrimorph.models.codes import Code
 from attrimorph.models.finding import shipped
 from attrimorph.models.model import Model

@@ -12,8 +12,8 @@ from attrimorph.applications.axes.editor import AxisEditor, free_share
 from attrimorph.applications.axes.linear import cosines, untangle
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.files import write_json
-from attrimorph.metrics.attributes import Judges
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

@@ -13,12 +13,12 @@ from torch.nn.functional import one_hot
 
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.identity_encoder import Recogniser, load_recogniser, save_recogniser
+from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.recogniser import Recogniser, load_recogniser, save_recogniser
-from attrimorph.metrics.recogniser_training import RecogniserRecipe, train_identity_recogniser
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.model import Model
 from attrimorph.reproductions.class_data import ATTRIBUTE, class_data

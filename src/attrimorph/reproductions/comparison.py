@@ -14,15 +14,15 @@ from attrimorph.console import duration
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import editable_names
+from attrimorph.evaluators.judge import Judge
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
-from attrimorph.metrics.attributes import editable_names
-from attrimorph.metrics.evaluate import evaluate
-from attrimorph.metrics.judge import Judge
-from attrimorph.metrics.unseen import Unseen, drawn_images, held_out_images
+from attrimorph.metrics.evaluate.evaluation import evaluate
+from attrimorph.metrics.evaluation_set import Unseen, drawn_images, held_out_images
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.entrants import Entrant, named
 from attrimorph.reproductions.outcome import Progress, Say, nothing

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import editable_names
 from attrimorph.loading import load
-from attrimorph.metrics.attributes import editable_names
-from attrimorph.metrics.unseen import Unseen
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.models.codes import Edits, Encodes
 from attrimorph.models.model import Model
 from attrimorph.reproductions.comparison import SHOWN, Contest, Entry

@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.hunt import Search
 from attrimorph.applications.inpaint import inpaint, mean_filled, spread
 from attrimorph.applications.inputs import encoder
+from attrimorph.applications.inversion.search import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import DISCVAE
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

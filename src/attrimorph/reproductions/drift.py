@@ -9,14 +9,14 @@ from torch import Tensor
 
 from attrimorph.applications.inputs import editor
 from attrimorph.data.drawn import faces
+from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import Judge
 from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE
-from attrimorph.metrics.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
-from attrimorph.metrics.judge import Judge
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.suitable import judge_for
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet

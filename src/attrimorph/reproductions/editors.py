@@ -14,15 +14,15 @@ from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import Judge, load_judge, save_judge
+from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.attributes import binary_names
-from attrimorph.metrics.judge import Judge, load_judge, save_judge
-from attrimorph.metrics.judge_training import JudgeRecipe, train_judge
-from attrimorph.metrics.suitable import judge_for
-from attrimorph.metrics.unseen import Unseen, calibration_images, drawn_images, held_out_images
+from attrimorph.metrics.evaluation_set import Unseen, calibration_images, drawn_images, held_out_images
 from attrimorph.models.codes import Edits
 from attrimorph.models.finding import named_parts, shipped
 from attrimorph.models.model import Model

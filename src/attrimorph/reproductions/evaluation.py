@@ -6,14 +6,14 @@ from typing import Any
 
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.default_evaluators import judge_for, recogniser_for
+from attrimorph.evaluators.identity_encoder import Recogniser
 from attrimorph.files import read_json, write_json
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.evaluate import Evaluation, evaluate
+from attrimorph.metrics.evaluate.context import Progress
+from attrimorph.metrics.evaluate.evaluation import Evaluation, evaluate
 from attrimorph.metrics.extractors import Extractor
 from attrimorph.metrics.figures import Comparison, by_key, compare
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.subject import Progress
-from attrimorph.metrics.suitable import judge_for, recogniser_for
 from attrimorph.models.model import Model
 from attrimorph.pictures import write_png
 from attrimorph.reproductions import report

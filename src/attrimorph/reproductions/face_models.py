@@ -11,7 +11,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.unseen import Unseen, drawn_images
+from attrimorph.metrics.evaluation_set import Unseen, drawn_images
 from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.outcome import Request

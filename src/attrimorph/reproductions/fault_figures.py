@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attrimorph.data.drawn import faces, shapes
+from attrimorph.evaluators.attributes import decisions
 from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.metrics.attributes import decisions
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
 from attrimorph.models.codes import Edits

@@ -9,7 +9,7 @@ from torch import Tensor
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.examples import DRAWN, Pool, axis_from_examples, draw_pool
 from attrimorph.applications.axes.pack import Axis, AxisPack
-from attrimorph.metrics.suitable import recogniser_for
+from attrimorph.evaluators.default_evaluators import recogniser_for
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from attrimorph.metrics.attributes import binary_names, decisions
+from attrimorph.evaluators.attributes import binary_names, decisions
 from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
 from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
+from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.groups_of_edits import finite_mean
 from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

@@ -11,16 +11,16 @@ from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.methods.pggan.step import growth_of
 from attrimorph.methods.recipes import recipe_named
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.suitable import judge_for
-from attrimorph.metrics.unseen import drawn_images
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
 from attrimorph.recipe import AnyRecipe

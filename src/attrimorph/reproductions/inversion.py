@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.hunt import Search
-from attrimorph.applications.invert import inversion
+from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.inversion.search import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet

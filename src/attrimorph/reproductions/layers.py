@@ -11,8 +11,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.model import LayeredModel, Layers, LowerBound
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.attribute2image.step import overlap
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

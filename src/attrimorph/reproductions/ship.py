@@ -13,11 +13,11 @@ from pathlib import Path
 from torch import nn
 
 from attrimorph.applications.calibrate import calibrate, images_for, write_calibrated
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
-from attrimorph.metrics.evaluate import evaluate
+from attrimorph.metrics.evaluate.evaluation import evaluate
 from attrimorph.metrics.keys import overall
-from attrimorph.metrics.suitable import judge_for
 from attrimorph.models.attributes import SET, TAKEN_AWAY
 from attrimorph.models.codes import Edits
 from attrimorph.models.header import model_bytes

@@ -7,7 +7,7 @@ from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph
 from attrimorph.applications.write_morph import frames
 from attrimorph.data.drawn import faces
-from attrimorph.metrics.unseen import drawn_images
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.model import Model
 from attrimorph.pictures import gif_bytes, sheet
 from attrimorph.reproductions import report

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import decisions
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain, CycleGANModel
-from attrimorph.metrics.attributes import decisions
 from attrimorph.models.codes import Edits
 from attrimorph.models.finding import named_parts
 from attrimorph.pictures import sheet

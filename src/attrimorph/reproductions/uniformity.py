@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.charts import lines
+from attrimorph.evaluators.attribute_score import Gauge
 from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.metrics.gauge import Gauge
 from attrimorph.metrics.responses import (
     DEVIATION,
     JUMP,

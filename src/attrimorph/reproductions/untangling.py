@@ -13,7 +13,7 @@ from attrimorph.applications.axes.linear import conditional_projection
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.path import Guide, follow
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import binary_names, decisions
+from attrimorph.evaluators.attributes import binary_names, decisions
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report

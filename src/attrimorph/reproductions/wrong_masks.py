@@ -13,7 +13,7 @@ from attrimorph.loading import load
 from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.methods.attribute2image.recipe import DISCVAE
-from attrimorph.metrics.unseen import Unseen
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, listed, more, spread

@@ -30,9 +30,9 @@ from attrimorph.applications.subject import (
 )
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.judge import Judge
 from attrimorph.loading import load
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.judge import Judge
 from attrimorph.models.finding import named_parts
 from attrimorph.models.model import Model
 from attrimorph.studio.keeping import Keeper, Remembered

@@ -25,7 +25,7 @@ from attrimorph.applications.transfer import transfer
 from attrimorph.applications.write_morph import frames
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge
+from attrimorph.evaluators.judge import Judge
 from attrimorph.pictures import check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.studio.desk import LEAST, Desk
 from attrimorph.studio.keeping import Remembered

@@ -20,13 +20,13 @@ from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
 from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
-from attrimorph.applications.hunt import Search
+from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph
 from attrimorph.applications.photograph import put_back
 from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, JudgeNetwork
+from attrimorph.evaluators.judge import Judge, JudgeNetwork
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil

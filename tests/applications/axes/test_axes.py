@@ -18,7 +18,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.edits import measure_edits
-from attrimorph.metrics.unseen import Unseen
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.models.codes import Code, Edits
 from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge
 from tests.tiny_models import tiny_model

@@ -11,7 +11,7 @@ from attrimorph.applications.axes.path import GOAL, LONGEST, JudgeGuide, follow,
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, JudgeNetwork
+from attrimorph.evaluators.judge import Judge, JudgeNetwork
 from tests.applications.axes.linear_world import LinearGenerator, LinearJudge, WithGradient
 from tests.tiny_models import tiny_model
 

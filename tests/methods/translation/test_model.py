@@ -10,11 +10,11 @@ from attrimorph.applications.edit import edit
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.methods.translation.domains import edited_attribute
 from attrimorph.methods.translation.model import Chain, CycleGANModel, Pix2PixModel
-from attrimorph.metrics.evaluate import evaluate
-from attrimorph.metrics.suitable import judge_for
-from attrimorph.metrics.unseen import drawn_images
+from attrimorph.metrics.evaluate.evaluation import evaluate
+from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Edits, Encodes
 from tests.small_models import narrow, pictures, small_model
 

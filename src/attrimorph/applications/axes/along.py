@@ -10,10 +10,10 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.path import STEPS, Guide, follow
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.applications.coding import code_of
-from attrimorph.applications.hunt import Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress, Search
 from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.codes import Code
 
 COUNT, SEED = 64, 1  # drawn codes on which an edit is tried beforehand, and their seed

@@ -13,9 +13,9 @@ from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.evaluators.trunk import SHIPPED
 from attrimorph.loading import load
-from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.metrics.trunk import SHIPPED
 from attrimorph.models.model import Model
 
 WITH, WITHOUT = ("with", "positive", "1"), ("without", "negative", "0")

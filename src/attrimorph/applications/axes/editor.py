@@ -13,7 +13,7 @@ from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges, decisions
+from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source

@@ -18,8 +18,8 @@ from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
 from attrimorph.data.attribute import parse_binary
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.interruption import Held, Interrupted, held
-from attrimorph.metrics.attributes import Judges
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.unfinished import load_unfinished, save_unfinished

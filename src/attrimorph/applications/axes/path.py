@@ -15,7 +15,7 @@ from torch import Tensor
 from attrimorph.applications.axes.space import Space
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge
+from attrimorph.evaluators.judge import Judge
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 

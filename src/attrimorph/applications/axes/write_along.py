@@ -18,15 +18,15 @@ from attrimorph.applications.axes.path import Guide
 from attrimorph.applications.axes.seen import picture_gram
 from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
-from attrimorph.applications.hunt import Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.search import Progress, Search
 from attrimorph.applications.morph import check_steps
 from attrimorph.applications.photograph import put_back
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
 from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, load_judge
+from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.models.model import Model
 from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 

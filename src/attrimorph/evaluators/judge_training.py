@@ -1,6 +1,6 @@
 """Training judges: on any prepared data, or on drawn faces for those that ship.
 
-    python -m attrimorph.metrics.judge_training --size 64      trains the judge that ships with the package
+    python -m attrimorph.evaluators.judge_training --size 64      trains the judge that ships with the package
 
 On drawn faces a judge learns from attributes that are independent of each other (correlation 0), so that it reads the
 moustache off the lip and not off the chin. Photographs offer no such choice: there a judge also learns what goes with
@@ -23,9 +23,10 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import attribute_accuracy
-from attrimorph.metrics.calibration import TEMPERATURES, calibration_errors, pooled_calibration_error
-from attrimorph.metrics.fitting import (
+from attrimorph.evaluators.attribute_score import isotonic
+from attrimorph.evaluators.attributes import attribute_accuracy
+from attrimorph.evaluators.calibration import TEMPERATURES, calibration_errors, pooled_calibration_error
+from attrimorph.evaluators.fitting import (
     BATCH,
     Fitting,
     Progress,
@@ -36,9 +37,8 @@ from attrimorph.metrics.fitting import (
     photographs,
     rows_of,
 )
-from attrimorph.metrics.gauge import isotonic
-from attrimorph.metrics.judge import Judge, JudgeNetwork, answers, attribute_loss, save_judge
-from attrimorph.metrics.trunk import SHIPPED
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, save_judge
+from attrimorph.evaluators.trunk import SHIPPED
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
 DIALLED = 8  # attributes of a dialled face

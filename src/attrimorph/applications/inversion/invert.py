@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attrimorph.applications.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
-from attrimorph.applications.hunt import Generates, Hunt, Inversion, Progress, Search
 from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inversion.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
+from attrimorph.applications.inversion.search import Generates, Hunt, Inversion, Progress, Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError

@@ -13,10 +13,9 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.drawn_recogniser import drawn_people, train_drawn_recogniser
-from attrimorph.metrics.fitting import from_bytes
-from attrimorph.metrics.judge import load_judge
-from attrimorph.metrics.recogniser import (
+from attrimorph.evaluators.drawn_identities import drawn_people, train_drawn_recogniser
+from attrimorph.evaluators.fitting import from_bytes
+from attrimorph.evaluators.identity_encoder import (
     SCALE,
     Recogniser,
     class_names,
@@ -24,7 +23,7 @@ from attrimorph.metrics.recogniser import (
     margin_logits,
     save_recogniser,
 )
-from attrimorph.metrics.recogniser_training import (
+from attrimorph.evaluators.identity_training import (
     Labelled,
     RecogniserRecipe,
     divide,
@@ -35,6 +34,7 @@ from attrimorph.metrics.recogniser_training import (
     train_recogniser,
     verified,
 )
+from attrimorph.evaluators.judge import load_judge
 
 QUICK = RecogniserRecipe(presentations=1_280, batch_size=32, dropout=0.0, seed=5)
 NAMES = ("Ada", "Bo", "Cy", "Di")

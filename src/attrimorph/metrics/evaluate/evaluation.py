@@ -16,22 +16,22 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.extractors import Extractor, JudgeFeatures
-from attrimorph.metrics.figures import Evaluation
-from attrimorph.metrics.groups import (
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.judge import Judge
+from attrimorph.metrics.evaluate.context import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, Progress, Subject
+from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group
+from attrimorph.metrics.evaluate.images import (
     measure_disentanglement,
     measure_distribution,
     measure_diversity,
     measure_identity,
     measure_reconstruction,
 )
-from attrimorph.metrics.groups_of_edits import measure_edit_group, measure_fairness_group
-from attrimorph.metrics.groups_of_responses import measure_response_group
-from attrimorph.metrics.judge import Judge
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.subject import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, Progress, Subject
-from attrimorph.metrics.unseen import SEED, Unseen, drawn_images, held_out_images
+from attrimorph.metrics.evaluate.responses import measure_response_group
+from attrimorph.metrics.evaluation_set import SEED, Unseen, drawn_images, held_out_images
+from attrimorph.metrics.extractors import Extractor, JudgeFeatures
+from attrimorph.metrics.figures import Evaluation
 from attrimorph.models.model import Model
 from attrimorph.pictures import grid
 

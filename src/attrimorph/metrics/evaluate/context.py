@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import Judges, decisions, editable_names
+from attrimorph.evaluators.attributes import Judges, decisions, editable_names
+from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.trunk import halves
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, measure_edits
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
-from attrimorph.metrics.judge import Judge
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.trunk import halves
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Code, Edits, Encodes, Sample
 from attrimorph.models.model import Model
 

@@ -8,9 +8,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.distances import Downsampled, Perceptual, Pixels, convolution_maps, perceptual_maps
-from attrimorph.applications.hunt import Hunt, Search, rate_factor
-from attrimorph.applications.invert import distance_to, inversion, invert, known_alone, write_invert
+from attrimorph.applications.inversion.distances import (
+    Downsampled,
+    Perceptual,
+    Pixels,
+    convolution_maps,
+    perceptual_maps,
+)
+from attrimorph.applications.inversion.invert import distance_to, inversion, invert, known_alone, write_invert
+from attrimorph.applications.inversion.search import Hunt, Search, rate_factor
 from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema

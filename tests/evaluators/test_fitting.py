@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attrimorph.metrics.fitting import Fitting, fit
+from attrimorph.evaluators.fitting import Fitting, fit
 
 
 def seen(count: int, half: int | None, presentations: int) -> list[Tensor]:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attributes import editable_names
 from attrimorph.metrics import responses as shapes
-from attrimorph.metrics.attributes import editable_names
+from attrimorph.metrics.evaluate.context import Subject
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
-from attrimorph.metrics.gauge import Gauge
 from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
-from attrimorph.metrics.subject import Subject
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Edits
 
 ROOT = "root of the perceptual distance"

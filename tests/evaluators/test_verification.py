@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.verification import (
+from attrimorph.evaluators.verification import (
     best_threshold,
     even_folds,
     lfw_folds,

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import write_bytes
-from attrimorph.metrics.fitting import channels_last
-from attrimorph.metrics.trunk import (
+from attrimorph.evaluators.fitting import channels_last
+from attrimorph.evaluators.trunk import (
     FIRST,
     LARGEST,
     Stages,
@@ -31,6 +30,7 @@ from attrimorph.metrics.trunk import (
     parts,
     read_trained,
 )
+from attrimorph.files import write_bytes
 from attrimorph.unfinished import beside
 
 FORMAT = "attrimorph recogniser"

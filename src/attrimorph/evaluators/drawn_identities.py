@@ -1,6 +1,6 @@
 """Recognisers of drawn people, those that ship.
 
-    python -m attrimorph.metrics.drawn_recogniser --size 64      trains the one that ships with the package
+    python -m attrimorph.evaluators.drawn_identities --size 64      trains the one that ships with the package
 
 People are drawn with correlation 0, so that beards and make-up, which come and go, say nothing of who it is.
 """
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
-from attrimorph.metrics.fitting import BATCH, Progress
-from attrimorph.metrics.recogniser import Recogniser, save_recogniser
-from attrimorph.metrics.recogniser_training import RecogniserRecipe, of_bytes, train_recogniser, verified
-from attrimorph.metrics.trunk import SHIPPED
+from attrimorph.evaluators.fitting import BATCH, Progress
+from attrimorph.evaluators.identity_encoder import Recogniser, save_recogniser
+from attrimorph.evaluators.identity_training import RecogniserRecipe, of_bytes, train_recogniser, verified
+from attrimorph.evaluators.trunk import SHIPPED
 
 
 def drawn_people(people: Tensor, size: int, seed: int, *, correlation: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.calibration import (
+from attrimorph.evaluators.calibration import (
     calibration_errors,
     expected_calibration_error,
     fitted_temperature,

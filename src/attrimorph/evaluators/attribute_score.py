@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attrimorph.metrics.attributes import Judges
-from attrimorph.metrics.judge import Judge
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.judge import Judge
 
 CLIPPED = 4.0  # logits
 

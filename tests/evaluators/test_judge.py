@@ -15,11 +15,11 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.attributes import attribute_accuracy
-from attrimorph.metrics.calibration import calibration_errors
-from attrimorph.metrics.fitting import from_bytes, photographs, worn
-from attrimorph.metrics.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
-from attrimorph.metrics.judge_training import (
+from attrimorph.evaluators.attributes import attribute_accuracy
+from attrimorph.evaluators.calibration import calibration_errors
+from attrimorph.evaluators.fitting import from_bytes, photographs, worn
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
+from attrimorph.evaluators.judge_training import (
     KNOTS,
     DrawnJudgeRecipe,
     JudgeRecipe,

@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from attrimorph.data.augment import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.calibration import expected_calibration_error, fitted_temperature
-from attrimorph.metrics.fitting import (
+from attrimorph.evaluators.calibration import expected_calibration_error, fitted_temperature
+from attrimorph.evaluators.fitting import (
     BATCH,
     Fitting,
     Progress,
@@ -26,14 +26,14 @@ from attrimorph.metrics.fitting import (
     photographs,
     rows_of,
 )
-from attrimorph.metrics.recogniser import (
+from attrimorph.evaluators.identity_encoder import (
     SCALE,
     Recogniser,
     RecogniserNetwork,
     class_names,
     margin_logits,
 )
-from attrimorph.metrics.verification import verification
+from attrimorph.evaluators.verification import verification
 
 LEAST = 10  # images of a class that a recogniser learns from
 HELD_OUT = 0.1  # of the images of every class, to choose by, and as many to measure on

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
+from attrimorph.evaluators.identity_encoder import Recogniser
 from attrimorph.metrics import counterfactuals
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, Flips
+from attrimorph.metrics.evaluate.context import Subject
+from attrimorph.metrics.evaluation_set import Unseen
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.fairness import fairness_sheet
 from attrimorph.metrics.figures import Evaluation
-from attrimorph.metrics.recogniser import Recogniser
-from attrimorph.metrics.subject import Subject
-from attrimorph.metrics.unseen import Unseen
 from attrimorph.models.codes import Edits
 
 # What is looked at closely, and how its protocol begins.

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
-from attrimorph.metrics.attributes import Judges, attribute_accuracy
+from attrimorph.evaluators.attributes import Judges, attribute_accuracy
+from attrimorph.evaluators.verification import FOLDS, verification
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.disentanglement import dci, mig, sap
 from attrimorph.metrics.diversity import PAIRS, diversity
+from attrimorph.metrics.evaluate.context import SAMPLE_SEED, Subject, batched
 from attrimorph.metrics.extractors import Extractor, SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.frechet import frechet_distance
@@ -22,8 +24,6 @@ from attrimorph.metrics.kernel import SUBSET, kernel_distance
 from attrimorph.metrics.perceptual import perceptual_distance, perceptual_embedding, squared_distance
 from attrimorph.metrics.precision_recall import precision_recall
 from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssim
-from attrimorph.metrics.subject import SAMPLE_SEED, Subject, batched
-from attrimorph.metrics.verification import FOLDS, verification
 from attrimorph.models.codes import Encodes
 from attrimorph.pictures import sheet
 

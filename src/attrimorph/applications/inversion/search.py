@@ -1,4 +1,4 @@
-"""The hunt for codes: Adam through a frozen generator, from a good start (Attribute2Image, ECCV 2016).
+"""The search for codes: Adam through a frozen generator, from a good start (Attribute2Image, ECCV 2016).
 
 min over z (and y, as far as it is unknown) of distance(G(z, y), x) + prior R(z), where R = 1/2 |w|^2 of the whitened
 code w: z itself under N(0, I); z = mean + factor w where the model carries the Gaussian of its codes. Steps are taken
@@ -20,7 +20,7 @@ from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior
 
 if TYPE_CHECKING:
-    from attrimorph.applications.distances import Distance
+    from attrimorph.applications.inversion.distances import Distance
 
 PAIRS = 512  # candidates times images that are compared at once
 MOST_STEPS, MOST_CANDIDATES = 100_000, 65_536

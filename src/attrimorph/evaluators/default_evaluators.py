@@ -3,8 +3,8 @@
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.judge import Judge, load_judge
-from attrimorph.metrics.recogniser import Recogniser, load_recogniser
+from attrimorph.evaluators.identity_encoder import Recogniser, load_recogniser
+from attrimorph.evaluators.judge import Judge, load_judge
 
 
 def judge_for(schema: Schema, image_size: int) -> Judge | None:

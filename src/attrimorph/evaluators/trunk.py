@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.fitting import BATCH
+from attrimorph.evaluators.fitting import BATCH
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 

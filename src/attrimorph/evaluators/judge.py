@@ -19,9 +19,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import write_bytes
-from attrimorph.metrics.fitting import channels_last
-from attrimorph.metrics.trunk import (
+from attrimorph.evaluators.fitting import channels_last
+from attrimorph.evaluators.trunk import (
     FIRST,
     LARGEST,
     Stages,
@@ -34,6 +33,7 @@ from attrimorph.metrics.trunk import (
     parts,
     read_trained,
 )
+from attrimorph.files import write_bytes
 from attrimorph.unfinished import beside
 
 FORMAT = "attrimorph judge"

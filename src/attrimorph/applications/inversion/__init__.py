@@ -1,0 +1,1 @@
+"""The code of an image, looked for by optimisation through the frozen generator."""

@@ -1,0 +1,1 @@
+"""Evaluate a model: groups of figures, each measured on one context."""
