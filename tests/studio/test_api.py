@@ -296,8 +296,8 @@ def test_what_is_no_json_gets_a_sentence(client: TestClient, content: bytes) -> 
 
 def test_openapi_describes_every_route(client: TestClient) -> None:
     schema = client.get("/api/openapi.json").json()
-    assert schema["components"]["schemas"]["Wished"]["properties"]["model"]["enum"] == ["tiny", "layered", "cycle"]
-    count = schema["components"]["schemas"]["SampleWish"]["properties"]["count"]
+    assert schema["components"]["schemas"]["EditRequest"]["properties"]["model"]["enum"] == ["tiny", "layered", "cycle"]
+    count = schema["components"]["schemas"]["SampleRequest"]["properties"]["count"]
     assert (count["type"], count["minimum"], count["maximum"]) == ("integer", 1, 64)
     for path in (
         "models",

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.studio.caches import ContentStore, Gone, LRUCache
 from attrimorph.studio.guard import is_loopback
-from attrimorph.studio.keeping import Gone, Keeper, Remembered
 from attrimorph.studio.server import create_app, listen
 from tests.studio.conftest import HOME, LIVE, SMALL, face_png, opened
 
@@ -202,7 +202,7 @@ def test_the_label_can_be_switched_off_by_the_owner(models: list[str]) -> None:
 
 
 def test_a_keeper_forgets_the_longest_unused() -> None:
-    keeper: Keeper[int] = Keeper(3, 10)
+    keeper: ContentStore[int] = ContentStore(3, 10)
     names = [keeper.keep(bytes([number]) * 3, number) for number in range(3)]
     assert keeper.get(names[0]) == 0
     assert keeper.keep(b"\x00" * 3, 7) == names[0]
@@ -213,12 +213,12 @@ def test_a_keeper_forgets_the_longest_unused() -> None:
     assert keeper.bytes == 9
     keeper.keep(b"x" * 11, 4)
     assert len(keeper) == 1
-    assert Keeper[int](3, 10).keep(b"abc", 1) != Keeper[int](3, 10).keep(b"abc", 1)
+    assert ContentStore[int](3, 10).keep(b"abc", 1) != ContentStore[int](3, 10).keep(b"abc", 1)
 
 
 def test_remembered_is_found_once() -> None:
     calls: list[str] = []
-    memory: Remembered[str] = Remembered(2)
+    memory: LRUCache[str] = LRUCache(2)
     for key in ("a", "b", "a", "c", "b"):
         memory.get(key, lambda key=key: calls.append(key) or key)  # type: ignore[misc]
     assert calls == ["a", "b", "c", "b"]

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from attrimorph.applications.subject import Wish
 from attrimorph.data.images import decoded_image
-from attrimorph.studio.desk import Desk, Frame, Live
 from attrimorph.studio.limits import Limits
-from attrimorph.studio.shelf import Origin, Shelf
+from attrimorph.studio.model_store import ModelStore, Origin
+from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 from tests.studio.conftest import HOME, LIVE, face_png, opened
 
 
@@ -93,7 +93,7 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
         serving.append(asyncio._get_running_loop() is not None)
         return decoded_image(*words, **options)
 
-    monkeypatch.setattr("attrimorph.studio.shelf.decoded_image", watched)
+    monkeypatch.setattr("attrimorph.studio.model_store.decoded_image", watched)
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1
@@ -102,17 +102,17 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
 
 
 @pytest.fixture
-def desk(models: list[str]) -> Any:
-    found = Desk(Shelf(models, "cpu", Limits()))
+def queue(models: list[str]) -> Any:
+    found = RenderQueue(ModelStore(models, "cpu", Limits()))
     yield found
     found.close()
 
 
-def live(desk: Desk, seed: int = 3, **changes: float) -> Live:
-    return Live(desk.shelf.served("tiny"), Origin(seed=seed), Wish(changes), "png")
+def live(queue: RenderQueue, seed: int = 3, **changes: float) -> Live:
+    return Live(queue.store.served("tiny"), Origin(seed=seed), Wish(changes), "png")
 
 
-def test_stale_states_are_dropped(desk: Desk) -> None:
+def test_stale_states_are_dropped(queue: RenderQueue) -> None:
     answers: list[tuple[int, Frame | Exception]] = []
     arrived = threading.Event()
 
@@ -124,39 +124,39 @@ def test_stale_states_are_dropped(desk: Desk) -> None:
 
         return answer
 
-    with desk.device:  # nothing can be computed while these arrive
+    with queue.device:  # nothing can be computed while these arrive
         for number in range(50):
-            desk.submit("stream", live(desk, Smiling=number / 49), take(number))
+            queue.submit("stream", live(queue, Smiling=number / 49), take(number))
     assert arrived.wait(10)
     # The first may have been taken before the others came.
     assert [number for number, _ in answers] in ([49], [0, 49])
-    assert desk.dropped >= 48
-    (expected,) = desk.frames([live(desk, Smiling=1.0)])
+    assert queue.dropped >= 48
+    (expected,) = queue.frames([live(queue, Smiling=1.0)])
     assert isinstance(expected, Frame)
     assert answers[-1][1] == expected
 
 
 def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    queue: RenderQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    pictures = desk.shelf.pictures
+    pictures = queue.store.pictures
 
     def counted(served: Any, seen: Any, wishes: Any) -> torch.Tensor:
         sizes.append(len(seen))
         return pictures(served, seen, wishes)
 
-    monkeypatch.setattr(desk.shelf, "pictures", counted)
-    found = desk.frames([live(desk, seed) for seed in range(5)])
+    monkeypatch.setattr(queue.store, "pictures", counted)
+    found = queue.frames([live(queue, seed) for seed in range(5)])
     assert sizes == [5]
     assert all(isinstance(each, Frame) for each in found)
     broken = [
-        live(desk, 0),
-        live(desk, 1, Smilng=1.0),
-        Live(live(desk).served, Origin("0" * 40), Wish()),
-        live(desk, 2),
+        live(queue, 0),
+        live(queue, 1, Smilng=1.0),
+        Live(live(queue).served, Origin("0" * 40), Wish()),
+        live(queue, 2),
     ]
-    mixed = desk.frames(broken)
+    mixed = queue.frames(broken)
     assert [isinstance(each, Frame) for each in mixed] == [True, False, False, True]
     for one, other in ((mixed[0], found[0]), (mixed[3], found[2])):
         assert isinstance(one, Frame)
@@ -175,12 +175,12 @@ def test_streams_of_several_models_all_get_their_pictures(client: TestClient) ->
     assert {head["stream"] for head in heads} == {0, 1, 2}
 
 
-def test_long_work_gives_way_to_live_edits(desk: Desk) -> None:
+def test_long_work_gives_way_to_live_edits(queue: RenderQueue) -> None:
     arrived = threading.Event()
-    with desk.device:
-        desk.submit("stream", live(desk), lambda found: arrived.set())
+    with queue.device:
+        queue.submit("stream", live(queue), lambda found: arrived.set())
         for _ in range(50):
-            desk.give_way()
+            queue.give_way()
             if arrived.wait(0.05):
                 break
         assert arrived.is_set()
@@ -206,14 +206,14 @@ def test_side_effects_are_told_of_the_shipped_model() -> None:
 
 
 def test_a_dragged_picture_with_locks_is_the_one_that_is_saved() -> None:
-    desk = Desk(Shelf(("drawn-faces-64",), "cpu", Limits()))
+    queue = RenderQueue(ModelStore(("drawn-faces-64",), "cpu", Limits()))
     try:
-        served = desk.shelf.served("drawn-faces-64")
+        served = queue.store.served("drawn-faces-64")
         wish = Wish({"Heavy_Makeup": 0.8}, ("Wavy_Hair", "Male", "Young"))
         live = [Live(served, Origin(seed=6), wish, format) for format in ("rgba", "png")]
-        quick, saved = (desk.frames([each])[0] for each in live)
+        quick, saved = (queue.frames([each])[0] for each in live)
         assert isinstance(quick, Frame)
         assert isinstance(saved, Frame)
         assert quick.picture == Image.open(io.BytesIO(saved.picture)).convert("RGBA").tobytes()
     finally:
-        desk.close()
+        queue.close()

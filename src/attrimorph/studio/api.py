@@ -14,7 +14,7 @@ from attrimorph.applications.subject import Wish
 from attrimorph.models.model import Model
 from attrimorph.pictures import can_film, png_bytes, to_pil
 from attrimorph.studio import messages as say
-from attrimorph.studio.shelf import Origin, Served, decode_base64
+from attrimorph.studio.model_store import Origin, Served, decode_base64
 from attrimorph.studio.work import Work, described
 from attrimorph.version import __version__
 
@@ -44,7 +44,7 @@ class Api:
     """
 
     def __init__(self, work: Work, trains: bool = False) -> None:
-        self.work, self.shelf, self.trains = work, work.shelf, trains
+        self.work, self.store, self.trains = work, work.store, trains
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
         self.router = APIRouter(prefix="/api", responses=FAULTS)
         routes: dict[str, Callable[..., Any]] = {
@@ -71,7 +71,7 @@ class Api:
 
     async def _with_device(self, task: Callable[[], Result]) -> Result:
         def locked() -> Result:
-            with self.work.desk.device, torch.no_grad():
+            with self.work.queue.device, torch.no_grad():
                 return task()
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, locked)
@@ -82,35 +82,35 @@ class Api:
     def _origin(self, source: say.Source) -> Origin:
         if source.image is None:
             return source.origin()
-        return source.origin(self.shelf.open_base64(source.image))
+        return source.origin(self.store.open_base64(source.image))
 
-    async def studio(self) -> say.StudioTold:
+    async def studio(self) -> say.StudioResponse:
         """Tell of the studio itself."""
         labels = self.work.label
-        return say.StudioTold(
+        return say.StudioResponse(
             version=__version__, trains=self.trains, labels=labels,
             signs=labels and self.work.signature is not None, films=can_film(),
         )  # fmt: skip
 
-    async def models(self) -> list[say.ModelTold]:
+    async def models(self) -> list[say.ModelResponse]:
         """Tell which models there are and what they can do."""
-        return [model_told(served) for served in self.shelf.models.values()]
+        return [model_told(served) for served in self.store.models.values()]
 
     async def open(
         self, content: Annotated[bytes, Body(media_type="application/octet-stream", min_length=1)]
-    ) -> say.OpenTold:
+    ) -> say.OpenResponse:
         """Open a photograph: its bytes are the body. It stays in memory, for a while, and is never written."""
-        name, image = await self._in_thread(lambda: self.shelf.open(content))
-        return say.OpenTold(photo=name, width=image.width, height=image.height)
+        name, image = await self._in_thread(lambda: self.store.open(content))
+        return say.OpenResponse(photo=name, width=image.width, height=image.height)
 
-    async def reconstruct(self, wish: say.Wished) -> say.SeenTold:
+    async def reconstruct(self, request: say.EditRequest) -> say.SeenResponse:
         """Show a picture as the model sees it, and what it is taken to have; changes play no part."""
 
-        def task() -> say.SeenTold:
-            served = self.shelf.served(wish.model)
-            seen = self.shelf.seen(served, self._origin(wish.source))
+        def task() -> say.SeenResponse:
+            served = self.store.served(request.model)
+            seen = self.store.seen(served, self._origin(request.source))
             image = seen.subject.image
-            return say.SeenTold(
+            return say.SeenResponse(
                 input=None if image is None else plain_png(image),
                 picture=self.work.pngs(seen.picture, "reconstruct", served, photograph=image is not None)[0],
                 attributes=described(served, seen.subject.attributes),
@@ -118,96 +118,98 @@ class Api:
 
         return await self._with_device(task)
 
-    async def edit(self, wish: say.Wished) -> say.EditTold:
+    async def edit(self, request: say.EditRequest) -> say.EditResponse:
         """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
 
-        def task() -> say.EditTold:
-            served = self.shelf.served(wish.model)
-            wanted = Wish(wish.changes, tuple(wish.locks), self.shelf.taught(wish.axes))
-            content, besides = self.work.edited(served, self._origin(wish.source), wanted)
-            return say.EditTold(picture=base64.b64encode(content).decode(), besides=besides)
+        def task() -> say.EditResponse:
+            served = self.store.served(request.model)
+            wanted = Wish(request.changes, tuple(request.locks), self.store.taught(request.axes))
+            content, besides = self.work.edited(served, self._origin(request.source), wanted)
+            return say.EditResponse(picture=base64.b64encode(content).decode(), besides=besides)
 
         return await self._with_device(task)
 
-    async def sample(self, wish: say.SampleWish) -> say.PicturesTold:
+    async def sample(self, request: say.SampleRequest) -> say.PicturesResponse:
         """Draw new pictures; the source {"seed": seed + i, "held": changes} is picture i in every other request."""
 
-        def task() -> say.PicturesTold:
-            served, held = self.shelf.served(wish.model), tuple(sorted(wish.changes.items()))
-            origins = [Origin(None, wish.seed + number, held) for number in range(wish.count)]
-            return say.PicturesTold(pictures=self.work.sampled(served, origins))
+        def task() -> say.PicturesResponse:
+            served, held = self.store.served(request.model), tuple(sorted(request.changes.items()))
+            origins = [Origin(None, request.seed + number, held) for number in range(request.count)]
+            return say.PicturesResponse(pictures=self.work.sampled(served, origins))
 
         return await self._with_device(task)
 
-    async def morph(self, wish: say.MorphWish) -> say.PicturesTold:
+    async def morph(self, request: say.MorphRequest) -> say.PicturesResponse:
         """Go from one picture to another."""
 
-        def task() -> say.PicturesTold:
-            ends = self._origin(wish.first), self._origin(wish.second)
-            served = self.shelf.served(wish.model)
-            pictures, gif, mp4 = self.work.morphed(served, ends, wish.steps, path=wish.path, gif=wish.gif, mp4=wish.mp4)
-            return say.PicturesTold(pictures=pictures, gif=gif, mp4=mp4)
+        def task() -> say.PicturesResponse:
+            ends = self._origin(request.first), self._origin(request.second)
+            served = self.store.served(request.model)
+            pictures, gif, mp4 = self.work.morphed(
+                served, ends, request.steps, path=request.path, gif=request.gif, mp4=request.mp4
+            )
+            return say.PicturesResponse(pictures=found[0], gif=found[1], mp4=found[2])
 
         return await self._with_device(task)
 
-    async def inpaint(self, wish: say.InpaintWish) -> say.PictureTold:
+    async def inpaint(self, request: say.InpaintRequest) -> say.PictureResponse:
         """Fill a hole; what lies outside stays. The PNG carries its receipt, as that of an edit does."""
 
-        def task() -> say.PictureTold:
-            mask = decode_base64(wish.mask, "mask")
-            served, origin = self.shelf.served(wish.model), self._origin(wish.source)
-            picture = self.work.inpainted(served, origin, mask, wish.times, wish.feather, wish.known)
-            return say.PictureTold(picture=picture)
+        def task() -> say.PictureResponse:
+            mask = decode_base64(request.mask, "mask")
+            served, origin = self.store.served(request.model), self._origin(request.source)
+            picture = self.work.inpainted(served, origin, mask, request.times, request.feather, request.known)
+            return say.PictureResponse(picture=picture)
 
         return await self._with_device(task)
 
-    async def transfer(self, wish: say.TransferWish) -> say.PictureTold:
+    async def transfer(self, request: say.TransferRequest) -> say.PictureResponse:
         """Give a picture the attributes of another."""
 
-        def task() -> say.PictureTold:
-            served, origin = self.shelf.served(wish.model), self._origin(wish.source)
-            other = self._origin(wish.attributes_of)
-            return say.PictureTold(picture=self.work.transferred(served, origin, other, wish.only))
+        def task() -> say.PictureResponse:
+            served, origin = self.store.served(request.model), self._origin(request.source)
+            other = self._origin(request.attributes_of)
+            return say.PictureResponse(picture=self.work.transferred(served, origin, other, request.only))
 
         return await self._with_device(task)
 
-    async def retrieve(self, wish: say.RetrieveWish) -> say.FoundTold:
+    async def retrieve(self, request: say.RetrieveRequest) -> say.FoundResponse:
         """Find the opened photographs most like a picture, with the attributes that are wanted."""
 
-        def task() -> say.FoundTold:
-            served, origin = self.shelf.served(wish.model), self._origin(wish.source)
-            found = self.work.retrieved(served, origin, wish.among, wish.wanted, wish.count)
+        def task() -> say.FoundResponse:
+            served, origin = self.store.served(request.model), self._origin(request.source)
+            found = self.work.retrieved(served, origin, request.among, request.wanted, request.count)
             pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
-            return say.FoundTold(
-                found=[say.NearTold(photo=wish.among[row], distance=round(distance, 6)) for row, distance in pairs],
+            return say.FoundResponse(
+                found=[say.Neighbour(photo=request.among[row], distance=round(distance, 6)) for row, distance in pairs],
                 searched=found.searched,
             )
 
         return await self._with_device(task)
 
-    async def teach(self, wish: say.TeachWish) -> say.TaughtTold:
+    async def teach(self, request: say.TeachRequest) -> say.TaughtResponse:
         """Learn a new attribute from pictures that have it and pictures that have it not."""
 
-        def task() -> say.TaughtTold:
-            served = self.shelf.served(wish.model)
-            having, lacking = ([self._origin(each) for each in group] for group in (wish.with_, wish.without))
-            axis, sentence = self.work.taught(served, wish.name, having, lacking)
-            return say.TaughtTold(axis=axis, name=wish.name, sentence=sentence)
+        def task() -> say.TaughtResponse:
+            served = self.store.served(request.model)
+            having, lacking = ([self._origin(each) for each in group] for group in (request.with_, request.without))
+            axis, sentence = self.work.taught(served, request.name, having, lacking)
+            return say.TaughtResponse(axis=axis, name=request.name, sentence=sentence)
 
         return await self._with_device(task)
 
-    async def taught(self) -> list[say.TaughtSliderTold]:
+    async def taught(self) -> list[say.TaughtSlider]:
         """Tell which taught sliders there are; they stay as long as the studio runs."""
-        found = self.shelf.taught_sliders()
-        return [say.TaughtSliderTold(model=model, name=name, axis=axis) for model, name, axis in found]
+        found = self.store.taught_sliders()
+        return [say.TaughtSlider(model=model, name=name, axis=axis) for model, name, axis in found]
 
-    async def layers(self, wish: say.LayersWish) -> say.PictureTold:
+    async def layers(self, request: say.LayersRequest) -> say.PictureResponse:
         """Put a picture in front of another's background; for models that paint in layers. It carries its receipt."""
 
-        def task() -> say.PictureTold:
-            served, origin = self.shelf.served(wish.model), self._origin(wish.source)
-            other = self._origin(wish.background)
-            return say.PictureTold(picture=self.work.layered(served, origin, other, wish.changes))
+        def task() -> say.PictureResponse:
+            served, origin = self.store.served(request.model), self._origin(request.source)
+            other = self._origin(request.background)
+            return say.PictureResponse(picture=self.work.layered(served, origin, other, request.changes))
 
         return await self._with_device(task)
 
@@ -217,11 +219,11 @@ def plain_png(image: torch.Tensor) -> str:
     return base64.b64encode(png_bytes(to_pil(image)[0])).decode()
 
 
-def model_told(served: Served) -> say.ModelTold:
+def model_told(served: Served) -> say.ModelResponse:
     """Tell of one model."""
     model: Model = served.model
     preprocessing = model.header.get("preprocessing") or {}
-    return say.ModelTold(
+    return say.ModelResponse(
         name=served.name,
         about=model.recipe.about,
         method=model.recipe.method,
@@ -231,7 +233,7 @@ def model_told(served: Served) -> say.ModelTold:
         calibrated=bool(model.strengths.positions),
         judge=None if served.judge is None else served.judge.name,
         own_judge=isinstance(served.judge, OwnClassifier),
-        sliders=[say.SliderTold(**vars(slider)) for slider in served.sliders],
+        sliders=[say.SliderResponse(**vars(slider)) for slider in served.sliders],
         exclusive=[list(group) for group in model.schema.exclusive],
         locks=list(served.locks),
         can=dict(served.can),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrimorph.errors import AttrimorphError, shown
-from attrimorph.studio.keeping import Gone
+from attrimorph.studio.caches import Gone
 from attrimorph.studio.runs import NoRun
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from attrimorph.studio.shelf import Origin
+from attrimorph.studio.model_store import Origin
 
 MIB = 2**20
 
@@ -29,13 +29,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
 Switch = Annotated[bool, Field(strict=True)]
 
 
-class Told(BaseModel):
+class Message(BaseModel):
     """Every message: an unknown word is an error."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
 
-class Source(Told):
+class Source(Message):
     """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
 
     model_config = ConfigDict(
@@ -71,7 +71,7 @@ class Source(Told):
         )
 
 
-class Wished(Told):
+class EditRequest(Message):
     """What every edit says: the whole state, so that the studio need not remember any."""
 
     model: Name
@@ -85,7 +85,7 @@ class Wished(Told):
     """Taught latent directions (axes) that `changes` names."""
 
 
-class LiveEdit(Wished):
+class LiveEdit(EditRequest):
     """One message of the websocket."""
 
     stream: Annotated[int, Field(ge=0, le=63), AS_JSON]
@@ -98,7 +98,7 @@ class LiveEdit(Wished):
     """Whether side effects are looked for; otherwise `besides` comes back as null."""
 
 
-class SampleWish(Told):
+class SampleRequest(Message):
     """New pictures."""
 
     model: Name
@@ -109,7 +109,7 @@ class SampleWish(Told):
     """What is set on all of them."""
 
 
-class MorphWish(Told):
+class MorphRequest(Message):
     """The way from one picture to another."""
 
     model: Name
@@ -123,7 +123,7 @@ class MorphWish(Told):
     """Whether a film there and back is made; needs `films` of `/api/studio`."""
 
 
-class InpaintWish(Told):
+class InpaintRequest(Message):
     """A hole to be filled."""
 
     model: Name
@@ -135,7 +135,7 @@ class InpaintWish(Told):
     known: Known = {}
 
 
-class TransferWish(Told):
+class TransferRequest(Message):
     """One picture with the attributes of another."""
 
     model: Name
@@ -145,7 +145,7 @@ class TransferWish(Told):
     """Which attributes; all by default."""
 
 
-class RetrieveWish(Told):
+class RetrieveRequest(Message):
     """The pictures most like one."""
 
     model: Name
@@ -157,7 +157,7 @@ class RetrieveWish(Told):
     count: Annotated[int, Field(ge=1, le=100), AS_JSON] = 8
 
 
-class TeachWish(Told):
+class TeachRequest(Message):
     """A new attribute by examples."""
 
     model: Name
@@ -168,7 +168,7 @@ class TeachWish(Told):
     """Pictures that have it not."""
 
 
-class LayersWish(Told):
+class LayersRequest(Message):
     """A picture in front of another background."""
 
     model: Name
@@ -177,7 +177,7 @@ class LayersWish(Told):
     changes: Changes = {}
 
 
-class StudioTold(BaseModel):
+class StudioResponse(BaseModel):
     """The studio itself."""
 
     version: str
@@ -191,7 +191,7 @@ class StudioTold(BaseModel):
     """Whether films can be written."""
 
 
-class SliderTold(BaseModel):
+class SliderResponse(BaseModel):
     """One slider."""
 
     name: str
@@ -203,7 +203,7 @@ class SliderTold(BaseModel):
     step: float
 
 
-class ModelTold(BaseModel):
+class ModelResponse(BaseModel):
     """One model."""
 
     name: str
@@ -218,13 +218,13 @@ class ModelTold(BaseModel):
     """The attribute classifier that looks for side effects; null where there is none."""
     own_judge: bool
     """Whether that is the classifier that the model was trained with, which is easily pleased."""
-    sliders: list[SliderTold]
+    sliders: list[SliderResponse]
     exclusive: list[list[str]]
     locks: list[str]
     can: dict[str, bool]
 
 
-class OpenTold(BaseModel):
+class OpenResponse(BaseModel):
     """An opened photograph."""
 
     photo: str
@@ -232,7 +232,7 @@ class OpenTold(BaseModel):
     height: int
 
 
-class SeenTold(BaseModel):
+class SeenResponse(BaseModel):
     """A picture as a model sees it."""
 
     input: str | None
@@ -243,7 +243,7 @@ class SeenTold(BaseModel):
     """What it was taken to have, 0 or 1 where it is decided."""
 
 
-class EditTold(BaseModel):
+class EditResponse(BaseModel):
     """An edited picture."""
 
     picture: str
@@ -252,7 +252,7 @@ class EditTold(BaseModel):
     """Attribute -> how much its probability changes although nobody asked for it, as the attribute classifier sees."""
 
 
-class PicturesTold(BaseModel):
+class PicturesResponse(BaseModel):
     """Several pictures."""
 
     pictures: list[str]
@@ -262,28 +262,28 @@ class PicturesTold(BaseModel):
     """Base64, where they were wished for."""
 
 
-class PictureTold(BaseModel):
+class PictureResponse(BaseModel):
     """One picture."""
 
     picture: str
     """PNG in base64."""
 
 
-class NearTold(BaseModel):
+class Neighbour(BaseModel):
     """A found picture."""
 
     photo: str
     distance: float
 
 
-class FoundTold(BaseModel):
+class FoundResponse(BaseModel):
     """Found pictures, the nearest first."""
 
-    found: list[NearTold]
+    found: list[Neighbour]
     searched: int
 
 
-class TaughtTold(BaseModel):
+class TaughtResponse(BaseModel):
     """A taught attribute."""
 
     axis: str
@@ -293,7 +293,7 @@ class TaughtTold(BaseModel):
     """How sure it is."""
 
 
-class TaughtSliderTold(BaseModel):
+class TaughtSlider(BaseModel):
     """A taught slider that the studio still has."""
 
     model: str

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.studio.api import FAULTS
-from attrimorph.studio.messages import Fault, Told
+from attrimorph.studio.messages import Fault, Message
 from attrimorph.studio.runs import Run, Runs
 
 Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
@@ -18,21 +18,21 @@ Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 """Images seen, value."""
 
 
-class CurvesTold(BaseModel):
+class CurvesResponse(BaseModel):
     """What a run's log and samples hold."""
 
     curves: dict[str, list[Point]]
     sheets: list[str]
 
 
-class RecipeTold(BaseModel):
+class RecipeResponse(BaseModel):
     """One recipe."""
 
     name: str
     about: str
 
 
-class StartWish(Told):
+class StartRequest(Message):
     """A training to begin."""
 
     recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -44,7 +44,7 @@ class StartWish(Told):
     """A folder on the studio's machine; faces are drawn where it is left out."""
 
 
-class ResumeWish(Told):
+class ResumeRequest(Message):
     """A training to go on with."""
 
     data: Folder | None = None
@@ -57,9 +57,9 @@ def runs_router(runs: Runs) -> APIRouter:
     )
 
     @router.get("/recipes")
-    def recipes() -> list[RecipeTold]:
+    def recipes() -> list[RecipeResponse]:
         """Tell which recipes there are."""
-        return [RecipeTold(name=name, about=make().about) for name, make in RECIPES.items()]
+        return [RecipeResponse(name=name, about=make().about) for name, make in RECIPES.items()]
 
     @router.get("/runs")
     def all_runs() -> list[Run]:
@@ -67,9 +67,9 @@ def runs_router(runs: Runs) -> APIRouter:
         return runs.all()
 
     @router.get("/runs/{name}")
-    def one(name: str) -> CurvesTold:
+    def one(name: str) -> CurvesResponse:
         """Return a run's curves and the names of its sample sheets."""
-        return CurvesTold(
+        return CurvesResponse(
             curves={key: [list(point) for point in points] for key, points in runs.curves(name).items()},
             sheets=runs.sheets(name),
         )
@@ -80,9 +80,9 @@ def runs_router(runs: Runs) -> APIRouter:
         return Response(runs.sheet(name, sheet), media_type="image/png")
 
     @router.post("/runs")
-    def start(wish: StartWish) -> None:
+    def start(request: StartRequest) -> None:
         """Start a training in a new folder."""
-        runs.start(wish.recipe, wish.name, wish.fields, wish.data)
+        runs.start(request.recipe, request.name, request.fields, request.data)
 
     @router.post("/runs/{name}/stop")
     def stop(name: str) -> None:
@@ -90,8 +90,8 @@ def runs_router(runs: Runs) -> APIRouter:
         runs.stop(name)
 
     @router.post("/runs/{name}/resume")
-    def resume(name: str, wish: ResumeWish) -> None:
+    def resume(name: str, request: ResumeRequest) -> None:
         """Go on with a training."""
-        runs.resume(name, wish.data)
+        runs.resume(name, request.data)
 
     return router

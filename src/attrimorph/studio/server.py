@@ -18,15 +18,15 @@ from starlette.routing import BaseRoute, Match
 from attrimorph.applications.provenance import Signature
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
-from attrimorph.studio.desk import Desk
+from attrimorph.studio.caches import Gone, LRUCache
 from attrimorph.studio.faults import fault_of, sentence_of
 from attrimorph.studio.guard import Guard, is_loopback
-from attrimorph.studio.keeping import Gone, Remembered
 from attrimorph.studio.limits import Limits
+from attrimorph.studio.model_store import ModelStore
+from attrimorph.studio.render_queue import RenderQueue
 from attrimorph.studio.runs import Runs
 from attrimorph.studio.runs_api import runs_router
 from attrimorph.studio.session import Session
-from attrimorph.studio.shelf import Shelf
 from attrimorph.studio.work import Work
 from attrimorph.version import __version__
 
@@ -74,15 +74,15 @@ def create_app(
             f"a studio that other machines can reach needs a token; got --host {host} and none; add --token with a "
             "long random word"
         )
-    shelf = Shelf(models, device, limits)
-    desk = Desk(shelf)
-    api = Api(Work(shelf, desk, label, signature, Remembered(4)), runs is not None)
+    store = ModelStore(models, device, limits)
+    queue = RenderQueue(store)
+    api = Api(Work(store, queue, label, signature, LRUCache(4)), runs is not None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         api.close()
-        desk.close()
+        queue.close()
 
     app = FastAPI(
         title="attrimorph studio",
@@ -101,14 +101,14 @@ def create_app(
     @app.websocket("/live")
     async def live(page: WebSocket) -> None:
         await page.accept()
-        await Session(page, shelf, desk, limits.streams).run()
+        await Session(page, store, queue, limits.streams).run()
 
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/static", StaticFiles(directory=PAGE))
-    _name_models(app, list(shelf.models))
+    _name_models(app, list(store.models))
     return Guard(app, limits, host, token)
 
 

@@ -13,11 +13,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.applications.subject import Wish
 from attrimorph.errors import AttrimorphError
-from attrimorph.studio.desk import Desk, Frame, Live
+from attrimorph.studio.caches import Gone
 from attrimorph.studio.faults import fault_of, sentence_of
-from attrimorph.studio.keeping import Gone
 from attrimorph.studio.messages import LiveEdit
-from attrimorph.studio.shelf import Shelf
+from attrimorph.studio.model_store import ModelStore
+from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 
 _sessions = itertools.count()
 
@@ -27,12 +27,12 @@ class Session:
 
     Args:
         socket: accepted.
-        shelf, desk: of the studio.
+        store, queue: of the studio.
         streams: how many pictures it may move at a time.
     """
 
-    def __init__(self, socket: WebSocket, shelf: Shelf, desk: Desk, streams: int) -> None:
-        self.socket, self.shelf, self.desk, self.streams = socket, shelf, desk, streams
+    def __init__(self, socket: WebSocket, store: ModelStore, queue: RenderQueue, streams: int) -> None:
+        self.socket, self.store, self.queue, self.streams = socket, store, queue, streams
         self.name = next(_sessions)
         self._loop = asyncio.get_running_loop()
         # One place for each stream: a page that reads slowly gets the newest picture, not all of them.
@@ -48,7 +48,7 @@ class Session:
                 while True:
                     await self._hear(await self.socket.receive_text())
         finally:
-            self.desk.forget(self.name)
+            self.queue.forget(self.name)
             sender.cancel()
 
     async def _hear(self, text: str) -> None:
@@ -66,13 +66,13 @@ class Session:
             photo = None
             if edit.source.image is not None:
                 # A small message may hold a large photograph: other pages are not kept waiting.
-                photo = await asyncio.to_thread(self.shelf.open_base64, edit.source.image)
-            wish = Wish(edit.changes, tuple(edit.locks), self.shelf.taught(edit.axes))
-            live = Live(self.shelf.served(edit.model), edit.source.origin(photo), wish, edit.format, edit.watch)
+                photo = await asyncio.to_thread(self.store.open_base64, edit.source.image)
+            wish = Wish(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
+            live = Live(self.store.served(edit.model), edit.source.origin(photo), wish, edit.format, edit.watch)
         except (AttrimorphError, Gone) as error:
             self._fault(edit, error)
             return
-        self.desk.submit((self.name, edit.stream), live, self._answer(edit))
+        self.queue.submit((self.name, edit.stream), live, self._answer(edit))
 
     def _answer(self, edit: LiveEdit) -> Callable[[Frame | Exception], None]:
         def answer(found: Frame | Exception) -> None:

@@ -27,9 +27,9 @@ from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge
 from attrimorph.pictures import check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
-from attrimorph.studio.desk import LEAST, Desk
-from attrimorph.studio.keeping import Remembered
-from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
+from attrimorph.studio.caches import LRUCache
+from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served
+from attrimorph.studio.render_queue import LEAST, RenderQueue
 
 LARGEST_MASK = 4_000_000  # pixels
 
@@ -39,28 +39,28 @@ class Work:
     """Everything but live edits. Who calls a method has the device.
 
     Attributes:
-        shelf: where models and photographs are.
-        desk: whose live edits go first while long work is done.
+        store: where models and photographs are.
+        queue: whose live edits go first while long work is done.
         label: whether pictures say that they were made here.
         signature: who signs what is saved; None = nobody.
         pools: of drawn pictures, for teaching, by model.
     """
 
-    shelf: Shelf
-    desk: Desk
+    store: ModelStore
+    queue: RenderQueue
     label: bool
     signature: Signature | None
-    pools: Remembered[Pool]
+    pools: LRUCache[Pool]
 
     def edited(self, served: Served, origin: Origin, wish: Wish) -> tuple[bytes, dict[str, float]]:
         """Return an edited picture as a PNG with its receipt, and its side effects."""
-        seen = self.shelf.seen(served, origin)
+        seen = self.store.seen(served, origin)
         content = saved_png(served.model, seen.subject, wish, served.judge, named=served.named, label=self.label)
         content = self._signed(content, "image/png", photograph=seen.subject.image is not None)
-        if served.judge is None or seen.said is None:
+        if served.judge is None or seen.probabilities is None:
             return content, {}
-        said = served.judge(self.shelf.pictures(served, [seen], [wish]))[0].cpu()
-        return content, side_effects(served.judge.schema, seen.said, said, wish.changes, LEAST)
+        probabilities = served.judge(self.store.pictures(served, [seen], [wish]))[0].cpu()
+        return content, side_effects(served.judge.schema, seen.probabilities, probabilities, wish.changes, LEAST)
 
     def morphed(
         self, served: Served, ends: tuple[Origin, Origin], steps: int, *, path: str, gif: bool, mp4: bool
@@ -68,7 +68,7 @@ class Work:
         """Return the pictures of a morph, and an animation and a film there and back where they are wanted."""
         if mp4:
             check_video()
-        first, second = (self.shelf.seen(served, end) for end in ends)
+        first, second = (self.store.seen(served, end) for end in ends)
         found = morph(
             served.model, shown(first), shown(second), steps, path=path,
             attributes=(first.subject.attributes, second.subject.attributes),
@@ -87,7 +87,7 @@ class Work:
         self, served: Served, origin: Origin, mask: bytes, times: int, feather: int, known: Mapping[str, float]
     ) -> str:
         """Return a picture whose hole is filled."""
-        seen, side = self.shelf.seen(served, origin), served.model.image_size
+        seen, side = self.store.seen(served, origin), served.model.image_size
         drawn = decoded_image(io.BytesIO(mask), "the mask", most_pixels=LARGEST_MASK).convert("L")
         grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
@@ -100,7 +100,7 @@ class Work:
 
     def transferred(self, served: Served, origin: Origin, other: Origin, only: Sequence[str] | None) -> str:
         """Return a picture with the attributes of another."""
-        own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
+        own, source = self.store.seen(served, origin), self.store.seen(served, other)
         found = transfer(
             served.model, shown(own), shown(source), only=only, attributes=own.subject.attributes,
             source_attributes=source.subject.attributes,
@@ -109,7 +109,7 @@ class Work:
 
     def layered(self, served: Served, origin: Origin, other: Origin, changes: Mapping[str, float]) -> str:
         """Return a picture in front of another's background."""
-        own, source = self.shelf.seen(served, origin), self.shelf.seen(served, other)
+        own, source = self.store.seen(served, origin), self.store.seen(served, other)
         photograph = own.subject.image is not None
         content = layered_png(
             served.model, shown(own), own.subject.attributes, shown(source), changes, photograph=photograph,
@@ -119,25 +119,25 @@ class Work:
 
     def sampled(self, served: Served, origins: Sequence[Origin]) -> list[str]:
         """Return samples."""
-        seen = [self.shelf.seen(served, origin) for origin in origins]
+        seen = [self.store.seen(served, origin) for origin in origins]
         return self.pngs(torch.cat([each.picture for each in seen]), "sample", served, photograph=False)
 
     def retrieved(
         self, served: Served, origin: Origin, among: Sequence[str], wanted: Mapping[str, float], count: int
     ) -> Retrieval:
         """Find the pictures most like one among opened photographs; rows are places in `among`."""
-        own, codes = self.shelf.seen(served, origin), []
+        own, codes = self.store.seen(served, origin), []
         if own.subject.code is None:
             raise AttrimorphError(
                 f"finding needs a model that describes faces by codes; {served.name!r} does not; use drawn-faces-64"
             )
         for name in among:
-            code = self.shelf.seen(served, Origin(name)).subject.code
+            code = self.store.seen(served, Origin(name)).subject.code
             assert code is not None
             codes.append(code)
-            self.desk.give_way()
+            self.queue.give_way()
         gallery = Gallery(
-            list(among), lambda rows: torch.cat([shown(self.shelf.seen(served, Origin(among[row]))) for row in rows]),
+            list(among), lambda rows: torch.cat([shown(self.store.seen(served, Origin(among[row]))) for row in rows]),
             None, None, torch.full((len(among),), -1), "",
         )  # fmt: skip
         kept = Codes(
@@ -162,16 +162,16 @@ class Work:
         look = served.judge.features
 
         def features(images: Tensor) -> Tensor:
-            self.desk.give_way()
+            self.queue.give_way()
             return look(images)
 
         named = f"features of {served.judge.name}"
         positive, negative = (
-            torch.cat([shown(self.shelf.seen(served, origin)) for origin in origins]) for origins in (having, lacking)
+            torch.cat([shown(self.store.seen(served, origin)) for origin in origins]) for origins in (having, lacking)
         )
         pool = self.pools.get(served.name, lambda: draw_pool(served.model, features, by=named))
         axis = axis_from_examples(served.model, name, features, positive, negative, by=named, pool=pool)
-        return self.shelf.keep_axis(served, axis), sentence(axis)
+        return self.store.keep_axis(served, axis), sentence(axis)
 
     def pngs(self, images: Tensor, verb: str, served: Served, *, photograph: bool) -> list[str]:
         """Encode pictures, labelled unless the owner of the machine has switched that off.

@@ -35,7 +35,7 @@ from attrimorph.evaluators.judge import Judge
 from attrimorph.loading import load
 from attrimorph.models.finding import named_parts
 from attrimorph.models.model import Model
-from attrimorph.studio.keeping import Keeper, Remembered
+from attrimorph.studio.caches import ContentStore, LRUCache
 from attrimorph.studio.limits import Limits
 
 
@@ -66,12 +66,12 @@ class Seen:
     Attributes:
         subject: of one model.
         picture: without any change, [1, 3, S, S]; the reconstruction of a photograph.
-        said, logits: what the judge says of it, [W] and [1, W]; None without a judge.
+        probabilities, logits: what the judge says of it, [W] and [1, W]; None without a judge.
     """
 
     subject: Subject
     picture: Tensor
-    said: Tensor | None
+    probabilities: Tensor | None
     logits: Tensor | None
 
 
@@ -92,7 +92,7 @@ class Origin:
     known: tuple[tuple[str, float], ...] = ()
 
 
-class Shelf:
+class ModelStore:
     """All that the studio holds in memory.
 
     Args:
@@ -106,9 +106,9 @@ class Shelf:
 
     def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
         self.limits, self.device = limits, device
-        self.photographs: Keeper[bytes] = Keeper(limits.photographs, limits.photograph_bytes)
-        self.axes: Keeper[Axis] = Keeper(1_000, 64 * 2**20)
-        self._seen: Remembered[Seen] = Remembered(limits.subjects)
+        self.photographs: ContentStore[bytes] = ContentStore(limits.photographs, limits.photograph_bytes)
+        self.axes: ContentStore[Axis] = ContentStore(1_000, 64 * 2**20)
+        self._seen: LRUCache[Seen] = LRUCache(limits.subjects)
         self._taught: dict[tuple[str, str], str] = {}
         self._teaching = threading.Lock()
         self.models: dict[str, Served] = {}
@@ -198,8 +198,8 @@ class Shelf:
         else:
             assert subject.image is not None
             picture = subject.image
-        said = None if served.judge is None else served.judge(picture)[0].cpu()
-        return Seen(subject, picture, said, None if served.judge is None else logits_of(served.judge, picture))
+        probabilities = None if served.judge is None else served.judge(picture)[0].cpu()
+        return Seen(subject, picture, probabilities, None if served.judge is None else logits_of(served.judge, picture))
 
     @torch.inference_mode()
     def pictures(self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The desk where live edits are done: one lock for the device; what arrives together is decoded together.
+"""The queue where live edits are done: one lock for the device; what arrives together is decoded together.
 
 A stream is one picture on one page. While it waits, a newer state of the same stream takes the place of the older one:
 stale ones are dropped, what is computed is the newest.
@@ -14,12 +14,11 @@ from typing import Literal
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from attrimorph.applications.holding import side_effects
 from attrimorph.applications.subject import Wish
 from attrimorph.pictures import to_pil
-from attrimorph.studio.shelf import Origin, Seen, Served, Shelf
+from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served
 
 TOGETHER = 16
 LEAST = 0.2
@@ -64,28 +63,28 @@ class Frame:
 Answer = Callable[[Frame | Exception], None]
 
 
-class Desk:
+class RenderQueue:
     """Does live edits in a thread of its own.
 
     Args:
-        shelf: where models and photographs are.
+        store: where models and photographs are.
 
     Attributes:
         device: held by whoever computes.
         done, dropped: how many live edits were answered, and how many gave way to newer ones.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf, self.device = shelf, threading.Lock()
+    def __init__(self, store: ModelStore) -> None:
+        self.store, self.device = store, threading.Lock()
         self.done = self.dropped = 0
         self._waiting: dict[Hashable, tuple[Live, Answer]] = {}
         self._changed = threading.Condition()
         self._open = True
-        self._thread = threading.Thread(target=self._work, name="studio desk", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="studio queue", daemon=True)
         self._thread.start()
 
     def submit(self, stream: Hashable, live: Live, answer: Answer) -> None:
-        """Put a state of a stream on the desk; `answer` is called from the desk's thread unless a newer one comes."""
+        """Put a state of a stream on the queue; `answer` is called from the queue's thread unless a newer one comes."""
         with self._changed:
             self.dropped += stream in self._waiting
             self._waiting[stream] = (live, answer)
@@ -139,7 +138,7 @@ class Desk:
         ready: dict[int, tuple[Live, Seen]] = {}
         for place, live in enumerate(lives):
             try:
-                ready[place] = (live, self.shelf.seen(live.served, live.origin))
+                ready[place] = (live, self.store.seen(live.served, live.origin))
             except Exception as error:  # of this stream alone: the others go on
                 answers[place] = error
         try:
@@ -161,15 +160,14 @@ class Desk:
         if not ready:
             return []
         served = ready[0][0].served
-        images = self.shelf.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
-        said: Tensor | None = None
-        if served.judge is not None and any(live.watch for live, _ in ready):
-            said = served.judge(images).cpu()
+        images = self.store.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
+        judge = served.judge if any(live.watch for live, _ in ready) else None
+        probabilities = [None] * len(ready) if judge is None else list(judge(images).cpu())
         frames: list[Frame | Exception] = []
-        for row, ((live, seen), picture) in enumerate(zip(ready, to_pil(images), strict=True)):
+        for (live, seen), picture, after in zip(ready, to_pil(images), probabilities, strict=True):
             besides: dict[str, float] | None = {} if live.watch else None
-            if said is not None and seen.said is not None and live.watch and served.judge is not None:
-                besides = side_effects(served.judge.schema, seen.said, said[row], live.wish.changes, LEAST)
+            if live.watch and judge is not None and seen.probabilities is not None and after is not None:
+                besides = side_effects(judge.schema, seen.probabilities, after, live.wish.changes, LEAST)
             frames.append(Frame(encoded(picture, live.format), besides))
         return frames
 

@@ -15,7 +15,7 @@ class Gone(Exception):
     """What was asked for is not kept, or no longer: the client sends it again."""
 
 
-class Keeper(Generic[Value]):
+class ContentStore(Generic[Value]):
     """The newest things, by a name that follows from their content and a secret of this process.
 
     So that the same photograph is kept once, and knowing a name means having had the photograph.
@@ -62,7 +62,7 @@ class Keeper(Generic[Value]):
             return self._kept[name][0]
 
 
-class Remembered(Generic[Value]):
+class LRUCache(Generic[Value]):
     """Results that are looked for again and again; the longest unused are forgotten."""
 
     def __init__(self, most: int) -> None:
