@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.reading import read_recipe
+from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override, parse_words, settings, to_yaml
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from attrimorph.loading import load as load
     from attrimorph.methods import recipes as recipes
     from attrimorph.methods.cvae_gan.recipe import Recipe as Recipe
-    from attrimorph.methods.translation.sources import source_of as source_of
+    from attrimorph.methods.translation.domains import source_of as source_of
     from attrimorph.metrics.augmentation import measure_augmentation as measure_augmentation
     from attrimorph.metrics.augmentation import measure_identities as measure_identities
     from attrimorph.metrics.edits import measure_edits as measure_edits
@@ -134,7 +134,7 @@ _HOMES = {
     "sample": "attrimorph.applications.sample",
     "save_pack": "attrimorph.applications.axes.pack",
     "save_pretrained": "attrimorph.hub",
-    "source_of": "attrimorph.methods.translation.sources",
+    "source_of": "attrimorph.methods.translation.domains",
     "square": "attrimorph.applications.morph",
     "superresolve": "attrimorph.applications.superresolve",
     "to_pil": "attrimorph.pictures",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods import METHODS
-from attrimorph.methods.reading import read_recipe
+from attrimorph.methods import METHODS, read_recipe
 from attrimorph.models.finding import find, named_parts
 from attrimorph.models.header import Header, read_json
 from attrimorph.strength import Strengths

@@ -1,5 +1,6 @@
 """The whole of a run as one frozen value: what every recipe has. No torch here, nor in any method's own recipe."""
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -58,6 +59,22 @@ class OptimiserOptions(Options):
     """How the rates fall to 0 at the last image."""
     constant_share: Share = 0.0
     """Share of the run before a linear or cosine fall begins."""
+
+    def rate_factor(self, images_seen: int, images: int) -> float:
+        """Return what the learning rates are multiplied by, in [0, 1].
+
+        Args:
+            images_seen: the clock.
+            images: length of the run.
+        """
+        factor = 1.0
+        if images_seen < self.warmup_images:
+            factor = (images_seen + 1) / self.warmup_images
+        start = self.constant_share * images
+        if self.schedule == "constant" or images_seen <= start:
+            return factor
+        done = min(1.0, (images_seen - start) / max(images - start, 1.0))
+        return factor * (1 - done if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class TrainingOptions(Options):

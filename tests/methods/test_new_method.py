@@ -17,9 +17,8 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.loading import load
-from attrimorph.methods import METHODS, MethodEntry, Recipes, Trained
+from attrimorph.methods import METHODS, MethodEntry, Recipes, Trained, read_recipe
 from attrimorph.methods.base import Algorithm
-from attrimorph.methods.reading import read_recipe
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source

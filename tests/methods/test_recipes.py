@@ -11,8 +11,8 @@ import attrimorph
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods import read_recipe
 from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.methods.reading import read_recipe
 from attrimorph.methods.recipes import RECIPES, recipe_named
 from attrimorph.recipe import field_names
 from attrimorph.training.build import build

@@ -15,7 +15,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.methods.translation.sources import pairs
+from attrimorph.methods.translation.domains import pairs
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training.build import training_rows
 from attrimorph.training.trainer import train

@@ -16,20 +16,19 @@ from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_
 from attrimorph.training.ema import Ema
 from attrimorph.training.hardware import choose_fast_path
 from attrimorph.training.log import Log, read_log
-from attrimorph.training.schedules import rate_factor
 
 
 def test_schedules_by_hand() -> None:
     flat = OptimiserOptions()
-    assert [rate_factor(flat, seen, 100) for seen in (0, 50, 100)] == [1, 1, 1]
+    assert [flat.rate_factor(seen, 100) for seen in (0, 50, 100)] == [1, 1, 1]
     linear = OptimiserOptions(schedule="linear", constant_share=0.5)
-    assert [rate_factor(linear, seen, 100) for seen in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
+    assert [linear.rate_factor(seen, 100) for seen in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
     cosine = OptimiserOptions(schedule="cosine")
-    assert rate_factor(cosine, 50, 100) == pytest.approx(0.5)
-    assert rate_factor(cosine, 25, 100) == pytest.approx(0.8535533905932737)
+    assert cosine.rate_factor(50, 100) == pytest.approx(0.5)
+    assert cosine.rate_factor(25, 100) == pytest.approx(0.8535533905932737)
     warm = OptimiserOptions(warmup_images=10)
-    assert rate_factor(warm, 0, 100) == pytest.approx(0.1)
-    assert rate_factor(warm, 10, 100) == 1
+    assert warm.rate_factor(0, 100) == pytest.approx(0.1)
+    assert warm.rate_factor(10, 100) == 1
 
 
 def test_the_average_by_hand() -> None:

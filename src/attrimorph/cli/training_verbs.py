@@ -31,7 +31,7 @@ def recipes(name: str | None = None, /) -> None:
         A recipe, a YAML or JSON file, or a run folder.
     """
     from attrimorph.console import table
-    from attrimorph.methods.reading import read_recipe
+    from attrimorph.methods import read_recipe
     from attrimorph.methods.recipes import RECIPES
     from attrimorph.overrides import find_recipe, to_yaml
 
@@ -72,8 +72,8 @@ def train(
     explain
         Print what the figures of the log mean, of the recipe or of all, and stop.
     """
+    from attrimorph.methods import read_recipe
     from attrimorph.methods.logged import FIGURES, explanation, in_words, logged
-    from attrimorph.methods.reading import read_recipe
     from attrimorph.methods.recipes import RECIPES
     from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from attrimorph.errors import AttrimorphError, shown, suggestion
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
+from attrimorph.overrides import build
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,3 +190,20 @@ METHODS: dict[str, MethodEntry] = {
     "homointerp": MethodEntry(homointerp_recipes, homointerp_step, homointerp_trained),
     "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
 }
+
+
+def read_recipe(value: Any) -> "AnyRecipe":
+    """Read a whole recipe from plain values.
+
+    Raises:
+        AttrimorphError: an unknown method or field or a value that does not fit, in one sentence.
+    """
+    if not isinstance(value, dict):
+        raise AttrimorphError(
+            f"a recipe must be a mapping of fields; got {type(value).__name__}; see `attrimorph recipes`"
+        )
+    method = value.get("method", "cvae-gan")
+    if not isinstance(method, str) or method not in METHODS:
+        near = suggestion(method if isinstance(method, str) else "", METHODS)
+        raise AttrimorphError(f"there is no method {shown(method)}; {near}")
+    return build(METHODS[method].recipes().kind, value)

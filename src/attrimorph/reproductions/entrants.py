@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.methods.reading import read_recipe
+from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override, parse_words
 from attrimorph.recipe import AnyRecipe

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.reading import read_recipe
+from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override
 from attrimorph.training.folder import holder_of, is_held

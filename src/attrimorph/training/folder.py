@@ -15,7 +15,7 @@ from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
-from attrimorph.methods.reading import read_recipe
+from attrimorph.methods import read_recipe
 from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training.hardware import FastPath
 

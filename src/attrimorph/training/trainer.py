@@ -32,7 +32,6 @@ from attrimorph.training.guard import Guard
 from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
 from attrimorph.training.log import Log
 from attrimorph.training.samples import SampleSheet
-from attrimorph.training.schedules import rate_factor
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
@@ -222,7 +221,7 @@ class Run:
         return None
 
     def _set_rates(self) -> None:
-        factor = rate_factor(self.recipe.optimiser, self.images_seen, self.recipe.training.images)
+        factor = self.recipe.optimiser.rate_factor(self.images_seen, self.recipe.training.images)
         for name, optimiser in self.algorithm.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = self.base_rates[name] * factor * self.guard.rate_scale
@@ -267,16 +266,16 @@ class Run:
         if self.rank == 0:
             for newer in folders[folders.index(folder) + 1 :]:
                 shutil.rmtree(newer, ignore_errors=True)
-        said = (
+        message = (
             f"{trouble}; went back to the checkpoint at {self.images_seen:,} images and goes on with "
             f"{self.guard.rate_scale:g} of the learning rates"
         )
         if self.log:
             self.log.close()
             self.log = Log(self.out, self.images_seen)
-            self.log.write({"images_seen": self.images_seen, "guard": said})
+            self.log.write({"images_seen": self.images_seen, "guard": message})
         if progress and self.rank == 0:
-            progress(Progress(self.images_seen, self.recipe.training.images, 0.0, 0.0, {}, said))
+            progress(Progress(self.images_seen, self.recipe.training.images, 0.0, 0.0, {}, message))
 
     def batches(self) -> Iterator[Batch]:
         """Yield the first training images, for what a model carries beside its networks."""

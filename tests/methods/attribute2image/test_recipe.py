@@ -5,8 +5,8 @@ import json
 import pytest
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods import read_recipe
 from attrimorph.methods.attribute2image.recipe import RECIPES
-from attrimorph.methods.reading import read_recipe
 from attrimorph.methods.recipes import recipe_named
 
 

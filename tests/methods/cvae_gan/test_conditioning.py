@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.methods.batch import flip_some
+from attrimorph.methods.base import flip_some
 from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, grouped
 from attrimorph.methods.cvae_gan.terms import METHODS
 from tests.methods.cvae_gan.small_family import (

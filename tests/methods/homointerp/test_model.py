@@ -12,9 +12,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
-from attrimorph.methods.homointerp.composition import compose
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
-from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.homointerp.model import InterpolationModel, compose
 from attrimorph.models.codes import Code, Edits, Encodes
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 from tests.small_models import narrow, pictures, seeing, small_model

@@ -1,4 +1,4 @@
-"""HomoInterpGAN: who learns from what, typed from the paper; its losses by hand; its aims; resumed runs."""
+"""HomoInterpGAN: who learns from what, typed from the paper; its losses by hand; its edit targets; resumed runs."""
 
 import pytest
 import torch
@@ -72,7 +72,7 @@ def test_as_published_the_interpolator_alone_learns_from_the_full_change() -> No
 def test_losses_are_the_paper_s(penalty_of: str) -> None:
     algorithm = make(learned=False)
     nets, x, y = algorithm.networks, batch().images, batch().attributes
-    aim = algorithm.aims.draw(y, chance())
+    targets = algorithm.edit_targets.draw(y, chance())
     known = torch.where(MEMBERS.any(0), y, torch.nan)
 
     def told(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -82,11 +82,11 @@ def test_losses_are_the_paper_s(penalty_of: str) -> None:
 
     with torch.no_grad():
         features = nets["encoder"](x)
-        other, image = features[aim.order], nets["decoder"](features)
-        v = aim.v
+        other, image = features[targets.order], nets["decoder"](features)
+        v = targets.v
         moved = nets["interpolator"](features, other - features, v)
         per_column = torch.stack([v[:, 0], v[:, 1], v[:, 1], v[:, 2], torch.full((8,), torch.nan)], 1)
-        z_int = y + per_column * (y[aim.order] - y)
+        z_int = y + per_column * (y[targets.order] - y)
         deep = nets["classifier"](x)[2]
         expected = {
             "pixel": (image - x).square().mean(),
@@ -100,7 +100,7 @@ def test_losses_are_the_paper_s(penalty_of: str) -> None:
             "full": (nets["interpolator"](features, other - features, torch.ones_like(v)) - other).square().mean(),
             "judged_image": told(nets["classifier"](nets["decoder"](moved))[0], z_int),
         }
-    between = (aim.share * features + (1 - aim.share) * moved).requires_grad_()
+    between = (targets.share * features + (1 - targets.share) * moved).requires_grad_()
     outputs = nets["critic"].critic(nets["critic"].trunk(between))  # type: ignore[operator]
     (slope,) = torch.autograd.grad(outputs.sum() if penalty_of == "sum" else outputs.mean((1, 2, 3)).sum(), between)
     expected["gradient_penalty"] = (slope.flatten(1).norm(dim=1) - 1).square().mean()
@@ -162,52 +162,52 @@ def test_an_encoder_share_of_zero_leaves_the_interpolation_to_the_interpolator()
 
 def test_references_take_the_other_face_s_attributes_group_by_group() -> None:
     algorithm, y = make(learned=False), batch().attributes
-    aim = algorithm.aims.draw(y, chance())
-    assert aim.references == len(y)
-    v = aim.v[:, [0, 1, 1, 2]]
-    torch.testing.assert_close(aim.z_int[:, :4], y[:, :4] + v * (y[aim.order] - y)[:, :4])
-    assert aim.z_int[:, 4].isnan().all()
+    targets = algorithm.edit_targets.draw(y, chance())
+    assert targets.references == len(y)
+    v = targets.v[:, [0, 1, 1, 2]]
+    torch.testing.assert_close(targets.z_int[:, :4], y[:, :4] + v * (y[targets.order] - y)[:, :4])
+    assert targets.z_int[:, 4].isnan().all()
 
 
 def test_prototypes_flip_a_few_attributes_and_their_groups_go_equally_far() -> None:
     algorithm = make(reference_share=0.0, full_share=0.5)
     y = batch(256).attributes
-    aim = algorithm.aims.draw(y, chance())
-    change = aim.change.nan_to_num()
+    targets = algorithm.edit_targets.draw(y, chance())
+    change = targets.change.nan_to_num()
     assert set(change.unique().tolist()) == {-1.0, 0.0, 1.0}
     assert change.ne(0).sum(1).float().mean() < 3
     # After the change the exclusive colours do not both hold.
     assert ((y + change)[:, 1:3].sum(1) <= 1).all()
-    far = aim.v[:, :1]
-    assert torch.equal(aim.v, far.expand(-1, len(MEMBERS)))
+    far = targets.v[:, :1]
+    assert torch.equal(targets.v, far.expand(-1, len(MEMBERS)))
     assert 0.4 < (far == 1).float().mean() < 0.6
-    expected = y + far * aim.change
-    torch.testing.assert_close(aim.z_int[:, :4], expected[:, :4])
+    expected = y + far * targets.change
+    torch.testing.assert_close(targets.z_int[:, :4], expected[:, :4])
 
 
 def test_some_rows_of_prototypes_become_another_face_in_everything() -> None:
     algorithm = make(reference_share=0.0)
     y = batch(512).attributes
-    aim = algorithm.aims.draw(y, chance())
-    whole = (aim.change == y[aim.order] - y)[:, :4].all(1)
+    targets = algorithm.edit_targets.draw(y, chance())
+    whole = (targets.change == y[targets.order] - y)[:, :4].all(1)
     assert 0.25 < whole.float().mean() < 0.45  # MANY, and a few by chance
 
 
 def test_features_move_by_branches_towards_faces_and_by_prototypes_otherwise() -> None:
     algorithm = make()
     y = batch().attributes
-    aim = algorithm.aims.draw(y, chance())
+    targets = algorithm.edit_targets.draw(y, chance())
     prototypes, interpolator = algorithm.networks["prototypes"], algorithm.networks["interpolator"]
     with torch.no_grad():
         features = algorithm.networks["encoder"](batch().images)
-        found = algorithm.move(features, y, aim)
-        towards = interpolator(features[:4], (features[aim.order] - features)[:4], aim.v[:4])
+        found = algorithm.move(features, y, targets)
+        towards = interpolator(features[:4], (features[targets.order] - features)[:4], targets.v[:4])
         code, _ = prototypes.encode(features, y)
-        after = y + aim.change.nan_to_num()
+        after = y + targets.change.nan_to_num()
         difference = prototypes.decode(code, after) - prototypes.decode(code, y)
-    assert aim.references == 4
+    assert targets.references == 4
     torch.testing.assert_close(found[:4], towards)
-    torch.testing.assert_close(found[4:], features[4:] + aim.v[4:, :1, None, None] * difference[4:])
+    torch.testing.assert_close(found[4:], features[4:] + targets.v[4:, :1, None, None] * difference[4:])
 
 
 def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:
@@ -236,8 +236,8 @@ def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:
 def test_unknown_attributes_are_no_aim() -> None:
     algorithm, y = make(), batch().attributes
     y[:, 0] = torch.nan
-    aim = algorithm.aims.draw(y, chance())
-    assert aim.z_int[:, 0].isnan().all()
+    targets = algorithm.edit_targets.draw(y, chance())
+    assert targets.z_int[:, 0].isnan().all()
     values = algorithm.step(Batch(batch().images, y), chance())
     assert all(value.isfinite() for value in values.values())
     assert all(value.isfinite().all() for value in parameters(algorithm).values())

@@ -9,8 +9,8 @@ import torch
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods import read_recipe
 from attrimorph.methods.pggan.recipe import RECIPES, drawn, pggan
-from attrimorph.methods.reading import read_recipe
 from attrimorph.overrides import to_yaml
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.methods.translation.cyclegan import DISCRIMINATORS, CycleGAN
-from attrimorph.methods.translation.image_pool import DomainBank, ImagePool
+from attrimorph.methods.translation.cyclegan import DISCRIMINATORS, CycleGAN, DomainBank, ImagePool
 from attrimorph.methods.translation.networks import GENERATORS, UnetGenerator
 from attrimorph.methods.translation.recipe import (
     DomainOptions,

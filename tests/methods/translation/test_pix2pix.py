@@ -10,8 +10,8 @@ from torch import Tensor
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.recipes import recipe_named
+from attrimorph.methods.translation.domains import pairs, source_of
 from attrimorph.methods.translation.pix2pix import Pix2Pix
-from attrimorph.methods.translation.sources import pairs, source_of
 
 SIZE = 32
 

@@ -26,8 +26,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.layering import Layering, gate_of
 from attrimorph.methods.attribute2image.networks import networks_of
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
-from attrimorph.methods.base import Algorithm
-from attrimorph.methods.batch import marginals, mean_psnr
+from attrimorph.methods.base import Algorithm, marginals, mean_psnr
 from attrimorph.networks.convolutional import CodeJudge
 from attrimorph.networks.prior import FittedPrior
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.methods.batch import flip_some, marginals
+from attrimorph.methods.base import flip_some, marginals
 from attrimorph.methods.cvae_gan.centres import Centres
 from attrimorph.methods.cvae_gan.terms import Method
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm
-from attrimorph.methods.batch import mean_psnr, spread
+from attrimorph.methods.base import Algorithm, mean_psnr, spread
 from attrimorph.methods.cvae_gan.centres import Centres
 from attrimorph.methods.cvae_gan.forward import Forward
 from attrimorph.methods.cvae_gan.networks import networks_of

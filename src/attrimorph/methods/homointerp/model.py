@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.methods.homointerp.composition import compose
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.networks import MeanPrototypes, feature_side
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
@@ -17,6 +17,7 @@ from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 
 STRONGEST = 2.0
+UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
 
 
 class InterpolationModel(Model):
@@ -296,3 +297,25 @@ class InterpolationModel(Model):
             part = logits[:, start:stop]
             parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
         return torch.cat(parts, dim=1)
+
+
+def compose(images: Tensor, reconstructions: Tensor, edited: Tensor) -> Tensor:
+    """Put an edit into the image, by how much it changes: c = |edited - reconstruction|, of 3 channels the largest.
+
+    c = 0: the image as it is. c = 0.12: with the difference added, so that detail stays which the decoder cannot draw.
+    From 0.48 on: as decoded, for what stood there is gone. So what a decoder gets wrong (a white background that comes
+    out grey) shows only where something changes.
+
+    Args:
+        images, reconstructions, edited: [B, 3, S, S] in [-1, 1].
+    """
+    changed = (edited - reconstructions).abs().amax(1, keepdim=True)
+    some, much = mask(changed / UNCHANGED), mask(changed / REPLACED)
+    target = much * edited + (1 - much) * (images + edited - reconstructions)
+    return (some * target + (1 - some) * images).clamp(-1, 1)
+
+
+def mask(amount: Tensor) -> Tensor:
+    """Return amounts [B, 1, S, S] cut off at 1, widened by a pixel and smoothed, so that borders do not show."""
+    wide = F.max_pool2d(amount.clamp(max=1), 3, 1, 1)
+    return F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm
-from attrimorph.methods.batch import marginals, mean_psnr
-from attrimorph.methods.homointerp.aims import Aim, Aims
+from attrimorph.methods.base import Algorithm, marginals, mean_psnr
+from attrimorph.methods.homointerp.edit_targets import EditTargets, TargetDraw
 from attrimorph.methods.homointerp.groups import grouping, membership
 from attrimorph.methods.homointerp.networks import (
     Critic,
@@ -56,7 +55,7 @@ class HomoInterp(Algorithm):
         # The last branch, the residual one, has no columns of y.
         members = membership(grouping(recipe, schema), schema).to(self.device)
         share = options.reference_share if "prototypes" in self.networks else 1.0
-        self.aims = Aims(
+        self.edit_targets = TargetDraw(
             members, self.blocks, schema.rivals.to(self.device), reference_share=share, full_share=options.full_share
         )
         self.grouped, self.penalty_of = members.any(0), options.penalty_of
@@ -119,16 +118,16 @@ class HomoInterp(Algorithm):
         names = ("encoder", "interpolator", "decoder", "classifier")
         return (*names, "prototypes") if "prototypes" in self.networks else names
 
-    def move(self, face: Tensor, y: Tensor, aim: Aim) -> Tensor:
+    def move(self, face: Tensor, y: Tensor, targets: EditTargets) -> Tensor:
         """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
-        count, parts = aim.references, []
+        count, parts = targets.references, []
         if count:
-            differences = face[aim.order[:count]] - face[:count]
-            parts.append(self.networks["interpolator"](face[:count], differences, aim.v[:count]))
+            differences = face[targets.order[:count]] - face[:count]
+            parts.append(self.networks["interpolator"](face[:count], differences, targets.v[:count]))
         if count < len(face):
-            known, change = self.blanked(y)[count:], aim.change[count:].nan_to_num()
+            known, change = self.blanked(y)[count:], targets.change[count:].nan_to_num()
             moves = self.networks["prototypes"](face[count:], known, change)
-            parts.append(face[count:] + (aim.v[count:, :1, None, None] * moves).to(face.dtype))
+            parts.append(face[count:] + (targets.v[count:, :1, None, None] * moves).to(face.dtype))
         return torch.cat(parts)
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -138,9 +137,9 @@ class HomoInterp(Algorithm):
         turn = warm or self.steps % self.generator_every == 0
         self.images_seen += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
         self.forget_gradients()
-        aim = self.aims.draw(batch.attributes, generator)
+        targets = self.edit_targets.draw(batch.attributes, generator)
         with self.arithmetic():
-            values = self._backward(batch, aim, generator, warm=warm, turn=turn)
+            values = self._backward(batch, targets, generator, warm=warm, turn=turn)
         learning = ["decoder", "classifier", "critic", "projection"]
         learning += [name for name in ("prototypes", "code_classifier") if name in self.networks]
         learning += ["encoder"] if turn else []
@@ -152,7 +151,7 @@ class HomoInterp(Algorithm):
         return {name: value.detach() for name, value in values.items()}
 
     def _backward(
-        self, batch: Batch, aim: Aim, generator: torch.Generator, *, warm: bool, turn: bool
+        self, batch: Batch, targets: EditTargets, generator: torch.Generator, *, warm: bool, turn: bool
     ) -> dict[str, Tensor]:
         """Put every loss's gradient into the networks that learn from it; return the losses' values."""
         x, y = batch.images, batch.attributes
@@ -175,10 +174,10 @@ class HomoInterp(Algorithm):
             # E's part in the interpolation comes in by a second leaf: it may count for less.
             face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
             with torch.set_grad_enabled(turn):
-                moved = self.move(face, y, aim)
-            values |= self._teach_critic(features.detach(), moved.detach(), y, aim)
+                moved = self.move(face, y, targets)
+            values |= self._teach_critic(features.detach(), moved.detach(), y, targets)
             if turn:
-                values |= self._interpolate(face, moved, aim)
+                values |= self._interpolate(face, moved, targets)
                 inputs = self.parameters("interpolator") + ([face] if face.requires_grad else [])
                 inputs += self.parameters("prototypes") if "prototypes" in self.networks else []
                 parts = ("adversarial", "homomorphism", "full", "judged_image")
@@ -219,24 +218,24 @@ class HomoInterp(Algorithm):
 
     def _teach_head(self, real: Tensor, y: Tensor) -> dict[str, Tensor]:
         """BCE(A'(F), y_a) alone, so that A' knows the attributes when E and I begin to learn from it."""
-        told = self.networks["critic"](real)[1].float()
+        logits = self.networks["critic"](real)[1].float()
         known = torch.where(self.grouped, y, torch.nan)
-        values = {"head_real": losses.attribute_loss(told, known, self.blocks)}
+        values = {"head_real": losses.attribute_loss(logits, known, self.blocks)}
         values["head_real"].backward(inputs=self.parameters("critic"))  # type: ignore[no-untyped-call]
-        values["head_accuracy"] = losses.attribute_accuracy(told.detach(), known, self.blocks)
+        values["head_accuracy"] = losses.attribute_accuracy(logits.detach(), known, self.blocks)
         return values
 
-    def _teach_critic(self, real: Tensor, moved: Tensor, y: Tensor, aim: Aim) -> dict[str, Tensor]:
+    def _teach_critic(self, real: Tensor, moved: Tensor, y: Tensor, targets: EditTargets) -> dict[str, Tensor]:
         """E Dis(F_int) - E Dis(F) + gradient penalty; BCE(A'(F_int), y_a): as published, its target is y_a."""
         critic, values = self.networks["critic"], {}
         assert isinstance(critic, Critic)
-        said, told = critic(torch.cat([real, moved]))
-        (of_real, of_moved), (real_told, moved_told) = said.float().chunk(2), told.float().chunk(2)
+        scores, logits = (found.float() for found in critic(torch.cat([real, moved])))
+        (of_real, of_moved), (real_logits, moved_logits) = scores.chunk(2), logits.chunk(2)
         values["critic"] = losses.wasserstein(of_real, of_moved)
         known = torch.where(self.grouped, y, torch.nan)
-        values["head_interpolated"] = losses.attribute_loss(moved_told, known, self.blocks)
-        values["head_real"] = losses.attribute_loss(real_told, known, self.blocks)
-        between = (aim.share * real + (1 - aim.share) * moved).float().requires_grad_()
+        values["head_interpolated"] = losses.attribute_loss(moved_logits, known, self.blocks)
+        values["head_real"] = losses.attribute_loss(real_logits, known, self.blocks)
+        between = (targets.share * real + (1 - targets.share) * moved).float().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between)[0].float().sum(), between, create_graph=True)
         # The critic's answer is a mean of its outputs.
         outputs = critic.averaged if self.penalty_of == "sum" else 1
@@ -244,7 +243,7 @@ class HomoInterp(Algorithm):
         total = values["critic"] + self._sum(values, "head_interpolated", "head_real", "gradient_penalty")
         total.backward(inputs=self.parameters("critic"))  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            values["head_accuracy"] = losses.attribute_accuracy(real_told, known, self.blocks)
+            values["head_accuracy"] = losses.attribute_accuracy(real_logits, known, self.blocks)
         return values
 
     def _teach_prototypes(self, real: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -269,25 +268,25 @@ class HomoInterp(Algorithm):
         total.backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
         return values
 
-    def _interpolate(self, leaf: Tensor, moved: Tensor, aim: Aim) -> dict[str, Tensor]:
+    def _interpolate(self, leaf: Tensor, moved: Tensor, targets: EditTargets) -> dict[str, Tensor]:
         """-E Dis(F_int) + BCE(A'(F_int), z_int) + |F_int(v = 1) - F_b|^2, for E and I, and what mends them."""
-        said, told = self.networks["critic"](moved)
+        scores, logits = self.networks["critic"](moved)
         values = {
-            "adversarial": losses.wasserstein_fool(said.float()),
-            "homomorphism": losses.attribute_loss(told.float(), aim.z_int, self.blocks),
+            "adversarial": losses.wasserstein_fool(scores.float()),
+            "homomorphism": losses.attribute_loss(logits.float(), targets.z_int, self.blocks),
         }
-        if self.weights["full"] and aim.references:
-            values["full"] = self._full(leaf.detach(), aim)
+        if self.weights["full"] and targets.references:
+            values["full"] = self._full(leaf.detach(), targets)
         if self.weights["judged_image"]:
             judged = self.networks["classifier"](self.networks["decoder"](moved))[0]
-            values["judged_image"] = losses.attribute_loss(judged.float(), aim.z_int, self.blocks)
+            values["judged_image"] = losses.attribute_loss(judged.float(), targets.z_int, self.blocks)
         return values
 
-    def _full(self, face: Tensor, aim: Aim) -> Tensor:
+    def _full(self, face: Tensor, targets: EditTargets) -> Tensor:
         """|F_int(v = 1) - F_b|^2; as in the authors' code the ends are constants: I alone learns from it."""
-        count = aim.references
-        other = face[aim.order[:count]]
-        whole = self.networks["interpolator"](face[:count], other - face[:count], torch.ones_like(aim.v[:count]))
+        count = targets.references
+        other = face[targets.order[:count]]
+        whole = self.networks["interpolator"](face[:count], other - face[:count], torch.ones_like(targets.v[:count]))
         return losses.mean_squared_error(whole.float(), other.float())
 
     @torch.no_grad()

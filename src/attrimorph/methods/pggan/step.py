@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm
-from attrimorph.methods.batch import spread
+from attrimorph.methods.base import Algorithm, spread
 from attrimorph.methods.pggan.networks import Discriminator, faded, generator_of, levels
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.methods.translation.domains import edited_attribute
+from attrimorph.methods.translation.domains import edited_attribute, source_of
 from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
-from attrimorph.methods.translation.sources import source_of
 from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source

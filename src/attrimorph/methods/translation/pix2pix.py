@@ -17,10 +17,9 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.base import Algorithm, seeded
-from attrimorph.methods.translation.domains import edited_attribute, paired_rows
+from attrimorph.methods.translation.domains import edited_attribute, paired_rows, pairs, source_of
 from attrimorph.methods.translation.networks import PatchDiscriminator, kept_networks
 from attrimorph.methods.translation.recipe import TranslationRecipe
-from attrimorph.methods.translation.sources import pairs, source_of
 
 
 class Pix2Pix(Algorithm):

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from attrimorph import losses
-from attrimorph.methods.batch import flip_some
+from attrimorph.methods.base import flip_some
 
 MANY = 0.3
 """Of the rows that prototypes change, so many become another face in everything: more is learned from them at once."""
 
 
 @dataclass(frozen=True)
-class Aim:
+class EditTargets:
     """What one batch is to change into.
 
     Attributes:
@@ -34,8 +34,8 @@ class Aim:
     share: Tensor
 
 
-class Aims:
-    """Draws aims.
+class TargetDraw:
+    """Draws edit targets.
 
     Args:
         members: bool [branches, W]: the columns of y in each branch's group.
@@ -60,7 +60,7 @@ class Aims:
         for kind, start, stop in blocks:
             self.flippable[start:stop] = (kind == "binary") & self.grouped[start:stop]
 
-    def draw(self, y: Tensor, generator: torch.Generator) -> Aim:
+    def draw(self, y: Tensor, generator: torch.Generator) -> EditTargets:
         """Return what a batch with labels y [B, W], NaN where unknown, is to change into."""
         count, branches, device = len(y), len(self.members), y.device
         order = torch.randperm(count, generator=generator).to(device)
@@ -80,4 +80,4 @@ class Aims:
         far = torch.where(coins[:, 1:] < self.full_share, 1.0, v[:, -1:])
         v = torch.where(towards, v, far)
         z_int = y + change * (v @ self.members.to(v.dtype))
-        return Aim(order, references, v, change, z_int, share)
+        return EditTargets(order, references, v, change, z_int, share)
