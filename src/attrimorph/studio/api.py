@@ -145,9 +145,7 @@ class Api:
         def task() -> say.PicturesResponse:
             ends = self._origin(request.first), self._origin(request.second)
             served = self.store.served(request.model)
-            pictures, gif, mp4 = self.work.morphed(
-                served, ends, request.steps, path=request.path, gif=request.gif, mp4=request.mp4
-            )
+            found = self.work.morphed(served, ends, request.steps, path=request.path, gif=request.gif, mp4=request.mp4)
             return say.PicturesResponse(pictures=found[0], gif=found[1], mp4=found[2])
 
         return await self._with_device(task)
