@@ -1,0 +1,89 @@
+"""Receipts of every verb as attrimorph 0.1.0 wrote them: each still makes the pictures of then.
+
+`fixtures/receipts` holds them, what they were made of, and under `seen` what came of it, made four or eight times
+smaller. FOLDER and SHIPPED stand for where pictures and shipped models lie. Charts and words may be drawn otherwise by
+another font, so the pictures are compared on average.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attrimorph.applications.receipt import Written
+from attrimorph.applications.replay import replay
+from attrimorph.data.drawn.synthetic import write_faces
+from attrimorph.loading import load
+from attrimorph.models.finding import shipped
+
+FROZEN = Path(__file__).parents[1] / "fixtures" / "receipts"
+NAMES = sorted(path.stem for path in FROZEN.glob("*.json"))
+SAVED = sorted(path.stem for path in FROZEN.glob("studio-*.png"))
+NEAR = 0.5  # levels of 255, on average
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures, models and data that the receipts name."""
+    folder = tmp_path_factory.mktemp("frozen")
+    shutil.copytree(FROZEN, folder, dirs_exist_ok=True)
+    write_faces(folder / "data", count=240, size=64)
+    places = {"FOLDER": str(folder), "SHIPPED": str(next(iter(shipped().values())).parent)}
+    for path in folder.glob("*.json"):
+        text = path.read_text()
+        for word, place in places.items():
+            text = text.replace(word, place)
+        path.write_text(text)
+    return folder
+
+
+def difference(found: Path, seen: Path) -> float:
+    with Image.open(found) as image, Image.open(seen) as other:
+        factor = -(-image.width // other.width)
+        small = image.convert("RGB").reduce(factor)
+        assert small.size == other.size
+        return float(np.abs(np.asarray(small, float) - np.asarray(other, float)).mean())
+
+
+def seen_of(name: str, receipt: dict[str, Any]) -> list[str]:
+    """Return the names of the pictures that were seen, in the order of the receipt."""
+    files = [item["file"] for item in receipt["outputs"] if item["file"].endswith(".png")]
+    return [file if (FROZEN / "seen" / file).exists() else f"{name}-{Path(file).name}" for file in files]
+
+
+def pictures_of(written: Written) -> list[Path]:
+    """Return the stills; of a folder its receipt tells them."""
+    if written.pictures[0].is_dir():
+        told = json.loads(written.receipt.read_text())["outputs"]
+        return [written.pictures[0] / item["file"] for item in told]
+    return [picture for picture in written.pictures if picture.suffix == ".png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_old_receipt_makes_the_same_pictures(name: str, folder: Path, tmp_path: Path) -> None:
+    receipt = folder / f"{name}.json"
+    again = replay(receipt, tmp_path / ("again" if name.startswith("edit-folder") else "again.png"))
+    seen = seen_of(name, json.loads(receipt.read_text()))
+    pictures = pictures_of(again.written)
+    assert len(pictures) == len(seen)
+    for picture, frozen in zip(pictures, seen, strict=True):
+        assert difference(picture, FROZEN / "seen" / frozen) <= NEAR, frozen
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_an_old_saved_picture_is_made_again(name: str, folder: Path, tmp_path: Path) -> None:
+    model = load(folder / "Smiling.safetensors") if name == "studio-cyclegan" else None
+    again = replay(folder / f"{name}.png", tmp_path / "again.png", model=model)
+    assert difference(again.written.pictures[0], folder / f"{name}.png") <= NEAR
+
+
+@pytest.mark.parametrize("name", ["edit", "edit-chain"])
+def test_a_receipt_from_before_calibration_was_told_means_calibrated(name: str, folder: Path, tmp_path: Path) -> None:
+    told = json.loads((folder / f"{name}.json").read_text())
+    assert told["arguments"].pop("calibrated")
+    (tmp_path / "old.json").write_text(json.dumps(told))
+    assert replay(tmp_path / "old.json").identical == replay(folder / f"{name}.json", tmp_path / "again.png").identical
