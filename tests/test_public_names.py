@@ -11,12 +11,12 @@ import attrimorph
 PUBLIC = {
     "Attribute",
     "AttrimorphError",
+    "AttributeScore",
     "Augment",
     "AxisEditor",
     "Batch",
     "Code",
     "FunctionEditor",
-    "Gauge",
     "Model",
     "Pictures",
     "Recipe",
@@ -43,9 +43,9 @@ PUBLIC = {
     "judged_by",
     "latent_map",
     "load",
+    "load_identity_encoder",
     "load_judge",
     "load_pack",
-    "load_recogniser",
     "measure_augmentation",
     "measure_edits",
     "measure_identities",
@@ -70,8 +70,8 @@ PUBLIC = {
     "superresolve",
     "to_pil",
     "train",
+    "trajectory",
     "transfer",
-    "way",
     "with_curved",
 }
 
@@ -89,6 +89,12 @@ def test_each_of_them_is_there(name: str) -> None:
     # A submodule of the same name must not take the place of the function.
     if name[0].islower() and name not in ("faces", "paths", "recipes"):
         assert callable(value)
+
+
+def test_names_from_before_still_stand_for_what_they_stood_for() -> None:
+    assert attrimorph.Gauge is attrimorph.AttributeScore
+    assert attrimorph.load_recogniser is attrimorph.load_identity_encoder
+    assert attrimorph.way is attrimorph.trajectory
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attrimorph.applications.augment import balanced as balanced
     from attrimorph.applications.augment import more_of_each as more_of_each
     from attrimorph.applications.axes.along import effects as effects
+    from attrimorph.applications.axes.along import trajectory as trajectory
     from attrimorph.applications.axes.along import way as way
     from attrimorph.applications.axes.choosing import find_pack as find_pack
     from attrimorph.applications.axes.editor import AxisEditor as AxisEditor
@@ -53,8 +54,10 @@ if TYPE_CHECKING:
     from attrimorph.data.schema import Attribute as Attribute
     from attrimorph.data.schema import Schema as Schema
     from attrimorph.errors import AttrimorphError as AttrimorphError
+    from attrimorph.evaluators.attribute_score import AttributeScore as AttributeScore
     from attrimorph.evaluators.attribute_score import Gauge as Gauge
     from attrimorph.evaluators.attributes import decisions as decisions
+    from attrimorph.evaluators.identity_encoder import load_identity_encoder as load_identity_encoder
     from attrimorph.evaluators.identity_encoder import load_recogniser as load_recogniser
     from attrimorph.evaluators.judge import load_judge as load_judge
     from attrimorph.hub import from_pretrained as from_pretrained
@@ -82,11 +85,11 @@ _HOMES = {
     "Attribute": "attrimorph.data.schema",
     "Augment": "attrimorph.data.augment",
     "AttrimorphError": "attrimorph.errors",
+    "AttributeScore": "attrimorph.evaluators.attribute_score",
     "AxisEditor": "attrimorph.applications.axes.editor",
     "Batch": "attrimorph.data.loader",
     "Code": "attrimorph.models.codes",
     "FunctionEditor": "attrimorph.metrics.function_editor",
-    "Gauge": "attrimorph.evaluators.attribute_score",
     "Model": "attrimorph.models.model",
     "Pictures": "attrimorph.models.pictures",
     "Recipe": "attrimorph.methods.cvae_gan.recipe",
@@ -112,9 +115,9 @@ _HOMES = {
     "judged_by": "attrimorph.applications.axes.fitting",
     "latent_map": "attrimorph.applications.latent_map",
     "load": "attrimorph.loading",
+    "load_identity_encoder": "attrimorph.evaluators.identity_encoder",
     "load_judge": "attrimorph.evaluators.judge",
     "load_pack": "attrimorph.applications.axes.pack",
-    "load_recogniser": "attrimorph.evaluators.identity_encoder",
     "measure_augmentation": "attrimorph.metrics.augmentation",
     "measure_edits": "attrimorph.metrics.edits",
     "measure_identities": "attrimorph.metrics.augmentation",
@@ -139,13 +142,20 @@ _HOMES = {
     "superresolve": "attrimorph.applications.superresolve",
     "to_pil": "attrimorph.pictures",
     "train": "attrimorph.training.trainer",
+    "trajectory": "attrimorph.applications.axes.along",
     "transfer": "attrimorph.applications.transfer",
-    "way": "attrimorph.applications.axes.along",
     "with_curved": "attrimorph.applications.axes.fitting",
 }
 
+# Names from before, for programs that have them.
+_FORMER = {
+    "Gauge": "attrimorph.evaluators.attribute_score",
+    "load_recogniser": "attrimorph.evaluators.identity_encoder",
+    "way": "attrimorph.applications.axes.along",
+}
+
 __all__ = ["__version__", *_HOMES]
-__getattr__ = loading(__name__, _HOMES)
+__getattr__ = loading(__name__, _HOMES | _FORMER)
 
 
 def __dir__() -> list[str]:

@@ -391,7 +391,7 @@ def test_what_is_not_confirmed_is_tried_again_up_to_twice(shipped: Model, large:
     assert doubts.tried.total() > doubts.confirmed.total()
 
 
-def test_a_new_person_is_confirmed_by_the_recogniser(shipped: Model, large: PreparedData) -> None:
+def test_a_new_person_is_confirmed_by_the_identity_encoder(shipped: Model, large: PreparedData) -> None:
     confirm = confirmation(shipped, large.schema, (), None, people=True)
     made = list(new_identities(shipped, large, 3, 6, confirm=confirm))
     assert {each.label: len(each.images) for each in made} == dict.fromkeys(["new-0001", "new-0002", "new-0003"], 6)
@@ -408,7 +408,7 @@ def test_who_confirms_must_be_able_to(model: Model, data: PreparedData, tmp_path
         confirmation(tiny_model(tmp_path / "large", schema=CLASSES, size=32), CLASSES, ["person"], "drawn-faces-32")
     with pytest.raises(AttrimorphError, match="--judge must look at 16 px"):
         confirmation(model, data.schema, ["Male"], "drawn-faces-32")
-    with pytest.raises(AttrimorphError, match="no recogniser ships for these images"):
+    with pytest.raises(AttrimorphError, match="no identity encoder ships for these images"):
         confirmation(model, data.schema, (), None, people=True)
     gan = tiny_model(tmp_path / "gan", method="gan")
     with pytest.raises(AttrimorphError, match="somebody must confirm Male"):

@@ -7,7 +7,7 @@ import torch
 
 from attrimorph.applications.calibrate import calibrate, even_positions, images_for, write_calibrated
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
@@ -50,7 +50,7 @@ def test_a_calibrated_file_says_who_measured_and_edits_evenly(tmp_path: Path) ->
     # A spoilt scale, of which calibration must find the way back.
     spoilt = model.with_strengths(Strengths({"Eyeglasses": {SET: (0.6, 0.7, 0.8)}}))
     unseen, other = drawn_images(8, 64, seed=80), drawn_images(8, 64, seed=81)
-    gauge = Gauge(judge)
+    gauge = AttributeScore(judge)
 
     def off(model: Editor) -> float:
         (response, *_) = measure_responses(model, other, gauge, names=["Eyeglasses"], most=4, truths=False)

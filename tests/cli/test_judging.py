@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attrimorph.cli import run
-from attrimorph.evaluators.identity_encoder import load_recogniser
+from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
 from tests.cli.conftest import Said
 
@@ -34,11 +34,11 @@ def test_a_judge_of_attributes(say: Say, people: Path, tmp_path: Path) -> None:
     assert said.out.splitlines()[-1] == str(tmp_path / "mine.safetensors")
 
 
-def test_a_recogniser_of_people(say: Say, people: Path, tmp_path: Path) -> None:
+def test_an_identity_encoder_of_people(say: Say, people: Path, tmp_path: Path) -> None:
     words = ["judge", people, "--kind", "identity", "--least", "5", "--images", "96"]
     said = say(*words, "--out", tmp_path / "who.safetensors")
     assert said.code == 0, said.err
-    recogniser = load_recogniser(tmp_path / "who.safetensors")
+    recogniser = load_identity_encoder(tmp_path / "who.safetensors")
     assert recogniser.name == "recogniser who"
     assert set(recogniser.classes) <= {str(number) for number in range(6)}
     assert "recogniser.top1" in said.out

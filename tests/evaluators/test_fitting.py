@@ -1,4 +1,4 @@
-"""The order in which a judge or recogniser sees its images."""
+"""The order in which a judge or identity encoder sees its images."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The recogniser: the shipped ones know people they never saw, and training, likeness and files work."""
+"""The identity encoder: the shipped ones know people they never saw, and training, likeness and files work."""
 
 import math
 from dataclasses import replace
@@ -9,34 +9,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.drawn_identities import drawn_people, train_drawn_recogniser
+from attrimorph.evaluators.drawn_identities import drawn_people, train_drawn_identity_encoder
 from attrimorph.evaluators.fitting import from_bytes
 from attrimorph.evaluators.identity_encoder import (
     SCALE,
-    Recogniser,
+    IdentityEncoder,
     class_names,
-    load_recogniser,
+    load_identity_encoder,
     margin_logits,
-    save_recogniser,
+    save_identity_encoder,
 )
 from attrimorph.evaluators.identity_training import (
+    IdentityRecipe,
     Labelled,
-    RecogniserRecipe,
     divide,
     of_bytes,
     pairs,
     person_names,
-    train_identity_recogniser,
-    train_recogniser,
+    train_identity_encoder,
+    train_on_images,
     verified,
 )
 from attrimorph.evaluators.judge import load_judge
+from attrimorph.evaluators.trunk import SHIPPED
 
-QUICK = RecogniserRecipe(presentations=1_280, batch_size=32, dropout=0.0, seed=5)
+QUICK = IdentityRecipe(presentations=1_280, batch_size=32, dropout=0.0, seed=5)
 NAMES = ("Ada", "Bo", "Cy", "Di")
 
 
@@ -70,32 +70,31 @@ def people_data(splits: tuple[str, ...] = ("train", "train", "train", "valid", "
 
 
 @pytest.fixture(scope="module")
-def small() -> Recogniser:
+def small() -> IdentityEncoder:
     images, labels = squares()
-    return train_recogniser(images, labels, NAMES, image_size=16, recipe=QUICK, name="squares")
+    return train_on_images(images, labels, NAMES, image_size=16, recipe=QUICK, name="squares")
 
 
 @pytest.mark.parametrize("size", [32, 64])
-def test_a_shipped_recogniser_verifies_unseen_people(size: int) -> None:
-    recogniser = load_recogniser(f"drawn-faces-{size}")
+def test_a_shipped_identity_encoder_verifies_unseen_people(size: int) -> None:
+    identity_encoder = load_identity_encoder(f"drawn-faces-{size}")
     people = (500_000 + torch.arange(40)).repeat_interleave(3)
     drawn = drawn_people(people, size, seed=4321, correlation=0.5)
-    found = verified(recogniser, of_bytes(drawn, people))
+    found = verified(identity_encoder, of_bytes(drawn, people))
     accuracy = next(value for name, value in found.items() if name.startswith("verification accuracy"))
     assert accuracy > 0.93
-    said = [value for name, value in recogniser.measures.items() if name.startswith("verification accuracy")]
+    said = [value for name, value in identity_encoder.measures.items() if name.startswith("verification accuracy")]
     assert min(said) > 0.95
-    assert len(recogniser.classes) == 1_000
+    assert len(identity_encoder.classes) == 1_000
 
 
-def test_both_shipped_recognisers_are_small() -> None:
-    folder = Path(faces.__file__).parents[1] / "shipped"
-    files = list(folder.glob("recogniser-*.safetensors"))
+def test_both_shipped_identity_encoders_are_small() -> None:
+    files = list(SHIPPED.glob("recogniser-*.safetensors"))
     assert len(files) == 2
     assert sum(file.stat().st_size for file in files) < 2_000_000
 
 
-def test_features_have_unit_length_and_cosines_are_their_products(small: Recogniser) -> None:
+def test_features_have_unit_length_and_cosines_are_their_products(small: IdentityEncoder) -> None:
     images = from_bytes(squares()[0][:6])
     features = small.features(images)
     torch.testing.assert_close(features.norm(dim=1), torch.ones(6))
@@ -106,7 +105,7 @@ def test_features_have_unit_length_and_cosines_are_their_products(small: Recogni
     assert small.maps(images)[-1].shape == (6, 64, 2, 2)
 
 
-def test_training_learns_who_is_who(small: Recogniser) -> None:
+def test_training_learns_who_is_who(small: IdentityEncoder) -> None:
     images, labels = squares()
     assert small(from_bytes(images)).argmax(1).eq(labels).double().mean() > 0.95
     accuracy, error = small.measures.values()
@@ -118,13 +117,13 @@ def test_training_learns_who_is_who(small: Recogniser) -> None:
     }  # fmt: skip
 
 
-def test_the_same_seed_gives_the_same_recogniser() -> None:
+def test_the_same_seed_gives_the_same_identity_encoder() -> None:
     images, labels = squares()
     found = [
-        train_recogniser(images, labels, NAMES, image_size=16, recipe=QUICK, presentations=96, seed=seed)
+        train_on_images(images, labels, NAMES, image_size=16, recipe=QUICK, presentations=96, seed=seed)
         for seed in (1, 1, 2)
     ]
-    first, again, other = (recogniser.features(from_bytes(images[:4])) for recogniser in found)
+    first, again, other = (identity_encoder.features(from_bytes(images[:4])) for identity_encoder in found)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -156,7 +155,7 @@ def test_pairs_are_even_and_as_they_say() -> None:
 
 
 def test_people_of_prepared_data_are_learned_and_strangers_verified() -> None:
-    found = train_identity_recogniser(people_data(), QUICK, least=10, name="people")
+    found = train_identity_encoder(people_data(), QUICK, least=10, name="people")
     assert found.classes == NAMES
     assert found.trained_on["fingerprint"] == "0123456789abcdef"
     assert found.trained_on["measure"] == {"split": "test", "images": 32}
@@ -166,7 +165,7 @@ def test_people_of_prepared_data_are_learned_and_strangers_verified() -> None:
 
 def test_without_held_out_images_some_of_the_train_split_are_left_out() -> None:
     data = people_data(("train",))
-    found = train_identity_recogniser(data, replace(QUICK, presentations=96), least=10)
+    found = train_identity_encoder(data, replace(QUICK, presentations=96), least=10)
     assert found.trained_on["choose"] == {"split": "left out of the training", "images": 16}
 
 
@@ -177,9 +176,9 @@ def test_people_without_a_name_have_numbers() -> None:
     assert person_names(mixed, np.array([7, 17])) == ["7", "17"]
 
 
-def test_a_saved_recogniser_recognises_the_same(small: Recogniser, tmp_path: Path) -> None:
-    save_recogniser(small, tmp_path / "r.safetensors")
-    again = load_recogniser(tmp_path / "r.safetensors")
+def test_a_saved_identity_encoder_recognises_the_same(small: IdentityEncoder, tmp_path: Path) -> None:
+    save_identity_encoder(small, tmp_path / "r.safetensors")
+    again = load_identity_encoder(tmp_path / "r.safetensors")
     images = from_bytes(squares()[0][:8])
     torch.testing.assert_close(again.features(images), small.features(images), rtol=0, atol=0.01)
     assert replace(again, network=small.network) == small
@@ -188,30 +187,30 @@ def test_a_saved_recogniser_recognises_the_same(small: Recogniser, tmp_path: Pat
 
 
 def test_drawn_people_keep_what_belongs_to_them() -> None:
-    found = train_drawn_recogniser(16, people=6, images=5, recipe=replace(QUICK, presentations=64), unseen=6)
+    found = train_drawn_identity_encoder(16, people=6, images=5, recipe=replace(QUICK, presentations=64), unseen=6)
     assert found.name == "recogniser drawn-faces-16"
     assert [name for name in found.measures if "correlation 0.5" in name]
     assert all(math.isfinite(value) for value in found.measures.values())
 
 
-def test_what_cannot_be_learned_gets_a_sentence(small: Recogniser, tmp_path: Path) -> None:
+def test_what_cannot_be_learned_gets_a_sentence(small: IdentityEncoder, tmp_path: Path) -> None:
     images, labels = squares()
     with pytest.raises(AttrimorphError, match=r"learns from uint8 images \[N, 3, 32, 32\]"):
-        train_recogniser(images, labels, NAMES, image_size=32)
+        train_on_images(images, labels, NAMES, image_size=32)
     with pytest.raises(AttrimorphError, match=r"labels must lie in 0\.\.2"):
-        train_recogniser(images, labels, NAMES[:3], image_size=16, recipe=QUICK)
+        train_on_images(images, labels, NAMES[:3], image_size=16, recipe=QUICK)
     with pytest.raises(AttrimorphError, match="at least 3 images, to learn"):
-        train_recogniser(images[:8], labels[:8], NAMES, image_size=16, recipe=QUICK)
+        train_on_images(images[:8], labels[:8], NAMES, image_size=16, recipe=QUICK)
     with pytest.raises(AttrimorphError, match="at least two different classes"):
         class_names(["one", "one"])
     with pytest.raises(AttrimorphError, match="at least two people with 999 images each"):
-        train_identity_recogniser(people_data(), QUICK, least=999)
+        train_identity_encoder(people_data(), QUICK, least=999)
     with pytest.raises(AttrimorphError, match="there is no recogniser 'nobody'"):
-        load_recogniser("nobody")
-    save_recogniser(small, tmp_path / "r.safetensors")
+        load_identity_encoder("nobody")
+    save_identity_encoder(small, tmp_path / "r.safetensors")
     whole = (tmp_path / "r.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AttrimorphError, match="is damaged"):
-        load_recogniser(tmp_path / "cut.safetensors")
+        load_identity_encoder(tmp_path / "cut.safetensors")
     with pytest.raises(AttrimorphError, match=r"takes images \[B, 3, 16, 16\]"):
         small(torch.zeros(1, 3, 32, 32))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.identity_encoder import load_recogniser
+from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.counterfactuals import (
     BACKGROUND_DRIFT,
@@ -53,7 +53,7 @@ def test_distances_in_areas_add_up() -> None:
 
 def test_who_draws_the_truth_makes_no_error_and_drifts_as_the_truth_does() -> None:
     unseen, judge = drawn_images(8, 32, seed=79), load_judge("drawn-faces-32")
-    recogniser = load_recogniser("drawn-faces-32")
+    identity_encoder = load_identity_encoder("drawn-faces-32")
     features = JudgeFeatures(judge)
     names = ("Male", "Smiling")
     measures = measure_edits(
@@ -63,7 +63,7 @@ def test_who_draws_the_truth_makes_no_error_and_drifts_as_the_truth_does() -> No
         unseen.labels,
         names=names,
         counterfactuals=4,
-        recogniser=recogniser,
+        identity_encoder=identity_encoder,
         extractor=features,
     )
     male, smiling = measures.flips

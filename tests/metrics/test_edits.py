@@ -13,7 +13,7 @@ from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, PSNR, PSNR_TARGET, counterfactual_psnr
 from attrimorph.metrics.edits import EditMeasures, directions, measure_edits
-from attrimorph.metrics.evaluation_set import Unseen, drawn_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 
 NAMES = ("Bald", "Blond_Hair", "No_Beard", "Smiling", "Wavy_Hair")
 
@@ -22,7 +22,7 @@ NAMES = ("Bald", "Blond_Hair", "No_Beard", "Smiling", "Wavy_Hair")
 class Renderer:
     """Edits by drawing anew: it knows the factors of its images. `also` is set whatever was asked for."""
 
-    unseen: Unseen
+    unseen: EvaluationSet
     works: bool = True
     also: str = ""
 
@@ -44,18 +44,18 @@ def judge() -> Judge:
 
 
 @pytest.fixture(scope="module")
-def unseen() -> Unseen:
+def unseen() -> EvaluationSet:
     return drawn_images(16, 32, seed=77)
 
 
-def measured(unseen: Unseen, judge: Judge, **how: object) -> EditMeasures:
+def measured(unseen: EvaluationSet, judge: Judge, **how: object) -> EditMeasures:
     editor = Renderer(unseen, **how)  # type: ignore[arg-type]
     before = decisions(judge(unseen.images), judge.schema)
     return measure_edits(editor, unseen, judge, before, names=NAMES, counterfactuals=6)
 
 
 @pytest.fixture(scope="module")
-def perfect(unseen: Unseen, judge: Judge) -> EditMeasures:
+def perfect(unseen: EvaluationSet, judge: Judge) -> EditMeasures:
     return measured(unseen, judge)
 
 
@@ -69,7 +69,7 @@ def test_a_perfect_editor_is_found_perfect(perfect: EditMeasures) -> None:
     assert measures.truth.edits.tolist() == [16.0] * len(NAMES)
 
 
-def test_an_editor_that_does_nothing_reaches_nothing(unseen: Unseen, judge: Judge) -> None:
+def test_an_editor_that_does_nothing_reaches_nothing(unseen: EvaluationSet, judge: Judge) -> None:
     measures = measured(unseen, judge, works=False)
     assert measures.truth.target_reached.mean() < 0.05
     assert measures.drift.leakage.max() < 0.2
@@ -77,7 +77,7 @@ def test_an_editor_that_does_nothing_reaches_nothing(unseen: Unseen, judge: Judg
 
 
 def test_an_editor_that_spoils_is_caught_in_the_column_that_it_spoils(
-    unseen: Unseen, judge: Judge, perfect: EditMeasures
+    unseen: EvaluationSet, judge: Judge, perfect: EditMeasures
 ) -> None:
     measures = measured(unseen, judge, also="Eyeglasses")
     matrix = measures.truth.leakage_matrix

@@ -13,7 +13,7 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy
-from attrimorph.evaluators.identity_encoder import Recogniser, RecogniserNetwork
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.chance import wilson
@@ -91,7 +91,7 @@ def test_all_groups_are_measured_and_one_can_be_chosen(model: Model, found: Eval
     assert set(found.about["seconds"]) == {"images", *GROUPS} - {"responses"}
     assert {row["group"] for row in found.parts["fairness"]} >= {"Male", "Young"}
     assert "edits of strength 1 on the first 8 of 12 unseen" in found.protocols["edit.target_reached"]
-    assert any(note.startswith("Identity needs a recogniser") for note in found.notes)
+    assert any(note.startswith("Identity needs an identity encoder") for note in found.notes)
     one = evaluate(model, judge=load_judge("drawn-faces-32"), count=12, metrics=["disentanglement"])
     assert one.figures.keys() == {"code.mig", "code.sap", "code_and_y.mig", "code_and_y.sap"}
     assert one.figures["code.mig"] == found.figures["code.mig"]
@@ -104,12 +104,12 @@ def test_all_groups_are_measured_and_one_can_be_chosen(model: Model, found: Eval
         evaluate(model, count=4, metrics=[])
 
 
-def test_a_recogniser_says_whether_a_reconstruction_is_the_same_person(model: Model) -> None:
+def test_an_identity_encoder_says_whether_a_reconstruction_is_the_same_person(model: Model) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = RecogniserNetwork(32, 2).eval()
-    recogniser = Recogniser("recogniser fresh", 32, ("a", "b"), network, 1.0, {})
-    options = {"count": 24, "metrics": ["identity"], "recogniser": recogniser}
+        network = IdentityNetwork(32, 2).eval()
+    identity_encoder = IdentityEncoder("recogniser fresh", 32, ("a", "b"), network, 1.0, {})
+    options = {"count": 24, "metrics": ["identity"], "identity_encoder": identity_encoder}
     poor = evaluate(model, **options)  # type: ignore[arg-type]
     assert poor.about["weights"].keys() == {"recogniser fresh"}
     copied = evaluate(Copies(model), **options)  # type: ignore[arg-type]
@@ -117,9 +117,9 @@ def test_a_recogniser_says_whether_a_reconstruction_is_the_same_person(model: Mo
     assert copied.figures["identity.verification"] == 1
     assert copied.figures["identity.area"] == 1
     assert poor.figures["identity.area"] < 1
-    big = replace(recogniser, image_size=64)
+    big = replace(identity_encoder, image_size=64)
     with pytest.raises(AttrimorphError, match="recogniser fresh takes 64"):
-        evaluate(model, count=4, recogniser=big)
+        evaluate(model, count=4, identity_encoder=big)
 
 
 def test_sets_of_images_are_compared_in_the_judges_features(model: Model) -> None:

@@ -9,9 +9,9 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attribute_score import Gauge, isotonic
+from attrimorph.evaluators.attribute_score import AttributeScore, isotonic
 from attrimorph.evaluators.judge import Judge, load_judge
-from attrimorph.metrics.evaluation_set import Unseen, drawn_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.function_editor import FunctionEditor
 from attrimorph.metrics.perceptual import perceptual_embedding
@@ -39,17 +39,17 @@ def judge() -> Judge:
 
 
 @pytest.fixture(scope="module")
-def unseen() -> Unseen:
+def unseen() -> EvaluationSet:
     return drawn_images(8, 32, seed=78)
 
 
-def known(unseen: Unseen, images: Tensor) -> Tensor:
+def known(unseen: EvaluationSet, images: Tensor) -> Tensor:
     """Return the factors of images out of `unseen`."""
     assert unseen.factors is not None
     return unseen.factors[torch.stack([(unseen.images == image).all((1, 2, 3)).nonzero()[0, 0] for image in images])]
 
 
-def truth(unseen: Unseen) -> FunctionEditor:
+def truth(unseen: EvaluationSet) -> FunctionEditor:
     """Draws the true counterfactual at the strength asked for."""
 
     def edit(images: Tensor, changes: Mapping[str, float]) -> Tensor:
@@ -62,7 +62,7 @@ def truth(unseen: Unseen) -> FunctionEditor:
     return FunctionEditor(edit, faces.SCHEMA, 32, "the truth")
 
 
-def fade(unseen: Unseen) -> FunctionEditor:
+def fade(unseen: EvaluationSet) -> FunctionEditor:
     """Fades from the input to the true counterfactual, pixel by pixel."""
 
     def edit(images: Tensor, changes: Mapping[str, float]) -> Tensor:
@@ -73,7 +73,7 @@ def fade(unseen: Unseen) -> FunctionEditor:
     return FunctionEditor(edit, faces.SCHEMA, 32, "fading")
 
 
-def jump(unseen: Unseen) -> FunctionEditor:
+def jump(unseen: EvaluationSet) -> FunctionEditor:
     """Does nothing below one half, and everything above."""
 
     def edit(images: Tensor, changes: Mapping[str, float]) -> Tensor:
@@ -85,15 +85,15 @@ def jump(unseen: Unseen) -> FunctionEditor:
     return FunctionEditor(edit, faces.SCHEMA, 32, "jumping")
 
 
-def measured(editor: FunctionEditor, unseen: Unseen, judge: Judge) -> dict[bool, Response]:
+def measured(editor: FunctionEditor, unseen: EvaluationSet, judge: Judge) -> dict[bool, Response]:
     look = perceptual_embedding(JudgeFeatures(judge))
-    found = measure_responses(editor, unseen, Gauge(judge), names=[NAME], most=2, embedding=look)
+    found = measure_responses(editor, unseen, AttributeScore(judge), names=[NAME], most=2, embedding=look)
     assert [response.name for response in found] == [NAME, NAME]
     return {response.goal: response for response in found}
 
 
 @pytest.fixture(scope="module")
-def good(unseen: Unseen, judge: Judge) -> dict[bool, Response]:
+def good(unseen: EvaluationSet, judge: Judge) -> dict[bool, Response]:
     return measured(truth(unseen), unseen, judge)
 
 
@@ -111,7 +111,7 @@ def test_who_draws_the_truth_is_as_good_as_the_truth(good: dict[bool, Response])
 
 
 def test_fading_shows_ghosts_on_the_way_but_not_at_the_ends(
-    good: dict[bool, Response], unseen: Unseen, judge: Judge
+    good: dict[bool, Response], unseen: EvaluationSet, judge: Judge
 ) -> None:
     bad = measured(fade(unseen), unseen, judge)
     for goal in (True, False):
@@ -124,7 +124,7 @@ def test_fading_shows_ghosts_on_the_way_but_not_at_the_ends(
         assert faded.distance[:, 5].mean() > 3 * faded.distance[:, [0, -1]].mean()
 
 
-def test_a_jump_is_found_where_it_is(unseen: Unseen, judge: Judge) -> None:
+def test_a_jump_is_found_where_it_is(unseen: EvaluationSet, judge: Judge) -> None:
     for response in measured(jump(unseen), unseen, judge).values():
         curve = normalised(response.measured)
         assert curve.tolist() == pytest.approx([0.0] * 5 + [1.0] * 6, abs=1e-6)
@@ -178,9 +178,9 @@ def test_isotonic_is_the_nearest_never_falling_sequence() -> None:
         assert (values - other).square().sum() >= nearest
 
 
-def test_rows_are_plain_and_say_nothing_where_nothing_moves(unseen: Unseen, judge: Judge) -> None:
+def test_rows_are_plain_and_say_nothing_where_nothing_moves(unseen: EvaluationSet, judge: Judge) -> None:
     still = FunctionEditor(lambda images, changes: images, faces.SCHEMA, 32, "still")
-    rows = rows_of(measure_responses(still, unseen, Gauge(judge), names=[NAME], most=2))
+    rows = rows_of(measure_responses(still, unseen, AttributeScore(judge), names=[NAME], most=2))
     assert [row["deviation"] for row in rows] == [None, None]
     assert [row["unevenness"] for row in rows] == [None, None]
     assert all(row["curve"] is None and len(row["true curve"]) == 11 for row in rows)

@@ -11,11 +11,11 @@ from attrimorph.applications.inputs import editor
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attribute_score import Gauge, isotonic
+from attrimorph.evaluators.attribute_score import AttributeScore, isotonic
 from attrimorph.evaluators.attributes import Judges, editable_names
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
-from attrimorph.metrics.evaluation_set import Unseen, calibration_images, drawn_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
 from attrimorph.models.finding import find, shipped
 from attrimorph.models.header import with_header
@@ -41,7 +41,7 @@ class Calibrated(NamedTuple):
     path: Path
 
 
-def images_for(model: Model, data: PreparedData | None = None) -> Unseen:
+def images_for(model: Model, data: PreparedData | None = None) -> EvaluationSet:
     """Return images to calibrate on: fresh drawn faces, or the validation (else training) images of data.
 
     Raises:
@@ -64,7 +64,7 @@ def images_for(model: Model, data: PreparedData | None = None) -> Unseen:
 def calibrate(
     model: Model,
     judge: Judges,
-    unseen: Unseen,
+    unseen: EvaluationSet,
     *,
     names: Sequence[str] | None = None,
     most: int = MOST,
@@ -98,12 +98,12 @@ def calibrate(
             "nothing to calibrate; use HomoInterpGAN or CVAE-GAN for what lies between"
         )
     names = editable_names(model) if names is None else names
-    gauge, found = Gauge(judge), Strengths()
+    score, found = AttributeScore(judge), Strengths()
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for number in range(1, PASSES + 1):
         say = None if progress is None else _numbered(number, progress)
         attempt = editor(model.with_strengths(found), "calibrate")
-        responses = measure_responses(attempt, unseen, gauge, names=names, most=most, truths=False, progress=say)
+        responses = measure_responses(attempt, unseen, score, names=names, most=most, truths=False, progress=say)
         positions: dict[str, dict[str, tuple[float, ...]]] = {}
         for response in responses:
             edit = response.name, SET if response.goal else TAKEN_AWAY
@@ -111,7 +111,7 @@ def calibrate(
             if knots := even_positions(points[edit]):
                 positions.setdefault(edit[0], {})[edit[1]] = knots
         found = Strengths(positions)
-    about = {"measured by": gauge.name, "on": f"{unseen.words}, at most {most} of each attribute and direction"}
+    about = {"measured by": score.name, "on": f"{unseen.words}, at most {most} of each attribute and direction"}
     return Strengths(found.positions, about)
 
 

@@ -13,8 +13,8 @@ from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.default_evaluators import judge_for, recogniser_for
-from attrimorph.evaluators.identity_encoder import Recogniser, load_recogniser
+from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.models.model import Model, decided
 
@@ -30,7 +30,7 @@ class Confirmation:
     Attributes:
         schema: of the labels.
         witnesses: they tell attributes.
-        recogniser: tells whether a new person is one; None where that is not asked.
+        identity_encoder: tells whether a new person is one; None where that is not asked.
         tried, confirmed: images of each class.
         lacking: images of each class that were wanted and not confirmed in so many tries.
         emptied: single labels of confirmed images that not all witnesses see, and so are missing.
@@ -39,7 +39,7 @@ class Confirmation:
 
     schema: Schema
     witnesses: Sequence[Judges]
-    recogniser: Recogniser | None = None
+    identity_encoder: IdentityEncoder | None = None
     tried: Counter[str] = field(default_factory=Counter)
     confirmed: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Confirmation:
     @property
     def names(self) -> str:
         """Who looks."""
-        return ", ".join(each.name for each in (*self.witnesses, self.recogniser) if each is not None)
+        return ", ".join(each.name for each in (*self.witnesses, self.identity_encoder) if each is not None)
 
     @property
     def share(self) -> float:
@@ -70,8 +70,8 @@ class Confirmation:
         """
         agree = self._agree(images, y)
         kept = agree[:, [self.schema.names.index(name) for name in claimed]].all(1)
-        if self.recogniser is not None:
-            kept = kept & self._same_person(label, self.recogniser.features(images))
+        if self.identity_encoder is not None:
+            kept = kept & self._same_person(label, self.identity_encoder.features(images))
         y = y.clone()
         for place, name in enumerate(self.schema.names):
             part = y[:, self.schema.columns(name)]
@@ -146,7 +146,7 @@ class Confirmation:
             for label, tried in self.tried.items()
         }
         return {
-            "by": [each.name for each in (*self.witnesses, self.recogniser) if each is not None],
+            "by": [each.name for each in (*self.witnesses, self.identity_encoder) if each is not None],
             "tried": self.tried.total(),
             "confirmed": self.confirmed.total(),
             "labels left empty": self.emptied,
@@ -163,7 +163,7 @@ def confirmation(
         model: that makes them.
         schema: of their labels.
         claimed: attributes that make the classes.
-        judge: a file or a shipped judge; None = the shipped one that suits, if any. With `people` a recogniser.
+        judge: a file or a shipped judge; None = the shipped one that suits, if any. With `people` an identity encoder.
         people: whether images must be told to show one person each.
 
     Raises:
@@ -173,15 +173,17 @@ def confirmation(
     named = None if judge is None or people else load_judge(judge)
     if (suits := named or judge_for(schema, model.image_size)) is not None:
         witnesses.append(suits)
-    recogniser = None
+    identity_encoder = None
     if people:
-        recogniser = recogniser_for(schema, model.image_size) if judge is None else load_recogniser(judge)
-        if recogniser is None:
+        identity_encoder = (
+            identity_encoder_for(schema, model.image_size) if judge is None else load_identity_encoder(judge)
+        )
+        if identity_encoder is None:
             raise AttrimorphError(
-                "somebody must tell whether a new person is one; no recogniser ships for these images; train one with "
-                "attrimorph judge DATA --kind identity --out FILE, and add --judge FILE"
+                "somebody must tell whether a new person is one; no identity encoder ships for these images; train one "
+                "with attrimorph judge DATA --kind identity --out FILE, and add --judge FILE"
             )
-    for looks in (named, recogniser):
+    for looks in (named, identity_encoder):
         if looks is not None and looks.image_size != model.image_size:
             raise AttrimorphError(
                 f"--judge must look at {model.image_size} px, the model's size; {looks.name} takes "
@@ -198,4 +200,4 @@ def confirmation(
                 f"somebody must confirm {name} in what is generated; {model.recipe.name!r} has no classifier and no "
                 "judge that ships knows it; train one with attrimorph judge DATA --out FILE, and add --judge FILE"
             )
-    return Confirmation(schema, witnesses, recogniser)
+    return Confirmation(schema, witnesses, identity_encoder)

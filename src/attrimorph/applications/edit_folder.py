@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.choosing import OwnClassifier
-from attrimorph.applications.axes.write_along import Mover, moved_photographs
+from attrimorph.applications.axes.write import AxisEdit, edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.edits_table import EditsTable, Row
 from attrimorph.applications.inputs import photographs
@@ -39,7 +39,7 @@ class Change:
         changes: see `edit`; with a reference see `edit_like`.
         known, calibrated, invert: see `edit`.
         like: a reference, or None.
-        mover: to go along axes, or None.
+        axis_edit: to go along axes, or None.
     """
 
     changes: Mapping[str, float]
@@ -47,7 +47,7 @@ class Change:
     calibrated: bool = True
     invert: Search | None = None
     like: Path | None = None
-    mover: Mover | None = None
+    axis_edit: AxisEdit | None = None
 
     def __post_init__(self) -> None:
         if self.like is not None and (self.known or self.invert is not None):
@@ -61,7 +61,11 @@ class Change:
     @property
     def references(self) -> list[Path]:
         """The files that all pictures are changed with."""
-        return [path for path in (self.like, None if self.mover is None else self.mover.along.pack) if path is not None]
+        return [
+            path
+            for path in (self.like, None if self.axis_edit is None else self.axis_edit.along.pack)
+            if path is not None
+        ]
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for a receipt, where the references are inputs."""
@@ -71,7 +75,7 @@ class Change:
             "calibrated": self.calibrated,
             "like": self.like is not None,
             **({} if self.invert is None else {"invert": self.invert.to_json(self.invert.steps)}),
-            **({} if self.mover is None else {"along": self.mover.along.to_json()}),
+            **({} if self.axis_edit is None else {"along": self.axis_edit.along.to_json()}),
         }
 
     def of(self, model: Model, images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
@@ -84,8 +88,8 @@ class Change:
         Returns:
             The results, and the same at the model's size, [B, 3, S, S].
         """
-        if self.mover is not None:
-            moved = moved_photographs(self.mover, paths, self.changes, known=self.known, invert=self.invert)
+        if self.axis_edit is not None:
+            moved = edit_photographs(self.axis_edit, paths, self.changes, known=self.known, invert=self.invert)
             return moved.pictures, moved.blended
         if self.like is not None:
             own = model if self.calibrated else model.with_strengths(Strengths())
@@ -222,8 +226,8 @@ class _Witness:
 
 def _witness(model: Model, change: Change) -> _Witness:
     judge: Judges | None = judge_for(model.schema, model.image_size)
-    if change.mover is not None:
-        judge = change.mover.judge
+    if change.axis_edit is not None:
+        judge = change.axis_edit.judge
     elif "classifier" in model.networks:
         judge = OwnClassifier(model)
     groups = model.groups if isinstance(model, Follows) else {}

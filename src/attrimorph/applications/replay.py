@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attrimorph.applications.axes.choosing import generator_named
-from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
+from attrimorph.applications.axes.write import Along, AxisEdit, write_axis_edit, write_axis_morph
 from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.edit_folder import VERB as FOLDER
@@ -160,13 +160,13 @@ def _repeat_along(receipt: Receipt, model: Model, out: Path) -> Written:
     """Repeat a move along axes, without looking at drawn pictures again."""
     words, named = receipt.arguments, receipt.model
     *paths, pack = [Path(item["path"]) for item in receipt.inputs]
-    mover = Mover(model, Along.from_json(pack, words["along"]))
+    axis_edit = AxisEdit(model, Along.from_json(pack, words["along"]))
     invert = Search.from_json(words["invert"]) if "invert" in words else None
     known = words.get("known", {})
     if receipt.verb == "edit":
-        return write_edit_along(mover, paths, words["changes"], out, named=named, known=known, invert=invert)
+        return write_axis_edit(axis_edit, paths, words["changes"], out, named=named, known=known, invert=invert)
     options = {name: words[name] for name in ("steps", "mp4")}
-    return write_morph_along(mover, paths, words["changes"], out, named=named, known=known, invert=invert, **options)
+    return write_axis_morph(axis_edit, paths, words["changes"], out, named=named, known=known, invert=invert, **options)
 
 
 def _repeat_folder(receipt: Receipt, model: Model, out: Path) -> Written:
@@ -178,10 +178,15 @@ def _repeat_folder(receipt: Receipt, model: Model, out: Path) -> Written:
         )
     paths = [Path(item["path"]) for item in receipt.inputs]
     references = paths[: words["like"] + ("along" in words)]
-    mover = Mover(model, Along.from_json(references[-1], words["along"])) if "along" in words else None
+    axis_edit = AxisEdit(model, Along.from_json(references[-1], words["along"])) if "along" in words else None
     invert = Search.from_json(words["invert"]) if "invert" in words else None
     change = Change(
-        words["changes"], words["known"], words["calibrated"], invert, references[0] if words["like"] else None, mover
+        words["changes"],
+        words["known"],
+        words["calibrated"],
+        invert,
+        references[0] if words["like"] else None,
+        axis_edit,
     )
     only = [path.relative_to(folder).as_posix() for path in paths[len(references) :]]
     return write_edit_folder(model, folder, change, out, named=receipt.model, only=only)

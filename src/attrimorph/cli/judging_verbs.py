@@ -8,7 +8,7 @@ from attrimorph.cli.app import LAYOUT, MAKE, Layout, Whole, app
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
-    from attrimorph.evaluators.identity_encoder import Recogniser
+    from attrimorph.evaluators.identity_encoder import IdentityEncoder
     from attrimorph.evaluators.judge import Judge
 
 
@@ -76,13 +76,13 @@ def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress
 def _identity(
     data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
 ) -> None:
-    from attrimorph.evaluators.identity_encoder import save_recogniser
-    from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
+    from attrimorph.evaluators.identity_encoder import save_identity_encoder
+    from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
 
-    recipe = RecogniserRecipe(**given)
-    found = train_identity_recogniser(data, recipe, least=least, name=out.stem, progress=progress, result=out)
-    save_recogniser(found, out)
-    _print_recogniser(found, out)
+    recipe = IdentityRecipe(**given)
+    found = train_identity_encoder(data, recipe, least=least, name=out.stem, progress=progress, result=out)
+    save_identity_encoder(found, out)
+    _print_identity_encoder(found, out)
 
 
 def _print_judge(found: "Judge", out: Path) -> None:
@@ -101,7 +101,7 @@ def _print_judge(found: "Judge", out: Path) -> None:
     print(out)
 
 
-def _print_recogniser(found: "Recogniser", out: Path) -> None:
+def _print_identity_encoder(found: "IdentityEncoder", out: Path) -> None:
     from attrimorph.console import table
     from attrimorph.metrics.keys import new_key
 

@@ -62,7 +62,7 @@ def evaluate(
         How many images.
     """
     from attrimorph.console import Meter
-    from attrimorph.evaluators.identity_encoder import load_recogniser
+    from attrimorph.evaluators.identity_encoder import load_identity_encoder
     from attrimorph.evaluators.judge import load_judge
     from attrimorph.loading import load
     from attrimorph.metrics.evaluate.evaluation import chosen_groups
@@ -85,7 +85,7 @@ def evaluate(
             folder,
             data=images,
             judge=None if judge is None else load_judge(judge),
-            recogniser=None if recogniser is None else load_recogniser(recogniser),
+            identity_encoder=None if recogniser is None else load_identity_encoder(recogniser),
             extractor=None if extractor is None else load_extractor(extractor),
             metrics=groups,
             count=count,

@@ -9,7 +9,7 @@ from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.along import Effect
-    from attrimorph.applications.axes.write_along import Mover
+    from attrimorph.applications.axes.write import AxisEdit
     from attrimorph.applications.inversion.search import Search
 
 
@@ -22,12 +22,12 @@ def edit_along(
     using: Using,
 ) -> None:
     """Edit along axes; arguments as the verb reads them."""
-    from attrimorph.applications.axes.write_along import write_edit_along
+    from attrimorph.applications.axes.write import write_axis_edit
     from attrimorph.console import Meter
 
     given = _given(along, pictures, changes, using, "edit")
     with Meter("inverting", "steps") as meter:
-        tell(write_edit_along(**given, known=known, invert=invert, progress=meter.update))
+        tell(write_axis_edit(**given, known=known, invert=invert, progress=meter.update))
 
 
 def morph_along(
@@ -42,12 +42,12 @@ def morph_along(
     mp4: bool,
 ) -> None:
     """Morph along axes; arguments as the verb reads them."""
-    from attrimorph.applications.axes.write_along import write_morph_along
+    from attrimorph.applications.axes.write import write_axis_morph
     from attrimorph.console import Meter
 
     given = _given(along, pictures, changes, using, "morph")
     with Meter("inverting", "steps") as meter:
-        tell(write_morph_along(**given, known=known, invert=invert, steps=steps, mp4=mp4, progress=meter.update))
+        tell(write_axis_morph(**given, known=known, invert=invert, steps=steps, mp4=mp4, progress=meter.update))
 
 
 def edit_folder(
@@ -70,12 +70,12 @@ def edit_folder(
     if using.out is None:
         raise AttrimorphError(f"the results of a folder need a folder of their own; add --out {folder.name}-edited")
     check_places(folder, using.out)
-    mover = None
+    axis_edit = None
     if along.wished:
-        mover = _mover(along, using)
-        _print(mover, mover.effects(changes))
-    change = Change(changes, known, not raw, search, like[0] if like else None, mover)
-    model = using.load() if mover is None else mover.model
+        axis_edit = _axis_edit(along, using)
+        _print(axis_edit, axis_edit.effects(changes))
+    change = Change(changes, known, not raw, search, like[0] if like else None, axis_edit)
+    model = using.load() if axis_edit is None else axis_edit.model
     with Meter("editing") as meter:
         written = write_edit_folder(
             model, folder, change, using.out, named=using.model, progress=meter.update, say=meter.say
@@ -90,17 +90,17 @@ def _given(
     from attrimorph.naming import result_path
 
     out = result_path(using.out, verb, pictures)
-    mover = _mover(along, using)
-    expected = mover.effects(changes)
-    _print(mover, expected)
-    return {"mover": mover, "paths": pictures, "changes": changes, "out": out, "named": using.model,
+    axis_edit = _axis_edit(along, using)
+    expected = axis_edit.effects(changes)
+    _print(axis_edit, expected)
+    return {"mover": axis_edit, "paths": pictures, "changes": changes, "out": out, "named": using.model,
             "expected": expected}  # fmt: skip
 
 
-def _mover(along: Along, using: Using) -> "Mover":
+def _axis_edit(along: Along, using: Using) -> "AxisEdit":
     from attrimorph.applications.axes.choosing import generator_named
-    from attrimorph.applications.axes.write_along import OWN, Mover, pack_named
-    from attrimorph.applications.axes.write_along import Along as Way
+    from attrimorph.applications.axes.write import OWN, AxisEdit, pack_named
+    from attrimorph.applications.axes.write import Along as Way
     from attrimorph.naming import parse_names
 
     way = Way(
@@ -112,12 +112,12 @@ def _mover(along: Along, using: Using) -> "Mover":
         along.count or 1,
         along.values,
     )
-    return Mover(generator_named(using.model, chosen(using.device), values=along.values), way)
+    return AxisEdit(generator_named(using.model, chosen(using.device), values=along.values), way)
 
 
-def _print(mover: "Mover", expected: "Sequence[Effect]") -> None:
+def _print(axis_edit: "AxisEdit", expected: "Sequence[Effect]") -> None:
     from attrimorph.console import table
 
-    judge = "no judge at hand" if mover.judge is None else mover.judge.name
+    judge = "no judge at hand" if axis_edit.judge is None else axis_edit.judge.name
     print("on drawn pictures:")
     print(table([each.cells() for each in expected], ("", "linear model", judge, "attribute")), flush=True)

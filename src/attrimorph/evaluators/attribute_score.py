@@ -1,4 +1,4 @@
-"""The gauge: how much an attribute holds in a picture, on a scale from 0 to 1."""
+"""the attribute score: how much an attribute holds in a picture, on a scale from 0 to 1."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ CLIPPED = 4.0  # logits
 
 
 @dataclass(frozen=True)
-class Gauge:
+class AttributeScore:
     """How much each attribute holds, 0..1, as a judge sees it.
 
     A judge of drawn faces tells the degree itself. Of any other the logits are taken, cut off and scaled: its
@@ -54,3 +54,6 @@ def isotonic(values: Tensor) -> Tensor:
             mean, count = (mean * count + other * others) / (count + others), count + others
         blocks.append((mean, count))
     return torch.cat([torch.full((count,), mean, dtype=torch.float64) for mean, count in blocks])
+
+
+Gauge = AttributeScore  # its name before

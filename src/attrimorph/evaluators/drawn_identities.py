@@ -1,4 +1,4 @@
-"""Recognisers of drawn people, those that ship.
+"""Identity encoders of drawn people, those that ship.
 
     python -m attrimorph.evaluators.drawn_identities --size 64      trains the one that ships with the package
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.fitting import BATCH, Progress
-from attrimorph.evaluators.identity_encoder import Recogniser, save_recogniser
-from attrimorph.evaluators.identity_training import RecogniserRecipe, of_bytes, train_recogniser, verified
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, save_identity_encoder
+from attrimorph.evaluators.identity_training import IdentityRecipe, of_bytes, train_on_images, verified
 from attrimorph.evaluators.trunk import SHIPPED
 
 
@@ -27,16 +27,16 @@ def drawn_people(people: Tensor, size: int, seed: int, *, correlation: float = 0
     return torch.cat([faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)])
 
 
-def train_drawn_recogniser(
+def train_drawn_identity_encoder(
     size: int,
     *,
     people: int = 1_000,
     images: int = 30,
-    recipe: RecogniserRecipe | None = None,
+    recipe: IdentityRecipe | None = None,
     unseen: int = 500,
     progress: Progress | None = None,
-) -> Recogniser:
-    """Train a recogniser on drawn people, and measure verification on others.
+) -> IdentityEncoder:
+    """Train an identity encoder on drawn people, and measure verification on others.
 
     Args:
         size: of the images, in pixels.
@@ -46,10 +46,10 @@ def train_drawn_recogniser(
         unseen: people to verify, four images of each.
         progress: called with (images seen, images in all, figures).
     """
-    recipe = recipe or RecogniserRecipe(dropout=0.0)
+    recipe = recipe or IdentityRecipe(dropout=0.0)
     labels = torch.arange(people).repeat_interleave(images)
     pixels = drawn_people(labels, size, recipe.seed)
-    found = train_recogniser(
+    found = train_on_images(
         pixels, labels, range(people), image_size=size, recipe=recipe, name=f"drawn-faces-{size}", progress=progress
     )
     found.trained_on["drawn people"] = people
@@ -63,24 +63,24 @@ def train_drawn_recogniser(
 
 
 def main() -> None:
-    """Train the recogniser of one size and write it where the package looks for it."""
-    parser = argparse.ArgumentParser(description="Train a recogniser on drawn people.")
+    """Train the identity encoder of one size and write it where the package looks for it."""
+    parser = argparse.ArgumentParser(description="Train an identity encoder on drawn people.")
     parser.add_argument("--size", type=int, default=64, help="a power of two from 16 on")
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--images", type=int, default=30, help="of each person")
-    parser.add_argument("--presentations", type=int, default=RecogniserRecipe.presentations)
+    parser.add_argument("--presentations", type=int, default=IdentityRecipe.presentations)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=None)
     words = parser.parse_args()
     torch.set_num_threads(words.threads)
-    recipe = RecogniserRecipe(words.presentations, dropout=0.0, precision=words.precision)
-    with Meter(f"training the recogniser of {words.size} px", "faces") as meter:
-        found = train_drawn_recogniser(
+    recipe = IdentityRecipe(words.presentations, dropout=0.0, precision=words.precision)
+    with Meter(f"training the identity encoder of {words.size} px", "faces") as meter:
+        found = train_drawn_identity_encoder(
             words.size, people=words.people, images=words.images, recipe=recipe, progress=meter.update
         )
     out = words.out or SHIPPED / f"recogniser-drawn-faces-{words.size}.safetensors"
-    save_recogniser(found, out)
+    save_identity_encoder(found, out)
     for name, value in found.measures.items():
         print(f"{value:.4f}  {name}")
     print(f"temperature {found.temperature:.3f}; wrote {out}, {out.stat().st_size / 1e6:.2f} MB")

@@ -1,4 +1,4 @@
-"""The one training loop of judges and recognisers: AdamW, one cycle, the best of several looks at held-out images."""
+"""The one training loop of judges and identity encoders: AdamW, one cycle, the best of several held-out looks."""
 
 import copy
 import math

@@ -1,6 +1,6 @@
-"""The recogniser: who is it, and are these two the same person? A network with a cosine-softmax head.
+"""The identity encoder: who is it, and are these two the same person? A network with a cosine-softmax head.
 
-It is trained apart from every method (`recogniser_training`); its features have unit length, so that the cosine of two
+It is trained apart from every method (`identity_training`); its features have unit length, so that the cosine of two
 images is their likeness, also for people it never saw.
 """
 
@@ -40,7 +40,7 @@ DIMENSIONS = 64
 SCALE = 24.0  # of cosines, in training
 
 
-class RecogniserNetwork(nn.Module):
+class IdentityNetwork(nn.Module):
     """Images [B, 3, S, S] in [-1, 1] -> features [B, F] of unit length and their cosines with the classes [B, C].
 
     Args:
@@ -79,8 +79,8 @@ class RecogniserNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Recogniser:
-    """A trained recogniser.
+class IdentityEncoder:
+    """A trained identity encoder.
 
     Attributes:
         name: e.g. "recogniser drawn-faces-64".
@@ -96,7 +96,7 @@ class Recogniser:
     name: str
     image_size: int
     classes: tuple[str, ...]
-    network: RecogniserNetwork
+    network: IdentityNetwork
     temperature: float
     recipe: dict[str, Any]
     measures: dict[str, float] = field(default_factory=dict)
@@ -124,41 +124,41 @@ class Recogniser:
         return [torch.cat(stage) for stage in zip(*found, strict=True)]
 
 
-def save_recogniser(recogniser: Recogniser, path: Path) -> None:
-    """Write a recogniser as safetensors, weights in float16, everything else in the header."""
-    network = recogniser.network
+def save_identity_encoder(identity_encoder: IdentityEncoder, path: Path) -> None:
+    """Write an identity encoder as safetensors, weights in float16, everything else in the header."""
+    network = identity_encoder.network
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "name": recogniser.name,
-        "image_size": str(recogniser.image_size),
-        "classes": json.dumps(recogniser.classes),
+        "name": identity_encoder.name,
+        "image_size": str(identity_encoder.image_size),
+        "classes": json.dumps(identity_encoder.classes),
         "stages": json.dumps(network.stages),
         "dimensions": str(network.embedding.out_features),
-        "temperature": repr(recogniser.temperature),
-        "recipe": json.dumps(recogniser.recipe),
-        "measures": json.dumps(recogniser.measures),
-        "trained_on": json.dumps(recogniser.trained_on),
+        "temperature": repr(identity_encoder.temperature),
+        "recipe": json.dumps(identity_encoder.recipe),
+        "measures": json.dumps(identity_encoder.measures),
+        "trained_on": json.dumps(identity_encoder.trained_on),
     }
     write_bytes(path, safetensors.torch.save(halves(network), header))
     beside(path).unlink(missing_ok=True)
 
 
-def load_recogniser(source: str | Path) -> Recogniser:
-    """Read a recogniser from a file, or the shipped one by the name of its data ("drawn-faces-64").
+def load_identity_encoder(source: str | Path) -> IdentityEncoder:
+    """Read an identity encoder from a file, or the shipped one by the name of its data ("drawn-faces-64").
 
     Raises:
-        AttrimorphError: there is none, or the file is no recogniser.
+        AttrimorphError: there is none, or the file is no identity encoder.
     """
     path = find_shipped(source, "recogniser")
     header, tensors = read_trained(path, FORMAT, (str(FORMAT_VERSION),), "recogniser")
     try:
         size, classes = int(header["image_size"]), tuple(str(name) for name in json.loads(header["classes"]))
-        network = RecogniserNetwork(
+        network = IdentityNetwork(
             size, len(classes), json.loads(header["stages"]), dimensions=int(header["dimensions"])
         )
         fill(network, tensors)
-        return Recogniser(
+        return IdentityEncoder(
             header["name"],
             size,
             classes,
@@ -194,7 +194,10 @@ def class_names(values: Sequence[object]) -> tuple[str, ...]:
     names = tuple(str(value) for value in values)
     if len(names) < 2 or len(set(names)) < len(names):
         raise AttrimorphError(
-            f"a recogniser must have at least two different classes; got {len(names)}, {len(set(names))} different; "
-            "lower --least, or give other data"
+            f"an identity encoder must have at least two different classes; got {len(names)}, {len(set(names))} "
+            "different; lower --least, or give other data"
         )
     return names
+
+
+load_recogniser = load_identity_encoder  # its name before

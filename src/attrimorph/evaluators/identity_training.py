@@ -1,4 +1,4 @@
-"""Training recognisers: on labelled images, or on the identities of prepared data."""
+"""Training identity encoders: on labelled images, or on the identities of prepared data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,21 +28,21 @@ from attrimorph.evaluators.fitting import (
 )
 from attrimorph.evaluators.identity_encoder import (
     SCALE,
-    Recogniser,
-    RecogniserNetwork,
+    IdentityEncoder,
+    IdentityNetwork,
     class_names,
     margin_logits,
 )
 from attrimorph.evaluators.verification import verification
 
-LEAST = 10  # images of a class that a recogniser learns from
+LEAST = 10  # images of a class that an identity encoder learns from
 HELD_OUT = 0.1  # of the images of every class, to choose by, and as many to measure on
 PAIRS = 3_000  # most of each kind that verification is measured on
 
 
 @dataclass(frozen=True)
-class RecogniserRecipe:
-    """How a recogniser is trained.
+class IdentityRecipe:
+    """How an identity encoder is trained.
 
     Attributes:
         presentations: images seen in all, repetitions counted.
@@ -86,7 +86,7 @@ class Labelled:
         """Return some of them."""
         return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words)
 
-    def through(self, network: RecogniserNetwork) -> tuple[Tensor, Tensor]:
+    def through(self, network: IdentityNetwork) -> tuple[Tensor, Tensor]:
         """Return features [N, F] and cosines [N, C] of all of them."""
         with torch.no_grad():
             found = [network(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)]
@@ -98,20 +98,20 @@ def of_bytes(images: Tensor, labels: Tensor, words: str = "") -> Labelled:
     return Labelled(lambda rows: from_bytes(images[rows]), labels, words)
 
 
-def train_recogniser(
+def train_on_images(
     images: Tensor,
     labels: Tensor,
     classes: Sequence[object],
     *,
     image_size: int,
-    recipe: RecogniserRecipe | None = None,
+    recipe: IdentityRecipe | None = None,
     presentations: int | None = None,
     seed: int | None = None,
     augment: Augment | None = None,
     name: str = "images",
     progress: Progress | None = None,
-) -> Recogniser:
-    """Train a recogniser on labelled images; a tenth of every class chooses and calibrates it, a tenth measures it.
+) -> IdentityEncoder:
+    """Train an identity encoder on labelled images; a tenth of every class chooses and calibrates, a tenth measures.
 
     Args:
         images: uint8 [N, 3, S, S].
@@ -129,25 +129,25 @@ def train_recogniser(
     """
     if images.dtype != torch.uint8 or images.shape != (len(labels), 3, image_size, image_size):
         raise AttrimorphError(
-            f"a recogniser learns from uint8 images [N, 3, {image_size}, {image_size}], as many as labels; got "
+            f"an identity encoder learns from uint8 images [N, 3, {image_size}, {image_size}], as many as labels; got "
             f"{images.dtype} {list(images.shape)} and {len(labels)} labels; mend the shapes"
         )
-    recipe = recipe or RecogniserRecipe()
+    recipe = recipe or IdentityRecipe()
     recipe = replace(
         recipe,
         presentations=recipe.presentations if presentations is None else presentations,
         seed=recipe.seed if seed is None else seed,
     )
     parts = divide(of_bytes(images, labels), recipe.seed)
-    return fit_recogniser(*parts, classes, recipe, image_size, augment, name, progress)
+    return fit_identity_encoder(*parts, classes, recipe, image_size, augment, name, progress)
 
 
-def fit_recogniser(
+def fit_identity_encoder(
     train: Labelled,
     choose: Labelled,
     measure: Labelled,
     classes: Sequence[object],
-    recipe: RecogniserRecipe,
+    recipe: IdentityRecipe,
     image_size: int,
     augment: Augment | None,
     name: str,
@@ -156,8 +156,8 @@ def fit_recogniser(
     half: int | None = None,
     result: Path | None = None,
     key: Mapping[str, Any] | None = None,
-) -> Recogniser:
-    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_recogniser`.
+) -> IdentityEncoder:
+    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_on_images`.
 
     With `half`, the first so many images to train on (real ones, before generated ones) are half of every batch.
     `result` and `key` as of `fit`.
@@ -167,7 +167,7 @@ def fit_recogniser(
         raise AttrimorphError(f"labels must lie in 0..{len(names) - 1}, the classes; some do not; mend them")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = channels_last(RecogniserNetwork(image_size, len(names), dropout=recipe.dropout))
+        network = channels_last(IdentityNetwork(image_size, len(names), dropout=recipe.dropout))
         fitting = Fitting(
             recipe.presentations, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, augment,
             recipe.seed, recipe.precision, half,
@@ -191,7 +191,7 @@ def fit_recogniser(
     }
     described = {"train": train, "choose": choose, "measure": measure}
     trained_on = {use: {"split": part.words, "images": len(part)} for use, part in described.items()}
-    return Recogniser(
+    return IdentityEncoder(
         f"recogniser {name}", image_size, names, network, temperature, asdict(recipe), measures, trained_on
     )
 
@@ -222,16 +222,16 @@ def divide(every: Labelled, seed: int) -> tuple[Labelled, Labelled, Labelled]:
     return train, choose, measure
 
 
-def train_identity_recogniser(
+def train_identity_encoder(
     data: PreparedData,
-    recipe: RecogniserRecipe | None = None,
+    recipe: IdentityRecipe | None = None,
     *,
     least: int = LEAST,
     name: str = "",
     progress: Progress | None = None,
     result: Path | None = None,
-) -> Recogniser:
-    """Train a recogniser on the people of prepared data that have enough images in the train split.
+) -> IdentityEncoder:
+    """Train an identity encoder on the people of prepared data that have enough images in the train split.
 
     Their images in the valid and test split choose, calibrate and measure it, where there are any; otherwise some of
     the train split are left out for that. Where the test split has people that it never saw, verification is
@@ -248,7 +248,7 @@ def train_identity_recogniser(
     Raises:
         AttrimorphError: another size, or fewer than two such people.
     """
-    recipe = recipe or RecogniserRecipe()
+    recipe = recipe or IdentityRecipe()
     if least < 3:
         raise AttrimorphError(f"least must be at least 3 images, to learn, choose and measure; got {least}")
     identity = data.identity.numpy()
@@ -263,7 +263,7 @@ def train_identity_recogniser(
     if not len(choose) or not len(measure):
         train, choose, measure = divide(train, recipe.seed)
     label = name or (data.path.name if data.path else data.fingerprint)
-    found = fit_recogniser(
+    found = fit_identity_encoder(
         train, choose, measure, person_names(data, people), recipe, data.image_size, photographs(data.schema), label,
         progress, result=result, key={"kind": "identity", "data": data.fingerprint, "least": least},
     )  # fmt: skip
@@ -318,18 +318,18 @@ def pairs(labels: Tensor, seed: int, most: int = PAIRS) -> tuple[Tensor, Tensor,
     return chosen[:, 0], chosen[:, 1], torch.arange(2 * count) < count
 
 
-def verified(recogniser: Recogniser, people: Labelled, seed: int = 0) -> dict[str, float]:
-    """Measure verification on people that the recogniser never saw; nothing where no two images show one person.
+def verified(identity_encoder: IdentityEncoder, people: Labelled, seed: int = 0) -> dict[str, float]:
+    """Measure verification on people that the identity encoder never saw; nothing where no two images show one person.
 
     Args:
-        recogniser: whose features are compared by their cosine.
+        identity_encoder: whose features are compared by their cosine.
         people: images of them, with who it is.
         seed: of the pairs.
     """
     first, second, same = pairs(people.labels, seed)
     if len(same) < 20:
         return {}
-    features, _ = people.through(recogniser.network)
+    features, _ = people.through(identity_encoder.network)
     found = verification((features[first] * features[second]).sum(1), same)
     words = f"{len(same):,} pairs of {len(torch.unique(people.labels)):,} {people.words or 'unseen people'}, cosine"
     return {

@@ -1,4 +1,4 @@
-"""What judges and recognisers share: the trunk of their networks, and their files."""
+"""What judges and identity encoders share: the trunk of their networks, and their files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,7 +108,7 @@ def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def find_shipped(source: str | Path, kind: str) -> Path:
-    """Return the file of a judge or recogniser: a shipped one's by name, or any other by path.
+    """Return the file of a judge or identity encoder: a shipped one's by name, or any other by path.
 
     Raises:
         AttrimorphError: there is none.
@@ -124,7 +124,7 @@ def find_shipped(source: str | Path, kind: str) -> Path:
 
 
 def read_trained(path: Path, form: str, versions: Sequence[str], kind: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return header and tensors, float32, of a judge's or recogniser's file.
+    """Return header and tensors, float32, of a judge's or identity encoder's file.
 
     Raises:
         AttrimorphError: the file is damaged or something else.

@@ -13,7 +13,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
-from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
+from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
 from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
 
 BATCH = 256
@@ -179,7 +179,7 @@ def measure_identities(
     least: int = 10,
     say: Say | None = None,
 ) -> list[Worth]:
-    """Train a recogniser with and without generated images; judge it on real held-out images (Bao et al., section 5.6).
+    """Train an identity encoder with and without generated images; measure it on real ones (Bao et al., section 5.6).
 
     Both see equally many images, from the same seed. Figures: top-1 among the known people on held-out images of
     them, and verification of people whom it never saw, where the test split has such.
@@ -199,10 +199,10 @@ def measure_identities(
     found: dict[str, list[list[float]]] = {}
     for seed in seeds:
         for place, each in enumerate((data, both)):
-            recipe = RecogniserRecipe(presentations=presentations, seed=seed)
-            recogniser = train_identity_recogniser(each, recipe, least=least, name="worth")
-            figures = {key: value for key, value in recogniser.measures.items() if key.startswith("verification")}
-            figures |= _top_one(recogniser.cosines, data, people, np.searchsorted(_people(each, least), people))
+            recipe = IdentityRecipe(presentations=presentations, seed=seed)
+            identity_encoder = train_identity_encoder(each, recipe, least=least, name="worth")
+            figures = {key: value for key, value in identity_encoder.measures.items() if key.startswith("verification")}
+            figures |= _top_one(identity_encoder.cosines, data, people, np.searchsorted(_people(each, least), people))
             for name, value in figures.items():
                 found.setdefault(name, [[], []])[place].append(value)
         _tell(say, seed, found)
@@ -210,7 +210,7 @@ def measure_identities(
 
 
 def _people(data: PreparedData, least: int) -> NDArray[np.int64]:
-    """Return those whom a recogniser learns, ascending: with so many images in the train split."""
+    """Return those whom an identity encoder learns, ascending: with so many images in the train split."""
     seen, counts = np.unique(data.identity.numpy()[data.indices("train")], return_counts=True)
     return seen[(seen >= 0) & (counts >= least)]
 

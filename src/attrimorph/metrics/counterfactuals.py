@@ -7,8 +7,8 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.attributes import Judges, decisions
-from attrimorph.evaluators.identity_encoder import Recogniser
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.perceptual import maps_distance
 from attrimorph.metrics.reconstruction import psnr
@@ -35,17 +35,17 @@ class Instruments:
 
     Attributes:
         judge: who tells attributes.
-        recogniser: who tells people, or None.
+        identity_encoder: who tells people, or None.
         extractor: whose feature maps two images are compared in, or None.
     """
 
     judge: Judges
-    recogniser: Recogniser | None = None
+    identity_encoder: IdentityEncoder | None = None
     extractor: SeesMaps | None = None
 
 
 def close_figures(
-    unseen: Unseen, rows: Tensor, before: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
+    unseen: EvaluationSet, rows: Tensor, before: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """Measure edits one by one.
 
@@ -68,10 +68,10 @@ def close_figures(
         true = layers.image
         masks = None if masks is None else torch.maximum(masks, layers.mask)
         figures |= true_errors(images, edited, true, tools)
-    if tools.recogniser is not None:
-        figures[IDENTITY] = identity_drift(tools.recogniser, before, edited)
+    if tools.identity_encoder is not None:
+        figures[IDENTITY] = identity_drift(tools.identity_encoder, before, edited)
         if true is not None:
-            figures[TRUE_IDENTITY] = identity_drift(tools.recogniser, images, true)
+            figures[TRUE_IDENTITY] = identity_drift(tools.identity_encoder, images, true)
     if masks is not None:
         figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
     return figures, true
@@ -127,14 +127,14 @@ def counterfactual_distance(
     return everywhere, target, rest
 
 
-def identity_drift(recogniser: Recogniser, before: Tensor, after: Tensor) -> Tensor:
-    """Return 1 - the cosine of a recogniser's features, [B], 0..2; 0 = the same person.
+def identity_drift(identity_encoder: IdentityEncoder, before: Tensor, after: Tensor) -> Tensor:
+    """Return 1 - the cosine of an identity encoder's features, [B], 0..2; 0 = the same person.
 
     Args:
-        recogniser: who tells people.
+        identity_encoder: who tells people.
         before, after: [B, 3, S, S] in [-1, 1].
     """
-    return 1 - (recogniser.features(before) * recogniser.features(after)).sum(1).cpu()
+    return 1 - (identity_encoder.features(before) * identity_encoder.features(after)).sum(1).cpu()
 
 
 def background_drift(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
 from attrimorph.evaluators.attributes import EditCounts, Judges, binary_names, count_edits, decisions
-from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures, judge_error
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.models.codes import Edits
 from attrimorph.pictures import sheet
@@ -139,13 +139,13 @@ def directions(labels: Tensor, schema: Schema, name: str, *, drawn: bool) -> Ite
 
 def measure_edits(
     model: Edits,
-    unseen: Unseen,
+    unseen: EvaluationSet,
     judge: Judges,
     before: Tensor,
     *,
     names: Sequence[str] | None = None,
     counterfactuals: int = 200,
-    recogniser: Recogniser | None = None,
+    identity_encoder: IdentityEncoder | None = None,
     extractor: SeesMaps | None = None,
     reconstructions: Tensor | None = None,
     progress: Callable[[str], None] | None = None,
@@ -160,7 +160,7 @@ def measure_edits(
         names: binary attributes to flip; all when None.
         counterfactuals: edits of each attribute and direction that are looked at closely: compared with the true
             picture, with the person and the background before.
-        recogniser: who tells people; without one no identity drift is measured.
+        identity_encoder: who tells people; without one no identity drift is measured.
         extractor: whose feature maps are compared; without one no perceptual distance is measured.
         reconstructions: the images as the model makes them without an edit, [N, 3, S, S]; drifts are counted from
             them, from the images themselves where None.
@@ -168,7 +168,7 @@ def measure_edits(
     """
     begin = time.perf_counter()
     names = binary_names(judge.schema) if names is None else names
-    tools = Instruments(judge, recogniser, extractor)
+    tools = Instruments(judge, identity_encoder, extractor)
     flips = []
     for number, name in enumerate(names, start=1):
         flip = flip_attribute(model, unseen, tools, before, name, counterfactuals, reconstructions)
@@ -188,7 +188,7 @@ def measure_edits(
 
 def flip_attribute(
     model: Edits,
-    unseen: Unseen,
+    unseen: EvaluationSet,
     tools: Instruments,
     before: Tensor,
     name: str,
@@ -207,7 +207,7 @@ def flip_attribute(
 
 def edit_one_way(
     model: Edits,
-    unseen: Unseen,
+    unseen: EvaluationSet,
     tools: Instruments,
     before: Tensor,
     name: str,

@@ -13,7 +13,7 @@ SEED = 990_001  # set aside for evaluation: nothing trains on faces of this seed
 
 
 @dataclass(frozen=True)
-class Unseen:
+class EvaluationSet:
     """Images that nobody trained on.
 
     Attributes:
@@ -30,15 +30,15 @@ class Unseen:
     words: str
     masks: Tensor | None = None
 
-    def first(self, count: int) -> "Unseen":
+    def first(self, count: int) -> "EvaluationSet":
         """Return the first `count` of them, and say so in the words; all of them where there are no more."""
         return self._some(slice(count), f"the first {count}") if count < len(self.images) else self
 
-    def last(self, count: int) -> "Unseen":
+    def last(self, count: int) -> "EvaluationSet":
         """Return the last `count` of them, as `first` does."""
         return self._some(slice(-count, None), f"the last {count}") if count < len(self.images) else self
 
-    def _some(self, rows: slice, words: str) -> "Unseen":
+    def _some(self, rows: slice, words: str) -> "EvaluationSet":
         return replace(
             self,
             images=self.images[rows],
@@ -49,7 +49,9 @@ class Unseen:
         )
 
 
-def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float = 0.5, tied: bool = False) -> Unseen:
+def drawn_images(
+    count: int, size: int, seed: int = SEED, *, correlation: float = 0.5, tied: bool = False
+) -> EvaluationSet:
     """Draw faces, or tied faces, which have a correlation of their own."""
     if tied:
         chunks = list(faces.draw_these(faces.tied_factors(count, torch.Generator().manual_seed(seed)), size))
@@ -60,10 +62,10 @@ def drawn_images(count: int, size: int, seed: int = SEED, *, correlation: float 
     masks = torch.cat([chunk.masks for chunk in chunks])[:, None].float() / 255
     dialled = "beard-Male 0.8, grey-age 0.6" if tied else f"correlation {correlation:g}"
     words = f"{count} unseen drawn faces, {size} px, seed {seed}, {dialled}"
-    return Unseen(pixels.float() / 127.5 - 1, faces.attributes(factors), factors, words, masks)
+    return EvaluationSet(pixels.float() / 127.5 - 1, faces.attributes(factors), factors, words, masks)
 
 
-def held_out_images(data: PreparedData, count: int) -> Unseen:
+def held_out_images(data: PreparedData, count: int) -> EvaluationSet:
     """Take the first `count` test images (validation images where there is no test split).
 
     Raises:
@@ -77,7 +79,7 @@ def held_out_images(data: PreparedData, count: int) -> Unseen:
     return _images_of(data, split, count, "held-out")
 
 
-def calibration_images(data: PreparedData, count: int) -> Unseen:
+def calibration_images(data: PreparedData, count: int) -> EvaluationSet:
     """Take the first `count` validation images (training images where there are none): never those of the evaluation.
 
     Raises:
@@ -93,7 +95,7 @@ def calibration_images(data: PreparedData, count: int) -> Unseen:
     return _images_of(data, split, count, "calibration")
 
 
-def _images_of(data: PreparedData, split: str, count: int, kind: str) -> Unseen:
+def _images_of(data: PreparedData, split: str, count: int, kind: str) -> EvaluationSet:
     rows = data.indices(split)[:count]
     pixels = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2)
     factors = None
@@ -101,4 +103,4 @@ def _images_of(data: PreparedData, split: str, count: int, kind: str) -> Unseen:
         factors = torch.from_numpy(data.factors[rows])
     masks = None if data.masks is None else torch.from_numpy(data.masks[rows])[:, None].float() / 255
     words = f"{len(rows)} {kind} images ({split}) of data {data.fingerprint[:8]}, {data.image_size} px"
-    return Unseen(pixels.float() / 127.5 - 1, data.attributes[torch.from_numpy(rows)], factors, words, masks)
+    return EvaluationSet(pixels.float() / 127.5 - 1, data.attributes[torch.from_numpy(rows)], factors, words, masks)

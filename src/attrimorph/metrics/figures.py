@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.keys import base_of, new_key, overall, told
+from attrimorph.metrics.keys import base_of, describe, new_key, overall
 
 Interval = tuple[float, float]
 
@@ -64,7 +64,7 @@ class Evaluation:
             "figures": self.figures,
             "protocols": self.protocols,
             "intervals": {key: list(interval) for key, interval in self.intervals.items()},
-            "keys": told(self.figures),
+            "keys": describe(self.figures),
             "leakage": self.leakage,
             "parts": self.parts,
             "notes": self.notes,
@@ -128,8 +128,8 @@ class Comparison:
 def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
     """Put the figures of two evaluations side by side, as far as their protocols are equal.
 
-    The protocols are equal when they say the same, and when the judges, recognisers and extractors that they name have
-    the same weights.
+    The protocols are equal when they say the same, and when the judges, identity encoders and extractors that they name
+    have the same weights.
 
     Args:
         ours, theirs: as `Evaluation.to_json` returns them.

@@ -228,7 +228,7 @@ def new_key(was: str) -> str:
     return was
 
 
-def told(keys: Iterable[str]) -> dict[str, dict[str, str]]:
+def describe(keys: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return what these keys mean, for JSON: key without an attribute's name -> what, unit, better."""
     found = dict.fromkeys(base_of(key) for key in keys if base_of(key))
     return {base: {"what": KEYS[base].what, "unit": KEYS[base].unit, "better": KEYS[base].better} for base in found}

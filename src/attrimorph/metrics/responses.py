@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.evaluators.attributes import binary_names
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.edits import directions
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Code, Edits
 
@@ -80,8 +80,8 @@ class Response:
 
 def measure_responses(
     model: Edits,
-    unseen: Unseen,
-    gauge: Gauge,
+    unseen: EvaluationSet,
+    score: AttributeScore,
     *,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = STRENGTHS,
@@ -95,7 +95,7 @@ def measure_responses(
     Args:
         model: one that edits.
         unseen: images and their labels.
-        gauge: how much an attribute holds.
+        score: how much an attribute holds.
         names: binary attributes; all when None.
         strengths: ascending from 0 to 1.
         most: images of each attribute and direction.
@@ -107,7 +107,7 @@ def measure_responses(
     Returns:
         A response for each attribute and direction that has an image.
     """
-    schema = gauge.judge.schema
+    schema = score.judge.schema
     labels = unseen.labels.nan_to_num(0.0)
     edits = _Strengths(model, unseen.images, labels)
     found = []
@@ -119,12 +119,12 @@ def measure_responses(
                 continue
             signed = [strength if goal else -strength for strength in strengths]
             images = torch.stack([edits(name, strength, rows) for strength in signed], 1)
-            measured = gauge(images.flatten(0, 1), name).view(images.shape[:2])
+            measured = score(images.flatten(0, 1), name).view(images.shape[:2])
             places = _places(images, embedding)
             truth = None
             if truths and unseen.factors is not None:
                 drawn = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
-                truth = _truth(drawn, images, places, gauge, name, embedding)
+                truth = _truth(drawn, images, places, score, name, embedding)
             found.append(Response(name, goal, tuple(strengths), measured, step_lengths(places), truth))
         if progress is not None:
             progress(f"responses of {name} ({number} of {len(names)})")
@@ -165,12 +165,12 @@ def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float],
 
 
 def _truth(
-    drawn: Tensor, images: Tensor, places: Tensor, gauge: Gauge, name: str, embedding: Embedding | None
+    drawn: Tensor, images: Tensor, places: Tensor, score: AttributeScore, name: str, embedding: Embedding | None
 ) -> Truth:
     flat, shape = drawn.flatten(0, 1), drawn.shape[:2]
     true_places = _places(drawn, embedding)
     return Truth(
-        gauge(flat, name).view(shape),
+        score(flat, name).view(shape),
         psnr(images.flatten(0, 1), flat).view(shape),
         (places - true_places).square().sum(2),
         step_lengths(true_places),

@@ -17,8 +17,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
 from attrimorph.evaluators.fitting import from_bytes, photographs
-from attrimorph.evaluators.identity_encoder import Recogniser
-from attrimorph.evaluators.identity_training import Labelled, RecogniserRecipe, fit_recogniser, of_bytes, pairs
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.evaluators.identity_training import IdentityRecipe, Labelled, fit_identity_encoder, of_bytes, pairs
 from attrimorph.evaluators.verification import verification
 from attrimorph.loading import load
 from attrimorph.models.model import Model
@@ -148,7 +148,7 @@ def generated(model: Model, data: PreparedData, strategy: str, form: Form, seed:
     return torch.from_numpy(np.concatenate([part.images for part in made])).permute(0, 3, 1, 2), labels
 
 
-def recogniser(request: Request, few: PreparedData, model: Model, strategy: str, seed: int) -> Recogniser:
+def recogniser(request: Request, few: PreparedData, model: Model, strategy: str, seed: int) -> IdentityEncoder:
     """Train a recogniser on the few real images, and on generated ones where the strategy has any."""
     form = request.form
     rows = few.indices("train")
@@ -158,12 +158,12 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
         made, whose = generated(model, few, strategy, form, seed)
         images, labels = torch.cat([images, made]), torch.cat([labels, whose])
         names += [f"new {number}" for number in range(form.strangers)] if strategy == "new" else []
-    return fit_recogniser(
+    return fit_identity_encoder(
         of_bytes(images.contiguous(), labels, "train"),
         held_out_images(few, "valid"),
         held_out_images(few, "test"),
         names,
-        RecogniserRecipe(presentations=form.presentations, seed=seed),
+        IdentityRecipe(presentations=form.presentations, seed=seed),
         few.image_size,
         photographs(few.schema),
         strategy,
@@ -179,7 +179,7 @@ def held_out_images(data: PreparedData, split: str) -> Labelled:
     return of_bytes(pixels, labels_of(data, rows), split)
 
 
-def measured(place: Setting, found: Recogniser) -> dict[str, float]:
+def measured(place: Setting, found: IdentityEncoder) -> dict[str, float]:
     """Measure a recogniser on held-out real images, and verification on people that it never saw."""
     images, labels = real_images(place)
     # New people are no answer to who a known one is.

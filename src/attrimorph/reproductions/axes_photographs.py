@@ -18,12 +18,12 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import binary_names, decisions
-from attrimorph.evaluators.default_evaluators import recogniser_for
+from attrimorph.evaluators.default_evaluators import identity_encoder_for
 from attrimorph.evaluators.judge import Judge
 from attrimorph.loading import load
 from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
 from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
-from attrimorph.metrics.evaluation_set import Unseen, held_out_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Code
@@ -113,7 +113,7 @@ def run(request: Request) -> Outcome:
     return outcome
 
 
-def subjects(request: Request) -> tuple[Place, Unseen]:
+def subjects(request: Request) -> tuple[Place, EvaluationSet]:
     """Return the generator with its judge, and the photographs: drawn ones, or those of a data set held out.
 
     Raises:
@@ -141,7 +141,7 @@ def subjects(request: Request) -> tuple[Place, Unseen]:
     return Place(request, model, judge, told(model)), unseen
 
 
-def invert(place: Place, unseen: Unseen) -> tuple[Code, Tensor, float]:
+def invert(place: Place, unseen: EvaluationSet) -> tuple[Code, Tensor, float]:
     """Return the photographs' codes, the generator's pictures of them, and the seconds that it took."""
     request = place.request
     found = inversion(
@@ -156,7 +156,7 @@ def invert(place: Place, unseen: Unseen) -> tuple[Code, Tensor, float]:
 
 
 def measured(
-    place: Place, unseen: Unseen, editor: AxisEditor | Composed, before: Tensor, names: list[str]
+    place: Place, unseen: EvaluationSet, editor: AxisEditor | Composed, before: Tensor, names: list[str]
 ) -> EditMeasures:
     """Turn every attribute over; `before` [N, 3, S, S] is without an edit."""
     schema = place.judge.schema
@@ -167,14 +167,14 @@ def measured(
         decisions(place.judge(before).cpu(), schema),
         names=names,
         counterfactuals=CLOSE,
-        recogniser=recogniser_for(schema, place.model.image_size),
+        identity_encoder=identity_encoder_for(schema, place.model.image_size),
         extractor=JudgeFeatures(place.judge) if isinstance(place.judge, Judge) else None,
         reconstructions=before,
         progress=place.request.say,
     )
 
 
-def summary(place: Place, unseen: Unseen, measures: EditMeasures) -> dict[str, float]:
+def summary(place: Place, unseen: EvaluationSet, measures: EditMeasures) -> dict[str, float]:
     """Return means over the attributes; NaN for what nobody could measure."""
     found = {
         REACHED: float(measures.truth.target_reached.mean()),
@@ -187,7 +187,7 @@ def summary(place: Place, unseen: Unseen, measures: EditMeasures) -> dict[str, f
     return found | nothing_done(unseen, measures)
 
 
-def nothing_done(unseen: Unseen, measures: EditMeasures) -> dict[str, float]:
+def nothing_done(unseen: EvaluationSet, measures: EditMeasures) -> dict[str, float]:
     """Return the PSNR against the truth of the photographs as they are, over the same edits."""
     if unseen.factors is None:
         return {NOTHING: float("nan")}
@@ -292,7 +292,7 @@ def attributes_table(measures: Mapping[str, EditMeasures]) -> str:
     return report.heading("By attribute") + report.table(head, rows, numbers=range(1, 7))
 
 
-def found_sheet(unseen: Unseen, found: Tensor) -> Image.Image:
+def found_sheet(unseen: EvaluationSet, found: Tensor) -> Image.Image:
     """Return photographs above what was found."""
     return sheet([unseen.images[:8], found[:8]], labels=["photograph", "found"], cell=64, clear=True)
 

@@ -13,8 +13,8 @@ from torch.nn.functional import one_hot
 
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.identity_encoder import Recogniser, load_recogniser, save_recogniser
-from attrimorph.evaluators.identity_training import RecogniserRecipe, train_identity_recogniser
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder, save_identity_encoder
+from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import Recipe
@@ -42,7 +42,7 @@ class Setting:
 
     form: Form
     data: PreparedData
-    recogniser: Recogniser
+    recogniser: IdentityEncoder
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -65,24 +65,24 @@ def setting(request: Request) -> Setting:
     """Prepare data and recogniser, or take those that are there."""
     form = request.form
     data = class_data(request, recipe_for(request, "cvae-gan", 0).data.image_size)
-    return Setting(form, data, recogniser_of(request, data, form.presentations))
+    return Setting(form, data, identity_encoder_of(request, data, form.presentations))
 
 
-def recogniser_of(request: Request, data: PreparedData, presentations: int) -> Recogniser:
+def identity_encoder_of(request: Request, data: PreparedData, presentations: int) -> IdentityEncoder:
     """Return the recogniser of class data, trained on its train split once."""
     path = request.out / "recognisers" / f"{data.fingerprint}-{presentations}.safetensors"
     if not path.exists():
         request.say(f"training a recogniser on {len(data.indices('train')):,} real images")
-        trained = train_identity_recogniser(
+        trained = train_identity_encoder(
             data,
-            RecogniserRecipe(presentations=presentations),
+            IdentityRecipe(presentations=presentations),
             least=3,
             name=f"data {data.fingerprint[:8]}",
             progress=lambda done, total, _: request.progress("training a recogniser", done, total),
             result=path,
         )
-        save_recogniser(trained, path)
-    return load_recogniser(path)
+        save_identity_encoder(trained, path)
+    return load_identity_encoder(path)
 
 
 def recipe_for(request: Request, method: str, seed: int) -> Recipe:

@@ -22,7 +22,7 @@ from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.metrics.evaluate.evaluation import evaluate
-from attrimorph.metrics.evaluation_set import Unseen, drawn_images, held_out_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.entrants import Entrant, named
 from attrimorph.reproductions.outcome import Progress, Say, nothing
@@ -71,7 +71,7 @@ class Contest:
     progress: Progress = nothing
 
     @cached_property
-    def shown(self) -> Unseen:
+    def shown(self) -> EvaluationSet:
         """Held-out images for the pictures."""
         size = self.training.image_size
         return drawn_images(SHOWN, size) if self.data is None else held_out_images(self.data, SHOWN)

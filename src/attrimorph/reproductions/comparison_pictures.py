@@ -11,7 +11,7 @@ from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import editable_names
 from attrimorph.loading import load
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.models.codes import Edits, Encodes
 from attrimorph.models.model import Model
 from attrimorph.reproductions.comparison import SHOWN, Contest, Entry
@@ -96,7 +96,7 @@ def spread(names: Sequence[str], count: int) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def edited(shown: Unseen, name: str, model: Model) -> Tensor:
+def edited(shown: EvaluationSet, name: str, model: Model) -> Tensor:
     """Return images with one attribute set where it is absent and taken away where it is present."""
     if not isinstance(model, Edits):
         raise Cannot("does not edit")
@@ -107,7 +107,7 @@ def edited(shown: Unseen, name: str, model: Model) -> Tensor:
     return torch.where(there[:, None, None, None], made[-1.0], made[1.0])
 
 
-def reconstructed(shown: Unseen, model: Model) -> Tensor:
+def reconstructed(shown: EvaluationSet, model: Model) -> Tensor:
     """Return images as a model makes them without any change."""
     if not isinstance(model, Encodes):
         raise Cannot("does not reconstruct")
@@ -122,7 +122,7 @@ def sampled(model: Model) -> Tensor:
         raise Cannot("does not sample") from error
 
 
-def translated(shown: Unseen, model: Model) -> Tensor:
+def translated(shown: EvaluationSet, model: Model) -> Tensor:
     """Return sources and what becomes of them, for methods that do nothing else."""
     rows = [] if isinstance(model, Edits | Encodes) else model.sheet_rows(shown.images, shown.labels, shown.masks)
     if not rows:

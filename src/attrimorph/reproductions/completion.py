@@ -11,7 +11,7 @@ from attrimorph.applications.inputs import encoder
 from attrimorph.applications.inversion.search import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import DISCVAE
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet
@@ -77,7 +77,7 @@ def sides(box: tuple[int, int, int, int]) -> tuple[int, int]:
     return box[2] - box[0], box[3] - box[1]
 
 
-def hole(name: str, unseen: Unseen) -> Tensor:
+def hole(name: str, unseen: EvaluationSet) -> Tensor:
     """Return the mask of a hole, [N, 1, S, S], 1 = hidden."""
     size = unseen.images.shape[-1]
     left, top, right, bottom = (round(place * size / 64) for place in HOLES[name])
@@ -86,7 +86,7 @@ def hole(name: str, unseen: Unseen) -> Tensor:
     return mask
 
 
-def complete(request: Request, model: Model, other: Model, unseen: Unseen, name: str) -> dict[str, Tensor]:
+def complete(request: Request, model: Model, other: Model, unseen: EvaluationSet, name: str) -> dict[str, Tensor]:
     """Return the faces completed in every way, [N, 3, S, S]."""
     images, masks = unseen.images, hole(name, unseen)
 
@@ -134,7 +134,7 @@ def table(figures: Figures) -> str:
     return report.table(["PSNR in the hole, dB", *HOLES], rows, numbers=range(1, len(HOLES) + 1))
 
 
-def picture(unseen: Unseen, name: str, ways: Mapping[str, Tensor]) -> Image.Image:
+def picture(unseen: EvaluationSet, name: str, ways: Mapping[str, Tensor]) -> Image.Image:
     """Return faces, without what is hidden, and completed."""
     holed = torch.where(hole(name, unseen) > 0, torch.zeros(()), unseen.images)
     shown = {"face": unseen.images, "known": holed, **{way: ways[way] for way in (INVERTED, ITERATED, OTHER, MEAN)}}

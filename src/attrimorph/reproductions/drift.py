@@ -15,7 +15,7 @@ from attrimorph.evaluators.judge import Judge
 from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
@@ -98,14 +98,14 @@ def run(request: Request) -> Outcome:
     return outcome
 
 
-def reconstructions(model: Model, unseen: Unseen) -> Tensor:
+def reconstructions(model: Model, unseen: EvaluationSet) -> Tensor:
     """Return the faces as the model makes them, [N, 3, S, S], on the CPU."""
     assert isinstance(model, Encodes)
     parts = zip(torch.split(unseen.images, BATCH), torch.split(unseen.labels, BATCH), strict=True)
     return torch.cat([model.decode(model.encode(images, labels)).cpu() for images, labels in parts])
 
 
-def changes_of(unseen: Unseen, each: int = EACH) -> list[Change]:
+def changes_of(unseen: EvaluationSet, each: int = EACH) -> list[Change]:
     """Return all edits of drawn faces, with true masks."""
     assert unseen.factors is not None
     assert unseen.masks is not None
@@ -122,7 +122,7 @@ def changes_of(unseen: Unseen, each: int = EACH) -> list[Change]:
 
 
 def drifts(
-    model: Model, unseen: Unseen, before: Tensor, changes: Sequence[Change], judge: Judge | None
+    model: Model, unseen: EvaluationSet, before: Tensor, changes: Sequence[Change], judge: Judge | None
 ) -> tuple[dict[str, float], float]:
     """Measure edits.
 
@@ -179,7 +179,7 @@ def table(
     return report.table(["drift in 1/255", *WORDS.values()], rows, numbers=(1, 2))
 
 
-def picture(models: Mapping[str, Model], unseen: Unseen) -> Image.Image:
+def picture(models: Mapping[str, Model], unseen: EvaluationSet) -> Image.Image:
     """Return an edit a row: reconstruction, edit and their difference, of both models."""
     few = unseen.first(len(SHOWN))
     rows, words = [], []

@@ -22,7 +22,7 @@ from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.evaluation_set import Unseen, calibration_images, drawn_images, held_out_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
 from attrimorph.models.codes import Edits
 from attrimorph.models.finding import named_parts, shipped
 from attrimorph.models.model import Model
@@ -67,13 +67,13 @@ class Place:
         )
 
     @cached_property
-    def unseen(self) -> Unseen:
+    def unseen(self) -> EvaluationSet:
         """Images that nobody trained on."""
         count = 5 * self.request.form.per_class
         return drawn_images(count, self.size) if self.request.data is None else held_out_images(self.data, count)
 
     @cached_property
-    def references(self) -> Unseen:
+    def references(self) -> EvaluationSet:
         """Other images, to be like."""
         if self.request.data is None:
             return drawn_images(REFERENCES, self.size, REFERENCE_SEED)

@@ -7,8 +7,8 @@ from typing import Any
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.default_evaluators import judge_for, recogniser_for
-from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate.context import Progress
 from attrimorph.metrics.evaluate.evaluation import Evaluation, evaluate
@@ -88,7 +88,7 @@ def evaluate_model(
     *,
     data: PreparedData | None = None,
     judge: Judges | None = None,
-    recogniser: Recogniser | None = None,
+    identity_encoder: IdentityEncoder | None = None,
     extractor: Extractor | None = None,
     metrics: Sequence[str] | None = None,
     count: int = 1000,
@@ -119,7 +119,9 @@ def evaluate_model(
         data,
         judge_for(model.schema, model.image_size) if judge is None else judge,
         metrics=metrics,
-        recogniser=recogniser_for(model.schema, model.image_size) if recogniser is None else recogniser,
+        identity_encoder=identity_encoder_for(model.schema, model.image_size)
+        if identity_encoder is None
+        else identity_encoder,
         extractor=extractor,
         count=count,
         progress=progress,

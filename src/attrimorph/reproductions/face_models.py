@@ -11,7 +11,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.evaluation_set import Unseen, drawn_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.outcome import Request
@@ -91,7 +91,7 @@ def trained(request: Request, recipe: AnyRecipe, data: PreparedData, words: str)
     )
 
 
-def unseen_faces(request: Request, size: int) -> Unseen:
+def unseen_faces(request: Request, size: int) -> EvaluationSet:
     """Return drawn faces that nobody trained on, with their true factors and masks."""
     return drawn_images(request.form.unseen, size)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.examples import DRAWN, Pool, axis_from_examples, draw_pool
 from attrimorph.applications.axes.pack import Axis, AxisPack
-from attrimorph.evaluators.default_evaluators import recogniser_for
+from attrimorph.evaluators.default_evaluators import identity_encoder_for
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
@@ -89,7 +89,7 @@ def run(request: Request) -> Outcome:
 
 def looks(place: Place) -> dict[str, Features]:
     """Return whose features tell examples apart: the judge's, and those of one who never learned attributes."""
-    recogniser = recogniser_for(place.model.schema, place.model.image_size)
+    recogniser = identity_encoder_for(place.model.schema, place.model.image_size)
     mine: dict[str, Features] = {place.judge.name: place.judge.features}
     return mine if recogniser is None else mine | {recogniser.name: recogniser.features}
 

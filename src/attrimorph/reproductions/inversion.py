@@ -13,7 +13,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
@@ -105,7 +105,7 @@ def without_encoder(model: Model) -> tuple[Model, str]:
     return plain, f"the generator of {model.recipe.name}, its encoder withheld: it is no GAN that never had one"
 
 
-def look_for(request: Request, model: Model, unseen: Unseen, search: Search, *, given: bool) -> Found:
+def look_for(request: Request, model: Model, unseen: EvaluationSet, search: Search, *, given: bool) -> Found:
     """Invert faces; `given`: with their true attributes, which otherwise are looked for too."""
     y = unseen.labels if given else None
     words = f"inverting, {search.steps} steps"
@@ -123,17 +123,17 @@ def look_for(request: Request, model: Model, unseen: Unseen, search: Search, *, 
     return Found(*parts)
 
 
-def batches(unseen: Unseen) -> tuple[Tensor, ...]:
+def batches(unseen: EvaluationSet) -> tuple[Tensor, ...]:
     """Return the rows of the faces in batches."""
     return torch.split(torch.arange(len(unseen.images)), BATCH)
 
 
-def mean_psnr(images: Tensor, unseen: Unseen) -> float:
+def mean_psnr(images: Tensor, unseen: EvaluationSet) -> float:
     """Return the mean PSNR against the faces, in dB."""
     return float(psnr(images, unseen.images).mean())
 
 
-def timed(model: Model, unseen: Unseen) -> float:
+def timed(model: Model, unseen: EvaluationSet) -> float:
     """Return how long the inversion of a few faces takes, in seconds."""
     return inversion(model, unseen.first(TIMED).images, search=Search(STEPS[-1])).seconds
 
@@ -203,7 +203,7 @@ def chart(quality: Mapping[str, Mapping[str, float]]) -> str:
     return report.curves([report.chart("PSNR in dB, attributes given", {"found": points}, x_label="steps")])
 
 
-def pictures(found: Found, unseen: Unseen, began: str) -> Image.Image:
+def pictures(found: Found, unseen: EvaluationSet, began: str) -> Image.Image:
     """Return faces, where the search began, and what it found."""
     rows = [each[:SHOWN] for each in (unseen.images, found.start, found.pictures)]
     return sheet(rows, labels=["face", began, "found"], cell=64, clear=True)

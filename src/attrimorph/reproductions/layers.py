@@ -11,7 +11,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.model import LayeredModel, Layers, LowerBound
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.attribute2image.step import overlap
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Code
 from attrimorph.pictures import sheet
@@ -63,13 +63,13 @@ def run(request: Request) -> Outcome:
     return outcome
 
 
-def true_layers(unseen: Unseen) -> faces.Layers:
+def true_layers(unseen: EvaluationSet) -> faces.Layers:
     """Return the true layers of drawn faces."""
     assert unseen.factors is not None
     return faces.render_layers(unseen.factors, unseen.images.shape[-1])
 
 
-def layers_of(model: LayeredModel, unseen: Unseen) -> Layers:
+def layers_of(model: LayeredModel, unseen: EvaluationSet) -> Layers:
     """Return the layers that a model sees, on the CPU."""
     parts = zip(torch.split(unseen.images, BATCH), torch.split(unseen.labels, BATCH), strict=True)
     found = [model.layers(images, labels) for images, labels in parts]
@@ -77,7 +77,7 @@ def layers_of(model: LayeredModel, unseen: Unseen) -> Layers:
     return Layers(*(torch.cat([getattr(layers, name).cpu() for layers in found]) for name in names))
 
 
-def layer_figures(model: LayeredModel, unseen: Unseen) -> dict[str, float]:
+def layer_figures(model: LayeredModel, unseen: EvaluationSet) -> dict[str, float]:
     """Measure the layers of unseen drawn faces against the true ones."""
     true, found = true_layers(unseen), layers_of(model, unseen)
     gate, everywhere = found.gate.mean(1, keepdim=True), torch.ones(len(unseen.images), dtype=torch.bool)
@@ -97,7 +97,7 @@ def on_black(true: faces.Layers) -> Tensor:
     return (true.foreground + 1) * true.mask - 1
 
 
-def lower_bound(model: LayeredModel, unseen: Unseen, masks: Tensor | None) -> LowerBound:
+def lower_bound(model: LayeredModel, unseen: EvaluationSet, masks: Tensor | None) -> LowerBound:
     """Evaluate the bound of all faces; arguments as of `LayeredModel.lower_bound`."""
     generator = torch.Generator().manual_seed(0)
     found = [
@@ -134,7 +134,7 @@ def bound_table(bounds: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def taken_apart(model: LayeredModel, unseen: Unseen) -> Image.Image:
+def taken_apart(model: LayeredModel, unseen: EvaluationSet) -> Image.Image:
     """Return faces with their layers, found and true."""
     few = unseen.first(SHOWN)
     true, found = true_layers(few), layers_of(model, few)
@@ -151,7 +151,7 @@ def taken_apart(model: LayeredModel, unseen: Unseen) -> Image.Image:
     return _sheet(columns)
 
 
-def swapped(model: LayeredModel, unseen: Unseen) -> Image.Image:
+def swapped(model: LayeredModel, unseen: EvaluationSet) -> Image.Image:
     """Return every face before every background."""
     few = unseen.first(SHOWN)
     code = model.encode(few.images, few.labels)
@@ -163,7 +163,7 @@ def swapped(model: LayeredModel, unseen: Unseen) -> Image.Image:
     return sheet([row.cpu() for row in rows], labels=words, cell=64, clear=True)
 
 
-def progression(model: LayeredModel, unseen: Unseen) -> Image.Image:
+def progression(model: LayeredModel, unseen: EvaluationSet) -> Image.Image:
     """Return one attribute going from absent to present, on one face each."""
     few = unseen.first(len(PROGRESSED))
     code = model.encode(few.images, few.labels)
@@ -178,7 +178,7 @@ def progression(model: LayeredModel, unseen: Unseen) -> Image.Image:
     return sheet(rows, columns=words, labels=PROGRESSED[: len(rows)], cell=64, clear=True)
 
 
-def sampled(model: LayeredModel, unseen: Unseen) -> Image.Image:
+def sampled(model: LayeredModel, unseen: EvaluationSet) -> Image.Image:
     """Return samples with the attributes of faces."""
     few, generator = unseen.first(SHOWN), torch.Generator().manual_seed(1)
     rows = [

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.charts import lines
-from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.responses import (
     DEVIATION,
@@ -100,7 +100,8 @@ def run(request: Request) -> Outcome:
         lead="An attribute should grow evenly with the strength of an edit, not wait and then jump.",
         protocol={
             **place.protocol({"HomoInterpGAN": model, "CVAE-GAN": other}),
-            "response": f"{Gauge(place.judge).name} at strengths 0, 0.1, ..., 1; attributes: {', '.join(names)}",
+            "response": f"{AttributeScore(place.judge).name} at strengths 0, 0.1, ..., 1; "
+            f"attributes: {', '.join(names)}",
             "deviation": "mean distance of the mean response, scaled to 0..1, from the straight line, of the "
             f"{len(common)} attributes and directions that every method moves the right way by {LEAST_SPAN:g} at least",
             "references": f"{place.references.words}; image i goes to the same one at every strength",
@@ -123,7 +124,7 @@ def responses(place: Place, editor: Edits, names: Sequence[str], method: str) ->
     most = max(2, place.request.form.per_class // 2)
     # The truth is the same for all of them: it is drawn once.
     truths = method == SLIDER
-    return measure_responses(editor, place.unseen, Gauge(place.judge), names=names, most=most, truths=truths)
+    return measure_responses(editor, place.unseen, AttributeScore(place.judge), names=names, most=most, truths=truths)
 
 
 def moves(response: Response) -> bool:

@@ -13,7 +13,7 @@ from attrimorph.loading import load
 from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.methods.attribute2image.recipe import DISCVAE
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, listed, more, spread
@@ -130,7 +130,7 @@ def loss_table(figures: Figures) -> str:
     return report.table(head, rows, numbers=range(1, len(head)))
 
 
-def spoiled_ones(unseen: Unseen) -> Image.Image:
+def spoiled_ones(unseen: EvaluationSet) -> Image.Image:
     """Return true and spoiled masks."""
     assert unseen.masks is not None
     true = unseen.masks[:SHOWN, 0]
@@ -142,7 +142,7 @@ def _grey(masks: Tensor) -> Tensor:
     return as_picture(masks[:, None])
 
 
-def compared(models: Mapping[str, LayeredModel], unseen: Unseen) -> Image.Image:
+def compared(models: Mapping[str, LayeredModel], unseen: EvaluationSet) -> Image.Image:
     """Return a few faces' layers as each model sees them."""
     few = unseen.first(SHOWN)
     rows = [torch.cat([few.images] * 3)]

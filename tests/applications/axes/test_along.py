@@ -17,7 +17,7 @@ from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.applications.axes.write_along import Along, Mover, write_edit_along, write_morph_along
+from attrimorph.applications.axes.write import Along, AxisEdit, write_axis_edit, write_axis_morph
 from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
 from attrimorph.applications.inversion.search import Search
@@ -144,16 +144,16 @@ def test_the_curved_axes_of_a_pack_can_be_followed(tmp_path: Path) -> None:
     path = tmp_path / "axes.safetensors"
     save_pack(pack, path)
     codes = next(drawn_codes(model, 3, 3))
-    mover = Mover(model, Along(path, ("Warm",), follow="curved"))
+    axis_edit = AxisEdit(model, Along(path, ("Warm",), follow="curved"))
     # On file it is rounded.
     torch.testing.assert_close(
-        way(mover.editor, codes, {"Bright": 1.0}, 2, mover.guide)[-1].z,
+        way(axis_edit.editor, codes, {"Bright": 1.0}, 2, axis_edit.guide)[-1].z,
         way(editor, codes, {"Bright": 1.0}, 2, pack.curved)[-1].z,
         rtol=0, atol=0.02,
     )  # fmt: skip
     save_pack(fit_axes(model, judged), path)
     with pytest.raises(AttrimorphError, match=r"--follow curved needs a pack with curved axes; .* has none"):
-        Mover(model, Along(path, follow="curved"))
+        AxisEdit(model, Along(path, follow="curved"))
 
 
 # ---- every kind of generator, from Python and as files
@@ -167,16 +167,16 @@ def test_photographs_and_drawn_pictures_of_every_generator(kind: str, tmp_path: 
     named, size = str(tmp_path / "model"), model.image_size
     changes = {"Smiling": 1.0}
     drawn = Along(pack, ("Male", "Young"), seed=3, count=2)
-    written = write_edit_along(Mover(model, drawn), [], changes, tmp_path / "drawn.png", named=named)
+    written = write_axis_edit(AxisEdit(model, drawn), [], changes, tmp_path / "drawn.png", named=named)
     assert [path.name for path in written.pictures] == ["drawn.png", "drawn.edited-1.png", "drawn.edited-2.png"]
     assert replay(written.receipt).identical
     paths = [photograph(tmp_path / "a.png", (size, size))]
     invert = None if isinstance(model, Encodes) and "classifier" in model.networks else Search(3, candidates=8)
     held = Along(pack, ("Male",))
-    written = write_edit_along(Mover(model, held), paths, changes, tmp_path / "it.png", named=named, invert=invert)
+    written = write_axis_edit(AxisEdit(model, held), paths, changes, tmp_path / "it.png", named=named, invert=invert)
     assert replay(written.receipt).identical
-    strip = write_morph_along(
-        Mover(model, held), paths, changes, tmp_path / "m.png", named=named, steps=3, invert=invert
+    strip = write_axis_morph(
+        AxisEdit(model, held), paths, changes, tmp_path / "m.png", named=named, steps=3, invert=invert
     )
     assert strip.pictures[1].suffix == ".gif"
     assert replay(strip.receipt).identical
@@ -199,18 +199,18 @@ def test_a_model_that_does_not_encode_says_what_to_add(tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.png")
     along = Along(tmp_path / "axes.safetensors")
     with pytest.raises(AttrimorphError, match="add --invert to look for the code"):
-        write_edit_along(Mover(model, along), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
+        write_axis_edit(AxisEdit(model, along), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
     with pytest.raises(AttrimorphError, match="--seed edits pictures that the model draws; got a photograph"):
-        write_edit_along(
-            Mover(model, Along(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
+        write_axis_edit(
+            AxisEdit(model, Along(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
         )
     with pytest.raises(AttrimorphError, match="somebody must judge"):
-        Mover(model, Along(along.pack, follow="judge"))
-    assert Mover(model, along).judge is None
+        AxisEdit(model, Along(along.pack, follow="judge"))
+    assert AxisEdit(model, along).judge is None
     # Who judged when the axes were fitted is remembered.
     judged = some_axes(model)
     save_pack(AxisPack(judged.model_sha256, judged.model, judged.axes, {"by": "judge drawn-faces-32"}), along.pack)
-    found = Mover(model, along).judge
+    found = AxisEdit(model, along).judge
     assert found is not None
     assert found.name == "judge drawn-faces-32"
 
@@ -232,16 +232,16 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = Along(pack, ("Male",), seed=2, values="0..1")
-    written = write_edit_along(Mover(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
+    written = write_axis_edit(AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
     assert replay(written.receipt).identical
     face = photograph(tmp_path / "a.png", (16, 16))
     options = {"named": path, "invert": Search(20, candidates=8)}
-    wish = (Mover(model, Along(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
+    wish = (AxisEdit(model, Along(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
     if suffix == ".onnx":
         with pytest.raises(AttrimorphError, match="does not"):
-            write_edit_along(*wish, **options)  # type: ignore[arg-type]
+            write_axis_edit(*wish, **options)  # type: ignore[arg-type]
         return
-    found = write_edit_along(*wish, **options)  # type: ignore[arg-type]
+    found = write_axis_edit(*wish, **options)  # type: ignore[arg-type]
     assert replay(found.receipt).identical
     again = edit(AxisEditor(model, some_axes(model)), model.decode(next(drawn_codes(model, 2, 1))), {"Smiling": 1.0},
                  invert=Search(200, candidates=8, prior=0.0))  # fmt: skip
@@ -307,7 +307,9 @@ def test_a_replay_refuses_other_axes_and_damage(tmp_path: Path) -> None:
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = Along(pack, seed=3)
-    written = write_edit_along(Mover(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model")
+    written = write_axis_edit(
+        AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model"
+    )
     told = json.loads(written.receipt.read_text())
     assert told["arguments"]["along"]["seed"] == 3
     told["arguments"]["along"]["locks"] = "Male"

@@ -18,7 +18,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.edits import measure_edits
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.models.codes import Code, Edits
 from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge
 from tests.tiny_models import tiny_model
@@ -338,7 +338,7 @@ def test_the_measure_of_edits_works_on_own_pictures(model: LinearGenerator, judg
     code = next(drawn_codes(model, 120, 21))
     own = Remembered(model.decode(code), code)
     labels = (judge(own.images) > 0.5).float()
-    unseen = Unseen(own.images, labels, None, "own pictures")
+    unseen = EvaluationSet(own.images, labels, None, "own pictures")
     reached, leaks = {}, {}
     for locks in ((), NAMES):
         editor = AxisEditor(model, pack, locks=locks, invert=own)

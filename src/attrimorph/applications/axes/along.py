@@ -81,7 +81,7 @@ def drawn_start(editor: AxisEditor, count: int, seed: int) -> Start:
     return Start(images, images, drawn.code)
 
 
-def way(
+def trajectory(
     editor: AxisEditor, code: Code, changes: Mapping[str, float], steps: int, guide: Guide | None = None
 ) -> list[Code]:
     """Return the codes on the way of a move, even shares of it, the start and the end counted.
@@ -126,7 +126,7 @@ def effects(
         What is edited, what is locked, and other attributes that change by more than a hundredth, most first.
     """
     code = _joined(list(drawn_codes(editor, count, seed)))
-    moved = way(editor, code, changes, 2, guide)[-1]
+    moved = trajectory(editor, code, changes, 2, guide)[-1]
     predicted = _predicted(editor, code, moved) if guide is None else {}
     measured = {} if judge is None else _measured(editor, judge, code, moved)
     found = []
@@ -187,3 +187,6 @@ def _measured(editor: AxisEditor, judge: Judges, code: Code, moved: Code) -> dic
 
 def _joined(codes: Sequence[Code]) -> Code:
     return Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
+
+
+way = trajectory  # its name before

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, decisions, editable_names
-from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge
 from attrimorph.evaluators.trunk import halves
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, measure_edits
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
 from attrimorph.models.codes import Code, Edits, Encodes, Sample
 from attrimorph.models.model import Model
@@ -28,14 +28,14 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationContext:
     """What is measured, and with what.
 
     Attributes:
         model: any.
         unseen: images that nobody trained on.
         judge: who tells attributes, or None.
-        recogniser: who tells people, or None.
+        identity_encoder: who tells people, or None.
         extractor: whose features distributions are compared in, or None.
         edits: the most edits in all.
         counterfactuals: edits of each attribute and direction that are looked at closely, beside the true picture.
@@ -43,9 +43,9 @@ class Subject:
     """
 
     model: Model
-    unseen: Unseen
+    unseen: EvaluationSet
     judge: Judges | None = None
-    recogniser: Recogniser | None = None
+    identity_encoder: IdentityEncoder | None = None
     extractor: Extractor | None = None
     edits: int = EDITS
     counterfactuals: int = COUNTERFACTUALS
@@ -153,10 +153,12 @@ class Subject:
 
     def instruments(self, judge: Judges) -> Instruments:
         """Return what edits are looked at with."""
-        return Instruments(judge, self.recogniser, self.extractor if isinstance(self.extractor, SeesMaps) else None)
+        return Instruments(
+            judge, self.identity_encoder, self.extractor if isinstance(self.extractor, SeesMaps) else None
+        )
 
     @cached_property
-    def edited_images(self) -> Unseen:
+    def edited_images(self) -> EvaluationSet:
         """The first of the images: so many that flipping each binary attribute of each makes at most `edits` edits."""
         names = editable_names(self.model)
         return self.unseen.first(max(1, self.edits // max(1, len(names))))
@@ -177,7 +179,7 @@ class Subject:
             self.before[: len(unseen.images)],
             names=editable_names(model),
             counterfactuals=self.counterfactuals,
-            recogniser=tools.recogniser,
+            identity_encoder=tools.identity_encoder,
             extractor=tools.extractor,
             reconstructions=self.reconstructions if isinstance(model, Encodes) else None,
             progress=self.progress,
@@ -189,8 +191,8 @@ class Subject:
         found = {}
         if isinstance(self.judge, Judge):
             found[self.judge.name] = digest(self.judge.network)
-        if self.recogniser is not None:
-            found[self.recogniser.name] = digest(self.recogniser.network)
+        if self.identity_encoder is not None:
+            found[self.identity_encoder.name] = digest(self.identity_encoder.network)
         if self.extractor is not None and not isinstance(self.extractor, JudgeFeatures):
             found[self.extractor.name] = digest(self.extractor.network)
         return found

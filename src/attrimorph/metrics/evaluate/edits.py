@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics import counterfactuals
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, Flips
-from attrimorph.metrics.evaluate.context import Subject
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluate.context import EvaluationContext
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.fairness import fairness_sheet
 from attrimorph.metrics.figures import Evaluation
@@ -23,38 +23,38 @@ CLOSE = {
     counterfactuals.DISTANCE: "{by}; ",
     counterfactuals.DISTANCE_TARGET: "{by}; ",
     counterfactuals.DISTANCE_REST: "{by}; ",
-    counterfactuals.IDENTITY: "1 - cosine, reconstruction to edit, {recogniser}; ",
-    counterfactuals.TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {recogniser}; ",
+    counterfactuals.IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder}; ",
+    counterfactuals.TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder}; ",
     counterfactuals.BACKGROUND_DRIFT: "mean absolute change outside the person, reconstruction to edit; ",
     counterfactuals.JUDGE_ERROR: "share of all attributes misjudged; {judge}; ",
 }
 
 
-def measure_edit_group(subject: Subject, evaluation: Evaluation) -> None:
+def measure_edit_group(context: EvaluationContext, evaluation: Evaluation) -> None:
     """Set and take away every binary attribute, on so many images that there are at most `subject.edits` edits."""
-    if not isinstance(subject.model, Edits):
+    if not isinstance(context.model, Edits):
         evaluation.notes.append("The model does not edit: no edit was measured.")
-    elif subject.judge is None:
+    elif context.judge is None:
         evaluation.notes.append(
             "No judge of these attributes was given: no edit was measured. The attribute accuracy is that of the "
             "model's own classifier on held-out images."
         )
-    elif subject.edit_measures is None:
+    elif context.edit_measures is None:
         evaluation.notes.append("No image has a binary attribute that can be edited: no edit was measured.")
     else:
-        put_edits(evaluation, subject.edit_measures, subject.edited_images, subject.instruments(subject.judge))
+        put_edits(evaluation, context.edit_measures, context.edited_images, context.instruments(context.judge))
 
 
-def measure_fairness_group(subject: Subject, evaluation: Evaluation) -> None:
+def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -> None:
     """Break the same edits down by group: a sheet among the evaluation's parts."""
-    if not isinstance(subject.model, Edits) or subject.judge is None or subject.edit_measures is None:
+    if not isinstance(context.model, Edits) or context.judge is None or context.edit_measures is None:
         evaluation.notes.append("A fairness sheet needs a model that edits, and a judge: not made.")
         return
-    labels = subject.edited_images.labels
-    evaluation.parts["fairness"] = fairness_sheet(subject.edit_measures, labels, subject.judge.schema)
+    labels = context.edited_images.labels
+    evaluation.parts["fairness"] = fairness_sheet(context.edit_measures, labels, context.judge.schema)
 
 
-def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: Unseen, tools: Instruments) -> None:
+def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: EvaluationSet, tools: Instruments) -> None:
     """Put the figures, those of single attributes, the leakage and the pictures of all edits into an evaluation."""
     truth, flips = measures.truth, measures.flips
     edits = int(truth.edits.sum())
@@ -79,7 +79,9 @@ def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: Unseen, to
     for key, begin in CLOSE.items():
         values = torch.cat([flip.figure(key) for flip in flips])
         if len(values):
-            said = begin.format(judge=tools.judge.name, recogniser=named(tools.recogniser), by=named(tools.extractor))
+            said = begin.format(
+                judge=tools.judge.name, identity_encoder=named(tools.identity_encoder), by=named(tools.extractor)
+            )
             evaluation.put(key, f"{said}{len(values)} edits, {unseen.words}", finite_mean(values))
     evaluation.about["edits judged per second"] = round(edits / measures.seconds, 1)
     for row, flip in enumerate(flips):
@@ -127,6 +129,6 @@ def finite_mean(values: Tensor) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def named(tool: Recogniser | SeesMaps | None) -> str:
+def named(tool: IdentityEncoder | SeesMaps | None) -> str:
     """Return how a tool stands in a protocol."""
     return "" if tool is None else tool.name

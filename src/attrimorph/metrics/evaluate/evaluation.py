@@ -17,9 +17,9 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.identity_encoder import Recogniser
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge
-from attrimorph.metrics.evaluate.context import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, Progress, Subject
+from attrimorph.metrics.evaluate.context import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, EvaluationContext, Progress
 from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group
 from attrimorph.metrics.evaluate.images import (
     measure_disentanglement,
@@ -29,7 +29,7 @@ from attrimorph.metrics.evaluate.images import (
     measure_reconstruction,
 )
 from attrimorph.metrics.evaluate.responses import measure_response_group
-from attrimorph.metrics.evaluation_set import SEED, Unseen, drawn_images, held_out_images
+from attrimorph.metrics.evaluation_set import SEED, EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.models.model import Model
@@ -49,7 +49,7 @@ class Group(NamedTuple):
     """
 
     about: str
-    measure: Callable[[Subject, Evaluation], None]
+    measure: Callable[[EvaluationContext, Evaluation], None]
 
 
 # What `metrics` may name, in the order of the page.
@@ -64,7 +64,7 @@ GROUPS = {
     ),
     "diversity": Group("how different samples of equal attributes are", measure_diversity),
     "disentanglement": Group("MIG, SAP, DCI of codes against the factors of drawn faces", measure_disentanglement),
-    "identity": Group("whether a recogniser takes a reconstruction for the same person", measure_identity),
+    "identity": Group("whether an identity encoder takes a reconstruction for the same person", measure_identity),
 }
 
 
@@ -118,7 +118,7 @@ def evaluate(
     judge: Judges | None = None,
     *,
     metrics: Sequence[str] | None = None,
-    recogniser: Recogniser | None = None,
+    identity_encoder: IdentityEncoder | None = None,
     extractor: Extractor | None = None,
     count: int = 1000,
     seed: int = SEED,
@@ -133,7 +133,7 @@ def evaluate(
         data: held-out images with labels; None = fresh drawn faces, for models of drawn faces only.
         judge: who tells the attributes of edited images; without one no edit is measured.
         metrics: names of `GROUPS`; all when None.
-        recogniser: who tells people; without one no identity is measured.
+        identity_encoder: who tells people; without one no identity is measured.
         extractor: whose features sets of images are compared in, and whose feature maps two images; by default the
             judge's.
         count: images.
@@ -154,19 +154,19 @@ def evaluate(
         )
     begin = time.perf_counter()
     unseen = drawn_images(count, model.image_size, seed) if data is None else held_out_images(data, count)
-    _check(model, unseen, judge, recogniser)
+    _check(model, unseen, judge, identity_encoder)
     if extractor is None and isinstance(judge, Judge):
         extractor = JudgeFeatures(judge)
-    subject = Subject(model, unseen, judge, recogniser, extractor, edits, counterfactuals, progress)
+    context = EvaluationContext(model, unseen, judge, identity_encoder, extractor, edits, counterfactuals, progress)
     seconds = {"images": round(time.perf_counter() - begin, 2)}
     evaluation = Evaluation(
         about={
             "images": unseen.words,
             "model sha256": model.hash,
             "judge": None if judge is None else judge.name,
-            "recogniser": None if recogniser is None else recogniser.name,
+            "recogniser": None if identity_encoder is None else identity_encoder.name,
             "extractor": None if extractor is None else extractor.name,
-            "weights": subject.weights(),
+            "weights": context.weights(),
             "groups": groups,
             "seconds": seconds,
         }
@@ -175,13 +175,13 @@ def evaluate(
         if progress is not None:
             progress(f"measuring {name}: {GROUPS[name].about}")
         begin = time.perf_counter()
-        GROUPS[name].measure(subject, evaluation)
+        GROUPS[name].measure(context, evaluation)
         seconds[name] = round(time.perf_counter() - begin, 2)
-    _add_samples(subject, evaluation)
+    _add_samples(context, evaluation)
     return evaluation
 
 
-def _check(model: Model, unseen: Unseen, judge: Judges | None, recogniser: Recogniser | None) -> None:
+def _check(model: Model, unseen: EvaluationSet, judge: Judges | None, identity_encoder: IdentityEncoder | None) -> None:
     if unseen.images.shape[-1] != model.image_size or unseen.labels.shape[1] != model.schema.width:
         raise AttrimorphError(
             f"the data must have {model.image_size} px and {model.schema.width} attribute columns like the model; "
@@ -191,18 +191,20 @@ def _check(model: Model, unseen: Unseen, judge: Judges | None, recogniser: Recog
         raise AttrimorphError(
             f"a judge must know the very attributes of the model; {judge.name} knows others; leave it out"
         )
-    sizes = {each.name: each.image_size for each in (judge, recogniser) if isinstance(each, Judge | Recogniser)}
+    sizes = {
+        each.name: each.image_size for each in (judge, identity_encoder) if isinstance(each, Judge | IdentityEncoder)
+    }
     for name, size in sizes.items():
         if size != model.image_size:
             raise AttrimorphError(
-                f"judge and recogniser must take images of {model.image_size} px like the model; {name} takes {size}; "
-                "train one at that size"
+                f"judge and identity encoder must take images of {model.image_size} px like the model; {name} takes "
+                f"{size}; train one at that size"
             )
 
 
-def _add_samples(subject: Subject, evaluation: Evaluation) -> None:
+def _add_samples(context: EvaluationContext, evaluation: Evaluation) -> None:
     """Add a picture of forty samples."""
-    if not subject.generates:
+    if not context.generates:
         return
-    code = subject.model.sample_codes(40, torch.Generator().manual_seed(SAMPLE_SEED))
-    evaluation.pictures["samples"] = grid(subject.decoded(code), columns=10, clear=True)
+    code = context.model.sample_codes(40, torch.Generator().manual_seed(SAMPLE_SEED))
+    evaluation.pictures["samples"] = grid(context.decoded(code), columns=10, clear=True)

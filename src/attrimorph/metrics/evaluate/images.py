@@ -15,7 +15,7 @@ from attrimorph.evaluators.verification import FOLDS, verification
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.disentanglement import dci, mig, sap
 from attrimorph.metrics.diversity import PAIRS, diversity
-from attrimorph.metrics.evaluate.context import SAMPLE_SEED, Subject, batched
+from attrimorph.metrics.evaluate.context import SAMPLE_SEED, EvaluationContext, batched
 from attrimorph.metrics.extractors import Extractor, SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.frechet import frechet_distance
@@ -27,7 +27,7 @@ from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssi
 from attrimorph.models.codes import Encodes
 from attrimorph.pictures import sheet
 
-MOST_SEEN = 2_000  # images that a perceptual distance or a recogniser looks at
+MOST_SEEN = 2_000  # images that a perceptual distance or an identity encoder looks at
 MOST_NEIGHBOURS = 5_000  # images of either kind among which neighbours are sought
 CLASSES, OF_A_CLASS = 20, 8  # of the samples whose diversity is measured
 NEIGHBOURS = 3
@@ -41,35 +41,35 @@ def mean(values: dict[str, float]) -> float:
     return sum(values.values()) / len(values) if values else float("nan")
 
 
-def measure_reconstruction(subject: Subject, evaluation: Evaluation) -> None:
+def measure_reconstruction(context: EvaluationContext, evaluation: Evaluation) -> None:
     """How near G(E(x)) is to x, what a judge finds in it, and how good the model's own classifier is."""
-    words, schema, unseen = subject.unseen.words, subject.model.schema, subject.unseen
-    if subject.guesses is None:
+    words, schema, unseen = context.unseen.words, context.model.schema, context.unseen
+    if context.guesses is None:
         evaluation.notes.append("The model has no classifier: none was measured.")
-    elif accuracy := attribute_accuracy(subject.guesses, unseen.labels, schema):
+    elif accuracy := attribute_accuracy(context.guesses, unseen.labels, schema):
         own = f"the model's own classifier; {words}"
         evaluation.put("classifier.accuracy", own, mean(accuracy))
         for name, value in accuracy.items():
             evaluation.put(f"classifier.accuracy.{name}", own, value)
-    if not isinstance(subject.model, Encodes):
+    if not isinstance(context.model, Encodes):
         evaluation.notes.append("The model does not encode: no reconstruction was measured.")
         return
     begin = time.perf_counter()
-    made = subject.reconstructions
+    made = context.reconstructions
     evaluation.about["reconstructions per second"] = round(len(made) / (time.perf_counter() - begin), 1)
     pair = (unseen.images, made)
     put_mean(evaluation, "reconstruction.psnr", f"mean over images, data range 1; {words}", batched(psnr, *pair))
-    if scales := ms_ssim_scales(subject.size):
+    if scales := ms_ssim_scales(context.size):
         put_mean(evaluation, "reconstruction.ssim", f"Gaussian window of 11 px; {words}", batched(ssim, *pair))
         put_mean(evaluation, "reconstruction.ms_ssim", f"{scales} scales; {words}", batched(ms_ssim, *pair))
-    if isinstance(subject.extractor, SeesMaps):
+    if isinstance(context.extractor, SeesMaps):
         seen = unseen.first(MOST_SEEN)
-        distance = perceptual_distance(subject.extractor)(seen.images, made[:MOST_SEEN])
-        protocol = f"{subject.extractor.name}; {seen.words}"
+        distance = perceptual_distance(context.extractor)(seen.images, made[:MOST_SEEN])
+        protocol = f"{context.extractor.name}; {seen.words}"
         put_mean(evaluation, "reconstruction.perceptual_distance", protocol, distance)
-    if subject.judge is not None:
-        judge = subject.judge.name
-        for what, said in (("reconstruction", subject.judged_reconstructions), ("images", subject.judged)):
+    if context.judge is not None:
+        judge = context.judge.name
+        for what, said in (("reconstruction", context.judged_reconstructions), ("images", context.judged)):
             accuracy = attribute_accuracy(said, unseen.labels, schema)
             evaluation.put(f"{what}.attribute_accuracy", f"{judge}; {words}", mean(accuracy))
     evaluation.pictures["reconstructions"] = sheet(
@@ -83,27 +83,27 @@ def put_mean(evaluation: Evaluation, key: str, protocol: str, values: Tensor) ->
     evaluation.put(key, protocol, float(values.mean()), interval)
 
 
-def measure_distribution(subject: Subject, evaluation: Evaluation) -> None:
+def measure_distribution(context: EvaluationContext, evaluation: Evaluation) -> None:
     """How near the samples are to the images as a set, and what a judge finds in them."""
-    count = len(subject.unseen.images)
+    count = len(context.unseen.images)
     words = f"{count} samples, seed {SAMPLE_SEED}"
-    if not subject.generates:
+    if not context.generates:
         evaluation.notes.append("The model does not sample: the distribution of samples was not measured.")
         return
-    if subject.extractor is None:
+    if context.extractor is None:
         evaluation.notes.append("No judge and no extractor was given: the distribution of samples was not measured.")
     elif count <= LEAST:
         evaluation.notes.append(f"{count} images are too few: the distribution of samples was not measured.")
     else:
-        _measure_distances(subject, evaluation, subject.extractor, words)
-    if subject.judge is not None:
-        _measure_judged_samples(subject, evaluation, subject.judge, words)
+        _measure_distances(context, evaluation, context.extractor, words)
+    if context.judge is not None:
+        _measure_judged_samples(context, evaluation, context.judge, words)
 
 
-def _measure_distances(subject: Subject, evaluation: Evaluation, extractor: Extractor, words: str) -> None:
-    real, made = subject.features, subject.sample_features
+def _measure_distances(context: EvaluationContext, evaluation: Evaluation, extractor: Extractor, words: str) -> None:
+    real, made = context.features, context.sample_features
     inception = extractor.name == "Inception"
-    protocol = f"{extractor.name}; {words}, against {subject.unseen.words}"
+    protocol = f"{extractor.name}; {words}, against {context.unseen.words}"
     evaluation.put("samples.fid" if inception else "samples.frechet_distance", protocol, frechet_distance(real, made))
     kernel = kernel_distance(real, made)
     subsets = f"disjoint subsets of at most {SUBSET}; {protocol}"
@@ -114,21 +114,21 @@ def _measure_distances(subject: Subject, evaluation: Evaluation, extractor: Extr
     evaluation.put("samples.recall", f"{NEIGHBOURS} neighbours, {limit}{protocol}", near.recall)
 
 
-def _measure_judged_samples(subject: Subject, evaluation: Evaluation, judge: Judges, words: str) -> None:
-    schema = subject.model.schema
-    if subject.model.conditional:
-        accuracy = attribute_accuracy(subject.judged_samples, subject.samples.code.attributes, schema)
+def _measure_judged_samples(context: EvaluationContext, evaluation: Evaluation, judge: Judges, words: str) -> None:
+    schema = context.model.schema
+    if context.model.conditional:
+        accuracy = attribute_accuracy(context.judged_samples, context.samples.code.attributes, schema)
         evaluation.put("samples.attribute_accuracy", f"{judge.name}; {words}", mean(accuracy))
         for attribute in schema.attributes:
             if attribute.kind == "categorical" and attribute.name in accuracy:
                 share = accuracy[attribute.name]
                 evaluation.put(
                     f"samples.top1.{attribute.name}", f"{judge.name}; {words}", share,
-                    wilson(share, len(subject.judged_samples)),
+                    wilson(share, len(context.judged_samples)),
                 )  # fmt: skip
     for what, said, protocol in (
-        ("samples", subject.judged_samples, words),
-        ("images", subject.judged, subject.unseen.words),
+        ("samples", context.judged_samples, words),
+        ("images", context.judged, context.unseen.words),
     ):
         for kind, value in scores(said, schema).items():
             evaluation.put(f"{what}.score{kind}", f"{judge.name}; {protocol}", value)
@@ -146,39 +146,39 @@ def scores(said: Tensor, schema: Schema) -> dict[str, float]:
     return found
 
 
-def measure_diversity(subject: Subject, evaluation: Evaluation) -> None:
+def measure_diversity(context: EvaluationContext, evaluation: Evaluation) -> None:
     """How different samples of equal attributes are, beside drawn faces of equal attributes where those are known."""
-    if not subject.generates:
+    if not context.generates:
         evaluation.notes.append("The model does not sample: no diversity was measured.")
         return
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     classes = torch.arange(CLASSES).repeat_interleave(OF_A_CLASS)
-    if subject.model.conditional:
-        attributes = subject.model.sample_codes(CLASSES, generator).attributes[classes]
-        code = subject.model.sample_codes(len(classes), generator, attributes)
+    if context.model.conditional:
+        attributes = context.model.sample_codes(CLASSES, generator).attributes[classes]
+        code = context.model.sample_codes(len(classes), generator, attributes)
         words = f"{CLASSES} combinations of attributes, {OF_A_CLASS} samples of each, seed {SAMPLE_SEED}"
     else:
-        code, classes = subject.model.sample_codes(len(classes), generator), torch.zeros_like(classes)
+        code, classes = context.model.sample_codes(len(classes), generator), torch.zeros_like(classes)
         attributes = None
         words = f"unconditional: {len(classes)} samples as one class, seed {SAMPLE_SEED}"
-    made = subject.decoded(code)
-    _measure_pairs(subject, evaluation, "samples", made, classes, words)
+    made = context.decoded(code)
+    _measure_pairs(context, evaluation, "samples", made, classes, words)
     if attributes is not None:
         evaluation.pictures["samples of one class"] = sheet(torch.split(made, OF_A_CLASS)[:4], cell=96, clear=True)
-        if subject.unseen.factors is not None:
+        if context.unseen.factors is not None:
             words = words.replace("samples of each", "drawings of each")
-            drawn = drawn_with(attributes, subject.size, generator)
-            _measure_pairs(subject, evaluation, "truth", drawn, classes, words)
+            drawn = drawn_with(attributes, context.size, generator)
+            _measure_pairs(context, evaluation, "truth", drawn, classes, words)
 
 
 def _measure_pairs(
-    subject: Subject, evaluation: Evaluation, what: str, images: Tensor, classes: Tensor, words: str
+    context: EvaluationContext, evaluation: Evaluation, what: str, images: Tensor, classes: Tensor, words: str
 ) -> None:
     pairs = f"at most {PAIRS} pairs of each, {words}"
-    if isinstance(subject.extractor, SeesMaps):
-        value = diversity(perceptual_embedding(subject.extractor)(images), classes, squared_distance)
-        evaluation.put(f"{what}.diversity", f"perceptual distance, {subject.extractor.name}; {pairs}", value)
-    if scales := ms_ssim_scales(subject.size):
+    if isinstance(context.extractor, SeesMaps):
+        value = diversity(perceptual_embedding(context.extractor)(images), classes, squared_distance)
+        evaluation.put(f"{what}.diversity", f"perceptual distance, {context.extractor.name}; {pairs}", value)
+    if scales := ms_ssim_scales(context.size):
         value = diversity(images, classes, ms_ssim)
         evaluation.put(f"{what}.ms_ssim", f"{scales} scales; less is more diverse; {pairs}", value)
 
@@ -197,19 +197,19 @@ def drawn_with(attributes: Tensor, size: int, generator: torch.Generator) -> Ten
     return batched(lambda part: faces.render(part, size), factors)
 
 
-def measure_disentanglement(subject: Subject, evaluation: Evaluation) -> None:
+def measure_disentanglement(context: EvaluationContext, evaluation: Evaluation) -> None:
     """Codes against the true factors of drawn faces.
 
     z alone against what the attributes do not say (geometry, pose, light, background): it is z's to know. Then z and y
     together against all factors, y as the model's own classifier guesses it, so that nothing is given away.
     """
-    factors = subject.unseen.factors
-    if factors is None or not isinstance(subject.model, Encodes) or len(factors) < LEAST:
+    factors = context.unseen.factors
+    if factors is None or not isinstance(context.model, Encodes) or len(factors) < LEAST:
         evaluation.notes.append(
             "Disentanglement needs drawn faces, whose factors are known, and a model that encodes: not measured."
         )
         return
-    z = subject.codes.z.flatten(1)
+    z = context.codes.z.flatten(1)
     if z.shape[1] > MOST_DIMENSIONS:
         evaluation.notes.append(
             f"Codes of {z.shape[1]} dimensions, over {MOST_DIMENSIONS}, are maps: disentanglement was not measured."
@@ -218,12 +218,12 @@ def measure_disentanglement(subject: Subject, evaluation: Evaluation) -> None:
     count = len(faces.SCHEMA.names)
     known = factors[:, :-1]  # without the identity's number
     cases = [("code", z, known[:, count:], f"{known.shape[1] - count} factors beside the attributes")]
-    if subject.guesses is not None and subject.model.conditional:
-        guessed = subject.encoded((subject.guesses > 0.5).float())
-        both = torch.cat([guessed.z.flatten(1), subject.guesses], 1)
+    if context.guesses is not None and context.model.conditional:
+        guessed = context.encoded((context.guesses > 0.5).float())
+        both = torch.cat([guessed.z.flatten(1), context.guesses], 1)
         cases.append(("code_and_y", both, known, f"all {known.shape[1]} factors"))
     for name, codes, true, words in cases:
-        protocol = f"{codes.shape[1]} dimensions against {words}; {subject.unseen.words}"
+        protocol = f"{codes.shape[1]} dimensions against {words}; {context.unseen.words}"
         evaluation.put(f"{name}.mig", f"20 bins, mean over factors; {protocol}", float(mig(codes, true).nanmean()))
         evaluation.put(f"{name}.sap", f"R2, mean over factors; {protocol}", float(sap(codes, true).nanmean()))
         if len(codes) < LEAST_PER_DIMENSION * codes.shape[1]:
@@ -234,17 +234,19 @@ def measure_disentanglement(subject: Subject, evaluation: Evaluation) -> None:
             evaluation.put(f"{name}.{kind}", f"lasso 0.01, 80 % fitted; {protocol}", value)
 
 
-def measure_identity(subject: Subject, evaluation: Evaluation) -> None:
-    """Whether a recogniser still takes a reconstruction for the same person."""
-    recogniser, seen = subject.recogniser, subject.unseen.first(MOST_SEEN)
-    if recogniser is None or not isinstance(subject.model, Encodes) or len(seen.images) < 2 * FOLDS:
+def measure_identity(context: EvaluationContext, evaluation: Evaluation) -> None:
+    """Whether an identity encoder still takes a reconstruction for the same person."""
+    identity_encoder, seen = context.identity_encoder, context.unseen.first(MOST_SEEN)
+    if identity_encoder is None or not isinstance(context.model, Encodes) or len(seen.images) < 2 * FOLDS:
         evaluation.notes.append(
-            f"Identity needs a recogniser, a model that encodes, and {2 * FOLDS} images: not measured."
+            f"Identity needs an identity encoder, a model that encodes, and {2 * FOLDS} images: not measured."
         )
         return
-    real, made = (recogniser.features(images).double() for images in (seen.images, subject.reconstructions[:MOST_SEEN]))
+    real, made = (
+        identity_encoder.features(images).double() for images in (seen.images, context.reconstructions[:MOST_SEEN])
+    )
     own, other = (real * made).sum(1), (real * made.roll(1, 0)).sum(1)
-    protocol = f"{recogniser.name}; {seen.words}"
+    protocol = f"{identity_encoder.name}; {seen.words}"
     evaluation.put("identity.cosine", f"cosine with the input, {protocol}", float(own.mean()))
     evaluation.put(
         "identity.cosine_of_strangers", f"cosine with the reconstruction of another, {protocol}", float(other.mean())

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from attrimorph.evaluators.attribute_score import Gauge
+from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.evaluators.attributes import editable_names
 from attrimorph.metrics import responses as shapes
-from attrimorph.metrics.evaluate.context import Subject
-from attrimorph.metrics.evaluation_set import Unseen
+from attrimorph.metrics.evaluate.context import EvaluationContext
+from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.perceptual import perceptual_embedding
@@ -18,31 +18,35 @@ from attrimorph.models.codes import Edits
 ROOT = "root of the perceptual distance"
 
 
-def measure_response_group(subject: Subject, evaluation: Evaluation) -> None:
+def measure_response_group(context: EvaluationContext, evaluation: Evaluation) -> None:
     """Edit at every strength, on so many images that there are at most `subject.edits` edits."""
-    names = editable_names(subject.model)
-    if not getattr(subject.model, "knows_strengths", True):
+    names = editable_names(context.model)
+    if not getattr(context.model, "knows_strengths", True):
         evaluation.notes.append("The model knows no strength between 0 and 1: responses were not measured.")
         return
-    if not isinstance(subject.model, Edits) or subject.judge is None or not names:
+    if not isinstance(context.model, Edits) or context.judge is None or not names:
         evaluation.notes.append("Responses need a model that edits binary attributes, and a judge: not measured.")
         return
-    extractor = subject.extractor if isinstance(subject.extractor, SeesMaps) else None
-    gauge = Gauge(subject.judge)
+    extractor = context.extractor if isinstance(context.extractor, SeesMaps) else None
+    score = AttributeScore(context.judge)
     found = measure_responses(
-        subject.model,
-        subject.unseen,
-        gauge,
+        context.model,
+        context.unseen,
+        score,
         names=names,
-        most=max(1, min(MOST, subject.edits // (2 * len(names) * len(STRENGTHS)))),
+        most=max(1, min(MOST, context.edits // (2 * len(names) * len(STRENGTHS)))),
         embedding=None if extractor is None else perceptual_embedding(extractor),
-        progress=subject.progress,
+        progress=context.progress,
     )
-    put_responses(evaluation, found, gauge, subject.unseen, extractor)
+    put_responses(evaluation, found, score, context.unseen, extractor)
 
 
 def put_responses(
-    evaluation: Evaluation, found: Sequence[Response], gauge: Gauge, unseen: Unseen, extractor: SeesMaps | None
+    evaluation: Evaluation,
+    found: Sequence[Response],
+    score: AttributeScore,
+    unseen: EvaluationSet,
+    extractor: SeesMaps | None,
 ) -> None:
     """Put the mean figures and the rows of all responses into an evaluation."""
     rows = rows_of(found)
@@ -51,7 +55,7 @@ def put_responses(
         f"mean over {len(found)} attributes and directions, {len(STRENGTHS)} strengths, "
         f"at most {images} images of each, {unseen.words}"
     )
-    by = f"{gauge.name}; {words}"
+    by = f"{score.name}; {words}"
     seen = "" if extractor is None else f"{extractor.name}; {words}"
     for name, figure, protocol in (
         ("deviation", shapes.DEVIATION, by),

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, way
+from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, trajectory
 from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.outside import Range
@@ -79,7 +79,7 @@ def pack_named(axes: str, model: str) -> Path:
     return find_pack(model) if axes == OWN else Path(axes)
 
 
-class Mover:
+class AxisEdit:
     """A generator, its axes, and who looks: everything that a move needs but its subject.
 
     Args:
@@ -146,7 +146,7 @@ class Mover:
             one = self.editor.sample_codes(1, torch.Generator().manual_seed(0))
             self.editor.move(one, changes)
             if self.guide is not None:
-                way(self.editor, one, changes, 2, self.guide)
+                trajectory(self.editor, one, changes, 2, self.guide)
             return start_of(self.editor, photographs(self.model, paths), known=known, invert=invert, progress=progress)
         if paths or invert is not None or known:
             raise AttrimorphError(
@@ -157,7 +157,7 @@ class Mover:
 
     def pictures(self, start: Start, changes: Mapping[str, float], steps: int) -> list[Tensor]:
         """Return the generator's pictures on the way, `steps` of [B, 3, S, S] on the CPU."""
-        codes = way(self.editor, start.code, changes, steps, self.guide)
+        codes = trajectory(self.editor, start.code, changes, steps, self.guide)
         return [start.found, *(self.editor.decode(code).cpu() for code in codes[1:])]
 
 
@@ -178,8 +178,8 @@ class Moved:
     pictures: list[Image.Image]
 
 
-def moved_photographs(
-    mover: Mover,
+def edit_photographs(
+    axis_edit: AxisEdit,
     paths: Sequence[Path],
     changes: Mapping[str, float],
     *,
@@ -188,15 +188,15 @@ def moved_photographs(
     progress: Progress | None = None,
 ) -> Moved:
     """Move photographs along axes; arguments as of `write_edit_along`."""
-    start = mover.start(paths, changes, known, invert, progress)
-    edited = mover.pictures(start, changes, 2)[-1]
+    start = axis_edit.start(paths, changes, known, invert, progress)
+    edited = axis_edit.pictures(start, changes, 2)[-1]
     blend = blended(start.images, start.found, edited)
     changed = zip(paths, blend - start.images, strict=True)
-    return Moved(start, edited, blend, [put_back(mover.model, Path(path), change) for path, change in changed])
+    return Moved(start, edited, blend, [put_back(axis_edit.model, Path(path), change) for path, change in changed])
 
 
-def write_edit_along(
-    mover: Mover,
+def write_axis_edit(
+    axis_edit: AxisEdit,
     paths: Sequence[Path],
     changes: Mapping[str, float],
     out: Path,
@@ -213,7 +213,7 @@ def write_edit_along(
     show stays.
 
     Args:
-        mover: the generator, and how it goes.
+        axis_edit: the generator, and how it goes.
         paths: photographs; none with a seed.
         changes: attribute -> strength: 0 unchanged, 1 set, -1 taken away.
         out: the sheet.
@@ -223,15 +223,15 @@ def write_edit_along(
         progress: of the inversion.
         expected: what was told beforehand, for the receipt.
     """
-    model = mover.model
+    model = axis_edit.model
     wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
-    if mover.along.seed is None:
-        moved = moved_photographs(mover, paths, changes, known=known, invert=invert, progress=progress)
+    if axis_edit.along.seed is None:
+        moved = edit_photographs(axis_edit, paths, changes, known=known, invert=invert, progress=progress)
         start, alone = moved.start, moved.pictures
         columns = {"input": start.images, "found": start.found, f"{wish}, found": moved.edited, wish: moved.blended}
     else:
-        start = mover.start(paths, changes, known, invert, progress)
-        edited = mover.pictures(start, changes, 2)[-1]
+        start = axis_edit.start(paths, changes, known, invert, progress)
+        edited = axis_edit.pictures(start, changes, 2)[-1]
         columns, alone = {"drawn": start.found, wish: edited}, to_pil(edited)
     rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
     page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
@@ -241,14 +241,14 @@ def write_edit_along(
         model,
         {**page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
         named=named,
-        arguments=_arguments(mover, changes, known, invert, start),
-        inputs=[*paths, mover.along.pack],
-        facts=_facts(mover, expected),
+        arguments=_arguments(axis_edit, changes, known, invert, start),
+        inputs=[*paths, axis_edit.along.pack],
+        facts=_facts(axis_edit, expected),
     )
 
 
-def write_morph_along(
-    mover: Mover,
+def write_axis_morph(
+    axis_edit: AxisEdit,
     paths: Sequence[Path],
     changes: Mapping[str, float],
     out: Path,
@@ -275,10 +275,10 @@ def write_morph_along(
     check_steps(steps)
     if mp4:
         check_video()
-    model, start = mover.model, mover.start(paths, changes, known, invert, progress)
+    model, start = axis_edit.model, axis_edit.start(paths, changes, known, invert, progress)
 
     def shown(count: int, rows: Start) -> Tensor:
-        passed = mover.pictures(rows, changes, count)
+        passed = axis_edit.pictures(rows, changes, count)
         return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
 
     strips = shown(steps, start)
@@ -292,27 +292,27 @@ def write_morph_along(
         or {f"way-{number}": sheet([strip], columns=words) for number, strip in enumerate(strips, 1)},
         named=named,
         arguments={"path": "axes", "steps": steps, "groups": "all", "mp4": mp4}
-        | _arguments(mover, changes, known, invert, start),
-        inputs=[*paths, mover.along.pack],
-        facts=_facts(mover, expected),
+        | _arguments(axis_edit, changes, known, invert, start),
+        inputs=[*paths, axis_edit.along.pack],
+        facts=_facts(axis_edit, expected),
         animation=frames(shown(max(steps, SMOOTH), first)[0]),
         mp4=mp4,
     )
 
 
 def _arguments(
-    mover: Mover,
+    axis_edit: AxisEdit,
     changes: Mapping[str, float],
     known: Mapping[str, float] | None,
     invert: Search | None,
     start: Start,
 ) -> dict[str, Any]:
-    words = {"changes": dict(changes), "known": dict(known or {}), "along": mover.along.to_json()}
+    words = {"changes": dict(changes), "known": dict(known or {}), "along": axis_edit.along.to_json()}
     return words | told(invert, start.inversion)
 
 
-def _facts(mover: Mover, expected: Sequence[Effect]) -> dict[str, Any]:
-    judge = None if mover.judge is None else mover.judge.name
+def _facts(axis_edit: AxisEdit, expected: Sequence[Effect]) -> dict[str, Any]:
+    judge = None if axis_edit.judge is None else axis_edit.judge.name
     return {
         "judge": judge,
         "expected on drawn pictures": {
