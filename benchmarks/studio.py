@@ -1,7 +1,7 @@
 """How fast the studio is, in a real Chromium, and whether anything can break it.
 
     python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000]
-                                [--parts browser clients hostile] [MODEL ...]
+                                [--parts browser clients hostile locks] [MODEL ...]
 
 Measures, one after the other, on the studio started by its command:
 
@@ -11,7 +11,9 @@ Measures, one after the other, on the studio started by its command:
   same with a lock on Young;
 - clients: as many websockets drag at the same time, each waiting for its picture before it asks again;
 - hostile: so many malformed requests, one after the other: wrong bodies on every path of the API, broken HTTP on the
-  bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written.
+  bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written;
+- locks (only where it is asked for): the mean change of probability of what edits dragged along, for each model that is
+  served, free and locked: 24 synthetic faces, four edits each.
 
 Needs Chromium and playwright (`make setup`). Prints JSON; exits 1 when a bar that is no timing does not hold.
 """
@@ -34,9 +36,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hostile import fetched, hostile
+from PIL import Image
 
+from attrimorph.data.drawn import faces
+from attrimorph.pictures import png_bytes
+from attrimorph.studio.client import Studio
 from tests.studio.browsing import browser, chromium, studio
 
+LOCKED_FACES, LOCKED_EDITS = 24, ({"Male": 1.0}, {"Young": -1.0}, {"Smiling": 1.0}, {"Pale_Skin": 1.0})
 PAGE = Path(__file__).parent.parent / "src/attrimorph/studio/static"
 DRAG = """
 async (seconds) => {
@@ -101,6 +108,8 @@ def main() -> None:
                 result["clients"] = asyncio.run(clients(address, asked.clients, asked.client_seconds, server))
             if "hostile" in asked.parts:
                 result["hostile"] = hostile(address, asked.requests)
+            if "locks" in asked.parts:
+                result["locks"] = locks(Studio(address))
             result["alive"] = fetched(f"{address}/api/models")[0] == 200
             result["same process"] = server == server_of(folder)
         result["written"] = [each.name for each in folder.iterdir() if each.name != "studio.log"]
@@ -119,6 +128,30 @@ def main() -> None:
         and result["page_bytes_gzipped"] < 150_000
     )
     sys.exit(0 if held else 1)
+
+
+def locks(client: Studio) -> dict[str, dict[str, float]]:
+    """Return by model how far what an edit drags along moves, free and locked."""
+    drawn = next(faces.draw(LOCKED_FACES, 64, seed=11)).images.numpy()
+    pictures = [png_bytes(Image.fromarray(face)) for face in drawn]
+    found = {}
+    for model in client.models():
+        free, locked = [], []
+        sources = range(LOCKED_FACES) if model["can"]["sample"] else pictures
+        for source in sources if model["can"]["lock"] else ():
+            for changes in LOCKED_EDITS:
+                besides = client.edit(source, changes, model=model["name"])[1]
+                if names := [name for name in besides if name in model["locks"]]:
+                    after = client.edit(source, changes, locks=names, model=model["name"])[1]
+                    free += [abs(besides[name]) for name in names]
+                    locked += [abs(after.get(name, 0.0)) for name in names]
+        if free:
+            found[model["name"]] = {
+                "dragged along": len(free),
+                "free": round(statistics.mean(free), 3),
+                "locked": round(statistics.mean(locked), 3),
+            }
+    return found
 
 
 def page_bytes() -> int:

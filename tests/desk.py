@@ -9,11 +9,11 @@ from PIL import Image
 
 from attrimorph import load
 from attrimorph.applications.carried import saved_png
-from attrimorph.applications.provenance import local_signature
 from attrimorph.applications.subject import Wish, subject_of
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
+from tests import certificates
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
@@ -86,7 +86,7 @@ def lay(folder: Path) -> None:
     model = load("drawn-faces-64")
     subject = subject_of(model, pictures[5])
     (folder / "face.png").write_bytes(saved_png(model, subject, Wish({"Smiling": 1.0}), None, named="drawn-faces-64"))
-    signature = local_signature()
+    signature = certificates.signature()
     (folder / "chain.pem").write_bytes(signature.certificates)
     (folder / "key.pem").write_bytes(signature.key)
     tiny_layers(folder / "runs" / "layers", size=64)

@@ -1,12 +1,14 @@
-"""Files written whole or not at all: to a temporary name, fsynced, renamed."""
+"""Files written whole or not at all: to a temporary name, fsynced, renamed; and the one lock of a folder."""
 
+import fcntl
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from attrimorph.errors import AttrimorphError
 
@@ -85,3 +87,57 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise AttrimorphError(f"{path} must be a JSON file; reading it failed: {reason}") from error
+
+
+def lock_folder(folder: Path, *, wait: bool = False) -> TextIO:
+    """Lock a folder for this process until the file is closed; the system unlocks it however the process ends.
+
+    Args:
+        folder: made when missing.
+        wait: until another process lets go of it, instead of refusing.
+
+    Raises:
+        AttrimorphError: it cannot be written, or another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+    except OSError as error:
+        reason = error.strerror or error
+        raise AttrimorphError(f"cannot write into {folder}: {reason}; choose another folder with --out") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise AttrimorphError(
+            f"another process is training in {folder}; wait for it, or choose another --out"
+        ) from error
+    # Who it is, for those who wish to stop it.
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(f"{os.getpid()} {socket.gethostname()}")
+        file.flush()
+    return file
+
+
+def is_locked(folder: Path) -> bool:
+    """Tell whether a process has locked a folder: it has the lock as long as it lives."""
+    try:
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def locked_by(folder: Path) -> int | None:
+    """Return the process of this machine that has locked a folder; None where nobody has, or nobody knows who."""
+    if not is_locked(folder):
+        return None
+    try:
+        number, _, host = (folder / ".lock").read_text(encoding="utf-8").partition(" ")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(number) if number.isascii() and number.isdigit() and host == socket.gethostname() else None

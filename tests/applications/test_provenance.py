@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from attrimorph.applications import provenance
-from attrimorph.applications.provenance import Signature, credentials_of, local_signature, signature_of, xmp_of
+from attrimorph.applications.provenance import Signature, credentials_of, signature_of, xmp_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.pictures import gif_bytes, mp4_bytes, png_bytes
+from tests import certificates
 
 TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 
@@ -39,7 +40,7 @@ def test_a_signed_file_tells_that_it_is_unchanged_and_a_changed_one_that_it_is_n
         "image/gif": lambda: gif_bytes(frames, tag="the tag"),
         "video/mp4": lambda: mp4_bytes(frames, tag="the tag"),
     }[kind]()
-    signed = local_signature().sign(content, kind, photograph=True)
+    signed = certificates.signature().sign(content, kind, photograph=True)
     told = credentials_of(signed, kind)
     assert told is not None
     assert told["validation_state"] == "Valid"
@@ -59,7 +60,7 @@ def test_signing_leaves_pixels_and_text_alone() -> None:
     content = png_bytes(picture(9), "the tag", xmp_of(False))
     with (
         Image.open(io.BytesIO(content)) as before,
-        Image.open(io.BytesIO(local_signature().sign(content, "image/png", photograph=False))) as after,
+        Image.open(io.BytesIO(certificates.signature().sign(content, "image/png", photograph=False))) as after,
     ):
         assert after.tobytes() == before.tobytes()
         assert after.info == before.info
@@ -67,7 +68,7 @@ def test_signing_leaves_pixels_and_text_alone() -> None:
 
 @pytest.fixture
 def owned(tmp_path: Path) -> tuple[Path, Path]:
-    mine = local_signature()
+    mine = certificates.signature()
     (tmp_path / "chain.pem").write_bytes(mine.certificates)
     (tmp_path / "key.pem").write_bytes(mine.key)
     return tmp_path / "chain.pem", tmp_path / "key.pem"
@@ -76,6 +77,10 @@ def owned(tmp_path: Path) -> tuple[Path, Path]:
 def test_the_owners_certificate_signs(owned: tuple[Path, Path]) -> None:
     found = signature_of(*owned)
     assert found == Signature(owned[0].read_bytes(), owned[1].read_bytes())
+
+
+def test_without_a_certificate_nobody_signs() -> None:
+    assert signature_of(None, None) is None
 
 
 def test_what_cannot_sign_is_told(owned: tuple[Path, Path], tmp_path: Path) -> None:
@@ -89,13 +94,12 @@ def test_what_cannot_sign_is_told(owned: tuple[Path, Path], tmp_path: Path) -> N
     with pytest.raises(AttrimorphError, match="certificate must be one that C2PA takes"):
         signature_of(key, key)
     other = tmp_path / "other.pem"
-    other.write_bytes(local_signature().key)
+    other.write_bytes(certificates.signature().key)
     with pytest.raises(AttrimorphError, match="certificate must be one that C2PA takes"):
         signature_of(certificate, other)
 
 
 def test_without_the_extra_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, owned: tuple[Path, Path]) -> None:
-    monkeypatch.setattr(provenance, "can_sign", lambda: False)
-    assert signature_of(None, None) is None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(AttrimorphError, match=r"pip install 'attrimorph\[c2pa\]'"):
         signature_of(*owned)

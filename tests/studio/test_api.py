@@ -14,13 +14,14 @@ from attrimorph.applications.edit import edit
 from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import morph
-from attrimorph.applications.provenance import credentials_of, local_signature
+from attrimorph.applications.provenance import credentials_of
 from attrimorph.applications.replay import replay
 from attrimorph.applications.transfer import transfer
 from attrimorph.loading import load
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import to_bytes
 from attrimorph.studio.server import create_app
+from tests import certificates
 from tests.studio.conftest import HOME, face_png, opened
 
 
@@ -122,7 +123,7 @@ def test_a_morph_is_exported_as_animation_and_film(client: TestClient) -> None:
 def test_what_is_saved_says_so_in_words_that_others_read(models: list[str], photograph: bytes, tmp_path: Path) -> None:
     words: dict[str, Any] = {"model": "tiny", "changes": {"Smiling": 1}}
     kinds = {"gif": "image/gif", "mp4": "video/mp4"}
-    for label, signature in ((True, local_signature()), (True, None), (False, local_signature())):
+    for label, signature in ((True, certificates.signature()), (True, None), (False, certificates.signature())):
         app = create_app(models[:1], label=label, signature=signature)
         with TestClient(app, base_url=HOME) as client:
             assert client.get("/api/studio").json()["signs"] is (label and signature is not None)

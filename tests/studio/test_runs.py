@@ -13,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from attrimorph.cli import run
+from attrimorph.files import is_locked, lock_folder, locked_by
 from attrimorph.studio.runs import Runs
 from attrimorph.studio.server import create_app
-from attrimorph.training.folder import holder_of, is_held, lock_folder
 from tests.cli.conftest import FIELDS, TINY
 from tests.studio.conftest import HOME
 
@@ -135,10 +135,10 @@ def test_damaged_runs_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_held_folder_runs(tmp_path: Path) -> None:
-    assert not is_held(tmp_path)
+    assert not is_locked(tmp_path)
     with lock_folder(tmp_path):
-        assert is_held(tmp_path)
-    assert not is_held(tmp_path)
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 def test_without_trainings_there_are_no_routes(client: TestClient) -> None:
@@ -165,14 +165,14 @@ def test_a_run_that_somebody_else_started_can_be_stopped(asked: TestClient, home
 
 
 def test_a_held_folder_tells_by_whom(tmp_path: Path) -> None:
-    assert holder_of(tmp_path) is None
+    assert locked_by(tmp_path) is None
     with lock_folder(tmp_path) as lock:
-        assert holder_of(tmp_path) == os.getpid()
+        assert locked_by(tmp_path) == os.getpid()
         lock.truncate(0)
         lock.write("12 another-machine")
         lock.flush()
-        assert holder_of(tmp_path) is None
-        assert is_held(tmp_path)
-    assert holder_of(tmp_path) is None
+        assert locked_by(tmp_path) is None
+        assert is_locked(tmp_path)
+    assert locked_by(tmp_path) is None
     with lock_folder(tmp_path):
-        assert holder_of(tmp_path) == os.getpid()
+        assert locked_by(tmp_path) == os.getpid()

@@ -11,10 +11,10 @@ from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import lock_folder
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.training import checkpoint as checkpoint_module
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.folder import lock_folder
 from attrimorph.training.guard import Guard
 from attrimorph.training.trainer import Progress, train
 

@@ -9,18 +9,18 @@ import importlib.util
 import io
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from attrimorph.errors import AttrimorphError
+from attrimorph.pictures import png_bytes
 from attrimorph.version import __version__
 
 TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 Kind = Literal["image/png", "image/gif", "video/mp4"]
 SETTINGS = {"verify": {"verify_trust": False}, "builder": {"thumbnail": {"enabled": False}}}
-CLAIM_SIGNING = "1.3.6.1.4.1.62558.2.1"  # C2PA's own purpose of a certificate; older readers ask for the next one
-DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"
 
 
 def source_type(photograph: bool) -> str:
@@ -104,13 +104,8 @@ def _context(c2pa: Any) -> Any:
     return c2pa.Context(c2pa.Settings.from_dict(SETTINGS))
 
 
-def can_sign() -> bool:
-    """Tell whether the extra is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("c2pa", "cryptography"))
-
-
 def signature_of(certificate: Path | None, key: Path | None) -> Signature | None:
-    """Return who signs: the owner's certificate, one made now, in memory; None without the extra.
+    """Return who signs, the owner of a certificate; None where none is given: then nothing is signed.
 
     Args:
         certificate: a PEM file with the chain, the signing one first.
@@ -121,75 +116,16 @@ def signature_of(certificate: Path | None, key: Path | None) -> Signature | None
     """
     if (certificate is None) != (key is None):
         raise AttrimorphError("a certificate and its key sign together; got one of them; give --certificate and --key")
-    if not can_sign():
-        if certificate is None:
-            return None
-        raise AttrimorphError("signing needs the extra `c2pa`; it is missing; run: pip install 'attrimorph[c2pa]'")
     if certificate is None or key is None:
-        return local_signature()
+        return None
+    if not all(importlib.util.find_spec(name) for name in ("c2pa", "cryptography")):
+        raise AttrimorphError("signing needs the extra `c2pa`; it is missing; run: pip install 'attrimorph[c2pa]'")
     try:
         found = Signature(certificate.read_bytes(), key.read_bytes())
     except OSError as error:
         raise AttrimorphError(f"cannot read {error.filename}: {error.strerror}; check the path") from error
-    found.sign(_smallest_png(), "image/png", photograph=False)
+    found.sign(png_bytes(Image.new("RGB", (1, 1))), "image/png", photograph=False)
     return found
-
-
-def local_signature() -> Signature:
-    """Make a certificate that nobody vouches for: it shows that a file has not changed since, not who made it.
-
-    It lives in memory: no key lies on the disk, and every start of the studio signs as another.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
-
-    def named(words: str) -> x509.Name:
-        pairs = ((NameOID.ORGANIZATION_NAME, "attrimorph, by nobody in particular"), (NameOID.COMMON_NAME, words))
-        return x509.Name([x509.NameAttribute(oid, text) for oid, text in pairs])
-
-    def usage(*, signs: bool) -> x509.KeyUsage:
-        return x509.KeyUsage(signs, False, False, False, False, not signs, not signs, False, False)
-
-    above, below = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    issuer = named("made by a studio when it started")
-
-    def begun(subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            # Without an authority for time stamps a signature is valid as long as its certificate.
-            .not_valid_after(now + timedelta(days=3650))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), False)
-        )
-
-    # C2PA refuses a certificate that signs itself, so there are two: one that vouches, one that signs.
-    root = (
-        begun(issuer, above.public_key())
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .add_extension(usage(signs=False), True)
-        .sign(above, hashes.SHA256())
-    )
-    purposes = [
-        ObjectIdentifier(DOCUMENT_SIGNING),
-        ObjectIdentifier(CLAIM_SIGNING),
-        ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    ]
-    leaf = (
-        begun(named("a studio on this machine"), below.public_key())
-        .add_extension(x509.BasicConstraints(False, None), True)
-        .add_extension(usage(signs=True), True)
-        .add_extension(x509.ExtendedKeyUsage(purposes), False)
-        .sign(above, hashes.SHA256())
-    )
-    return Signature(
-        leaf.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM),
-        below.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
 
 
 def _algorithm(key: bytes) -> Any:
@@ -216,11 +152,3 @@ def _algorithm(key: bytes) -> Any:
     raise AttrimorphError(
         "the key must be of P-256, P-384, P-521, Ed25519 or RSA; it is of another kind; make a new one"
     )
-
-
-def _smallest_png() -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(buffer, "PNG")
-    return buffer.getvalue()

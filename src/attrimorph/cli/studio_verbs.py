@@ -39,8 +39,8 @@ def studio(
     no_label
         Leave out of saved pictures what says that they were edited: text tag, XMP and Content Credentials.
     certificate
-        A PEM file with the certificates that sign Content Credentials (extra `c2pa`), the signing one first; by default
-        one is made at every start, which shows that a file has not changed since, but not who made it.
+        A PEM file with the certificates that sign Content Credentials (extra `c2pa`), the signing one first; without
+        one nothing is signed.
     key
         A PEM file with the private key of the certificate.
     runs
@@ -83,6 +83,7 @@ def studio(
             webbrowser.open(entrance)
 
     serve(served, at, ready)
+    print("the studio is closed", flush=True)
 
 
 @app.command(group=USE)

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from attrimorph.data.check import Finding
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
-from attrimorph.data.writer import alone
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, whole_file, write_json
+from attrimorph.files import lock_folder, read_json, whole_file, write_json
 
 Where = Literal["face", "centre"]
 Mask = NDArray[np.uint8]
@@ -81,7 +80,7 @@ def make_masks(
         AttrimorphError: OpenCV is missing, or the folder cannot be read or written.
     """
     library, path = opencv(), Path(path)
-    with alone(path):
+    with lock_folder(path, wait=True):
         data = open_prepared(path)
         masks, todo = _known_masks(data, again)
         guess = likely(where, WORKING_SIZE)

@@ -19,9 +19,9 @@ from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Crop, RawData
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
-from attrimorph.data.writer import PreparedWriter, alone, clear_leftovers
+from attrimorph.data.writer import PreparedWriter, clear_leftovers
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json
+from attrimorph.files import lock_folder, read_json
 
 Progress = Callable[[int, int], None]
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
@@ -154,7 +154,7 @@ def prepare(
     request = job.request()
     if out.exists() and not out.is_dir():
         raise AttrimorphError(f"{out} must be a folder; it is a file; choose another folder with --out")
-    with alone(out):
+    with lock_folder(out, wait=True):
         if (out / "schema.json").is_file():
             return _again(out, job, request, begin)
         resumed, skipped, rate = _write(job, out, request, workers or _cores(), progress)
@@ -311,7 +311,7 @@ def open_or_prepare(
     job = _job(raw, image_size, crop, align, None, None)
     out = _cache(source, image_size, crop, align)
     request = job.request()
-    with alone(out):
+    with lock_folder(out, wait=True):
         if (out / "schema.json").is_file():
             head = read_json(out / "schema.json")
             if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == request:

@@ -266,28 +266,6 @@ def _first(skipped: Sequence[Mapping[str, str]]) -> str:
     return f"{skipped[0]['file']} {skipped[0]['reason']}" if skipped else "there were none"
 
 
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Keep two processes (the ranks of one run) from writing one folder: the later waits, then finds it prepared."""
-    try:
-        import fcntl
-    except ImportError:
-        yield  # a system without file locks: one process at a time is up to the user
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise AttrimorphError(
-            f"cannot write {out}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def write_prepared(
     path: str | Path,
     images: NDArray[np.uint8] | Iterable[NDArray[np.uint8]],

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Literal
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import is_locked, locked_by
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override
-from attrimorph.training.folder import holder_of, is_held
 from attrimorph.training.log import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -118,7 +118,7 @@ class Runs:
         images = recipe.training.images
         seen = max((line["images_seen"] for line in lines), default=0)
         # A process that is about to begin or to end holds no lock.
-        runs = self._ours(path.name) or is_held(path)
+        runs = self._ours(path.name) or is_locked(path)
         speeds = [line["images_per_second"] for line in lines[-3:] if isinstance(line.get("images_per_second"), float)]
         speed = sum(speeds) / len(speeds) if speeds and runs else None
         left = (images - seen) / speed if speed else None
@@ -131,7 +131,7 @@ class Runs:
         return name in self._started and self._started[name].runs
 
     def _stoppable(self, path: Path) -> bool:
-        return self._ours(path.name) or holder_of(path) not in (None, os.getpid())
+        return self._ours(path.name) or locked_by(path) not in (None, os.getpid())
 
     def _said(self, name: str) -> str:
         lines = self._started[name].lines if name in self._started else ()
@@ -193,7 +193,7 @@ class Runs:
             AttrimorphError: there is none, or it runs.
         """
         path = self._path(name)
-        if is_held(path) or self._ours(name):
+        if is_locked(path) or self._ours(name):
             raise AttrimorphError(f"the run {name!r} runs already; wait for it, or stop it")
         self._begin(name, [str(path)], data)
 
@@ -214,7 +214,7 @@ class Runs:
             if self._ours(name):
                 self._started[name].process.terminate()
                 return
-            process = holder_of(self._path(name))
+            process = locked_by(self._path(name))
             if process in (None, os.getpid()):
                 raise AttrimorphError(f"the run {name!r} does not run on this machine; see the list of runs")
             assert process is not None

@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,4 +197,5 @@ def serve(app: Guard, at: socket.socket, ready: Callable[[], None] | None = None
             ready()
 
         server.startup = startup  # type: ignore[method-assign]
-    server.run(sockets=[at])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it anew once all is closed
+        server.run(sockets=[at])

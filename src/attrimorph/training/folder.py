@@ -1,13 +1,10 @@
-"""The folder of a run: held by one process at a time, and by one run for good."""
+"""The folder of a run: it belongs to one run for good."""
 
-import fcntl
-import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
@@ -23,58 +20,6 @@ CHANGEABLE = (
     "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images"
 )  # fmt: skip
 """The fields in which a run may be gone on with differently: how long, and what is written on the way."""
-
-
-def lock_folder(folder: Path) -> TextIO:
-    """Hold the run's folder for this process; the system lets go of it when the process ends, however it ends.
-
-    Raises:
-        AttrimorphError: it cannot be written, or another process holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise AttrimorphError(
-            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise AttrimorphError(
-            f"another process is training in {folder}; wait for it, or choose another --out"
-        ) from error
-    # Who it is, for those who wish to stop it.
-    with suppress(OSError):
-        file.truncate(0)
-        file.write(f"{os.getpid()} {socket.gethostname()}")
-        file.flush()
-    return file
-
-
-def holder_of(folder: Path) -> int | None:
-    """Return the process of this machine that holds a run's folder; None where nobody does, or nobody knows who."""
-    if not is_held(folder):
-        return None
-    try:
-        number, _, host = (folder / ".lock").read_text(encoding="utf-8").partition(" ")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return int(number) if number.isascii() and number.isdigit() and host == socket.gethostname() else None
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether a process trains in a run's folder: it holds the lock as long as it lives."""
-    try:
-        with (folder / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def is_begun(folder: Path) -> bool:

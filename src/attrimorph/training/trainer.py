@@ -20,6 +20,7 @@ from attrimorph.data.augment import Augment
 from attrimorph.data.loader import Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import lock_folder
 from attrimorph.interruption import Held, Interrupted, held
 from attrimorph.models.header import model_bytes
 from attrimorph.recipe import AnyRecipe
@@ -27,7 +28,7 @@ from attrimorph.training import distributed
 from attrimorph.training.build import build, training_rows
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.ema import Ema
-from attrimorph.training.folder import claim, known_path, lock_folder
+from attrimorph.training.folder import claim, known_path
 from attrimorph.training.guard import Guard
 from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
 from attrimorph.training.log import Log

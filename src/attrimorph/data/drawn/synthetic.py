@@ -1,8 +1,6 @@
 """Drawn data as prepared folders: written once, read like any other data."""
 
-import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from attrimorph.data.drawn import faces, ring, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared, raw_table
 from attrimorph.data.writer import PreparedWriter
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import write_text
+from attrimorph.files import lock_folder, write_text
 
 HELD_OUT = 0.05  # share of the images in the valid split, and as many in the test split
 CACHE = Path("runs/data")
@@ -165,7 +163,7 @@ def drawn_faces(
     Several processes of one run may call this at once: one draws, the others wait.
     """
     out = folder / f"{'tied' if tied else 'drawn'}-faces-{size}-{count}"
-    with _alone(out):
+    with lock_folder(out, wait=True):
         if tied:
             return write_tied_faces(out, count=count, size=size, progress=progress)
         return write_faces(out, count=count, size=size, progress=progress)
@@ -190,18 +188,6 @@ def undrawn_faces(size: int, count: int = 20_000) -> PreparedData:
         factors=factors.numpy().astype(np.float32),
         factor_names=faces.FACTOR_NAMES,
     )
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise AttrimorphError(f"cannot write {out}: {error.strerror or error}; run this in another folder") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _split(count: int) -> list[str]:
