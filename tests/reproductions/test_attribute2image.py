@@ -16,9 +16,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.attribute2image.model import LayeredModel
-from attrimorph.methods.attribute2image.model import Layers as Painted
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Encodes
+from attrimorph.models.codes import ImageLayers as Painted
 from attrimorph.reproductions import completion, drift, inversion, layers, wrong_masks
 from attrimorph.reproductions.catalogue import EXPERIMENTS, named
 from attrimorph.reproductions.claims import decide

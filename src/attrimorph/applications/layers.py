@@ -11,8 +11,8 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, photographs
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.attribute2image.model import LayeredModel, Layers
-from attrimorph.models.codes import Code
+from attrimorph.methods.attribute2image.model import LayeredModel
+from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet_of, to_pil
 
@@ -32,7 +32,7 @@ class Composition:
 
     images: Tensor
     code: Code
-    layers: Layers
+    layers: ImageLayers
     variants: dict[str, Tensor]
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from attrimorph.applications import paths
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.methods.translation.model import Chain, CycleGANModel
+from attrimorph.methods.translation.model import Chain
+from attrimorph.models.codes import Chains
 from attrimorph.models.model import Model, decided
 
 
@@ -30,20 +31,21 @@ class Stages:
         return paths.crossfade(list(self.images), steps)
 
 
-def chain_of(model: Model, verb: str) -> Chain:
+def chain_of(model: Model, verb: str) -> Chains:
     """Return the model as a chain of CycleGANs.
 
     Raises:
         AttrimorphError: it is none; `verb` is named.
     """
-    if isinstance(model, CycleGANModel):
+    if isinstance(model, Chains):
+        return model
+    try:
         return Chain([model])
-    if not isinstance(model, Chain):
+    except AttrimorphError as error:
         raise AttrimorphError(
             f"{verb} needs CycleGANs; {model.recipe.name!r} ({model.recipe.method}) is none; "
             "name trained ones with commas, --model runs/young,runs/blond"
-        )
-    return model
+        ) from error
 
 
 def stages(model: Model, image: Tensor, changes: Mapping[str, float], other: Tensor | None = None) -> Stages:
@@ -85,16 +87,16 @@ def differences(model: Model, image: Tensor, other: Tensor) -> dict[str, float]:
         AttrimorphError: no judge ships for these attributes, or the two agree in all of them.
     """
     chain = chain_of(model, "a path through in-between images")
-    judge = judge_for(chain.schema, chain.image_size)
+    judge = judge_for(model.schema, model.image_size)
     if judge is None:
         raise AttrimorphError(
             "the changes on the way must be given where no shipped judge can tell them; "
             f"add --set {next(iter(chain.links))}=1"
         )
-    before, after = (decided(judge(each), chain.schema)[0] for each in (image, other))
+    before, after = (decided(judge(each), model.schema)[0] for each in (image, other))
     changes = {}
     for name in chain.links:
-        column = chain.schema.columns(name).start
+        column = model.schema.columns(name).start
         if before[column] != after[column]:
             changes[name] = 1.0 if after[column] > 0.5 else -1.0
     if not changes:

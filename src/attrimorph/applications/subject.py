@@ -19,10 +19,8 @@ from attrimorph.applications.inputs import attributes_of, editor
 from attrimorph.applications.inversion.search import Generates, Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.methods.attribute2image.model import LayeredModel
-from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.models.codes import Code, Composes, Edits, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.codes import Code, Composes, Edits, Encodes, Groups, PaintsLayers
+from attrimorph.models.model import Model, Moves
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +74,8 @@ class Slider:
 
 def sliders(model: Model) -> list[Slider]:
     """Return what can be changed with the model, in the order of its schema, or of its axes."""
-    if isinstance(model, AxisEditor):
-        return [Slider(name, "binary") for name in model.pack.names]
+    if isinstance(model, Moves):
+        return [Slider(name, "binary") for name in model.axis_names]
     if not (isinstance(model, Edits) or moves_codes(model)):
         return []
     found = []
@@ -87,7 +85,7 @@ def sliders(model: Model) -> list[Slider]:
         found.append(Slider(name, kind, least=-far, most=far))
     if not model.knows_strengths:
         return [replace(each, step=1.0) for each in found if each.name in model.editable]
-    if isinstance(model, InterpolationModel):
+    if isinstance(model, Groups):
         groups = {name: group for group, names in model.groups.items() for name in names}
         pairs = [(each, groups.get(each.name.partition("=")[0])) for each in found]
         return [replace(each, group=group) for each, group in pairs if group is not None]
@@ -96,12 +94,12 @@ def sliders(model: Model) -> list[Slider]:
 
 def has_codes(model: Model) -> bool:
     """Tell whether a subject of the model is a code."""
-    return isinstance(model, AxisEditor | Generates | Composes)
+    return isinstance(model, Moves | Generates | Composes)
 
 
 def moves_codes(model: Model) -> bool:
     """Tell whether an edit of the model is a code moved, by its attributes or along axes, and decoded."""
-    return isinstance(model, AxisEditor) or (model.conditional and has_codes(model))
+    return isinstance(model, Moves) or (model.conditional and has_codes(model))
 
 
 def subject_of(model: Model, image: Image.Image, known: Mapping[str, float] | None = None) -> Subject:
@@ -127,7 +125,7 @@ def subject_of(model: Model, image: Image.Image, known: Mapping[str, float] | No
 
 def generator_of(model: Model) -> Model:
     """Return what decodes: the model itself, or that of an editor along axes."""
-    return model.model if isinstance(model, AxisEditor) else model
+    return model.model if isinstance(model, Moves) else model
 
 
 def attributes_told(model: Model, code: Code) -> Tensor:
@@ -144,9 +142,9 @@ def sampled_subjects(model: Model, count: int, seed: int, changes: Mapping[str, 
     """
     from attrimorph.applications.sample import sample
 
-    along = isinstance(model, AxisEditor)
+    along = isinstance(model, Moves)
     code = sample(generator_of(model), count, seed=seed, changes=None if along else changes).code
-    if isinstance(model, AxisEditor):
+    if isinstance(model, Moves):
         code = model.own(model.move(code, changes or {}))
     y = attributes_told(model, code)
     rows = [Code(code.z[row : row + 1], code.attributes[row : row + 1]) for row in range(count)]
@@ -170,9 +168,9 @@ def moved_code(
     """
     assert subject.code is not None
     taught = {axis.name: axis for axis in wish.axes}
-    if isinstance(model, AxisEditor):
-        along = model if subject.image is None else model.for_photographs
-        return along.own(along.with_axes(taught).move(subject.code, wish.changes, wish.locks))
+    if isinstance(model, Moves):
+        along = model.with_axes(taught, photographs=subject.image is not None)
+        return along.own(along.move(subject.code, wish.changes, wish.locks))
     own = {name: strength for name, strength in wish.changes.items() if name not in taught}
     if own and not model.conditional:
         raise AttrimorphError(
@@ -259,7 +257,7 @@ def can(model: Model) -> dict[str, bool]:
         "sample": samples(model),
         "lock": moves_codes(model),
         "teach": isinstance(generator_of(model), Generates),
-        "layers": isinstance(model, LayeredModel),
+        "layers": isinstance(model, PaintsLayers),
     }
 
 

@@ -58,7 +58,7 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     from attrimorph.loading import load
     from attrimorph.metrics.figures import card_figures
     from attrimorph.models.codes import Edits
-    from attrimorph.models.model import attributes_of
+    from attrimorph.models.model import Moves, attributes_of
     from attrimorph.reproductions.evaluation import read_evaluation
 
     report = None if evaluation is None else read_evaluation(evaluation)
@@ -77,7 +77,7 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     if any(each.reached_when_set is not None for each in found.facts):
         told = protocols.get(REACHED, "").removeprefix("mean over attributes; ")
         print(f"reached: share of edits after which it is so; {told}")
-    elif isinstance(loaded, AxisEditor):
+    elif isinstance(loaded, Moves):
         print(f"how well: attrimorph axes show {model}")
     elif any(each.edits for each in found.facts):
         print(f"how well: not measured; run attrimorph evaluate {model}, then add --evaluation with its folder")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -69,5 +69,51 @@ class Composes(Protocol):
 class Chains(Protocol):
     """Images changed one attribute after another."""
 
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """Attribute -> the model that changes it, in their order."""
+
     def stages(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
         """Images [B, 3, S, S] and strengths by attribute name -> images before, between and after the changes."""
+
+
+@dataclass(frozen=True)
+class ImageLayers:
+    """Images and what they are made of.
+
+    Attributes:
+        foreground: [B, 3, S, S] in [-1, 1], black where it is not.
+        gate: [B, 1 or 3, S, S] in [0, 1], 1 where the background shows.
+        background: [B, 3, S, S] in [-1, 1], also behind the foreground.
+        composite: [B, 3, S, S] in [-1, 1].
+    """
+
+    foreground: Tensor
+    gate: Tensor
+    background: Tensor
+    composite: Tensor
+
+
+@runtime_checkable
+class PaintsLayers(Encodes, Decodes, Protocol):
+    """Images made of a foreground and a background."""
+
+    def layers_of(self, code: Code) -> ImageLayers:
+        """Code -> what its images are made of."""
+
+    def with_background(self, code: Code, other: Code) -> Code:
+        """Codes, and one of other images or one for each -> codes with the backgrounds of the others'."""
+
+
+@runtime_checkable
+class Groups(Protocol):
+    """Attributes that change together, and follow another face.
+
+    Attributes:
+        groups: name -> its attributes.
+    """
+
+    groups: Mapping[str, tuple[str, ...]]
+
+    def follow(self, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> Tensor:
+        """Images [B, 3, S, S], references [B or 1, 3, S, S], and how far each group goes towards them -> images."""

@@ -1,7 +1,7 @@
 """What every kind of model has."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -289,10 +289,18 @@ class Moves(Protocol):
     Attributes:
         model: the generator whose codes they are.
         invert: how a picture becomes a code, where the generator's own encoder is not asked.
+        axis_names: what it can move along.
     """
 
     model: Model
     invert: Callable[[Tensor, Tensor | None], Code] | None
+    axis_names: tuple[str, ...]
 
-    def move(self, code: Code, changes: Mapping[str, float]) -> Code:
-        """Codes and strengths by attribute name -> codes."""
+    def move(self, code: Code, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> Code:
+        """Codes, strengths by attribute name, and names whose scores stay -> codes."""
+
+    def own(self, code: Code) -> Code:
+        """Codes as they are moved -> codes as the generator takes them."""
+
+    def with_axes(self, axes: Mapping[str, Any], *, photographs: bool = False) -> "Moves":
+        """More axes by name; for photographs moves keep most of the picture."""

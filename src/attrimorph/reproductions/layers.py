@@ -8,12 +8,12 @@ from torch import Tensor
 
 from attrimorph.applications.layers import as_picture, layered
 from attrimorph.data.drawn import faces
-from attrimorph.methods.attribute2image.model import LayeredModel, Layers, LowerBound
+from attrimorph.methods.attribute2image.model import LayeredModel, LowerBound
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.attribute2image.step import overlap
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models.codes import Code
+from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least
@@ -69,12 +69,12 @@ def true_layers(unseen: EvaluationSet) -> faces.Layers:
     return faces.render_layers(unseen.factors, unseen.images.shape[-1])
 
 
-def layers_of(model: LayeredModel, unseen: EvaluationSet) -> Layers:
+def layers_of(model: LayeredModel, unseen: EvaluationSet) -> ImageLayers:
     """Return the layers that a model sees, on the CPU."""
     parts = zip(torch.split(unseen.images, BATCH), torch.split(unseen.labels, BATCH), strict=True)
     found = [model.layers(images, labels) for images, labels in parts]
     names = ("foreground", "gate", "background", "composite")
-    return Layers(*(torch.cat([getattr(layers, name).cpu() for layers in found]) for name in names))
+    return ImageLayers(*(torch.cat([getattr(layers, name).cpu() for layers in found]) for name in names))
 
 
 def layer_figures(model: LayeredModel, unseen: EvaluationSet) -> dict[str, float]:

@@ -34,7 +34,7 @@ from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge
 from attrimorph.loading import load
 from attrimorph.models.finding import named_parts
-from attrimorph.models.model import Model
+from attrimorph.models.model import Model, Moves
 from attrimorph.studio.caches import ContentStore, LRUCache
 from attrimorph.studio.limits import Limits
 
@@ -230,8 +230,8 @@ def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
     if name in taken:
         name = next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)
     locks: tuple[str, ...] = ()
-    if isinstance(model, AxisEditor):
-        locks = model.pack.names
+    if isinstance(model, Moves):
+        locks = model.axis_names
     elif judge is not None and able["lock"]:
         locks = tuple(lockable(model.schema, judge.schema))
     able |= {"lock": bool(locks), "teach": able["teach"] and isinstance(judge, Judge | OwnClassifier)}

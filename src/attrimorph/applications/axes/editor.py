@@ -62,6 +62,7 @@ class AxisEditor(Model):
         more = tuple(Attribute(name) for name in pack.names if name not in known)
         self.schema = Schema((*model.schema.attributes, *more), model.schema.exclusive)
         self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
+        self.axis_names = pack.names
         self.gram, self.reach = gram, 1.0 if gram is None else REACH
         self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
 
@@ -71,8 +72,10 @@ class AxisEditor(Model):
         gram = picture_gram(self.model)
         return AxisEditor(self.model, self.pack, locks=self.locks, invert=self.invert, gram=gram)
 
-    def with_axes(self, axes: Mapping[str, Axis]) -> "AxisEditor":
-        """Return the editor with more axes."""
+    def with_axes(self, axes: Mapping[str, Axis], *, photographs: bool = False) -> "AxisEditor":
+        """Return the editor with more axes; for photographs it moves as `for_photographs` does."""
+        if photographs:
+            return self.for_photographs.with_axes(axes)
         pack = replace(self.pack, axes={**self.pack.axes, **axes})
         return AxisEditor(self.model, pack, locks=self.locks, invert=self.invert, gram=self.gram) if axes else self
 

@@ -12,29 +12,12 @@ from attrimorph.data.schema import Changes
 from attrimorph.methods.attribute2image.layering import Layering, compose, gate_of, settled
 from attrimorph.methods.attribute2image.networks import Paint
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
-from attrimorph.models.codes import Code
+from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.models.header import Header
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 
 SURE = 1 / 16  # a gate this near to 0 or 1 is taken for it when pictures are made: the long tail of a sigmoid
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Images and what they are made of.
-
-    Attributes:
-        foreground: [B, 3, S, S] in [-1, 1], black where it is not.
-        gate: [B, 1 or 3, S, S] in [0, 1], 1 where the background shows.
-        background: [B, 3, S, S] in [-1, 1], also behind the foreground.
-        composite: [B, 3, S, S] in [-1, 1].
-    """
-
-    foreground: Tensor
-    gate: Tensor
-    background: Tensor
-    composite: Tensor
 
 
 @dataclass(frozen=True)
@@ -215,7 +198,7 @@ class LayeredModel(Attribute2ImageModel):
         return self.layers_of(code).composite.as_subclass(Pictures)
 
     @torch.no_grad()
-    def layers_of(self, code: Code) -> Layers:
+    def layers_of(self, code: Code) -> ImageLayers:
         """Return the layers of a code."""
         front, back = self.paints(code.z, code.attributes)
         assert front.gate is not None
@@ -223,9 +206,9 @@ class LayeredModel(Attribute2ImageModel):
         composite = compose(foreground, gate, back.colour, self.recipe.losses.composition).clamp(0, 1)
         pictures = (2 * layer.contiguous() - 1 for layer in (foreground, back.colour, composite))
         foreground, background, composite = pictures
-        return Layers(foreground, gate.contiguous(), background, composite)
+        return ImageLayers(foreground, gate.contiguous(), background, composite)
 
-    def layers(self, images: Source, attributes: Tensor | None = None) -> Layers:
+    def layers(self, images: Source, attributes: Tensor | None = None) -> ImageLayers:
         """Take images apart.
 
         Args:
