@@ -24,6 +24,7 @@ FROZEN = Path(__file__).parents[1] / "fixtures" / "receipts"
 NAMES = sorted(path.stem for path in FROZEN.glob("*.json"))
 SAVED = sorted(path.stem for path in FROZEN.glob("studio-*.png"))
 NEAR = 0.5  # levels of 255, on average
+CLOSE = 2.5  # levels of 255, anywhere in a picture without words
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def difference(found: Path, seen: Path) -> float:
+def same(found: Path, seen: Path) -> bool:
+    """Whether two pictures are alike; names such as it.edited.png are of results alone, without words."""
     with Image.open(found) as image, Image.open(seen) as other:
         factor = -(-image.width // other.width)
         small = image.convert("RGB").reduce(factor)
         assert small.size == other.size
-        return float(np.abs(np.asarray(small, float) - np.asarray(other, float)).mean())
+        apart = np.abs(np.asarray(small, float) - np.asarray(other, float))
+        return bool(apart.mean() <= NEAR and (apart.max() <= CLOSE or "." not in found.stem))
 
 
 def seen_of(name: str, receipt: dict[str, Any]) -> list[str]:
@@ -71,14 +74,14 @@ def test_an_old_receipt_makes_the_same_pictures(name: str, folder: Path, tmp_pat
     pictures = pictures_of(again.written)
     assert len(pictures) == len(seen)
     for picture, frozen in zip(pictures, seen, strict=True):
-        assert difference(picture, FROZEN / "seen" / frozen) <= NEAR, frozen
+        assert same(picture, FROZEN / "seen" / frozen), frozen
 
 
 @pytest.mark.parametrize("name", SAVED)
 def test_an_old_saved_picture_is_made_again(name: str, folder: Path, tmp_path: Path) -> None:
     model = load(folder / "Smiling.safetensors") if name == "studio-cyclegan" else None
-    again = replay(folder / f"{name}.png", tmp_path / "again.png", model=model)
-    assert difference(again.written.pictures[0], folder / f"{name}.png") <= NEAR
+    again = replay(folder / f"{name}.png", tmp_path / "alone.again.png", model=model)
+    assert same(again.written.pictures[0], folder / f"{name}.png")
 
 
 @pytest.mark.parametrize("name", ["edit", "edit-chain"])
