@@ -1,7 +1,7 @@
 """Ctrl+C, SIGTERM and a closed terminal: held back until what was reached is written.
 
-A signal must not tear a step apart: the work looks at `Held.number` where it can stop, writes what it has, and raises
-`Interrupted`. Nothing stays behind: the handlers of before are put back.
+A signal must not tear a step apart: the work looks at `DeferredSignal.number` where it can stop, writes what it has,
+and raises `Interrupted`. Nothing stays behind: the handlers of before are put back.
 """
 
 import os
@@ -34,14 +34,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass
-class Held:
+class DeferredSignal:
     """The signal that came and waits, 0 for none."""
 
     number: int = 0
 
 
 @contextmanager
-def held() -> Iterator[Held]:
+def defer_signals() -> Iterator[DeferredSignal]:
     """Hold the signals back in this block; a second Ctrl+C ends at once.
 
     Signals that the program ignores (nohup) or handles itself are left to it, and in other threads than the main one
@@ -50,7 +50,7 @@ def held() -> Iterator[Held]:
     Raises:
         Interrupted: a signal came and the block ended by itself.
     """
-    hold, before = Held(), {}
+    hold, before = DeferredSignal(), {}
     terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def take(number: int, frame: FrameType | None) -> None:

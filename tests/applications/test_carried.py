@@ -14,7 +14,7 @@ from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space
 from attrimorph.applications.carried import saved_png
 from attrimorph.applications.edit import edit
-from attrimorph.applications.holding import free_of, held, logits_of, side_effects
+from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
 from attrimorph.applications.receipt import CARRIED
 from attrimorph.applications.replay import replay
 from attrimorph.applications.sample import sample
@@ -137,7 +137,7 @@ def test_a_lock_never_makes_it_worse(tmp_path: Path) -> None:
         assert subject.code is not None
         before, changes = logits_of(judge, model.decode(subject.code)), {"Smiling": 1.0}
         free = Code(subject.code.z, model.moved(subject.code.attributes, changes))
-        tied = held(model, judge, before, free, ["Male", "Young"], changes)
+        tied = with_locks(model, judge, before, free, ["Male", "Young"], changes)
         places = [judge.schema.columns(name).start for name in ("Male", "Young")]
 
         def stray(code: Code, before: torch.Tensor = before, places: list[int] = places) -> float:
@@ -174,8 +174,8 @@ def test_a_taught_axis_moves_the_code(tmp_path: Path) -> None:
     assert subject.code is not None
     code = moved_code(model, subject, Wish({"Puzzled": 1.0, "Smiling": 1.0}, axes=(axis,)))
     plain = Code(subject.code.z, model.moved(subject.code.attributes, {"Smiling": 1.0}))
-    assert float(space.coordinates(code, model.schema.blank)[0, 0]) == pytest.approx(2.0, abs=1e-3)
-    rest = (space.coordinates(code, model.schema.blank) - space.coordinates(plain, model.schema.blank))[0, 1:]
+    assert float(space.coordinates(code, model.schema.fill_value)[0, 0]) == pytest.approx(2.0, abs=1e-3)
+    rest = (space.coordinates(code, model.schema.fill_value) - space.coordinates(plain, model.schema.fill_value))[0, 1:]
     assert float(rest.abs().max()) < 1e-4
 
 

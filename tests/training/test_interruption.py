@@ -16,7 +16,7 @@ from tiny_runs import assert_same_runs
 
 import attrimorph.cli
 from attrimorph.data.prepared import PreparedData
-from attrimorph.interruption import NAMES, Interrupted, held
+from attrimorph.interruption import NAMES, Interrupted, defer_signals
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.log import read_log
 from tests import terminal
@@ -134,7 +134,7 @@ def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals) -> None
     reached = []
 
     def work() -> None:
-        with held() as signals:
+        with defer_signals() as signals:
             os.kill(os.getpid(), number)
             until(lambda: signals.number == number)
             reached.append("the end")
@@ -147,7 +147,7 @@ def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals) -> None
 
 def test_a_second_interrupt_ends_at_once() -> None:
     def work() -> None:
-        with held() as signals:
+        with defer_signals() as signals:
             os.kill(os.getpid(), signal.SIGINT)
             until(lambda: signals.number == signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)  # what a terminal or a launcher sends besides changes nothing
@@ -166,7 +166,7 @@ def test_what_a_program_ignores_or_handles_itself_is_left_to_it() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
     try:
-        with held() as signals:
+        with defer_signals() as signals:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 os.kill(os.getpid(), number)
             until(lambda: bool(came))
@@ -180,7 +180,7 @@ def test_another_thread_holds_nothing() -> None:
     found = []
 
     def work() -> None:
-        with held() as signals:
+        with defer_signals() as signals:
             found.append((signals.number, signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)

@@ -117,7 +117,7 @@ def _edit_found(
             f"({model.recipe.method}) do not; use a conditional model, or fit axes to this one with axes fit"
         )
     # Refused before a long search.
-    model.schema.edit(model.schema.blank[None], changes)
+    model.schema.edit(model.schema.fill_value[None], changes)
     code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
     before, moved = code.attributes.cpu(), model.moved(code.attributes, changes)
     edited = model.decode(Code(code.z, moved))

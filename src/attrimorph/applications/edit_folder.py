@@ -22,7 +22,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import write_bytes
-from attrimorph.interruption import Interrupted, held
+from attrimorph.interruption import Interrupted, defer_signals
 from attrimorph.models.model import Model
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
 from attrimorph.strength import Strengths
@@ -142,7 +142,7 @@ def write_edit_folder(
     witness = _witness(model, change)
     table = EditsTable(out, receipt, witness.columns)
     job = _Job(model, change, found, out, table, witness, tag_of(VERB, model, named))
-    with held() as signals:
+    with defer_signals() as signals:
         for done in job.work():
             if progress is not None:
                 progress(done, len(found))

@@ -81,7 +81,7 @@ def export(model: Model, path: Path, *, part: Part = "generator") -> Exported:
         raise AttrimorphError(f"an export must be a {' or '.join(SUFFIXES)} file; got {path.name}; name it so")
     run, names, outcome = _part(model, part)
     # It is made when it is first looked at; that must not be while tensors are only traced.
-    _ = model.schema.blank
+    _ = model.schema.fill_value
     program = Program(model, run).eval()
     example = _inputs(model, part, 2)
     about = {

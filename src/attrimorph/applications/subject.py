@@ -14,9 +14,9 @@ from torch import Tensor
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.coding import code_of
-from attrimorph.applications.holding import held, logits_of
 from attrimorph.applications.inputs import attributes_of, editor
 from attrimorph.applications.inversion.search import Generates, Search
+from attrimorph.applications.locks import logits_of, with_locks
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.codes import Code, Composes, Edits, Encodes, Groups, PaintsLayers
@@ -199,7 +199,7 @@ def moved_code(
         return decoded(model, codes, subject.image)
 
     seen = logits_of(judge, decode(subject.code)) if before is None else before
-    return held(model, judge, seen, code, locks, wish.changes, decode=decode)
+    return with_locks(model, judge, seen, code, locks, wish.changes, decode=decode)
 
 
 def decoded(model: Model, code: Code, images: Tensor | None) -> Tensor:

@@ -173,7 +173,7 @@ class Layout:
 
             def found(raw: "RawData") -> None:
                 if speaks():
-                    meter.say("\n".join(raw.told()))
+                    meter.say("\n".join(raw.describe()))
                 if accepts is not None:
                     accepts(raw.schema)
 
@@ -185,7 +185,7 @@ class Layout:
         from attrimorph.console import Meter
 
         with Meter("preparing") as meter:
-            return open_data(model, self.of(folder), meter.update, lambda raw: meter.say("\n".join(raw.told())))
+            return open_data(model, self.of(folder), meter.update, lambda raw: meter.say("\n".join(raw.describe())))
 
 
 LAYOUT = Layout()

@@ -34,15 +34,15 @@ class Attribute:
         """Columns of y that the attribute takes."""
         return len(self.values) if self.kind == "categorical" else 1
 
-    def values_told(self) -> str:
+    def describe_values(self) -> str:
         """Return the values in words, the first of many."""
         more = len(self.values) - MOST_VALUES_LISTED
         return ", ".join(self.values[:MOST_VALUES_LISTED]) + (f" and {more} more" if more > 0 else "")
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the name, with what it takes where it is not binary."""
         if self.kind == "categorical":
-            return f"{self.name} (one of {self.values_told()})"
+            return f"{self.name} (one of {self.describe_values()})"
         return self.name if self.kind == "binary" else f"{self.name} ({self.kind})"
 
     def place(self, value: str) -> int:
@@ -55,7 +55,7 @@ class Attribute:
             near = nearest(value, self.values)
             raise AttrimorphError(
                 f"the attribute {self.name!r} has no value {value!r}; {f'did you mean {near!r}? ' if near else ''}"
-                f"it takes one of {self.values_told()}"
+                f"it takes one of {self.describe_values()}"
             )
         return self.values.index(value)
 

@@ -97,7 +97,7 @@ class Schema:
         """Return the tail of an error: what attributes there are, with the kinds of those that are not binary."""
         if len(self.names) > MOST_LISTED:
             return f"there are {len(self.names)}; `attrimorph attributes MODEL` lists those of a model"
-        return f"there are: {', '.join(attribute.told() for attribute in self.attributes) or 'none'}"
+        return f"there are: {', '.join(attribute.describe() for attribute in self.attributes) or 'none'}"
 
     def find(self, key: str) -> tuple[Attribute, str]:
         """Return the attribute that the key of an edit names, and the value of a categorical one ("" of others).
@@ -116,7 +116,7 @@ class Schema:
         attribute = self.attribute(key)
         if attribute.values:
             raise AttrimorphError(
-                f"{key} takes one of its values, {attribute.values_told()}; write {key}={attribute.values[0]}"
+                f"{key} takes one of its values, {attribute.describe_values()}; write {key}={attribute.values[0]}"
             )
         return attribute, ""
 
@@ -155,7 +155,7 @@ class Schema:
         result: dict[str, float] = {}
         for key, number in wished.items():
             if isinstance(number, str) and not self.attribute(key).values:
-                raise AttrimorphError(f"{self.attribute(key).told()} takes a number; got {number!r}; {remedy}")
+                raise AttrimorphError(f"{self.attribute(key).describe()} takes a number; got {number!r}; {remedy}")
             whole = f"{key}={number}" if isinstance(number, str) else key
             self.find(whole)
             result[whole] = 1.0 if isinstance(number, str) else float(number)
@@ -188,7 +188,7 @@ class Schema:
         return tuple(blocks)
 
     @cached_property
-    def rivals(self) -> "Tensor":
+    def mutually_exclusive(self) -> "Tensor":
         """bool [W, W]: where setting column i takes column j away (exclusive groups, values of one attribute)."""
         import torch
 
@@ -202,8 +202,15 @@ class Schema:
                 matrix[column, columns] = True
         return matrix.fill_diagonal_(False)
 
+    def excluded_by(self, column: str) -> tuple[str, ...]:
+        """Return the names of the columns that setting this one takes away; none of what is no column."""
+        if column not in self.column_names:
+            return ()
+        row = self.mutually_exclusive[self.column_names.index(column)].tolist()
+        return tuple(other for other, excluded in zip(self.column_names, row, strict=True) if excluded)
+
     @cached_property
-    def blank(self) -> "Tensor":
+    def fill_value(self) -> "Tensor":
         """float32 [W]: what a network is given for a missing value: 1/2, one in the number of values, or the mean."""
         import torch
 
@@ -294,12 +301,9 @@ class Schema:
                 goal_value = 1.0 if strength >= 0 else 0.0
                 y[:, columns] += abs(strength) * (goal_value - y[:, columns])
                 if strength > 0:
-                    for other in self._rivals(name):
+                    for other in self.excluded_by(name):
                         y[:, self.columns(other)] *= max(0.0, 1 - strength)
         return y
-
-    def _rivals(self, name: str) -> list[str]:
-        return [other for group in self.exclusive if name in group for other in group if other != name]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -31,7 +31,7 @@ class Algorithm(ABC):
     Attributes:
         critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
         device: where the networks live.
-        blocks, blank: of the schema.
+        blocks, fill_value: of the schema.
     """
 
     critics: ClassVar[tuple[str, ...]] = ("discriminator",)
@@ -49,7 +49,7 @@ class Algorithm(ABC):
         self.networks, self.optimisers = dict(networks), dict(optimisers)
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
         self.device = next(next(iter(self.networks.values())).parameters()).device
-        self.blocks, self.blank = schema.blocks, schema.blank.to(self.device)
+        self.blocks, self.fill_value = schema.blocks, schema.fill_value.to(self.device)
         self.weights: dict[str, Any] = recipe.losses.model_dump()
 
     @classmethod
@@ -174,7 +174,7 @@ class Algorithm(ABC):
 
     def blanked(self, y: Tensor) -> Tensor:
         """Return attributes with the missing ones (NaN) blanked."""
-        return torch.where(torch.isnan(y), self.blank, y)
+        return torch.where(torch.isnan(y), self.fill_value, y)
 
     def forget_gradients(self) -> None:
         """Zero the gradients of all that learns."""
@@ -210,12 +210,12 @@ def marginals(labels: Tensor) -> Tensor:
     return (sums[0] / sums[1]).expand_as(labels)
 
 
-def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tensor:
+def flip_some(y: Tensor, chance: Tensor, mutually_exclusive: Tensor, binary: Tensor) -> Tensor:
     """Return y with one to three binary columns flipped a row; a raised one lowers its rivals.
 
     Args:
         y: [B, W] without NaN; chance: uniform [B, W], the source of the choice.
-        rivals: bool [W, W]; binary: bool [W], the columns that may flip.
+        mutually_exclusive: bool [W, W]; binary: bool [W], the columns that may flip.
     """
     if not bool(binary.any()):
         return y
@@ -229,7 +229,7 @@ def flip_some(y: Tensor, chance: Tensor, rivals: Tensor, binary: Tensor) -> Tens
         column, active = chosen[:, place], count >= place
         value = torch.where(active, (before[rows, column] < 0.5).to(y.dtype), y[rows, column])
         raised = active & (value > 0.5)
-        y = torch.where(rivals[column] & raised[:, None], 0.0, y)
+        y = torch.where(mutually_exclusive[column] & raised[:, None], 0.0, y)
         y[rows, column] = value
     return y
 

@@ -201,7 +201,7 @@ class Model:
     def known(self, attributes: Tensor) -> Tensor:
         """Return attributes with the missing values (NaN) blanked, on the model's device."""
         y = attributes.to(self.device)
-        return torch.where(torch.isnan(y), self.schema.blank.to(y), y)
+        return torch.where(torch.isnan(y), self.schema.fill_value.to(y), y)
 
     @torch.no_grad()
     def classify(self, images: Source) -> Tensor:

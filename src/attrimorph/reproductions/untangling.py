@@ -104,7 +104,7 @@ def run(request: Request) -> Outcome:
 
 def ways(place: Place, pack: AxisPack, curved: Curved, edited: str, other: str) -> dict[str, Moves]:
     """Return every way to edit an attribute: codes and a strength of 1 or -1 -> codes."""
-    rivals = AxisEditor(place.model, pack).rivals(edited)
+    rivals = AxisEditor(place.model, pack).mutually_exclusive(edited)
     # What must give way to it is no lock: neither way is asked for the impossible.
     rest = [name for name in pack.names if name != edited and name not in rivals]
 
@@ -130,7 +130,7 @@ def projected(place: Place, pack: AxisPack, edited: str, conditions: Sequence[st
     """Return InterFaceGAN's way: along the axis with one condition after another taken out, to the same score."""
     editor, axis = AxisEditor(place.model, pack), pack.axis(edited)
     direction = conditional_projection(axis.direction, pack.rows(conditions))
-    blank = place.model.schema.blank
+    blank = place.model.schema.fill_value
 
     def move(code: Code, strength: float) -> Code:
         here = editor.space.coordinates(code, blank)

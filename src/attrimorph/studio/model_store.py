@@ -15,7 +15,7 @@ from torch import Tensor
 from attrimorph.applications.axes.choosing import OwnClassifier, judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis
-from attrimorph.applications.holding import lockable, logits_of
+from attrimorph.applications.locks import lockable, logits_of
 from attrimorph.applications.subject import (
     Slider,
     Subject,

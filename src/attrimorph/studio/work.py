@@ -15,7 +15,7 @@ from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
 from attrimorph.applications.carried import inpainted_png, layered_png, saved_png
 from attrimorph.applications.gallery import Codes, Gallery
-from attrimorph.applications.holding import side_effects
+from attrimorph.applications.locks import side_effects
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.applications.receipt import tag_of

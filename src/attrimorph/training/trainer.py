@@ -21,7 +21,7 @@ from attrimorph.data.loader import Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
-from attrimorph.interruption import Held, Interrupted, held
+from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
 from attrimorph.models.header import model_bytes
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training import distributed
@@ -95,7 +95,7 @@ def train(
     ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
-            with held() as signals:
+            with defer_signals() as signals:
                 run.loop(progress, signals)
         finally:
             run.close()
@@ -166,7 +166,7 @@ class Run:
                 f"the checkpoint in {self.out} does not fit this recipe ({reason}); choose another folder with --out"
             ) from error
 
-    def loop(self, progress: Callable[[Progress], None] | None, signals: Held) -> None:
+    def loop(self, progress: Callable[[Progress], None] | None, signals: DeferredSignal) -> None:
         """Step until the clock reaches the end or a signal comes; go back and start again as the guard says."""
         if self.fresh:
             self.save()
@@ -180,7 +180,7 @@ class Run:
             if trouble:
                 self._go_back(trouble, progress)
 
-    def _until_trouble(self, progress: Callable[[Progress], None] | None, signals: Held) -> str | None:
+    def _until_trouble(self, progress: Callable[[Progress], None] | None, signals: DeferredSignal) -> str | None:
         options, per_step = self.recipe.training, self.recipe.training.batch_size * self.world
         since = shown = time.perf_counter()
         seen_then = self.images_seen
@@ -288,7 +288,7 @@ class Run:
     def header(self) -> dict[str, Any]:
         """What the model file says of itself."""
         rows = self.data.attributes[torch.from_numpy(self.data.indices("train")[:EXAMPLES])]
-        blank = self.data.schema.blank
+        blank = self.data.schema.fill_value
         return {
             "recipe": self.recipe.model_dump(),
             "schema": self.data.schema.to_json(),

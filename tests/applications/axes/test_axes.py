@@ -58,11 +58,11 @@ def test_coordinates_and_codes_are_one_to_one(tmp_path: Path, method: str) -> No
         generator.networks["prior"].fit(means + 3, means * 0 - 2)
     space = Space.of(generator)
     code = generator.sample_codes(300, torch.Generator().manual_seed(1))
-    coordinates = space.coordinates(code, generator.schema.blank)
+    coordinates = space.coordinates(code, generator.schema.fill_value)
     assert coordinates.shape == (300, space.size)
     # The tiny models have five examples, which span four dimensions.
     assert space.size == 8 + (4 if generator.conditional else 0)
-    back = space.code(coordinates, code, generator.schema.blank)
+    back = space.code(coordinates, code, generator.schema.fill_value)
     torch.testing.assert_close(back.z, code.z, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(back.attributes, code.attributes, rtol=1e-5, atol=1e-6)
     # Drawn codes have mean 0 and variance 1 in every coordinate.

@@ -131,7 +131,7 @@ def test_membership_has_two_values_for_a_binary_attribute_and_one_for_a_class() 
     ]
     y[:, 3:6] = math.nan
     assert not algorithm.membership(y)[:, 6:].any()
-    assert not algorithm.membership(MIXED.blank[None]).any()
+    assert not algorithm.membership(MIXED.fill_value[None]).any()
 
 
 def test_membership_of_a_single_class_is_its_one_hot_code() -> None:

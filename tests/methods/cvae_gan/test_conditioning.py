@@ -94,7 +94,7 @@ def test_networks_are_given_the_blank_for_a_missing_label() -> None:
     images, y = batch()
     y[0], y[1, 3:6] = math.nan, math.nan
     filled = y.clone()
-    filled[0], filled[1, 3:6] = MIXED.blank, 1 / 3
+    filled[0], filled[1, 3:6] = MIXED.fill_value, 1 / 3
     found, expected = evaluate(algorithm, (images, y)), evaluate(algorithm, (images, filled))
     assert torch.equal(found.y, filled)
     assert torch.equal(found.x_f, expected.x_f)
@@ -147,7 +147,7 @@ def test_flips_are_one_to_three_and_lower_rivals() -> None:
     y = torch.randint(2, (500, 6), generator=generator).float()
     y[:, :3] = torch.nn.functional.one_hot(torch.randint(3, (500,), generator=generator), 3).float()
     binary = torch.tensor([True] * 5 + [False])
-    flipped = flip_some(y, torch.rand(500, 6, generator=generator), schema.rivals, binary)
+    flipped = flip_some(y, torch.rand(500, 6, generator=generator), schema.mutually_exclusive, binary)
     assert torch.equal(flipped[:, 5], y[:, 5])
     assert set(flipped.unique().tolist()) == {0.0, 1.0}
     assert flipped[:, :3].sum(1).max() == 1  # never two hair colours
@@ -161,7 +161,9 @@ def test_flips_are_one_to_three_and_lower_rivals() -> None:
 
 def test_flips_leave_labels_without_binary_ones_alone() -> None:
     y = torch.eye(4)
-    assert torch.equal(flip_some(y, torch.rand(4, 4), ONE_CLASS.rivals, torch.zeros(4, dtype=torch.bool)), y)
+    assert torch.equal(
+        flip_some(y, torch.rand(4, 4), ONE_CLASS.mutually_exclusive, torch.zeros(4, dtype=torch.bool)), y
+    )
 
 
 def test_codes_hide_what_is_known_of_the_batch() -> None:

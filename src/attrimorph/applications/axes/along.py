@@ -97,7 +97,7 @@ def trajectory(
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
     if guide is None:
         return [editor.move(code, {n: s * step / (steps - 1) for n, s in changes.items()}) for step in range(steps)]
-    locks, own = editor.held(changes), editor.own(code)
+    locks, own = editor.free_locks(changes), editor.own(code)
     passed = follow(editor.model, guide, own, changes, locks=locks, steps=max(STEPS, steps - 1))
     return [passed[round(step * (len(passed) - 1) / (steps - 1))] for step in range(steps)]
 
@@ -147,9 +147,11 @@ def effects(
 def _role(editor: AxisEditor, changes: Mapping[str, float], name: str) -> str:
     if name in changes:
         return "reached"
-    if name in editor.held(changes):
+    if name in editor.free_locks(changes):
         return "locked"
-    rivals = {rival for edited, strength in changes.items() if strength > 0 for rival in editor.rivals(edited)}
+    rivals = {
+        rival for edited, strength in changes.items() if strength > 0 for rival in editor.mutually_exclusive(edited)
+    }
     return "gives way" if name in rivals else "free"
 
 
@@ -165,7 +167,7 @@ def _noted(found: Sequence[Effect], changes: Mapping[str, float]) -> list[Effect
 
 def _predicted(editor: AxisEditor, code: Code, moved: Code) -> dict[str, tuple[Tensor, Tensor]]:
     """Return P(seen) by the linear model before and after, [N] each, for every axis."""
-    blank, names = editor.model.schema.blank, editor.pack.names
+    blank, names = editor.model.schema.fill_value, editor.pack.names
     rows = editor.pack.rows(names)
     scores = [editor.space.coordinates(editor.own(each), blank) @ rows.T for each in (code, moved)]
     axes = [editor.pack.axis(name) for name in names]

@@ -176,7 +176,7 @@ class AxisEditor(Model):
                 )
         if not moving:
             return code
-        locked = self.held(moving, locks)
+        locked = self.free_locks(moving, locks)
         rows = self.pack.rows(locked)
         for name, axis in zip(moving, untangle(self.pack.rows(list(moving)), rows), strict=True):
             if float(axis.norm()) < 0.5:
@@ -184,25 +184,23 @@ class AxisEditor(Model):
                     f"{name} cannot change while {', '.join(locked)} stay locked: they go together; lock fewer"
                 )
         moving = self._with_rivals(moving, locked)
-        here = self.space.coordinates(self.own(code), self.model.schema.blank)
+        here = self.space.coordinates(self.own(code), self.model.schema.fill_value)
         wanted = torch.stack(
             [self._wanted(name, strength, here @ self.pack.axis(name).direction) for name, strength in moving.items()],
             dim=1,
         )
         there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted, self.gram)
-        return self._widened(self.space.code(there, self.own(code), self.model.schema.blank))
+        return self._widened(self.space.code(there, self.own(code), self.model.schema.fill_value))
 
-    def rivals(self, name: str) -> list[str]:
+    def mutually_exclusive(self, name: str) -> list[str]:
         """Return the attributes with axes that cannot hold beside this one: the other hair colours."""
-        names = self.schema.column_names
-        if name not in names:
-            return []
-        row = self.schema.rivals[names.index(name)]
-        return [other for other, rival in zip(names, row.tolist(), strict=True) if rival and other in self.pack.axes]
+        return [other for other in self.schema.excluded_by(name) if other in self.pack.axes]
 
-    def held(self, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> list[str]:
+    def free_locks(self, changes: Mapping[str, float], locks: Sequence[str] | None = None) -> list[str]:
         """Return the locks (the editor's own when None) less what is edited, and less what must give way to it."""
-        giving_way = {rival for name, strength in changes.items() if strength > 0 for rival in self.rivals(name)}
+        giving_way = {
+            rival for name, strength in changes.items() if strength > 0 for rival in self.mutually_exclusive(name)
+        }
         locks = self.locks if locks is None else locks
         return [name for name in locks if name not in changes and name not in giving_way]
 
@@ -210,7 +208,7 @@ class AxisEditor(Model):
         """Return the changes, and for every attribute that is set the taking away of its rivals by the same share."""
         found = dict(moving)
         for name, strength in moving.items():
-            for rival in self.rivals(name) if strength > 0 else ():
+            for rival in self.mutually_exclusive(name) if strength > 0 else ():
                 fixed = self.pack.rows([*found, *locked])
                 # A rival that is the opposite of what is set goes away with it.
                 if rival not in found and free_length(self.pack.rows([rival]), fixed) > OPPOSITE:

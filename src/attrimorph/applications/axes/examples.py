@@ -147,7 +147,7 @@ def axis_from_codes(
     """
     signs = _signs(len(positive), len(negative))
     space = Space.of(model)
-    x = space.coordinates(encode(torch.cat([positive, negative])), model.schema.blank)
+    x = space.coordinates(encode(torch.cat([positive, negative])), model.schema.fill_value)
     found = probe(x, signs)
     direction = unit(found.slope[None])[0]
     sure = _sureness(x, signs, found, lambda slope: unit(slope[None])[0])

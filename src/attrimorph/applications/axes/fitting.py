@@ -19,7 +19,7 @@ from attrimorph.data.attribute import parse_binary
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.interruption import Held, Interrupted, held
+from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.unfinished import load_unfinished, save_unfinished
@@ -101,12 +101,12 @@ def judge_drawn(
     if result is not None and (found := load_unfinished(result, key)) is not None:
         known, seconds = int(found["done"]), dict(found["seconds"])
         coordinates[:known], said[:known] = found["coordinates"], found["said"]
-    with held() if result is not None else nullcontext(Held()) as signals:
+    with defer_signals() if result is not None else nullcontext(DeferredSignal()) as signals:
         for chunk in drawn_codes(model, count, seed):
             if done < known:
                 done += len(chunk.z)
                 continue
-            coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.blank)
+            coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.fill_value)
             for part in torch.split(torch.arange(len(chunk.z)), BATCH):
                 begin = time.perf_counter()
                 with torch.inference_mode():
@@ -178,7 +178,7 @@ def labelled(model: Model, table: Path, *, seed: int = 0) -> Judged:
     for start, code in zip(range(0, last + 1, CHUNK), drawn_codes(model, last + 1, seed), strict=True):
         here = [place for place in wanted if start <= place < start + CHUNK]
         if here:
-            found = space.coordinates(code, model.schema.blank)
+            found = space.coordinates(code, model.schema.fill_value)
             for place in here:
                 coordinates[wanted[place]] = found[place - start]
     return Judged(coordinates, said, tuple(names), f"labels in {table.name}")

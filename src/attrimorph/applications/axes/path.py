@@ -63,7 +63,7 @@ class JudgeGuide:
 
     def logits(self, at: Tensor, like: Code, names: Sequence[str]) -> Tensor:
         """Return what the judge says of the pictures at coordinates; see `Guide`."""
-        moved = Space.of(self.model).code(at, like, self.model.schema.blank)
+        moved = Space.of(self.model).code(at, like, self.model.schema.fill_value)
         images = with_gradient(self.model).generate(moved.z, moved.attributes)
         return self.reads(images)[:, [self._column(name) for name in names]]
 
@@ -131,7 +131,7 @@ def follow(
     Returns:
         The codes of the way, n + 1 of them; the first is `code`.
     """
-    space, blank = Space.of(model), model.schema.blank
+    space, blank = Space.of(model), model.schema.fill_value
     names = [*changes, *[name for name in locks if name not in changes]]
     here = space.coordinates(code, blank)
     way, goals = [code], None

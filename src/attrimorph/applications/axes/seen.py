@@ -40,7 +40,7 @@ def picture_gram(model: Model) -> Tensor:
 
 def _jacobian(model: Model, space: Space, code: Code) -> Tensor:
     """Return the difference quotients of a code's picture, [D, 3 S S]."""
-    blank = model.schema.blank
+    blank = model.schema.fill_value
     here = space.coordinates(code, blank)
     beside = STEP * torch.eye(space.size, dtype=torch.float64)
     pictures = []

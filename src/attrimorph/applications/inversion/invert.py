@@ -224,6 +224,6 @@ def known_alone(schema: Schema, count: int, known: Mapping[str, float]) -> Tenso
         if attribute.kind == "real":
             y[:, columns] = (value - attribute.mean) / attribute.scale
         else:
-            start = schema.blank.expand(count, -1)
+            start = schema.fill_value.expand(count, -1)
             y[:, columns] = schema.edit(start, {key: 1.0 if value else -1.0})[:, columns]
     return y

@@ -242,7 +242,7 @@ class Hunt:
 
     def known_or(self, other: Tensor | None) -> Tensor:
         """Return the attributes that are known; for the others what is given here, or blanks."""
-        other = self.model.schema.blank.expand_as(self.given) if other is None else other
+        other = self.model.schema.fill_value.expand_as(self.given) if other is None else other
         return torch.where(torch.isnan(self.given), other.to(self.given), self.given)
 
     def sampled(self, starts: int) -> list[Code]:

@@ -25,9 +25,26 @@ from attrimorph.data.drawn.factors import (
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = [
-    "FACTOR_NAMES", "IDENTITIES", "SCHEMA", "Drawn", "Layers", "attribute_factor", "attributes", "degrees", "dial",
-    "draw", "draw_these", "factors_of", "identity_factors", "render", "render_layers", "rivals", "sample_factors",
-    "set_attribute", "set_factor", "tied_factors",
+    "FACTOR_NAMES",
+    "IDENTITIES",
+    "SCHEMA",
+    "Drawn",
+    "Layers",
+    "attribute_factor",
+    "attributes",
+    "degrees",
+    "dial",
+    "draw",
+    "draw_these",
+    "factors_of",
+    "identity_factors",
+    "mutually_exclusive",
+    "render",
+    "render_layers",
+    "sample_factors",
+    "set_attribute",
+    "set_factor",
+    "tied_factors",
 ]  # fmt: skip
 
 
@@ -83,12 +100,9 @@ def degrees(factors: Tensor) -> Tensor:
     return degree(factors[:, : len(SCHEMA.names)])
 
 
-def rivals(name: str) -> tuple[str, ...]:
+def mutually_exclusive(name: str) -> tuple[str, ...]:
     """Return the attributes that cannot hold together with `name`."""
-    SCHEMA.attribute(name)
-    return tuple(
-        dict.fromkeys(other for group in SCHEMA.exclusive if name in group for other in group if other != name)
-    )
+    return SCHEMA.excluded_by(SCHEMA.attribute(name).name)
 
 
 def set_attribute(factors: Tensor, name: str, value: bool) -> Tensor:
@@ -135,7 +149,7 @@ def dial(factors: Tensor, name: str, position: float | Tensor) -> Tensor:
         raise AttrimorphError(f"a dial's position must lie in 0..1; got {position}")
     result = factors.clone()
     result[:, column] = _between(factors[:, column], t)
-    for other in rivals(name):
+    for other in mutually_exclusive(name):
         rival = factors[:, COLUMN[other]]
         result[:, COLUMN[other]] = torch.where(rival > 0.5, _between(rival, 1 - t), rival)
     return result

@@ -75,7 +75,7 @@ class RawData:
         """Return y of every image, float32 [N, W]."""
         return self.schema.encode(self.table, len(self))
 
-    def told(self) -> list[str]:
+    def describe(self) -> list[str]:
         """Return how the folder was read and what was left out or assumed, in sentences."""
         return [f"{self.folder}: {len(self)} images, read as {self.name}: {self.why}", *self.left_out()]
 

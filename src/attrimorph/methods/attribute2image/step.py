@@ -126,7 +126,7 @@ class Attribute2Image(Algorithm):
         features = self.networks[encoder].features
         assert isinstance(features, int)
         kept = torch.rand(count, features, generator=generator) >= self.dropout
-        return (kept.float() / (1 - self.dropout)).to(self.blank.device)
+        return (kept.float() / (1 - self.dropout)).to(self.fill_value.device)
 
     @property
     def kept(self) -> tuple[str, ...]:

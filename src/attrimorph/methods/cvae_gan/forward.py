@@ -19,8 +19,8 @@ class Family(Protocol):
     method: Method
     latent: int
     blocks: tuple[losses.Block, ...]
-    blank: Tensor
-    rivals: Tensor
+    fill_value: Tensor
+    mutually_exclusive: Tensor
     binary: Tensor
     edited_share: float
     centres_d: Centres
@@ -54,7 +54,7 @@ class Forward:
     @cached_property
     def y(self) -> Tensor:
         """The labels with missing values blanked, [B, W]."""
-        return torch.where(torch.isnan(self.labels), self.algorithm.blank, self.labels)
+        return torch.where(torch.isnan(self.labels), self.algorithm.fill_value, self.labels)
 
     @cached_property
     def posterior(self) -> tuple[Tensor, Tensor]:
@@ -77,7 +77,7 @@ class Forward:
     def y_p(self) -> Tensor:
         """Labels of x_p: those of other images of the batch; for edits, the image's own with a few flipped."""
         other = self.labels[self.order]
-        edit = flip_some(self.y, self.flips, self.algorithm.rivals, self.algorithm.binary)
+        edit = flip_some(self.y, self.flips, self.algorithm.mutually_exclusive, self.algorithm.binary)
         edit = torch.where(torch.isnan(self.labels) & (edit == self.y), torch.nan, edit)
         return torch.cat([edit[: self.edited], other[self.edited :]])
 
@@ -90,7 +90,7 @@ class Forward:
 
     def generate(self, z: Tensor, y: Tensor) -> Tensor:
         """G(z, y), [B, 3, S, S]."""
-        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        filled = torch.where(torch.isnan(y), self.algorithm.fill_value, y)
         images: Tensor = self.algorithm.networks["generator"](z, self.algorithm.condition(filled))
         return images
 
@@ -104,7 +104,7 @@ class Forward:
 
     def judge(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits [B, 1] and features f_D."""
-        filled = torch.where(torch.isnan(y), self.algorithm.blank, y)
+        filled = torch.where(torch.isnan(y), self.algorithm.fill_value, y)
         shown = filled if self.algorithm.method.judged_with_condition else filled[:, :0]
         logits, features = self.algorithm.networks["discriminator"](images, shown)
         return logits.float(), features.float()

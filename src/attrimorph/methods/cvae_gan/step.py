@@ -140,7 +140,7 @@ class CVAEGAN(Algorithm):
     def __init__(self, recipe: Recipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.method: Method = METHODS[recipe.method]
-        self.rivals, self.latent = schema.rivals.to(self.device), recipe.networks.latent
+        self.mutually_exclusive, self.latent = schema.mutually_exclusive.to(self.device), recipe.networks.latent
         self.edited_share = recipe.losses.edited_share if "encoder" in self.networks else 0.0
         self.binary = torch.zeros(schema.width, dtype=torch.bool, device=self.device)
         for kind, start, stop in self.blocks:

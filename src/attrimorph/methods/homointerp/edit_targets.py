@@ -39,7 +39,7 @@ class TargetDraw:
 
     Args:
         members: bool [branches, W]: the columns of y in each branch's group.
-        blocks, rivals: of the schema.
+        blocks, mutually_exclusive: of the schema.
         reference_share: share of a batch that changes towards another face.
         full_share: share of prototype changes with v = 1; the others' is uniform in 0..1.
     """
@@ -48,12 +48,12 @@ class TargetDraw:
         self,
         members: Tensor,
         blocks: Sequence[losses.Block],
-        rivals: Tensor,
+        mutually_exclusive: Tensor,
         *,
         reference_share: float = 1.0,
         full_share: float = 0.0,
     ) -> None:
-        self.members, self.rivals = members, rivals
+        self.members, self.mutually_exclusive = members, mutually_exclusive
         self.reference_share, self.full_share = reference_share, full_share
         self.grouped = members.any(0)
         self.flippable = torch.zeros_like(self.grouped)
@@ -71,7 +71,7 @@ class TargetDraw:
         references = round(self.reference_share * count)
         towards = torch.arange(count, device=device)[:, None] < references
         # Prototypes: a few binary attributes flipped; those of other kinds take another face's value in half the rows.
-        flipped = flip_some(y.nan_to_num(0.5), flips, self.rivals, self.flippable)
+        flipped = flip_some(y.nan_to_num(0.5), flips, self.mutually_exclusive, self.flippable)
         flipped = torch.where(torch.isnan(y) | ~self.grouped, y, flipped)
         other = coins[:, :1] < torch.where(self.flippable, MANY, 0.5)
         flipped = torch.where(other, y[order], flipped)

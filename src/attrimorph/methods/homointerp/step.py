@@ -56,7 +56,11 @@ class HomoInterp(Algorithm):
         members = membership(grouping(recipe, schema), schema).to(self.device)
         share = options.reference_share if "prototypes" in self.networks else 1.0
         self.edit_targets = TargetDraw(
-            members, self.blocks, schema.rivals.to(self.device), reference_share=share, full_share=options.full_share
+            members,
+            self.blocks,
+            schema.mutually_exclusive.to(self.device),
+            reference_share=share,
+            full_share=options.full_share,
         )
         self.grouped, self.penalty_of = members.any(0), options.penalty_of
         self.generator_every, self.encoder_share = options.generator_every, options.encoder_share

@@ -47,18 +47,11 @@ def lockable(schema: Schema, known: Schema) -> list[str]:
 def free_of(schema: Schema, locks: Sequence[str], changes: Mapping[str, float]) -> list[str]:
     """Return the locks less what is edited, and less what must give way to what is set (the other hair colours)."""
     moved = {name for name, strength in changes.items() if strength}
-    giving_way = {rival for name in moved if changes[name] > 0 for rival in _rivals(schema, name)}
+    giving_way = {rival for name in moved if changes[name] > 0 for rival in schema.excluded_by(name)}
     return [name for name in dict.fromkeys(locks) if name not in moved and name not in giving_way]
 
 
-def _rivals(schema: Schema, name: str) -> list[str]:
-    if name not in schema.column_names:
-        return []
-    row = schema.rivals[schema.column_names.index(name)].tolist()
-    return [other for other, rival in zip(schema.column_names, row, strict=True) if rival]
-
-
-def held(
+def with_locks(
     model: Model,
     judge: Judges,
     before: Tensor,
@@ -111,7 +104,7 @@ def held(
 def _with_columns(model: Model, code: Code, columns: Sequence[int], moves: Tensor) -> Code:
     """Return a row for each row of moves [R, K], its columns of y moved by them."""
     y = code.attributes.cpu()
-    y = torch.where(y.isnan(), model.schema.blank.to(y), y).repeat(len(moves), 1)
+    y = torch.where(y.isnan(), model.schema.fill_value.to(y), y).repeat(len(moves), 1)
     y[:, list(columns)] += moves
     return Code(code.z.expand(len(moves), *code.z.shape[1:]), y)
 
@@ -128,7 +121,7 @@ def side_effects(
         least: smaller changes are left out.
     """
     asked = {name for name, strength in changes.items() if strength}
-    asked |= {rival for name in asked for rival in _rivals(schema, name)}
+    asked |= {rival for name in asked for rival in schema.excluded_by(name)}
     moved = {
         name: round(float(after[place] - before[place]), 3)
         for place, name in enumerate(schema.column_names)
