@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from attrimorph.applications.gallery import open_gallery as open_gallery
     from attrimorph.applications.identities import new_identities as new_identities
     from attrimorph.applications.inpaint import inpaint as inpaint
-    from attrimorph.applications.inversion.search import Search as Search
     from attrimorph.applications.latent_map import latent_map as latent_map
     from attrimorph.applications.morph import morph as morph
     from attrimorph.applications.morph import square as square
     from attrimorph.applications.neighbours import compared as compared
     from attrimorph.applications.neighbours import neighbours as neighbours
+    from attrimorph.applications.options import Search as Search
     from attrimorph.applications.reconstruct import reconstruct as reconstruct
     from attrimorph.applications.references import edit_like as edit_like
     from attrimorph.applications.references import homomorphic as homomorphic
@@ -94,7 +94,7 @@ _HOMES = {
     "Pictures": "attrimorph.models.pictures",
     "Recipe": "attrimorph.methods.cvae_gan.recipe",
     "Schema": "attrimorph.data.schema",
-    "Search": "attrimorph.applications.inversion.search",
+    "Search": "attrimorph.applications.options",
     "Studio": "attrimorph.studio.client",
     "balanced": "attrimorph.applications.augment",
     "batches": "attrimorph.data.loader",

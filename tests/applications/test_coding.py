@@ -13,8 +13,8 @@ from attrimorph.applications.inpaint import inpaint, write_inpaint
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.inversion.distances import Downsampled, Pixels
 from attrimorph.applications.inversion.invert import inversion, write_invert
-from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph, square
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written
 from attrimorph.applications.reconstruct import reconstruct, write_reconstruct
 from attrimorph.applications.replay import replay

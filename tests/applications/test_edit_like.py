@@ -9,7 +9,7 @@ from PIL import Image
 
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Search
+from attrimorph.applications.options import Search
 from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema

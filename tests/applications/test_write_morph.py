@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph, square
+from attrimorph.applications.options import Search
 from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.replay import replay
 from attrimorph.applications.stages import differences, stages

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder
-from attrimorph.applications.inversion.search import Generates, Inversion, Progress, Search
-from attrimorph.models.codes import Code
+from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.options import Search
+from attrimorph.models.codes import Code, Generates
 from attrimorph.models.model import Model, Moves
 
 if TYPE_CHECKING:

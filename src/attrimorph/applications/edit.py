@@ -10,13 +10,14 @@ from torch import Tensor
 
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.inputs import attributes_of, editor, photographs
-from attrimorph.applications.inversion.search import Generates, Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.options import Search
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Chains, Code, Encodes
+from attrimorph.models.codes import Chains, Code, Encodes, Generates
 from attrimorph.models.model import Model, Moves
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil

@@ -14,7 +14,8 @@ from attrimorph.applications.axes.write import AxisEdit, edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.edits_table import EditsTable, Row
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Progress, Search
+from attrimorph.applications.inversion.search import Progress
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written, file_sha256, receipt_of, tag_of
 from attrimorph.applications.references import Follows, edit_like
 from attrimorph.data.readers.raw import list_images, need_images, preview

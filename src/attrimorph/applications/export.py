@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.applications.inputs import encoder
-from attrimorph.applications.inversion.search import Generates
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
+from attrimorph.models.codes import Generates
 from attrimorph.models.model import Model
 
 Part = Literal["generator", "encoder", "classifier"]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
 from attrimorph.models.codes import Code

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attrimorph.applications.axes.choosing import generator_named
-from attrimorph.applications.axes.write import Along, AxisEdit, write_axis_edit, write_axis_morph
+from attrimorph.applications.axes.write import AxisEdit, write_axis_edit, write_axis_morph
 from attrimorph.applications.carried import write_carried
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.edit_folder import VERB as FOLDER
 from attrimorph.applications.edit_folder import Change, write_edit_folder
 from attrimorph.applications.inpaint import write_inpaint
 from attrimorph.applications.inversion.invert import write_invert
-from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.latent_map import write_latent_map
 from attrimorph.applications.layers import write_layers
 from attrimorph.applications.neighbours import write_neighbours
+from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.receipt import MADE, Receipt, Written, file_sha256, read_receipt
 from attrimorph.applications.reconstruct import write_reconstruct
 from attrimorph.applications.retrieve import write_retrieve
@@ -160,7 +160,7 @@ def _repeat_along(receipt: Receipt, model: Model, out: Path) -> Written:
     """Repeat a move along axes, without looking at drawn pictures again."""
     words, named = receipt.arguments, receipt.model
     *paths, pack = [Path(item["path"]) for item in receipt.inputs]
-    axis_edit = AxisEdit(model, Along.from_json(pack, words["along"]))
+    axis_edit = AxisEdit(model, AxisOptions.from_json(pack, words["along"]))
     invert = Search.from_json(words["invert"]) if "invert" in words else None
     known = words.get("known", {})
     if receipt.verb == "edit":
@@ -178,7 +178,7 @@ def _repeat_folder(receipt: Receipt, model: Model, out: Path) -> Written:
         )
     paths = [Path(item["path"]) for item in receipt.inputs]
     references = paths[: words["like"] + ("along" in words)]
-    axis_edit = AxisEdit(model, Along.from_json(references[-1], words["along"])) if "along" in words else None
+    axis_edit = AxisEdit(model, AxisOptions.from_json(references[-1], words["along"])) if "along" in words else None
     invert = Search.from_json(words["invert"]) if "invert" in words else None
     change = Change(
         words["changes"],

@@ -15,11 +15,11 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.coding import code_of
 from attrimorph.applications.inputs import attributes_of, editor
-from attrimorph.applications.inversion.search import Generates, Search
 from attrimorph.applications.locks import logits_of, with_locks
+from attrimorph.applications.options import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.models.codes import Code, Composes, Edits, Encodes, Groups, PaintsLayers
+from attrimorph.models.codes import Code, Composes, Edits, Encodes, Generates, Groups, PaintsLayers
 from attrimorph.models.model import Model, Moves
 
 

@@ -11,7 +11,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 from attrimorph.applications.coding import code_of, told
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.inversion.distances import Downsampled
-from attrimorph.applications.inversion.search import Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError

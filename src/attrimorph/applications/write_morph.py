@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attrimorph.applications.coding import told
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Inversion, Progress
 from attrimorph.applications.morph import (
     MOST_ROWS,
     PATHS,
@@ -23,6 +23,7 @@ from attrimorph.applications.morph import (
     ends,
     morph,
 )
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.stages import differences, stages
 from attrimorph.errors import AttrimorphError, suggestion

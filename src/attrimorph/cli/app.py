@@ -16,7 +16,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
-    from attrimorph.applications.inversion.search import Search
+    from attrimorph.applications.options import Search
     from attrimorph.applications.receipt import Written
     from attrimorph.data.prepared import PreparedData
     from attrimorph.data.readers import RawData
@@ -222,7 +222,7 @@ class Inverting:
                 name = next(iter(given))
                 raise AttrimorphError(f"--invert-{name} tells how to invert; got it without --invert; add --invert")
             return None
-        from attrimorph.applications.inversion.search import Search
+        from attrimorph.applications.options import Search
 
         return Search(**given)  # type: ignore[arg-type]
 

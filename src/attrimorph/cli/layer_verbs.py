@@ -122,7 +122,7 @@ def invert(
 
     _, facts = using.asked(known=known, pictures=[image, *images])
     from attrimorph.applications.inversion.invert import write_invert
-    from attrimorph.applications.inversion.search import PRIOR, Search
+    from attrimorph.applications.options import PRIOR, Search
 
     search = Search(
         steps,

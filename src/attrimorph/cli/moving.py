@@ -10,7 +10,7 @@ from attrimorph.errors import AttrimorphError
 if TYPE_CHECKING:
     from attrimorph.applications.axes.along import Effect
     from attrimorph.applications.axes.write import AxisEdit
-    from attrimorph.applications.inversion.search import Search
+    from attrimorph.applications.options import Search
 
 
 def edit_along(
@@ -100,7 +100,7 @@ def _given(
 def _axis_edit(along: Along, using: Using) -> "AxisEdit":
     from attrimorph.applications.axes.choosing import generator_named
     from attrimorph.applications.axes.write import OWN, AxisEdit, pack_named
-    from attrimorph.applications.axes.write import Along as Way
+    from attrimorph.applications.options import AxisOptions as Way
     from attrimorph.naming import parse_names
 
     way = Way(

@@ -42,6 +42,14 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Generates(Protocol):
+    """Images from z and y, with gradients."""
+
+    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
+        """z [B, Z] and attributes [B, W] -> images [B, 3, S, S] in [-1, 1]."""
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Codes from images."""
 

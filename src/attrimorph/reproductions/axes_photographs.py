@@ -13,7 +13,7 @@ from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.seen import REACH, picture_gram
 from attrimorph.applications.detail import blended
 from attrimorph.applications.inversion.invert import inversion
-from attrimorph.applications.inversion.search import Search
+from attrimorph.applications.options import Search
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.applications.inpaint import inpaint, mean_filled, spread
 from attrimorph.applications.inputs import encoder
-from attrimorph.applications.inversion.search import Search
+from attrimorph.applications.options import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.metrics.evaluation_set import EvaluationSet

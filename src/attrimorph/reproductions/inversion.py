@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inversion.invert import inversion
-from attrimorph.applications.inversion.search import Search
+from attrimorph.applications.options import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE

@@ -17,11 +17,11 @@ from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.applications.axes.write import Along, AxisEdit, write_axis_edit, write_axis_morph
+from attrimorph.applications.axes.write import AxisEdit, write_axis_edit, write_axis_morph
 from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
-from attrimorph.applications.inversion.search import Search
 from attrimorph.applications.morph import morph
+from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import put_back
 from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
@@ -144,7 +144,7 @@ def test_the_curved_axes_of_a_pack_can_be_followed(tmp_path: Path) -> None:
     path = tmp_path / "axes.safetensors"
     save_pack(pack, path)
     codes = next(drawn_codes(model, 3, 3))
-    axis_edit = AxisEdit(model, Along(path, ("Warm",), follow="curved"))
+    axis_edit = AxisEdit(model, AxisOptions(path, ("Warm",), follow="curved"))
     # On file it is rounded.
     torch.testing.assert_close(
         way(axis_edit.editor, codes, {"Bright": 1.0}, 2, axis_edit.guide)[-1].z,
@@ -153,7 +153,7 @@ def test_the_curved_axes_of_a_pack_can_be_followed(tmp_path: Path) -> None:
     )  # fmt: skip
     save_pack(fit_axes(model, judged), path)
     with pytest.raises(AttrimorphError, match=r"--follow curved needs a pack with curved axes; .* has none"):
-        AxisEdit(model, Along(path, follow="curved"))
+        AxisEdit(model, AxisOptions(path, follow="curved"))
 
 
 # ---- every kind of generator, from Python and as files
@@ -166,13 +166,13 @@ def test_photographs_and_drawn_pictures_of_every_generator(kind: str, tmp_path: 
     save_pack(some_axes(model), pack)
     named, size = str(tmp_path / "model"), model.image_size
     changes = {"Smiling": 1.0}
-    drawn = Along(pack, ("Male", "Young"), seed=3, count=2)
+    drawn = AxisOptions(pack, ("Male", "Young"), seed=3, count=2)
     written = write_axis_edit(AxisEdit(model, drawn), [], changes, tmp_path / "drawn.png", named=named)
     assert [path.name for path in written.pictures] == ["drawn.png", "drawn.edited-1.png", "drawn.edited-2.png"]
     assert replay(written.receipt).identical
     paths = [photograph(tmp_path / "a.png", (size, size))]
     invert = None if isinstance(model, Encodes) and "classifier" in model.networks else Search(3, candidates=8)
-    held = Along(pack, ("Male",))
+    held = AxisOptions(pack, ("Male",))
     written = write_axis_edit(AxisEdit(model, held), paths, changes, tmp_path / "it.png", named=named, invert=invert)
     assert replay(written.receipt).identical
     strip = write_axis_morph(
@@ -197,15 +197,15 @@ def test_a_model_that_does_not_encode_says_what_to_add(tmp_path: Path) -> None:
     model = MAKES["pggan"](tmp_path / "model")
     save_pack(some_axes(model), tmp_path / "axes.safetensors")
     path = photograph(tmp_path / "a.png")
-    along = Along(tmp_path / "axes.safetensors")
+    along = AxisOptions(tmp_path / "axes.safetensors")
     with pytest.raises(AttrimorphError, match="add --invert to look for the code"):
         write_axis_edit(AxisEdit(model, along), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
     with pytest.raises(AttrimorphError, match="--seed edits pictures that the model draws; got a photograph"):
         write_axis_edit(
-            AxisEdit(model, Along(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
+            AxisEdit(model, AxisOptions(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
         )
     with pytest.raises(AttrimorphError, match="somebody must judge"):
-        AxisEdit(model, Along(along.pack, follow="judge"))
+        AxisEdit(model, AxisOptions(along.pack, follow="judge"))
     assert AxisEdit(model, along).judge is None
     # Who judged when the axes were fitted is remembered.
     judged = some_axes(model)
@@ -231,12 +231,12 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     )
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
-    along = Along(pack, ("Male",), seed=2, values="0..1")
+    along = AxisOptions(pack, ("Male",), seed=2, values="0..1")
     written = write_axis_edit(AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
     assert replay(written.receipt).identical
     face = photograph(tmp_path / "a.png", (16, 16))
     options = {"named": path, "invert": Search(20, candidates=8)}
-    wish = (AxisEdit(model, Along(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
+    wish = (AxisEdit(model, AxisOptions(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
     if suffix == ".onnx":
         with pytest.raises(AttrimorphError, match="does not"):
             write_axis_edit(*wish, **options)  # type: ignore[arg-type]
@@ -306,7 +306,7 @@ def test_a_replay_refuses_other_axes_and_damage(tmp_path: Path) -> None:
     model = MAKES["gan"](tmp_path / "model")
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
-    along = Along(pack, seed=3)
+    along = AxisOptions(pack, seed=3)
     written = write_axis_edit(
         AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model"
     )

@@ -16,7 +16,8 @@ from attrimorph.applications.inversion.distances import (
     perceptual_maps,
 )
 from attrimorph.applications.inversion.invert import distance_to, inversion, invert, known_alone, write_invert
-from attrimorph.applications.inversion.search import Hunt, Search, rate_factor
+from attrimorph.applications.inversion.search import Hunt, rate_factor
+from attrimorph.applications.options import Search
 from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.outside import SUFFIXES, Range, outside_generator
+from attrimorph.applications.axes.outside import SUFFIXES, outside_generator
 from attrimorph.applications.axes.pack import AxisPack, load_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
+from attrimorph.applications.options import Range
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError

@@ -7,11 +7,12 @@ import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from attrimorph.applications.options import Range
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Code
@@ -21,7 +22,6 @@ from attrimorph.recipe import AnyRecipe, DataOptions
 from attrimorph.strength import Strengths
 
 SUFFIXES = (".pt2", ".onnx")
-Range = Literal["-1..1", "0..1", "0..255"]
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (1.0, 0.0), "0..1": (2.0, -1.0), "0..255": (2 / 255, -1.0)}
 BATCH = 64
 Runs = Callable[[Tensor], Tensor]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import torch
 from PIL import Image
@@ -12,15 +12,15 @@ from torch import Tensor
 from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, trajectory
 from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.outside import Range
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.path import Guide
 from attrimorph.applications.axes.seen import picture_gram
 from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
 from attrimorph.applications.inputs import photographs
-from attrimorph.applications.inversion.search import Progress, Search
+from attrimorph.applications.inversion.search import Progress
 from attrimorph.applications.morph import check_steps
+from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import put_back
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
@@ -33,37 +33,6 @@ from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"
 """The word for the axes that lie beside a generator, or came with it."""
-
-
-@dataclass(frozen=True)
-class Along:
-    """How a move goes, as a command or a receipt says it.
-
-    Attributes:
-        pack: the axes.
-        locks: attributes that stay.
-        judge: who measures, and who is followed where a judge is; None = the one that `judge_named` finds.
-        follow: what is followed in place of straight axes: the pack's curved ones, or the judge's gradient.
-        seed, count: of pictures that the generator draws, in place of photographs; seed None = photographs.
-        values: of a generator from outside.
-    """
-
-    pack: Path
-    locks: tuple[str, ...] = ()
-    judge: str | None = None
-    follow: Literal["curved", "judge"] | None = None
-    seed: int | None = None
-    count: int = 1
-    values: Range = "-1..1"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for a receipt, where the pack is an input."""
-        return {**{name: value for name, value in vars(self).items() if name != "pack"}, "locks": list(self.locks)}
-
-    @classmethod
-    def from_json(cls, pack: Path, words: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(pack, **{**words, "locks": tuple(words["locks"])})
 
 
 def pack_named(axes: str, model: str) -> Path:
@@ -90,7 +59,7 @@ class AxisEdit:
         AttrimorphError: the pack is of another generator, a lock has no axis, or there is nothing to follow.
     """
 
-    def __init__(self, model: Model, along: Along) -> None:
+    def __init__(self, model: Model, along: AxisOptions) -> None:
         self.model, self.along = model, along
         pack = load_pack(along.pack)
         # Drawn pictures go the shortest way of codes, as published; photographs the one that keeps most of the picture.

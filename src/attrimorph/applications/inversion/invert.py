@@ -18,11 +18,12 @@ from torch import Tensor
 
 from attrimorph.applications.inputs import photographs
 from attrimorph.applications.inversion.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
-from attrimorph.applications.inversion.search import Generates, Hunt, Inversion, Progress, Search
+from attrimorph.applications.inversion.search import Hunt, Inversion, Progress
+from attrimorph.applications.options import Search
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.codes import Code, Encodes, Generates
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet_of, to_pil
 

@@ -7,15 +7,15 @@ in z: in w, directions that the codes hardly use, and the generator does see, wo
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Encodes
+from attrimorph.applications.options import Search
+from attrimorph.models.codes import Code, Encodes, Generates
 from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior
 
@@ -23,76 +23,8 @@ if TYPE_CHECKING:
     from attrimorph.applications.inversion.distances import Distance
 
 PAIRS = 512  # candidates times images that are compared at once
-MOST_STEPS, MOST_CANDIDATES = 100_000, 65_536
-PRIOR = 0.002
 RISE = 0.05  # of the steps: the rate rises from 0 to its full height
 Progress = Callable[[int, int], None]
-
-
-@runtime_checkable
-class Generates(Protocol):
-    """Images from z and y, with gradients."""
-
-    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
-        """z [B, Z] and attributes [B, W] -> images [B, 3, S, S] in [-1, 1]."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """How a code is looked for.
-
-    Attributes:
-        steps: of Adam.
-        rate: its learning rate at its height, in units of z; it falls as a cosine.
-        label_rate: the same of unknown attributes.
-        prior: weight of R(z) against distances, which are for a deviation of 1 on the scale of [-1, 1].
-        candidates: samples among which a start is looked for.
-        starts: the best so many of them are all followed, and the best end is kept.
-        seed: of the samples.
-        seconds: budget of time, None for none; the search ends with what it has found by then. Of many images the first
-            that are looked for together show how many steps there is time for.
-        within: no code lies farther out than so many times the length that drawn ones have; None = anywhere. Some
-            generators hardly see how long z is, and Adam makes it longer: scores along axes then mean something else.
-        stop: after so many steps, the rate falling as if all were to come: repeats a search that time ended.
-    """
-
-    steps: int = 100
-    rate: float = 0.2
-    label_rate: float = 0.2
-    prior: float = PRIOR
-    candidates: int = 256
-    starts: int = 1
-    seed: int = 0
-    seconds: float | None = None
-    within: float | None = None
-    stop: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.steps <= MOST_STEPS:
-            raise AttrimorphError(f"steps must lie in 0..{MOST_STEPS}; got {self.steps}; try 100")
-        if not 1 <= self.starts <= self.candidates <= MOST_CANDIDATES:
-            raise AttrimorphError(
-                f"candidates must lie in 1..{MOST_CANDIDATES} and starts in 1..candidates; "
-                f"got {self.candidates} and {self.starts}; try 256 and 1"
-            )
-        above = {"rate": self.rate, "label_rate": self.label_rate, "seconds": self.seconds, "within": self.within}
-        for name, value in above.items():
-            if value is not None and not 0 < value < math.inf:
-                raise AttrimorphError(f"{name} must be above 0; got {value:g}; leave it out")
-        if not 0 <= self.prior < math.inf:
-            raise AttrimorphError(f"prior must be at least 0; got {self.prior:g}; leave it out")
-
-    def to_json(self, done: int) -> dict[str, Any]:
-        """Return plain values that repeat this search, which ended after `done` steps, whatever ended it."""
-        # What was done, not what was allowed: without a budget of time it can be done again.
-        words = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
-        return {"steps": done, "of": self.steps, **{name: getattr(self, name) for name in words}}
-
-    @classmethod
-    def from_json(cls, words: Mapping[str, Any]) -> Self:
-        """Return the search that `to_json` told of."""
-        names = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
-        return cls(steps=words["of"], stop=words["steps"], **{name: words[name] for name in names if name in words})
 
 
 @dataclass(frozen=True)
