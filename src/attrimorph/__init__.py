@@ -54,11 +54,11 @@ if TYPE_CHECKING:
     from attrimorph.data.schema import Attribute as Attribute
     from attrimorph.data.schema import Schema as Schema
     from attrimorph.errors import AttrimorphError as AttrimorphError
-    from attrimorph.evaluators.attribute_score import AttributeScore as AttributeScore
-    from attrimorph.evaluators.attribute_score import Gauge as Gauge
     from attrimorph.evaluators.attributes import decisions as decisions
     from attrimorph.evaluators.identity_encoder import load_identity_encoder as load_identity_encoder
     from attrimorph.evaluators.identity_encoder import load_recogniser as load_recogniser
+    from attrimorph.evaluators.judge import AttributeScore as AttributeScore
+    from attrimorph.evaluators.judge import Gauge as Gauge
     from attrimorph.evaluators.judge import load_judge as load_judge
     from attrimorph.hub import from_pretrained as from_pretrained
     from attrimorph.hub import push_to_hub as push_to_hub
@@ -85,7 +85,7 @@ _HOMES = {
     "Attribute": "attrimorph.data.schema",
     "Augment": "attrimorph.data.augment",
     "AttrimorphError": "attrimorph.errors",
-    "AttributeScore": "attrimorph.evaluators.attribute_score",
+    "AttributeScore": "attrimorph.evaluators.judge",
     "AxisEditor": "attrimorph.applications.axes.editor",
     "Batch": "attrimorph.data.loader",
     "Code": "attrimorph.models.codes",
@@ -149,7 +149,7 @@ _HOMES = {
 
 # Names from before, for programs that have them.
 _FORMER = {
-    "Gauge": "attrimorph.evaluators.attribute_score",
+    "Gauge": "attrimorph.evaluators.judge",
     "load_recogniser": "attrimorph.evaluators.identity_encoder",
     "way": "attrimorph.applications.axes.along",
 }

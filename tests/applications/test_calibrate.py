@@ -7,8 +7,7 @@ import torch
 
 from attrimorph.applications.calibrate import calibrate, even_positions, images_for, write_calibrated
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attribute_score import AttributeScore
-from attrimorph.evaluators.judge import load_judge
+from attrimorph.evaluators.judge import AttributeScore, load_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.evaluation_set import drawn_images

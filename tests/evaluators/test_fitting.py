@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attrimorph.evaluators.fitting import Fitting, fit
+from attrimorph.evaluators.fitting import Fitting, Labelled, fit
 
 
 def seen(count: int, half: int | None, presentations: int) -> list[Tensor]:
@@ -15,8 +15,8 @@ def seen(count: int, half: int | None, presentations: int) -> list[Tensor]:
         steps.append(rows)
         return torch.zeros(len(rows), 3, 4, 4)
 
-    fit(network, read, count, lambda images, _: network(images.mean().view(1)).sum(),
-        Fitting(presentations, batch_size=8, half=half))  # fmt: skip
+    images = Labelled(read, torch.zeros(count))
+    fit(network, images, lambda images, _: network(images.mean().view(1)).sum(), Fitting(presentations, 8), half=half)
     return steps
 
 

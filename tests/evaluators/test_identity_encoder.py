@@ -12,8 +12,8 @@ from torch import Tensor
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.drawn_identities import drawn_people, train_drawn_identity_encoder
-from attrimorph.evaluators.fitting import from_bytes
+from attrimorph.evaluators.drawn import drawn_people, train_drawn_identity_encoder
+from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes
 from attrimorph.evaluators.identity_encoder import (
     SCALE,
     IdentityEncoder,
@@ -24,13 +24,11 @@ from attrimorph.evaluators.identity_encoder import (
 )
 from attrimorph.evaluators.identity_training import (
     IdentityRecipe,
-    Labelled,
     divide,
-    of_bytes,
+    fit_identity_encoder,
     pairs,
     person_names,
     train_identity_encoder,
-    train_on_images,
     verified,
 )
 from attrimorph.evaluators.judge import load_judge
@@ -72,7 +70,7 @@ def people_data(splits: tuple[str, ...] = ("train", "train", "train", "valid", "
 @pytest.fixture(scope="module")
 def small() -> IdentityEncoder:
     images, labels = squares()
-    return train_on_images(images, labels, NAMES, image_size=16, recipe=QUICK, name="squares")
+    return fit_identity_encoder(divide(of_bytes(images, labels), QUICK.seed), NAMES, QUICK, 16, "squares")
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -119,10 +117,9 @@ def test_training_learns_who_is_who(small: IdentityEncoder) -> None:
 
 def test_the_same_seed_gives_the_same_identity_encoder() -> None:
     images, labels = squares()
-    found = [
-        train_on_images(images, labels, NAMES, image_size=16, recipe=QUICK, presentations=96, seed=seed)
-        for seed in (1, 1, 2)
-    ]
+    parts = divide(of_bytes(images, labels), 0)
+    recipes = [replace(QUICK, presentations=96, seed=seed) for seed in (1, 1, 2)]
+    found = [fit_identity_encoder(parts, NAMES, recipe, 16, "squares") for recipe in recipes]
     first, again, other = (identity_encoder.features(from_bytes(images[:4])) for identity_encoder in found)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -195,12 +192,10 @@ def test_drawn_people_keep_what_belongs_to_them() -> None:
 
 def test_what_cannot_be_learned_gets_a_sentence(small: IdentityEncoder, tmp_path: Path) -> None:
     images, labels = squares()
-    with pytest.raises(AttrimorphError, match=r"learns from uint8 images \[N, 3, 32, 32\]"):
-        train_on_images(images, labels, NAMES, image_size=32)
     with pytest.raises(AttrimorphError, match=r"labels must lie in 0\.\.2"):
-        train_on_images(images, labels, NAMES[:3], image_size=16, recipe=QUICK)
+        fit_identity_encoder(divide(of_bytes(images, labels), 0), NAMES[:3], QUICK, 16, "few")
     with pytest.raises(AttrimorphError, match="at least 3 images, to learn"):
-        train_on_images(images[:8], labels[:8], NAMES, image_size=16, recipe=QUICK)
+        divide(of_bytes(images[:8], labels[:8]), 0)
     with pytest.raises(AttrimorphError, match="at least two different classes"):
         class_names(["one", "one"])
     with pytest.raises(AttrimorphError, match="at least two people with 999 images each"):

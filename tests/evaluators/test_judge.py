@@ -16,20 +16,11 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy
-from attrimorph.evaluators.calibration import calibration_errors
+from attrimorph.evaluators.calibration import calibration_errors, fitted_temperature
+from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
 from attrimorph.evaluators.fitting import from_bytes, photographs, worn
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
-from attrimorph.evaluators.judge_training import (
-    KNOTS,
-    DrawnJudgeRecipe,
-    JudgeRecipe,
-    divide,
-    drawn_faces,
-    labels_of,
-    temperature_of,
-    train_drawn_judge,
-    train_judge,
-)
+from attrimorph.evaluators.judge_training import JudgeRecipe, divide, train_judge
 
 MIXED = Schema(
     (Attribute("Red"), Attribute("place", "categorical", ("left", "middle", "right")), Attribute("size", "real"))
@@ -39,7 +30,7 @@ QUICK = JudgeRecipe(presentations=1_920, batch_size=32, seed=5)
 
 @pytest.fixture(scope="module")
 def small() -> Judge:
-    return train_drawn_judge(DrawnJudgeRecipe(32, images=256, presentations=1_600, batch_size=32, seed=5, unseen=60))
+    return train_drawn_judge(DrawnJudgeRecipe(1_600, batch_size=32, seed=5, image_size=32, images=256, unseen=60))
 
 
 def squares(count: int = 400, size: int = 16) -> PreparedData:
@@ -191,7 +182,7 @@ def test_other_sizes_and_damaged_files_get_a_sentence(small: Judge, of_squares: 
     with pytest.raises(AttrimorphError, match="is damaged"):
         load_judge(tmp_path / "cut.safetensors")
     with pytest.raises(AttrimorphError, match=r"power of two in 16\.\.1024; got 48"):
-        train_drawn_judge(DrawnJudgeRecipe(48))
+        train_drawn_judge(DrawnJudgeRecipe(image_size=48))
     with pytest.raises(AttrimorphError, match="must have learned degrees"):
         of_squares.degrees(torch.zeros(1, 3, 16, 16))
 
@@ -221,7 +212,8 @@ def test_the_temperature_undoes_overconfidence(factor: float) -> None:
     labels = (torch.rand(20_000, 2, generator=generator) < logits.sigmoid()).float()
     labels[::5, 0] = math.nan
     schema = Schema((Attribute("A"), Attribute("B")))
-    assert temperature_of(factor * logits, labels, schema) == pytest.approx(factor, rel=0.06)
+    found = fitted_temperature(lambda one: attribute_loss(factor * logits, labels, schema, one))
+    assert found == pytest.approx(factor, rel=0.06)
 
 
 def test_photographs_are_flipped_but_where_sides_have_names() -> None:

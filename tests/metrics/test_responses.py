@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attribute_score import AttributeScore, isotonic
-from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.evaluators.calibration import isotonic
+from attrimorph.evaluators.judge import AttributeScore, Judge, load_judge
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.function_editor import FunctionEditor

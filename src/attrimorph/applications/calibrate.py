@@ -11,8 +11,9 @@ from attrimorph.applications.inputs import editor
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attribute_score import AttributeScore, isotonic
 from attrimorph.evaluators.attributes import Judges, editable_names
+from attrimorph.evaluators.calibration import isotonic
+from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images

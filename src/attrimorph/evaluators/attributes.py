@@ -1,12 +1,13 @@
 """Counting attributes: accuracy, edits that reached their target, and what leaked into other attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from attrimorph.data.attribute import Attribute
 from attrimorph.data.schema import Schema
 
 
@@ -55,6 +56,20 @@ def decisions(probabilities: Tensor, schema: Schema) -> Tensor:
     return decided
 
 
+def known_answers(answers: Tensor, truth: Tensor, schema: Schema) -> Iterator[tuple[Attribute, Tensor, Tensor]]:
+    """Yield each binary or categorical attribute with its answers and truth, both [known, columns], where it is known.
+
+    Args:
+        answers: [N, width].
+        truth: [N, width], NaN = missing; attributes without any known row are left out.
+    """
+    for attribute in schema.attributes:
+        columns = schema.columns(attribute.name)
+        known = ~truth[:, columns].isnan().any(1)
+        if attribute.kind != "real" and bool(known.any()):
+            yield attribute, answers[known][:, columns], truth[known][:, columns]
+
+
 def attribute_accuracy(probabilities: Tensor, truth: Tensor, schema: Schema) -> dict[str, float]:
     """Share of right decisions per attribute, over the rows where the truth is known.
 
@@ -65,15 +80,10 @@ def attribute_accuracy(probabilities: Tensor, truth: Tensor, schema: Schema) -> 
     Returns:
         Name -> 0..1; real attributes and those without any known row are left out.
     """
-    decided = decisions(probabilities, schema)
-    result = {}
-    for attribute in schema.attributes:
-        columns = schema.columns(attribute.name)
-        known = ~truth[:, columns].isnan().any(1)
-        if attribute.kind != "real" and bool(known.any()):
-            right = (decided[known][:, columns] == truth[known][:, columns]).all(1)
-            result[attribute.name] = float(right.double().mean())
-    return result
+    return {
+        attribute.name: float((decided == true).all(1).double().mean())
+        for attribute, decided, true in known_answers(decisions(probabilities, schema), truth, schema)
+    }
 
 
 def binary_names(schema: Schema) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """Calibration: whether what a judge holds for 90 % likely comes true nine times in ten, and the temperature for it."""
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import known_answers
 
 TEMPERATURES = (0.1, 10.0)
 
@@ -69,21 +72,31 @@ def weighted_gaps(confidence: Tensor, right: Tensor, bins: int) -> float:
     return float(gaps.abs().sum() / len(right))
 
 
-def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the temperature in 0.1..10 under which the logits' cross-entropy is least (it is convex in 1 / T).
+def fitted_temperature(loss: Callable[[float], Tensor]) -> float:
+    """Return the temperature in 0.1..10, of 201 candidates, under which a loss is least.
 
     Args:
-        logits: [N, K] over classes, or [N] or [N, A] of binary labels.
-        labels: class numbers int64 [N] for logits over classes; else 0 and 1 in the shape of the logits, NaN = missing.
+        loss: temperature -> scalar; the cross-entropy of logits / temperature is convex in 1 / temperature.
     """
-    low, high = (torch.tensor(edge).log10() for edge in TEMPERATURES)
-    candidates = torch.logspace(float(low), float(high), 201)
-    if labels.dtype == torch.long:
-        losses = [cross_entropy(logits / t, labels) for t in candidates]
-    else:
-        known = ~labels.isnan()
-        losses = [binary_cross_entropy_with_logits(logits[known] / t, labels[known]) for t in candidates]
-    return float(candidates[torch.stack(losses).argmin()])
+    low, high = (math.log10(edge) for edge in TEMPERATURES)
+    candidates: list[float] = torch.logspace(low, high, 201).tolist()
+    return min(candidates, key=lambda candidate: float(loss(candidate)))
+
+
+def isotonic(values: Tensor) -> Tensor:
+    """Return the never falling sequence nearest to `values` in squares: pool adjacent violators (Ayer et al. 1955).
+
+    Args:
+        values: float64 [P].
+    """
+    blocks: list[tuple[float, int]] = []
+    for value in values.tolist():
+        mean, count = value, 1
+        while blocks and blocks[-1][0] >= mean:
+            other, others = blocks.pop()
+            mean, count = (mean * count + other * others) / (count + others), count + others
+        blocks.append((mean, count))
+    return torch.cat([torch.full((count,), mean, dtype=torch.float64) for mean, count in blocks])
 
 
 def calibration_errors(probabilities: Tensor, truth: Tensor, schema: Schema, bins: int = 15) -> dict[str, float]:
@@ -114,15 +127,9 @@ def pooled_calibration_error(probabilities: Tensor, truth: Tensor, schema: Schem
 
 
 def _attribute_confidences(probabilities: Tensor, truth: Tensor, schema: Schema) -> dict[str, tuple[Tensor, Tensor]]:
-    result = {}
-    for attribute in schema.attributes:
-        columns = schema.columns(attribute.name)
-        known = ~truth[:, columns].isnan().any(1)
-        if attribute.kind == "real" or not bool(known.any()):
-            continue
-        said, true = probabilities[known][:, columns], truth[known][:, columns]
-        if attribute.kind == "categorical":
-            result[attribute.name] = confidences(said, true.argmax(1))
-        else:
-            result[attribute.name] = confidences(said[:, 0], true[:, 0])
-    return result
+    return {
+        attribute.name: confidences(
+            *((found, true.argmax(1)) if attribute.kind == "categorical" else (found[:, 0], true[:, 0]))
+        )
+        for attribute, found, true in known_answers(probabilities, truth, schema)
+    }

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ REPORT = 20  # steps between two reports of progress
 Network = TypeVar("Network", bound=nn.Module)
 Read = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int, Mapping[str, float]], None]
+Keep = tuple[Path, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,16 @@ class Fitting:
         batch_size: images a step.
         learning_rate: the highest; one cycle, AdamW.
         weight_decay: of AdamW.
-        augment: how every batch is varied, or None.
-        seed: of order and augmentation.
+        seed: of weights, order and augmentation.
         precision: "float32", or "bfloat16" for autocast, where the processor has it.
-        half: the first rows that make up one half of every batch, or None: every row as often as any other.
     """
 
     presentations: int
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    augment: Augment | None = None
     seed: int = 0
     precision: str = "float32"
-    half: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("presentations", "batch_size"):
@@ -59,34 +56,79 @@ class Fitting:
                 raise AttrimorphError(f"{name} must be at least 1; got {getattr(self, name)}; leave it out")
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Images and what there is to tell of them.
+
+    Attributes:
+        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
+        labels: [N, ...].
+        words: what they are, for the names of figures.
+    """
+
+    read: Read
+    labels: Tensor
+    words: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Tensor, words: str = "") -> "Labelled":
+        """Return some of them."""
+        return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words)
+
+    @torch.no_grad()
+    def through(self, call: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what is made of all of them, [N, ...], called with one batch after another."""
+        return torch.cat([call(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)])
+
+
+def of_bytes(images: Tensor, labels: Tensor, words: str = "") -> Labelled:
+    """Return labelled images that are held in memory, uint8 [N, 3, S, S]."""
+    return Labelled(lambda rows: from_bytes(images[rows]), labels, words)
+
+
+def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, words: str = "") -> Labelled:
+    """Return the images of `chosen` rows of prepared data, read when they are wanted."""
+
+    def read(rows: Tensor) -> Tensor:
+        # A memory map is read forwards.
+        places, back = np.unique(chosen[rows.numpy()], return_inverse=True)
+        return from_bytes(torch.from_numpy(data.images[places][back]).permute(0, 3, 1, 2))
+
+    return Labelled(read, labels, words)
+
+
 def fit(
     network: nn.Module,
-    read: Read,
-    count: int,
+    images: Labelled,
     loss: Callable[[Tensor, Tensor], Tensor],
     fitting: Fitting,
     *,
+    augment: Augment | None = None,
+    half: int | None = None,
     look: Callable[[], float] | None = None,
     progress: Progress | None = None,
-    result: Path | None = None,
-    key: Mapping[str, Any] | None = None,
+    keep: Keep | None = None,
 ) -> None:
     """Train `network` in place and leave it in eval mode, with the weights that looked best.
 
     Args:
         network: in any state.
-        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
-        count: rows to train on, 0 .. count - 1.
-        loss: (images, rows) -> scalar, through the network.
+        images: to learn from.
+        loss: (images, labels) of a batch -> scalar, through the network.
         fitting: amounts, rates, seed.
+        augment: how every batch is varied, or None.
+        half: so many first rows make up one half of every batch; None: every row comes as often as any other.
         look: held-out loss of the network as it stands, in eval mode; None = keep the last weights.
         progress: called with (images seen, images in all, figures).
-        result: the file that will come of it: a signal keeps beside it how far this came, and this goes on from there.
-        key: plain values that tell this training from another of that file.
+        keep: the file that will come of it, and plain values that tell this training from another of that file: a
+            signal keeps beside the file how far this came, and this goes on from there.
 
     Raises:
-        Interrupted: a signal ended it, and `result` was given.
+        Interrupted: a signal ended it, and `keep` was given.
     """
+    count = len(images)
     generator = torch.Generator().manual_seed(fitting.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
     steps = math.ceil(fitting.presentations / fitting.batch_size)
@@ -96,11 +138,15 @@ def fit(
     looks = {round(steps * (0.5 + 0.5 * part / LOOKS)) for part in range(1, LOOKS + 1)} if look else set()
     least, best, total = math.inf, None, 0.0
     orders = [Order(0, count, generator)]
-    if fitting.half is not None and fitting.half < count:
-        orders = [Order(0, fitting.half, generator), Order(fitting.half, count, generator)]
+    if half is not None and half < count:
+        orders = [Order(0, half, generator), Order(half, count, generator)]
     figures: dict[str, float] = {}
     network.train()
-    first, key = 1, {**asdict(fitting), **(key or {})}
+    first, result, key = 1, None, dict[str, Any]()
+    if keep is not None:
+        result, words = keep
+        amounts = {each.name: getattr(fitting, each.name) for each in fields(Fitting)}
+        key = {**amounts, "augment": augment and asdict(augment), "half": half, **words}
     if result is not None and (known := load_unfinished(result, key)) is not None:
         network.load_state_dict(known["network"])
         optimiser.load_state_dict(known["optimiser"])
@@ -116,10 +162,13 @@ def fit(
         for step in range(first, steps + 1):
             rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
             if len(orders) > 1:
-                rows = rows[torch.randperm(len(rows), generator=generator)]  # `varied` wears the first half of a batch
-            images = varied(read(rows), fitting.augment, generator)
+                rows = rows[torch.randperm(len(rows), generator=generator)]  # `worn` changes the first half of a batch
+            batch = images.read(rows)
+            if augment is not None:
+                batch, _ = augment(batch, None, generator)
+            batch = worn(batch, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
-                value = loss(images, rows)
+                value = loss(batch, images.labels[rows])
             optimiser.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -169,13 +218,6 @@ class Order:
         return taken
 
 
-def varied(images: Tensor, augment: Augment | None, generator: torch.Generator) -> Tensor:
-    """Vary a batch as photographs vary, and wear one half of it as generators do."""
-    if augment is not None:
-        images, _ = augment(images, None, generator)
-    return worn(images, generator)
-
-
 def photographs(schema: Schema) -> Augment:
     """Return the variation for photographs; no flip where an attribute tells left from right."""
     wished = Augment(shift=0.06, flip=0.5, colour=0.15)
@@ -208,18 +250,6 @@ def worn(images: Tensor, generator: torch.Generator) -> Tensor:
 def from_bytes(images: Tensor) -> Tensor:
     """Turn uint8 into float32 in [-1, 1], channels last."""
     return images.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
-
-
-def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any]) -> Read:
-    """Return what reads the images of `chosen` rows of prepared data, numbered from 0."""
-
-    def read(rows: Tensor) -> Tensor:
-        # A memory map is read forwards.
-        places, back = np.unique(chosen[rows.numpy()], return_inverse=True)
-        pixels = torch.from_numpy(data.images[places][back])
-        return from_bytes(pixels.permute(0, 3, 1, 2))
-
-    return read
 
 
 def channels_last(network: Network) -> Network:

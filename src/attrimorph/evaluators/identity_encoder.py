@@ -4,43 +4,24 @@ It is trained apart from every method (`identity_training`); its features have u
 images is their likeness, also for people it never saw.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.fitting import channels_last
-from attrimorph.evaluators.trunk import (
-    FIRST,
-    LARGEST,
-    Stages,
-    Trunk,
-    check_size,
-    damaged,
-    fill,
-    find_shipped,
-    halves,
-    parts,
-    read_trained,
-)
-from attrimorph.files import write_bytes
-from attrimorph.unfinished import beside
+from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork, load_evaluator, save_evaluator
 
-FORMAT = "attrimorph recogniser"
 FORMAT_VERSION = 1
-TRUNK = ((48, 4, 2), (48, 3, 1), (96, 4, 2), (96, 3, 1), (64, 4, 2))
 DIMENSIONS = 64
 SCALE = 24.0  # of cosines, in training
 
 
-class IdentityNetwork(nn.Module):
+class IdentityNetwork(TrunkNetwork):
     """Images [B, 3, S, S] in [-1, 1] -> features [B, F] of unit length and their cosines with the classes [B, C].
 
     Args:
@@ -51,20 +32,13 @@ class IdentityNetwork(nn.Module):
         dropout: of the trunk's features, in training.
     """
 
+    kind = "recogniser"
+    down: ClassVar[Stages] = ((48, 4, 2), (48, 3, 1), (96, 4, 2), (96, 3, 1), (64, 4, 2))
+
     def __init__(
-        self,
-        image_size: int,
-        classes: int,
-        stages: Stages = (),
-        *,
-        dimensions: int = DIMENSIONS,
-        dropout: float = 0.0,
+        self, image_size: int, classes: int, stages: Stages = (), *, dimensions: int = DIMENSIONS, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        check_size(image_size, "recogniser")
-        self.stages = stages or (*FIRST[min(image_size, LARGEST)], *TRUNK)
-        self.trunk = Trunk(image_size, self.stages)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(image_size, stages, dropout)
         self.embedding = nn.Linear(self.trunk.features, dimensions, bias=False)
         self.norm = nn.BatchNorm1d(dimensions)
         self.centres = nn.Parameter(torch.randn(classes, dimensions))
@@ -79,7 +53,7 @@ class IdentityNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class IdentityEncoder:
+class IdentityEncoder(Evaluator):
     """A trained identity encoder.
 
     Attributes:
@@ -110,38 +84,19 @@ class IdentityEncoder:
     @torch.no_grad()
     def cosines(self, images: Tensor) -> Tensor:
         """Return the cosine with the centre of every class, [B, C]."""
-        return torch.cat([self.network(part)[1] for part in parts(images, self.image_size, self.name)])
+        return torch.cat([self.network(part)[1] for part in self.batches(images)])
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return features of unit length, [B, F]: the cosine of two is how alike the people are."""
-        return torch.cat([self.network.features(part) for part in parts(images, self.image_size, self.name)])
-
-    @torch.no_grad()
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
-        found = [self.network.trunk.maps(part) for part in parts(images, self.image_size, self.name)]
-        return [torch.cat(stage) for stage in zip(*found, strict=True)]
+        return torch.cat([self.network.features(part) for part in self.batches(images)])
 
 
 def save_identity_encoder(identity_encoder: IdentityEncoder, path: Path) -> None:
     """Write an identity encoder as safetensors, weights in float16, everything else in the header."""
     network = identity_encoder.network
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "name": identity_encoder.name,
-        "image_size": str(identity_encoder.image_size),
-        "classes": json.dumps(identity_encoder.classes),
-        "stages": json.dumps(network.stages),
-        "dimensions": str(network.embedding.out_features),
-        "temperature": repr(identity_encoder.temperature),
-        "recipe": json.dumps(identity_encoder.recipe),
-        "measures": json.dumps(identity_encoder.measures),
-        "trained_on": json.dumps(identity_encoder.trained_on),
-    }
-    write_bytes(path, safetensors.torch.save(halves(network), header))
-    beside(path).unlink(missing_ok=True)
+    shape = {"stages": network.stages, "dimensions": network.embedding.out_features}
+    save_evaluator(identity_encoder, path, "recogniser", FORMAT_VERSION, **shape)
 
 
 def load_identity_encoder(source: str | Path) -> IdentityEncoder:
@@ -150,26 +105,14 @@ def load_identity_encoder(source: str | Path) -> IdentityEncoder:
     Raises:
         AttrimorphError: there is none, or the file is no identity encoder.
     """
-    path = find_shipped(source, "recogniser")
-    header, tensors = read_trained(path, FORMAT, (str(FORMAT_VERSION),), "recogniser")
-    try:
-        size, classes = int(header["image_size"]), tuple(str(name) for name in json.loads(header["classes"]))
-        network = IdentityNetwork(
-            size, len(classes), json.loads(header["stages"]), dimensions=int(header["dimensions"])
-        )
-        fill(network, tensors)
-        return IdentityEncoder(
-            header["name"],
-            size,
-            classes,
-            channels_last(network.eval()),
-            float(header["temperature"]),
-            json.loads(header["recipe"]),
-            json.loads(header["measures"]),
-            json.loads(header["trained_on"]),
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
-        raise damaged(path, "recogniser", error) from error
+
+    def build(words: dict[str, Any]) -> IdentityEncoder:
+        classes = tuple(map(str, words["classes"]))
+        network = IdentityNetwork(words["image_size"], len(classes), words["stages"], dimensions=words["dimensions"])
+        known = {each.name: words[each.name] for each in fields(IdentityEncoder) if each.name in words}
+        return IdentityEncoder(**{**known, "classes": classes, "network": network})
+
+    return load_evaluator(source, "recogniser", (str(FORMAT_VERSION),), build)
 
 
 def margin_logits(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:

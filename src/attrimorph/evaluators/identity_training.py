@@ -1,9 +1,8 @@
 """Training identity encoders: on labelled images, or on the identities of prepared data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +14,8 @@ from attrimorph.data.augment import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.calibration import expected_calibration_error, fitted_temperature
-from attrimorph.evaluators.fitting import (
-    BATCH,
-    Fitting,
-    Progress,
-    Read,
-    channels_last,
-    fit,
-    from_bytes,
-    photographs,
-    rows_of,
-)
-from attrimorph.evaluators.identity_encoder import (
-    SCALE,
-    IdentityEncoder,
-    IdentityNetwork,
-    class_names,
-    margin_logits,
-)
+from attrimorph.evaluators.fitting import Fitting, Keep, Labelled, Progress, channels_last, fit, photographs, rows_of
+from attrimorph.evaluators.identity_encoder import SCALE, IdentityEncoder, IdentityNetwork, class_names, margin_logits
 from attrimorph.evaluators.verification import verification
 
 LEAST = 10  # images of a class that an identity encoder learns from
@@ -41,162 +24,85 @@ PAIRS = 3_000  # most of each kind that verification is measured on
 
 
 @dataclass(frozen=True)
-class IdentityRecipe:
-    """How an identity encoder is trained.
+class IdentityRecipe(Fitting):
+    """How an identity encoder is trained; the amounts and rates are those of `Fitting`.
 
     Attributes:
-        presentations: images seen in all, repetitions counted.
-        batch_size: images a step.
-        learning_rate: the highest; one cycle, AdamW.
-        weight_decay: of AdamW.
         dropout: of the trunk's features.
         margin: of the cosine of the true class.
-        seed: of weights, order, augmentation and held-out images.
-        precision: "float32", or "bfloat16" where the processor has it.
     """
 
     presentations: int = 120_000
-    batch_size: int = 64
-    learning_rate: float = 3e-3
     weight_decay: float = 0.05
+    seed: int = 770_002
     dropout: float = 0.2
     margin: float = 0.2
-    seed: int = 770_002
-    precision: str = "float32"
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Images with their class.
-
-    Attributes:
-        read: rows [B] -> images [B, 3, S, S] in [-1, 1].
-        labels: int64 [N], class numbers.
-        words: what they are, for the names of figures.
-    """
-
-    read: Read
-    labels: Tensor
-    words: str = ""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: Tensor, words: str = "") -> "Labelled":
-        """Return some of them."""
-        return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words)
-
-    def through(self, network: IdentityNetwork) -> tuple[Tensor, Tensor]:
-        """Return features [N, F] and cosines [N, C] of all of them."""
-        with torch.no_grad():
-            found = [network(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)]
-        return torch.cat([features for features, _ in found]), torch.cat([cosines for _, cosines in found])
-
-
-def of_bytes(images: Tensor, labels: Tensor, words: str = "") -> Labelled:
-    """Return labelled images that are held in memory, uint8 [N, 3, S, S]."""
-    return Labelled(lambda rows: from_bytes(images[rows]), labels, words)
-
-
-def train_on_images(
-    images: Tensor,
-    labels: Tensor,
-    classes: Sequence[object],
-    *,
-    image_size: int,
-    recipe: IdentityRecipe | None = None,
-    presentations: int | None = None,
-    seed: int | None = None,
-    augment: Augment | None = None,
-    name: str = "images",
-    progress: Progress | None = None,
-) -> IdentityEncoder:
-    """Train an identity encoder on labelled images; a tenth of every class chooses and calibrates, a tenth measures.
-
-    Args:
-        images: uint8 [N, 3, S, S].
-        labels: int64 [N], 0 .. len(classes) - 1.
-        classes: their names.
-        image_size: S.
-        recipe: amounts, rates, seed.
-        presentations, seed: in place of the recipe's.
-        augment: how batches are varied, or None.
-        name: it becomes "recogniser NAME".
-        progress: called with (images seen, images in all, figures).
-
-    Raises:
-        AttrimorphError: shapes, labels or classes do not fit, or a class has fewer than three images.
-    """
-    if images.dtype != torch.uint8 or images.shape != (len(labels), 3, image_size, image_size):
-        raise AttrimorphError(
-            f"an identity encoder learns from uint8 images [N, 3, {image_size}, {image_size}], as many as labels; got "
-            f"{images.dtype} {list(images.shape)} and {len(labels)} labels; mend the shapes"
-        )
-    recipe = recipe or IdentityRecipe()
-    recipe = replace(
-        recipe,
-        presentations=recipe.presentations if presentations is None else presentations,
-        seed=recipe.seed if seed is None else seed,
-    )
-    parts = divide(of_bytes(images, labels), recipe.seed)
-    return fit_identity_encoder(*parts, classes, recipe, image_size, augment, name, progress)
+Parts = tuple[Labelled, Labelled, Labelled]
+"""Images to train on, to choose and calibrate by, and to measure on; labels are class numbers, int64 [N]."""
 
 
 def fit_identity_encoder(
-    train: Labelled,
-    choose: Labelled,
-    measure: Labelled,
+    parts: Parts,
     classes: Sequence[object],
     recipe: IdentityRecipe,
     image_size: int,
-    augment: Augment | None,
     name: str,
-    progress: Progress | None = None,
     *,
+    augment: Augment | None = None,
     half: int | None = None,
-    result: Path | None = None,
-    key: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> IdentityEncoder:
-    """Train on one set, choose and calibrate on another, measure on a third; arguments as of `train_on_images`.
+    """Train an identity encoder on labelled images.
 
-    With `half`, the first so many images to train on (real ones, before generated ones) are half of every batch.
-    `result` and `key` as of `fit`.
+    Args:
+        parts: to train on, to choose and calibrate by, to measure on; labels in 0 .. len(classes) - 1.
+        classes: their names.
+        recipe: amounts, rates, seed.
+        image_size: S.
+        name: it becomes "recogniser NAME".
+        augment, half, progress, keep: as of `fit`.
+
+    Raises:
+        AttrimorphError: labels or classes do not fit.
     """
+    train, choose, measure = parts
     names = class_names(classes)
     if bool(((train.labels < 0) | (train.labels >= len(names))).any()):
         raise AttrimorphError(f"labels must lie in 0..{len(names) - 1}, the classes; some do not; mend them")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = channels_last(IdentityNetwork(image_size, len(names), dropout=recipe.dropout))
-        fitting = Fitting(
-            recipe.presentations, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, augment,
-            recipe.seed, recipe.precision, half,
-        )  # fmt: skip
 
-        def loss(images: Tensor, rows: Tensor) -> Tensor:
-            cosines = network(images)[1].float()
-            return cross_entropy(margin_logits(cosines, train.labels[rows], recipe.margin), train.labels[rows])
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            return cross_entropy(margin_logits(network(images)[1].float(), labels, recipe.margin), labels)
+
+        def logits(images: Tensor) -> Tensor:
+            cosines: Tensor = network(images)[1]
+            return SCALE * cosines
 
         def look() -> float:
-            return float(cross_entropy(SCALE * choose.through(network)[1], choose.labels))
+            return float(cross_entropy(choose.through(logits), choose.labels))
 
-        fit(network, train.read, len(train), loss, fitting, look=look, progress=progress, result=result, key=key)
-    temperature = fitted_temperature(SCALE * choose.through(network)[1], choose.labels)
-    cosines = measure.through(network)[1]
-    probabilities = (cosines * (SCALE / temperature)).softmax(1)
+        fit(network, train, loss, recipe, augment=augment, half=half, look=look, progress=progress, keep=keep)
+    chosen, unseen = choose.through(logits), measure.through(logits)
+    temperature = fitted_temperature(lambda one: cross_entropy(chosen / one, choose.labels))
+    probabilities = (unseen / temperature).softmax(1)
     words = f"{len(names)} classes, {len(measure):,} unseen images"
     measures = {
-        f"top-1 accuracy ({words})": float((cosines.argmax(1) == measure.labels).double().mean()),
+        f"top-1 accuracy ({words})": float((unseen.argmax(1) == measure.labels).double().mean()),
         f"expected calibration error ({words}, 15 bins)": expected_calibration_error(probabilities, measure.labels),
     }
-    described = {"train": train, "choose": choose, "measure": measure}
-    trained_on = {use: {"split": part.words, "images": len(part)} for use, part in described.items()}
+    uses = zip(("train", "choose", "measure"), parts, strict=True)
+    trained_on = {use: {"split": part.words, "images": len(part)} for use, part in uses}
     return IdentityEncoder(
         f"recogniser {name}", image_size, names, network, temperature, asdict(recipe), measures, trained_on
     )
 
 
-def divide(every: Labelled, seed: int) -> tuple[Labelled, Labelled, Labelled]:
+def divide(every: Labelled, seed: int) -> Parts:
     """Divide every class: a tenth, and at least one image, to choose by; as many to measure on; the rest to train on.
 
     Raises:
@@ -243,7 +149,7 @@ def train_identity_encoder(
         least: images in the train split that a person must have.
         name: it becomes "recogniser NAME"; by default that of the data's folder.
         progress: called with (images seen, images in all, figures).
-        result: the file that it will be saved in; see `fit`.
+        result: the file that it will be saved in: a signal keeps beside it how far this came.
 
     Raises:
         AttrimorphError: another size, or fewer than two such people.
@@ -259,19 +165,22 @@ def train_identity_encoder(
             f"the data must have at least two people with {least} images each in the train split; it has "
             f"{len(people)} such; lower --least, or give data with identities"
         )
-    train, choose, measure = (_known(data, split, people) for split in ("train", "valid", "test"))
-    if not len(choose) or not len(measure):
-        train, choose, measure = divide(train, recipe.seed)
-    label = name or (data.path.name if data.path else data.fingerprint)
+    parts = _known(data, "train", people), _known(data, "valid", people), _known(data, "test", people)
     found = fit_identity_encoder(
-        train, choose, measure, person_names(data, people), recipe, data.image_size, photographs(data.schema), label,
-        progress, result=result, key={"kind": "identity", "data": data.fingerprint, "least": least},
-    )  # fmt: skip
+        parts if len(parts[1]) and len(parts[2]) else divide(parts[0], recipe.seed),
+        person_names(data, people),
+        recipe,
+        data.image_size,
+        name or (data.path.name if data.path else data.fingerprint),
+        augment=photographs(data.schema),
+        progress=progress,
+        keep=None if result is None else (result, {"kind": "identity", "data": data.fingerprint, "least": least}),
+    )
     found.trained_on["fingerprint"] = data.fingerprint
     strangers = data.indices("test")
     strangers = strangers[(identity[strangers] >= 0) & ~np.isin(identity[strangers], seen)]
-    features = Labelled(rows_of(data, strangers), data.identity[torch.from_numpy(strangers)])
-    return replace(found, measures={**found.measures, **verified(found, features)})
+    unseen = rows_of(data, strangers, data.identity[torch.from_numpy(strangers)])
+    return replace(found, measures={**found.measures, **verified(found, unseen)})
 
 
 def _known(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelled:
@@ -280,7 +189,7 @@ def _known(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelle
     identity = data.identity.numpy()[rows]
     rows = rows[np.isin(identity, people)]
     labels = np.searchsorted(people, data.identity.numpy()[rows])
-    return Labelled(rows_of(data, rows), torch.from_numpy(labels), split)
+    return rows_of(data, rows, torch.from_numpy(labels), split)
 
 
 def person_names(data: PreparedData, people: NDArray[np.int64]) -> list[str]:
@@ -329,7 +238,7 @@ def verified(identity_encoder: IdentityEncoder, people: Labelled, seed: int = 0)
     first, second, same = pairs(people.labels, seed)
     if len(same) < 20:
         return {}
-    features, _ = people.through(identity_encoder.network)
+    features = people.through(identity_encoder.features)
     found = verification((features[first] * features[second]).sum(1), same)
     words = f"{len(same):,} pairs of {len(torch.unique(people.labels)):,} {people.words or 'unseen people'}, cosine"
     return {

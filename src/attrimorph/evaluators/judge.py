@@ -4,47 +4,27 @@ The shipped ones learned from drawn faces, `train_judge` in `judge_training` mak
 probabilities are calibrated: see `calibration`.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.fitting import channels_last
-from attrimorph.evaluators.trunk import (
-    FIRST,
-    LARGEST,
-    Stages,
-    Trunk,
-    check_size,
-    damaged,
-    fill,
-    find_shipped,
-    halves,
-    parts,
-    read_trained,
-)
-from attrimorph.files import write_bytes
-from attrimorph.unfinished import beside
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork, load_evaluator, save_evaluator
 
-FORMAT = "attrimorph judge"
+CLIPPED = 4.0  # logits, of an attribute's score
 FORMAT_VERSION = 2
 READ_VERSIONS = ("1", "2")  # 1: drawn faces only, always with degrees
 
-# (channels, kernel, stride) after FIRST, down to 4x4.
-TRUNK = ((48, 4, 2), (48, 3, 1), (96, 4, 2), (96, 3, 1), (128, 4, 2))
 
-
-class JudgeNetwork(nn.Module):
+class JudgeNetwork(TrunkNetwork):
     """Images [B, 3, S, S] in [-1, 1] -> logits [B, W] (does it hold?) and degrees [B, W] (how much, 0..1) or None.
 
     Args:
@@ -55,15 +35,14 @@ class JudgeNetwork(nn.Module):
         dropout: of the features, in training.
     """
 
+    kind = "judge"
+    down: ClassVar[Stages] = ((48, 4, 2), (48, 3, 1), (96, 4, 2), (96, 3, 1), (128, 4, 2))
+
     def __init__(
         self, image_size: int, outputs: int, stages: Stages = (), *, degrees: bool = False, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        check_size(image_size, "judge")
-        self.stages = stages or (*FIRST[min(image_size, LARGEST)], *TRUNK)
+        super().__init__(image_size, stages, dropout)
         self.degrees = degrees
-        self.trunk = Trunk(image_size, self.stages)
-        self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(self.trunk.features, outputs * (2 if degrees else 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -75,7 +54,7 @@ class JudgeNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Judge:
+class Judge(Evaluator):
     """A trained judge.
 
     Attributes:
@@ -121,7 +100,7 @@ class Judge:
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Return what the network says before any temperature, [B, W]."""
-        return torch.cat([self.network(part)[0] for part in self._parts(images)])
+        return torch.cat([self.network(part)[0] for part in self.batches(images)])
 
     @torch.no_grad()
     def degrees(self, images: Tensor) -> Tensor:
@@ -135,23 +114,17 @@ class Judge:
                 f"{self.name} must have learned degrees from drawn faces to tell them; it did not; "
                 "take a shipped judge or the probabilities"
             )
-        said = torch.cat([self.network(part)[1] for part in self._parts(images)])
+        degrees = torch.cat([self.network(part)[1] for part in self.batches(images)])
         for name, (at, degree) in self.scales.items():
             column = self.schema.columns(name).start
-            scaled = np.interp(said[:, column].double().cpu().numpy(), at, degree)
-            said[:, column] = torch.from_numpy(scaled).to(said)
-        return said
+            scaled = np.interp(degrees[:, column].double().cpu().numpy(), at, degree)
+            degrees[:, column] = torch.from_numpy(scaled).to(degrees)
+        return degrees
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return the input of the last linear layer, [B, F]."""
-        return torch.cat([self.network.trunk(part) for part in self._parts(images)])
-
-    @torch.no_grad()
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
-        found = [self.network.trunk.maps(part) for part in self._parts(images)]
-        return [torch.cat(stage) for stage in zip(*found, strict=True)]
+        return torch.cat([self.network.trunk(part) for part in self.batches(images)])
 
     def means(self) -> dict[str, float]:
         """Return the figures of all attributes together, by key."""
@@ -164,19 +137,16 @@ class Judge:
             found["judge.calibration_error_overall"] = self.calibration_error
         return found
 
-    def _parts(self, images: Tensor) -> Iterator[Tensor]:
-        return parts(images, self.image_size, self.name)
-
 
 def answers(logits: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:
-    """Turn logits [B, W] into what a judge says: sigmoid, softmax, or as they stand for real attributes."""
-    said = logits.clone()
+    """Turn logits [B, W] into what a judge answers: sigmoid, softmax, or as they stand for real attributes."""
+    probabilities = logits.clone()
     for kind, start, stop in schema.blocks:
         if kind == "binary":
-            said[:, start:stop] = (logits[:, start:stop] / temperature).sigmoid()
+            probabilities[:, start:stop] = (logits[:, start:stop] / temperature).sigmoid()
         elif kind == "categorical":
-            said[:, start:stop] = (logits[:, start:stop] / temperature).softmax(1)
-    return said
+            probabilities[:, start:stop] = (logits[:, start:stop] / temperature).softmax(1)
+    return probabilities
 
 
 def attribute_loss(logits: Tensor, labels: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:
@@ -190,40 +160,56 @@ def attribute_loss(logits: Tensor, labels: Tensor, schema: Schema, temperature: 
     """
     total = logits.new_zeros(())
     for kind, start, stop in schema.blocks:
-        said, true = logits[:, start:stop], labels[:, start:stop]
+        found, true = logits[:, start:stop], labels[:, start:stop]
         known = ~true.isnan()
         if not bool(known.any()):
             continue
         if kind == "categorical":
             rows = known.all(1)
-            total = total + cross_entropy(said[rows] / temperature, true[rows])
+            total = total + cross_entropy(found[rows] / temperature, true[rows])
         elif kind == "binary":
-            total = total + (stop - start) * binary_cross_entropy_with_logits(said[known] / temperature, true[known])
+            total = total + (stop - start) * binary_cross_entropy_with_logits(found[known] / temperature, true[known])
         else:
-            total = total + (stop - start) * (said[known] - true[known]).square().mean()
+            total = total + (stop - start) * (found[known] - true[known]).square().mean()
     return total / len(schema.names)
+
+
+@dataclass(frozen=True)
+class AttributeScore:
+    """How much each attribute holds, 0..1, as a judge sees it.
+
+    A judge of drawn faces tells the degree itself. Of any other the logits are taken, cut off and scaled: its
+    probabilities jump where the evidence grows evenly.
+
+    Attributes:
+        judge: whose.
+    """
+
+    judge: Judges
+
+    @property
+    def name(self) -> str:
+        """How it stands in the names of figures."""
+        if isinstance(self.judge, Judge) and self.judge.network.degrees:
+            return f"degrees of {self.judge.name}"
+        return f"logits of {self.judge.name}, cut at {CLIPPED:g}"
+
+    def __call__(self, images: Tensor, name: str) -> Tensor:
+        """Return how much the attribute holds in images [B, 3, S, S] in [-1, 1], float64 [B] in 0..1."""
+        column = self.judge.schema.columns(name).start
+        if isinstance(self.judge, Judge) and self.judge.network.degrees:
+            return self.judge.degrees(images)[:, column].double().cpu()
+        logits = self.judge(images)[:, column].double().cpu().logit()
+        return logits.clamp(-CLIPPED, CLIPPED) / (2 * CLIPPED) + 0.5
+
+
+Gauge = AttributeScore  # its name before
 
 
 def save_judge(judge: Judge, path: Path) -> None:
     """Write a judge as safetensors, weights in float16, everything else in the header."""
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "name": judge.name,
-        "image_size": str(judge.image_size),
-        "schema": json.dumps(judge.schema.to_json()),
-        "stages": json.dumps(judge.network.stages),
-        "degrees": json.dumps(judge.network.degrees),
-        "temperature": repr(judge.temperature),
-        "recipe": json.dumps(judge.recipe),
-        "accuracies": json.dumps(judge.accuracies),
-        "calibration": json.dumps(judge.calibration),
-        "trained_on": json.dumps(judge.trained_on),
-        "calibration_error": json.dumps(judge.calibration_error),
-        "scales": json.dumps(judge.scales),
-    }
-    write_bytes(path, safetensors.torch.save(halves(judge.network), header))
-    beside(path).unlink(missing_ok=True)
+    network = judge.network
+    save_evaluator(judge, path, "judge", FORMAT_VERSION, stages=network.stages, degrees=network.degrees)
 
 
 def load_judge(source: str | Path) -> Judge:
@@ -232,31 +218,12 @@ def load_judge(source: str | Path) -> Judge:
     Raises:
         AttrimorphError: there is none, or the file is no judge.
     """
-    path = find_shipped(source, "judge")
-    header, tensors = read_trained(path, FORMAT, READ_VERSIONS, "judge")
-    try:
-        schema, size = Schema.from_json(json.loads(header["schema"])), int(header["image_size"])
-        if header["format_version"] == "1":
-            tensors = {key.replace("trunk.", "trunk.layers."): value for key, value in tensors.items()}
-        network = JudgeNetwork(
-            size,
-            schema.width,
-            json.loads(header.get("stages", "[]")),
-            degrees=json.loads(header.get("degrees", "true")),
-        )
-        fill(network, tensors)
-        return Judge(
-            header["name"],
-            schema,
-            size,
-            channels_last(network.eval()),
-            float(header["temperature"]),
-            json.loads(header["recipe"]),
-            json.loads(header["accuracies"]),
-            json.loads(header.get("calibration", "{}")),
-            json.loads(header.get("trained_on", "{}")),
-            json.loads(header.get("calibration_error", "null")),
-            {name: (list(at), list(degree)) for name, (at, degree) in json.loads(header.get("scales", "{}")).items()},
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
-        raise damaged(path, "judge", error) from error
+
+    def build(words: dict[str, Any]) -> Judge:
+        schema, size = Schema.from_json(words["schema"]), words["image_size"]
+        network = JudgeNetwork(size, schema.width, words.get("stages", ()), degrees=words.get("degrees", True))
+        known = {each.name: words[each.name] for each in fields(Judge) if each.name in words}
+        scales = {name: (at, degree) for name, (at, degree) in words.get("scales", {}).items()}
+        return Judge(**{**known, "schema": schema, "network": network, "scales": scales})
+
+    return load_evaluator(source, "judge", READ_VERSIONS, build)

@@ -1,15 +1,21 @@
-"""What judges and identity encoders share: the trunk of their networks, and their files."""
+"""What judges and identity encoders share: the trunk of their networks, how images go through, and their files."""
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.fitting import BATCH
+from attrimorph.evaluators.fitting import BATCH, channels_last
+from attrimorph.files import write_bytes
+from attrimorph.unfinished import beside
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 
@@ -19,19 +25,7 @@ LARGEST = 128  # larger images are shrunk to it: no attribute needs more
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 
 Stages = Sequence[Sequence[int]]
-
-
-def check_size(image_size: int, kind: str) -> None:
-    """Refuse image sizes that the trunk cannot halve down.
-
-    Raises:
-        AttrimorphError: it is no such size.
-    """
-    if image_size not in SIZES:
-        raise AttrimorphError(
-            f"a {kind}'s image_size must be a power of two in {SIZES[0]}..{SIZES[-1]}; got {image_size}; "
-            "prepare the images at such a size"
-        )
+Loaded = TypeVar("Loaded", bound="Evaluator")
 
 
 class Trunk(nn.Module):
@@ -71,18 +65,56 @@ class Trunk(nn.Module):
         return found
 
 
-def parts(images: Tensor, image_size: int, name: str) -> Iterator[Tensor]:
-    """Yield batches of images laid out channels last; refuse those of another size.
+class TrunkNetwork(nn.Module):
+    """A network over a trunk.
 
-    Raises:
-        AttrimorphError: the images are not [B, 3, S, S].
+    Args:
+        image_size: S, a power of two in 16..1024.
+        stages: of the trunk; by default the first ones of that size, then `down` to 4x4.
+        dropout: of the trunk's features, in training.
     """
-    if images.dim() != 4 or images.shape[1:] != (3, image_size, image_size):
-        raise AttrimorphError(
-            f"{name} takes images [B, 3, {image_size}, {image_size}]; got {tuple(images.shape)}; resize them first"
-        )
-    for part in torch.split(images, BATCH):
-        yield part.to(memory_format=torch.channels_last)
+
+    kind: ClassVar[str]
+    down: ClassVar[Stages]
+
+    def __init__(self, image_size: int, stages: Stages, dropout: float) -> None:
+        super().__init__()
+        if image_size not in SIZES:
+            raise AttrimorphError(
+                f"a {self.kind}'s image_size must be a power of two in {SIZES[0]}..{SIZES[-1]}; got {image_size}; "
+                "prepare the images at such a size"
+            )
+        self.stages = stages or (*FIRST[min(image_size, LARGEST)], *self.down)
+        self.trunk = Trunk(image_size, self.stages)
+        self.dropout = nn.Dropout(dropout)
+
+
+class Evaluator:
+    """A trained network that looks at images: a dataclass of plain values, which its file has too, and the network."""
+
+    name: str
+    image_size: int
+    network: Any
+
+    def batches(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield batches of images laid out channels last.
+
+        Raises:
+            AttrimorphError: the images are not [B, 3, S, S].
+        """
+        size = self.image_size
+        if images.dim() != 4 or images.shape[1:] != (3, size, size):
+            raise AttrimorphError(
+                f"{self.name} takes images [B, 3, {size}, {size}]; got {tuple(images.shape)}; resize them first"
+            )
+        for part in torch.split(images, BATCH):
+            yield part.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
+        found = [self.network.trunk.maps(part) for part in self.batches(images)]
+        return [torch.cat(stage) for stage in zip(*found, strict=True)]
 
 
 def halves(network: nn.Module) -> dict[str, Tensor]:
@@ -94,24 +126,39 @@ def halves(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put a state that `halves` returned back.
+def save_evaluator(evaluator: Evaluator, path: Path, kind: str, version: int, **network: object) -> None:
+    """Write a judge or identity encoder as safetensors: weights in float16, everything else in the header.
 
-    Raises:
-        KeyError, RuntimeError: it does not fit.
+    Args:
+        evaluator: a dataclass.
+        path: of the file.
+        kind: "judge" or "recogniser", as formats and files call them.
+        version: of the format.
+        network: the arguments of the network.
     """
-    network.load_state_dict(tensors, strict=False)
-    if missing := [key for key in network.state_dict() if key not in tensors and "batches" not in key]:
-        raise KeyError(missing[0])
-    if odd := [key for key, value in tensors.items() if not value.isfinite().all()]:
-        raise ValueError(f"{odd[0]} holds NaN or infinity")
+    words = {"format": f"attrimorph {kind}", "format_version": str(version), **network}
+    words |= {name: value for name, value in vars(evaluator).items() if name != "network"}
+    header = {
+        name: value if isinstance(value, str) else json.dumps(value, default=lambda schema: schema.to_json())
+        for name, value in words.items()
+    }
+    write_bytes(path, safetensors.torch.save(halves(evaluator.network), header))
+    beside(path).unlink(missing_ok=True)
 
 
-def find_shipped(source: str | Path, kind: str) -> Path:
-    """Return the file of a judge or identity encoder: a shipped one's by name, or any other by path.
+def load_evaluator(
+    source: str | Path, kind: str, versions: Sequence[str], build: Callable[[dict[str, Any]], Loaded]
+) -> Loaded:
+    """Read a judge or identity encoder from a file, or the shipped one by the name of its data ("drawn-faces-64").
+
+    Args:
+        source: name or file.
+        kind: as of `save_evaluator`.
+        versions: of the format that are read, the newest last.
+        build: the values of the header -> the evaluator with a fresh network.
 
     Raises:
-        AttrimorphError: there is none.
+        AttrimorphError: there is none, or the file is damaged or something else.
     """
     shipped = SHIPPED / f"{kind}-{source}.safetensors"
     path = shipped if shipped.is_file() else Path(source)
@@ -120,26 +167,33 @@ def find_shipped(source: str | Path, kind: str) -> Path:
         raise AttrimorphError(
             f"there is no {kind} {str(source)!r}; shipped are: {', '.join(known) or 'none'}; name one or a file"
         )
-    return path
-
-
-def read_trained(path: Path, form: str, versions: Sequence[str], kind: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return header and tensors, float32, of a judge's or identity encoder's file.
-
-    Raises:
-        AttrimorphError: the file is damaged or something else.
-    """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise damaged(path, kind, error) from error
-    if header.get("format") != form or header.get("format_version") not in versions:
-        raise AttrimorphError(f"{path} must be a {kind} of format {versions[-1]}; it is none; train one")
-    return header, tensors
+            # Format 1 of judges had the layers of the trunk without their name.
+            tensors = {
+                re.sub(r"^trunk\.(?=\d)", "trunk.layers.", name): file.get_tensor(name).float()
+                for name in file.keys()  # noqa: SIM118
+            }
+        if header.get("format") == f"attrimorph {kind}" and header.get("format_version") in versions:
+            plain = ("format", "format_version", "name")
+            found = build({name: text if name in plain else json.loads(text) for name, text in header.items()})
+            fill(found.network, tensors)
+            channels_last(found.network.eval())
+            return found
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
+        raise AttrimorphError(f"the {kind} {path} is damaged ({error}); train or fetch it again") from error
+    raise AttrimorphError(f"{path} must be a {kind} of format {versions[-1]}; it is none; train one")
 
 
-def damaged(path: Path, kind: str, error: Exception) -> AttrimorphError:
-    """Return the error about a file that cannot be what it says."""
-    return AttrimorphError(f"the {kind} {path} is damaged ({error}); train or fetch it again")
+def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put a state that `halves` returned back.
+
+    Raises:
+        KeyError, RuntimeError, ValueError: it does not fit, or holds what is no number.
+    """
+    network.load_state_dict(tensors, strict=False)
+    if missing := [key for key in network.state_dict() if key not in tensors and "batches" not in key]:
+        raise KeyError(missing[0])
+    if odd := [key for key, value in tensors.items() if not value.isfinite().all()]:
+        raise ValueError(f"{odd[0]} holds NaN or infinity")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet

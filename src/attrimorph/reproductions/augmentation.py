@@ -16,9 +16,9 @@ from attrimorph.applications.identities import MIXED, new_identities
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
-from attrimorph.evaluators.fitting import from_bytes, photographs
+from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes, photographs
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.evaluators.identity_training import IdentityRecipe, Labelled, fit_identity_encoder, of_bytes, pairs
+from attrimorph.evaluators.identity_training import IdentityRecipe, fit_identity_encoder, pairs
 from attrimorph.evaluators.verification import verification
 from attrimorph.loading import load
 from attrimorph.models.model import Model
@@ -159,16 +159,18 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
         images, labels = torch.cat([images, made]), torch.cat([labels, whose])
         names += [f"new {number}" for number in range(form.strangers)] if strategy == "new" else []
     return fit_identity_encoder(
-        of_bytes(images.contiguous(), labels, "train"),
-        held_out_images(few, "valid"),
-        held_out_images(few, "test"),
+        (
+            of_bytes(images.contiguous(), labels, "train"),
+            held_out_images(few, "valid"),
+            held_out_images(few, "test"),
+        ),
         names,
         IdentityRecipe(presentations=form.presentations, seed=seed),
         few.image_size,
-        photographs(few.schema),
         strategy,
-        lambda done, total, _: request.progress(f"training a recogniser, {strategy}", done, total),
+        augment=photographs(few.schema),
         half=len(rows),
+        progress=lambda done, total, _: request.progress(f"training a recogniser, {strategy}", done, total),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.charts import lines
-from attrimorph.evaluators.attribute_score import AttributeScore
+from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.responses import (
     DEVIATION,

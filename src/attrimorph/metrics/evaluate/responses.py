@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from attrimorph.evaluators.attribute_score import AttributeScore
 from attrimorph.evaluators.attributes import editable_names
+from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics import responses as shapes
 from attrimorph.metrics.evaluate.context import EvaluationContext
 from attrimorph.metrics.evaluation_set import EvaluationSet
