@@ -69,10 +69,10 @@ if TYPE_CHECKING:
     from attrimorph.methods.translation.domains import source_of as source_of
     from attrimorph.metrics.augmentation import measure_augmentation as measure_augmentation
     from attrimorph.metrics.augmentation import measure_identities as measure_identities
+    from attrimorph.metrics.edits import FunctionEditor as FunctionEditor
     from attrimorph.metrics.edits import measure_edits as measure_edits
     from attrimorph.metrics.evaluate.evaluation import evaluate as evaluate
     from attrimorph.metrics.evaluation_set import drawn_images as drawn_images
-    from attrimorph.metrics.function_editor import FunctionEditor as FunctionEditor
     from attrimorph.metrics.responses import measure_responses as measure_responses
     from attrimorph.models.codes import Code as Code
     from attrimorph.models.model import Model as Model
@@ -89,7 +89,7 @@ _HOMES = {
     "AxisEditor": "attrimorph.applications.axes.editor",
     "Batch": "attrimorph.data.loader",
     "Code": "attrimorph.models.codes",
-    "FunctionEditor": "attrimorph.metrics.function_editor",
+    "FunctionEditor": "attrimorph.metrics.edits",
     "Model": "attrimorph.models.model",
     "Pictures": "attrimorph.models.pictures",
     "Recipe": "attrimorph.methods.cvae_gan.recipe",

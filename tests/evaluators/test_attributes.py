@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.evaluators.attributes import attribute_accuracy, binary_names, count_edits, decisions
+from attrimorph.evaluators.attributes import attribute_accuracy, binary_names, decisions
+from attrimorph.metrics.edits import count_edits
 
 SCHEMA = Schema(
     (Attribute("A"), Attribute("hair", "categorical", ("x", "y")), Attribute("age", "real"), Attribute("B"))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from attrimorph.data.drawn import faces
+from attrimorph.data.schema import Attribute, Schema
 from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.counterfactuals import (
@@ -18,9 +19,9 @@ from attrimorph.metrics.counterfactuals import (
     counterfactual_distance,
 )
 from attrimorph.metrics.edits import measure_edits
+from attrimorph.metrics.evaluate.edits import Cell, cells_of, fairness_sheet, gap_of, resampled
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.fairness import Cell, cells_of, fairness_sheet, gap_of, groups_in, resampled
 from attrimorph.metrics.perceptual import maps_distance, perceptual_distance
 from tests.metrics.test_responses import truth
 
@@ -88,6 +89,8 @@ def test_who_draws_the_truth_makes_no_error_and_drifts_as_the_truth_does() -> No
     assert JUDGE_ERROR not in cells_of(measures)
     sheet = fairness_sheet(measures, unseen.labels, judge.schema, resamples=20)
     assert {row["group"] for row in sheet} <= {"Male", "Young", "Pale_Skin"}
+    other = Schema((Attribute("Male", "real"), Attribute("Smiling")))
+    assert not fairness_sheet(measures, unseen.labels[:, :2], other, resamples=20)
     assert all(row["low"] <= row["high"] and row["cells"] >= 1 for row in sheet)
 
 
@@ -120,8 +123,3 @@ def test_the_interval_is_that_of_a_bootstrap_over_images() -> None:
     assert found is not None
     # Two means of 200 standard normals: the gap's standard error is 0.1.
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * 0.1, rel=0.15)
-
-
-def test_groups_are_those_that_the_schema_has() -> None:
-    assert groups_in(faces.SCHEMA) == ("Male", "Young", "Pale_Skin")
-    assert groups_in(faces.SCHEMA, ["Smiling"]) == ("Smiling",)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.diversity import diversity, pairs_within
+from attrimorph.metrics.distribution import diversity, pairs_within
 
 
 def test_pairs_are_different_rows_of_one_class_and_at_most_so_many() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.image.inception import InceptionScore
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.inception import attribute_score, inception_style_score
+from attrimorph.metrics.distribution import binary_score, inception_style_score
 
 
 def draw(count: int = 60, classes: int = 7) -> Tensor:
@@ -42,8 +42,8 @@ def test_it_is_torchmetrics() -> None:
 
 def test_of_binary_attributes_it_is_that_of_two_classes() -> None:
     p = draw(50, 1).sigmoid()
-    assert attribute_score(p) == pytest.approx(inception_style_score(torch.cat([p, 1 - p], 1)), rel=1e-12)
-    assert attribute_score(torch.tensor([[0.0, 1.0], [1.0, 0.0]])) == pytest.approx(2)
+    assert binary_score(p) == pytest.approx(inception_style_score(torch.cat([p, 1 - p], 1)), rel=1e-12)
+    assert binary_score(torch.tensor([[0.0, 1.0], [1.0, 0.0]])) == pytest.approx(2)
 
 
 def test_what_are_no_probabilities_is_refused() -> None:

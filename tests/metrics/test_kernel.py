@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
-from attrimorph.metrics.kernel import kernel_distance, mmd
+from attrimorph.metrics.distribution import kernel_distance, mmd
 
 
 def draw(count: int, seed: int, shift: float = 0.0) -> Tensor:

@@ -7,8 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics import precision_recall as module
-from attrimorph.metrics.precision_recall import precision_recall, radii
+from attrimorph.metrics import distribution as module
+from attrimorph.metrics.distribution import precision_recall, radii
 
 
 def draw(count: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:

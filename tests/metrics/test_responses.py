@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.calibration import isotonic
 from attrimorph.evaluators.judge import AttributeScore, Judge, load_judge
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.metrics.edits import FunctionEditor
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.function_editor import FunctionEditor
 from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import (
     STRENGTHS,
@@ -29,6 +31,8 @@ from attrimorph.metrics.responses import (
     single_deviation,
     unevenness,
 )
+from attrimorph.models.codes import Code
+from tests.small_models import small_model
 
 NAME = "Mouth_Slightly_Open"
 
@@ -184,3 +188,35 @@ def test_rows_are_plain_and_say_nothing_where_nothing_moves(unseen: EvaluationSe
     assert [row["deviation"] for row in rows] == [None, None]
     assert [row["unevenness"] for row in rows] == [None, None]
     assert all(row["curve"] is None and len(row["true curve"]) == 11 for row in rows)
+
+
+def test_a_model_that_is_no_family_editor_encodes_each_image_once_too(
+    unseen: EvaluationSet, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven strengths, two directions: as many codes as images, and every picture as `edit` makes it."""
+    model = small_model(tmp_path, "homointerp-drawn-64", lively=0.3)
+    assert isinstance(model, InterpolationModel)
+    few, score, whole, look = unseen.first(4), AttributeScore(judge), InterpolationModel.encode, AttributeScore.__call__
+    encoded, shown = list[int](), list[Tensor]()
+
+    def counted(self: InterpolationModel, images: Tensor, attributes: Tensor | None = None) -> Code:
+        encoded.append(len(images))
+        return whole(self, images, attributes)
+
+    def seen(self: AttributeScore, images: Tensor, name: str) -> Tensor:
+        shown.append(images)
+        return look(self, images, name)
+
+    monkeypatch.setattr(InterpolationModel, "encode", counted)
+    monkeypatch.setattr(AttributeScore, "__call__", seen)
+    names = ("Smiling", "Male")
+    found = measure_responses(model, few, score, names=names, truths=False)
+    assert sum(encoded) == 4
+    assert sum(len(response.measured) for response in found) == 4 * len(names)
+    monkeypatch.undo()
+    labels = few.labels.nan_to_num(0.0)
+    for response, images in zip(found, shown, strict=True):
+        column = labels[:, faces.SCHEMA.names.index(response.name)]
+        rows = (column == float(not response.goal)).nonzero()[:, 0]
+        edited = model.edit(few.images[rows], {response.name: 0.7 * response.sign}, labels[rows])
+        torch.testing.assert_close(images.view(len(rows), 11, 3, 32, 32)[:, 7], edited, rtol=0, atol=1e-5)

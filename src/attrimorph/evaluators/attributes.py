@@ -1,7 +1,6 @@
-"""Counting attributes: accuracy, edits that reached their target, and what leaked into other attributes."""
+"""Attributes as somebody tells them: who does, what is decided, and how often that is right."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -95,61 +94,3 @@ def editable_names(model: HasSchema) -> tuple[str, ...]:
     """Return the binary attributes that edits of a model can change; all where it does not say."""
     named: tuple[str, ...] = getattr(model, "editable", binary_names(model.schema))
     return named
-
-
-@dataclass(frozen=True)
-class EditCounts:
-    """What a judge found after editing attribute t of many images, for every t in `targets`.
-
-    Attributes:
-        targets: edited attributes, the rows of the tensors.
-        others: judged binary attributes, the columns.
-        edits: [T] number of edits.
-        changed: [T, A] edits after which attribute a is judged to be other than it should be; the column of the
-            target itself holds the edits that missed.
-    """
-
-    targets: tuple[str, ...]
-    others: tuple[str, ...]
-    edits: Tensor
-    changed: Tensor
-
-    @property
-    def leakage_matrix(self) -> Tensor:
-        """[T, A] share of edits after which attribute a is not as it should be."""
-        return self.changed / self.edits[:, None].clamp(min=1)
-
-    def _own(self) -> Tensor:
-        own = torch.zeros_like(self.changed, dtype=torch.bool)
-        for row, name in enumerate(self.targets):
-            own[row, self.others.index(name)] = True
-        return own
-
-    @property
-    def target_reached(self) -> Tensor:
-        """[T] share of edits that reached their target."""
-        return 1 - self.leakage_matrix[self._own()]
-
-    @property
-    def leakage(self) -> Tensor:
-        """[T] share of the other attributes that are not as they should be, mean over edits and attributes."""
-        return self.leakage_matrix.masked_fill(self._own(), 0).sum(1) / max(1, len(self.others) - 1)
-
-
-def count_edits(
-    targets: Sequence[str], judged: Sequence[Tensor], expected: Sequence[Tensor], schema: Schema
-) -> EditCounts:
-    """Count, for each edited attribute, where the judge's decisions differ from what they should be.
-
-    Args:
-        targets: edited attributes, binary.
-        judged: for each target, decisions on the edited images [n_t, width].
-        expected: for each target, what they should be [n_t, width], the goal of the target included.
-    """
-    names = binary_names(schema)
-    columns = [schema.columns(name).start for name in names]
-    changed = [
-        (found[:, columns] != goal[:, columns]).double().sum(0) for found, goal in zip(judged, expected, strict=True)
-    ]
-    edits = torch.tensor([len(found) for found in judged], dtype=torch.float64)
-    return EditCounts(tuple(targets), names, edits, torch.stack(changed))

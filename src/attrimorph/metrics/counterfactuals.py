@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import Judges, decisions
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
@@ -67,7 +67,10 @@ def close_figures(
         layers = faces.render_layers(true_factors, edited.shape[-1])
         true = layers.image
         masks = None if masks is None else torch.maximum(masks, layers.mask)
-        figures |= true_errors(images, edited, true, tools)
+        figures |= zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True)
+        if tools.extractor is not None:
+            distances = counterfactual_distance(tools.extractor, images, edited, true)
+            figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
     if tools.identity_encoder is not None:
         figures[IDENTITY] = identity_drift(tools.identity_encoder, before, edited)
         if true is not None:
@@ -75,20 +78,6 @@ def close_figures(
     if masks is not None:
         figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
     return figures, true
-
-
-def true_errors(images: Tensor, edited: Tensor, true: Tensor, tools: Instruments) -> dict[str, Tensor]:
-    """Return the errors of edits against the true counterfactuals, and the judge's own on these, each [m].
-
-    Args:
-        images, edited, true: [m, 3, S, S] in [-1, 1].
-        tools: what to measure with.
-    """
-    figures = dict(zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True))
-    if tools.extractor is not None:
-        distances = counterfactual_distance(tools.extractor, images, edited, true)
-        figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
-    return figures
 
 
 def target_area(images: Tensor, true: Tensor) -> Tensor:
@@ -147,14 +136,3 @@ def background_drift(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:
     background = (masks < BACKGROUND).double()
     change = (after - before).abs().double().mean(1, keepdim=True) * 127.5
     return (change * background).sum((1, 2, 3)) / background.sum((1, 2, 3))
-
-
-def judge_error(judge: Judges, true: Tensor, expected: Tensor) -> Tensor:
-    """Return the share of attributes that a judge gets wrong on true counterfactuals, [m].
-
-    Args:
-        judge: who decides.
-        true: [m, 3, S, S] in [-1, 1].
-        expected: [m, width].
-    """
-    return (decisions(judge(true), judge.schema) != expected).double().mean(1)

@@ -1,7 +1,7 @@
 """Edits measured: every attribute flipped on many images, judged, and held against the truth."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Schema
-from attrimorph.evaluators.attributes import EditCounts, Judges, binary_names, count_edits, decisions
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures, judge_error
+from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.models.codes import Edits
@@ -20,6 +21,108 @@ from attrimorph.pictures import sheet
 
 BATCH = 128
 SHOWN = 4
+
+
+@dataclass(frozen=True)
+class FunctionEditor:
+    """An editor made of a function.
+
+        def edit(images, changes):                     # [B, 3, 64, 64] in [-1, 1], {"Smiling": 1.0}
+            return peer(images, changes)               # [B, 3, 64, 64] in [-1, 1]
+
+        editor = FunctionEditor(edit, schema, 64, "their model")
+
+    Strengths mean what they mean here: 0 = unchanged, 1 = set, -1 = taken away. The function may be asked for no change
+    at all, and for several at once.
+
+    Attributes:
+        function: images [B, 3, S, S] in [-1, 1] and strengths by attribute -> images of the same shape.
+        schema: the attributes that it knows.
+        image_size: S.
+        name: how it stands in the names of figures.
+    """
+
+    function: Callable[[Tensor, Mapping[str, float]], Tensor]
+    schema: Schema
+    image_size: int
+    name: str
+
+    @torch.no_grad()
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return the function's images; the attributes of the input are not passed on.
+
+        Raises:
+            AttrimorphError: an attribute that it does not know, images of another size, or an answer of another form.
+        """
+        changes = self.schema.changes(changes)
+        shape = (len(images), 3, self.image_size, self.image_size)
+        if tuple(images.shape) != shape:
+            raise AttrimorphError(f"{self.name} takes images {list(shape)}; got {list(images.shape)}; resize them")
+        made = self.function(images, dict(changes))
+        if not isinstance(made, Tensor) or tuple(made.shape) != shape or not bool(made.isfinite().all()):
+            form = f"{list(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise AttrimorphError(
+                f"the function of {self.name} must return finite images {list(shape)} in -1..1; got {form}; mend it"
+            )
+        return made.detach().float().cpu().clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class EditCounts:
+    """What a judge found after editing attribute t of many images, for every t in `targets`.
+
+    Attributes:
+        targets: edited attributes, the rows of the tensors.
+        others: judged binary attributes, the columns.
+        edits: [T] number of edits.
+        changed: [T, A] edits after which attribute a is judged to be other than it should be; the column of the
+            target itself holds the edits that missed.
+    """
+
+    targets: tuple[str, ...]
+    others: tuple[str, ...]
+    edits: Tensor
+    changed: Tensor
+
+    @property
+    def leakage_matrix(self) -> Tensor:
+        """[T, A] share of edits after which attribute a is not as it should be."""
+        return self.changed / self.edits[:, None].clamp(min=1)
+
+    def _own(self) -> Tensor:
+        own = torch.zeros_like(self.changed, dtype=torch.bool)
+        for row, name in enumerate(self.targets):
+            own[row, self.others.index(name)] = True
+        return own
+
+    @property
+    def target_reached(self) -> Tensor:
+        """[T] share of edits that reached their target."""
+        return 1 - self.leakage_matrix[self._own()]
+
+    @property
+    def leakage(self) -> Tensor:
+        """[T] share of the other attributes that are not as they should be, mean over edits and attributes."""
+        return self.leakage_matrix.masked_fill(self._own(), 0).sum(1) / max(1, len(self.others) - 1)
+
+
+def count_edits(
+    targets: Sequence[str], judged: Sequence[Tensor], expected: Sequence[Tensor], schema: Schema
+) -> EditCounts:
+    """Count, for each edited attribute, where the judge's decisions differ from what they should be.
+
+    Args:
+        targets: edited attributes, binary.
+        judged: for each target, decisions on the edited images [n_t, width].
+        expected: for each target, what they should be [n_t, width], the goal of the target included.
+    """
+    names = binary_names(schema)
+    columns = [schema.columns(name).start for name in names]
+    changed = [
+        (found[:, columns] != goal[:, columns]).double().sum(0) for found, goal in zip(judged, expected, strict=True)
+    ]
+    edits = torch.tensor([len(found) for found in judged], dtype=torch.float64)
+    return EditCounts(tuple(targets), names, edits, torch.stack(changed))
 
 
 @dataclass(frozen=True)
@@ -61,32 +164,12 @@ class Flips:
     name: str
     ways: list[Way]
 
-    @property
-    def judged(self) -> Tensor:
-        """Decisions on the edited images, [n, width]."""
-        return torch.cat([way.judged for way in self.ways])
+    def joined(self, part: Callable[[Way], Tensor]) -> Tensor:
+        """Return a part of all edits, [n, ...]."""
+        return torch.cat([part(way) for way in self.ways])
 
-    @property
-    def expected(self) -> Tensor:
-        """What they should be, [n, width]."""
-        return torch.cat([way.expected for way in self.ways])
-
-    @property
-    def unmoved(self) -> Tensor:
-        """What they would be had only the edit changed anything, [n, width]."""
-        return torch.cat([way.unmoved for way in self.ways])
-
-    @property
-    def set_reached(self) -> float:
-        """Share of the edits that set it and reached their goal; NaN without any."""
-        return self._reached(True)
-
-    @property
-    def removed_reached(self) -> float:
-        """Share of the edits that took it away and reached their goal; NaN without any."""
-        return self._reached(False)
-
-    def _reached(self, goal: bool) -> float:
+    def reached(self, goal: bool) -> float:
+        """Return the share of the edits in one direction that reached their goal; NaN without any."""
         found = [float(way.reached.mean()) for way in self.ways if way.goal == goal]
         return found[0] if found else float("nan")
 
@@ -166,82 +249,47 @@ def measure_edits(
             them, from the images themselves where None.
         progress: gets a line of text after each attribute.
     """
-    begin = time.perf_counter()
-    names = binary_names(judge.schema) if names is None else names
-    tools = Instruments(judge, identity_encoder, extractor)
+    begin, schema = time.perf_counter(), judge.schema
+    names, tools = binary_names(schema) if names is None else names, Instruments(judge, identity_encoder, extractor)
+    labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
+    unchanged = unseen.images if reconstructions is None else reconstructions
+
+    def one_way(name: str, goal: bool, rows: Tensor) -> Way:
+        change = {name: 1.0 if goal else -1.0}
+        parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
+        edited = torch.cat(parts)
+        judged, expected = decisions(judge(edited), schema), schema.edit(labels[rows], change)
+        others = [schema.columns(other).start for other in binary_names(schema) if other != name]
+        few = rows[: max(SHOWN, counterfactuals)]
+        factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
+        figures, true = close_figures(unseen, few, unchanged[few], edited[: len(few)], factors, tools)
+        shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
+        if true is not None:
+            figures[JUDGE_ERROR] = (decisions(judge(true), schema) != expected[: len(few)]).double().mean(1)
+            shown.append(true[:SHOWN])
+        return Way(
+            goal=goal,
+            rows=rows,
+            judged=judged,
+            expected=expected,
+            unmoved=schema.edit(before[rows], change),
+            reached=(judged[:, schema.columns(name).start] == float(goal)).double(),
+            leaked=(judged[:, others] != expected[:, others]).double().sum(1) / max(1, len(others)),
+            figures=figures,
+            shown=torch.stack(shown, 1),
+        )
+
     flips = []
     for number, name in enumerate(names, start=1):
-        flip = flip_attribute(model, unseen, tools, before, name, counterfactuals, reconstructions)
-        if flip is not None:
-            flips.append(flip)
+        sides = directions(unseen.labels, schema, name, drawn=unseen.factors is not None)
+        if ways := [one_way(name, goal, rows) for goal, rows in sides if len(rows)]:
+            flips.append(Flips(name, ways))
         if progress is not None:
             progress(f"edited {name} ({number} of {len(names)}), {time.perf_counter() - begin:.0f} s")
-    edited = [flip.name for flip in flips]
-    judged = [flip.judged for flip in flips]
+    edited, judged = [flip.name for flip in flips], [flip.joined(lambda way: way.judged) for flip in flips]
     return EditMeasures(
         flips,
-        count_edits(edited, judged, [flip.expected for flip in flips], judge.schema),
-        count_edits(edited, judged, [flip.unmoved for flip in flips], judge.schema),
+        count_edits(edited, judged, [flip.joined(lambda way: way.expected) for flip in flips], schema),
+        count_edits(edited, judged, [flip.joined(lambda way: way.unmoved) for flip in flips], schema),
         time.perf_counter() - begin,
-    )
-
-
-def flip_attribute(
-    model: Edits,
-    unseen: EvaluationSet,
-    tools: Instruments,
-    before: Tensor,
-    name: str,
-    counterfactuals: int,
-    reconstructions: Tensor | None = None,
-) -> Flips | None:
-    """Edit one attribute of all images, either way, and let the judge look; None if no image can be edited."""
-    drawn = unseen.factors is not None
-    ways = [
-        edit_one_way(model, unseen, tools, before, name, goal, rows, counterfactuals, reconstructions)
-        for goal, rows in directions(unseen.labels, tools.judge.schema, name, drawn=drawn)
-        if len(rows)
-    ]
-    return Flips(name, ways) if ways else None
-
-
-def edit_one_way(
-    model: Edits,
-    unseen: EvaluationSet,
-    tools: Instruments,
-    before: Tensor,
-    name: str,
-    goal: bool,
-    rows: Tensor,
-    counterfactuals: int,
-    reconstructions: Tensor | None,
-) -> Way:
-    """Set an attribute of some images, or take it away, and measure; arguments as of `flip_attribute`."""
-    schema = tools.judge.schema
-    labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
-    change = {name: 1.0 if goal else -1.0}
-    edited = torch.cat(
-        [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
-    )
-    judged, expected = decisions(tools.judge(edited), schema), schema.edit(labels[rows], change)
-    column = schema.columns(name).start
-    others = [schema.columns(other).start for other in binary_names(schema) if other != name]
-    few = rows[: max(SHOWN, counterfactuals)]
-    plain = (unseen.images if reconstructions is None else reconstructions)[few]
-    factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
-    figures, true = close_figures(unseen, few, plain, edited[: len(few)], factors, tools)
-    columns = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
-    if true is not None:
-        figures[JUDGE_ERROR] = judge_error(tools.judge, true, expected[: len(few)])
-        columns.append(true[:SHOWN])
-    return Way(
-        goal=goal,
-        rows=rows,
-        judged=judged,
-        expected=expected,
-        unmoved=schema.edit(before[rows], change),
-        reached=(judged[:, column] == float(goal)).double(),
-        leaked=(judged[:, others] != expected[:, others]).double().sum(1) / max(1, len(others)),
-        figures=figures,
-        shown=torch.stack(columns, 1),
     )

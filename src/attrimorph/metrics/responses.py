@@ -5,7 +5,7 @@ attribute holds at every strength, beside the straight line, beside the true cou
 faces, and how long the steps on the way are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ from torch import Tensor
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.judge import AttributeScore
-from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.reconstruction import psnr
-from attrimorph.models.codes import Code, Edits
+from attrimorph.models.codes import Code, Composes, Edits, Encodes
+from attrimorph.models.model import Model, Moves
 
 STRENGTHS = tuple(step / 10 for step in range(11))
 MOST = 20  # images of each attribute and direction
@@ -124,7 +124,13 @@ def measure_responses(
             truth = None
             if truths and unseen.factors is not None:
                 drawn = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
-                truth = _truth(drawn, images, places, score, name, embedding)
+                flat, true_places = drawn.flatten(0, 1), _places(drawn, embedding)
+                truth = Truth(
+                    score(flat, name).view(measured.shape),
+                    psnr(images.flatten(0, 1), flat).view(measured.shape),
+                    (places - true_places).square().sum(2),
+                    step_lengths(true_places),
+                )
             found.append(Response(name, goal, tuple(strengths), measured, step_lengths(places), truth))
         if progress is not None:
             progress(f"responses of {name} ({number} of {len(names)})")
@@ -132,29 +138,35 @@ def measure_responses(
 
 
 class _Strengths:
-    """Edits of the same images again and again; a model with codes encodes each image once."""
+    """Edits of the same images again and again; a model with codes encodes each image once, and then moves its code."""
 
     def __init__(self, model: Edits, images: Tensor, labels: Tensor) -> None:
         self.model, self.images, self.labels = model, images, labels
-        self._z: dict[int, Tensor] = {}
+        self._codes: dict[int, Code] = {}
 
     def __call__(self, name: str, strength: float, rows: Tensor) -> Tensor:
         """Return the images of these rows, edited."""
-        changes, parts = {name: strength}, []
-        for part in torch.split(rows, AT_ONCE):
-            if isinstance(self.model, Editor):
-                moved = self.model.moved(self.labels[part], changes)
-                parts.append(self.model.decode(Code(self._codes(self.model, part), moved)).cpu())
-            else:
-                parts.append(self.model.edit(self.images[part], changes, self.labels[part]).cpu())
-        return torch.cat(parts)
+        parts = torch.split(rows, AT_ONCE)
+        return torch.cat([self._edited({name: strength}, part).cpu() for part in parts])
 
-    def _codes(self, model: Editor, rows: Tensor) -> Tensor:
-        missing = torch.tensor([row for row in rows.tolist() if row not in self._z], dtype=torch.long)
+    def _edited(self, changes: Mapping[str, float], rows: Tensor) -> Tensor:
+        model, images = self.model, self.images[rows]
+        if not isinstance(model, Model) or not isinstance(model, Encodes):
+            return model.edit(images, changes, self.labels[rows])
+        code = self._encoded(model, rows)
+        if isinstance(model, Moves):
+            return model.decode(model.move(code, changes))
+        code = Code(code.z, model.moved(code.attributes, changes))
+        return model.composed(images, code) if isinstance(model, Composes) else model.decode(code)
+
+    def _encoded(self, model: Encodes, rows: Tensor) -> Code:
+        missing = torch.tensor([row for row in rows.tolist() if row not in self._codes], dtype=torch.long)
         if len(missing):
-            codes = model.encode(self.images[missing], self.labels[missing]).z
-            self._z.update(zip(missing.tolist(), codes, strict=True))
-        return torch.stack([self._z[row] for row in rows.tolist()])
+            code = model.encode(self.images[missing], self.labels[missing])
+            each = zip(missing.tolist(), torch.split(code.z, 1), torch.split(code.attributes, 1), strict=True)
+            self._codes.update({row: Code(z, y) for row, z, y in each})
+        codes = [self._codes[row] for row in rows.tolist()]
+        return Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
 
 
 def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float], size: int) -> Tensor:
@@ -162,19 +174,6 @@ def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float],
     positions = strengths if goal else [1 - strength for strength in strengths]
     ways = torch.stack([faces.dial(factors, name, position) for position in positions], 1)
     return faces.render(ways.flatten(0, 1), size).view(*ways.shape[:2], 3, size, size)
-
-
-def _truth(
-    drawn: Tensor, images: Tensor, places: Tensor, score: AttributeScore, name: str, embedding: Embedding | None
-) -> Truth:
-    flat, shape = drawn.flatten(0, 1), drawn.shape[:2]
-    true_places = _places(drawn, embedding)
-    return Truth(
-        score(flat, name).view(shape),
-        psnr(images.flatten(0, 1), flat).view(shape),
-        (places - true_places).square().sum(2),
-        step_lengths(true_places),
-    )
 
 
 def _places(images: Tensor, embedding: Embedding | None) -> Tensor:
@@ -276,25 +275,23 @@ def longest_step(steps: Tensor) -> float:
 
 def rows_of(responses: Sequence[Response]) -> list[dict[str, Any]]:
     """Return one row for each response, for tables and JSON: figures (None where there is none) and curves."""
-    return [_row(response) for response in responses]
-
-
-def _row(response: Response) -> dict[str, Any]:
-    curve = normalised(response.measured)
-    figures = shape_figures(response.measured, response.steps, response.strengths, response.sign)
-    curves = {"strengths": list(response.strengths), "curve": _plain(curve)}
-    if response.truth is not None:
-        truth = response.truth
-        true = shape_figures(truth.measured, truth.steps, response.strengths, response.sign)
-        figures |= {f"{name} of the truth": value for name, value in true.items()}
-        figures[PSNR_ON_THE_WAY] = float(truth.psnr[:, 1:-1].mean())
-        figures[DISTANCE_ON_THE_WAY] = float(truth.distance[:, 1:-1].mean())
-        true_curve = normalised(truth.measured)
-        figures[DEVIATION_FROM_TRUTH] = float((curve - true_curve).abs()[1:-1].mean())
-        curves["true curve"] = _plain(true_curve)
-    plain = {name: value if value == value else None for name, value in figures.items()}
-    about = {"attribute": response.name, "direction": "set" if response.goal else "taken away"}
-    return {**about, "images": len(response.measured), **plain, **curves}
+    rows = []
+    for response in responses:
+        curve = normalised(response.measured)
+        figures = shape_figures(response.measured, response.steps, response.strengths, response.sign)
+        curves = {"strengths": list(response.strengths), "curve": _plain(curve)}
+        if (truth := response.truth) is not None:
+            true = shape_figures(truth.measured, truth.steps, response.strengths, response.sign)
+            figures |= {f"{name} of the truth": value for name, value in true.items()}
+            figures[PSNR_ON_THE_WAY] = float(truth.psnr[:, 1:-1].mean())
+            figures[DISTANCE_ON_THE_WAY] = float(truth.distance[:, 1:-1].mean())
+            true_curve = normalised(truth.measured)
+            figures[DEVIATION_FROM_TRUTH] = float((curve - true_curve).abs()[1:-1].mean())
+            curves["true curve"] = _plain(true_curve)
+        about = {"attribute": response.name, "direction": "set" if response.goal else "taken away"}
+        plain = {name: value if value == value else None for name, value in figures.items()}
+        rows.append({**about, "images": len(response.measured), **plain, **curves})
+    return rows
 
 
 def _plain(curve: Tensor) -> list[float] | None:

@@ -104,7 +104,8 @@ def figures_of(place: Place, flip: Flips, groups: Groups) -> dict[str, float]:
     others = [schema.columns(name).start for name in binary if name not in own]
     rest = [schema.columns(name).start for name in binary if name in own and name != flip.name]
     target = schema.columns(flip.name).start
-    judged, expected, unmoved = flip.judged, flip.expected, flip.unmoved
+    judged, expected = flip.joined(lambda way: way.judged), flip.joined(lambda way: way.expected)
+    unmoved = flip.joined(lambda way: way.unmoved)
     return {
         REACHED: float((judged[:, target] == expected[:, target]).double().mean()),
         CHANGED: float((judged[:, others] != unmoved[:, others]).double().mean()),

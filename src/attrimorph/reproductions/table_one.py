@@ -8,9 +8,8 @@ from PIL import Image
 
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import TABLE_ONE as METHODS
-from attrimorph.metrics.diversity import diversity
+from attrimorph.metrics.distribution import diversity, inception_style_score
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.inception import inception_style_score
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet

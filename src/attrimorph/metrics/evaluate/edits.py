@@ -1,32 +1,40 @@
-"""The groups of figures about edits: what each attribute's edit reaches, and what it changes besides."""
+"""The groups of figures about edits: what each attribute's edit reaches, what it changes besides, and for whom."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.data.schema import Schema
+from attrimorph.evaluators.attributes import binary_names
 from attrimorph.metrics import counterfactuals
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, Flips
 from attrimorph.metrics.evaluate.context import EvaluationContext
 from attrimorph.metrics.evaluation_set import EvaluationSet
-from attrimorph.metrics.extractors import SeesMaps
-from attrimorph.metrics.fairness import fairness_sheet
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.models.codes import Edits
+
+FAIRNESS_GROUPS = ("Male", "Young", "Pale_Skin")
+RESAMPLES = 500
+SEED = 3
+INTERVAL = 0.95
+LEAST = 2  # images of a group in a cell
 
 # What is looked at closely, and how its protocol begins.
 CLOSE = {
     counterfactuals.PSNR: "",
     counterfactuals.PSNR_TARGET: "",
     counterfactuals.PSNR_REST: "",
-    counterfactuals.DISTANCE: "{by}; ",
-    counterfactuals.DISTANCE_TARGET: "{by}; ",
-    counterfactuals.DISTANCE_REST: "{by}; ",
-    counterfactuals.IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder}; ",
-    counterfactuals.TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder}; ",
+    counterfactuals.DISTANCE: "{by.name}; ",
+    counterfactuals.DISTANCE_TARGET: "{by.name}; ",
+    counterfactuals.DISTANCE_REST: "{by.name}; ",
+    counterfactuals.IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder.name}; ",
+    counterfactuals.TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder.name}; ",
     counterfactuals.BACKGROUND_DRIFT: "mean absolute change outside the person, reconstruction to edit; ",
-    counterfactuals.JUDGE_ERROR: "share of all attributes misjudged; {judge}; ",
+    counterfactuals.JUDGE_ERROR: "share of all attributes misjudged; {judge.name}; ",
 }
 
 
@@ -71,18 +79,16 @@ def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: Evaluation
     moved = f"share of the other attributes judged other than before the edit; {words}"
     evaluation.put("edit.drift", moved, float(measures.drift.leakage.mean()))
     for key, each in (
-        ("edit.reached_when_set", [flip.set_reached for flip in flips]),
-        ("edit.reached_when_taken_away", [flip.removed_reached for flip in flips]),
+        ("edit.reached_when_set", [flip.reached(True) for flip in flips]),
+        ("edit.reached_when_taken_away", [flip.reached(False) for flip in flips]),
     ):
         evaluation.put(key, f"mean over attributes; {words}", float(torch.tensor(each, dtype=torch.float64).nanmean()))
     evaluation.put("edit.count", words, edits)
     for key, begin in CLOSE.items():
         values = torch.cat([flip.figure(key) for flip in flips])
         if len(values):
-            said = begin.format(
-                judge=tools.judge.name, identity_encoder=named(tools.identity_encoder), by=named(tools.extractor)
-            )
-            evaluation.put(key, f"{said}{len(values)} edits, {unseen.words}", finite_mean(values))
+            by = begin.format(judge=tools.judge, identity_encoder=tools.identity_encoder, by=tools.extractor)
+            evaluation.put(key, f"{by}{len(values)} edits, {unseen.words}", finite_mean(values))
     evaluation.about["edits judged per second"] = round(edits / measures.seconds, 1)
     for row, flip in enumerate(flips):
         evaluation.pictures[f"edit {flip.name}"] = flip.picture
@@ -96,8 +102,8 @@ def put_attribute(evaluation: Evaluation, flip: Flips, leakage: float, words: st
     edits, hits = sum(counts.values()), sum(float(way.reached.sum()) for way in flip.ways)
     for key, value, count in (
         ("edit.target_reached", hits / edits, edits),
-        ("edit.reached_when_set", flip.set_reached, counts.get(True)),
-        ("edit.reached_when_taken_away", flip.removed_reached, counts.get(False)),
+        ("edit.reached_when_set", flip.reached(True), counts.get(True)),
+        ("edit.reached_when_taken_away", flip.reached(False), counts.get(False)),
         ("edit.leakage", leakage, None),
         ("edit.count", edits, None),
         ("edit.psnr", finite_mean(flip.figure(counterfactuals.PSNR)), None),
@@ -129,6 +135,114 @@ def finite_mean(values: Tensor) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def named(tool: IdentityEncoder | SeesMaps | None) -> str:
-    """Return how a tool stands in a protocol."""
-    return "" if tool is None else tool.name
+class Cell(NamedTuple):
+    """One figure of the edits of one attribute in one direction.
+
+    Attributes:
+        edit: attribute and direction.
+        rows: the images edited, [m].
+        values: [m]; NaN where the figure was not to be had.
+    """
+
+    edit: str
+    rows: Tensor
+    values: Tensor
+
+
+def cells_of(measures: EditMeasures) -> dict[str, list[Cell]]:
+    """Return every figure that was measured edit by edit: its name -> one cell for each attribute and direction."""
+    found: dict[str, list[Cell]] = {}
+    for flip in measures.flips:
+        for way in flip.ways:
+            edit = f"{flip.name} {'set' if way.goal else 'taken away'}"
+            figures = {"edit.target_reached": way.reached, "edit.leakage": way.leaked}
+            # The truth's own drift and the judge's own error say nothing of the model.
+            own = (counterfactuals.TRUE_IDENTITY, counterfactuals.JUDGE_ERROR)
+            figures |= {name: values for name, values in way.figures.items() if name not in own}
+            for name, values in figures.items():
+                found.setdefault(name, []).append(Cell(edit, way.rows[: len(values)], values.double()))
+    return found
+
+
+def fairness_sheet(
+    measures: EditMeasures,
+    labels: Tensor,
+    schema: Schema,
+    *,
+    resamples: int = RESAMPLES,
+) -> list[dict[str, Any]]:
+    """Return one row for each group and figure.
+
+    The gap is the mean over cells, attribute by attribute and direction by direction, of the difference between those
+    who have the group's attribute and those who have not: the two are compared in the same edits only, so that it does
+    not count against women that moustaches are only set on them. The interval is a bootstrap over images.
+
+    Args:
+        measures: of edits.
+        labels: of the images, [N, width]; rows whose group is missing are left out.
+        schema: of the labels.
+        resamples: of the bootstrap.
+
+    Returns:
+        Rows with the keys group, figure (its key), with, without (means over the cells that both share), gap, low,
+        high, edits, cells; plain values for JSON. Figures without a shared cell are left out.
+    """
+    rows = []
+    found = cells_of(measures)
+    weights = resampled(len(labels), resamples)
+    for group in (name for name in FAIRNESS_GROUPS if name in binary_names(schema)):
+        has = labels[:, schema.columns(group).start]
+        for name, cells in found.items():
+            row = gap_of(cells, has, weights)
+            if row is not None:
+                rows.append({"group": group, "figure": name, **row})
+    return rows
+
+
+def resampled(count: int, resamples: int) -> Tensor:
+    """Return how often each image is drawn, float64 [1 + resamples, count]: once in row 0, then with replacement."""
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = torch.randint(count, (resamples, count), generator=generator)
+    times = torch.zeros(resamples, count, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    return torch.cat([torch.ones(1, count, dtype=torch.float64), times])
+
+
+def gap_of(cells: Sequence[Cell], has: Tensor, weights: Tensor) -> Mapping[str, float | int] | None:
+    """Compare two groups in the cells that both share; None where there is no such cell.
+
+    Args:
+        cells: of one figure.
+        has: whether each image belongs to the group, [N] in {0, 1}, NaN = unknown.
+        weights: of the images, [1 + resamples, N]; row 0 gives the figure, the others its interval.
+    """
+    means, edits = [], 0
+    for cell in cells:
+        known = cell.values.isfinite() & ~has[cell.rows].isnan()
+        rows, values = cell.rows[known], cell.values[known]
+        belongs = has[rows] > 0.5
+        if min(int(belongs.sum()), int((~belongs).sum())) < LEAST:
+            continue
+        edits += len(rows)
+        means.append(torch.stack([_weighted(values[part], weights[:, rows[part]]) for part in (belongs, ~belongs)]))
+    if not means:
+        return None
+    # A resample that lacks a group in some cell takes the mean of the other cells.
+    every = torch.stack(means)
+    both = every.isfinite().all(1, keepdim=True).expand_as(every)
+    sides = torch.where(both, every, torch.nan).nanmean(0)
+    gaps = sides[0] - sides[1]
+    low, high = gaps[1:].nanquantile(torch.tensor([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], dtype=gaps.dtype)).tolist()
+    return {
+        "with": float(sides[0, 0]),
+        "without": float(sides[1, 0]),
+        "gap": float(gaps[0]),
+        "low": low,
+        "high": high,
+        "edits": edits,
+        "cells": len(means),
+    }
+
+
+def _weighted(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted means of values [m] under each row of weights [R, m]; NaN where all weights are 0."""
+    return (weights @ values) / weights.sum(1)

@@ -14,15 +14,20 @@ from attrimorph.evaluators.attributes import Judges, attribute_accuracy
 from attrimorph.evaluators.verification import FOLDS, verification
 from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.disentanglement import dci, mig, sap
-from attrimorph.metrics.diversity import PAIRS, diversity
+from attrimorph.metrics.distribution import (
+    PAIRS,
+    SUBSET,
+    binary_score,
+    diversity,
+    inception_style_score,
+    kernel_distance,
+    precision_recall,
+)
 from attrimorph.metrics.evaluate.context import SAMPLE_SEED, EvaluationContext, batched
 from attrimorph.metrics.extractors import Extractor, SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.inception import attribute_score, inception_style_score
-from attrimorph.metrics.kernel import SUBSET, kernel_distance
 from attrimorph.metrics.perceptual import perceptual_distance, perceptual_embedding, squared_distance
-from attrimorph.metrics.precision_recall import precision_recall
 from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssim
 from attrimorph.models.codes import Encodes
 from attrimorph.pictures import sheet
@@ -138,7 +143,7 @@ def scores(said: Tensor, schema: Schema) -> dict[str, float]:
     """Return Inception-style scores of a judge's answers [N, width]: "" of all binary ones, ".NAME" of others."""
     found = {}
     if binary := [schema.columns(each.name).start for each in schema.attributes if each.kind == "binary"]:
-        found[""] = attribute_score(said[:, binary])
+        found[""] = binary_score(said[:, binary])
     for attribute in schema.attributes:
         if attribute.kind == "categorical":
             columns = schema.columns(attribute.name)
