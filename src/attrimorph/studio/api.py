@@ -1,24 +1,46 @@
-"""The studio over HTTP: every verb that a page or a program asks for once."""
+"""The studio over HTTP: what a page or a program asks for once, done by the functions that the command line calls."""
 
 import asyncio
 import base64
-from collections.abc import Callable
+import functools
+import io
+import re
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from fastapi import APIRouter, Body
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 from attrimorph.applications.axes.choosing import OwnClassifier
+from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
+from attrimorph.applications.carried import inpainted_png, layered_png, saved_png
+from attrimorph.applications.gallery import Codes, Gallery
+from attrimorph.applications.locks import side_effects
+from attrimorph.applications.morph import morph
+from attrimorph.applications.provenance import Kind, Signature, xmp_of
+from attrimorph.applications.receipt import tag_of
+from attrimorph.applications.retrieve import retrieve
 from attrimorph.applications.subject import Wish
-from attrimorph.models.model import Model
-from attrimorph.pictures import can_film, png_bytes, to_pil
+from attrimorph.applications.transfer import transfer
+from attrimorph.applications.write_morph import frames
+from attrimorph.data.images import decoded_image
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import Judge
+from attrimorph.pictures import can_film, check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.studio import messages as say
-from attrimorph.studio.model_store import Origin, Served, decode_base64
-from attrimorph.studio.work import Work, described
+from attrimorph.studio.caches import LRUCache
+from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served, decode_base64
+from attrimorph.studio.render_queue import LEAST, RenderQueue
 from attrimorph.version import __version__
 
+P = ParamSpec("P")
 Result = TypeVar("Result")
+LARGEST_MASK = 4_000_000  # pixels
 FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": say.Fault, "description": words}
     for status, words in {
@@ -35,199 +57,266 @@ FAULTS: dict[int | str, dict[str, Any]] = {
 }
 
 
+def on_device(
+    work: Callable[Concatenate["Api", P], Result],
+) -> Callable[Concatenate["Api", P], Coroutine[Any, Any, Result]]:
+    """Make a route of work that computes: it has the device, in a thread, while pages are served."""
+
+    @functools.wraps(work)
+    async def route(api: "Api", /, *words: P.args, **named: P.kwargs) -> Result:
+        def task() -> Result:
+            with api.queue.device, torch.no_grad():
+                return work(api, *words, **named)
+
+        return await asyncio.get_running_loop().run_in_executor(api.threads, task)
+
+    return route
+
+
 class Api:
-    """The routes, and the threads that their work is done in.
+    """The routes.
 
     Args:
-        work: what they do.
+        store: where models and photographs are.
+        queue: whose live edits go first while long work is done.
+        label: whether pictures say that they were made here.
+        signature: who signs what is saved, where it is labelled; None = nobody.
         trains: whether there are routes for trainings beside these.
     """
 
-    def __init__(self, work: Work, trains: bool = False) -> None:
-        self.work, self.store, self.trains = work, work.store, trains
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
+    def __init__(
+        self, store: ModelStore, queue: RenderQueue, *, label: bool, signature: Signature | None, trains: bool
+    ) -> None:
+        self.store, self.queue, self.label, self.trains = store, queue, label, trains
+        self.signature = signature if label else None
+        self.pools: LRUCache[Pool] = LRUCache(4)
+        self.threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
         self.router = APIRouter(prefix="/api", responses=FAULTS)
-        routes: dict[str, Callable[..., Any]] = {
-            "/open": self.open,
-            "/reconstruct": self.reconstruct,
-            "/edit": self.edit,
-            "/sample": self.sample,
-            "/morph": self.morph,
-            "/inpaint": self.inpaint,
-            "/transfer": self.transfer,
-            "/retrieve": self.retrieve,
-            "/teach": self.teach,
-            "/layers": self.layers,
-        }
-        for path, function in routes.items():
-            self.router.add_api_route(path, function, methods=["POST"])
-        self.router.add_api_route("/models", self.models, methods=["GET"])
-        self.router.add_api_route("/taught", self.taught, methods=["GET"])
-        self.router.add_api_route("/studio", self.studio, methods=["GET"])
+        posted: Sequence[Callable[..., Any]] = (
+            self.open, self.reconstruct, self.edit, self.sample, self.morph, self.inpaint, self.transfer, self.retrieve,
+            self.teach, self.layers,
+        )  # fmt: skip
+        asked: Sequence[Callable[..., Any]] = (self.models, self.taught, self.studio)
+        for method, routes in (("POST", posted), ("GET", asked)):
+            for route in routes:
+                self.router.add_api_route(f"/{route.__name__}", route, methods=[method])
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _with_device(self, task: Callable[[], Result]) -> Result:
-        def locked() -> Result:
-            with self.work.queue.device, torch.no_grad():
-                return task()
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, locked)
-
-    async def _in_thread(self, task: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, task)
-
-    def _origin(self, source: say.Source) -> Origin:
-        if source.image is None:
-            return source.origin()
-        return source.origin(self.store.open_base64(source.image))
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def studio(self) -> say.StudioResponse:
         """Tell of the studio itself."""
-        labels = self.work.label
         return say.StudioResponse(
-            version=__version__, trains=self.trains, labels=labels,
-            signs=labels and self.work.signature is not None, films=can_film(),
+            version=__version__, trains=self.trains, labels=self.label, signs=self.signature is not None,
+            films=can_film(),
         )  # fmt: skip
 
     async def models(self) -> list[say.ModelResponse]:
         """Tell which models there are and what they can do."""
-        return [model_told(served) for served in self.store.models.values()]
-
-    async def open(
-        self, content: Annotated[bytes, Body(media_type="application/octet-stream", min_length=1)]
-    ) -> say.OpenResponse:
-        """Open a photograph: its bytes are the body. It stays in memory, for a while, and is never written."""
-        name, image = await self._in_thread(lambda: self.store.open(content))
-        return say.OpenResponse(photo=name, width=image.width, height=image.height)
-
-    async def reconstruct(self, request: say.EditRequest) -> say.SeenResponse:
-        """Show a picture as the model sees it, and what it is taken to have; changes play no part."""
-
-        def task() -> say.SeenResponse:
-            served = self.store.served(request.model)
-            seen = self.store.seen(served, self._origin(request.source))
-            image = seen.subject.image
-            return say.SeenResponse(
-                input=None if image is None else plain_png(image),
-                picture=self.work.pngs(seen.picture, "reconstruct", served, photograph=image is not None)[0],
-                attributes=described(served, seen.subject.attributes),
-            )
-
-        return await self._with_device(task)
-
-    async def edit(self, request: say.EditRequest) -> say.EditResponse:
-        """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
-
-        def task() -> say.EditResponse:
-            served = self.store.served(request.model)
-            wanted = Wish(request.changes, tuple(request.locks), self.store.taught(request.axes))
-            content, besides = self.work.edited(served, self._origin(request.source), wanted)
-            return say.EditResponse(picture=base64.b64encode(content).decode(), besides=besides)
-
-        return await self._with_device(task)
-
-    async def sample(self, request: say.SampleRequest) -> say.PicturesResponse:
-        """Draw new pictures; the source {"seed": seed + i, "held": changes} is picture i in every other request."""
-
-        def task() -> say.PicturesResponse:
-            served, held = self.store.served(request.model), tuple(sorted(request.changes.items()))
-            origins = [Origin(None, request.seed + number, held) for number in range(request.count)]
-            return say.PicturesResponse(pictures=self.work.sampled(served, origins))
-
-        return await self._with_device(task)
-
-    async def morph(self, request: say.MorphRequest) -> say.PicturesResponse:
-        """Go from one picture to another."""
-
-        def task() -> say.PicturesResponse:
-            ends = self._origin(request.first), self._origin(request.second)
-            served = self.store.served(request.model)
-            found = self.work.morphed(served, ends, request.steps, path=request.path, gif=request.gif, mp4=request.mp4)
-            return say.PicturesResponse(pictures=found[0], gif=found[1], mp4=found[2])
-
-        return await self._with_device(task)
-
-    async def inpaint(self, request: say.InpaintRequest) -> say.PictureResponse:
-        """Fill a hole; what lies outside stays. The PNG carries its receipt, as that of an edit does."""
-
-        def task() -> say.PictureResponse:
-            mask = decode_base64(request.mask, "mask")
-            served, origin = self.store.served(request.model), self._origin(request.source)
-            picture = self.work.inpainted(served, origin, mask, request.times, request.feather, request.known)
-            return say.PictureResponse(picture=picture)
-
-        return await self._with_device(task)
-
-    async def transfer(self, request: say.TransferRequest) -> say.PictureResponse:
-        """Give a picture the attributes of another."""
-
-        def task() -> say.PictureResponse:
-            served, origin = self.store.served(request.model), self._origin(request.source)
-            other = self._origin(request.attributes_of)
-            return say.PictureResponse(picture=self.work.transferred(served, origin, other, request.only))
-
-        return await self._with_device(task)
-
-    async def retrieve(self, request: say.RetrieveRequest) -> say.FoundResponse:
-        """Find the opened photographs most like a picture, with the attributes that are wanted."""
-
-        def task() -> say.FoundResponse:
-            served, origin = self.store.served(request.model), self._origin(request.source)
-            found = self.work.retrieved(served, origin, request.among, request.wanted, request.count)
-            pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
-            return say.FoundResponse(
-                found=[say.Neighbour(photo=request.among[row], distance=round(distance, 6)) for row, distance in pairs],
-                searched=found.searched,
-            )
-
-        return await self._with_device(task)
-
-    async def teach(self, request: say.TeachRequest) -> say.TaughtResponse:
-        """Learn a new attribute from pictures that have it and pictures that have it not."""
-
-        def task() -> say.TaughtResponse:
-            served = self.store.served(request.model)
-            having, lacking = ([self._origin(each) for each in group] for group in (request.with_, request.without))
-            axis, sentence = self.work.taught(served, request.name, having, lacking)
-            return say.TaughtResponse(axis=axis, name=request.name, sentence=sentence)
-
-        return await self._with_device(task)
+        return [model_response(served) for served in self.store.models.values()]
 
     async def taught(self) -> list[say.TaughtSlider]:
         """Tell which taught sliders there are; they stay as long as the studio runs."""
         found = self.store.taught_sliders()
         return [say.TaughtSlider(model=model, name=name, axis=axis) for model, name, axis in found]
 
-    async def layers(self, request: say.LayersRequest) -> say.PictureResponse:
+    async def open(
+        self, content: Annotated[bytes, Body(media_type="application/octet-stream", min_length=1)]
+    ) -> say.OpenResponse:
+        """Open a photograph: its bytes are the body. It stays in memory, for a while, and is never written."""
+        loop = asyncio.get_running_loop()
+        name, image = await loop.run_in_executor(self.threads, self.store.open, content)
+        return say.OpenResponse(photo=name, width=image.width, height=image.height)
+
+    @on_device
+    def reconstruct(self, request: say.EditRequest) -> say.SeenResponse:
+        """Show a picture as the model sees it, and what it is taken to have; changes play no part."""
+        served, seen = self._seen(request.model, request.source)
+        image = seen.subject.image
+        pairs = zip(served.model.schema.column_names, seen.subject.attributes[0].tolist(), strict=True)
+        return say.SeenResponse(
+            input=None if image is None else base64.b64encode(png_bytes(to_pil(image)[0])).decode(),
+            picture=self._pngs(seen.picture, "reconstruct", served, seen.photograph)[0],
+            attributes={name: round(value, 3) for name, value in pairs if value == value},
+        )
+
+    @on_device
+    def edit(self, request: say.EditRequest) -> say.EditResponse:
+        """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
+        served, seen = self._seen(request.model, request.source)
+        wish = Wish(request.changes, tuple(request.locks), self.store.taught(request.axes))
+        content = saved_png(served.model, seen.subject, wish, served.judge, named=served.named, label=self.label)
+        besides: dict[str, float] = {}
+        if served.judge is not None and seen.probabilities is not None:
+            after = served.judge(self.store.pictures(served, [seen], [wish]))[0].cpu()
+            besides = side_effects(served.judge.schema, seen.probabilities, after, wish.changes, LEAST)
+        return say.EditResponse(picture=self._signed(content, "image/png", seen.photograph), besides=besides)
+
+    @on_device
+    def sample(self, request: say.SampleRequest) -> say.PicturesResponse:
+        """Draw new pictures; the source {"seed": seed + i, "held": changes} is picture i in every other request."""
+        served, held = self.store.served(request.model), tuple(sorted(request.changes.items()))
+        seen = [self.store.seen(served, Origin(None, request.seed + number, held)) for number in range(request.count)]
+        return say.PicturesResponse(
+            pictures=self._pngs(torch.cat([each.picture for each in seen]), "sample", served, False)
+        )
+
+    @on_device
+    def morph(self, request: say.MorphRequest) -> say.PicturesResponse:
+        """Go from one picture to another; an animation and a film go there and back."""
+        if request.mp4:
+            check_video()
+        (served, first), (_, second) = (self._seen(request.model, source) for source in (request.first, request.second))
+        found = morph(
+            served.model, first.shown, second.shown, request.steps, path=request.path,
+            attributes=(first.subject.attributes, second.subject.attributes),
+        )  # fmt: skip
+        tag, moving = self._tag("morph", served) or "", {}
+        if request.gif:
+            moving["gif"] = self._signed(
+                gif_bytes(frames(found.images, width=256), tag=tag), "image/gif", first.photograph
+            )
+        if request.mp4:
+            moving["mp4"] = self._signed(
+                mp4_bytes(frames(found.images, width=256), tag=tag), "video/mp4", first.photograph
+            )
+        return say.PicturesResponse(pictures=self._pngs(found.images, "morph", served, first.photograph), **moving)
+
+    @on_device
+    def inpaint(self, request: say.InpaintRequest) -> say.PictureResponse:
+        """Fill a hole; what lies outside stays. The PNG carries its receipt, as that of an edit does."""
+        mask = io.BytesIO(decode_base64(request.mask, "mask"))
+        served, seen = self._seen(request.model, request.source)
+        side = served.model.image_size
+        drawn = decoded_image(mask, "the mask", most_pixels=LARGEST_MASK).convert("L")
+        grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
+        hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
+        content = inpainted_png(
+            served.model, seen.shown, hole, request.times, min(request.feather, side), request.known,
+            photograph=seen.photograph, named=served.named, label=self.label,
+        )  # fmt: skip
+        return say.PictureResponse(picture=self._signed(content, "image/png", seen.photograph))
+
+    @on_device
+    def transfer(self, request: say.TransferRequest) -> say.PictureResponse:
+        """Give a picture the attributes of another."""
+        (served, own), (_, other) = (
+            self._seen(request.model, source) for source in (request.source, request.attributes_of)
+        )
+        found = transfer(
+            served.model, own.shown, other.shown, only=request.only, attributes=own.subject.attributes,
+            source_attributes=other.subject.attributes,
+        )  # fmt: skip
+        photograph = own.photograph or other.photograph
+        content = self._png(to_pil(found.transferred)[0], "transfer", served, photograph)
+        return say.PictureResponse(picture=self._signed(content, "image/png", photograph))
+
+    @on_device
+    def layers(self, request: say.LayersRequest) -> say.PictureResponse:
         """Put a picture in front of another's background; for models that paint in layers. It carries its receipt."""
+        (served, own), (_, other) = (
+            self._seen(request.model, source) for source in (request.source, request.background)
+        )
+        content = layered_png(
+            served.model, own.shown, own.subject.attributes, other.shown, request.changes, photograph=own.photograph,
+            named=served.named, label=self.label,
+        )  # fmt: skip
+        return say.PictureResponse(picture=self._signed(content, "image/png", own.photograph))
 
-        def task() -> say.PictureResponse:
-            served, origin = self.store.served(request.model), self._origin(request.source)
-            other = self._origin(request.background)
-            return say.PictureResponse(picture=self.work.layered(served, origin, other, request.changes))
+    @on_device
+    def retrieve(self, request: say.RetrieveRequest) -> say.FoundResponse:
+        """Find the opened photographs most like a picture, with the attributes that are wanted."""
+        served, own = self._seen(request.model, request.source)
+        if own.subject.code is None:
+            raise AttrimorphError(
+                f"finding needs a model that describes faces by codes; {served.name!r} does not; use drawn-faces-64"
+            )
+        codes = []
+        for name in request.among:
+            code = self.store.seen(served, Origin(name)).subject.code
+            assert code is not None
+            codes.append(code)
+            self.queue.give_way()
 
-        return await self._with_device(task)
+        def images(rows: NDArray[np.int64]) -> Tensor:
+            return torch.cat([self.store.seen(served, Origin(request.among[row])).shown for row in rows])
+
+        gallery = Gallery(list(request.among), images, None, None, torch.full((len(codes),), -1), "")
+        kept = Codes(
+            torch.cat([code.z.flatten(1).float().cpu() for code in codes]),
+            torch.cat([code.attributes.float().cpu() for code in codes]),
+        )
+        found = retrieve(
+            served.model, own.shown, gallery, count=request.count, wanted=request.wanted,
+            attributes=own.subject.attributes, codes=kept,
+        )  # fmt: skip
+        pairs = zip(found.rows.tolist(), found.distances.tolist(), strict=True)
+        near = [say.Neighbour(photo=request.among[row], distance=round(distance, 6)) for row, distance in pairs]
+        return say.FoundResponse(found=near, searched=found.searched)
+
+    @on_device
+    def teach(self, request: say.TeachRequest) -> say.TaughtResponse:
+        """Learn a new attribute from pictures that have it and pictures that have it not."""
+        served, name = self.store.served(request.model), request.name
+        if not served.can["teach"] or not isinstance(served.judge, Judge | OwnClassifier):
+            raise AttrimorphError(
+                f"the model {served.name!r} cannot be taught: it makes no faces of its own, or no attribute classifier "
+                "(judge) knows them; use another"
+            )
+        if not re.fullmatch(r"[^=\x00-\x1f]{1,40}", name):
+            raise AttrimorphError(f"a slider's name must have 1 to 40 letters and no '='; got {name!r}; rename it")
+        if name in served.model.schema.names:
+            raise AttrimorphError(f"the model has a slider {name!r} already; choose another name")
+        look, by = served.judge.features, f"features of {served.judge.name}"
+
+        def features(images: Tensor) -> Tensor:
+            self.queue.give_way()
+            return look(images)
+
+        positive, negative = (
+            torch.cat([self._seen(request.model, source)[1].shown for source in sources])
+            for sources in (request.with_, request.without)
+        )
+        pool = self.pools.get(served.name, lambda: draw_pool(served.model, features, by=by))
+        axis = axis_from_examples(served.model, name, features, positive, negative, by=by, pool=pool)
+        return say.TaughtResponse(axis=self.store.keep_axis(served, axis), name=name, sentence=sentence(axis))
+
+    def _seen(self, model: str, source: say.Source) -> tuple[Served, Seen]:
+        """Return a model, and a source as it holds it."""
+        served = self.store.served(model)
+        photo = None if source.image is None else self.store.open_base64(source.image)
+        return served, self.store.seen(served, source.origin(photo))
+
+    def _tag(self, verb: str, served: Served) -> str | None:
+        return tag_of(verb, served.model, served.named) if self.label else None
+
+    def _png(self, picture: Image.Image, verb: str, served: Served, photograph: bool) -> bytes:
+        """Encode a picture that a verb made, of a photograph or a sample; labelled unless that is switched off."""
+        return png_bytes(picture, self._tag(verb, served), xmp_of(photograph) if self.label else None)
+
+    def _pngs(self, images: Tensor, verb: str, served: Served, photograph: bool) -> list[str]:
+        """Encode pictures [B, 3, S, S] in base64; see `_png`."""
+        pictures = (self._png(picture, verb, served, photograph) for picture in to_pil(images))
+        return [base64.b64encode(picture).decode() for picture in pictures]
+
+    def _signed(self, content: bytes, kind: Kind, photograph: bool) -> str:
+        """Return a file that a person will keep in base64, signed where somebody signs."""
+        if self.signature is not None:
+            content = self.signature.sign(content, kind, photograph=photograph)
+        return base64.b64encode(content).decode()
 
 
-def plain_png(image: torch.Tensor) -> str:
-    """Encode a photograph as it is: nobody has made it."""
-    return base64.b64encode(png_bytes(to_pil(image)[0])).decode()
-
-
-def model_told(served: Served) -> say.ModelResponse:
+def model_response(served: Served) -> say.ModelResponse:
     """Tell of one model."""
-    model: Model = served.model
-    preprocessing = model.header.get("preprocessing") or {}
+    model = served.model
     return say.ModelResponse(
         name=served.name,
         about=model.recipe.about,
         method=model.recipe.method,
         image_size=model.image_size,
         hash=model.hash,
-        drawn="drawn" in preprocessing,
+        drawn="drawn" in (model.header.get("preprocessing") or {}),
         calibrated=bool(model.strengths.positions),
         judge=None if served.judge is None else served.judge.name,
         own_judge=isinstance(served.judge, OwnClassifier),

@@ -8,11 +8,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from attrimorph.studio.faults import Refused
+
 Value = TypeVar("Value")
 
 
-class Gone(Exception):
+class Gone(Refused):
     """What was asked for is not kept, or no longer: the client sends it again."""
+
+    def __init__(self) -> None:
+        super().__init__(410, "this photograph or taught slider is no longer kept; open or teach it again")
 
 
 class ContentStore(Generic[Value]):

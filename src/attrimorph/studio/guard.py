@@ -3,16 +3,16 @@
 import asyncio
 import hmac
 import ipaddress
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from attrimorph.studio.limits import Limits
+from attrimorph.studio.faults import Refused
 
+MIB = 2**20
 COOKIE = "attrimorph-token"
 SAFE_HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -27,16 +27,31 @@ SAFE_HEADERS = {
 
 
 @dataclass(frozen=True)
-class Refused(Exception):
-    """A request that is not answered.
+class Limits:
+    """Numbers beyond which a request is refused, each with an answer of its own.
 
     Attributes:
-        status: of the answer.
-        sentence: what and why.
+        body: bytes of one request (413).
+        pixels: of one photograph, looked at before it is decoded (400).
+        photographs, photograph_bytes: kept in memory; the longest unused go first (410 when they are asked for).
+        subjects: photographs as a model holds them, kept in memory.
+        in_flight: requests at the same time (503).
+        sessions: open websockets (closed with 1013).
+        streams: pictures that one session moves at the same time.
+        message: bytes of one websocket message (closed with 1009).
+        seconds: in which a request must have arrived (408).
     """
 
-    status: int
-    sentence: str
+    body: int = 24 * MIB
+    pixels: int = 40_000_000
+    photographs: int = 4_000
+    photograph_bytes: int = 512 * MIB
+    subjects: int = 2_000
+    in_flight: int = 16
+    sessions: int = 64
+    streams: int = 8
+    message: int = 64 * 2**10
+    seconds: float = 30.0
 
 
 class Guard:
@@ -62,52 +77,54 @@ class Guard:
             await self.app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
+        asked, safe = HTTPConnection(scope), _with_headers(send)
         try:
-            self._check(scope, headers)
+            self._check(asked)
             if self.in_flight >= self.limits.in_flight:
                 raise Refused(503, f"the studio does {self.limits.in_flight} requests at a time; try again in a second")
         except Refused as refused:
-            await _answer(send, refused)
+            await _answer(refused)(scope, receive, safe)
             return
-        if self.token is not None and _query_token(scope) is not None and scope["path"] == "/":
-            await _enter(send, self.token)
+        if self.token is not None and "token" in asked.query_params and scope["path"] == "/":
+            # The token in the address becomes a cookie: so it stays in no history and goes to no other page.
+            entrance = RedirectResponse("/", 303)
+            entrance.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            await entrance(scope, receive, safe)
             return
         self.in_flight += 1
         try:
-            body = await asyncio.wait_for(self._body(headers, receive), self.limits.seconds)
-            await self.app(scope, _replayed(body, receive), _with_headers(send))
+            body = await asyncio.wait_for(self._body(asked, receive), self.limits.seconds)
+            await self.app(scope, _replayed(body, receive), safe)
         except Refused as refused:
-            await _answer(send, refused)
+            await _answer(refused)(scope, receive, safe)
         except TimeoutError:
-            await _answer(send, Refused(408, f"a request must arrive within {self.limits.seconds:g} s; send it anew"))
+            late = Refused(408, f"a request must arrive within {self.limits.seconds:g} s; send it anew")
+            await _answer(late)(scope, receive, safe)
         except ConnectionError:
             pass  # the client has gone; nobody waits for an answer
         finally:
             self.in_flight -= 1
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+    async def _body(self, asked: HTTPConnection, receive: Receive) -> bytes:
         """Read the whole body, no more than is allowed."""
         too_large = Refused(413, f"a request must have at most {self.limits.body >> 20} MiB; send a smaller picture")
-        told = headers.get("content-length", "0")
-        if told.isascii() and told.isdigit() and int(told[:20]) > self.limits.body:
+        length = asked.headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.limits.body:
             raise too_large
-        parts, size = [], 0
-        while True:
+        body, more = bytearray(), True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionError
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self.limits.body:
+            body += message.get("body", b"")
+            if len(body) > self.limits.body:
                 raise too_large
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
+            more = message.get("more_body", False)
+        return bytes(body)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._check(scope, _headers(scope))
+            self._check(HTTPConnection(scope))
         except Refused:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -124,26 +141,25 @@ class Guard:
         finally:
             self.sessions -= 1
 
-    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
+    def _check(self, asked: HTTPConnection) -> None:
         """Refuse foreign hosts (DNS rebinding), foreign pages, and who does not know the token."""
-        host = headers.get("host", "")
+        host, origin = asked.headers.get("host", ""), asked.headers.get("origin")
         if self.token is None and not is_loopback(_name_of(host)):
             raise Refused(421, "this studio answers to 127.0.0.1 and localhost alone; open it by that address")
-        origin = headers.get("origin")
-        if origin is not None and not _same_origin(origin, host):
+        foreign = asked.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if (origin is not None and not _same_origin(origin, host)) or (
+            foreign and asked.headers.get("sec-fetch-mode") != "navigate"
+        ):
             raise Refused(403, "another site's page may not use this studio; open the studio's own page")
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
-            raise Refused(403, "another site's page may not use this studio; open the studio's own page")
-        if self.token is not None and not self._knows_token(scope, headers):
+        if self.token is not None and not self._knows(self.token, asked):
             raise Refused(401, "this studio needs its token; open the address with ?token=... that it printed")
 
-    def _knows_token(self, scope: Scope, headers: Mapping[str, str]) -> bool:
-        assert self.token is not None
-        kind, _, bearer = headers.get("authorization", "").partition(" ")
-        shown = [bearer.strip() if kind.lower() == "bearer" else "", _cookie(headers)]
-        if scope["path"] == "/":
-            shown.append(_query_token(scope) or "")
-        return any(hmac.compare_digest(each.encode("utf-8", "replace"), self.token.encode()) for each in shown)
+    def _knows(self, token: str, asked: HTTPConnection) -> bool:
+        kind, _, bearer = asked.headers.get("authorization", "").partition(" ")
+        shown = [bearer.strip() if kind.lower() == "bearer" else "", asked.cookies.get(COOKIE, "")]
+        if asked.scope["path"] == "/":
+            shown.append(asked.query_params.get("token", ""))
+        return any(hmac.compare_digest(each.encode("utf-8", "replace"), token.encode()) for each in shown)
 
 
 def is_loopback(name: str) -> bool:
@@ -172,35 +188,11 @@ def _same_origin(origin: str, host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() and bool(host)
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _cookie(headers: Mapping[str, str]) -> str:
-    try:
-        jar = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return jar[COOKIE].value if COOKIE in jar else ""
-
-
-def _query_token(scope: Scope) -> str | None:
-    try:
-        found = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20).get("token")
-    except ValueError:
-        return None
-    return found[0] if found else None
-
-
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    sent = False
+    waiting = [body]
 
     async def again() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": waiting.pop(), "more_body": False} if waiting else await receive()
 
     return again
 
@@ -209,29 +201,13 @@ def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             known = {name.lower() for name, _ in message["headers"]}
-            message["headers"] = [
-                *message["headers"],
-                *((k.encode(), v.encode()) for k, v in SAFE_HEADERS.items() if k.encode() not in known),
-            ]
+            safe = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+            message["headers"] = [*message["headers"], *(pair for pair in safe if pair[0] not in known)]
         await send(message)
 
     return sending
 
 
-async def _answer(send: Send, refused: Refused) -> None:
-    body = json.dumps({"error": refused.sentence}).encode()
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if refused.status in (408, 413):
-        head.append((b"connection", b"close"))
-    if refused.status == 503:
-        head.append((b"retry-after", b"1"))
-    await _with_headers(send)({"type": "http.response.start", "status": refused.status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _enter(send: Send, token: str) -> None:
-    """Turn the token in the address into a cookie, so that it stays in no history and goes to no other page."""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-    head = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
-    await _with_headers(send)({"type": "http.response.start", "status": 303, "headers": head})
-    await send({"type": "http.response.body", "body": b""})
+def _answer(refused: Refused) -> Response:
+    headers = {503: {"retry-after": "1"}, 408: {"connection": "close"}, 413: {"connection": "close"}}
+    return JSONResponse({"error": str(refused)}, refused.status, headers.get(refused.status))

@@ -36,7 +36,7 @@ from attrimorph.loading import load
 from attrimorph.models.finding import named_parts
 from attrimorph.models.model import Model, Moves
 from attrimorph.studio.caches import ContentStore, LRUCache
-from attrimorph.studio.limits import Limits
+from attrimorph.studio.guard import Limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,16 @@ class Seen:
     picture: Tensor
     probabilities: Tensor | None
     logits: Tensor | None
+
+    @property
+    def photograph(self) -> bool:
+        """Whether it is one, or a sample."""
+        return self.subject.image is not None
+
+    @property
+    def shown(self) -> Tensor:
+        """What a model is shown of it, [1, 3, S, S]: the photograph, or the sample."""
+        return self.picture if self.subject.image is None else self.subject.image
 
 
 @dataclass(frozen=True)

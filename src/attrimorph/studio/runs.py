@@ -15,23 +15,60 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, StringConstraints
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import is_locked, locked_by
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override
+from attrimorph.studio.api import FAULTS
+from attrimorph.studio.faults import Refused
+from attrimorph.studio.messages import Fault, Message
 from attrimorph.training.log import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_RUNS = 200
 POINTS = 300  # of one curve
 NO_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
+Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+Fields = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=200)]]
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Images seen, value."""
 
 
-class NoRun(AttrimorphError):
-    """There is no run, or no sample sheet, of that name."""
+class CurvesResponse(BaseModel):
+    """What a run's log and samples hold."""
+
+    curves: dict[str, list[Point]]
+    sheets: list[str]
+
+
+class RecipeResponse(BaseModel):
+    """One recipe."""
+
+    name: str
+    about: str
+
+
+class ResumeRequest(Message):
+    """A training to go on with."""
+
+    data: Folder | None = None
+    """A folder on the studio's machine; faces are drawn where it is left out."""
+
+
+class StartRequest(ResumeRequest):
+    """A training to begin."""
+
+    recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    name: Annotated[str, StringConstraints(max_length=200)]
+    """Letters, digits, '.', '_' and '-'."""
+    fields: Fields = Field(default={}, max_length=50)
+    """Dotted fields of the recipe -> values as words."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +105,11 @@ class Started:
             start_new_session=True,
         )  # fmt: skip
         self.lines: deque[str] = deque(maxlen=5)
-        assert self.process.stdout is not None
-        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            self.lines.append(line.strip())
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(line.strip() for line in self.process.stdout)
 
     @property
     def runs(self) -> bool:
@@ -93,73 +129,62 @@ class Runs:
         self._started: dict[str, Started] = {}
 
     def all(self) -> list[Run]:
-        """Return the runs, the newest first."""
-        found = [path.parent for path in self.folder.glob("*/recipe.json")]
-        found = [path for path in found if NAME.fullmatch(path.name)]
+        """Return the runs, the newest first; before all those that have no recipe on disk yet, or never came so far."""
+        found = [path.parent for path in self.folder.glob("*/recipe.json") if NAME.fullmatch(path.parent.name)]
         found.sort(key=lambda path: -(path / "recipe.json").stat().st_mtime)
-        runs = [run for path in found[:MOST_RUNS] if (run := self._told(path)) is not None]
-        fresh = [name for name, one in self._started.items() if name not in {path.name for path in found}]
-        return [*(self._beginning(name) for name in fresh), *runs]
+        names = {path.name for path in found}
+        fresh = [
+            Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
+            for name, one in self._started.items()
+            if name not in names
+        ]
+        return [*fresh, *(run for path in found[:MOST_RUNS] if (run := self._described(path)) is not None)]
 
-    def _begins(self, name: str) -> bool:
-        return name in self._started and not (self.folder / name / "recipe.json").exists()
-
-    def _beginning(self, name: str) -> Run:
-        """Tell of a run that has no recipe on disk yet, or never came so far."""
-        one = self._started[name]
-        return Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
-
-    def _told(self, path: Path) -> Run | None:
+    def _described(self, path: Path) -> Run | None:
         try:
             recipe = read_recipe(json.loads((path / "recipe.json").read_text(encoding="utf-8"))["recipe"])
             lines = read_log(path)
         except (AttrimorphError, OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        images = recipe.training.images
+        name, images = path.name, recipe.training.images
         seen = max((line["images_seen"] for line in lines), default=0)
         # A process that is about to begin or to end holds no lock.
-        runs = self._ours(path.name) or is_locked(path)
+        runs = self._ours(name) or is_locked(path)
         speeds = [line["images_per_second"] for line in lines[-3:] if isinstance(line.get("images_per_second"), float)]
         speed = sum(speeds) / len(speeds) if speeds and runs else None
         left = (images - seen) / speed if speed else None
         state: Literal["runs", "done", "stopped"] = "runs" if runs else "done" if seen >= images else "stopped"
-        return Run(
-            path.name, recipe.method, seen, images, speed, left, state, self._stoppable(path), self._said(path.name)
-        )
+        stoppable = self._ours(name) or locked_by(path) not in (None, os.getpid())
+        return Run(name, recipe.method, seen, images, speed, left, state, stoppable, self._said(name))
 
     def _ours(self, name: str) -> bool:
         return name in self._started and self._started[name].runs
-
-    def _stoppable(self, path: Path) -> bool:
-        return self._ours(path.name) or locked_by(path) not in (None, os.getpid())
 
     def _said(self, name: str) -> str:
         lines = self._started[name].lines if name in self._started else ()
         return next((line for line in reversed(lines) if line), "")
 
-    def curves(self, name: str) -> dict[str, list[tuple[int, float]]]:
-        """Return what a run's log holds, name -> (images seen, value), thinned to about 300 points each."""
-        curves: dict[str, list[tuple[int, float]]] = {}
-        for line in [] if self._begins(name) else read_log(self._path(name)):
+    def curves(self, name: str) -> dict[str, list[list[float]]]:
+        """Return what a run's log holds, name -> [images seen, value], thinned to about 300 points each."""
+        curves: dict[str, list[list[float]]] = {}
+        for line in read_log(self._path(name)):
             for key, value in line.items():
                 if key not in NO_CURVES and isinstance(value, int | float) and value == value:
-                    curves.setdefault(key, []).append((line["images_seen"], float(value)))
+                    curves.setdefault(key, []).append([line["images_seen"], float(value)])
         return {key: points[:: max(1, len(points) // POINTS)] for key, points in curves.items()}
 
     def sheets(self, name: str) -> list[str]:
         """Return the names of a run's sample sheets, the oldest first."""
-        if self._begins(name):
-            return []
         return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
 
     def sheet(self, name: str, sheet: str) -> bytes:
         """Return one sample sheet.
 
         Raises:
-            NoRun: there is none.
+            Refused: there is none.
         """
         if sheet not in self.sheets(name):
-            raise NoRun(f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
+            raise Refused(404, f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
         return (self._path(name) / "samples" / sheet).read_bytes()
 
     def start(self, recipe: str, name: str, fields: Mapping[str, str], data: str | None) -> None:
@@ -183,8 +208,7 @@ class Runs:
         if (self.folder / name).exists() or self._ours(name):
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
         override(find_recipe(recipe, RECIPES, read_recipe), fields)
-        words = [recipe, *(f"--{key}={value}" for key, value in fields.items())]
-        self._begin(name, words, data)
+        self._begin(name, [recipe, *(f"--{key}={value}" for key, value in fields.items())], data)
 
     def resume(self, name: str, data: str | None) -> None:
         """Go on with a run.
@@ -215,16 +239,65 @@ class Runs:
                 self._started[name].process.terminate()
                 return
             process = locked_by(self._path(name))
-            if process in (None, os.getpid()):
+            if process is None or process == os.getpid():
                 raise AttrimorphError(f"the run {name!r} does not run on this machine; see the list of runs")
-            assert process is not None
             try:
                 os.kill(process, signal.SIGTERM)
             except PermissionError as error:
                 raise AttrimorphError(f"the run {name!r} is another user's; stop it where it was started") from error
 
+    def begins(self, name: str) -> bool:
+        """Tell whether a run was started here and has written nothing yet."""
+        return name in self._started and not (self.folder / name / "recipe.json").exists()
+
     def _path(self, name: str) -> Path:
         path = self.folder / name
         if not NAME.fullmatch(name) or not (path / "recipe.json").is_file():
-            raise NoRun(f"there is no run {name!r} in {self.folder.name}; see the list of runs")
+            raise Refused(404, f"there is no run {name!r} in {self.folder.name}; see the list of runs")
         return path
+
+
+def runs_router(runs: Runs) -> APIRouter:
+    """Return the routes of the trainings in a folder."""
+    router = APIRouter(
+        prefix="/api", responses=FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
+    )
+
+    @router.get("/recipes")
+    def recipes() -> list[RecipeResponse]:
+        """Tell which recipes there are."""
+        return [RecipeResponse(name=name, about=make().about) for name, make in RECIPES.items()]
+
+    @router.get("/runs")
+    def all_runs() -> list[Run]:
+        """Tell of all runs, the newest first."""
+        return runs.all()
+
+    @router.get("/runs/{name}")
+    def one(name: str) -> CurvesResponse:
+        """Return a run's curves and the names of its sample sheets."""
+        if runs.begins(name):
+            return CurvesResponse(curves={}, sheets=[])
+        return CurvesResponse(curves=runs.curves(name), sheets=runs.sheets(name))
+
+    @router.get("/runs/{name}/sheets/{sheet}", response_class=Response)
+    def sheet(name: str, sheet: str) -> Response:
+        """Return a sample sheet, a PNG."""
+        return Response(runs.sheet(name, sheet), media_type="image/png")
+
+    @router.post("/runs")
+    def start(request: StartRequest) -> None:
+        """Start a training in a new folder."""
+        runs.start(request.recipe, request.name, request.fields, request.data)
+
+    @router.post("/runs/{name}/stop")
+    def stop(name: str) -> None:
+        """Interrupt a training that this studio started."""
+        runs.stop(name)
+
+    @router.post("/runs/{name}/resume")
+    def resume(name: str, request: ResumeRequest) -> None:
+        """Go on with a training."""
+        runs.resume(name, request.data)
+
+    return router

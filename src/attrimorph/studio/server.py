@@ -1,7 +1,10 @@
-"""The studio's server: one application of routes, websocket and page, guarded; and the loop that serves it."""
+"""The studio's server: one application of routes, live edits and page, guarded; and the loop that serves it."""
 
+import asyncio
+import itertools
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,22 +15,21 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
+from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.applications.provenance import Signature
+from attrimorph.applications.subject import Wish
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
-from attrimorph.studio.caches import Gone, LRUCache
-from attrimorph.studio.faults import fault_of, sentence_of
-from attrimorph.studio.guard import Guard, is_loopback
-from attrimorph.studio.limits import Limits
+from attrimorph.studio.faults import fault_of
+from attrimorph.studio.guard import Guard, Limits, is_loopback
+from attrimorph.studio.messages import LiveEdit
 from attrimorph.studio.model_store import ModelStore
-from attrimorph.studio.render_queue import RenderQueue
-from attrimorph.studio.runs import Runs
-from attrimorph.studio.runs_api import runs_router
-from attrimorph.studio.session import Session
-from attrimorph.studio.work import Work
+from attrimorph.studio.render_queue import Frame, Live, RenderQueue
+from attrimorph.studio.runs import Runs, runs_router
 from attrimorph.version import __version__
 
 PAGE = Path(__file__).parent / "static"
@@ -76,7 +78,7 @@ def create_app(
         )
     store = ModelStore(models, device, limits)
     queue = RenderQueue(store)
-    api = Api(Work(store, queue, label, signature, LRUCache(4)), runs is not None)
+    api = Api(store, queue, label=label, signature=signature, trains=runs is not None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,26 +117,17 @@ def create_app(
 def _add_faults(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Answer every error with a status and a sentence."""
 
-    async def told(_: Request, error: Exception) -> Ascii:
-        status, sentence = fault_of(error)
-        return Ascii({"error": sentence}, status)
-
-    async def malformed(_: Request, error: Exception) -> Ascii:
-        assert isinstance(error, RequestValidationError)
-        return Ascii({"error": sentence_of(error.errors())}, 422)
-
-    async def plain(request: Request, error: Exception) -> Ascii:
-        assert isinstance(error, HTTPException)
+    async def answer(request: Request, error: Exception) -> Ascii:
+        if not isinstance(error, HTTPException):
+            status, sentence = fault_of(error)
+            return Ascii({"error": sentence}, status)
         headers = error.headers
         if error.status_code == 405:  # a path may have several routes: GET and POST
             headers = {"allow": ", ".join(sorted(_methods(routes, request)))}
         return Ascii({"error": str(error.detail)}, error.status_code, headers=headers)
 
-    app.add_exception_handler(AttrimorphError, told)
-    app.add_exception_handler(Gone, told)
-    app.add_exception_handler(Exception, told)
-    app.add_exception_handler(RequestValidationError, malformed)
-    app.add_exception_handler(HTTPException, plain)
+    for kind in (AttrimorphError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def _methods(routes: Sequence[BaseRoute], request: Request) -> set[str]:
@@ -149,6 +142,89 @@ def _name_models(app: FastAPI, names: Sequence[str]) -> None:
     for message in schema["components"]["schemas"].values():
         if (field := message.get("properties", {}).get("model")) is not None:
             field["enum"] = list(names)
+
+
+_sessions = itertools.count()
+
+
+class Session:
+    """One open page: states of edits in, newest pictures out. Nothing of an edit is remembered here.
+
+    Args:
+        socket: accepted.
+        store, queue: of the studio.
+        streams: how many pictures it may move at a time.
+    """
+
+    def __init__(self, socket: WebSocket, store: ModelStore, queue: RenderQueue, streams: int) -> None:
+        self.socket, self.store, self.queue, self.streams = socket, store, queue, streams
+        self.name = next(_sessions)
+        self._loop = asyncio.get_running_loop()
+        # One place for each stream: a page that reads slowly gets the newest picture, not all of them.
+        self._ready: dict[int, bytes | str] = {}
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until the page goes."""
+        sender = asyncio.create_task(self._send())
+        try:
+            # Until the page has gone, or has sent bytes where words belong.
+            with suppress(WebSocketDisconnect, KeyError):
+                while True:
+                    await self._hear(await self.socket.receive_text())
+        finally:
+            self.queue.forget(self.name)
+            sender.cancel()
+
+    async def _hear(self, text: str) -> None:
+        try:
+            edit = LiveEdit.model_validate_json(text)
+        except ValidationError as error:
+            status, sentence = fault_of(error)
+            self._put(-1, json.dumps({"status": status, "error": sentence}))
+            return
+        try:
+            if edit.stream >= self.streams:
+                raise AttrimorphError(f"a page moves at most {self.streams} pictures; got stream {edit.stream}")
+            photo = None
+            if edit.source.image is not None:
+                # A small message may hold a large photograph: other pages are not kept waiting.
+                photo = await asyncio.to_thread(self.store.open_base64, edit.source.image)
+            wish = Wish(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
+            live = Live(self.store.served(edit.model), edit.source.origin(photo), wish, edit.format, edit.watch)
+        except AttrimorphError as error:
+            self._answer(edit, error)
+            return
+
+        def answer(found: Frame | Exception) -> None:
+            with suppress(RuntimeError):  # the server is closing
+                self._loop.call_soon_threadsafe(self._answer, edit, found)
+
+        self.queue.submit((self.name, edit.stream), live, answer)
+
+    def _answer(self, edit: LiveEdit, found: Frame | Exception) -> None:
+        head: dict[str, Any] = {"stream": edit.stream, "number": edit.number}
+        if isinstance(found, Exception):
+            status, sentence = fault_of(found)
+            self._put(edit.stream, json.dumps(head | {"status": status, "error": sentence}))
+            return
+        words = json.dumps(head | {"format": edit.format, "besides": found.besides}).encode()
+        self._put(edit.stream, struct.pack("<I", len(words)) + words + found.picture)
+
+    def _put(self, stream: int, message: bytes | str) -> None:
+        self._ready[stream] = message
+        self._wake.set()
+
+    async def _send(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ready:
+                message = self._ready.pop(next(iter(self._ready)))
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_text(message)
 
 
 def listen(host: str, port: int | None) -> socket.socket:
