@@ -21,7 +21,7 @@ from attrimorph.cli import app
 from attrimorph.data.drawn import synthetic
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import AnyRecipe
-from attrimorph.reproductions import outcome
+from attrimorph.reproductions import frame
 from tests import desk, terminal
 from tests.reproductions.tiny import TINY
 from tests.small_models import NARROW
@@ -161,7 +161,7 @@ def cut_short() -> None:
     """Make recipes, experiments and drawn data small; called in the process of a command."""
     for name, make in list(RECIPES.items()):
         RECIPES[name] = functools.partial(lambda name, make: tiny(name, make()), name, make)
-    outcome.FULL = outcome.QUICK = TINY
+    frame.FULL = frame.QUICK = TINY
     synthetic.drawn_faces = functools.partial(synthetic.drawn_faces, count=48)
 
 

@@ -19,12 +19,11 @@ from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Encodes
 from attrimorph.models.codes import ImageLayers as Painted
-from attrimorph.reproductions import completion, drift, inversion, layers, wrong_masks
-from attrimorph.reproductions.catalogue import EXPERIMENTS, named
+from attrimorph.reproductions import attribute2image, inversion
+from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
 from attrimorph.reproductions.claims import decide
-from attrimorph.reproductions.face_models import face_model, recipe_for, training_faces
-from attrimorph.reproductions.outcome import FULL, QUICK, Form, Request, write_outcome
-from attrimorph.reproductions.runs import RUNS
+from attrimorph.reproductions.contexts import face_model, reconstructed, training_faces
+from attrimorph.reproductions.frame import FULL, QUICK, Form, Request, write_outcome
 from tests.tiny_models import tiny_layers, tiny_model
 
 FIELDS = {
@@ -70,10 +69,10 @@ def asked(out: Path, **changes: object) -> Request:
 def test_an_experiment_leaves_page_numbers_and_pictures(
     name: str, folder: Path, others: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (inversion, completion):
-        monkeypatch.setattr(module, "STEPS", (2, 3) if module is inversion else 3)
+    monkeypatch.setattr(inversion, "STEPS", (2, 3))
+    monkeypatch.setattr(inversion, "SEARCH", 3)
     asks = asked(folder, other_model=others.get(name))
-    page = write_outcome(RUNS[name](asks), folder)
+    page = write_outcome(runs()[name](asks), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert {claim["verdict"] for claim in told["claims"]} <= {"seen once", "not reproduced", "not decided"}
@@ -82,7 +81,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     assert all(claim["evidence"].split(",")[0] in content for claim in told["claims"])
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert models
-    RUNS[name](asks)
+    runs()[name](asks)
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 
@@ -90,8 +89,8 @@ def test_named_models_are_taken_and_nothing_is_trained(tmp_path: Path) -> None:
     tiny_layers(tmp_path / "discvae")
     tiny_layers(tmp_path / "cvae", method="attribute2image-cvae")
     asks = asked(tmp_path / "out", model=str(tmp_path / "discvae"), other_model=str(tmp_path / "cvae"))
-    assert drift.run(asks).figures["mean drift"].keys() == {"cvae", "discvae"}
-    layers.run(asks)
+    assert attribute2image.drift(asks).figures["mean drift"].keys() == {"cvae", "discvae"}
+    attribute2image.layers(asks)
     assert not (tmp_path / "out").exists()
 
 
@@ -103,13 +102,13 @@ def test_models_that_cannot_are_refused(tmp_path: Path) -> None:
     tiny_model(tmp_path / "editor")
     tiny_layers(tmp_path / "cvae", method="attribute2image-cvae")
     with pytest.raises(AttrimorphError, match="the experiment layers needs a model that paints in layers"):
-        layers.run(asked(tmp_path, model=str(tmp_path / "editor")))
+        attribute2image.layers(asked(tmp_path, model=str(tmp_path / "editor")))
     with pytest.raises(AttrimorphError, match="compares with an encoder"):
         inversion.run(asked(tmp_path, model=str(tmp_path / "gan")))
     with pytest.raises(AttrimorphError, match="--other-model must be a GAN"):
         inversion.run(asked(tmp_path, model=str(tmp_path / "editor"), other_model=str(tmp_path / "cvae")))
     with pytest.raises(AttrimorphError, match="images of one size; they make 16 and 64 pixels"):
-        completion.run(asked(tmp_path, model=str(tmp_path / "editor")))
+        inversion.completion(asked(tmp_path, model=str(tmp_path / "editor")))
 
 
 def test_data_must_be_drawn_faces(tmp_path: Path) -> None:
@@ -125,24 +124,26 @@ def test_data_must_be_drawn_faces(tmp_path: Path) -> None:
 
 def test_true_layers_reach_every_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unseen = drawn_images(6, 16)
-    true = layers.true_layers(unseen)
-    found = Painted(layers.on_black(true), 1 - true.mask, true.background, true.image)
+    true = attribute2image.true_layers(unseen)
+    found = Painted(attribute2image.on_black(true), 1 - true.mask, true.background, true.image)
     model = tiny_layers(tmp_path)
     assert isinstance(model, LayeredModel)
-    honest = layers.layer_figures(model, unseen)
-    assert [each.verdict for each in decide(layers.claims(honest))] == ["not reproduced"] * 3
-    monkeypatch.setattr(layers, "layers_of", lambda *_: found)
-    figures = layers.layer_figures(model, unseen)
-    assert figures[layers.GATE] == 1
-    assert min(figures[name] for name in (layers.HIDDEN, layers.FOREGROUND, layers.INSIDE)) > 90
-    assert figures[layers.COMPOSITE] > 40
-    assert [each.verdict for each in decide(layers.claims(figures))] == ["seen once"] * 3
+    honest = attribute2image.layer_figures(model, unseen)
+    assert [each.verdict for each in decide(attribute2image.layer_claims(honest))] == ["not reproduced"] * 3
+    monkeypatch.setattr(attribute2image, "layers_of", lambda *_: found)
+    figures = attribute2image.layer_figures(model, unseen)
+    assert figures[attribute2image.GATE] == 1
+    assert (
+        min(figures[name] for name in (attribute2image.HIDDEN, attribute2image.FOREGROUND, attribute2image.INSIDE)) > 90
+    )
+    assert figures[attribute2image.COMPOSITE] > 40
+    assert [each.verdict for each in decide(attribute2image.layer_claims(figures))] == ["seen once"] * 3
     # What is wrong behind the face alone does not count elsewhere.
     spoilt = Painted(found.foreground, found.gate, torch.where(true.mask > 0.5, -true.background, true.background),
                      found.composite)  # fmt: skip
-    monkeypatch.setattr(layers, "layers_of", lambda *_: spoilt)
-    figures = layers.layer_figures(model, unseen)
-    assert figures[layers.HIDDEN] < figures[layers.BACKGROUND] < 40
+    monkeypatch.setattr(attribute2image, "layers_of", lambda *_: spoilt)
+    figures = attribute2image.layer_figures(model, unseen)
+    assert figures[attribute2image.HIDDEN] < figures[attribute2image.BACKGROUND] < 40
 
 
 def test_the_bound_is_that_of_the_model(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_the_bound_is_that_of_the_model(tmp_path: Path) -> None:
     assert isinstance(model, LayeredModel)
     assert unseen.masks is not None
     whole = model.lower_bound(unseen.images, unseen.labels, torch.Generator().manual_seed(0), unseen.masks)
-    found = layers.lower_bound(model, unseen, unseen.masks).means()
+    found = attribute2image.lower_bound(model, unseen, unseen.masks).means()
     assert found == pytest.approx(whole.means(), rel=1e-5)
     terms = [name for name in found if name != "bound"]
     assert found["bound"] == pytest.approx(sum(found[name] for name in terms), rel=1e-4)
@@ -158,8 +159,8 @@ def test_the_bound_is_that_of_the_model(tmp_path: Path) -> None:
 
 def test_drift_is_none_where_nothing_is_edited_and_counts_what_moves(tmp_path: Path) -> None:
     model, unseen = tiny_model(tmp_path), drawn_images(8, 16)
-    before = drift.reconstructions(model, unseen)
-    changes = drift.changes_of(unseen, each=3)
+    before = reconstructed(model, unseen.images, unseen.labels)
+    changes = attribute2image.true_edits(unseen, each=3)
     assert {change.name for change in changes} == set(faces.SCHEMA.names)
     for change in changes:
         column = faces.SCHEMA.columns(change.name).start
@@ -173,13 +174,13 @@ def test_drift_is_none_where_nothing_is_edited_and_counts_what_moves(tmp_path: P
         def edit(self, images: torch.Tensor, *_: object) -> torch.Tensor:
             return super().edit(images) + 2 / 255
 
-    still, reached = drift.drifts(Still(), unseen, before, changes, None)  # type: ignore[arg-type]
+    still, reached = attribute2image.drifts(Still(), unseen, before, changes, None)  # type: ignore[arg-type]
     assert set(still.values()) == {0.0}
     assert np.isnan(reached)
-    moved, _ = drift.drifts(Brighter(), unseen, before, changes, None)  # type: ignore[arg-type]
+    moved, _ = attribute2image.drifts(Brighter(), unseen, before, changes, None)  # type: ignore[arg-type]
     assert list(moved.values()) == pytest.approx([1.0] * len(moved), rel=1e-4)
-    assert decide(drift.claims({"cvae": 5.0, "discvae": 0.9}))[0].verdict == "seen once"
-    assert decide(drift.claims({"cvae": 5.0, "discvae": 1.1}))[0].verdict == "not reproduced"
+    assert decide(attribute2image.drift_claims({"cvae": 5.0, "discvae": 0.9}))[0].verdict == "seen once"
+    assert decide(attribute2image.drift_claims({"cvae": 5.0, "discvae": 1.1}))[0].verdict == "not reproduced"
 
 
 def test_bars_of_inversion_are_decided_by_numbers() -> None:
@@ -204,14 +205,14 @@ def test_an_encoder_can_be_withheld_and_the_page_says_so(tmp_path: Path) -> None
 
 def test_holes_lie_where_they_should() -> None:
     unseen = drawn_images(2, 32)
-    assert completion.hole("half", unseen)[0, 0].sum() == 32 * 16
-    assert completion.hole("eyes", unseen)[0, 0].nonzero().amin(0).tolist() == [12, 7]
-    assert completion.hole("mouth", unseen)[1, 0].nonzero().amax(0).tolist() == [26, 21]
+    assert inversion.hole("half", unseen)[0, 0].sum() == 32 * 16
+    assert inversion.hole("eyes", unseen)[0, 0].nonzero().amin(0).tolist() == [12, 7]
+    assert inversion.hole("mouth", unseen)[1, 0].nonzero().amax(0).tolist() == [26, 21]
 
 
 def test_losses_of_wrong_masks_go_by_composition_and_seed() -> None:
     def runs(*values: float) -> list[dict[str, float]]:
-        return [dict.fromkeys(wrong_masks.CLAIMED, value) for value in values]
+        return [dict.fromkeys(attribute2image.CLAIMED, value) for value in values]
 
     figures = {
         "sum, right masks": runs(30, 31, 31),
@@ -219,26 +220,26 @@ def test_losses_of_wrong_masks_go_by_composition_and_seed() -> None:
         "convex, right masks": runs(32, 32, 32),
         "convex, wrong masks": runs(30, 31.5, 30),
     }
-    assert wrong_masks.losses(figures, "convex")[layers.COMPOSITE] == [2, 0.5, 2]
-    assert {each.verdict for each in decide(wrong_masks.claims(figures))} == {"not decided"}
+    assert attribute2image.losses(figures, "convex")[attribute2image.COMPOSITE] == [2, 0.5, 2]
+    assert {each.verdict for each in decide(attribute2image.mask_claims(figures))} == {"not decided"}
     figures["convex, wrong masks"] = runs(30, 29.9, 30.1)
-    assert {each.verdict for each in decide(wrong_masks.claims(figures))} == {"reproduced"}
+    assert {each.verdict for each in decide(attribute2image.mask_claims(figures))} == {"reproduced"}
 
 
 # --- models and the command
 
 
 def test_the_form_and_the_request_set_the_length(folder: Path) -> None:
-    assert recipe_for(Request(form=FULL), "attribute2image-discvae", 0).training.images == 150_000
-    assert recipe_for(Request(form=QUICK), "attribute2image-discvae", 2).training.seed == 2
-    assert recipe_for(Request(form=QUICK), "attribute2image-discvae", 0, wrong_masks.SHORT).training.images == 8_000
-    assert recipe_for(Request(images=500), "attribute2image-discvae", 0, wrong_masks.SHORT).training.images == 500
-    short = recipe_for(Request(form=FULL), "attribute2image-discvae", 0, wrong_masks.SHORT)
+    assert Request(form=FULL).recipe("attribute2image-discvae", 0).training.images == 150_000
+    assert Request(form=QUICK).recipe("attribute2image-discvae", 2).training.seed == 2
+    assert Request(form=QUICK).recipe("attribute2image-discvae", 0, attribute2image.SHORT).training.images == 8_000
+    assert Request(images=500).recipe("attribute2image-discvae", 0, attribute2image.SHORT).training.images == 500
+    short = Request(form=FULL).recipe("attribute2image-discvae", 0, attribute2image.SHORT)
     assert (short.training.images, short.data.image_size) == (40_000, 32)
 
 
 def test_right_and_wrong_runs_differ_in_their_masks_alone(folder: Path) -> None:
-    wrong_masks.run(asked(folder))
+    attribute2image.wrong_masks(asked(folder))
     runs = sorted(folder.glob("models/tiny-*/attribute2image-discvae-*-seed0-32"))
     recipes = [read_json(run / "recipe.json")["recipe"] for run in runs if "sum" in run.name]
     assert len(recipes) == 2
@@ -263,7 +264,7 @@ def test_experiments_go_by_the_name_of_their_paper(
     listed = capsys.readouterr().out.splitlines()
     assert any(line.split()[:2] == ["Attribute2Image", "drift"] for line in listed)
     assert any(line.split()[:3] == ["CVAE-GAN", "bc", "table-one"] for line in listed)
-    monkeypatch.setattr("attrimorph.reproductions.outcome.QUICK", TINY)
+    monkeypatch.setattr("attrimorph.reproductions.frame.QUICK", TINY)
     assert run(["experiment", "layers", "--quick", "--out", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / "layers" / "report.html")
 

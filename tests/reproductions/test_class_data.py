@@ -12,7 +12,7 @@ from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
-from attrimorph.reproductions.class_data import class_data, classes_of, split_within, write_class_data
+from attrimorph.reproductions.contexts import class_data, classes_of, write_class_data
 from tests.reproductions.tiny import TINY, request
 
 KINDS = Schema((Attribute("Smiling"), Attribute("kind", "categorical", ("owl", "jay", "wren"))))
@@ -60,7 +60,8 @@ def test_every_class_is_split_by_image(birds: PreparedData, tmp_path: Path) -> N
     assert np.array_equal(data.attributes.argmax(1).numpy(), labels[kept])
     for split, count in (("train", 24), ("valid", 3), ("test", 3)):
         assert int((data.attributes[torch.from_numpy(data.indices(split))][:, 0] == 1).sum()) == count
-    assert np.array_equal(split_within(labels[kept]), data.split)
+    write_class_data(tmp_path / "again", birds, names, labels)
+    assert np.array_equal(open_prepared(tmp_path / "again").split, data.split)
 
 
 def test_people_are_drawn_once(tmp_path: Path) -> None:

@@ -10,12 +10,10 @@ import torch
 from attrimorph.cli import run
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.reproductions import ablation, copies, retrieval, table_one, transferring
-from attrimorph.reproductions.catalogue import EXPERIMENTS, named
+from attrimorph.reproductions import one_model, table_one
+from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
 from attrimorph.reproductions.claims import decide
-from attrimorph.reproductions.class_models import recipe_for, remembered
-from attrimorph.reproductions.outcome import QUICK, Request, write_outcome
-from attrimorph.reproductions.runs import RUNS
+from attrimorph.reproductions.frame import QUICK, Request, remembered, write_outcome
 from tests.reproductions.tiny import TINY, request
 from tests.tiny_models import tiny_model
 
@@ -28,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name, each in EXPERIMENTS.items() if each.letter and name != "ring"])
 def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path) -> None:
-    page = write_outcome(RUNS[name](request(folder)), folder)
+    page = write_outcome(runs()[name](request(folder)), folder)
     told = json.loads((folder / name / "results.json").read_text())
     assert told["experiment"] == name
     assert told["claims"]
@@ -38,7 +36,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path)
     for claim in told["claims"]:
         assert claim["claim"].split(":")[0].replace("'", "&#x27;") in content
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
-    RUNS[name](request(folder))
+    runs()[name](request(folder))
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 
@@ -52,7 +50,7 @@ def figures(**values: tuple[float, ...]) -> dict[str, list[dict[str, float]]]:
 
 def test_table_one_is_decided_by_its_numbers() -> None:
     def verdicts(**values: tuple[float, ...]) -> list[str]:
-        return [each.verdict for each in decide(table_one.claims(figures(**values), 6_000, 1_500))]
+        return [each.verdict for each in decide(table_one.table_claims(figures(**values), 6_000, 1_500))]
 
     cgan, fm_cgan = (0.5, 0.51, 0.5), (0.6, 0.4, 0.6)
     apart = {"real": (1, 1, 1), "cvae": (0.1, 0.1, 0.11), "cgan": cgan, "fm_cgan": fm_cgan}
@@ -66,7 +64,7 @@ def test_table_one_is_decided_by_its_numbers() -> None:
 def test_a_difference_that_counting_gives_is_not_decided() -> None:
     # 11.9 against 9.2 % of 480 samples were once called reproduced.
     values = figures(real=(1,), cvae=(44 / 480,), cgan=(57 / 480,), fm_cgan=(0.6,), cvae_gan=(0.95,))
-    decision = decide(table_one.claims(values, 480, 480))[0]
+    decision = decide(table_one.table_claims(values, 480, 480))[0]
     assert decision.verdict == "not decided"
     assert "9.2%" in decision.claim.evidence
     assert decision.why == f"margin +2.7%, {decision.low:+.1%} to {decision.high:+.1%} (one seed, shares of 480)"
@@ -76,17 +74,17 @@ def test_a_difference_that_counting_gives_is_not_decided() -> None:
 def test_blur_takes_sharpness_away() -> None:
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     blurred = torch.nn.functional.avg_pool2d(images, 3, 1, 1)
-    assert (ablation.sharpness(blurred) < 0.2 * ablation.sharpness(images)).all()
-    assert ablation.sharpness(torch.zeros(1, 3, 8, 8)) == 0
+    assert (one_model.sharpness(blurred) < 0.2 * one_model.sharpness(images)).all()
+    assert one_model.sharpness(torch.zeros(1, 3, 8, 8)) == 0
     # A ramp is smooth however steep.
     ramp = torch.linspace(-1, 1, 16).expand(1, 3, 16, 16)
-    assert ablation.sharpness(ramp) == pytest.approx(0, abs=1e-10)
+    assert one_model.sharpness(ramp) == pytest.approx(0, abs=1e-10)
 
 
 def test_an_image_finds_itself() -> None:
     images = torch.rand(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert transferring.found_again(images + 0.01, images) == 1
-    assert transferring.found_again(images.flip(0), images) == pytest.approx(0.2)
+    assert one_model.found_again(images + 0.01, images) == 1
+    assert one_model.found_again(images.flip(0), images) == pytest.approx(0.2)
 
 
 def test_codes_of_other_classes_are_found() -> None:
@@ -94,18 +92,18 @@ def test_codes_of_other_classes_are_found() -> None:
     base = torch.tensor([[0.1, 0.0], [0.2, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0], [5.0, 5.1]])
     kinds = torch.tensor([0, 1, 1, 1, 1, 1, 0])
     base, kinds = torch.cat([base, base + 9, base + 99]), kinds.repeat(3)
-    found = retrieval.of_other_classes(z, torch.tensor([0, 1]), base, kinds)
+    found = one_model.of_other_classes(z, torch.tensor([0, 1]), base, kinds)
     assert found[0].tolist() == [1, 2, 3, 4, 5]
     assert found[1, 0] == 6
     assert (kinds[found[1]] == 0).all()
 
 
 def test_a_copy_has_a_ratio_near_nothing() -> None:
-    assert copies.ratios(torch.tensor([[0.0, 9.0], [8.0, 10.0], [0.0, 0.0]])).tolist() == pytest.approx([0, 0.8, 0])
-    claim = copies.claims(
+    assert one_model.ratios(torch.tensor([[0.0, 9.0], [8.0, 10.0], [0.0, 0.0]])).tolist() == pytest.approx([0, 0.8, 0])
+    claim = one_model.copies_claim(
         {f"{a}, {b}": 0.3 for a in ("least ratio", "median distance") for b in ("samples", "held-out images")}
     )
-    assert decide(claim)[0].verdict == "not reproduced"
+    assert decide([claim])[0].verdict == "not reproduced"
 
 
 def test_recipes_of_the_table_are_equal_but_for_the_method() -> None:
@@ -117,10 +115,10 @@ def test_recipes_of_the_table_are_equal_but_for_the_method() -> None:
 
 
 def test_a_request_sets_the_length() -> None:
-    quick = recipe_for(Request(form=QUICK), "cvae-gan", 3)
+    quick = Request(form=QUICK).recipe("identities-cvae-gan", 3)
     assert quick.training.images == QUICK.changes["training.images"]
     assert quick.training.seed == 3
-    assert recipe_for(Request(images=1_000), "cvae-gan", 0).training.images == 1_000
+    assert Request(images=1_000).recipe("identities-cvae-gan", 0).training.images == 1_000
 
 
 def test_figures_are_remembered_under_their_key(tmp_path: Path) -> None:
@@ -132,7 +130,7 @@ def test_figures_are_remembered_under_their_key(tmp_path: Path) -> None:
 def test_experiments_go_by_name_or_letter() -> None:
     assert named("table-one") == ["table-one"]
     assert named("b") == named("c") == ["table-one"]
-    assert named("all") == list(EXPERIMENTS) == list(RUNS)
+    assert named("all") == list(EXPERIMENTS) == list(runs())
     with pytest.raises(AttrimorphError, match="no experiment 'table_one'; did you mean 'table-one'"):
         named("table_one")
 
@@ -140,7 +138,7 @@ def test_experiments_go_by_name_or_letter() -> None:
 def test_the_command_prints_verdicts_and_the_page(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("attrimorph.reproductions.outcome.QUICK", TINY)
+    monkeypatch.setattr("attrimorph.reproductions.frame.QUICK", TINY)
     tables = [folder / "verdicts.csv", folder / "verdicts.tex"]
     words = ["experiment", "j", "--quick", "--out", str(folder), "--csv", str(tables[0]), "--latex", str(tables[1])]
     assert run(words) == 0
@@ -156,4 +154,4 @@ def test_the_command_prints_verdicts_and_the_page(
 def test_a_model_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
     tiny_model(tmp_path)
     with pytest.raises(AttrimorphError, match="must have the attribute 'class' with the 3 classes of the data"):
-        retrieval.run(request(folder, model=str(tmp_path)))
+        one_model.retrieval(request(folder, model=str(tmp_path)))

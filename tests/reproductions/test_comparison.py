@@ -19,10 +19,11 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions import comparison
 from attrimorph.reproductions.comparing import compare, curve, notes
-from attrimorph.reproductions.comparison import Contest, Entry, lasting, planned_images, seconds_of
+from attrimorph.reproductions.comparison import Contest, Entry, planned_images
 from attrimorph.reproductions.comparison_figures import Figure, differ, figures_of
 from attrimorph.reproductions.comparison_pictures import spread
 from attrimorph.reproductions.entrants import Entrant, entrants, parse_budget
+from attrimorph.reproductions.frame import lasting, seconds_of
 from attrimorph.training import rehearsal
 from tests import terminal
 from tests.reproductions.tiny import FIELDS

@@ -16,17 +16,15 @@ from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
-from attrimorph.reproductions import fault_figures as measure
-from attrimorph.reproductions import faults, group_edits, translation, uniformity
+from attrimorph.reproductions import group_edits, homointerp
+from attrimorph.reproductions.catalogue import runs
 from attrimorph.reproductions.claims import at_most, decide
-from attrimorph.reproductions.comparison import lasting
-from attrimorph.reproductions.editors import Place, place_of, trained
-from attrimorph.reproductions.outcome import Form, Request, write_outcome
-from attrimorph.reproductions.runs import RUNS
+from attrimorph.reproductions.contexts import EditContext, edit_context
+from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome
 from tests.small_models import NARROW, small_model
 from tests.tiny_models import tiny_model
 
-# Three attributes in place of twenty-five: the same code in an eighth of the time.
+# Three attributes in context of twenty-five: the same code in an eighth of the time.
 FEW: dict[str, Any] = {
     "networks.groups": {"expression": ("Smiling",), "hair colour": ("Blond_Hair",), "age": ("Young",)},
     "networks.others": "residual",
@@ -35,7 +33,7 @@ TINY = Form(
     "tiny",
     people=3,
     images=40,
-    presentations=64,
+    images_seen=64,
     changes={
         **NARROW["homointerp-drawn-64"],
         **FEW,
@@ -81,7 +79,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[str, Path], tmp_path: Path) -> None:
-    outcome = RUNS[name](asked(tmp_path, models, *GIVEN[name]))
+    outcome = runs()[name](asked(tmp_path, models, *GIVEN[name]))
     page = write_outcome(outcome, tmp_path)
     told = json.loads((tmp_path / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["experiment"] == name
@@ -98,23 +96,23 @@ def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[st
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains_what_it_needs_once(name: str, tmp_path: Path) -> None:
     request = Request(out=tmp_path, form=TINY, seeds=(0,))
-    RUNS[name](request)
+    runs()[name](request)
     found = {path: path.stat().st_mtime_ns for path in tmp_path.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert len(found) == {"uniformity": 2, "group-edits": 2, "faults": 4, "translation": 4}[name]
-    RUNS[name](request)
+    runs()[name](request)
     assert found == {path: path.stat().st_mtime_ns for path in found}
 
 
 def test_a_run_is_of_the_form_and_trained_once(models: dict[str, Path], tmp_path: Path) -> None:
-    place = place_of(Request(out=tmp_path, form=TINY, seeds=(3,)), "homointerp-drawn-64")
-    run = trained(place, "homointerp-drawn-64", name="mine", losses__head_real=0.5)
+    context = edit_context(Request(out=tmp_path, form=TINY, seeds=(3,)))
+    run = context.trained("homointerp-drawn-64", "mine", {"losses.head_real": 0.5})
     recipe = load(run).recipe
-    assert run == tmp_path / "models" / f"tiny-{place.data.fingerprint}" / "mine-32"
+    assert run == tmp_path / "models" / f"tiny-{context.data.fingerprint}" / "mine-32"
     assert recipe.data.image_size == 32
     assert (recipe.training.images, recipe.training.seed) == (32, 3)
     assert recipe.model_dump()["losses"]["head_real"] == 0.5
     before = {path: path.stat().st_mtime_ns for path in run.glob("checkpoints/*/*")}
-    assert trained(place, "homointerp-drawn-64", name="mine", losses__head_real=0.5) == run
+    assert context.trained("homointerp-drawn-64", "mine", {"losses.head_real": 0.5}) == run
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("checkpoints/*/*")}
 
 
@@ -127,11 +125,11 @@ def test_what_is_told_in_images_keeps_its_share(tmp_path: Path) -> None:
 class Truth:
     """An editor that draws the true counterfactual, at a strength bent by a power."""
 
-    def __init__(self, place: Place, power: float = 1.0, wrong: tuple[str, ...] = ()) -> None:
-        self.place, self.power, self.wrong = place, power, wrong
+    def __init__(self, context: EditContext, power: float = 1.0, wrong: tuple[str, ...] = ()) -> None:
+        self.context, self.power, self.wrong = context, power, wrong
 
     def edit(self, images: torch.Tensor, changes: Any, attributes: Any = None) -> torch.Tensor:
-        unseen = self.place.unseen
+        unseen = self.context.unseen
         rows = [int((unseen.images == image).flatten(1).all(1).nonzero()[0]) for image in images]
         factors = unseen.factors[rows]
         for name, strength in changes.items():
@@ -144,24 +142,26 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> Place:
-    request = replace(asked(tmp_path_factory.mktemp("place"), models, "homo"), form=replace(TINY, per_class=6))
-    return place_of(request, "homointerp-drawn-64")
+def context(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> EditContext:
+    request = replace(asked(tmp_path_factory.mktemp("context"), models, "homo"), form=replace(TINY, per_class=6))
+    return edit_context(request)
 
 
-def test_an_even_editor_is_straighter_than_one_that_jumps(place: Place) -> None:
+def test_an_even_editor_is_straighter_than_one_that_jumps(context: EditContext) -> None:
     names = ["Smiling"]
-    found = [uniformity.responses(place, Truth(place, power), names, "x") for power in (1.0, 5.0)]
-    common = uniformity.moved_by_all(found)
+    found = [homointerp.responses(context, Truth(context, power), names, "x") for power in (1.0, 5.0)]
+    common = homointerp.moved_by_all(found)
     assert common == {("Smiling", True), ("Smiling", False)}
-    even, late = (uniformity.shape(each, common) for each in found)
+    even, late = (homointerp.shape(each, common) for each in found)
     assert even["that move"] == late["that move"] == 2
     assert even[DEVIATION] < 0.5 * late[DEVIATION]
-    methods = {uniformity.SLIDER: even, uniformity.FOLLOWING: even, uniformity.STRAIGHT: late, uniformity.CVAE: late}
-    assert [claim.margins[0] > 0 for claim in uniformity.claims(methods)][2]
-    assert [each.verdict for each in decide(uniformity.claims(dict.fromkeys(methods, even)))] == ["not reproduced"] * 3
-    del methods[uniformity.CVAE]
-    assert decide(uniformity.claims(methods))[2].verdict == "not decided"
+    methods = {homointerp.SLIDER: even, homointerp.FOLLOWING: even, homointerp.STRAIGHT: late, homointerp.CVAE: late}
+    assert [claim.margins[0] > 0 for claim in homointerp.uniformity_claims(methods)][2]
+    assert [each.verdict for each in decide(homointerp.uniformity_claims(dict.fromkeys(methods, even)))] == [
+        "not reproduced"
+    ] * 3
+    del methods[homointerp.CVAE]
+    assert decide(homointerp.uniformity_claims(methods))[2].verdict == "not decided"
 
 
 def test_only_what_every_method_moves_the_right_way_is_compared() -> None:
@@ -170,42 +170,45 @@ def test_only_what_every_method_moves_the_right_way_is_compared() -> None:
 
     one = [response("Smiling", 0.9), response("Male", -0.9), response("Young", -0.9, False), response("Bald", 0.05)]
     other = [response(name, last, goal) for name, last, goal in (("Smiling", 0.2, True), ("Young", -0.2, False))]
-    assert [uniformity.moves(each) for each in one] == [True, False, True, False]
-    common = uniformity.moved_by_all([one, other])
+    assert [homointerp.moves(each) for each in one] == [True, False, True, False]
+    common = homointerp.moved_by_all([one, other])
     assert common == {("Smiling", True), ("Young", False)}
-    figures = uniformity.shape(one, common)
+    figures = homointerp.shape(one, common)
     assert (figures["responses"], figures["that move"]) == (4, 2)
-    assert figures[DEVIATION] == pytest.approx(uniformity.shape(other, common)[DEVIATION])
-    assert math.isnan(uniformity.shape(one, set())[DEVIATION])
+    assert figures[DEVIATION] == pytest.approx(homointerp.shape(other, common)[DEVIATION])
+    assert math.isnan(homointerp.shape(one, set())[DEVIATION])
 
 
 def test_a_bar_without_its_other_side_is_not_decided() -> None:
-    shapes = dict.fromkeys((uniformity.SLIDER, uniformity.FOLLOWING, uniformity.STRAIGHT, uniformity.CVAE))
+    shapes = dict.fromkeys((homointerp.SLIDER, homointerp.FOLLOWING, homointerp.STRAIGHT, homointerp.CVAE))
     even = {DEVIATION: 0.1}
-    told = {**dict.fromkeys(shapes, even), uniformity.LEARNED.format(uniformity.SLIDER): even}
-    assert [each.verdict for each in decide(uniformity.claims(told))][3:] == ["not reproduced", "not decided"]
+    told = {**dict.fromkeys(shapes, even), homointerp.LEARNED.format(homointerp.SLIDER): even}
+    assert [each.verdict for each in decide(homointerp.uniformity_claims(told))][3:] == [
+        "not reproduced",
+        "not decided",
+    ]
 
 
-def test_towards_a_reference_means_both_ends(place: Place, models: dict[str, Path]) -> None:
+def test_towards_a_reference_means_both_ends(context: EditContext, models: dict[str, Path]) -> None:
     model = load(models["homo"])
     assert isinstance(model, InterpolationModel)
-    straight = uniformity.Towards(model, place, straight=True)
-    images = place.unseen.images[:3]
+    straight = homointerp.Towards(model, context, straight=True)
+    images = context.unseen.images[:3]
     torch.testing.assert_close(straight.edit(images, {"Smiling": -0.0}), model.render(model.features(images)))
-    others = place.with_label("Smiling", True)[:3]
+    others = context.with_label("Smiling", True)[:3]
     torch.testing.assert_close(
         straight.edit(images, {"Smiling": 1.0}), model.render(model.features(others)), atol=1e-4, rtol=1e-4
     )
-    branch = uniformity.Towards(model, place, straight=False)
+    branch = homointerp.Towards(model, context, straight=False)
     torch.testing.assert_close(branch.edit(images, {"Smiling": 0.5}), model.follow(images, others, {"expression": 0.5}))
 
 
-def test_the_truth_reaches_its_target_and_changes_no_other_group(place: Place, models: dict[str, Path]) -> None:
+def test_the_truth_reaches_its_target_and_changes_no_other_group(context: EditContext, models: dict[str, Path]) -> None:
     model = load(models["homo"])
     assert isinstance(model, InterpolationModel)
     names = ["Smiling", "Young"]
     good, bad = (
-        group_edits.summary(place, group_edits.measured(place, Truth(place, wrong=wrong), names), model.groups)
+        group_edits.summary(context, group_edits.measured(context, Truth(context, wrong=wrong), names), model.groups)
         for wrong in ((), ("Eyeglasses", "Wearing_Hat"))
     )
     assert good[group_edits.REACHED] > 0.9
@@ -223,22 +226,22 @@ def test_the_truth_reaches_its_target_and_changes_no_other_group(place: Place, m
 
 def test_pictures_move_by_whole_pixels() -> None:
     images = torch.arange(25.0).view(1, 1, 5, 5).expand(1, 3, 5, 5)
-    right = measure.moved(images, 2, 0)
+    right = homointerp.moved(images, 2, 0)
     assert torch.equal(right[..., 2:], images[..., :3])
     assert torch.equal(right[..., 0], images[..., 0])
-    up = measure.moved(images, 0, -1)
+    up = homointerp.moved(images, 0, -1)
     assert torch.equal(up[..., :4, :], images[..., 1:, :])
     assert torch.equal(up[..., 4, :], images[..., 4, :])
 
 
-def test_a_white_background_is_white_and_its_shift_is_measured(place: Place, tmp_path: Path) -> None:
-    images, masks, _ = measure.on_white(place)
+def test_a_white_background_is_white_and_its_shift_is_measured(context: EditContext, tmp_path: Path) -> None:
+    images, masks, _ = homointerp.on_white(context)
     assert (images.masked_select(masks.expand_as(images) == 0) == 1).all()
     # Its edits change nearly nothing, and its decoder paints grey.
     model = small_model(tmp_path, "homointerp-drawn-64")
     assert isinstance(model, InterpolationModel)
     plain, mended = (
-        measure.background(place, measure.composed(model, word), ["Smiling"])[measure.BACKGROUND]
+        homointerp.background(context, homointerp.composed(model, word), ["Smiling"])[homointerp.BACKGROUND]
         for word in ("none", "difference")
     )
     assert plain > 20
@@ -255,9 +258,9 @@ def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:
         def edit(self, images: torch.Tensor, changes: Any, attributes: Any = None) -> torch.Tensor:
             return images
 
-    figures, ways = measure.gaps(Same(), 20)
-    assert figures[measure.KIND] == 0
-    assert figures[measure.NEAREST] == figures[measure.BETWEEN] == 0
+    figures, ways = homointerp.gaps(Same(), 20)
+    assert figures[homointerp.KIND] == 0
+    assert figures[homointerp.NEAREST] == figures[homointerp.BETWEEN] == 0
     assert ways.shape == (6, 5, 3, 32, 32)
 
     class Fades(Same):
@@ -265,59 +268,61 @@ def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:
 
         def edit(self, images: torch.Tensor, changes: Any, attributes: Any = None) -> torch.Tensor:
             ((name, strength),) = changes.items()
-            factors = shapes.sample_factors(20, torch.Generator().manual_seed(measure.SHAPES_SEED))
+            factors = shapes.sample_factors(20, torch.Generator().manual_seed(homointerp.SHAPES_SEED))
             rows = (factors[:, 0].long() + 1) % 4 == shapes.SHAPES.index(name.partition("=")[2])
             true = shapes.render(shapes.set_attribute(factors[rows], "Shape", name.partition("=")[2]), 32)
             return torch.lerp(images, true, strength)
 
-    figures, _ = measure.gaps(Fades(), 20)
-    assert figures[measure.KIND] == 1
-    assert figures[measure.NEAREST] < 1e-4
-    assert figures[measure.BETWEEN] > 1
+    figures, _ = homointerp.gaps(Fades(), 20)
+    assert figures[homointerp.KIND] == 1
+    assert figures[homointerp.NEAREST] < 1e-4
+    assert figures[homointerp.BETWEEN] > 1
 
 
 def test_the_faults_are_decided_by_their_figures() -> None:
-    position = {"mended": {measure.LOST: 2.0}, "published": {measure.LOST: 9.0}}
-    white = {"mended": {measure.BACKGROUND: 0.5}}
-    following = {"mended": {measure.WITHOUT: 0.9, measure.WITH: 0.8}}
-    gaps = {"mended": {measure.KIND: 0.8}, "published": {measure.KIND: 0.3}}
-    assert [each.verdict for each in decide(faults.claims(position, white, following, gaps, 500))] == ["seen once"] * 4
-    position["mended"][measure.LOST] = white["mended"][measure.BACKGROUND] = 3.5
-    verdicts = [each.verdict for each in decide(faults.claims(position, white, following, {}, 500))]
+    position = {"mended": {homointerp.LOST: 2.0}, "published": {homointerp.LOST: 9.0}}
+    white = {"mended": {homointerp.BACKGROUND: 0.5}}
+    following = {"mended": {homointerp.WITHOUT: 0.9, homointerp.WITH: 0.8}}
+    gaps = {"mended": {homointerp.KIND: 0.8}, "published": {homointerp.KIND: 0.3}}
+    assert [each.verdict for each in decide(homointerp.fault_claims(position, white, following, gaps, 500))] == [
+        "seen once"
+    ] * 4
+    position["mended"][homointerp.LOST] = white["mended"][homointerp.BACKGROUND] = 3.5
+    verdicts = [each.verdict for each in decide(homointerp.fault_claims(position, white, following, {}, 500))]
     assert verdicts == ["not reproduced", "not reproduced", "seen once", "not decided"]
     # Two shares of 500 images that lie so close together differ by chance.
-    gaps = {"mended": {measure.KIND: 0.218}, "published": {measure.KIND: 0.202}}
-    assert decide(faults.claims(position, white, following, gaps, 500))[3].verdict == "not decided"
+    gaps = {"mended": {homointerp.KIND: 0.218}, "published": {homointerp.KIND: 0.202}}
+    assert decide(homointerp.fault_claims(position, white, following, gaps, 500))[3].verdict == "not decided"
 
 
-def test_chains_turn_every_attribute(place: Place) -> None:
-    rows = translation.chain_goals(place, ["Male", "Blond_Hair"])
-    labels = place.unseen.labels
+def test_chains_turn_every_attribute(context: EditContext) -> None:
+    rows = group_edits.chain_goals(context, ["Male", "Blond_Hair"])
+    labels = context.unseen.labels
     blond, male = (faces.SCHEMA.names.index(name) for name in ("Blond_Hair", "Male"))
     assert (labels[rows, blond] == 0).all()
-    made, goals = translation.turned(place, Truth(place), ["Male", "Blond_Hair"], rows)
+    made, goals = group_edits.turned(context, Truth(context), ["Male", "Blond_Hair"], rows)
     assert torch.equal(goals, torch.stack([1 - labels[rows, male], torch.ones(len(rows))], 1))
-    judged = place.judge(made)[:, [male, blond]].round()
+    judged = context.judge(made)[:, [male, blond]].round()
     assert (judged == goals).double().mean() > 0.9
 
 
 def test_other_models_are_refused(models: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="one of the models must be a HomoInterpGAN"):
-        uniformity.run(asked(tmp_path, models, "cvae"))
+        homointerp.uniformity(asked(tmp_path, models, "cvae"))
     with pytest.raises(AttrimorphError, match="some of the models must be CycleGANs"):
-        translation.run(asked(tmp_path, models, "homo"))
+        group_edits.translation(asked(tmp_path, models, "homo"))
     with pytest.raises(AttrimorphError, match="a HomoInterpGAN of drawn faces or shapes"):
-        faults.run(asked(tmp_path, models, "cvae"))
+        homointerp.faults(asked(tmp_path, models, "cvae"))
     with pytest.raises(AttrimorphError, match="must have the attributes of the images"):
         group_edits.run(asked(tmp_path, models, "shapes"))
     with pytest.raises(AttrimorphError, match="one image size; got 32, 64"):
-        uniformity.run(Request(out=tmp_path, form=TINY, model=f"{models['homo']},drawn-faces-64"))
+        homointerp.uniformity(Request(out=tmp_path, form=TINY, model=f"{models['homo']},drawn-faces-64"))
     with pytest.raises(AttrimorphError, match="leave --data out"):
-        faults.run(Request(out=tmp_path, form=TINY, data=tmp_path))
+        homointerp.faults(Request(out=tmp_path, form=TINY, data=tmp_path))
 
 
 def test_shapes_alone_are_enough_for_their_fault(models: dict[str, Path], tmp_path: Path) -> None:
-    outcome = faults.run(asked(tmp_path, models, "shapes"))
+    outcome = homointerp.faults(asked(tmp_path, models, "shapes"))
     assert outcome.figures["Position"] == {}
     assert len(outcome.figures["A domain with gaps: drawn shapes"]) == 1
 
@@ -325,7 +330,7 @@ def test_shapes_alone_are_enough_for_their_fault(models: dict[str, Path], tmp_pa
 def test_the_command_takes_several_models(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("attrimorph.reproductions.outcome.QUICK", TINY)
+    monkeypatch.setattr("attrimorph.reproductions.frame.QUICK", TINY)
     named = ",".join(str(models[name]) for name in GIVEN["translation"])
     assert run(["experiment", "translation", "--quick", "--model", named, "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -64,7 +64,7 @@ def test_ticks_are_round_and_span(low: float, high: float, expected: list[float]
 
 
 def test_numbers_are_short() -> None:
-    assert [report.number(value) for value in (0, 0.25, 1500, 48_000, 0.1 + 0.2)] == ["0", "0.25", "1500", "48k", "0.3"]
+    assert [report.short(value) for value in (0, 0.25, 1500, 48_000, 0.1 + 0.2)] == ["0", "0.25", "1500", "48k", "0.3"]
 
 
 def test_bars_and_tables_show_their_values() -> None:

@@ -18,7 +18,7 @@ from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Reci
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.reproductions import ring
 from attrimorph.reproductions.claims import decide
-from attrimorph.reproductions.outcome import QUICK, Request, write_outcome
+from attrimorph.reproductions.frame import QUICK, Request, write_outcome
 from attrimorph.reproductions.ring_training import METHODS, Method, RingCurve, RingGame, RingOptions
 
 Array = NDArray[np.float32]

@@ -12,13 +12,13 @@ from attrimorph.data.drawn.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.reproductions import axes_fitting, axes_photographs, axes_place, few_examples, growing, untangling
-from attrimorph.reproductions.axes_place import PGGAN, Place, grown, phi, place_of
-from attrimorph.reproductions.catalogue import named
+from attrimorph.reproductions import axes, axis_edits, growing
+from attrimorph.reproductions.axes import PGGAN, axes_context
+from attrimorph.reproductions.axis_edits import phi
+from attrimorph.reproductions.catalogue import named, runs
 from attrimorph.reproductions.claims import decide
+from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome
 from attrimorph.reproductions.growing import Moment, budgets, moments_of, transitions
-from attrimorph.reproductions.outcome import Form, Request, write_outcome
-from attrimorph.reproductions.runs import RUNS
 from tests.tiny_models import tiny_model
 
 TINY = Form("tiny", faces=40, unseen=16, codes=300)
@@ -39,15 +39,15 @@ def asked(out: Path, **changes: object) -> Request:
 def test_an_experiment_leaves_page_numbers_and_pictures(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(axes_photographs, "STEPS", 2)
-    monkeypatch.setattr(axes_photographs, "CLOSE", 4)
-    monkeypatch.setattr(few_examples, "EXAMPLES", (5,))
-    monkeypatch.setattr(few_examples, "FEW", 5)
-    monkeypatch.setattr(few_examples, "MANY", 8)
-    monkeypatch.setattr(few_examples, "TAUGHT", ("Smiling", "Male"))
-    monkeypatch.setattr(untangling, "FOLLOWING", 4)
+    monkeypatch.setattr(axis_edits, "STEPS", 2)
+    monkeypatch.setattr(axis_edits, "CLOSE", 4)
+    monkeypatch.setattr(axes, "EXAMPLES", (5,))
+    monkeypatch.setattr(axes, "FEW", 5)
+    monkeypatch.setattr(axes, "MANY", 8)
+    monkeypatch.setattr(axes, "TAUGHT", ("Smiling", "Male"))
+    monkeypatch.setattr(axis_edits, "FOLLOWING", 4)
     # The shipped CVAE-GAN: a GAN of a test's size shows nothing that a judge could tell.
-    page = write_outcome(RUNS[name](asked(folder, model="drawn-faces-64")), folder)
+    page = write_outcome(runs()[name](asked(folder, model="drawn-faces-64")), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert list((folder / name / "pictures").glob("*.png"))
@@ -64,14 +64,9 @@ def test_the_paper_is_known() -> None:
 
 
 def test_time_is_held_to_its_bar_at_full_length_alone() -> None:
-    class Of:
-        image_size = 64
-
-    place = Place(Request(), Of(), None, "")  # type: ignore[arg-type]
-    split = {"generate": 100.0, "fit": 1.0}
     verdicts = [
-        [each.verdict for each in decide(axes_fitting.claims(place, axes, count, seconds, split, more))]
-        for axes, count, seconds, more in (
+        [each.verdict for each in decide(axes.claims(64, number, count, {"generate": seconds}, one_more))]
+        for number, count, seconds, one_more in (
             (20, 50_000, 299.0, 59.0),
             (20, 50_000, 301.0, 61.0),
             (20, 2_000, 12.0, 3.0),
@@ -88,15 +83,15 @@ def test_time_is_held_to_its_bar_at_full_length_alone() -> None:
 
 def test_leakage_is_held_to_a_fifth() -> None:
     def figures(before: float, after: float, reached: float) -> dict[str, dict[str, dict[str, float]]]:
-        row = {untangling.REACHED: reached, untangling.LEAK: after, untangling.OTHERS: 0.1, untangling.WITNESSED: 0.9}
+        row = {axis_edits.REACHED: reached, axis_edits.LEAK: after, axis_edits.OTHERS: 0.1, axis_edits.WITNESSED: 0.9}
         row["edits"] = 500.0
-        alone = {**row, untangling.LEAK: before}
-        ways = {words: row for words in (untangling.ONE, untangling.CURVED, untangling.ALL, untangling.IN_TURN)}
-        followed = {**row, untangling.WITNESSED: 0.5}
-        return {edited: {untangling.ALONE: alone, **ways, untangling.FOLLOWED: followed} for edited in untangling.PAIRS}
+        alone = {**row, axis_edits.LEAK: before}
+        ways = {words: row for words in (axis_edits.ONE, axis_edits.CURVED, axis_edits.ALL, axis_edits.IN_TURN)}
+        followed = {**row, axis_edits.WITNESSED: 0.5}
+        return {edited: {axis_edits.ALONE: alone, **ways, axis_edits.FOLLOWED: followed} for edited in axis_edits.PAIRS}
 
     def verdicts(*values: float) -> list[str]:
-        return [each.verdict for each in decide(untangling.claims(figures(*values)))]
+        return [each.verdict for each in decide(axis_edits.untangling_claims(figures(*values)))]
 
     pair = ["seen once"] * 5
     assert verdicts(0.8, 0.05, 0.9) == [*pair, *pair, "not decided"]
@@ -111,18 +106,18 @@ def test_leakage_is_held_to_a_fifth() -> None:
 def test_without_a_shipped_generator_one_is_trained_on_tied_faces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(axes_place, "PGGAN", "gan")  # one that does not ship
+    monkeypatch.setattr(axes, "PGGAN", "gan")  # one that does not ship
     sizes = {f"networks.{name}_width": 4 for name in ("encoder", "generator", "discriminator", "classifier")}
     changes = {**sizes, "networks.latent": 4, "data.image_size": 32, "training.images": 16, "training.batch_size": 8}
     request = asked(tmp_path, form=replace(TINY, changes=changes))
-    place = place_of(request)
-    assert place.model.image_size == 32
-    assert place.judge.name == "judge drawn-faces-32"
+    context = axes_context(request)
+    assert context.model.image_size == 32
+    assert context.judge.name == "judge drawn-faces-32"
     assert [folder.name for folder in (tmp_path / "data").iterdir()] == ["tied-faces-32-40"]
-    assert place_of(request).model.hash == place.model.hash
+    assert axes_context(request).model.hash == context.model.hash
     # Else nothing is trained.
-    monkeypatch.setattr(axes_place, "PGGAN", "drawn-faces-64")
-    assert place_of(asked(tmp_path / "other")).model.recipe.name == "drawn-faces-64"
+    monkeypatch.setattr(axes, "PGGAN", "drawn-faces-64")
+    assert axes_context(asked(tmp_path / "other")).model.recipe.name == "drawn-faces-64"
     assert not (tmp_path / "other").exists()
 
 
@@ -141,28 +136,28 @@ def test_phi_by_hand() -> None:
 
 
 def test_a_shorter_run_grows_in_the_same_shares() -> None:
-    recipe = grown(recipe_named(PGGAN), 42_000)
+    recipe = lasting(recipe_named(PGGAN), 42_000, 0)
     assert isinstance(recipe, ProgressiveRecipe)
     assert recipe.training.images == 42_000
     assert recipe.growth.fixed_images == (3_000, 4_000, 5_000)
     assert recipe.growth.fading_images == (2_000, 3_000, 5_000)
-    assert grown(recipe_named("gan"), 100).training.images == 100
+    assert lasting(recipe_named("gan"), 100, 0).training.images == 100
 
 
 def test_other_data_need_their_own_model(tmp_path: Path) -> None:
     write_shapes(tmp_path / "shapes", count=40, size=16)
     with pytest.raises(AttrimorphError, match="need a generator of such data; name one with --model"):
-        axes_photographs.run(asked(tmp_path, data=tmp_path / "shapes"))
+        axis_edits.photographs(asked(tmp_path, data=tmp_path / "shapes"))
     tiny_model(tmp_path / "model")
     with pytest.raises(AttrimorphError, match="must have the attributes that classifier of tiny knows"):
-        axes_photographs.run(asked(tmp_path, data=tmp_path / "shapes", model=str(tmp_path / "model")))
+        axis_edits.photographs(asked(tmp_path, data=tmp_path / "shapes", model=str(tmp_path / "model")))
 
 
 def test_a_generator_that_shows_too_little_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_model(tmp_path / "model")
-    monkeypatch.setattr(untangling, "PAIRS", {"Nothing": "Male"})
+    monkeypatch.setattr(axis_edits, "PAIRS", {"Nothing": "Male"})
     with pytest.raises(AttrimorphError, match="needs pictures with and without Nothing"):
-        untangling.run(asked(tmp_path, model=str(tmp_path / "model")))
+        axis_edits.untangling(asked(tmp_path, model=str(tmp_path / "model")))
 
 
 # ---- growing
@@ -196,7 +191,7 @@ def test_growing_trains_what_is_missing_and_compares(tmp_path: Path, monkeypatch
         return plain(name).with_changes({**small, **own})
 
     monkeypatch.setattr(growing, "recipe_named", tiny)
-    monkeypatch.setattr(growing, "grown", lambda recipe, images: recipe)
+    monkeypatch.setattr(growing, "lasting", lambda recipe, *_, **__: recipe)
     asks = asked(tmp_path / "out", data=tmp_path / "faces")
     write_outcome(growing.run(asks), tmp_path / "out")
     told = json.loads((tmp_path / "out" / "growing" / "results.json").read_text())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from attrimorph.reproductions.outcome import Form, Request
+from attrimorph.reproductions.frame import Form, Request
 
 FIELDS = {
     "data.image_size": 16,
@@ -24,7 +24,7 @@ TINY = Form(
     "tiny",
     people=3,
     images=40,
-    presentations=64,
+    images_seen=64,
     changes=FIELDS,
     per_class=4,
     iterations=60,

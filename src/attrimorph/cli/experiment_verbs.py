@@ -56,7 +56,7 @@ def experiment(
         A file for the same as a LaTeX tabular (booktabs).
     """
     from attrimorph.console import Meter, table
-    from attrimorph.reproductions.catalogue import EXPERIMENTS, named
+    from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
 
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
@@ -65,13 +65,13 @@ def experiment(
     names = named(name)
     from attrimorph.metrics.tables import Cell, check_tables, write_tables
     from attrimorph.reproductions.claims import COLUMNS, decide
-    from attrimorph.reproductions.outcome import FULL, QUICK, Request, write_outcome
-    from attrimorph.reproductions.runs import RUNS
+    from attrimorph.reproductions.frame import FULL, QUICK, Request, write_outcome
 
     check_tables(csv, latex)
     if names != ["ring"]:  # points, no images
         tell_stand_in(data)
     rows: list[list[Cell]] = []
+    does = runs()
     for each in names:
         with Meter(each) as meter:
 
@@ -92,7 +92,7 @@ def experiment(
                 say=meter.say,
                 progress=show,
             )
-            outcome = RUNS[each](request)
+            outcome = does[each](request)
             page = write_outcome(outcome, out)
         decisions = decide(outcome.claims)
         print(table([(one.verdict, one.claim.words, f"{one.claim.evidence}; {one.why}") for one in decisions]))

@@ -1,11 +1,15 @@
 """The experiments of the papers, by name; letters are those of the CVAE-GAN paper's list in docs/reproductions.
 
-No torch here: the command line lists them without it; `reproductions.runs` does them.
+No torch here: the command line lists them without it; `runs` imports what does them.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrimorph.errors import AttrimorphError, suggestion
+
+if TYPE_CHECKING:
+    from attrimorph.reproductions.frame import Outcome, Request
 
 
 class Experiment(NamedTuple):
@@ -49,7 +53,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "axes": Experiment("", "From a generator to twenty axes, timed step by step; one more", TL_GAN),
     "untangling": Experiment("", "What a beard does to Male, grey hair to age, and locks to that", TL_GAN),
     "few-examples": Experiment("", "An axis from twenty pictures against thousands judged", TL_GAN),
-    "photographs": Experiment("", "Unseen faces by inversion and axes against the truth", TL_GAN),
+    "photographs": Experiment("", "EvaluationSet faces by inversion and axes against the truth", TL_GAN),
     "growing": Experiment("", "PGGAN beside GAN and WGAN-GP, equal images and equal time", TL_GAN),
     "translation": Experiment("", "A CycleGAN for each attribute beside one model for all", "CycleGAN"),
 }
@@ -71,3 +75,48 @@ def named(name: str) -> list[str]:
     if not by_letter:
         raise AttrimorphError(f"there is no experiment {name!r}; {suggestion(name, EXPERIMENTS)}")
     return by_letter
+
+
+def runs() -> "dict[str, Callable[[Request], Outcome]]":
+    """Return what does each experiment."""
+    from attrimorph.reproductions import (
+        attribute2image,
+        augmentation,
+        axes,
+        axis_edits,
+        group_edits,
+        growing,
+        homointerp,
+        inversion,
+        one_model,
+        ring,
+        table_one,
+    )
+
+    return {
+        "ring": ring.run,
+        "table-one": table_one.run,
+        "morphing": one_model.morphing,
+        "inpainting": one_model.inpainting,
+        "augmentation": augmentation.run,
+        "ablation": table_one.ablation,
+        "latents": one_model.latents,
+        "transferring": one_model.transferring,
+        "retrieval": one_model.retrieval,
+        "copies": one_model.copies,
+        "superresolution": one_model.superresolution,
+        "layers": attribute2image.layers,
+        "drift": attribute2image.drift,
+        "wrong-masks": attribute2image.wrong_masks,
+        "inversion": inversion.run,
+        "completion": inversion.completion,
+        "uniformity": homointerp.uniformity,
+        "group-edits": group_edits.run,
+        "faults": homointerp.faults,
+        "axes": axes.run,
+        "untangling": axis_edits.untangling,
+        "few-examples": axes.few_examples,
+        "photographs": axis_edits.photographs,
+        "growing": growing.run,
+        "translation": group_edits.translation,
+    }

@@ -107,14 +107,8 @@ class Decision:
     def row(self) -> list[str | int | float | None]:
         """Return the cells of a table, by `COLUMNS`."""
         margin = [_plain(value) for value in (self.margin, self.low, self.high)]
-        return [
-            self.verdict,
-            self.claim.words,
-            *margin,
-            len(self.claim.margins),
-            self.claim.evidence,
-            self.claim.source,
-        ]
+        claim = self.claim
+        return [self.verdict, claim.words, *margin, len(claim.margins), claim.evidence, claim.source]
 
 
 def _plain(value: float) -> float | None:
@@ -164,19 +158,27 @@ def decide_one(claim: Claim, tail: float) -> Decision:
         verdict = "reproduced" if seeds >= LEAST_SEEDS else "seen once"
     elif high < 0:
         verdict = "not reproduced"
-    told, a, b = (format(value, f"+{claim.form}") for value in (mean, low, high))
+    margin, a, b = (format(value, f"+{claim.form}") for value in (mean, low, high))
     around = f", {a} to {b}" if low < high else ""
-    return Decision(claim, verdict, mean, low, high, f"margin {told}{around} ({basis})")
+    return Decision(claim, verdict, mean, low, high, f"margin {margin}{around} ({basis})")
+
+
+Values = float | Sequence[float]
+
+
+def seeds_of(values: Values) -> tuple[float, ...]:
+    """Return one value for each seed; a single one is that of the only model."""
+    return (float(values),) if isinstance(values, int | float) else tuple(values)
 
 
 def more(
     words: str,
-    high: Sequence[float],
-    low: Sequence[float],
-    *,
-    source: str,
+    high: Values,
+    low: Values,
     names: tuple[str, str],
+    source: str,
     form: str = ".3g",
+    *,
     counted: int | tuple[int | None, int | None] | None = None,
     times: float = 1.0,
     grace: float = 0.0,
@@ -185,14 +187,15 @@ def more(
 
     Args:
         words: the claim.
-        high, low: the figures of each seed.
-        source: who says so.
+        high, low: the figures, a value for each seed; none where they were not measured.
         names: of the two figures.
+        source: who says so.
         form: how a figure is written.
         counted: of how many cases the figures, or each of them, are shares; None where they are no shares.
         times: how often the second one goes into the first.
         grace: how much less is still as good.
     """
+    high, low = seeds_of(high), seeds_of(low)
     margins = tuple(a - times * b + grace for a, b in zip(high, low, strict=True))
     evidence = f"{names[0]} {listed(high, form)}, {names[1]} {listed(low, form)}"
     if times != 1:
@@ -207,37 +210,23 @@ def more(
 
 
 def at_least(
-    words: str,
-    values: Sequence[float],
-    bound: float,
-    *,
-    source: str,
-    name: str,
-    form: str = ".3g",
-    counted: int | None = None,
+    words: str, values: Values, bound: float, name: str, source: str, form: str = ".3g", counted: int | None = None
 ) -> Claim:
     """Claim that a figure, a share where it is `counted`, is at least `bound`."""
-    margins = tuple(value - bound for value in values)
+    values = seeds_of(values)
     shares = Counted(fmean(values), counted, bound, None) if counted is not None and values else None
     evidence = f"{name} {listed(values, form)}, at least {bound:{form}} needed"
-    return Claim(words, source, margins, evidence, shares, bar=True, form=form)
+    return Claim(words, source, tuple(value - bound for value in values), evidence, shares, bar=True, form=form)
 
 
 def at_most(
-    words: str,
-    values: Sequence[float],
-    bound: float,
-    *,
-    source: str,
-    name: str,
-    form: str = ".3g",
-    counted: int | None = None,
+    words: str, values: Values, bound: float, name: str, source: str, form: str = ".3g", counted: int | None = None
 ) -> Claim:
     """Claim that a figure, a share where it is `counted`, is at most `bound`."""
-    margins = tuple(bound - value for value in values)
+    values = seeds_of(values)
     shares = Counted(bound, None, fmean(values), counted) if counted is not None and values else None
     evidence = f"{name} {listed(values, form)}, at most {bound:{form}} allowed"
-    return Claim(words, source, margins, evidence, shares, bar=True, form=form)
+    return Claim(words, source, tuple(bound - value for value in values), evidence, shares, bar=True, form=form)
 
 
 def listed(values: Sequence[float], form: str = ".3g") -> str:

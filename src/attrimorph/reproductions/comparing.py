@@ -15,11 +15,11 @@ from attrimorph.metrics.tables import words, write_tables
 from attrimorph.pictures import grid, sheet, write_png
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import listed, spread
-from attrimorph.reproductions.comparison import SHOWN, Contest, Entry, check, check_folder, run_contest, seconds_of
+from attrimorph.reproductions.comparison import SHOWN, Contest, Entry, check, check_folder, run_contest
 from attrimorph.reproductions.comparison_figures import RULE, Figure, figures_of, table_of
 from attrimorph.reproductions.comparison_pictures import Gallery, galleries
 from attrimorph.reproductions.evaluation_page import ARROWS
-from attrimorph.reproductions.outcome import machine
+from attrimorph.reproductions.frame import machine, seconds_of
 from attrimorph.version import __version__
 
 FORMAT = "attrimorph comparison"

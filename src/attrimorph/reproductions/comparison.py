@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,11 @@ from attrimorph.evaluators.attributes import editable_names
 from attrimorph.evaluators.judge import Judge
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
-from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.methods.homointerp.recipe import InterpolationRecipe
-from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.metrics.evaluate.evaluation import evaluate
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.entrants import Entrant, named
-from attrimorph.reproductions.outcome import Progress, Say, nothing
+from attrimorph.reproductions.frame import Progress, Say, lasting, nothing, seconds_of
 from attrimorph.training.folder import known_path
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image
@@ -251,36 +248,6 @@ def images_within(contest: Contest, name: str, place: str) -> int:
     )
     batch = recipe.training.batch_size
     return max(1, round(contest.seconds / per_image / batch)) * batch
-
-
-def lasting(recipe: AnyRecipe, images: int, seed: int) -> AnyRecipe:
-    """Return the recipe with another length and seed; what it tells in images keeps its share of the run."""
-    changes: dict[str, Any] = {"training.images": images, "training.seed": seed}
-    share = images / recipe.training.images
-    if isinstance(recipe, Recipe | InterpolationRecipe):
-        changes["losses.warmup_images"] = round(recipe.losses.warmup_images * share)
-    if isinstance(recipe, ProgressiveRecipe):
-        for name, stages in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):
-            changes[f"growth.{name}_images"] = [max(1, round(stage * share)) for stage in stages]
-    training = recipe.training
-    every = {
-        "checkpoint_images": training.checkpoint_images,
-        "sample_images": training.sample_images,
-        "log_images": training.log_images,
-    }
-    for name, value in every.items():
-        changes[f"training.{name}"] = max(training.batch_size, math.ceil(value * min(1.0, share)))
-    return recipe.with_changes(changes)
-
-
-def seconds_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return how long a run had trained at each line of its log: pauses between two calls do not count."""
-    total, before, found = 0.0, 0, []
-    for line in lines:
-        total += (line["images_seen"] - before) / max(line["images_per_second"], 1e-9)
-        before = line["images_seen"]
-        found.append(total)
-    return found or [0.0]
 
 
 def measured(contest: Contest, trained: Entry, place: str) -> Entry:

@@ -1,22 +1,32 @@
-"""Edits of HomoInterpGAN on faces that nobody trained on: reached, other groups left alone, near the truth."""
+"""Edits of HomoInterpGAN, CVAE-GAN and a chain of CycleGANs on faces that nobody trained on, held to the truth."""
 
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from attrimorph.data.drawn import faces
+from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.loading import load
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.translation.model import Chain, CycleGANModel
 from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
 from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.models.codes import Edits
-from attrimorph.pictures import sheet
+from attrimorph.models.finding import named_parts
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more
-from attrimorph.reproductions.editors import Place, cvae_gan, edited, interpolator, one_of_each, place_of, plain
-from attrimorph.reproductions.outcome import Outcome, Request
+from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
+from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, plain, seconds_of
+from attrimorph.training.log import read_log
 
-NAME = "group-edits"
+# --- single groups
+
 HOMO, CVAE = "HomoInterpGAN", "CVAE-GAN"
 REACHED, CHANGED, WRONG, OWN = "target reached", "other groups changed", "other groups wrong", "own group wrong"
 ERROR, FAR, SECONDS = (
@@ -24,81 +34,83 @@ ERROR, FAR, SECONDS = (
     "perceptual distance from it",
     "seconds an edit, judged",
 )
+SHARES = dict.fromkeys((REACHED, CHANGED, WRONG, OWN), "%")
 LEAST_REACHED, MOST_CHANGED = 0.9, 0.05
 CLOSE = 40  # edits of each attribute and direction that are held against the truth
-SOURCE = "our bar"
 
 Groups = Mapping[str, Sequence[str]]
 
 
 def run(request: Request) -> Outcome:
     """Turn every attribute of the same images the other way with both methods."""
-    place = place_of(request, "homointerp-drawn-64")
-    model, other = interpolator(place), cvae_gan(place)
-    names = model.editable
+    context = edit_context(request)
+    model, other = context.interpolator(), context.cvae_gan()
     editors: dict[str, Edits] = {HOMO: model, **({} if other is None else {CVAE: other})}
-    measures = {name: measured(place, editor, names) for name, editor in editors.items()}
-    figures = {name: summary(place, each, model.groups) for name, each in measures.items()}
+    measures = {name: measured(context, editor, model.editable) for name, editor in editors.items()}
+    figures = {name: summary(context, each, model.groups) for name, each in measures.items()}
     outcome = Outcome(
-        name=NAME,
-        title="Edits of single groups",
-        lead="An edit should reach its target, leave the attributes of other groups alone, and look like the truth.",
-        protocol={
-            **place.protocol({HOMO: model, CVAE: other}),
-            "edits": f"every attribute set where it is absent, taken away where it is present; {', '.join(names)}",
+        "group-edits",
+        "Edits of single groups",
+        "An edit should reach its target, leave the attributes of other groups alone, and look like the truth.",
+        {
+            **context.protocol({HOMO: model, CVAE: other}),
+            "edits": "every attribute set where it is absent, taken away where it is present; "
+            f"{', '.join(model.editable)}",
             "groups": "; ".join(f"{name}: {', '.join(group)}" for name, group in model.groups.items()),
             CHANGED: "share of the binary attributes of other groups judged otherwise than before the edit (on the "
             "image as the method makes it with no change)",
             WRONG: "share of them that are not as they are in the true counterfactual",
         },
-        claims=claims(figures, int(measures[HOMO].truth.edits.sum())),
-        figures={"methods": {name: plain(each) for name, each in figures.items()}}
-        | {"attributes": {name: by_attribute(place, each, model.groups) for name, each in measures.items()}},
+        claims(figures, int(measures[HOMO].truth.edits.sum())),
+        {
+            "methods": {name: plain(each) for name, each in figures.items()},
+            "attributes": {
+                name: {flip.name: plain(figures_of(context, flip, model.groups)) for flip in each.flips}
+                for name, each in measures.items()
+            },
+        },
     )
-    rows = [
-        [report.text(name), *(report.percent(each[key]) for key in (REACHED, CHANGED, WRONG, OWN)),
-         *(number(each[key]) for key in (ERROR, FAR, SECONDS))]
-        for name, each in ((name, plain(each)) for name, each in figures.items())
-    ]  # fmt: skip
-    head = ["", REACHED, CHANGED, WRONG, OWN, ERROR, FAR, SECONDS]
-    outcome.pieces.append(report.table(head, rows, numbers=range(1, len(head))))
-    show(outcome, place, measures, one_of_each(model))
+    outcome.pieces.append(report.figures(figures, forms=SHARES))
+    words = ["input", *measures, *(["truth"] if context.unseen.factors is not None else [])]
+    for flips in zip(*(each.flips for each in measures.values()), strict=True):
+        if flips[0].name in one_of_each(model):
+            rows = []
+            for sides in zip(*(flip.ways for flip in flips), strict=True):
+                first = sides[0].shown
+                columns = [first[:, 0], *(side.shown[:, 1] for side in sides), *first[:, 2:].unbind(1)]
+                rows.append(torch.stack(columns, 1).flatten(0, 1))
+            outcome.sheet(f"edit-{flips[0].name}", rows, flips[0].name, columns=words * SHOWN, cell=80)
     return outcome
 
 
-def number(value: float | None) -> str:
-    """Write a figure, a dash where there is none."""
-    return "–" if value is None else f"{value:.3g}"
-
-
-def measured(place: Place, editor: Edits, names: Sequence[str], close: int = CLOSE) -> EditMeasures:
+def measured(context: EditContext, editor: Edits, names: Sequence[str], close: int = CLOSE) -> EditMeasures:
     """Edit every attribute of all images, either way, and let the judge look."""
-    unseen = place.unseen
+    unseen = context.unseen
     labels = unseen.labels.nan_to_num(0.0)
     unchanged = edited(editor, unseen.images, {}, labels)
     return measure_edits(
         editor,
         unseen,
-        place.judge,
-        decisions(place.judge(unchanged), place.judge.schema),
+        context.judge,
+        decisions(context.judge(unchanged), context.judge.schema),
         names=names,
         counterfactuals=close,
-        extractor=JudgeFeatures(place.judge),
+        extractor=JudgeFeatures(context.judge),
         reconstructions=unchanged,
-        progress=place.request.say,
+        progress=context.request.say,
     )
 
 
-def summary(place: Place, measures: EditMeasures, groups: Groups) -> dict[str, float]:
+def summary(context: EditContext, measures: EditMeasures, groups: Groups) -> dict[str, float]:
     """Return the mean figures over attributes."""
-    rows = [figures_of(place, flip, groups) for flip in measures.flips]
+    rows = [figures_of(context, flip, groups) for flip in measures.flips]
     means = {key: float(torch.tensor([row[key] for row in rows]).nanmean()) for key in rows[0]}
     return means | {SECONDS: measures.seconds / max(1, int(measures.truth.edits.sum()))}
 
 
-def figures_of(place: Place, flip: Flips, groups: Groups) -> dict[str, float]:
+def figures_of(context: EditContext, flip: Flips, groups: Groups) -> dict[str, float]:
     """Return the figures of one attribute's edits; NaN where there is no such attribute or no truth."""
-    schema = place.judge.schema
+    schema = context.judge.schema
     own = next((group for group in groups.values() if flip.name in group), (flip.name,))
     binary = binary_names(schema)
     others = [schema.columns(name).start for name in binary if name not in own]
@@ -116,43 +128,189 @@ def figures_of(place: Place, flip: Flips, groups: Groups) -> dict[str, float]:
     }
 
 
-def by_attribute(place: Place, measures: EditMeasures, groups: Groups) -> dict[str, dict[str, float | None]]:
-    """Return the figures of every attribute, for results.json."""
-    return {flip.name: plain(figures_of(place, flip, groups)) for flip in measures.flips}
-
-
-def claims(figures: Mapping[str, Mapping[str, float]], edits: int) -> list[Claim]:
+def claims(figures: Figures, edits: int) -> list[Claim]:
     """Return the bars, held against the figures of so many edits."""
-    mine = figures[HOMO]
-    theirs = [figures[CVAE]] if CVAE in figures else []
-    found = [
-        at_least("HomoInterpGAN's edits reach their target in at least 90 % of cases", [mine[REACHED]], LEAST_REACHED,
-                 source=SOURCE, name=REACHED, form=".1%", counted=edits),
-        at_most("They change at most 5 % of the attributes of other groups", [mine[CHANGED]], MOST_CHANGED,
-                source=SOURCE, name=CHANGED, form=".2%", counted=edits),
+    mine, theirs, source = figures[HOMO], figures.get(CVAE), "our bar"
+
+    def pair(key: str) -> tuple[list[float], list[float]]:
+        return ([], []) if theirs is None else ([mine[key]], [theirs[key]])
+
+    nearer = "They are nearer to the true counterfactual than CVAE-GAN's,"
+    return [
+        at_least("HomoInterpGAN's edits reach their target in at least 90 % of cases", mine[REACHED], LEAST_REACHED,
+                 REACHED, source, ".1%", edits),
+        at_most("They change at most 5 % of the attributes of other groups", mine[CHANGED], MOST_CHANGED, CHANGED,
+                source, ".2%", edits),
+        more(f"{nearer} in pixels", *pair(ERROR), (HOMO, CVAE), source),
+        more(f"{nearer} as the judge sees it", *pair(FAR)[::-1], (CVAE, HOMO), source),
     ]  # fmt: skip
-    names = (HOMO, CVAE)
-    for words, key, sign in (
-        ("They are nearer to the true counterfactual than CVAE-GAN's, in pixels", ERROR, 1),
-        ("They are nearer to the true counterfactual than CVAE-GAN's, as the judge sees it", FAR, -1),
+
+
+# --- one model for each attribute, or one for all
+
+ATTRIBUTES = ("Male", "Blond_Hair", "Young")
+CYCLE = "CycleGANs"
+ALL, ALONE = "all changes reached", "each change reached"
+SIZE, SIZE_OF_ALL, TIME, TRAINING = (
+    "MB for these attributes",
+    "MB for all attributes",
+    "milliseconds an image and change",
+    "seconds of training",
+)
+TIMED, CHAINS = 64, 6
+
+
+def translation(request: Request) -> Outcome:
+    """Measure CycleGANs one by one and in a chain, and HomoInterpGAN on the same images."""
+    context = edit_context(request)
+    model, links, seconds = both(context)
+    chain, names = Chain(links), [link.attribute for link in links]
+    editors: dict[str, Edits] = {CYCLE: chain, HOMO: model}
+    goals, attributes = chain_goals(context, names), len(model.editable)
+    figures = {name: measure(context, editor, names, model, goals) for name, editor in editors.items()}
+    size, sizes = (sum(len(each.to_bytes()) for each in parts) / 1e6 for parts in ([model], links))
+    figures[CYCLE] |= {SIZE: sizes, SIZE_OF_ALL: sizes / len(links) * attributes, TRAINING: seconds[CYCLE]}
+    figures[HOMO] |= {SIZE: size, SIZE_OF_ALL: size, TRAINING: seconds[HOMO]}
+    outcome = Outcome(
+        "translation",
+        "One model for each attribute, or one for all",
+        "CycleGAN learns one attribute a model, all or nothing; several make a chain. HomoInterpGAN moves every "
+        "group with one model.",
+        {
+            **context.protocol({HOMO: model}),
+            **{f"CycleGAN {link.attribute}": describe(link) for link in links},
+            "chain": f"all of {', '.join(names)} turned the other way, one after another, on {len(goals)} images",
+            SIZE_OF_ALL: f"{attributes} attributes, one CycleGAN each, against the one model",
+            TRAINING: "of the runs named, all CycleGANs together; their logs tell it, pauses left out",
+        },
+        translation_claims(figures, len(goals)),
+        {name: plain(each) for name, each in figures.items()},
+    )
+    outcome.pieces.append(report.figures(figures))
+    show_chains(outcome, context, chain, model, goals)
+    return outcome
+
+
+def both(context: EditContext) -> tuple[InterpolationModel, list[CycleGANModel], dict[str, float]]:
+    """Return HomoInterpGAN, the CycleGANs, and how long each method trained; those that were named, or trained.
+
+    Raises:
+        AttrimorphError: models were named, no CycleGAN among them.
+    """
+    if context.given:
+        runs = [Path(part) for part in named_parts(str(context.request.model))]
+        given = list(zip(context.given, runs, strict=True))
+    else:
+        runs = [context.trained("cyclegan-64", f"cyclegan-{name}", {"domains.attribute": name}) for name in ATTRIBUTES]
+        given = [(load(run, context.request.device), run) for run in runs]
+    links = [model for model, _ in given if isinstance(model, CycleGANModel)]
+    if not links:
+        raise AttrimorphError("some of the models must be CycleGANs; got none; add them, with commas")
+    seconds = {
+        name: sum(seconds_of_run(run) for model, run in given if isinstance(model, kind)) or float("nan")
+        for name, kind in ((CYCLE, CycleGANModel), (HOMO, InterpolationModel))
+    }
+    return context.interpolator(), links, seconds
+
+
+def seconds_of_run(run: Path) -> float:
+    """Return how long a run trained; NaN of a model file without its run."""
+    lines = [line for line in read_log(run) if "images_per_second" in line] if run.is_dir() else []
+    return seconds_of(lines)[-1] if lines else float("nan")
+
+
+def chain_goals(context: EditContext, names: Sequence[str]) -> Tensor:
+    """Return the images whose chain is measured: those where all of these attributes can be turned, [N] rows.
+
+    A member of an exclusive group is only set: a chain starts where it is absent.
+    """
+    labels, schema = context.unseen.labels, context.judge.schema
+    rows = torch.ones(len(labels), dtype=torch.bool)
+    for name in names:
+        column = labels[:, schema.columns(name).start]
+        rows &= ~column.isnan()
+        if any(name in group for group in schema.exclusive):
+            rows &= column == 0
+    return rows.nonzero()[:, 0]
+
+
+def turned(context: EditContext, editor: Edits, names: Sequence[str], rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn attributes of some images the other way, all in one edit: (images, goals [N, names] in {0, 1})."""
+    labels, schema = context.unseen.labels.nan_to_num(0.0), context.judge.schema
+    goals = torch.stack([1 - labels[rows, schema.columns(name).start] for name in names], 1)
+    made = torch.empty(len(rows), 3, context.size, context.size)
+    for goal in torch.unique(goals, dim=0):
+        chosen = (goals == goal).all(1)
+        changes = {name: 1.0 if value else -1.0 for name, value in zip(names, goal.tolist(), strict=True)}
+        made[chosen] = edited(editor, context.unseen.images[rows[chosen]], changes, labels[rows[chosen]])
+    return made, goals
+
+
+def measure(
+    context: EditContext, editor: Edits, names: Sequence[str], model: InterpolationModel, rows: Tensor
+) -> dict[str, float]:
+    """Measure single edits of the attributes, all of them at once, and the time that an edit takes."""
+    measures = measured(context, editor, names)
+    each = [figures_of(context, flip, model.groups) for flip in measures.flips]
+    figures = {
+        key: float(torch.tensor([one[key] for one in each]).nanmean()) for key in (REACHED, CHANGED, WRONG, ERROR, FAR)
+    }
+    if len(rows):
+        made, goals = turned(context, editor, names, rows)
+        columns = [context.column(name) for name in names]
+        right = decisions(context.judge(made), context.judge.schema)[:, columns] == goals
+        figures |= {ALL: float(right.all(1).double().mean()), ALONE: float(right.double().mean())}
+    else:
+        figures |= {ALL: float("nan"), ALONE: float("nan")}
+    images, labels = context.unseen.images[:TIMED], context.unseen.labels[:TIMED].nan_to_num(0.0)
+    begin = time.perf_counter()
+    for name in names:
+        # Labels that lack the attribute make every image change.
+        asked = labels.clone()
+        asked[:, context.column(name)] = 0
+        edited(editor, images, {name: 1.0}, asked)
+    return figures | {TIME: 1e3 * (time.perf_counter() - begin) / (len(images) * len(names))}
+
+
+def translation_claims(figures: Figures, counted: int) -> list[Claim]:
+    """Return what one model for all promises, held against the figures, which are shares of `counted` images."""
+    mine, theirs = figures[HOMO], figures[CYCLE]
+    found = [
+        more(words, mine[key], theirs[key], (HOMO, CYCLE), "ours", ".1%", counted=counted)
+        for words, key in (
+            ("HomoInterpGAN reaches the target of single edits more often than CycleGANs", REACHED),
+            ("It reaches all targets of a chain of edits more often", ALL),
+        )
+    ]
+    for words, key, images in (
+        ("It changes fewer attributes of other groups", CHANGED, counted),
+        ("It is smaller than a CycleGAN for each attribute", SIZE_OF_ALL, None),
     ):
-        high, low = [mine[key] for _ in theirs], [each[key] for each in theirs]
-        if sign > 0:
-            found.append(more(words, high, low, source=SOURCE, names=names))
-        else:
-            found.append(more(words, low, high, source=SOURCE, names=names[::-1]))
+        found.append(more(words, theirs[key], mine[key], (CYCLE, HOMO), "ours", counted=images))
     return found
 
 
-def show(outcome: Outcome, place: Place, measures: Mapping[str, EditMeasures], names: Sequence[str]) -> None:
-    """Put the first edits of some attributes on the page: input, each method's, the truth."""
-    for flips in zip(*(each.flips for each in measures.values()), strict=True):
-        if flips[0].name not in names:
-            continue
-        rows = []
-        for ways in zip(*(flip.ways for flip in flips), strict=True):
-            columns = [ways[0].shown[:, 0], *(way.shown[:, 1] for way in ways), *ways[0].shown[:, 2:].unbind(1)]
-            rows.append(torch.stack(columns, 1).flatten(0, 1))
-        words = ["input", *measures, "truth"][: len(measures) + (2 if place.unseen.factors is not None else 1)]
-        picture = sheet(rows, columns=words * SHOWN, cell=80, clear=True)
-        outcome.show(f"edit-{flips[0].name}", picture, flips[0].name)
+def show_chains(outcome: Outcome, context: EditContext, chain: Chain, model: InterpolationModel, rows: Tensor) -> None:
+    """Put the in-between images of chains on the page, above what HomoInterpGAN makes of the same changes."""
+    names, labels = list(chain.links), context.unseen.labels.nan_to_num(0.0)
+    published = {"Male": 1.0, "Blond_Hair": 0.0, "Young": 0.0}  # (man, not blond, not young): such come first
+
+    def distance(row: int) -> float:
+        return sum(abs(float(labels[row, context.column(name)]) - published.get(name, 0.0)) for name in names)
+
+    for order, row in enumerate(sorted(rows.tolist(), key=distance)[:CHAINS], 1):
+        image, y = context.unseen.images[row : row + 1], labels[row : row + 1]
+        changes = {name: turning(float(y[0, context.column(name)]) > 0.5) for name in names}
+        asked = [dict(list(changes.items())[:count]) for count in range(len(names) + 1)]
+        lines = {
+            CYCLE: torch.cat([stage.cpu() for stage in chain.stages(image, changes, y)]),
+            HOMO: torch.cat([model.edit(image, some, y).cpu() for some in asked]),
+        }
+        if context.unseen.factors is not None:
+            factors = [context.unseen.factors[row : row + 1]]
+            for name, strength in changes.items():
+                factors.append(faces.set_attribute(factors[-1], name, strength > 0))
+            lines["truth"] = torch.cat([faces.render(each, context.size) for each in factors])
+        columns = ["input", *(f"{name} {strength:+g}" for name, strength in changes.items())]
+        caption = ", then ".join(columns[1:])
+        outcome.sheet(f"chain-{order}", list(lines.values()), caption, columns=columns, labels=list(lines), cell=96)

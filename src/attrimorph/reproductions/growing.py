@@ -22,20 +22,17 @@ from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import report
-from attrimorph.reproductions.axes_place import PGGAN, SOURCE, grown
-from attrimorph.reproductions.claims import Claim, listed, more
-from attrimorph.reproductions.comparison import LONGEST_PROBE, lasting, seconds_of
-from attrimorph.reproductions.face_models import told, training_faces
-from attrimorph.reproductions.outcome import Outcome, Request, machine
+from attrimorph.reproductions.axes import PGGAN
+from attrimorph.reproductions.claims import Claim, more
+from attrimorph.reproductions.contexts import training_faces
+from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, lasting, machine, seconds_of
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import seconds_per_image
-from attrimorph.training.trainer import train
 
-NAME = "growing"
+LONGEST_PROBE = 10.0  # seconds that finding a recipe's speed may take
 OTHERS = ("gan", "wgan-gp")
 KEPT = 64  # checkpoints of each training
 MEASURED = 4  # times the form's unseen faces
@@ -62,7 +59,6 @@ def run(request: Request) -> Outcome:
     runs = trainings(request)
     moments = {name: moments_of(folder) for name, folder in runs.items()}
     chosen = {name: dict(zip((IMAGES, TIME), pair, strict=True)) for name, pair in budgets(moments).items()}
-    distances: dict[str, dict[str, float]] = {}
     size = load(moments[PGGAN][-1].path).image_size
     unseen = drawn_images(MEASURED * request.form.unseen, size, tied=request.data is None)
     judge = judge_for(faces.SCHEMA, size)
@@ -70,18 +66,24 @@ def run(request: Request) -> Outcome:
         raise AttrimorphError(f"drawn faces are compared at 32 or 64 pixels; the models have {size}; train others")
     look = JudgeFeatures(judge)
     truth = look(unseen.images)
+    distances: dict[str, dict[str, float]] = {name: {} for name in chosen}
+    rows: dict[str, dict[str, float | str]] = {name: {} for name in chosen}
     for name, each in chosen.items():
-        distances[name] = {}
         for budget, moment in each.items():
             request.say(f"measuring {name} after {moment.images:,} images, {moment.seconds:.0f} s")
             features = torch.cat([look(images) for images in samples(load(moment.path, request.device), len(truth))])
             distances[name][budget] = frechet_distance(features, truth)
+            rows[name] |= {
+                f"distance, {budget}": distances[name][budget],
+                f"images, {budget}": f"{moment.images:,}",
+                f"s, {budget}": f"{moment.seconds:,.0f}",
+            }
     outcome = Outcome(
-        name=NAME,
-        title="Growing",
-        lead="Small images first, then larger ones: what that gives for the same images, and for the same time.",
-        protocol={
-            "models": "; ".join(told(load(each[-1].path)) for each in moments.values()),
+        "growing",
+        "Growing",
+        "Small images first, then larger ones: what that gives for the same images, and for the same time.",
+        {
+            "models": "; ".join(describe(load(each[-1].path), seen=True) for each in moments.values()),
             "distance": f"Frechet distance of {len(truth)} samples to {unseen.words}, {look.name}",
             **{
                 f"{name}, {budget}": f"after {moment.images:,} images and {moment.seconds:,.0f} s"
@@ -91,8 +93,8 @@ def run(request: Request) -> Outcome:
             "time": "of training alone, as each run's log tells it; checkpoints nearest to the shortest run's end",
             "machine": machine(),
         },
-        claims=claims(distances),
-        figures={
+        claims(distances),
+        {
             "distance": distances,
             "moments": {
                 name: {budget: {"images": m.images, "seconds": m.seconds} for budget, m in each.items()}
@@ -100,8 +102,9 @@ def run(request: Request) -> Outcome:
             },
         },
     )
-    outcome.pieces.append(table(distances, chosen))
-    outcome.show("samples", samples_sheet(chosen, request.device), "Samples at equal time.")
+    outcome.pieces.append(report.figures(rows, ".4g", "recipe"))
+    drawn = [samples(load(each[TIME].path, request.device), SHOWN)[0] for each in chosen.values()]
+    outcome.sheet("samples", drawn, "Samples at equal time.", labels=list(chosen))
     show_growth(outcome, runs[PGGAN], moments[PGGAN])
     return outcome
 
@@ -119,7 +122,7 @@ def trainings(request: Request) -> dict[str, Path]:
     for name, folder in given:
         if folder:
             if not checkpoint_folders(Path(folder)):
-                raise AttrimorphError(f"the experiment {NAME} needs run folders with their logs; {folder} is none")
+                raise AttrimorphError(f"the experiment growing needs run folders with their logs; {folder} is none")
             found[name] = Path(folder)
     missing = [name for name in (PGGAN, *OTHERS) if name not in found]
     if not missing:
@@ -128,7 +131,7 @@ def trainings(request: Request) -> dict[str, Path]:
     data = training_faces(request, first.data.image_size, tied=True)
     if PGGAN in missing:
         length = request.images or request.form.changes.get("training.images") or first.training.images
-        found[PGGAN] = trained(request, grown(first, int(length)), data)
+        found[PGGAN] = trained(request, lasting(first, int(length), request.seeds[0], paced=False), data)
     end = moments_of(found[PGGAN])[-1]
     for name in (name for name in OTHERS if name in missing):
         recipe = recipe_named(name).with_changes({"data.image_size": first.data.image_size})
@@ -139,7 +142,8 @@ def trainings(request: Request) -> dict[str, Path]:
 
 def planned(request: Request, recipe: AnyRecipe, data: PreparedData, end: Moment) -> int:
     """Return how long a recipe trains: long enough for both budgets; a plan is kept, so that it can be gone on with."""
-    path = folder_of(request, data) / f"plan-{recipe.name}-seed{request.seeds[0]}-{end.images}.json"
+    folder = request.out / "models" / f"{request.form.name}-{data.fingerprint}" / "growing"
+    path = folder / f"plan-{recipe.name}-seed{request.seeds[0]}-{end.images}.json"
     if path.exists():
         return int(read_json(path)["images"])
     speed, batch = seconds_per_image(recipe, data, request.device, LONGEST_PROBE), recipe.training.batch_size
@@ -148,27 +152,13 @@ def planned(request: Request, recipe: AnyRecipe, data: PreparedData, end: Moment
     return images
 
 
-def folder_of(request: Request, data: PreparedData) -> Path:
-    """Return where this experiment's trainings lie."""
-    return request.out / "models" / f"{request.form.name}-{data.fingerprint}" / NAME
-
-
 def trained(request: Request, recipe: AnyRecipe, data: PreparedData) -> Path:
     """Train one recipe with many checkpoints kept."""
     images = recipe.training.images
     every = max(recipe.training.batch_size, images // (KEPT // 2))
-    recipe = recipe.with_changes(
-        {"training.keep": KEPT, "training.checkpoint_images": every, "training.seed": request.seeds[0]}
-    )
-    words = f"{recipe.name}, {images:,} images"
-    request.say(f"training {words}")
-    return train(
-        recipe,
-        data,
-        folder_of(request, data) / f"{recipe.name}-seed{request.seeds[0]}-{images}",
-        device=request.device,
-        progress=lambda now: request.progress(f"training {words}", now.images_seen, now.images),
-    )
+    changes = {"training.keep": KEPT, "training.checkpoint_images": every, "training.seed": request.seeds[0]}
+    run = f"growing/{recipe.name}-seed{request.seeds[0]}-{images}"
+    return request.train(recipe.with_changes(changes), data, run, f"{recipe.name}, {images:,} images")
 
 
 def moments_of(run: Path) -> list[Moment]:
@@ -205,41 +195,14 @@ def samples(model: Model, count: int) -> list[torch.Tensor]:
         return [model.decode(code).cpu() for code in drawn_codes(model, count, SAMPLES)]
 
 
-def claims(distances: Mapping[str, Mapping[str, float]]) -> list[Claim]:
+def claims(distances: Figures) -> list[Claim]:
     """Return what growing is held to: a smaller distance than the others, for the same images and the same time."""
     return [
-        more(
-            f"Grown, samples lie nearer to drawn faces than those of {name}, {budget}",
-            [distances[name][budget]],
-            [distances[PGGAN][budget]],
-            source=SOURCE,
-            names=(name, PGGAN),
-            form=".4g",
-        )
+        more(f"Grown, samples lie nearer to drawn faces than those of {name}, {budget}", distances[name][budget],
+             distances[PGGAN][budget], (name, PGGAN), "our bar", ".4g")
         for name in OTHERS
         for budget in (IMAGES, TIME)
-    ]
-
-
-def table(distances: Mapping[str, Mapping[str, float]], chosen: Mapping[str, Mapping[str, Moment]]) -> str:
-    """Return the distances, and after how much training."""
-    rows = [
-        [name, *(cell for budget in (IMAGES, TIME) for cell in cells(distances[name][budget], chosen[name][budget]))]
-        for name in distances
-    ]
-    head = ["recipe", *(f"{word}, {budget}" for budget in (IMAGES, TIME) for word in ("distance", "images", "s"))]
-    return report.table(head, rows, numbers=range(1, 7))
-
-
-def cells(distance: float, moment: Moment) -> tuple[str, str, str]:
-    """Return one budget's cells."""
-    return listed([distance], ".4g"), f"{moment.images:,}", f"{moment.seconds:,.0f}"
-
-
-def samples_sheet(chosen: Mapping[str, Mapping[str, Moment]], device: str) -> Image.Image:
-    """Return samples of each at equal time."""
-    rows = [samples(load(each[TIME].path, device), SHOWN)[0] for each in chosen.values()]
-    return sheet(rows, labels=list(chosen), cell=64, clear=True)
+    ]  # fmt: skip
 
 
 def show_growth(outcome: Outcome, run: Path, moments: Sequence[Moment]) -> None:
@@ -252,12 +215,11 @@ def show_growth(outcome: Outcome, run: Path, moments: Sequence[Moment]) -> None:
             rows.append(samples(model, SHOWN)[0])
             labels.append(f"{moment.images // 1000}k, level {model.level:.3g}")
     if rows:
-        outcome.show("growth", sheet(rows, labels=labels, cell=48, clear=True), "The same codes as the networks grow.")
-    for place, path in enumerate(transitions(run, load(moments[-1].path).recipe)):
+        outcome.sheet("growth", rows, "The same codes as the networks grow.", labels=labels, cell=48)
+    for number, path in enumerate(transitions(run, load(moments[-1].path).recipe)):
         with Image.open(path) as picture:
-            outcome.show(
-                f"transition-{place:02d}-{path.stem}", picture.convert("RGB"), f"After {int(path.stem):,} images."
-            )
+            name = f"transition-{number:02d}-{path.stem}"
+            outcome.show(name, picture.convert("RGB"), f"After {int(path.stem):,} images.")
 
 
 def transitions(run: Path, recipe: AnyRecipe) -> list[Path]:

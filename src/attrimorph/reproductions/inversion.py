@@ -1,38 +1,43 @@
-"""Attribute2Image's posterior inference by optimisation, against an encoder alone, and for a GAN that has none."""
+"""Attribute2Image's inference by optimisation: codes of faces, with an encoder and without; hidden parts completed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.inpaint import inpaint, mean_filled, spread
+from attrimorph.applications.inputs import encoder
+from attrimorph.applications.inversion.invert import inversion as invert
 from attrimorph.applications.options import Search
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
-from attrimorph.metrics.evaluation_set import EvaluationSet
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, at_most
-from attrimorph.reproductions.face_models import BATCH, face_model, told, unseen_faces
-from attrimorph.reproductions.outcome import Outcome, Request, machine
+from attrimorph.reproductions.claims import Claim, at_least, at_most, more
+from attrimorph.reproductions.contexts import SHIPPED, decoded, face_model
+from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, machine
 
-NAME = "inversion"
+# --- codes by optimisation, against an encoder alone, and for a GAN that has none
+
 STEPS = (10, 25, 50, 100)
 TIMED, SIZE = 16, 64  # images that are timed, and their size
 GAIN, ALONE, SECONDS = 2.0, 18.0, 20.0  # bars: dB, dB, s
-STANDS_IN = "drawn-faces-64"
 SHOWN = 6
+BEGINNINGS = {
+    "given": "with encoder, attributes given",
+    "unknown": "with encoder, attributes unknown",
+    "no encoder": "without encoder, attributes unknown",
+}
 
 
 @dataclass(frozen=True)
-class Found:
+class Inverted:
     """Images as they were found.
 
     Attributes:
@@ -42,48 +47,70 @@ class Found:
     start: Tensor
     pictures: Tensor
 
+    def quality(self, unseen: EvaluationSet, steps: int) -> dict[str, float]:
+        """Return the mean PSNR against the faces, in dB, after 0 steps and after all."""
+        ends = {"0": self.start, str(steps): self.pictures}
+        return {step: float(psnr(images, unseen.images).mean()) for step, images in ends.items()}
+
 
 def run(request: Request) -> Outcome:
     """Look for the codes of unseen faces, with an encoder and without one."""
     model = face_model(request, request.model, DISCVAE)
     if not isinstance(model, Encodes):
         raise AttrimorphError(
-            f"the experiment {NAME} compares with an encoder; {model.recipe.name!r} ({model.recipe.method}) has none; "
-            "name it with --other-model, and with --model one that encodes"
+            f"the experiment inversion compares with an encoder; {model.recipe.name!r} ({model.recipe.method}) has "
+            "none; name it with --other-model, and with --model one that encodes"
         )
-    gan, whose = without_encoder(face_model(request, request.other_model or STANDS_IN, DISCVAE))
-    unseen, others = unseen_faces(request, model.image_size), unseen_faces(request, gan.image_size)
-    quality: dict[str, dict[str, float]] = {"given": {}, "unknown": {}}
+    gan, whose = without_encoder(face_model(request, request.other_model or SHIPPED, DISCVAE))
+    unseen, others = (drawn_images(request.form.unseen, each.image_size) for each in (model, gan))
+    last = STEPS[-1]
+    given: dict[str, float] = {}
     for steps in STEPS:
-        found = look_for(request, model, unseen, Search(steps), given=True)
-        quality["given"] |= {"0": mean_psnr(found.start, unseen), str(steps): mean_psnr(found.pictures, unseen)}
-    free = look_for(request, model, unseen, Search(STEPS[-1]), given=False)
-    quality["unknown"] = {"0": mean_psnr(free.start, unseen), str(STEPS[-1]): mean_psnr(free.pictures, unseen)}
-    alone = look_for(request, gan, others, Search(STEPS[-1]), given=False)
-    quality["no encoder"] = {"0": mean_psnr(alone.start, others), str(STEPS[-1]): mean_psnr(alone.pictures, others)}
-    seconds = {"with encoder": timed(model, unseen), "without encoder": timed(gan, others)}
+        found = look_for(request, model, unseen, steps, given=True)
+        given |= found.quality(unseen, steps)
+    alone = look_for(request, gan, others, last, given=False)
+    quality = {
+        "given": {"0": given.pop("0"), **given},
+        "unknown": look_for(request, model, unseen, last, given=False).quality(unseen, last),
+        "no encoder": alone.quality(others, last),
+    }
+    seconds = {
+        words: invert(each, images.first(TIMED).images, search=Search(last)).seconds
+        for words, each, images in (("with encoder", model, unseen), ("without encoder", gan, others))
+    }
     size = max(model.image_size, gan.image_size)
     outcome = Outcome(
-        name=NAME,
-        title="Inversion",
-        lead="The code whose image comes nearest to a photograph is found by optimisation through the generator.",
-        protocol={
-            "model with an encoder": told(model),
-            "model without": f"{told(gan)}; {whose}",
+        "inversion",
+        "Inversion",
+        "The code whose image comes nearest to a photograph is found by optimisation through the generator.",
+        {
+            "model with an encoder": describe(model, seen=True),
+            "model without": f"{describe(gan, seen=True)}; {whose}",
             "images": unseen.words,
             "images without encoder": others.words,
-            "search": f"Adam, at most {STEPS[-1]} steps, settings as of attrimorph invert; prior {Search().prior:g}; "
+            "search": f"Adam, at most {last} steps, settings as of attrimorph invert; prior {Search().prior:g}; "
             f"without encoder from the best of {Search().candidates} samples, attributes unknown",
             "PSNR": "of the images decoded from the codes, data range 1, in dB, mean over images",
-            "seconds": f"of {TIMED} images of {size}x{size} together, {STEPS[-1]} steps, attributes unknown; "
-            f"{machine()}",
+            "seconds": f"of {TIMED} images of {size}x{size} together, {last} steps, attributes unknown; {machine()}",
         },
-        claims=claims(quality, seconds, size),
-        figures={"PSNR by step": quality, "seconds": seconds},
+        claims(quality, seconds, size),
+        {"PSNR by step": quality, "seconds": seconds},
     )
-    outcome.pieces += [table(quality, seconds), chart(quality)]
-    outcome.show("found", pictures(found, unseen, "encoder"), "With an encoder, attributes given.")
-    outcome.show("found-without-encoder", pictures(alone, others, "best sample"), f"Without one: {whose}.")
+    words = {"0": "start", **{str(step): f"{step} steps" for step in STEPS}}
+    rows = {BEGINNINGS[how]: {words[step]: values.get(step, "") for step in words} for how, values in quality.items()}
+    points = [(float(step), value) for step, value in quality["given"].items()]
+    spent = ", ".join(f"{how} {value:.1f} s" for how, value in seconds.items())
+    outcome.pieces += [
+        report.figures(rows, ".2f", "PSNR in dB"),
+        report.heading("Time", f"{TIMED} images, {last} steps: {spent}.", level=3),
+        report.curves([report.chart("PSNR in dB, attributes given", {"found": points}, x_label="steps")]),
+    ]
+    for name, each, images, began, caption in (
+        ("found", found, unseen, "encoder", "With an encoder, attributes given."),
+        ("found-without-encoder", alone, others, "best sample", f"Without one: {whose}."),
+    ):
+        shown = [part[:SHOWN] for part in (images.images, each.start, each.pictures)]
+        outcome.sheet(name, shown, caption, labels=["face", began, "found"])
     return outcome
 
 
@@ -105,105 +132,111 @@ def without_encoder(model: Model) -> tuple[Model, str]:
     return plain, f"the generator of {model.recipe.name}, its encoder withheld: it is no GAN that never had one"
 
 
-def look_for(request: Request, model: Model, unseen: EvaluationSet, search: Search, *, given: bool) -> Found:
+def look_for(request: Request, model: Model, unseen: EvaluationSet, steps: int, *, given: bool) -> Inverted:
     """Invert faces; `given`: with their true attributes, which otherwise are looked for too."""
+    progress = request.counting(f"inverting, {steps} steps")
     y = unseen.labels if given else None
-    words = f"inverting, {search.steps} steps"
-    done = inversion(
-        model,
-        unseen.images,
-        y,
-        search=search,
-        progress=lambda step, steps: request.progress(words, step, steps),
-    )
-    parts = [
-        torch.cat([model.decode(type(code)(code.z[rows], code.attributes[rows])).cpu() for rows in batches(unseen)])
-        for code in (done.start, done.code)
-    ]
-    return Found(*parts)
+    done = invert(model, unseen.images, y, search=Search(steps), progress=progress)
+    return Inverted(decoded(model, done.start), decoded(model, done.code))
 
 
-def batches(unseen: EvaluationSet) -> tuple[Tensor, ...]:
-    """Return the rows of the faces in batches."""
-    return torch.split(torch.arange(len(unseen.images)), BATCH)
-
-
-def mean_psnr(images: Tensor, unseen: EvaluationSet) -> float:
-    """Return the mean PSNR against the faces, in dB."""
-    return float(psnr(images, unseen.images).mean())
-
-
-def timed(model: Model, unseen: EvaluationSet) -> float:
-    """Return how long the inversion of a few faces takes, in seconds."""
-    return inversion(model, unseen.first(TIMED).images, search=Search(STEPS[-1])).seconds
-
-
-def claims(quality: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float], size: int) -> list[Claim]:
+def claims(quality: Figures, seconds: Mapping[str, float], size: int) -> list[Claim]:
     """Return the bars, held against the figures; that of time is for images of 64x64."""
     last = str(STEPS[-1])
-    gains = {way: quality[way][last] - quality[way]["0"] for way in ("given", "unknown")}
     slowest = max(seconds.values()) if size == SIZE else float("nan")
+    spent = ", ".join(f"{how} {value:.1f} s" for how, value in seconds.items())
     return [
-        *(
-            at_least(
-                f"{last} steps come nearer than the encoder alone, attributes {way}",
-                [gain],
-                GAIN,
-                source="ours",
-                name="gain in dB",
-                form=".2f",
-            )
-            for way, gain in gains.items()
-        ),
-        at_least(
-            "A generator without encoder is inverted",
-            [quality["no encoder"][last]],
-            ALONE,
-            source="ours",
-            name="PSNR in dB",
-            form=".2f",
-        ),
-        at_most(
-            f"{TIMED} images of {SIZE}x{SIZE}, {last} steps, take at most {SECONDS:g} s on two cores",
-            [slowest],
-            SECONDS,
-            source="ours",
-            name=", ".join(f"{way} {value:.1f} s" for way, value in seconds.items())
-            + f" with {torch.get_num_threads()} threads; the slowest in s",
-            form=".1f",
-        ),
-    ]
+        *(at_least(f"{last} steps come nearer than the encoder alone, attributes {how}",
+                   quality[how][last] - quality[how]["0"], GAIN, "gain in dB", "ours", ".2f")
+          for how in ("given", "unknown")),
+        at_least("A generator without encoder is inverted", quality["no encoder"][last], ALONE, "PSNR in dB", "ours",
+                 ".2f"),
+        at_most(f"{TIMED} images of {SIZE}x{SIZE}, {last} steps, take at most {SECONDS:g} s on two cores", slowest,
+                SECONDS, f"{spent} with {torch.get_num_threads()} threads; the slowest in s", "ours", ".1f"),
+    ]  # fmt: skip
 
 
-def table(quality: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> str:
-    """Return the PSNR before and after."""
-    words = {
-        "given": "with encoder, attributes given",
-        "unknown": "with encoder, attributes unknown",
-        "no encoder": "without encoder, attributes unknown",
+# --- a hidden half, eyes, mouth: completed by inversion, by iterated inpainting, by the mean
+
+IMAGES = 100  # that are measured
+SEARCH, TIMES = 100, 10  # steps of an inversion; iterations
+HOLES = {"half": (32, 0, 64, 64), "eyes": (14, 24, 50, 36), "mouth": (20, 42, 44, 54)}
+"""left, top, right, bottom in 64ths of the image."""
+INVERTED, ITERATED, OTHER, MEAN, BORDER = (
+    "by inversion", "CVAE-GAN, iterated", "CVAE-GAN, by inversion", "mean colour", "border spread",
+)  # fmt: skip
+
+
+def completion(request: Request) -> Outcome:
+    """Hide parts of unseen faces, complete them in several ways, and measure what stands in the holes."""
+    model = face_model(request, request.model, DISCVAE)
+    other = face_model(request, request.other_model or SHIPPED, SHIPPED)
+    encoder(other, "the experiment completion")
+    if model.image_size != other.image_size:
+        raise AttrimorphError(
+            f"both models must make images of one size; they make {model.image_size} and {other.image_size} pixels; "
+            "name another --other-model"
+        )
+    unseen = drawn_images(request.form.unseen, model.image_size).first(IMAGES)
+    completed = {name: complete(request, model, other, unseen, name) for name in HOLES}
+    figures = {
+        name: {how: float(psnr(unseen.images, images, hole(name, unseen)).mean()) for how, images in each.items()}
+        for name, each in completed.items()
     }
-    rows = [
+    outcome = Outcome(
+        "completion",
+        "Completion",
+        "What is hidden is what the nearest image that a model can make, judged by the rest, shows there.",
+        {
+            "model": describe(model, seen=True),
+            "CVAE-GAN": describe(other, seen=True),
+            "images": unseen.words,
+            "holes": ", ".join(f"{name} {right - left}x{bottom - top}" for name, (left, top, right, bottom)
+                               in HOLES.items()) + " in 64ths of the image",
+            INVERTED: f"min over z and y of the squared error over the known pixels, {SEARCH} steps of Adam",
+            ITERATED: f"x <- M G(E(x, y), y) + (1 - M) x, {TIMES} times, from the border spread inwards",
+            "attributes": "unknown; where it is said they are given",
+            "PSNR": "in the hole, against the truth, data range 1, in dB, mean over images",
+        },
         [
-            report.text(words[way]),
-            f"{values['0']:.2f}",
-            *(f"{values[str(step)]:.2f}" if str(step) in values else "" for step in STEPS),
-        ]
-        for way, values in quality.items()
-    ]
-    head = ["PSNR in dB", "start", *(f"{step} steps" for step in STEPS)]
-    spent = ", ".join(f"{way} {value:.1f} s" for way, value in seconds.items())
-    return report.table(head, rows, numbers=range(1, len(head))) + report.heading(
-        "Time", f"{TIMED} images, {STEPS[-1]} steps: {spent}.", level=3
-    )
+            more(f"{name}: the completion by inversion is nearer to the truth than {words}", figures[name][INVERTED],
+                 figures[name][how], ("PSNR in the hole in dB", words), "ours", ".2f")
+            for how, words in ((MEAN, "the mean colour"), (ITERATED, "CVAE-GAN's iterated inpainting"))
+            for name in HOLES
+        ],
+        figures,
+    )  # fmt: skip
+    rows = {how: {name: figures[name][how] for name in HOLES} for how in figures["half"]}
+    outcome.pieces.append(report.figures(rows, ".2f", "PSNR in the hole, dB"))
+    for name, each in completed.items():
+        holed = torch.where(hole(name, unseen) > 0, torch.zeros(()), unseen.images)
+        shown = {"face": unseen.images, "known": holed, **{how: each[how] for how in (INVERTED, ITERATED, OTHER, MEAN)}}
+        outcome.sheet(name, [part[:8] for part in shown.values()], f"Hidden: {name}.", labels=list(shown))
+    return outcome
 
 
-def chart(quality: Mapping[str, Mapping[str, float]]) -> str:
-    """Return PSNR over the steps, each length a search of its own."""
-    points = [(float(step), value) for step, value in quality["given"].items()]
-    return report.curves([report.chart("PSNR in dB, attributes given", {"found": points}, x_label="steps")])
+def hole(name: str, unseen: EvaluationSet) -> Tensor:
+    """Return the mask of a hole, [N, 1, S, S], 1 = hidden."""
+    size = unseen.images.shape[-1]
+    left, top, right, bottom = (round(place * size / 64) for place in HOLES[name])
+    mask = torch.zeros(len(unseen.images), 1, size, size)
+    mask[:, :, top:bottom, left:right] = 1
+    return mask
 
 
-def pictures(found: Found, unseen: EvaluationSet, began: str) -> Image.Image:
-    """Return faces, where the search began, and what it found."""
-    rows = [each[:SHOWN] for each in (unseen.images, found.start, found.pictures)]
-    return sheet(rows, labels=["face", began, "found"], cell=64, clear=True)
+def complete(request: Request, model: Model, other: Model, unseen: EvaluationSet, name: str) -> dict[str, Tensor]:
+    """Return the faces completed in every way, [N, 3, S, S]."""
+    images, masks, progress = unseen.images, hole(name, unseen), request.counting(f"completing {name}")
+
+    def found(by: Model, attributes: Tensor | None) -> Tensor:
+        return inpaint(by, images, masks, attributes, invert=Search(SEARCH), progress=progress).inpainted
+
+    return {
+        INVERTED: found(model, None),
+        f"{INVERTED}, attributes given": found(model, unseen.labels),
+        ITERATED: inpaint(other, images, masks, None, TIMES).inpainted,
+        f"{ITERATED}, attributes given": inpaint(other, images, masks, unseen.labels, TIMES).inpainted,
+        OTHER: found(other, None),
+        BORDER: spread(images, masks),
+        MEAN: mean_filled(images, masks),
+    }

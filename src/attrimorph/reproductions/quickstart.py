@@ -204,7 +204,7 @@ def about_model(model: Model, evaluation: Evaluation) -> list[str]:
     pieces = [
         report.heading("The model just trained: samples", "New faces, decoded from codes drawn at random."),
         report.picture(pictures["samples"]),
-        report.heading("Reconstructions", "Unseen faces above, what the model makes of their codes below."),
+        report.heading("Reconstructions", "EvaluationSet faces above, what the model makes of their codes below."),
         report.picture(pictures["reconstructions"]),
         report.heading("Edits"),
         edit_matrix(model),

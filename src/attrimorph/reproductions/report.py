@@ -118,6 +118,37 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequen
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def number(value: float | str | None, form: str = ".3g") -> str:
+    """Write a figure, a dash where there is none; the form "%" is a percentage, and words stay as they are."""
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
+        return "–"
+    return percent(value) if form == "%" else format(value, form)
+
+
+def figures(
+    rows: Mapping[str, Mapping[str, float | str | None]],
+    form: str = ".3g",
+    corner: str = "",
+    forms: Mapping[str, str] | None = None,
+) -> str:
+    """A table of figures, a row each.
+
+    Args:
+        rows: name -> {column: figure}; the first row tells the columns.
+        form: how a figure is written; see `number`.
+        corner: above the names.
+        forms: of columns that are written otherwise.
+    """
+    columns = list(next(iter(rows.values()), {}))
+    body = [
+        [text(name), *(number(row.get(column), (forms or {}).get(column, form)) for column in columns)]
+        for name, row in rows.items()
+    ]
+    return table([corner, *columns], body, numbers=range(1, len(columns) + 1))
+
+
 def heat(matrix: Mapping[str, Mapping[str, float]], caption: str) -> str:
     """A matrix of shares as a heat map; cells are percentages, rounded, blank below one half percent."""
     columns = list(next(iter(matrix.values())))
@@ -184,10 +215,10 @@ def chart(
     for y in y_ticks:
         across, down = place(x_low, y).split(",")
         marks += f'<line class="axis" x1="{across}" y1="{down}" x2="{width - right}" y2="{down}"/>'
-        marks += f'<text x="{left - 6}" y="{float(down) + 4:.1f}" text-anchor="end">{number(y)}</text>'
+        marks += f'<text x="{left - 6}" y="{float(down) + 4:.1f}" text-anchor="end">{short(y)}</text>'
     for x in (tick for tick in x_ticks if tick <= x_high):
         across = place(x, y_low).split(",")[0]
-        marks += f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{number(x)}</text>'
+        marks += f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{short(x)}</text>'
     marks += f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{text(x_label)}</text>'
     lines, named = "", ""
     for name, points in shown.items():
@@ -219,7 +250,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def number(value: float) -> str:
+def short(value: float) -> str:
     """Write a number short: 12k, 0.25, 3."""
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"

@@ -13,7 +13,7 @@ from attrimorph.files import read_json, write_json
 from attrimorph.pictures import INK, PAPER
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, listed, more
-from attrimorph.reproductions.outcome import Outcome, Request
+from attrimorph.reproductions.frame import Outcome, Request
 from attrimorph.reproductions.ring_training import METHODS, Method, RingCurve, RingOptions, train_ring
 
 NAME = "ring"

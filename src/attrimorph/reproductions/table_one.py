@@ -1,35 +1,21 @@
-"""Experiments b and c, Figure 5 and Table 1 of the CVAE-GAN paper: samples of a class, and who recognises them."""
+"""Experiments b, c and g of the CVAE-GAN paper: Table 1 with Figure 5, and the ablation of three losses."""
 
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
-from PIL import Image
 
-from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import TABLE_ONE as METHODS
 from attrimorph.metrics.distribution import diversity, inception_style_score
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, listed, more, spread
-from attrimorph.reproductions.class_models import (
-    SAMPLE_SEED,
-    Setting,
-    by_seed,
-    every_class,
-    real_images,
-    remembered,
-    samples,
-    setting,
-    top_1,
-    trained,
-)
-from attrimorph.reproductions.outcome import Outcome, Request
+from attrimorph.reproductions.contexts import ClassContext, class_context, reconstructed, samples
+from attrimorph.reproductions.frame import BySeed, Outcome, Request, by_seed
+from attrimorph.reproductions.one_model import sharpness
 
-NAME = "table-one"
 WORDS = {"real": "real images", "cvae": "CVAE", "cgan": "CGAN", "fm-cgan": "FM-CGAN", "cvae-gan": "CVAE-GAN"}
 PUBLISHED = {
     "real": (0.9961, 20.85),
@@ -39,140 +25,175 @@ PUBLISHED = {
     "cvae-gan": (0.9778, 19.03),
 }
 """Top-1 accuracy and Inception-style score: 53,000 samples of FaceScrub's 530 people, 128x128."""
-SOURCE = "paper, Table 1"
 ROWS, COLUMNS = 6, 10  # of the grids: classes, samples
-
-Figures = Mapping[str, Sequence[Mapping[str, float]]]
 
 
 def run(request: Request) -> Outcome:
     """Train every method with every seed on the same images and measure samples of every class."""
-    place = setting(request)
-    models: dict[str, Model] = {}
-    figures: dict[str, list[dict[str, float]]] = {"real": [measure_real(place)] * len(request.seeds)}
-    for method in METHODS:
-        figures[method] = []
-        for seed in request.seeds:
-            folder = trained(request, place, method, seed)
-            model = load(folder, request.device)
-            models.setdefault(method, model)
-            key = {"model": model.hash, **place.protocol()}
-            figures[method].append(remembered(folder, NAME, key, lambda model=model: measure(place, model)))
+    context = class_context(request)
+    images, classes = context.images()
+    # The Frechet distance of held-out real images is that to others.
+    real = measure(context, images, classes, context.images("valid")[0])
+
+    def sampled(model: Model) -> dict[str, float]:
+        return measure(context, samples(model, context.every_class), context.every_class, images)
+
+    trained, models = request.each_seed(METHODS, context.trained, sampled, "table-one", context.protocol())
+    figures = {"real": [real] * len(request.seeds), **trained}
     recipe = models["cvae-gan"].recipe
     outcome = Outcome(
-        name=NAME,
-        title="Table 1: who is it?",
-        lead=(
-            f"Four methods with equal networks learn {len(place.classes)} classes from the same images. A recogniser "
-            "that was trained on the real ones looks at their samples."
-        ),
-        protocol={
-            **place.protocol(),
+        "table-one",
+        "Table 1: who is it?",
+        f"Four methods with equal networks learn {len(context.classes)} classes from the same images. A recogniser "
+        "that was trained on the real ones looks at their samples.",
+        context.protocol()
+        | {
             "training": f"{recipe.training.images:,} images each, batches of {recipe.training.batch_size}, seeds "
             f"{listed(request.seeds, 'd')}; all fields: attrimorph recipes identities-cvae-gan",
         },
-        claims=claims(figures, len(every_class(place)), len(place.data.indices("test"))),
-        figures={"by seed": figures, "published": {m: {"top-1": a, "score": b} for m, (a, b) in PUBLISHED.items()}},
+        table_claims(figures, len(context.every_class), len(images)),
+        {"by seed": figures, "published": {m: {"top-1": a, "score": b} for m, (a, b) in PUBLISHED.items()}},
     )
     outcome.pieces += [
         report.heading("Table 1", "Means over the seeds, and their range; the paper's numbers beside."),
         table(figures),
+        report.heading("Samples", "One class a row. z is the same for every method."),
     ]
-    outcome.pieces.append(report.heading("Samples", "One class a row. z is the same for every method."))
-    for name, picture in grids(place, models).items():
-        outcome.show(f"samples-{name}", picture, WORDS[name])
+    chosen = torch.linspace(0, len(context.classes) - 1, min(ROWS, len(context.classes))).long()
+    labels = [context.classes[int(label)][:14] for label in chosen]
+    train, theirs = context.images("train")
+    outcome.sheet("samples-real", [train[theirs == label][:COLUMNS] for label in chosen], WORDS["real"], labels=labels)
+    for method, model in models.items():
+        made = torch.split(samples(model, chosen.repeat_interleave(COLUMNS)), COLUMNS)
+        outcome.sheet(f"samples-{method}", made, WORDS[method], labels=labels)
     return outcome
 
 
-def measure(place: Setting, model: Model) -> dict[str, float]:
-    """Measure samples of every class."""
-    labels = every_class(place)
-    images = samples(model, labels)
-    real, _ = real_images(place)
-    recogniser = place.recogniser
-    probabilities = recogniser(images)
+def measure(
+    context: ClassContext, images: torch.Tensor, classes: torch.Tensor, others: torch.Tensor
+) -> dict[str, float]:
+    """Measure images of known classes; the Frechet distance is that to `others`."""
+    recogniser = context.recogniser
     return {
-        "top-1": float((probabilities.argmax(1) == labels).double().mean()),
-        "score": inception_style_score(probabilities),
-        "frechet": frechet_distance(recogniser.features(real), recogniser.features(images)),
-        "diversity": diversity(images, labels, perceptual_distance(recogniser)),
-    }
-
-
-def measure_real(place: Setting) -> dict[str, float]:
-    """Measure held-out real images; their Frechet distance is that to training images."""
-    images, labels = real_images(place)
-    recogniser = place.recogniser
-    other, _ = real_images(place, "valid")
-    return {
-        "top-1": top_1(place, images, labels),
+        "top-1": context.top_1(images, classes),
         "score": inception_style_score(recogniser(images)),
-        "frechet": frechet_distance(recogniser.features(images), recogniser.features(other)),
-        "diversity": diversity(images, labels, perceptual_distance(recogniser)),
+        "frechet": frechet_distance(recogniser.features(others), recogniser.features(images)),
+        "diversity": diversity(images, classes, perceptual_distance(recogniser)),
     }
 
 
-def claims(figures: Figures, sampled: int, held_out: int) -> list[Claim]:
+def table_claims(figures: BySeed, sampled: int, held_out: int) -> list[Claim]:
     """Return what the paper's Table 1 says, held against the measured one, which counts so many images."""
-    accuracy, score = by_seed(figures, "top-1"), by_seed(figures, "score")
+    accuracy, score, source = by_seed(figures, "top-1"), by_seed(figures, "score"), "paper, Table 1"
     found = [
-        more(
-            f"{WORDS[high]}'s samples are recognised more often than {WORDS[low]}'s",
-            accuracy[high],
-            accuracy[low],
-            source=SOURCE,
-            names=(WORDS[high], WORDS[low]),
-            form=".1%",
-            counted=sampled,
-        )
+        more(f"{WORDS[high]}'s samples are recognised more often than {WORDS[low]}'s", accuracy[high], accuracy[low],
+             (WORDS[high], WORDS[low]), source, ".1%", counted=sampled)
         for low, high in pairwise(METHODS)
-    ]
+    ]  # fmt: skip
     for column, (name, values) in enumerate((("top-1", accuracy), ("Inception-style score", score))):
         published = PUBLISHED["cvae-gan"][column] / PUBLISHED["real"][column]
         bound = int(published * 100) / 100
+        words = f"CVAE-GAN's {name} is {bound:.2f} of that of real images (published {published:.4f})"
+        names, counted = (f"{name} of CVAE-GAN's samples", "of real images"), None if column else (sampled, held_out)
         found.append(
-            more(
-                f"CVAE-GAN's {name} is {bound:.2f} of that of real images (published {published:.4f})",
-                values["cvae-gan"],
-                values["real"],
-                source=SOURCE,
-                names=(f"{name} of CVAE-GAN's samples", "of real images"),
-                form=".3f",
-                counted=None if column else (sampled, held_out),
-                times=bound,
-            )
+            more(words, values["cvae-gan"], values["real"], names, source, ".3f", counted=counted, times=bound)
         )
     return found
 
 
-def table(figures: Figures) -> str:
+def table(figures: BySeed) -> str:
     """Return Table 1 with the published numbers beside."""
-    accuracy, score = by_seed(figures, "top-1"), by_seed(figures, "score")
-    distance, variety = by_seed(figures, "frechet"), by_seed(figures, "diversity")
+    columns = {name: by_seed(figures, name) for name in ("top-1", "score", "frechet", "diversity")}
     rows = [
         [
             report.text(WORDS[method]),
-            spread(accuracy[method], ".1%"),
+            spread(columns["top-1"][method], ".1%"),
             f"{PUBLISHED[method][0]:.2%}",
-            spread(score[method], ".2f"),
+            spread(columns["score"][method], ".2f"),
             f"{PUBLISHED[method][1]:.2f}",
-            spread(distance[method], ".4f"),
-            spread(variety[method], ".3f"),
+            spread(columns["frechet"][method], ".4f"),
+            spread(columns["diversity"][method], ".3f"),
         ]
         for method in figures
     ]
     head = ["", "top-1", "published", "Inception-style score", "published", "Frechet distance", "diversity in a class"]
-    return report.table(head, rows, numbers=(1, 2, 3, 4, 5, 6))
+    return report.table(head, rows, numbers=range(1, 7))
 
 
-def grids(place: Setting, models: Mapping[str, Model]) -> dict[str, Image.Image]:
-    """Return a grid of each method, and one of real images: a class a row."""
-    chosen = torch.linspace(0, len(place.classes) - 1, min(ROWS, len(place.classes))).long()
-    images, labels = real_images(place, "train")
-    names = [place.classes[int(label)][:14] for label in chosen]
-    rows = [images[labels == label][:COLUMNS] for label in chosen]
-    found = {"real": sheet(rows, labels=names, cell=64, clear=True)}
-    for method, model in models.items():
-        made = torch.split(samples(model, chosen.repeat_interleave(COLUMNS), SAMPLE_SEED), COLUMNS)
-        found[method] = sheet(made, labels=names, cell=64, clear=True)
+# --- g: what L_img, L_featD and L_featC each give
+
+LOSSES = {
+    "cvae-gan": "all losses",
+    "cvae-gan-without-image": "without L_img",
+    "cvae-gan-without-feature-d": "without L_featD",
+    "cvae-gan-without-feature-c": "without L_featC",
+}
+SHOWN = 10
+
+
+def ablation(request: Request) -> Outcome:
+    """Train CVAE-GAN with all its losses and without each of three, and measure what is missing then."""
+    context = class_context(request)
+    images, classes = context.images()
+    y = context.labels(classes)
+
+    def measured(model: Model) -> dict[str, float]:
+        made, drawn = reconstructed(model, images, y), samples(model, context.every_class)
+        real = sharpness(images).mean()
+        return {
+            "PSNR": float(psnr(images, made).mean()),
+            "perceptual distance": float(perceptual_distance(context.recogniser)(images, made).mean()),
+            "sharpness of reconstructions": float(sharpness(made).mean() / real),
+            "sharpness of samples": float(sharpness(drawn).mean() / real),
+            "top-1 of reconstructions": context.top_1(made, classes),
+            "top-1 of samples": context.top_1(drawn, context.every_class),
+        }
+
+    figures, models = request.each_seed(LOSSES, context.trained, measured, "ablation", context.protocol())
+    outcome = Outcome(
+        "ablation",
+        "What each loss gives",
+        "CVAE-GAN, and the same without one of its three losses on pairs of an image and its reconstruction.",
+        context.protocol()
+        | {
+            "training": f"{models['cvae-gan'].recipe.training.images:,} images each, "
+            f"seeds {listed(request.seeds, 'd')}",
+            "reconstructions": "of the test split, from the mean of q(z | x, class)",
+            "sharpness": "mean square of the Laplacian of the grey image, as a share of that of the same real images",
+        },
+        ablation_claims(figures, len(context.every_class), len(images)),
+        {"by seed": figures},
+    )
+    rows = {LOSSES[method]: {name: spread([one[name] for one in each]) for name in each[0]}
+            for method, each in figures.items()}  # fmt: skip
+    outcome.pieces += [
+        report.heading("Figures", "Means over the seeds, and their range."),
+        report.figures(rows),
+        report.heading("Held-out images and their reconstructions"),
+    ]
+    made = [reconstructed(model, images[:SHOWN], y[:SHOWN]) for model in models.values()]
+    outcome.sheet("reconstructions", [images[:SHOWN], *made], labels=["real", *LOSSES.values()])
+    outcome.pieces.append(report.heading("Samples", "The same z and the same classes for all."))
+    drawn = [samples(model, torch.arange(SHOWN) % len(context.classes)) for model in models.values()]
+    outcome.sheet("samples", drawn, labels=list(LOSSES.values()))
+    return outcome
+
+
+def ablation_claims(figures: BySeed, sampled: int, held_out: int) -> list[Claim]:
+    """Return what the paper's ablation says, held against the figures, which count so many images."""
+    full, found = "cvae-gan", []
+    for loss, without, words, name, what, form, counted in (
+        ("L_featD", "feature-d", "reconstructions are blurred", "sharpness of reconstructions",
+         "sharpness (real = 1)", ".3f", None),
+        ("L_img", "image", "details are lost: reconstructions are farther from the image", "PSNR", "PSNR in dB", ".2f",
+         None),
+        ("L_featC", "feature-c", "the class is lost: samples are recognised less often", "top-1 of samples", "top-1",
+         ".1%", sampled),
+        ("L_featC", "feature-c", "the class is lost: reconstructions are recognised less often",
+         "top-1 of reconstructions", "top-1", ".1%", held_out),
+    ):  # fmt: skip
+        values, names = by_seed(figures, name), (f"{what} with all losses", f"without {loss}")
+        less = values[f"{full}-without-{without}"]
+        source = "paper, combinations of losses"
+        found.append(more(f"Without {loss} {words}", values[full], less, names, source, form, counted=counted))
     return found

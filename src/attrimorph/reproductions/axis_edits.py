@@ -1,0 +1,445 @@
+"""TL-GAN's axes at work: correlated attributes untangled, and photographs edited by way of inversion."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from attrimorph.applications.axes.choosing import guide_of, judge_named
+from attrimorph.applications.axes.curved import Curved, fit_curved
+from attrimorph.applications.axes.editor import AxisEditor, Remembered
+from attrimorph.applications.axes.linear import conditional_projection
+from attrimorph.applications.axes.pack import AxisPack
+from attrimorph.applications.axes.path import Guide, follow
+from attrimorph.applications.axes.seen import REACH, picture_gram
+from attrimorph.applications.detail import blended
+from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.options import Search
+from attrimorph.data.drawn import faces
+from attrimorph.data.prepare import open_or_prepare
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
+from attrimorph.evaluators.judge import Judge
+from attrimorph.loading import load
+from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
+from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
+from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
+from attrimorph.metrics.extractors import JudgeFeatures
+from attrimorph.metrics.reconstruction import psnr
+from attrimorph.models.codes import Code, Edits
+from attrimorph.reproductions import report
+from attrimorph.reproductions.axes import AxesContext, axes_context, needing
+from attrimorph.reproductions.claims import Claim, at_least, more
+from attrimorph.reproductions.contexts import decoded
+from attrimorph.reproductions.frame import Figures, Outcome, Request, plain
+
+# --- what a beard does to Male and grey hair to age, locked in several ways
+
+PAIRS = {"No_Beard": "Male", "Gray_Hair": "Young"}
+"""Edited attribute -> the one that goes with it."""
+ALONE, ONE, ALL, IN_TURN, BACKWARDS, FOLLOWED, CURVED = (
+    "nothing locked", "it locked", "all others locked", "all others, conditional projection",
+    "all others, conditional projection, order reversed", "it locked, the judge followed", "it locked, curved",
+)  # fmt: skip
+REACHED, LEAK, CHANGE, OTHERS = "target reached", "leakage", "change of its probability", "other attributes changed"
+WITNESSED, WITNESSED_LEAK = "target reached, the witness", "leakage, the witness"
+KEYS = (REACHED, LEAK, CHANGE, OTHERS, WITNESSED, WITNESSED_LEAK)
+PART, LEAST_REACHED = 0.2, 0.8
+FOLLOWING = 100  # codes at most for which the judge is followed
+DRAWN = 5  # shown
+Moves = Callable[[Code, float], Code]
+
+
+class Witness:
+    """A judge of pictures of half the size, which nobody followed and no axis was fitted to."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge, self.schema, self.name = judge, judge.schema, f"{judge.name} at half the size"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return probabilities [B, W] for images [B, 3, S, S]."""
+        return self.judge(avg_pool2d(images, 2))
+
+
+def untangling(request: Request) -> Outcome:
+    """Edit drawn codes in every way, and count what the judge sees change."""
+    context = axes_context(request)
+    pack, half = context.pack(), judge_for(context.judge.schema, context.model.image_size // 2)
+    witness = None if half is None else Witness(half)
+    for name in (word for pair in PAIRS.items() for word in pair):
+        if name not in pack.names:
+            raise AttrimorphError(
+                f"the experiment untangling needs pictures with and without {name}; the judge sees it in all or none "
+                f"of {context.model.recipe.name}'s; train longer, or name another --model"
+            )
+    judged = context.judged()
+    curved = fit_curved(judged.coordinates, judged.said, judged.names)
+    code = context.codes(request.form.unseen)
+    before = context.seen(code)
+    moves = {edited: ways(context, pack, curved, edited, other) for edited, other in PAIRS.items()}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for edited, other in PAIRS.items():
+        figures[edited] = {}
+        for words, move in moves[edited].items():
+            request.say(f"{edited}: {words}")
+            few = FOLLOWING if words == FOLLOWED else len(before)
+            pair = context.column(edited), context.column(other)
+            figures[edited][words] = measured(context, code, before[:few], move, pair, witness)
+    seen = {name: before[:, context.column(name)] > 0.5 for pair in PAIRS.items() for name in pair}
+    correlations = {
+        f"{edited} and {other}": {
+            "as the judge sees drawn pictures": phi(seen[edited], seen[other]),
+            "cosine of the axes": float(pack.axis(edited).direction @ pack.axis(other).direction),
+        }
+        for edited, other in PAIRS.items()
+    }
+    outcome = Outcome(
+        "untangling",
+        "Untangled",
+        "An edit of one attribute should leave the other one alone, although the two go together in the pictures.",
+        {
+            **context.protocol(),
+            "correlations": "; ".join(
+                f"{pair}: {each['as the judge sees drawn pictures']:+.2f}, cosine {each['cosine of the axes']:+.2f}"
+                for pair, each in correlations.items()
+            ),
+            "samples for the axes": f"{pack.about['samples']:,}",
+            "edits": f"of {len(before)} other drawn codes, each attribute set where it is absent (strength 1), taken "
+            f"away where it is present (-1); {FOLLOWED}: the first {FOLLOWING} of them",
+            LEAK: "share of edits after which the judge sees the other attribute otherwise than before",
+            OTHERS: "share of the remaining binary attributes that it sees otherwise",
+            IN_TURN: "as InterFaceGAN does it (Shen et al. 2020): one condition after another; for a single condition "
+            "it is the same as ours",
+            "witness": "nobody"
+            if witness is None
+            else f"{witness.name}: no axis was fitted to it, and it was not followed, so it cannot be pleased",
+            CURVED: "a small network from codes to the judge's verdicts is followed; it tells "
+            f"{curved.told:.0%} of the variance of held-out logits",
+            "goal": "the same score along the edited axis in every straight way",
+        },
+        untangling_claims(figures),
+        {
+            "ways": {edited: {w: plain(f) for w, f in each.items()} for edited, each in figures.items()},
+            "correlations": {pair: plain(each) for pair, each in correlations.items()},
+        },
+    )
+    for edited, other in PAIRS.items():
+        rows = {words: {key: each[key] for key in KEYS} for words, each in figures[edited].items()}
+        outcome.pieces += [report.heading(f"{edited}, {other} to stay"), report.figures(rows, "%")]
+        absent = (before[:, context.column(edited)] < 0.5).nonzero()[:DRAWN, 0]
+        some = Code(code.z[absent], code.attributes[absent])
+        shown = {"drawn": some, **{words: move(some, 1.0) for words, move in moves[edited].items()}}
+        pictures = [decoded(context.model, each) for each in shown.values()]
+        outcome.sheet(edited, pictures, f"{edited} turned over.", labels=list(shown))
+    return outcome
+
+
+def ways(context: AxesContext, pack: AxisPack, curved: Curved, edited: str, other: str) -> dict[str, Moves]:
+    """Return every way to edit an attribute: codes and a strength of 1 or -1 -> codes."""
+    exclusive = AxisEditor(context.model, pack).mutually_exclusive(edited)
+    # What must give way to it is no lock: neither way is asked for the impossible.
+    rest = [name for name in pack.names if name != edited and name not in exclusive]
+
+    def straight(locks: Sequence[str]) -> Moves:
+        editor = AxisEditor(context.model, pack, locks=locks)
+        return lambda code, strength: editor.own(editor.move(code, {edited: strength}))
+
+    def following(guide: Guide) -> Moves:
+        return lambda code, strength: follow(context.model, guide, code, {edited: strength}, locks=[other])[-1]
+
+    return {
+        ALONE: straight([]),
+        ONE: straight([other]),
+        ALL: straight(rest),
+        IN_TURN: projected(context, pack, edited, rest),
+        BACKWARDS: projected(context, pack, edited, rest[::-1]),
+        FOLLOWED: following(guide_of(context.judge, context.model)),
+        CURVED: following(curved),
+    }
+
+
+def projected(context: AxesContext, pack: AxisPack, edited: str, conditions: Sequence[str]) -> Moves:
+    """Return InterFaceGAN's way: along the axis with one condition after another taken out, to the same score."""
+    editor, axis = AxisEditor(context.model, pack), pack.axis(edited)
+    unknown = context.model.schema.fill_value
+    direction = conditional_projection(axis.direction, pack.rows(conditions))
+
+    def move(code: Code, strength: float) -> Code:
+        here = editor.space.coordinates(code, unknown)
+        score = here @ axis.direction
+        wanted = (axis.high - score).clamp(min=0) if strength > 0 else (axis.low - score).clamp(max=0)
+        there = here + (wanted / (direction @ axis.direction))[:, None] * direction
+        return editor.space.code(there, code, unknown)
+
+    return move
+
+
+def phi(a: Tensor, b: Tensor) -> float:
+    """Return the correlation of two rows of 0 and 1; NaN where one never varies."""
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    below = float((a.square().sum() * b.square().sum()).sqrt())
+    return float((a * b).sum()) / below if below > 0 else float("nan")
+
+
+def measured(
+    context: AxesContext, code: Code, before: Tensor, move: Moves, pair: tuple[int, int], witness: Witness | None
+) -> dict[str, float]:
+    """Edit the codes that need it, and count as the judge sees it, and as a witness does.
+
+    Args:
+        context: with the generator and the judge.
+        code: drawn ones.
+        before: what the judge says of the first of them, [n, W]: those that are edited.
+        move: the edit.
+        pair: the columns of the edited attribute, and of the one that is to stay.
+        witness: who also looks.
+    """
+    (target, kept), schema = pair, context.judge.schema
+    rest = [column for column in map(context.column, binary_names(schema)) if column not in pair]
+    seen: dict[str, list[Tensor]] = {name: [] for name in ("then", "after", "goals", "began", "ended")}
+    for strength, rows in needing((before > 0.5).double(), target):
+        still = Code(code.z[rows], code.attributes[rows])
+        moved = move(still, strength)
+        seen["then"].append(before[rows])
+        seen["after"].append(context.seen(moved))
+        seen["goals"].append(torch.full((len(rows),), float(strength > 0), dtype=torch.float64))
+        if witness is not None:
+            seen["began"].append(context.seen(still, witness))
+            seen["ended"].append(context.seen(moved, witness))
+    then, after, goals = (torch.cat(seen[name]) for name in ("then", "after", "goals"))
+    changed = decisions(after, schema) != decisions(then, schema)
+    found = {
+        REACHED: float(((after[:, target] > 0.5).double() == goals).double().mean()),
+        LEAK: float(changed[:, kept].double().mean()),
+        CHANGE: float((after[:, kept] - then[:, kept]).abs().mean()),
+        OTHERS: float(changed[:, rest].double().mean()),
+        WITNESSED: float("nan"),
+        WITNESSED_LEAK: float("nan"),
+        "edits": float(len(after)),
+    }
+    if witness is not None:
+        began, ended = ((torch.cat(seen[name]) > 0.5).double() for name in ("began", "ended"))
+        found[WITNESSED] = float((ended[:, target] == goals).double().mean())
+        found[WITNESSED_LEAK] = float((ended[:, kept] != began[:, kept]).double().mean())
+    return found
+
+
+def untangling_claims(figures: Mapping[str, Figures]) -> list[Claim]:
+    """Return the bars, held against the figures."""
+    found, source = [], "our bar"
+    for edited, other in PAIRS.items():
+        each = figures[edited]
+        counted = {words: int(row["edits"]) for words, row in each.items()}
+        for words, how in ((ONE, "straight"), (CURVED, "curved")):
+            found += [
+                more(f"{edited}, {how}: with {other} locked, at most a fifth of the edits change {other} that did "
+                     "straight without", each[ALONE][LEAK], each[words][LEAK],
+                     (f"{LEAK} without the lock", "with it"), source, ".1%", counted=(counted[ALONE], counted[words]),
+                     times=1 / PART),
+                at_least(f"{edited}, {how}: with {other} locked at least 80 % of the edits reach their target",
+                         each[words][REACHED], LEAST_REACHED, REACHED, source, ".1%", counted[words]),
+            ]  # fmt: skip
+        words = f"{edited}: a witness sees the target of the straight way reached more often than that of the judge"
+        values, cases = (each[ONE][WITNESSED], each[FOLLOWED][WITNESSED]), (counted[ONE], counted[FOLLOWED])
+        found.append(more(f"{words} followed", *values, ("straight", "followed"), source, ".1%", counted=cases))
+    projected_, ours = (sum(each[words][OTHERS] for each in figures.values()) / len(PAIRS) for words in (IN_TURN, ALL))
+    words = "With all others locked, one QR changes fewer of them than conditional projection"
+    names, edits = (f"{OTHERS} by projection", "by one QR"), int(sum(each[ALL]["edits"] for each in figures.values()))
+    return [*found, more(words, projected_, ours, names, source, ".2%", counted=edits)]
+
+
+# --- photographs through inversion and axes: target reached, identity kept, and how far from the true counterfactual
+
+FACES, STEPS, CLOSE = 200, 200, 40
+LOCKS = ("Male", "Young")
+FOUND, COMPOSED = "the generator's picture", "put back into the photograph"
+IN_CODES = "put back, the shortest way of codes"
+CHANGED, WRONG, NOTHING = "others changed", "others wrong", "PSNR of no edit"
+DRIFT = 0.1
+PICTURES = ("Smiling", "Eyeglasses", "No_Beard", "Young", "Gray_Hair", "Wearing_Hat")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Edits of photographs along axes, the change put back into the photograph.
+
+    Attributes:
+        editor: along axes.
+    """
+
+    editor: AxisEditor
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return the photographs edited; see `AxisEditor.edit`."""
+        found = self.editor.decode(self.editor.encode(images)).cpu()
+        return blended(images, found, self.editor.edit(images, changes).cpu())
+
+
+def photographs(request: Request) -> Outcome:
+    """Invert unseen faces, turn every attribute over along its axis, and hold the results against the truth."""
+    context, unseen = subjects(request)
+    pack, drawn = context.pack(), unseen.factors is not None
+    request.say(f"inverting {len(unseen.images)} photographs")
+    search, progress = Search(STEPS, within=1.0), request.counting("inverting")
+    inverted = inversion(context.model, unseen.images, search=search, progress=progress)
+    code = Code(inverted.code.z.cpu(), inverted.code.attributes.cpu())
+    found = decoded(context.model, inverted.code)
+    nearness = float(psnr(found, unseen.images).mean())
+    locks, known = [name for name in LOCKS if name in pack.names], Remembered(unseen.images, code)
+    editor = AxisEditor(context.model, pack, locks=locks, invert=known, gram=picture_gram(context.model))
+    plainly = AxisEditor(context.model, pack, locks=locks, invert=known)
+    # What a change is counted from: the generator's picture of the photograph, or the photograph.
+    measures = {
+        FOUND: photographed(context, unseen, editor, found, pack),
+        COMPOSED: photographed(context, unseen, Composed(editor), unseen.images, pack),
+        IN_CODES: photographed(context, unseen, Composed(plainly), unseen.images, pack),
+    }
+    figures = {words: summary(unseen, each) for words, each in measures.items()}
+    attributes = {
+        words: {
+            flip.name: {REACHED: float(each.truth.target_reached[row]), CHANGED: float(each.drift.leakage[row])}
+            for row, flip in enumerate(each.flips)
+        }
+        for words, each in measures.items()
+    }
+    outcome = Outcome(
+        "photographs",
+        "Photographs along axes",
+        "A photograph becomes a code by inversion, moves along an axis, and gets its own detail back.",
+        {
+            **context.protocol(),
+            "photographs": unseen.words,
+            "axes": f"{len(pack.names)}, from {pack.about['samples']:,} judged samples",
+            "inversion": f"{STEPS} steps of Adam, attributes unknown; {inverted.seconds:.1f} s; PSNR {nearness:.2f} dB",
+            "edits": "every attribute set where it is absent (strength 1), taken away where it is present (-1), "
+            f"{' and '.join(locks) or 'nothing'} locked; the first {CLOSE} of each are held against the truth",
+            CHANGED: "share of the other binary attributes that the judge sees otherwise than before the edit",
+            WRONG: "share of them that are not as they truly should be",
+            FOUND: "before is the picture of the code, not the photograph",
+            "the way": f"the one that changes the picture least, {REACH:g} times as far as among drawn pictures; "
+            f"'{IN_CODES}': the plain one",
+        },
+        photograph_claims(figures, drawn, int(measures[COMPOSED].truth.edits.sum())),
+        {
+            "ways": {words: plain(each) for words, each in figures.items()},
+            "attributes": attributes,
+            "inversion": {"PSNR": nearness, "seconds": inverted.seconds},
+        },
+    )
+    rows = {
+        name: {f"{key}, {words}": each[name][key] for words, each in attributes.items() for key in (REACHED, CHANGED)}
+        for name in attributes[COMPOSED]
+    }
+    outcome.pieces += [
+        report.figures(figures, forms=dict.fromkeys((REACHED, CHANGED, WRONG), "%")),
+        report.heading("By attribute"),
+        report.figures(rows, "%", "attribute"),
+    ]
+    if drawn:
+        # Photographs of people are told of as aggregates alone.
+        caption = "Photographs, and the nearest pictures of the generator."
+        outcome.sheet("found", [unseen.images[:8], found[:8]], caption, labels=["photograph", "found"])
+        for name in PICTURES:
+            show_edits(outcome, measures, name)
+    return outcome
+
+
+def subjects(request: Request) -> tuple[AxesContext, EvaluationSet]:
+    """Return the generator with its judge, and the photographs: drawn ones, or those of a data set held out.
+
+    Raises:
+        AttrimorphError: other data without a model of them.
+    """
+    if request.data is None:
+        context = axes_context(request)
+        # Not the first ones: on some of those PLAIN and REACH of `axes.seen` were chosen.
+        return context, drawn_images(request.form.unseen, context.model.image_size).last(FACES)
+    if request.model is None:
+        raise AttrimorphError("photographs of other data need a generator of such data; name one with --model")
+    model = load(request.model, request.device)
+    data = open_or_prepare(request.data, model.image_size, progress=request.counting("preparing"))
+    judge = judge_named(request.other_model, model)
+    unseen = held_out_images(data, min(FACES, request.form.unseen))
+    if data.schema != judge.schema:
+        raise AttrimorphError(
+            f"the data must have the attributes that {judge.name} knows; they have others; name a judge with "
+            "--other-model"
+        )
+    if data.schema != faces.SCHEMA:
+        unseen = replace(unseen, factors=None, masks=None)
+    return AxesContext(request, model, judge), unseen
+
+
+def photographed(
+    context: AxesContext, unseen: EvaluationSet, editor: Edits, before: Tensor, pack: AxisPack
+) -> EditMeasures:
+    """Turn every attribute that has an axis over; `before` [N, 3, S, S] is without an edit."""
+    judge, schema = context.judge, context.judge.schema
+    return measure_edits(
+        editor,
+        unseen,
+        judge,
+        decisions(judge(before).cpu(), schema),
+        names=[name for name in binary_names(schema) if name in pack.names],
+        counterfactuals=CLOSE,
+        identity_encoder=identity_encoder_for(schema, context.model.image_size),
+        extractor=JudgeFeatures(judge) if isinstance(judge, Judge) else None,
+        reconstructions=before,
+        progress=context.request.say,
+    )
+
+
+def summary(unseen: EvaluationSet, measures: EditMeasures) -> dict[str, float]:
+    """Return means over the attributes; NaN for what nobody could measure."""
+    found = {
+        REACHED: float(measures.truth.target_reached.mean()),
+        CHANGED: float(measures.drift.leakage.mean()),
+        WRONG: float(measures.truth.leakage.mean()),
+    }
+    values = {name: [flip.figure(name).double() for flip in measures.flips]
+              for name in (PSNR, DISTANCE, IDENTITY, TRUE_IDENTITY, BACKGROUND_DRIFT)}  # fmt: skip
+    # The photographs as they are, against the truth, over the same edits.
+    values[NOTHING] = []
+    for side, name in [(side, flip.name) for flip in measures.flips for side in flip.ways]:
+        if unseen.factors is not None:
+            rows = side.rows[: max(SHOWN, CLOSE)]
+            true = faces.set_attribute(unseen.factors[rows], name, side.goal)
+            values[NOTHING].append(psnr(unseen.images[rows], faces.render(true, unseen.images.shape[-1])).double())
+    return found | {name: float(torch.cat([torch.zeros(0), *each]).nanmean()) for name, each in values.items()}
+
+
+def photograph_claims(figures: Figures, drawn: bool, edits: int) -> list[Claim]:
+    """Return the bars, held against the figures of so many edits."""
+    mine, source = figures[COMPOSED], "our bar"
+    words = f"{'Drawn faces' if drawn else 'Photographs'}: at least 80 % of the edits reach their target"
+    reached = at_least(words, mine[REACHED], LEAST_REACHED, REACHED, source, ".1%", edits)
+    if not drawn:
+        return [reached]
+    return [
+        reached,
+        *(more(words, mine[PSNR], other, ("PSNR in dB", name), source) for words, other, name in (
+            ("The edited photograph is nearer to the true counterfactual than the photograph as it is", mine[NOTHING],
+             "without an edit"),
+            ("Put back into the photograph an edit is nearer to the truth than the generator's picture",
+             figures[FOUND][PSNR], "the generator's"),
+            ("The way that changes the picture least is nearer to the truth than the shortest way of codes",
+             figures[IN_CODES][PSNR], "the shortest way of codes"),
+        )),
+        more("The person stays: a recogniser's features move hardly further (0.1 of a cosine) than with the truth",
+             mine[TRUE_IDENTITY], mine[IDENTITY], ("identity drift of the truth", "of the edit"), source, grace=DRIFT),
+    ]  # fmt: skip
+
+
+def show_edits(outcome: Outcome, measures: Mapping[str, EditMeasures], name: str) -> None:
+    """Show the first edits of one attribute: photograph, the generator's, put back, the truth."""
+    shown = (measures[words].flips for words in (FOUND, COMPOSED))
+    flips = [next((flip for flip in each if flip.name == name), None) for each in shown]
+    rows = []
+    for first, second in zip(*(flip.ways if flip else [] for flip in flips), strict=True):
+        columns = [first.shown[:, 0], first.shown[:, 1], second.shown[:, 1], *second.shown[:, 2:].unbind(1)]
+        rows.append(torch.stack(columns, 1).flatten(0, 1))
+    if rows:
+        outcome.sheet(f"edit-{name}", rows, name, columns=["input", "found", "put back", "truth"] * SHOWN, cell=80)

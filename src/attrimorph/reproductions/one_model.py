@@ -1,0 +1,484 @@
+"""Experiments d, e, h to l of the CVAE-GAN paper: what one CVAE-GAN does with held-out images of its classes."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, interpolate
+
+from attrimorph.applications.gallery import gallery_of
+from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.latent_map import latent_map, thumbnails
+from attrimorph.applications.nearest import nearest, nearest_images
+from attrimorph.applications.paths import linear
+from attrimorph.applications.superresolve import averaged, superresolve
+from attrimorph.data.drawn.factors import PICTURE
+from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.reconstruction import psnr
+from attrimorph.models.codes import Code
+from attrimorph.models.model import Model
+from attrimorph.pictures import to_bytes
+from attrimorph.reproductions import report
+from attrimorph.reproductions.claims import Claim, at_least, at_most, more
+from attrimorph.reproductions.contexts import ClassContext, class_context, decoded, encoding, samples
+from attrimorph.reproductions.frame import Outcome, Request, describe
+
+IMAGES = 200  # that are measured: pairs of a morph, holes, small images, queries, samples
+FOUND = 5  # neighbours of each, as in the paper
+SHOWN = 6
+KEPT = 0.95  # of the ends', or of samples', top-1 that images on the way, and transferred ones, must keep
+
+
+def looked_at(request: Request) -> tuple[ClassContext, Model]:
+    """Return the classes and the one model."""
+    context = class_context(request)
+    return context, context.model()
+
+
+def sharpness(images: Tensor) -> Tensor:
+    """Return the mean square of the Laplacian of each grey image, [B]: what blur takes away first.
+
+    Args:
+        images: [B, 3, H, W] in [-1, 1].
+    """
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    return conv2d(images.mean(1, keepdim=True), kernel).square().mean((1, 2, 3))
+
+
+def difference(one: Tensor, others: Tensor) -> float:
+    """Return the root mean squared difference of each, [Q, ...], to its others, [Q, K, ...], mean over all pairs."""
+    return float((one[:, None] - others).square().flatten(2).mean(2).sqrt().mean())
+
+
+# --- d: from one image of a class to another, z = (1 - a) z1 + a z2
+
+STEPS = 9
+JUMP = 2.0  # the longest step, in mean steps, that still is gradual
+
+
+def morphing(request: Request) -> Outcome:
+    """Go from one held-out image to another of its class, through z and, for comparison, through pixels."""
+    context, model = looked_at(request)
+    first, second, classes = pairs(context)
+    y, encode = context.labels(classes), encoding(model).encode
+    codes = linear(encode(first, y).z, encode(second, y).z, STEPS)
+    trajectory = torch.stack([decoded(model, Code(z, y)) for z in codes])  # [STEPS, N, 3, S, S]
+    share = torch.linspace(0, 1, STEPS)[:, None, None, None, None]
+    pixels = (1 - share) * trajectory[:1] + share * trajectory[-1:]
+    distance = perceptual_distance(context.recogniser)
+    figures: dict[str, list[float]] = {"perceptual length of each step": [
+        float(distance(a, b).mean()) for a, b in pairwise(trajectory)
+    ]}  # fmt: skip
+    for words, steps in (("", trajectory), (" through pixels", pixels)):
+        figures[f"top-1 along the way{words}"] = [context.top_1(step, classes) for step in steps]
+        figures[f"sharpness along the way{words}"] = [float(sharpness(step).mean()) for step in steps]
+    outcome = Outcome(
+        "morphing",
+        "Morphing",
+        "Between two images of one class the class is kept, and all else changes little by little.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "pairs": f"{len(classes)} of held-out images of one class, {STEPS} steps; z = mean of q(z | x, class)",
+            "perceptual distance": f"by {context.recogniser.name}",
+        },
+        morphing_claims(figures, len(classes)),
+        figures,
+    )
+    count = min(SHOWN, len(classes))
+    rows = [images[:, pair] for pair in range(count) for images in (trajectory, pixels)]
+    outcome.sheet("morphs", rows, "One pair in two rows.", labels=["through z", "through pixels"] * count)
+    shares = [step / (STEPS - 1) for step in range(STEPS)]
+    charts = []
+    for what in ("top-1", "sharpness"):
+        series = {
+            name: list(zip(shares, figures[f"{what} along the way{words}"], strict=True))
+            for name, words in (("z", ""), ("pixels", " through pixels"))
+        }
+        charts.append(report.chart(what, series, x_label="share of the way"))
+    outcome.pieces.append(report.curves(charts))
+    return outcome
+
+
+def pairs(context: ClassContext) -> tuple[Tensor, Tensor, Tensor]:
+    """Return held-out images, another one of its class for each, and the classes; an image stands in one pair."""
+    images, classes = context.images()
+    first, second = [], []
+    for label in range(len(context.classes)):
+        rows = (classes == label).nonzero()[:, 0].tolist()
+        first += rows[0 : len(rows) // 2 * 2 : 2]
+        second += rows[1::2]
+    return images[first[:IMAGES]], images[second[:IMAGES]], classes[first[:IMAGES]]
+
+
+def morphing_claims(figures: dict[str, list[float]], count: int) -> list[Claim]:
+    """Return what the paper shows, held against the figures of the one model on so many pairs."""
+    recognised, lengths = figures["top-1 along the way"], figures["perceptual length of each step"]
+    half, mixed = (
+        figures[f"sharpness along the way{words}"][STEPS // 2] / figures[f"sharpness along the way{words}"][0]
+        for words in ("", " through pixels")
+    )
+    source, names = "paper, attribute morphing", ("the least top-1 on the way", "of the ends")
+    return [
+        more("On the way the class is kept", min(recognised), (recognised[0] + recognised[-1]) / 2, names, source,
+             ".1%", counted=(count, 2 * count), times=KEPT),
+        at_most("The change is gradual: no step is much longer than the others",
+                max(lengths) / (sum(lengths) / len(lengths)), JUMP, "the longest step in mean steps", source, ".2f"),
+        more("Half-way the image is sharper than a mixture of pixels", half, mixed,
+             ("sharpness half-way (ends = 1) through z", "through pixels"), "ours", ".3f"),
+    ]  # fmt: skip
+
+
+# --- e: a hole of 50x50 in 128x128, filled again and again
+
+TIMES = 10
+SIDE = 50 / 128  # of the hole, as a share of the image's
+COLUMNS = (0, 1, 2, 3, 5, 10)  # steps of the picture
+RECOGNISED = 0.9  # of the untouched images' top-1
+
+
+def inpainting(request: Request) -> Outcome:
+    """Cut a hole into held-out images, fill it, and measure what stands in it after every iteration."""
+    context, model = looked_at(request)
+    images, classes = context.images(most=IMAGES)
+    side = round(SIDE * images.shape[-1])
+    masks = holes(len(images), images.shape[-1], side)
+    done = inpaint(model, images, masks, context.labels(classes), TIMES)
+    in_hole = [float(psnr(images, step, masks).mean()) for step in done.steps]
+    recognised = [context.top_1(step, classes) for step in done.steps]
+    untouched = context.top_1(images, classes)
+    source = "paper, image inpainting"
+    figures = {
+        "PSNR in the hole by step": in_hole,
+        "top-1 by step": recognised,
+        "top-1 of the untouched images": [untouched],
+    }
+    outcome = Outcome(
+        "inpainting",
+        "Inpainting",
+        "A square hole is filled with what the model makes of the rest, and the result is fed back.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "holes": f"squares of {side} px at random places in {len(images)} held-out images; their class is given; "
+            "at first a hole holds what surrounds it, spread inwards",
+        },
+        [
+            more("The hole is filled with what belongs there, better than by what surrounds it", in_hole[-1],
+                 in_hole[0], ("PSNR in the hole in dB after the iterations", "of the first filling"), source, ".2f"),
+            more("Feeding the result back improves it", in_hole[-1], in_hole[1],
+                 (f"PSNR in the hole in dB after {TIMES} iterations", "after one"), source, ".2f"),
+            more("The inpainted image is still recognised", recognised[-1], untouched,
+                 (f"top-1 by {context.recogniser.name}", "of the untouched images"), "ours", ".1%",
+                 counted=len(images), times=RECOGNISED),
+        ],
+        figures,
+    )  # fmt: skip
+    rows = []
+    for row in range(min(SHOWN, len(images))):
+        holed = torch.where(masks[row] > 0, torch.zeros(()), images[row])
+        rows.append(torch.stack([images[row], holed, *(done.steps[step, row] for step in COLUMNS)]))
+    words = ["image", "hole", "filling", *map(str, COLUMNS[1:])]
+    outcome.sheet("inpainted", rows, "Numbers: iterations.", columns=words)
+    charts = [
+        report.chart(name, {"steps": list(enumerate(figures[name]))}, x_label="iterations")
+        for name in ("PSNR in the hole by step", "top-1 by step")
+    ]
+    outcome.pieces.append(report.curves(charts))
+    return outcome
+
+
+def holes(count: int, size: int, side: int) -> Tensor:
+    """Return masks with a square hole at a random place each, [N, 1, S, S], 1 = hole; always the same ones."""
+    random, masks = torch.Generator().manual_seed(0), torch.zeros(count, 1, size, size)
+    for mask, (top, left) in zip(masks, torch.randint(0, size - side + 1, (count, 2), generator=random), strict=True):
+        mask[:, top : top + side, left : left + side] = 1
+    return masks
+
+
+# --- l: small images enlarged by a model that knows what they show
+
+LARGER = 4
+
+
+def superresolution(request: Request) -> Outcome:
+    """Shrink held-out images, enlarge them again, and compare with the images and with bicubic interpolation."""
+    context, model = looked_at(request)
+    images, classes = context.images(most=IMAGES)
+    done = superresolve(model, averaged(images, images.shape[-1] // LARGER), context.labels(classes))
+    made = {"bicubic": done.bicubic, "model": done.images}
+    words = {"bicubic": "bicubic interpolation", "model": "the model"}
+    figures = {
+        name: {
+            "top-1": context.top_1(each, classes),
+            "PSNR": float(psnr(images, each).mean()),
+            "sharpness": float(sharpness(each).mean() / sharpness(images).mean()),
+        }
+        for name, each in made.items()
+    }
+    source = "paper, super-resolution"
+    outcome = Outcome(
+        "superresolution",
+        "Super-resolution",
+        f"Images {LARGER} times as small, enlarged by the model, which is told the class.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "images": f"{len(images)} held-out ones, shrunk by averages of {LARGER}x{LARGER} pixels; results average "
+            f"down to the same small images within {float(done.disagreement.max()):.2f} levels of 255",
+        },
+        [
+            more(f"Enlarged images are {what} interpolated ones", figures["model"][name], figures["bicubic"][name],
+                 (f"{name} of the model's images", "of bicubic interpolation's"), by, ".3f",
+                 counted=len(images) if name == "top-1" else None)
+            for what, name, by in (
+                ("recognised more often than", "top-1", source),
+                ("sharper than", "sharpness", source),
+                ("nearer to the image than", "PSNR", "ours"),
+            )
+        ],
+        {**figures, "real": {"top-1": context.top_1(images, classes)}},
+    )  # fmt: skip
+    head = {"PSNR": "PSNR in dB", "sharpness": "sharpness (image = 1)"}
+    rows = {words[name]: {head.get(key, key): value for key, value in each.items()} for name, each in figures.items()}
+    outcome.pieces.append(report.figures(rows, ".3f", "enlarged by"))
+    small = interpolate(done.low, scale_factor=LARGER, mode="nearest")
+    shown = [each[: SHOWN + 2] for each in (small, *made.values(), images)]
+    outcome.sheet("enlarged", shown, labels=["small image", *words.values(), "image"])
+    return outcome
+
+
+# --- i: the z of one image decoded under other classes
+
+SOURCES = 300  # images whose z is measured
+
+
+def transferring(request: Request) -> Outcome:
+    """Decode held-out images under another class each, and see what is kept."""
+    context, model = looked_at(request)
+    images, classes = context.images(most=SOURCES)
+    random, many = torch.Generator().manual_seed(0), len(context.classes)
+    targets = (classes + torch.randint(1, many, classes.shape, generator=random)) % many
+    made, every = transferred(model, context, images, classes, targets), context.every_class
+    figures = {
+        "top-1 of the target class": context.top_1(made, targets),
+        "top-1 of the source's class": context.top_1(made, classes),
+        "top-1 of samples": context.top_1(samples(model, every), every),
+        "finds its source": found_again(made, images),
+        "finds its source by chance": 1 / len(images),
+    }
+    source = "paper, attribute transfer"
+    outcome = Outcome(
+        "transferring",
+        "Attribute transfer",
+        "The latent vector of one image, decoded under other classes: the class changes, pose and the like stay.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "transfers": f"{len(images)} held-out images, each to one other class drawn at random",
+            "finds its source": "share of transferred images nearest, in pixels, to their own source among all sources",
+        },
+        [
+            more("A transferred image is of the new class, as surely as a sample of it",
+                 figures["top-1 of the target class"], figures["top-1 of samples"],
+                 ("top-1 of the new class", "of samples"), source, ".1%",
+                 counted=(len(images), len(every)), times=KEPT),
+            at_least("What does not belong to the class is kept: the source is found again, far more often than by "
+                     "chance", figures["finds its source"], 10 * figures["finds its source by chance"], "found again",
+                     source, ".3f", len(images)),
+        ],
+        figures,
+    )  # fmt: skip
+    rows, shown = [], torch.linspace(0, many - 1, min(SHOWN + 2, many)).long()
+    for row in range(0, len(images), max(1, len(images) // (SHOWN + 2)))[: SHOWN + 2]:
+        one = images[row].expand(len(shown), -1, -1, -1)
+        rows.append(torch.cat([one[:1], transferred(model, context, one, classes[row].expand(len(shown)), shown)]))
+    columns = ["source", *(context.classes[int(label)][:12] for label in shown)]
+    outcome.sheet("transfers", rows, "The first image of a row is the source.", columns=columns)
+    return outcome
+
+
+def transferred(model: Model, context: ClassContext, images: Tensor, classes: Tensor, targets: Tensor) -> Tensor:
+    """Return G(E(x, c), c'), [N, 3, S, S]."""
+    code = encoding(model).encode(images, context.labels(classes))
+    return decoded(model, Code(code.z, context.labels(targets)))
+
+
+def found_again(made: Tensor, sources: Tensor) -> float:
+    """Return the share of images whose nearest source in pixel L2 is their own."""
+    own = torch.cdist(made.flatten(1), sources.flatten(1)).argmin(1)
+    return float((own == torch.arange(len(made))).double().mean())
+
+
+# --- h: all latent vectors in the plane of their two principal components
+
+
+def latents(request: Request) -> Outcome:
+    """Project the latent vectors of training images, and see what neighbours in the plane share."""
+    context, model = looked_at(request)
+    images, classes, z = context.codes(model, context.data.indices("train"))
+    held_out, held_out_classes, held_out_z = context.codes(model, context.data.indices("test"))
+    found = latent_map(z)
+    near = nearest(found.points, found.points, 2).rows
+    # The nearest of all is the point itself, but for equal points.
+    neighbour = torch.where(near[:, 0] == torch.arange(len(near)), near[:, 1], near[:, 0])
+    drawn = torch.randint(0, len(z), (len(z), 1), generator=torch.Generator().manual_seed(0))
+    pixels = "difference of pixels"
+    figures = {
+        "variance in the plane": float(found.plane.explained.sum()),
+        "axes that the variance spreads over": found.spread,
+        f"{pixels}, neighbours in the plane": difference(images, images[neighbour[:, None]]),
+        f"{pixels}, drawn at random": difference(images, images[drawn]),
+        "class told from z": by_centre(z, classes, held_out_z, held_out_classes),
+        "class told from pixels": by_centre(images.flatten(1), classes, held_out.flatten(1), held_out_classes),
+        "class told by chance": 1 / len(context.classes),
+    }
+    source = "paper, distribution of z"
+    outcome = Outcome(
+        "latents",
+        "The latent plane",
+        "Latent vectors tell how a picture looks, not whom it shows.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "codes": f"means of q(z | x, class) of {len(z):,} images of the train split",
+            "class told": "share of held-out images whose z (or pixels) is nearest to the centre of their class in the "
+            "train split",
+        },
+        [
+            more("Neighbours in the plane look alike", figures[f"{pixels}, drawn at random"],
+                 figures[f"{pixels}, neighbours in the plane"],
+                 (f"{pixels} between images drawn at random", "between neighbours"), source),
+            more("z tells less of the class than the pixels do", figures["class told from pixels"],
+                 figures["class told from z"], ("class told from pixels", "from z"), source, ".1%",
+                 counted=len(held_out)),
+        ],
+        figures,
+    )  # fmt: skip
+    picture = thumbnails(found.points, gallery_of(context.data, "train"))
+    outcome.show("plane", picture, "At each place an image nearby.")
+    return outcome
+
+
+def by_centre(train: Tensor, classes: Tensor, test: Tensor, test_classes: Tensor) -> float:
+    """Return the accuracy of the nearest class centre."""
+    known = torch.unique(classes)
+    centres = torch.stack([train[classes == each].mean(0) for each in known])
+    return float((known[nearest(test, centres).rows[:, 0]] == test_classes).double().mean())
+
+
+# --- j: the nearest in z among images of other classes
+
+
+def retrieval(request: Request) -> Outcome:
+    """Take held-out images and find those training images of other classes whose z is nearest."""
+    context, model = looked_at(request)
+    queries, gallery = context.data.indices("test")[:IMAGES], context.data.indices("train")
+    images, classes, z = context.codes(model, queries)
+    base, base_classes, base_z = context.codes(model, gallery)
+    found = of_other_classes(z, classes, base_z, base_classes)
+    drawn = torch.randint(0, len(base), found.shape, generator=torch.Generator().manual_seed(0))
+    compared = {"pixels": (images, base)}
+    # Those factors of drawn faces that belong to the picture and not to the person.
+    if context.data.factors is not None and set(PICTURE) <= set(context.data.factor_names):
+        factors = torch.from_numpy(context.data.factors[:, [context.data.factor_names.index(name) for name in PICTURE]])
+        compared["factors"] = factors[torch.from_numpy(queries)], factors[torch.from_numpy(gallery)]
+    figures = {
+        f"difference of {what}, {how}": difference(mine, theirs[rows])
+        for what, (mine, theirs) in compared.items()
+        for how, rows in (("retrieved", found), ("drawn at random", drawn))
+    }
+    words = {
+        "pixels": "Retrieved images look more like the query than others do",
+        "factors": "Retrieved images share what belongs to no class: pose, light, background, clothes",
+    }
+    outcome = Outcome(
+        "retrieval",
+        "Retrieval",
+        "The nearest latent vectors of other classes belong to images that are alike in all but the class.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "search": f"{len(queries)} held-out images among {len(gallery):,} of the train split, Euclidean distance "
+            f"of the means of q(z | x, class), the {FOUND} nearest of other classes",
+            "difference": "root mean square; of factors: those of drawn faces that belong to the one picture (pose, "
+            "light, background, clothes), each in 0..1",
+        },
+        [
+            more(words[what], figures[f"difference of {what}, drawn at random"],
+                 figures[f"difference of {what}, retrieved"],
+                 (f"difference of {what} from images drawn at random", "from those retrieved"), "paper, retrieval")
+            for what in compared
+        ],
+        figures,
+    )  # fmt: skip
+    rows = [torch.cat([images[row : row + 1], base[found[row]]]) for row in range(min(SHOWN, len(images)))]
+    columns = ["query", *(str(rank) for rank in range(1, FOUND + 1))]
+    outcome.sheet("retrieved", rows, "All of other classes than the query.", columns=columns)
+    return outcome
+
+
+def of_other_classes(z: Tensor, classes: Tensor, base: Tensor, base_classes: Tensor) -> Tensor:
+    """Return the rows of the nearest codes whose class is another, int64 [Q, FOUND]."""
+    found = torch.empty(len(z), FOUND, dtype=torch.long)
+    for label in torch.unique(classes):
+        mine, others = classes == label, (base_classes != label).nonzero()[:, 0]
+        found[mine] = others[nearest(z[mine], base[others], FOUND).rows]
+    return found
+
+
+# --- k: the training images nearest to samples, to see that samples are no copies
+
+COPY = 0.5  # a copy lies less than this share as far from its original as from the next image
+
+
+def copies(request: Request) -> Outcome:
+    """Search the train split for the images nearest to samples, and, for comparison, to held-out images."""
+    context, model = looked_at(request)
+    made, (real, _) = samples(model, torch.arange(IMAGES) % len(context.classes)), context.images(most=IMAGES)
+    rows = context.data.indices("train")
+    figures, near = {}, {}
+    for name, images in (("samples", made), ("held-out images", real)):
+        near[name] = nearest_images(to_bytes(images), context.data.images, rows, FOUND)
+        ratio = ratios(near[name].distances)
+        figures[f"median distance, {name}"] = float(near[name].distances[:, 0].median())
+        figures[f"least ratio, {name}"] = float(ratio.min())
+        figures[f"median ratio, {name}"] = float(ratio.median())
+    outcome = Outcome(
+        "copies",
+        "No copies",
+        "Beside each sample the training images nearest to it: alike, never the same.",
+        context.protocol()
+        | {
+            "model": describe(model),
+            "search": f"exact, {len(rows):,} images of the train split, root mean squared difference in levels of 255",
+            "ratio": "distance to the nearest image as a share of that to the second nearest; a copy's is near 0",
+        },
+        [copies_claim(figures)],
+        figures,
+    )
+    lines = []
+    for sample in range(SHOWN):
+        found, _ = context.data.batch(rows[near["samples"].rows[sample].numpy()])
+        lines.append(torch.cat([made[sample : sample + 1], found]))
+    outcome.sheet("nearest", lines, columns=["sample", *(str(rank) for rank in range(1, FOUND + 1))])
+    return outcome
+
+
+def ratios(distances: Tensor) -> Tensor:
+    """Return the distance to the nearest as a share of that to the second nearest, [Q]; 0 where an image is equal."""
+    return distances[:, 0] / distances[:, 1].clamp_min(1e-9)
+
+
+def copies_claim(figures: dict[str, float]) -> Claim:
+    """Return what the paper shows, held against the figures of the one model."""
+    return at_least(
+        "No sample is a copy of a training image",
+        figures["least ratio, samples"],
+        COPY,
+        f"median distance {figures['median distance, samples']:.1f} levels of 255, of held-out images "
+        f"{figures['median distance, held-out images']:.1f}; least distance to the nearest as a share of that to "
+        f"the second nearest, of held-out images {figures['least ratio, held-out images']:.3f}, of samples",
+        "paper, nearest neighbours",
+        ".3f",
+    )
