@@ -117,12 +117,12 @@ def test_figures_and_intervals_by_hand() -> None:
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        ("", "head and lines"),
+        ("", "header and rows"),
         ("name,p\na,1\n", "column 'file'"),
         ("file\na.png\n", "at least one of predictions"),
         ("file,p\na.png,1\nb/a.png,0\n", "stands twice"),
-        ("file,p\na.png\n", "line 2"),
-        ("file,p\na.png,1,2\n", "line 2"),
+        ("file,p\na.png\n", "row 2"),
+        ("file,p\na.png,1,2\n", "row 2"),
     ],
 )
 def test_predictions_of_another_form_are_told(content: str, word: str, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork
-from attrimorph.evaluators.judge import load_judge
+from attrimorph.evaluators.judge import OwnClassifier, load_judge
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.chance import wilson
-from attrimorph.metrics.evaluate.evaluation import GROUPS, Evaluation, ModelJudge, evaluate
+from attrimorph.metrics.evaluate.evaluation import GROUPS, Evaluation, evaluate
 from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.keys import KEYS, base_of
@@ -203,9 +203,9 @@ def test_held_out_images_of_drawn_data_bring_their_truth(model: Model, tmp_path:
 def test_other_data_have_no_truth_and_a_model_judge_says_that_it_is_one(model: Model, tmp_path: Path) -> None:
     data = replace(write_faces(tmp_path / "data", count=60, size=32, seed=3), factors=None)
     data.attributes[:, 0] = torch.nan
-    found = evaluate(model, data, ModelJudge(model, "tiny"), metrics=["edits", "responses", "reconstruction"])
+    found = evaluate(model, data, OwnClassifier(model), metrics=["edits", "responses", "reconstruction"])
     assert "edit.psnr" not in found.figures
-    assert "classifier of tiny, trained with that model" in found.protocols["edit.target_reached"]
+    assert "classifier of tiny" in found.protocols["edit.target_reached"]
     assert "Arched_Eyebrows" not in found.leakage
     assert "Blond_Hair" not in found.of_attributes("edit.reached_when_taken_away")
     assert "Blond_Hair" in found.of_attributes("edit.reached_when_set")
@@ -222,6 +222,6 @@ def test_what_does_not_go_together_is_refused(model: Model, tmp_path: Path) -> N
     with pytest.raises(AttrimorphError, match="add --data"):
         evaluate(other)
     with pytest.raises(AttrimorphError, match="must know the very attributes"):
-        evaluate(model, count=4, judge=ModelJudge(other, "other"))
+        evaluate(model, count=4, judge=OwnClassifier(other))
     with pytest.raises(AttrimorphError, match=r"count must lie in 1\.\.50000; got 0"):
         evaluate(model, count=0)

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.axes.write import AxisEdit, edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.edits_table import EditsTable, Row
@@ -22,6 +21,7 @@ from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.interruption import Interrupted, defer_signals
 from attrimorph.models.model import Model

@@ -17,7 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.fitting import BATCH
 from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork, load_evaluator, save_evaluator
+from attrimorph.models.model import Model
 
 CLIPPED = 4.0  # logits, of an attribute's score
 FORMAT_VERSION = 2
@@ -172,6 +174,43 @@ def attribute_loss(logits: Tensor, labels: Tensor, schema: Schema, temperature: 
         else:
             total = total + (stop - start) * (found[known] - true[known]).square().mean()
     return total / len(schema.names)
+
+
+@dataclass(frozen=True)
+class OwnClassifier:
+    """A model's own classifier as a judge: it judged this generator in training, so it is easily pleased.
+
+    Attributes:
+        model: with a classifier.
+    """
+
+    model: Model
+
+    @property
+    def name(self) -> str:
+        """How it stands in the names of figures."""
+        return f"classifier of {self.model.recipe.name}"
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes it knows."""
+        return self.model.schema
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return probabilities [B, W] of images [B, 3, S, S]."""
+        return torch.cat([self.model.classify(part) for part in torch.split(images, BATCH)])
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits [B, W] with gradients."""
+        logits: Tensor = self.model.networks["classifier"](images.to(self.model.device))[0]
+        return logits.float()
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Return the input of the classifier's last layer, [B, F]."""
+        _, features = self.model.networks["classifier"](images.to(self.model.device))
+        found: Tensor = features.float()
+        return found
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 Pairs of pictures that differ in one attribute are given to a user's own classifier, and what it says of them is read.
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.data.readers.raw import read_csv
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.metrics.chance import wilson
+from attrimorph.metrics.tables import to_csv
 from attrimorph.models.codes import Edits, Encodes
 from attrimorph.models.model import Model
 
@@ -38,7 +38,7 @@ class Pairs:
         schema: of what the judge tells.
         without, having: the same images without and with it, [n, 3, S, S].
         had: whether the input had it, bool [n]: then the picture without it is the edited one.
-        told: what the judge tells of `without` and `having`, each [n, width], or None without a judge.
+        probabilities: what the judge tells of `without` and `having`, each [n, width], or None without a judge.
         clean: whether the judge finds the attribute turned and every other as it was, bool [n]; None without a judge.
     """
 
@@ -47,7 +47,7 @@ class Pairs:
     without: Tensor
     having: Tensor
     had: Tensor
-    told: tuple[Tensor, Tensor] | None
+    probabilities: tuple[Tensor, Tensor] | None
     clean: Tensor | None
 
 
@@ -71,37 +71,31 @@ def make_pairs(model: Model, images: Tensor, attributes: Tensor, name: str, judg
     if model.schema.attribute(name).kind != "binary":
         raise AttrimorphError(f"audit turns a binary attribute; {name!r} is not; name one of the others")
     had = attributes[:, model.schema.columns(name).start] > 0.5
-    plain, turned = [], []
+    before, after = torch.empty_like(images), torch.empty_like(images)
     for part in torch.split(torch.arange(len(images)), AT_ONCE):
-        y = attributes[part]
-        plain.append(model.decode(model.encode(images[part], y)).cpu() if isinstance(model, Encodes) else images[part])
-        turned.append(_turned(model, images[part], y, name, had[part]))
-    before, after, side = torch.cat(plain), torch.cat(turned), had[:, None, None, None]
+        y, shown = attributes[part], images[part]
+        before[part] = model.decode(model.encode(shown, y)).cpu() if isinstance(model, Encodes) else shown
+        for value, strength in ((True, -1.0), (False, 1.0)):
+            rows = part[had[part] == value]
+            if len(rows):
+                after[rows] = model.edit(images[rows], {name: strength}, attributes[rows]).cpu()
+    side = had[:, None, None, None]
     without, having = torch.where(side, after, before), torch.where(side, before, after)
     if judge is None:
         return Pairs(name, model.schema, without, having, had, None, None)
-    told = (judge(without), judge(having))
-    return Pairs(name, judge.schema, without, having, had, told, only_target_changed(told, judge.schema, name))
+    seen = (judge(without), judge(having))
+    return Pairs(name, judge.schema, without, having, had, seen, only_target_changed(seen, judge.schema, name))
 
 
-def _turned(model: Edits, images: Tensor, y: Tensor, name: str, had: Tensor) -> Tensor:
-    result = torch.empty_like(images)
-    for value, strength in ((True, -1.0), (False, 1.0)):
-        rows = (had == value).nonzero()[:, 0]
-        if len(rows):
-            result[rows] = model.edit(images[rows], {name: strength}, y[rows]).cpu()
-    return result
-
-
-def only_target_changed(told: tuple[Tensor, Tensor], schema: Schema, name: str) -> Tensor:
+def only_target_changed(probabilities: tuple[Tensor, Tensor], schema: Schema, name: str) -> Tensor:
     """Return whether a judge finds the attribute absent, then present, and every other binary one unchanged, bool [n].
 
     Args:
-        told: of the pictures without and with the attribute, each [n, width].
+        probabilities: of the pictures without and with the attribute, each [n, width].
         schema: of the judge.
         name: the attribute.
     """
-    without, having = (decisions(each, schema) for each in told)
+    without, having = (decisions(each, schema) for each in probabilities)
     own = schema.columns(name).start
     others = [schema.columns(other).start for other in binary_names(schema) if other != name]
     return (without[:, own] == 0) & (having[:, own] == 1) & (without[:, others] == having[:, others]).all(1)
@@ -114,23 +108,17 @@ def file_name(pair: int, name: str, value: int) -> str:
 
 def table_of(pairs: Pairs, sources: Sequence[str]) -> str:
     """Return pairs.csv: two lines for each pair, with the judge's probabilities of all attributes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*HEAD, *(f"judge:{column}" for column in pairs.schema.column_names)])
+    rows: list[list[str | int]] = []
     for row, source in enumerate(sources):
+        clean = "" if pairs.clean is None else int(pairs.clean[row])
         for value in (0, 1):
             edited = int(bool(pairs.had[row]) != bool(value))
-            clean = "" if pairs.clean is None else int(pairs.clean[row])
-            judged = (
-                [""] * pairs.schema.width
-                if pairs.told is None
-                else [f"{number:.4f}" for number in pairs.told[value][row].tolist()]
-            )
-            number = row + 1
-            writer.writerow(
-                [number, file_name(number, pairs.name, value), source, pairs.name, value, edited, clean, *judged]
-            )
-    return text.getvalue()
+            file = file_name(row + 1, pairs.name, value)
+            judged = [""] * pairs.schema.width
+            if pairs.probabilities is not None:
+                judged = [f"{number:.4f}" for number in pairs.probabilities[value][row].tolist()]
+            rows.append([row + 1, file, source, pairs.name, value, edited, clean, *judged])
+    return to_csv([*HEAD, *(f"judge:{column}" for column in pairs.schema.column_names)], rows)
 
 
 @dataclass(frozen=True)
@@ -147,14 +135,15 @@ def read_pairs(path: Path) -> tuple[str, list[Listed]]:
     Raises:
         AttrimorphError: it is missing or damaged.
     """
-    lines = read_table(path)
+    head, lines = read_csv(path)
     try:
         files: dict[str, dict[str, str]] = {}
         clean: dict[str, bool | None] = {}
-        for line in lines:
+        rows = [dict(zip(head, line, strict=True)) for line in lines]
+        for line in rows:
             files.setdefault(line["pair"], {})[line["value"]] = line[FILE]
             clean[line["pair"]] = {"": None, "0": False, "1": True}[line["only_target_changed"]]
-        names = {line["attribute"] for line in lines}
+        names = {line["attribute"] for line in rows}
         pairs = [Listed((sides["0"], sides["1"]), clean[pair]) for pair, sides in files.items()]
     except KeyError as error:
         raise AttrimorphError(f"{path} is damaged ({error} is missing or wrong); export the pairs again") from error
@@ -163,44 +152,27 @@ def read_pairs(path: Path) -> tuple[str, list[Listed]]:
     return names.pop(), pairs
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file with a head.
-
-    Raises:
-        AttrimorphError: it cannot be read, or a line is cut short.
-    """
-    try:
-        content = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-        lines = list(csv.DictReader(io.StringIO(content, newline=""), restval=None))
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
-    except csv.Error as error:
-        raise AttrimorphError(f"{path} must be a CSV file; reading it failed: {error}; write it again") from error
-    for number, line in enumerate(lines, start=2):
-        if None in line or None in line.values():
-            raise AttrimorphError(f"{path} line {number} has another number of columns than the head; mend it")
-    if not lines:
-        raise AttrimorphError(f"{path} must have a head and lines; it has none; write it again")
-    return lines
-
-
 def read_predictions(path: Path) -> dict[str, dict[str, str]]:
-    """Read what a classifier said: column -> file -> word; the column "file" names the pictures.
+    """Read the predictions of a classifier: column -> file -> word; the column "file" names the pictures.
 
     Raises:
         AttrimorphError: there is no column "file", nothing beside it, or a file stands twice.
     """
-    lines = read_table(path)
-    columns = [column for column in lines[0] if column != FILE]
-    if FILE not in lines[0] or not columns:
+    head, lines = read_csv(path)
+    if FILE not in head or len(head) < 2:
         raise AttrimorphError(
-            f"{path} must have a column 'file' and at least one of predictions; it has {', '.join(lines[0])}; mend it"
+            f"{path} must have a column 'file' and at least one of predictions; it has {', '.join(head)}; mend it"
         )
+    place = head.index(FILE)
     # A classifier may have been shown absolute paths: the last part of the name is enough.
-    names = [Path(line[FILE].replace("\\", "/")).name for line in lines]
+    names = [Path(line[place].replace("\\", "/")).name for line in lines]
     if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
         raise AttrimorphError(f"every file must stand once in {path}; {twice[0]} stands twice; keep one of them")
-    return {column: {name: line[column] for name, line in zip(names, lines, strict=True)} for column in columns}
+    return {
+        column: {name: line[number] for name, line in zip(names, lines, strict=True)}
+        for number, column in enumerate(head)
+        if number != place
+    }
 
 
 def effects(
@@ -221,12 +193,9 @@ def effects(
         AttrimorphError: no pair has predictions for both pictures.
     """
     rows = []
-    for column, said in predictions.items():
-        known = [
-            (pair, said[Path(pair.files[0]).name], said[Path(pair.files[1]).name])
-            for pair in pairs
-            if all(said.get(Path(file).name, "") for file in pair.files)
-        ]
+    for column, words in predictions.items():
+        found = [(pair, [words.get(Path(file).name, "") for file in pair.files]) for pair in pairs]
+        known = [(pair, a, b) for pair, (a, b) in found if a and b]
         if not known:
             raise AttrimorphError(
                 f"the predictions {column!r} must cover both pictures of some pair; they cover none; name the files as "
@@ -239,11 +208,11 @@ def effects(
     return rows
 
 
-def effect(said: Sequence[tuple[str, str]], threshold: float) -> dict[str, Any]:
+def effect(answers: Sequence[tuple[str, str]], threshold: float) -> dict[str, Any]:
     """Return the figures about predictions (without, with the attribute) of pairs, with their intervals."""
-    numbers = torch.tensor([[_number(a), _number(b)] for a, b in said], dtype=torch.float64)
+    numbers = torch.tensor([[_number(a), _number(b)] for a, b in answers], dtype=torch.float64)
     if not bool(numbers.isfinite().all()):
-        return {"flip rate": rate(sum(a.strip() != b.strip() for a, b in said), len(said))}
+        return {"flip rate": rate(sum(a.strip() != b.strip() for a, b in answers), len(answers))}
     change = numbers[:, 1] - numbers[:, 0]
     above = numbers > threshold
     return {
@@ -251,7 +220,7 @@ def effect(said: Sequence[tuple[str, str]], threshold: float) -> dict[str, Any]:
         "mean with": float(numbers[:, 1].mean()),
         "mean change": _mean(change),
         "mean absolute change": _mean(change.abs()),
-        "flip rate": rate(int((above[:, 0] != above[:, 1]).sum()), len(said)),
+        "flip rate": rate(int((above[:, 0] != above[:, 1]).sum()), len(answers)),
         "rate without": float(above[:, 0].double().mean()),
         "rate with": float(above[:, 1].double().mean()),
     }

@@ -1,7 +1,7 @@
 """What generated images are worth: a classifier trained with and without them, judged on held-out real images."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,24 +114,49 @@ def measure_augmentation(
     Raises:
         AttrimorphError: nothing is held out, no seed is given, or sizes do not fit.
     """
-    _check(data, seeds)
-    identity = torch.full((len(images),), -1)
-    both = joined(data, images, attributes, identity)
-    found: dict[str, list[list[float]]] = {}
-    for seed in seeds:
-        for place, each in enumerate((_only(data, names), _only(both, names))):
-            judge = train_judge(each, JudgeRecipe(presentations=presentations, seed=seed), name="worth")
-            for name, value in _class_accuracies(judge, _only(data, names)).items():
-                found.setdefault(name, [[], []])[place].append(value)
-        _tell(say, seed, found)
-    return _worths(found, f"{len(images):,} generated images, {presentations:,} presentations")
+    both = joined(data, images, attributes, torch.full((len(images),), -1))
+
+    def figures_of(each: PreparedData, seed: int) -> dict[str, float]:
+        recipe = JudgeRecipe(presentations=presentations, seed=seed)
+        return _class_accuracies(train_judge(_only(each, names), recipe, name="worth"), _only(data, names))
+
+    return _with_and_without(data, both, figures_of, seeds, presentations, say)
 
 
-def _check(data: PreparedData, seeds: Sequence[int]) -> None:
+def _with_and_without(
+    data: PreparedData,
+    both: PreparedData,
+    figures_of: Callable[[PreparedData, int], dict[str, float]],
+    seeds: Sequence[int],
+    presentations: int,
+    say: Say | None,
+) -> list[Worth]:
+    """Measure a training on real data, and on that with generated images, with every seed.
+
+    Raises:
+        AttrimorphError: no seed is given, or nothing is held out.
+    """
     if not seeds:
         raise AttrimorphError("at least one seed must be given to measure with; got none; try 0, 1, 2")
     if not len(_held_out(data)):
         raise AttrimorphError("the data must have held-out images (test or valid) to measure on; it has none")
+    pairs = []
+    for seed in seeds:
+        without, with_them = (figures_of(each, seed) for each in (data, both))
+        pairs.append((without, with_them))
+        if say is not None:
+            changes = [
+                f"{without[name]:.4f} -> {with_them[name]:.4f} {name.partition(' (')[0]}"
+                for name in without
+                if name in with_them
+            ]
+            say(f"seed {seed}: " + "; ".join(changes))
+    words = f"{len(both) - len(data):,} generated images, {presentations:,} presentations"
+    return [
+        Worth(f"{name}; {words}", *(tuple(side[name] for side in sides) for sides in zip(*pairs, strict=True)))
+        for name in pairs[0][0]
+        if all(name in side for sides in pairs for side in sides)
+    ]
 
 
 def _held_out(data: PreparedData) -> NDArray[np.int64]:
@@ -153,10 +178,9 @@ def _class_accuracies(judge: Callable[[Tensor], Tensor], data: PreparedData) -> 
     rows = _held_out(data)
     parts = [data.batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     truth = torch.cat([y for _, y in parts])
-    said = decisions(torch.cat([judge(images) for images, _ in parts]), data.schema)
-    right = torch.stack(
-        [(said[:, columns] == truth[:, columns]).all(1) for columns in map(data.schema.columns, data.schema.names)], 1
-    ).double()
+    decided = decisions(torch.cat([judge(images) for images, _ in parts]), data.schema)
+    columns = [data.schema.columns(name) for name in data.schema.names]
+    right = torch.stack([(decided[:, each] == truth[:, each]).all(1) for each in columns], 1).double()
     _, classes = torch.unique(truth, dim=0, return_inverse=True)
     counts = torch.bincount(classes)
     means = torch.stack([right[classes == number].mean(0) for number in range(len(counts))])[counts >= LEAST_IN_CLASS]
@@ -192,21 +216,16 @@ def measure_identities(
         seeds, presentations, say: as of `measure_augmentation`.
         least: images in the train split that a person must have.
     """
-    _check(data, seeds)
     y = torch.full((len(images), data.schema.width), torch.nan) if attributes is None else attributes
-    both = joined(data, images, y, identity)
-    people = _people(data, least)
-    found: dict[str, list[list[float]]] = {}
-    for seed in seeds:
-        for place, each in enumerate((data, both)):
-            recipe = IdentityRecipe(presentations=presentations, seed=seed)
-            identity_encoder = train_identity_encoder(each, recipe, least=least, name="worth")
-            figures = {key: value for key, value in identity_encoder.measures.items() if key.startswith("verification")}
-            figures |= _top_one(identity_encoder.cosines, data, people, np.searchsorted(_people(each, least), people))
-            for name, value in figures.items():
-                found.setdefault(name, [[], []])[place].append(value)
-        _tell(say, seed, found)
-    return _worths(found, f"{len(images):,} generated images, {presentations:,} presentations")
+    both, people = joined(data, images, y, identity), _people(data, least)
+
+    def figures_of(each: PreparedData, seed: int) -> dict[str, float]:
+        recipe = IdentityRecipe(presentations=presentations, seed=seed)
+        found = train_identity_encoder(each, recipe, least=least, name="worth")
+        figures = {key: value for key, value in found.measures.items() if key.startswith("verification")}
+        return figures | _top_one(found.cosines, data, people, np.searchsorted(_people(each, least), people))
+
+    return _with_and_without(data, both, figures_of, seeds, presentations, say)
 
 
 def _people(data: PreparedData, least: int) -> NDArray[np.int64]:
@@ -224,18 +243,7 @@ def _top_one(
     if not len(rows):
         return {}
     truth = torch.from_numpy(np.searchsorted(people, data.identity.numpy()[rows]))
-    said = torch.cat(
-        [cosines(data.batch(rows[start : start + BATCH])[0])[:, columns] for start in range(0, len(rows), BATCH)]
-    )
-    share = float((said.argmax(1) == truth).double().mean())
+    parts = [data.batch(rows[start : start + BATCH])[0] for start in range(0, len(rows), BATCH)]
+    found = torch.cat([cosines(images)[:, columns] for images in parts])
+    share = float((found.argmax(1) == truth).double().mean())
     return {f"top-1 accuracy (among {len(people)} people, {len(rows):,} held-out real images)": share}
-
-
-def _tell(say: Say | None, seed: int, found: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    if say is not None:
-        pairs = [f"{pair[0][-1]:.4f} -> {pair[1][-1]:.4f} {name.partition(' (')[0]}" for name, pair in found.items()]
-        say(f"seed {seed}: " + "; ".join(pairs))
-
-
-def _worths(found: Mapping[str, Sequence[Sequence[float]]], words: str) -> list[Worth]:
-    return [Worth(f"{name}; {words}", tuple(a), tuple(b)) for name, (a, b) in found.items() if len(a) == len(b)]

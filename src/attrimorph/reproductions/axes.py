@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import OwnClassifier, judge_named
+from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.examples import DRAWN, Pool, axis_from_examples, draw_pool
 from attrimorph.applications.axes.fitting import FitOptions, Judged, fit_axes, judged_by
@@ -19,7 +19,7 @@ from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.default_evaluators import identity_encoder_for
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Code

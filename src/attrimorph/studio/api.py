@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import OwnClassifier
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
 from attrimorph.applications.carried import inpainted_png, layered_png, saved_png
 from attrimorph.applications.gallery import Codes, Gallery
@@ -30,7 +29,7 @@ from attrimorph.applications.transfer import transfer
 from attrimorph.applications.write_morph import frames
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.pictures import can_film, check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.studio import messages as say
 from attrimorph.studio.caches import LRUCache

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.choosing import OwnClassifier, judge_named, pack_of
+from attrimorph.applications.axes.choosing import judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.locks import lockable, logits_of
@@ -31,7 +31,7 @@ from attrimorph.applications.subject import (
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.loading import load
 from attrimorph.models.finding import named_parts
 from attrimorph.models.model import Model, Moves

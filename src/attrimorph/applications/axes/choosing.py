@@ -1,63 +1,21 @@
 """From the words of a command to a generator, who judges its pictures, its axis pack, and example pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from attrimorph.applications.axes.outside import SUFFIXES, outside_generator
 from attrimorph.applications.axes.pack import AxisPack, load_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.options import Range
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.evaluators.trunk import SHIPPED
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 
 WITH, WITHOUT = ("with", "positive", "1"), ("without", "negative", "0")
 """What the two folders of examples may be called."""
-
-
-@dataclass(frozen=True)
-class OwnClassifier:
-    """A model's own classifier as a judge: it judged this generator in training, so it is easily pleased.
-
-    Attributes:
-        model: with a classifier.
-    """
-
-    model: Model
-
-    @property
-    def name(self) -> str:
-        """How it stands in the names of figures."""
-        return f"classifier of {self.model.recipe.name}"
-
-    @property
-    def schema(self) -> Schema:
-        """The attributes it knows."""
-        return self.model.schema
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return probabilities [B, W] of images [B, 3, S, S]."""
-        return self.model.classify(images)
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Return logits [B, W] with gradients."""
-        logits: Tensor = self.model.networks["classifier"](images.to(self.model.device))[0]
-        return logits.float()
-
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """Return the input of the classifier's last layer, [B, F]."""
-        _, features = self.model.networks["classifier"](images.to(self.model.device))
-        found: Tensor = features.float()
-        return found
 
 
 def generator_named(source: str, device: str = "cpu", *, values: Range = "-1..1") -> Model:

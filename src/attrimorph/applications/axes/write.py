@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, trajectory
-from attrimorph.applications.axes.choosing import OwnClassifier, find_pack, guide_of, judge_named
+from attrimorph.applications.axes.choosing import find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.path import Guide
@@ -26,7 +26,7 @@ from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.references import numbered
 from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.models.model import Model
 from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 

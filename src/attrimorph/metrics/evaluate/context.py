@@ -121,41 +121,33 @@ class EvaluationContext:
 
     @cached_property
     def judged(self) -> Tensor:
-        """What the judge says of the images, [N, width]."""
-        assert self.judge is not None
-        own = self._judge_features
-        return self.judge(self.unseen.images) if own is None else own.judged(self.features)
+        """The judge's probabilities of the images, [N, width]."""
+        return self._judged(self.unseen.images, lambda: self.features)
 
     @cached_property
     def judged_samples(self) -> Tensor:
-        """What the judge says of the samples, [N, width]."""
-        assert self.judge is not None
-        own = self._judge_features
-        return self.judge(self.samples.images) if own is None else own.judged(self.sample_features)
+        """The judge's probabilities of the samples, [N, width]."""
+        return self._judged(self.samples.images, lambda: self.sample_features)
 
-    @property
-    def _judge_features(self) -> JudgeFeatures | None:
-        """The extractor, if its features are the judge's: then the judge's last layer is all that is left to do."""
-        extractor = self.extractor
-        return extractor if isinstance(extractor, JudgeFeatures) and extractor.judge is self.judge else None
+    def _judged(self, images: Tensor, features: Callable[[], Tensor]) -> Tensor:
+        """Judge images; where the extractor's features are the judge's own, only its last layer is left to do."""
+        assert self.judge is not None
+        if isinstance(self.extractor, JudgeFeatures) and self.extractor.judge is self.judge:
+            return self.extractor.judged(features())
+        return self.judge(images)
 
     @cached_property
     def judged_reconstructions(self) -> Tensor:
-        """What the judge says of the reconstructions, [N, width]."""
+        """The judge's probabilities of the reconstructions, [N, width]."""
         assert self.judge is not None
         return self.judge(self.reconstructions)
 
-    @cached_property
-    def before(self) -> Tensor:
-        """The judge's decisions before an edit: on the reconstructions where there are any, else on the images."""
-        said = self.judged_reconstructions if isinstance(self.model, Encodes) else self.judged
-        return decisions(said, self.model.schema)
-
-    def instruments(self, judge: Judges) -> Instruments:
-        """Return what edits are looked at with."""
-        return Instruments(
-            judge, self.identity_encoder, self.extractor if isinstance(self.extractor, SeesMaps) else None
-        )
+    @property
+    def instruments(self) -> Instruments:
+        """What edits are looked at with."""
+        assert self.judge is not None
+        maps = self.extractor if isinstance(self.extractor, SeesMaps) else None
+        return Instruments(self.judge, self.identity_encoder, maps)
 
     @cached_property
     def edited_images(self) -> EvaluationSet:
@@ -166,36 +158,31 @@ class EvaluationContext:
     @cached_property
     def edit_measures(self) -> EditMeasures | None:
         """Every binary attribute of `edited_images` flipped and judged; None where there is nothing to flip."""
-        model, judge, unseen = self.model, self.judge, self.edited_images
+        model, unseen, tools, names = self.model, self.edited_images, self.instruments, editable_names(self.model)
         assert isinstance(model, Edits)
-        assert judge is not None
-        if not editable_names(model):
+        if not names:
             return None
-        tools = self.instruments(judge)
+        encodes = isinstance(model, Encodes)
+        before = decisions(self.judged_reconstructions if encodes else self.judged, model.schema)
         measures = measure_edits(
             model,
             unseen,
-            judge,
-            self.before[: len(unseen.images)],
-            names=editable_names(model),
+            tools.judge,
+            before[: len(unseen.images)],
+            names=names,
             counterfactuals=self.counterfactuals,
             identity_encoder=tools.identity_encoder,
             extractor=tools.extractor,
-            reconstructions=self.reconstructions if isinstance(model, Encodes) else None,
+            reconstructions=self.reconstructions if encodes else None,
             progress=self.progress,
         )
         return measures if measures.flips else None
 
     def weights(self) -> dict[str, str]:
         """Return the digest of the weights behind each name that may stand in a protocol."""
-        found = {}
-        if isinstance(self.judge, Judge):
-            found[self.judge.name] = digest(self.judge.network)
-        if self.identity_encoder is not None:
-            found[self.identity_encoder.name] = digest(self.identity_encoder.network)
-        if self.extractor is not None and not isinstance(self.extractor, JudgeFeatures):
-            found[self.extractor.name] = digest(self.extractor.network)
-        return found
+        tools = [self.judge if isinstance(self.judge, Judge) else None, self.identity_encoder,
+                 None if isinstance(self.extractor, JudgeFeatures) else self.extractor]  # fmt: skip
+        return {each.name: digest(each.network) for each in tools if each is not None}
 
 
 def batched(call: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def measure_edit_group(context: EvaluationContext, evaluation: Evaluation) -> No
     elif context.edit_measures is None:
         evaluation.notes.append("No image has a binary attribute that can be edited: no edit was measured.")
     else:
-        put_edits(evaluation, context.edit_measures, context.edited_images, context.instruments(context.judge))
+        put_edits(evaluation, context.edit_measures, context.edited_images, context.instruments)
 
 
 def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -> None:

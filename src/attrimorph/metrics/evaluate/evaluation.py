@@ -6,20 +6,17 @@ On other data edits are only judged by a classifier that the caller names.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge
-from attrimorph.metrics.evaluate.context import BATCH, COUNTERFACTUALS, EDITS, SAMPLE_SEED, EvaluationContext, Progress
+from attrimorph.metrics.evaluate.context import COUNTERFACTUALS, EDITS, SAMPLE_SEED, EvaluationContext, Progress
 from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group
 from attrimorph.metrics.evaluate.images import (
     measure_disentanglement,
@@ -35,7 +32,7 @@ from attrimorph.metrics.figures import Evaluation
 from attrimorph.models.model import Model
 from attrimorph.pictures import grid
 
-__all__ = ["EDITS", "GROUPS", "Evaluation", "ModelJudge", "chosen_groups", "evaluate"]
+__all__ = ["EDITS", "GROUPS", "Evaluation", "chosen_groups", "evaluate"]
 
 MOST = 50_000  # images: all of them are held in memory
 
@@ -66,33 +63,6 @@ GROUPS = {
     "disentanglement": Group("MIG, SAP, DCI of codes against the factors of drawn faces", measure_disentanglement),
     "identity": Group("whether an identity encoder takes a reconstruction for the same person", measure_identity),
 }
-
-
-@dataclass(frozen=True)
-class ModelJudge:
-    """The classifier inside a trained model, as a judge: it trained with that model, and its name says so.
-
-    Attributes:
-        model: one that classifies.
-        label: the model's name.
-    """
-
-    model: Model
-    label: str
-
-    @property
-    def name(self) -> str:
-        """How it stands in the names of figures."""
-        return f"classifier of {self.label}, trained with that model"
-
-    @property
-    def schema(self) -> Schema:
-        """The attributes it knows."""
-        return self.model.schema
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return probabilities [B, width]."""
-        return torch.cat([self.model.classify(part).cpu() for part in torch.split(images, BATCH)])
 
 
 def chosen_groups(metrics: Sequence[str] | None) -> list[str]:
