@@ -4,18 +4,25 @@ import json
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from tiny_runs import tiny_recipe
+from torch import Tensor, nn
 
+from attrimorph.data.loader import Batch
+from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods import METHODS
+from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.ema import Ema
 from attrimorph.training.hardware import choose_fast_path
 from attrimorph.training.log import Log, read_log
+from attrimorph.training.trainer import train
 
 
 def test_schedules_by_hand() -> None:
@@ -43,6 +50,34 @@ def test_the_average_by_hand() -> None:
     ema.update(200, 20)
     assert ema.networks["net"].get_parameter("weight").item() == pytest.approx(0.75)
     assert not any(p.requires_grad for p in ema.networks["net"].parameters())
+
+
+@pytest.mark.parametrize("half_life", [0, 20])
+def test_the_average_of_a_run_follows_every_step_at_once(
+    half_life: int, data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """average <- w average + (1 - w) weights after each step, w = 2^(-8 / least of half-life and seen / 10)."""
+    after: list[dict[str, Tensor]] = []
+
+    class Watched(CVAEGAN):
+        def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+            if not after:
+                after.append({name: p.clone() for name, p in self.networks["generator"].state_dict().items()})
+            values = super().step(batch, generator)
+            after.append({name: p.clone() for name, p in self.networks["generator"].state_dict().items()})
+            return values
+
+    monkeypatch.setitem(METHODS, "vae", replace(METHODS["vae"], step=lambda: Watched))
+    run = train(tiny_recipe("vae", training__images=32, training__ema_images=half_life), data, tmp_path, device="cpu")
+    found = load_state(checkpoint_folders(run)[-1])["ema"]["generator"]
+    assert len(after) == 5
+    for name, average in after[0].items():
+        for step, weights in enumerate(after[1:]):
+            least = min(half_life, 8 * step / 10)
+            kept = 2 ** (-8 / least) if least else 0.0
+            average = kept * average + (1 - kept) * weights[name]
+        torch.testing.assert_close(found[name], average)
+    assert not torch.equal(after[-1]["first.weight"], after[-2]["first.weight"])
 
 
 def test_the_average_takes_statistics_along() -> None:

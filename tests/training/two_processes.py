@@ -1,7 +1,12 @@
 """Started by test_distributed.py with torchrun: each process steps on its share of the joint batch, with its share of
-the joint draws, and the first one writes what came of it."""
+the joint draws, and trains every method, stopped and not; each writes what came of it."""
 
+import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,98 +15,209 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from attrimorph.data.loader import Batch
+from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.methods.attribute2image.step import CVAE
-from attrimorph.methods.cvae_gan import step as cvae_gan
-from attrimorph.methods.cvae_gan.forward import Forward
-from attrimorph.methods.cvae_gan.step import CVAEGAN
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.interruption import Interrupted
+from attrimorph.methods import METHODS
+from attrimorph.methods.base import Algorithm
+from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY_METHODS
 from attrimorph.methods.recipes import recipe_named
+from attrimorph.methods.translation.cyclegan import CycleGAN
 from attrimorph.training import distributed
+from attrimorph.training.checkpoint import checkpoint_folders, load_state
+from attrimorph.training.trainer import train
+from tests.methods.test_golden import RUNS
+from tests.training.tiny_runs import equal, lines_of
 
-COUNT, SIZE, LATENT, STEPS = 8, 16, 6, 2
+COUNT, STEPS = 8, 2
 SCHEMA = Schema((Attribute("Smiling"), Attribute("Male"), Attribute("person", "categorical", ("a", "b", "c"))))
-WEIGHTS = (
-    "kl", "image", "feature_d", "feature_c", "mean_d", "mean_c", "adversarial", "classify_sample", "gradient_penalty",
-    "hide",
-)  # fmt: skip
-FIELDS = {
-    "data.image_size": SIZE,
-    "networks.latent": LATENT,
-    **{f"networks.{name}_width": 4 for name in ("encoder", "generator", "discriminator", "classifier")},
-    **{f"losses.{name}": 0.5 for name in WEIGHTS},
-    "losses.centre_momentum": 0.5,
-    "losses.edited_share": 0.0,
+NAMES = {recipe_named(name).method: name for name in RUNS}
+FAMILY: dict[str, Any] = {
+    "data.image_size": 16,
+    "networks.latent": 6,
+    **{
+        f"losses.{name}": 0.5
+        for name in (
+            "kl", "image", "feature_d", "feature_c", "mean_d", "mean_c", "adversarial", "classify_sample", "hide",
+            "gradient_penalty", "centre_momentum", "edited_share",
+        )
+    },
+    "losses.warmup_images": 0,
+}  # fmt: skip
+# What differs between processes by design is left out: dropout, the pool of made images.
+CHANGES: dict[str, dict[str, Any]] = {
+    "cyclegan": {"losses.pool": 0},
+    "pix2pix": {"networks.dropout": 0.0},
+    "homointerp": {"losses.generator_every": 1, "losses.warmup_images": 0},
+    "attribute2image-discvae": {"losses.masks_hidden": 0.5},
+}
+TRAINED: dict[str, Any] = {
+    "training.images": 32,
+    "training.batch_size": 4,
+    "training.log_images": 24,
+    "training.checkpoint_images": 16,
+    "training.precision": "float32",
+    "training.memory_format": "contiguous",
 }
 
 
-class Share(Forward):
-    """This process's slice of the pass on the joint batch, joint draws included."""
+def parts_of(method: str) -> list[Tensor]:
+    """Return the rows of the joint batch that each process has.
 
-    def __init__(self, algorithm: CVAEGAN, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
-        super().__init__(algorithm, images, y, generator)
-        size = len(images) // distributed.world()
-        own = slice(distributed.rank() * size, (distributed.rank() + 1) * size)
-        # x_p has the labels of other images of the joint batch, whichever process holds them.
-        self.__dict__["y_p"] = y[self.order][own]
-        self.x_r, self.labels = self.x_r[own], self.labels[own]
-        self.noise, self.z_prior, self.chance = self.noise[own], self.z_prior[own], self.chance[own]
+    Every other one, so that a share of the first rows is one of every half; neighbours where they are looked at
+    together: the minibatch deviation of PGGAN, and what stands below for CycleGAN's two domains.
+    """
+    rows = torch.arange(COUNT)
+    return [*rows.chunk(2)] if method in ("pggan", "cyclegan") else [rows[0::2], rows[1::2]]
 
 
-def algorithm_of(method: str) -> CVAEGAN:
-    recipe = recipe_named(method).with_changes(FIELDS)
-    torch.manual_seed(0)
-    networks = CVAEGAN.fresh(recipe, SCHEMA)
-    optimisers = {name: torch.optim.SGD(network.parameters(), lr=1e-4) for name, network in networks.items()}
+@contextmanager
+def joint_draws(parts: list[Tensor]) -> Iterator[None]:
+    """Let every draw be one for the joint batch, of which a process takes its rows; orders stay within a process."""
+    real = {name: getattr(torch, name) for name in ("rand", "randn", "randperm")}
+    rank, world = distributed.rank(), distributed.world()
+
+    def rows_of(name: str) -> Any:
+        def draw(*size: Any, **options: Any) -> Tensor:
+            shape = tuple(size[0]) if isinstance(size[0], tuple) else size
+            assert shape[0] == COUNT // world
+            joint: Tensor = real[name](COUNT, *shape[1:], **options)
+            return joint if world == 1 else joint[parts[rank]]
+
+        return draw
+
+    def order(count: int, **options: Any) -> Tensor:
+        assert count == COUNT // world
+        orders = [real["randperm"](len(part), **options) for part in parts]
+        if world > 1:
+            return orders[rank]
+        joint = torch.empty(COUNT, dtype=torch.long)
+        for part, within in zip(parts, orders, strict=True):
+            joint[part] = part[within]
+        return joint
+
+    torch.rand, torch.randn, torch.randperm = rows_of("rand"), rows_of("randn"), order  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.rand, torch.randn, torch.randperm = real["rand"], real["randn"], real["randperm"]
+
+
+def algorithm_of(method: str) -> Algorithm:
+    """Return a method with plain gradient descent: Adam's first step hides how large a gradient is."""
+    fields = RUNS[NAMES[method]] | (FAMILY if method in FAMILY_METHODS else {}) | CHANGES.get(method, {})
+    if method == "pggan":
+        fields = fields | {"growth.batch_sizes": [COUNT // distributed.world()]}
     reduce = distributed.average_gradients if distributed.world() > 1 else None
-    return CVAEGAN(recipe, SCHEMA, networks, optimisers, reduce_gradients=reduce)
+    recipe = recipe_named(NAMES[method]).with_changes(fields)
+    algorithm: Algorithm = METHODS[method].step().build(recipe, SCHEMA, reduce_gradients=reduce)
+    for key, optimiser in algorithm.optimisers.items():
+        algorithm.optimisers[key] = torch.optim.SGD(optimiser.param_groups[0]["params"], lr=1e-4)
+    if isinstance(algorithm, CycleGAN):
+        # What its memory holds is every process's own affair: here the domains are the rows in turn.
+        ready = torch.ones(())
+        algorithm.domains = lambda batch, _: (batch.images[0::2], batch.images[1::2], ready)  # type: ignore[method-assign]
+    return algorithm
 
 
-def joint_batch(step: int) -> tuple[Tensor, Tensor]:
-    """Images and labels; the halves differ: one lacks a class, labels are missing in the other."""
+def joint_batch(step: int, size: int = 16) -> Batch:
+    """Images, labels and masks; the halves differ: one lacks a class, labels are missing in the other."""
     generator = torch.Generator().manual_seed(step)
-    images = interpolate(torch.rand(COUNT, 3, 4, 4, generator=generator) * 2 - 1, size=(SIZE, SIZE))
+    coarse = torch.rand(COUNT, 3, 4, 4, generator=generator) * 2 - 1
     binary = torch.randint(2, (COUNT, 2), generator=generator).float()
     binary[5:7, 0] = torch.nan
     person = torch.tensor([0, 0, 1, 1, 2, 2, 2, 0]) if step % 2 else torch.tensor([1, 1, 1, 1, 0, 2, 2, 2])
-    return images, torch.cat([binary, one_hot(person, 3).float()], dim=1)
+    masks = interpolate((coarse[:, :1] > 0).float(), size=(size, size))
+    masks[6:] = 1
+    labels = torch.cat([binary, one_hot(person, 3).float()], dim=1)
+    return Batch(interpolate(coarse, size=(size, size)), labels, masks, images_seen=40 + COUNT * step)
 
 
-def gradients_of(method: str) -> dict[str, Any]:
-    """All gradients of the last of a few steps, and the centres after it."""
-    algorithm = algorithm_of(method)
-    for step in range(STEPS * algorithm.method.critic_steps):
-        algorithm.step(Batch(*joint_batch(step)), torch.Generator().manual_seed(step))
+def share_of(batch: Batch, rows: Tensor) -> Batch:
+    assert batch.masks is not None
+    return Batch(batch.images[rows], batch.attributes[rows], batch.masks[rows], images_seen=batch.images_seen)
+
+
+def gradients_of(method: str, rows: Tensor | None = None) -> dict[str, Tensor]:
+    """Return all gradients of the last of a few steps, and the centres after it.
+
+    Args:
+        method: which.
+        rows: of the joint batch that are stepped on; this process's share where None.
+    """
+    algorithm, parts = algorithm_of(method), parts_of(method)
+    draws = joint_draws if rows is None else nullcontext
+    if rows is None:
+        rows = parts[distributed.rank()] if distributed.world() > 1 else torch.arange(COUNT)
+    size = RUNS[NAMES[method]]["data.image_size"]
+    for step in range(STEPS * (FAMILY_METHODS[method].critic_steps if method in FAMILY_METHODS else 1)):
+        batch = share_of(joint_batch(step, size), rows)
+        with draws(parts):
+            algorithm.step(batch, torch.Generator().manual_seed(step))
     found = {
         name: torch.cat([torch.zeros(1) if p.grad is None else p.grad.flatten() for p in network.parameters()])
         for name, network in algorithm.networks.items()
     }
-    for name, centres in (("centres_d", algorithm.centres_d), ("centres_c", algorithm.centres_c)):
-        found |= {f"{name}.{key}": value for key, value in centres.state().items()}
+    for key in ("centres_d", "centres_c"):
+        if hasattr(algorithm, key):
+            found |= {f"{key}.{name}": value for name, value in getattr(algorithm, key).state().items()}
     return found
 
 
-def hidden() -> Tensor:
-    """The gradient towards this process's codes of Attribute2Image's loss that hides the labels' means."""
-    recipe = recipe_named("attribute2image-cvae").with_changes({"data.image_size": SIZE, "networks.latent": LATENT})
-    algorithm = CVAE.build(recipe, SCHEMA)
-    size = COUNT // distributed.world()
-    own = slice(distributed.rank() * size, (distributed.rank() + 1) * size)
-    z = torch.randn(COUNT, LATENT, generator=torch.Generator().manual_seed(0))[own].requires_grad_()
-    algorithm.hiding(z, joint_batch(0)[1][own])["hide"].backward()
-    assert z.grad is not None
-    return z.grad / distributed.world()
+@contextmanager
+def watched(method: str, watch: Callable[[Batch, torch.Generator], None]) -> Iterator[None]:
+    """Let `watch` see what every step of a method is given."""
+    entry = METHODS[method]
+
+    class Watched(entry.step()):  # type: ignore[misc]
+        def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+            watch(batch, generator)
+            values: dict[str, Tensor] = super().step(batch, generator)
+            return values
+
+    METHODS[method] = replace(entry, step=lambda: Watched)
+    try:
+        yield
+    finally:
+        METHODS[method] = entry
+
+
+def trained(method: str, data: dict[int, PreparedData], out: Path) -> dict[str, Any]:
+    """Train a method as one run and as one that stopped in a line of the log; return what ended alike, and the seeds.
+
+    The stop is a signal to one process, as of a machine that is needed elsewhere.
+    """
+    name, seeds = NAMES[method], list[int]()
+    size = RUNS[name]["data.image_size"]
+    more = {"growth.batch_sizes": [4]} if method == "pggan" else {}
+    recipe = recipe_named(name).with_changes(RUNS[name] | TRAINED | more)
+
+    def stop(batch: Batch, generator: torch.Generator) -> None:
+        if batch.images_seen == 8 and distributed.rank() == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with watched(method, lambda _, generator: seeds.append(generator.initial_seed())):
+        train(recipe, data[size], out / "whole", device="cpu")
+    with watched(method, stop), suppress(Interrupted):
+        train(recipe, data[size], out / "stopped", device="cpu")
+    assert checkpoint_folders(out / "stopped")[-1].name == "000000016"
+    train(recipe, data[size], out / "stopped", device="cpu")
+    states = [load_state(checkpoint_folders(out / run)[-1]) for run in ("whole", "stopped")]
+    alike = {part: equal(states[0].get(part), states[1].get(part)) for part in states[0] | states[1]}
+    return {"alike": alike | {"log": lines_of(out / "whole") == lines_of(out / "stopped")}, "seeds": seeds}
 
 
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    cvae_gan.Forward = Share  # type: ignore[misc]
     with distributed.processes():
         rank, world = distributed.rank(), distributed.world()
-        result: dict[str, Any] = {method: gradients_of(method) for method in METHODS}
-        result["hidden"] = hidden()
-        result["own"] = distributed.from_first(f"from {rank} of {world}")
-        result["mean"] = distributed.mean_values({"a": float(rank), "b": 5.0})
+        data = {size: open_prepared(out / f"faces{size}") for size in (16, 32)}
+        result: dict[str, Any] = {
+            "gradients": {method: gradients_of(method) for method in METHODS},
+            "trained": {method: trained(method, data, out / "runs" / method) for method in METHODS},
+            "own": distributed.from_first(f"from {rank} of {world}"),
+            "mean": distributed.mean_values({"a": float(rank), "b": 5.0}),
+        }
         distributed.wait_for_all()
         torch.save(result, out / f"rank{rank}.pt")
     assert (distributed.rank(), distributed.world()) == (0, 1)

@@ -30,11 +30,13 @@ class Algorithm(ABC):
 
     Attributes:
         critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
+        own: the parts of its state that each of several processes has by itself.
         device: where the networks live.
         blocks, fill_value: of the schema.
     """
 
     critics: ClassVar[tuple[str, ...]] = ("discriminator",)
+    own: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

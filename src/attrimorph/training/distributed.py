@@ -65,6 +65,15 @@ def from_first(value: T) -> T:
     return box[0]
 
 
+def gathered(value: T) -> list[T]:
+    """Return every process's value in the first process, by rank; in the others only their own."""
+    if not dist.is_initialized():
+        return [value]
+    box = [value] * world() if rank() == 0 else None
+    dist.gather_object(value, box)
+    return box or [value]
+
+
 def largest(value: int) -> int:
     """Return the largest of the processes' values, when all of them have come here."""
     if world() == 1:

@@ -153,6 +153,9 @@ class Run:
         try:
             if guard:
                 self.guard.load_state(state["guard"])
+            if 0 < self.rank < len(ranks := state.get("ranks", [])):
+                own = ranks[self.rank]
+                state = state | own | {"algorithm": state["algorithm"] | own["algorithm"]}
             self.algorithm.load_state(state["algorithm"])
             for name, network in self.ema.networks.items():
                 network.load_state_dict(state["ema"][name])
@@ -299,17 +302,20 @@ class Run:
         }
 
     def save(self) -> None:
-        """Write a checkpoint (the first process does)."""
+        """Write a checkpoint (the first process does), with what each of several processes has of its own."""
         self.guard.saves(self.images_seen)
+        whole = self.algorithm.state()
+        own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}
+        ranks = distributed.gathered(own)
         if self.rank == 0:
             state = {
-                "algorithm": self.algorithm.state(),
+                "algorithm": whole,
                 "ema": {name: network.state_dict() for name, network in self.ema.networks.items()},
                 "images_seen": self.images_seen,
                 "guard": self.guard.state(),
                 "sums": self.sums,
                 "counts": self.counts,
-            }
+            } | ({"ranks": ranks} if self.world > 1 else {})
             networks = {**self.ema.networks, **self.algorithm.extras(self.ema.networks, self.batches())}
             model = model_bytes(networks, self.header())
             keep = self.recipe.training.keep

@@ -184,6 +184,22 @@ def test_the_reader_of_codes_learns_to_read_and_the_encoder_to_hide(name: str) -
     assert "code_classifier" not in algorithm.kept
 
 
+def test_codes_are_hidden_behind_the_means_of_the_known_labels() -> None:
+    """A label that is missing counts neither in the mean nor as its blank; one that nobody has is left out."""
+    algorithm = make("attribute2image-cvae", losses__hide=1.0)
+    labels = batch().attributes[:4].clone()
+    labels[:, 0] = torch.tensor([1.0, 1.0, 0.0, torch.nan])
+    labels[:, 1] = torch.nan
+    z = torch.randn(4, algorithm.latent, generator=chance())
+    logits = algorithm.networks["code_classifier"](z).float()
+    means = labels.clone()
+    means[:, 0] = 2 / 3
+    for column in range(2, labels.shape[1]):
+        means[:, column] = labels[:, column].nanmean()
+    expected = losses.attribute_loss(logits, means, algorithm.blocks)
+    torch.testing.assert_close(algorithm.hiding(z, labels)["hide"], expected)
+
+
 def test_the_classifier_learns_alone() -> None:
     algorithm, given = make("attribute2image-discvae"), batch()
     values, _ = algorithm.terms(given, algorithm.blanked(given.attributes), chance())

@@ -106,6 +106,8 @@ def test_weights_scale_their_terms() -> None:
     fool, with_cycle, whole = gradient(0, 0), gradient(10, 0), gradient(10, 0.5)
     torch.testing.assert_close(gradient(20, 0), fool + 2 * (with_cycle - fool), atol=1e-4, rtol=1e-2)
     torch.testing.assert_close(gradient(10, 1.0), with_cycle + 2 * (whole - with_cycle), atol=1e-4, rtol=1e-2)
+    # The weight of identity is a share of that of cycle: both double together.
+    torch.testing.assert_close(gradient(20, 0.5), fool + 2 * (whole - fool), atol=1e-4, rtol=1e-2)
 
 
 def test_a_step_lowers_each_discriminator_s_own_loss() -> None:

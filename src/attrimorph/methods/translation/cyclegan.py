@@ -37,7 +37,7 @@ class CycleGAN(Algorithm):
         banks: newest real images of each domain, which a step draws from.
     """
 
-    kept, critics = GENERATORS, DISCRIMINATORS
+    kept, critics, own = GENERATORS, DISCRIMINATORS, ("pools", "banks")
 
     def __init__(self, recipe: TranslationRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
