@@ -93,7 +93,7 @@ def _given(
     axis_edit = _axis_edit(along, using)
     expected = axis_edit.effects(changes)
     _print(axis_edit, expected)
-    return {"mover": axis_edit, "paths": pictures, "changes": changes, "out": out, "named": using.model,
+    return {"axis_edit": axis_edit, "paths": pictures, "changes": changes, "out": out, "named": using.model,
             "expected": expected}  # fmt: skip
 
 
