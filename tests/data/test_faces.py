@@ -158,12 +158,12 @@ def test_the_counterfactual_changes_the_picture_and_the_label_only_as_promised(n
     after = faces.attributes(flipped)
     assert torch.equal(after[:, column], 1 - before[:, column])
     assert broken_groups(after) == 0
-    allowed = {name, *faces.mutually_exclusive(name)}
+    allowed = {name, *faces.SCHEMA.excluded_by(name)}
     for other in faces.FACTOR_NAMES:
         position = faces.FACTOR_NAMES.index(other)
         if other not in allowed:
             assert torch.equal(flipped[:, position], factors[:, position]), other
-    for other in faces.mutually_exclusive(name):
+    for other in faces.SCHEMA.excluded_by(name):
         rival = NAMES.index(other)
         given_way = (before[:, rival] > 0) & (after[:, column] > 0)
         assert torch.equal(after[:, rival], torch.where(given_way, 0.0, before[:, rival]))

@@ -23,15 +23,13 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 def written(path: Path) -> Path:
     write_prepared(
         path,
-        IMAGES,
+        [(IMAGES, IMAGES[..., 0].copy())],
         SCHEMA,
         Y,
         files=["a.png", "b, c.png", "ü.png", "d.png"],
         split=["train", "valid", "test", "train"],
         identity=[3, -1, 7, 7],
-        masks=IMAGES[..., 0].copy(),
-        factors=np.arange(8, dtype=np.float32).reshape(4, 2),
-        factor_names=("light", "pose"),
+        factors=(("light", "pose"), np.arange(8, dtype=np.float32).reshape(4, 2)),
         preprocessing={"drawn": True},
     )
     return path

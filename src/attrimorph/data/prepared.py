@@ -13,7 +13,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attrimorph.data.readers.raw import whole_number
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
@@ -139,31 +141,70 @@ def open_prepared(path: str | Path) -> PreparedData:
     images = _open_array(path / "images.npy", np.uint8, (count, size, size, 3))
     masks = _open_array(path / "masks.npy", np.uint8, (count, size, size)) if has_masks else None
     factors = _open_array(path / "factors.npy", np.float32, (count, len(factor_names))) if factor_names else None
-    content = _read_bytes(path / "attributes.csv")
-    files, split, identity, table = _parse_attributes(path / "attributes.csv", content, schema, count)
+    with _sound(path / "attributes.csv"):
+        content = (path / "attributes.csv").read_bytes()
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))
+    files, split, identity, *columns = _columns(path / "attributes.csv", rows, [*FIXED_COLUMNS, *schema.names], count)
+    digest = hashlib.sha256(images_hash.encode())
+    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
+    digest.update(content)
     return PreparedData(
-        images=images,
-        attributes=torch.from_numpy(schema.encode(table, count)),
-        identity=torch.from_numpy(identity),
-        split=split,
-        files=files,
-        schema=schema,
+        images,
+        torch.from_numpy(schema.encode(dict(zip(schema.names, columns, strict=True)), count)),
+        torch.from_numpy(np.array(identity, dtype=np.int64)),
+        np.array(split),
+        list(files),
+        schema,
         masks=masks,
         factors=factors,
         factor_names=factor_names,
         preprocessing=preprocessing,
         skipped=skipped,
-        fingerprint=fingerprint_of(images_hash, schema, content),
+        fingerprint=digest.hexdigest()[:16],
         path=path,
     )
 
 
-def fingerprint_of(images_hash: str, schema: Schema, attributes_csv: bytes) -> str:
-    """Return 16 hex digits that change with the images, the schema or the labels."""
-    digest = hashlib.sha256(images_hash.encode())
-    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
-    digest.update(attributes_csv)
-    return digest.hexdigest()[:16]
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Tell what is wrong with a file that is read."""
+    try:
+        yield
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
+    except Exception as error:  # a damaged header fails in many ways, also while it is being told
+        raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
+
+
+def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    with _sound(path):
+        array: NDArray[Any] = open_memmap(path, mode="r")
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise AttrimorphError(
+            f"{path} must hold {np.dtype(dtype)} {list(shape)}; it holds {found}; prepare the images again"
+        )
+    return array
+
+
+def _columns(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str], count: int) -> list[Sequence[Any]]:
+    """Return the columns of attributes.csv, identities as numbers."""
+    if not rows or rows[0] != header:
+        raise AttrimorphError(
+            f"{path} must begin with the columns {', '.join(header[:5])}, ... of schema.json; "
+            f"it begins with {rows[0][:5] if rows else 'nothing'}; prepare the images again"
+        )
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if len(rows) != count + 1 or wrong:
+        where = f"line {wrong} has another number of columns" if wrong else f"it has {len(rows) - 1}"
+        raise AttrimorphError(
+            f"{path} must have {count} rows of {len(header)} columns; {where}; prepare the images again"
+        )
+    columns: list[Sequence[Any]] = list(zip(*rows[1:], strict=True))
+    if strange := set(columns[1]) - set(SPLITS):
+        raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
+    columns[2] = [whole_number(word, "an identity", path) for word in columns[2]]
+    return columns
 
 
 def hash_images(images: NDArray[np.uint8], sampled: int = 2048) -> str:
@@ -174,19 +215,12 @@ def hash_images(images: NDArray[np.uint8], sampled: int = 2048) -> str:
     return digest.hexdigest()[:16]
 
 
-def attributes_csv(
-    files: Sequence[str],
-    split: Sequence[str],
-    identity: Sequence[int],
-    schema: Schema,
-    table: Mapping[str, Sequence[Any]],
-) -> bytes:
-    """Return the content of attributes.csv; None becomes an empty cell (missing)."""
+def attributes_csv(schema: Schema, columns: Sequence[Sequence[Any]]) -> bytes:
+    """Return the content of attributes.csv, of file, split, identity and raw values; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIXED_COLUMNS, *schema.names])
-    columns = [table[name] for name in schema.names]
-    writer.writerows(zip(files, split, identity, *columns, strict=True))
+    writer.writerows(zip(*columns, strict=True))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -204,54 +238,3 @@ def raw_table(schema: Schema, attributes: Tensor) -> dict[str, list[Any]]:
             values = (part[:, 0].nan_to_num() * attribute.scale + attribute.mean).tolist()
         table[attribute.name] = [None if gone else value for gone, value in zip(missing, values, strict=True)]
     return table
-
-
-def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = open_memmap(path, mode="r")
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
-    except Exception as error:  # a damaged header fails in many ways, also while it is being told
-        raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-        found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise AttrimorphError(
-            f"{path} must hold {np.dtype(dtype)} {list(shape)}; it holds {found}; prepare the images again"
-        )
-    return array
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
-
-
-def _parse_attributes(
-    path: Path, content: bytes, schema: Schema, count: int
-) -> tuple[list[str], NDArray[np.str_], NDArray[np.int64], dict[str, Sequence[str]]]:
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))
-    except csv.Error as error:
-        raise AttrimorphError(f"{path} is damaged ({error}); prepare the images again") from error
-    header = [*FIXED_COLUMNS, *schema.names]
-    if not rows or rows[0] != header:
-        raise AttrimorphError(
-            f"{path} must begin with the columns {', '.join(header[:5])}, ... of schema.json; "
-            f"it begins with {rows[0][:5] if rows else 'nothing'}; prepare the images again"
-        )
-    wrong = [number for number, row in enumerate(rows, 1) if len(row) != len(header)]
-    if len(rows) != count + 1 or wrong:
-        where = f"line {wrong[0]} has another number of columns" if wrong else f"it has {len(rows) - 1}"
-        raise AttrimorphError(
-            f"{path} must have {count} rows of {len(header)} columns; {where}; prepare the images again"
-        )
-    files, split, identity, *columns = zip(*rows[1:], strict=True)
-    if strange := set(split) - set(SPLITS):
-        raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
-    try:
-        people = np.array([int(value) for value in identity], dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise AttrimorphError(f"an identity in {path} must be a whole number: {error}; mend the row") from error
-    return list(files), np.array(split), people, dict(zip(schema.names, columns, strict=True))

@@ -253,8 +253,7 @@ def write_rows(
         files=[data.files[row] for row in rows],
         split=split.tolist(),
         identity=identity,
-        factors=None if data.factors is None else data.factors[rows],
-        factor_names=data.factor_names,
+        factors=None if data.factors is None else (data.factor_names, data.factors[rows]),
         preprocessing=data.preprocessing,
     )
 

@@ -1,6 +1,6 @@
 """What the parts of a drawn face are painted with: a canvas, soft shapes, colours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -61,16 +61,8 @@ class Canvas:
         height, width = self.mask.shape[-2:]
         rows = slice(max(0, int((top + 1) / 2 * height)), int((bottom + 1) / 2 * height + 1))
         columns = slice(max(0, int((left + 1) / 2 * width)), int((right + 1) / 2 * width + 1))
-        return type(self)(
-            self.u[:, rows, columns],
-            self.v[:, rows, columns],
-            self.f[:, rows, columns],
-            self.x[..., columns],
-            self.y[:, rows],
-            self.pixel,
-            self.colour[:, :, rows, columns],
-            self.mask[:, rows, columns],
-        )
+        planes = {name: vars(self)[name][..., rows, columns] for name in ("u", "v", "f", "colour", "mask")}
+        return replace(self, x=self.x[..., columns], y=self.y[:, rows], **planes)
 
     def coverage(self, distance: Tensor, softness: float = 0.0) -> Tensor:
         """Turn signed distance (negative inside) into coverage 0..1 over one pixel, or over more if softer."""

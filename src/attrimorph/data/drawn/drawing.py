@@ -12,22 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attrimorph.data.drawn import hair, parts
 from attrimorph.data.drawn.canvas import Canvas, Factors, hsv, rgb
 from attrimorph.data.drawn.factors import FACTOR_NAMES, hashed_uniforms
-from attrimorph.data.drawn.hair import draw_back_hair, draw_beard, draw_front_hair, draw_hat
-from attrimorph.data.drawn.parts import (
-    draw_body,
-    draw_brows,
-    draw_eyes,
-    draw_glasses,
-    draw_head,
-    draw_mouth,
-    draw_nose,
-    draw_skin_details,
-)
 from attrimorph.errors import AttrimorphError
 
 PIXELS_AT_ONCE = 64 * 64 * 64  # the planes of a chunk stay in the cache
+PAINTERS: tuple[Callable[[Canvas, Factors], None], ...] = (
+    hair.draw_back_hair, parts.draw_body, parts.draw_head, parts.draw_skin_details, hair.draw_beard, parts.draw_nose,
+    parts.draw_mouth, parts.draw_eyes, hair.draw_front_hair, parts.draw_brows, hair.draw_hat, parts.draw_glasses,
+)  # fmt: skip
 
 
 class Layers(NamedTuple):
@@ -42,6 +36,24 @@ class Layers(NamedTuple):
     mask: Tensor
     foreground: Tensor
     background: Tensor
+
+    def in_bytes(self) -> tuple[Tensor, Tensor]:
+        """Return the images, uint8 [N, H, W, 3], and the masks, uint8 [N, H, W], 255 = person."""
+        images = to_bytes(self.image).permute(0, 2, 3, 1).contiguous()
+        return images, self.mask[:, 0].mul(255).round().to(torch.uint8)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Turn [-1, 1] into uint8."""
+    return images.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def check_factors(factors: Tensor, names: Sequence[str], size: int, what: str) -> None:
+    """Refuse factors that are not [N, F], F as many as names, and sizes below 8."""
+    if factors.dim() != 2 or factors.shape[1] != len(names):
+        raise AttrimorphError(f"factors must be [N, {len(names)}]; got {list(factors.shape)}; sample them anew")
+    if size < 8:
+        raise AttrimorphError(f"a {what} must be drawn at least 8 pixels wide; got {size}")
 
 
 def render(factors: Tensor, size: int) -> Tensor:
@@ -62,10 +74,7 @@ def render(factors: Tensor, size: int) -> Tensor:
 
 def render_layers(factors: Tensor, size: int) -> Layers:
     """Draw faces and give the layers too; arguments and errors as for `render`."""
-    if factors.dim() != 2 or factors.shape[1] != len(FACTOR_NAMES):
-        raise AttrimorphError(f"factors must be [N, {len(FACTOR_NAMES)}]; got {list(factors.shape)}; sample them anew")
-    if size < 8:
-        raise AttrimorphError(f"a face must be drawn at least 8 pixels wide; got {size}")
+    check_factors(factors, FACTOR_NAMES, size, "face")
     count = len(factors)
     image, foreground, background = (torch.empty(count, 3, size, size) for _ in range(3))
     mask = torch.empty(count, 1, size, size)
@@ -101,18 +110,8 @@ def _spread(work: Callable[[int], None], starts: Sequence[int]) -> None:
 
 def _draw_person(face: Factors, size: int) -> Canvas:
     canvas = _blank_canvas(face, size)
-    draw_back_hair(canvas, face)
-    draw_body(canvas, face)
-    draw_head(canvas, face)
-    draw_skin_details(canvas, face)
-    draw_beard(canvas, face)
-    draw_nose(canvas, face)
-    draw_mouth(canvas, face)
-    draw_eyes(canvas, face)
-    draw_front_hair(canvas, face)
-    draw_brows(canvas, face)
-    draw_hat(canvas, face)
-    draw_glasses(canvas, face)
+    for draw in PAINTERS:
+        draw(canvas, face)
     _light(canvas, face)
     return canvas
 

@@ -10,42 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn.drawing import Layers, render, render_layers
-from attrimorph.data.drawn.factors import (
-    COLUMN,
-    FACTOR_NAMES,
-    IDENTITIES,
-    SCHEMA,
-    degree,
-    factor_of,
-    identity_factors,
-    sample_factors,
-    tied_factors,
-)
+from attrimorph.data.drawn.drawing import Layers as Layers
+from attrimorph.data.drawn.drawing import render as render
+from attrimorph.data.drawn.drawing import render_layers as render_layers
+from attrimorph.data.drawn.drawing import to_bytes as to_bytes
+from attrimorph.data.drawn.factors import COLUMN, IDENTITIES, degree, factor_of
+from attrimorph.data.drawn.factors import FACTOR_NAMES as FACTOR_NAMES
+from attrimorph.data.drawn.factors import SCHEMA as SCHEMA
+from attrimorph.data.drawn.factors import sample_factors as sample_factors
+from attrimorph.data.drawn.factors import tied_factors as tied_factors
 from attrimorph.errors import AttrimorphError, suggestion
-
-__all__ = [
-    "FACTOR_NAMES",
-    "IDENTITIES",
-    "SCHEMA",
-    "Drawn",
-    "Layers",
-    "attribute_factor",
-    "attributes",
-    "degrees",
-    "dial",
-    "draw",
-    "draw_these",
-    "factors_of",
-    "identity_factors",
-    "mutually_exclusive",
-    "render",
-    "render_layers",
-    "sample_factors",
-    "set_attribute",
-    "set_factor",
-    "tied_factors",
-]  # fmt: skip
 
 
 class Drawn(NamedTuple):
@@ -64,15 +38,6 @@ class Drawn(NamedTuple):
     attributes: Tensor
     identity: Tensor
     masks: Tensor
-
-
-def attribute_factor(name: str) -> str:
-    """Return the factor that decides over the attribute (it has the same name).
-
-    Raises:
-        AttrimorphError: there is no such attribute.
-    """
-    return SCHEMA.attribute(name).name
 
 
 def attributes(factors: Tensor) -> Tensor:
@@ -98,11 +63,6 @@ def degrees(factors: Tensor) -> Tensor:
         below 0.3 and above 0.7.
     """
     return degree(factors[:, : len(SCHEMA.names)])
-
-
-def mutually_exclusive(name: str) -> tuple[str, ...]:
-    """Return the attributes that cannot hold together with `name`."""
-    return SCHEMA.excluded_by(SCHEMA.attribute(name).name)
 
 
 def set_attribute(factors: Tensor, name: str, value: bool) -> Tensor:
@@ -143,13 +103,13 @@ def dial(factors: Tensor, name: str, position: float | Tensor) -> Tensor:
     Raises:
         AttrimorphError: there is no such attribute, or the position is out of range.
     """
-    column = COLUMN[attribute_factor(name)]
+    column = COLUMN[SCHEMA.attribute(name).name]
     t = torch.as_tensor(position, dtype=factors.dtype).expand(len(factors))
     if t.numel() and not 0 <= float(t.min()) <= float(t.max()) <= 1:
         raise AttrimorphError(f"a dial's position must lie in 0..1; got {position}")
     result = factors.clone()
     result[:, column] = _between(factors[:, column], t)
-    for other in mutually_exclusive(name):
+    for other in SCHEMA.excluded_by(name):
         rival = factors[:, COLUMN[other]]
         result[:, COLUMN[other]] = torch.where(rival > 0.5, _between(rival, 1 - t), rival)
     return result
@@ -219,16 +179,5 @@ def draw_these(factors: Tensor, size: int, chunk: int = 512) -> Iterator[Drawn]:
     """Draw the faces of factors [N, F], chunk by chunk; see `draw`."""
     for start in range(0, len(factors), chunk):
         part = factors[start : start + chunk]
-        layers = render_layers(part, size)
-        yield Drawn(
-            images=to_bytes(layers.image).permute(0, 2, 3, 1).contiguous(),
-            factors=part,
-            attributes=attributes(part),
-            identity=part[:, COLUMN["identity"]].long(),
-            masks=layers.mask[:, 0].mul(255).round().to(torch.uint8),
-        )
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Turn [-1, 1] into uint8."""
-    return images.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)
+        images, masks = render_layers(part, size).in_bytes()
+        yield Drawn(images, part, attributes(part), part[:, COLUMN["identity"]].long(), masks)

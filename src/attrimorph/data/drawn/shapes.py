@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn.drawing import Layers
+from attrimorph.data.drawn.drawing import Layers, check_factors
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 
@@ -104,10 +104,7 @@ def render_layers(factors: Tensor, size: int) -> Layers:
     Raises:
         AttrimorphError: wrong shape or size.
     """
-    if factors.dim() != 2 or factors.shape[1] != len(FACTOR_NAMES):
-        raise AttrimorphError(f"factors must be [N, {len(FACTOR_NAMES)}]; got {list(factors.shape)}; sample them anew")
-    if size < 8:
-        raise AttrimorphError(f"a shape must be drawn at least 8 pixels wide; got {size}")
+    check_factors(factors, FACTOR_NAMES, size, "shape")
     shape, colour, radius, striped, rotation, x0, y0 = (part[:, None, None] for part in factors[:, :7].T)
     axis = (torch.arange(size) + 0.5) * (2 / size) - 1
     room = (0.95 - radius).clamp(min=0)
@@ -115,9 +112,11 @@ def render_layers(factors: Tensor, size: int) -> Layers:
     y = axis[None, :, None] - room * (2 * y0 - 1)
     turn = rotation * 2 * math.pi
     u, v = x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
-    kinds = torch.stack([_circle(u, v, radius), _square(u, v, radius), _triangle(u, v, radius), _star(u, v, radius)])
-    distance = torch.where(shape == 0, kinds[0], kinds[1])
-    distance = torch.where(shape == 2, kinds[2], torch.where(shape == 3, kinds[3], distance))
+    circle = torch.hypot(u, v) - radius * 0.85
+    square = torch.maximum(u.abs(), v.abs()) - radius * 0.75
+    triangle = torch.maximum(u.abs() * (math.sqrt(3) / 2) - v * 0.5, v) - radius * 0.5
+    kinds = torch.stack([circle, square, triangle, _star(u, v, radius)])
+    distance = kinds[shape[:, 0, 0].long(), torch.arange(len(factors))]
     mask = (0.5 - distance * (size / 2)).clamp(0, 1)[:, None]
     palette = torch.tensor(list(COLOURS.values())) / 127.5 - 1
     foreground = palette[colour[:, 0, 0].long()][:, :, None, None].expand(-1, -1, size, size).contiguous()
@@ -126,19 +125,6 @@ def render_layers(factors: Tensor, size: int) -> Layers:
     stripe = ((axis[None, None] + axis[None, :, None]) * 2.5 % 1 - 0.5).abs().mul(4).sub(1).mul(size / 20).clamp(-1, 1)
     background = ((ground + stripe[:, None] * striped[:, None] * 0.12) * 2 - 1).expand(-1, -1, size, size).contiguous()
     return Layers(mask * foreground + (1 - mask) * background, mask, foreground, background)
-
-
-def _circle(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
-    return torch.hypot(u, v) - radius * 0.85
-
-
-def _square(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
-    return torch.maximum(u.abs(), v.abs()) - radius * 0.75
-
-
-def _triangle(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
-    side = math.sqrt(3) / 2
-    return torch.maximum(u.abs() * side - v * 0.5, v) - radius * 0.5
 
 
 def _star(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
