@@ -24,7 +24,7 @@ ROOT = SOURCE / "attrimorph"
 # Whoever stands in a later row may import from the rows before it and from its own.
 FLOORS = (
     ("console", "errors", "files", "interruption", "lazy", "overrides", "unfinished", "version"),
-    ("losses", "networks", "pictures", "recipe"),
+    ("charts", "losses", "networks", "pictures", "recipe"),
     ("data", "naming", "strength"),
     ("models",),
     ("methods",),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from attrimorph import charts
 from attrimorph.reproductions import report
 
 
@@ -17,7 +18,7 @@ def test_a_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
         lead="l & m",
         pieces=[
             report.picture(Image.new("RGB", (8, 8)), "a picture"),
-            report.curves([report.chart("loss", {"a": [(0, 1), (1, 2)]})]),
+            report.curves([charts.chart("loss", {"a": [(0, 1), (1, 2)]})]),
         ],
         footer="f",
     )
@@ -32,7 +33,7 @@ def test_a_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
 
 
 def test_a_chart_draws_its_points_in_place() -> None:
-    svg = report.chart("t", {"a": [(0, 0.0), (50, 5.0), (100, 10.0)], "b": [(0, float("nan")), (100, 10.0)]})
+    svg = charts.chart("t", {"a": [(0, 0.0), (50, 5.0), (100, 10.0)], "b": [(0, float("nan")), (100, 10.0)]})
     first, second = (
         [tuple(map(float, pair.split(","))) for pair in points.split()]
         for points in re.findall(r'points="([^"]+)"', svg)
@@ -42,7 +43,7 @@ def test_a_chart_draws_its_points_in_place() -> None:
     assert first[1] == pytest.approx(((first[0][0] + first[2][0]) / 2, (first[0][1] + first[2][1]) / 2), abs=0.1)
     assert first[0][1] > first[2][1]
     assert second[0] == first[2]
-    assert report.chart("t", {"a": [(0, float("nan"))]}) == ""
+    assert charts.chart("t", {"a": [(0, float("nan"))]}) == ""
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_chart_draws_its_points_in_place() -> None:
     ],
 )
 def test_ticks_are_round_and_span(low: float, high: float, expected: list[float]) -> None:
-    found = report.ticks(low, high)
+    found = charts.ticks(low, high)
     assert found[0] <= low
     assert found[-1] >= high
     if len(expected) > 2:
@@ -64,7 +65,7 @@ def test_ticks_are_round_and_span(low: float, high: float, expected: list[float]
 
 
 def test_numbers_are_short() -> None:
-    assert [report.short(value) for value in (0, 0.25, 1500, 48_000, 0.1 + 0.2)] == ["0", "0.25", "1500", "48k", "0.3"]
+    assert [charts.short(value) for value in (0, 0.25, 1500, 48_000, 0.1 + 0.2)] == ["0", "0.25", "1500", "48k", "0.3"]
 
 
 def test_bars_and_tables_show_their_values() -> None:
@@ -84,7 +85,7 @@ def test_a_heat_map_frames_the_edited_attribute_and_leaves_small_cells_empty() -
 
 def test_a_band_reaches_from_the_lowest_to_the_highest_seed_and_colours_do_not_repeat() -> None:
     series = {name: [(0.0, 1.0), (10.0, 2.0)] for name in "abcdefg"}
-    drawn = report.chart("loss", series, bands={"a": [(0, 0, 2), (10, 2, 2)], "b": [(0, 1, 1), (10, 2, 2)]})
+    drawn = charts.chart("loss", series, bands={"a": [(0, 0, 2), (10, 2, 2)], "b": [(0, 1, 1), (10, 2, 2)]})
     # The axis spans 0..2: the band of "a" begins at its whole height; that of "b" is no wider than its line.
     (points,) = re.findall(r'<polygon points="([^"]+)"', drawn)
     assert points.split() == ["46.0,12.0", "350.0,12.0", "350.0,12.0", "46.0,158.0"]

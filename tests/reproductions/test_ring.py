@@ -1,121 +1,91 @@
-"""The ring: its copies are independent, its step is the family's, its verdicts follow the curves."""
+"""The ring: its learner is the family, a seed is independent, its verdicts follow the curves."""
 
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import logsigmoid
 
+from attrimorph.data.drawn.ring import ring as points_of
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
-from attrimorph.methods.cvae_gan.centres import Centres
-from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.reproductions import ring
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.frame import QUICK, Request, write_outcome
-from attrimorph.reproductions.ring_training import METHODS, Method, RingCurve, RingGame, RingOptions
+from attrimorph.reproductions.ring import Perceptron, RingCurve, RingOptions, family, train_ring
 
-Array = NDArray[np.float32]
-SMALL = RingOptions(iterations=4, every=2, widths=(5, 6), batch_size=8)
-
-
-class Single(nn.Module):
-    """One copy of a game's perceptron, by torch's own layers, as the family calls a network."""
-
-    def __init__(self, weights: list[Array], biases: list[Array], judges: bool) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList()
-        for weight, bias in zip(weights, biases, strict=True):
-            layer = nn.Linear(*weight.shape)
-            layer.weight.data, layer.bias.data = torch.tensor(weight).T.clone(), torch.tensor(bias)[0].clone()
-            self.layers.append(layer)
-        self.judges, self.features_at = judges, -1
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        hidden = []
-        for layer in self.layers[:-1]:
-            h = torch.relu(layer(h))
-            hidden.append(h)
-        return (self.layers[-1](h), hidden[self.features_at]) if self.judges else self.layers[-1](h)
+SMALL = RingOptions(iterations=4, every=2, widths=(5, 6), batch_size=8, critic_steps=1)
 
 
-def single(game: RingGame, copy: int) -> dict[str, Single]:
-    return {
-        name: Single([w[copy] for w in net.weights], [b[copy] for b in net.biases], name == "discriminator")
-        for name, net in (("generator", game.generator), ("discriminator", game.discriminator))
-    }
-
-
-@pytest.mark.parametrize(("method", "layer"), [*((method, -1) for method in METHODS), ("fm-gan", 0)])
-def test_a_step_is_the_familys(method: Method, layer: int) -> None:
-    game = RingGame(method, replace(SMALL, feature_layer=layer), (3, 4))
-    networks = single(game, 1)
-    networks["discriminator"].features_at = layer
-    recipe = Recipe(
-        name="ring",
-        method=method,
-        networks=NetworkOptions(latent=2),
-        losses=LossOptions(adversarial=1.0, mean_d=1.0, centre_momentum=0.0),
-    )
-    optimisers = {name: torch.optim.RMSprop(network.parameters(), lr=5e-5) for name, network in networks.items()}
-    family = CVAEGAN(recipe, Schema(()), networks, optimisers)
-    family.steps = family.method.critic_steps - 1  # now it is G's turn as well
+def a_step(method: str, options: RingOptions) -> tuple[CVAEGAN, Perceptron, Perceptron, Tensor, Tensor]:
+    """Return the family after one step, its networks as they were, and the points and z of the step."""
+    learner, before = family(method, options, 3), family(method, options, 3)
+    real = points_of(options.batch_size, torch.Generator().manual_seed(1))
+    learner.step(Batch(real, torch.zeros(len(real), 0)), torch.Generator().manual_seed(9))
     draw = torch.Generator().manual_seed(9)
-    torch.randn(8, 2, generator=draw)  # the family draws the noise of the posterior first
-    z = torch.randn(8, 2, generator=draw).numpy()[None].repeat(2, axis=0)
-    real, _ = game.draw()
-    game.teach_generator(real, z)
-    game.teach_discriminator(real, game.generator.forward(z)[-1])
-    family.step(Batch(torch.tensor(real[1]), torch.zeros(8, 0)), torch.Generator().manual_seed(9))
-    for network, name in ((game.generator, "generator"), (game.discriminator, "discriminator")):
-        network.step(5e-5)
-        if method == "wgan" and name == "discriminator":
-            np.clip(network.values, -0.01, 0.01, out=network.values)
-        for place, theirs in enumerate(networks[name].layers):
-            gradient = theirs.weight.grad
-            mine = torch.tensor(network.weight_gradients[place][1]).T
-            torch.testing.assert_close(mine, gradient, rtol=1e-3, atol=1e-5)
-            for values, parameter in ((network.weights, theirs.weight), (network.biases, theirs.bias)):
-                mine = torch.tensor(values[place][1]).T.reshape(parameter.shape)
-                torch.testing.assert_close(mine, parameter.data, rtol=0, atol=1e-5)
+    torch.randn(len(real), options.latent, generator=draw)  # the family draws the noise of the posterior first
+    z = torch.randn(len(real), options.latent, generator=draw)
+    generator, discriminator = before.networks["generator"], before.networks["discriminator"]
+    assert isinstance(generator, Perceptron)
+    assert isinstance(discriminator, Perceptron)
+    return learner, generator, discriminator, real, z
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_seed_does_not_depend_on_the_others(method: Method) -> None:
-    alone, pair = RingGame(method, SMALL, (5,)), RingGame(method, SMALL, (4, 5))
-    for _ in range(3):
-        alone.iterate()
-        pair.iterate()
-    np.testing.assert_allclose(alone.generator.weights[0][0], pair.generator.weights[0][1], rtol=1e-5)
-    np.testing.assert_allclose(alone.discriminator.biases[1][0], pair.discriminator.biases[1][1], rtol=1e-5)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("gan", SMALL),
+        ("gan", replace(SMALL, saturating=True)),
+        ("wgan", SMALL),
+        ("fm-gan", SMALL),
+        ("fm-gan", replace(SMALL, feature_layer=0)),
+    ],
+)
+def test_g_and_d_go_down_the_losses_of_the_paper(method: str, options: RingOptions) -> None:
+    learner, generator, discriminator, real, z = a_step(method, options)
+    nothing = torch.zeros(len(real), 0)
+    made = generator(z, nothing)
+    (d_r, f_r), (d_p, f_p) = discriminator(real, nothing), discriminator(made, nothing)
+    of_d = -logsigmoid(d_r).mean() - logsigmoid(-d_p).mean()
+    of_g = -logsigmoid(d_p).mean()
+    if method == "wgan":
+        of_d, of_g = d_p.mean() - d_r.mean(), -d_p.mean()
+    elif method == "fm-gan":
+        of_g = 0.5 * (f_r.detach().mean(0) - f_p.mean(0)).square().sum()
+    elif options.saturating:
+        of_g = logsigmoid(-d_p).mean()
+    for name, network, loss in (("generator", generator, of_g), ("discriminator", discriminator, of_d)):
+        wished = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+        for mine, parameter in zip(wished, learner.parameters(name), strict=True):
+            torch.testing.assert_close(parameter.grad, mine, rtol=1e-3, atol=1e-5)
 
 
-def test_moving_means_are_those_of_the_family() -> None:
-    game, centres = RingGame("fm-gan", replace(SMALL, momentum=0.9), (0,)), Centres(0.9)
-    random = np.random.default_rng(0)
-    ones = torch.ones(8, 1)
-    for _ in range(3):
-        real, made = (random.standard_normal((8, 6)).astype(np.float32) for _ in range(2))
-        mine = game.moved(*(each.mean(0)[None, None] for each in (real, made)))
-        theirs = centres.update(torch.tensor(real), ones, torch.tensor(made), ones)
-        for a, b in zip(mine, theirs, strict=True):
-            np.testing.assert_allclose(a[0], b.numpy(), atol=1e-6)
+def test_wgan_clips_its_critic_and_steps_it_more_often() -> None:
+    learner = family("wgan", replace(SMALL, critic_steps=3), 0)
+    before = [parameter.clone() for parameter in learner.parameters("generator")]
+    moved = []
+    for seed in range(3):
+        learner.step(Batch(points_of(8, torch.Generator().manual_seed(seed)), torch.zeros(8, 0)), torch.Generator())
+        assert max(float(p.detach().abs().max()) for p in learner.parameters("discriminator")) <= 0.01
+        moved.append(any(bool((a != b).any()) for a, b in zip(before, learner.parameters("generator"), strict=True)))
+    assert moved == [False, False, True]
 
 
-def test_wgan_clips_its_critic() -> None:
-    game = RingGame("wgan", SMALL, (0,))
-    waiting = []
-    for _ in range(2):
-        game.iterate()
-        waiting.append(len(game._waiting))
-    assert np.abs(game.discriminator.values).max() <= np.float32(0.01)
-    assert waiting[0] - waiting[1] == SMALL.critic_steps + 1
+def test_fm_gans_means_move() -> None:
+    assert family("fm-gan", replace(SMALL, momentum=0.9), 0).centres_d.momentum == 0.9
+    assert family("fm-gan", SMALL, 0).centres_d.momentum == 0
+
+
+@pytest.mark.parametrize("method", ring.WORDS)
+def test_a_seed_decides_the_curve(method: str) -> None:
+    one, again, other = (train_ring(method, SMALL, seed, [4], lambda *_: None) for seed in (5, 5, 6))
+    assert one == again
+    assert one.iterations == [2, 4]
+    assert one.points[4] != other.points[4]
 
 
 def curve(covered: list[float]) -> RingCurve:

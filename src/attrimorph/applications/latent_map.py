@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.charts import scatter
 from attrimorph.applications.gallery import Gallery, Progress, encode_gallery, gallery_of, open_data, unchanged
 from attrimorph.applications.receipt import Written, write_result
+from attrimorph.charts import scatter
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source

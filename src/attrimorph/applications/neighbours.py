@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.charts import histograms, stacked
 from attrimorph.applications.gallery import Progress, open_data, unchanged
 from attrimorph.applications.nearest import Nearest, nearest, nearest_images
 from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.sample import sample
+from attrimorph.charts import histograms, stacked
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError

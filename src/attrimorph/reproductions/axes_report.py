@@ -12,6 +12,7 @@ from attrimorph.applications.axes.editor import AxisEditor, free_share
 from attrimorph.applications.axes.linear import cosines, untangle
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
+from attrimorph.charts import chart
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.files import write_json
 from attrimorph.models.model import Model
@@ -205,7 +206,7 @@ def curves_of(responses: Sequence[AxisResponse], judge: str, count: int) -> list
                 "with locks": list(zip(STRENGTHS, each.locked, strict=True)),
                 "locked attributes, change": list(zip(STRENGTHS, each.drift_locked, strict=True)),
             }
-            charts.append(report.chart(each.name, series, x_label="strength"))
+            charts.append(chart(each.name, series, x_label="strength"))
     below = f"Mean probability by {judge} over {count} drawn codes, at strengths from -1 to 1."
     return [report.heading("Response", below), report.curves(charts)] if charts else []
 

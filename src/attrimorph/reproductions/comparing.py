@@ -7,6 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from attrimorph.charts import chart
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_json
@@ -199,12 +200,12 @@ def curves(contest: Contest, entries: Sequence[Entry]) -> list[str]:
         found = {recipe: curve(contest, entries, recipe, quantity) for recipe in contest.entrants}
         series = {recipe: [(x, middle) for x, middle, _, _ in points] for recipe, points in found.items()}
         bands = {recipe: [(x, low, high) for x, _, low, high in points] for recipe, points in found.items()}
-        chart = report.chart(quantity.replace("_", " "), series, x_label=label, bands=bands, key=True)
+        drawn_chart = chart(quantity.replace("_", " "), series, x_label=label, bands=bands, key=True)
         drawn = [recipe for recipe, points in found.items() if points]
         if len(drawn) > 1:
-            shared.append(chart)
+            shared.append(drawn_chart)
         elif drawn:
-            alone.setdefault(drawn[0], []).append(chart)
+            alone.setdefault(drawn[0], []).append(drawn_chart)
     folded = [report.folded(f"What {recipe} alone logs", report.curves(charts)) for recipe, charts in alone.items()]
     return [report.curves(shared), *folded]
 

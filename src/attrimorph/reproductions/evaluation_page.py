@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrimorph.charts import chart
 from attrimorph.metrics.figures import Comparison, Evaluation
 from attrimorph.metrics.keys import overall
 from attrimorph.metrics.tables import words, written
@@ -133,7 +134,7 @@ def responses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if row.get("true curve") is not None:
             series["truth"] = list(zip(row["strengths"], row["true curve"], strict=True))
         series["straight line"] = [(0.0, 0.0), (1.0, 1.0)]
-        charts.append(report.chart(f"{row['attribute']}, {row['direction']}", series, x_label="strength"))
+        charts.append(chart(f"{row['attribute']}, {row['direction']}", series, x_label="strength"))
     if not charts:
         return []
     return [

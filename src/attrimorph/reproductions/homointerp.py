@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attrimorph.applications.charts import lines
+from attrimorph.charts import lines
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_shapes
 from attrimorph.errors import AttrimorphError

@@ -10,6 +10,7 @@ from attrimorph.applications.inpaint import inpaint, mean_filled, spread
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.inversion.invert import inversion as invert
 from attrimorph.applications.options import Search
+from attrimorph.charts import chart
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE
@@ -103,7 +104,7 @@ def run(request: Request) -> Outcome:
     outcome.pieces += [
         report.figures(rows, ".2f", "PSNR in dB"),
         report.heading("Time", f"{TIMED} images, {last} steps: {spent}.", level=3),
-        report.curves([report.chart("PSNR in dB, attributes given", {"found": points}, x_label="steps")]),
+        report.curves([chart("PSNR in dB, attributes given", {"found": points}, x_label="steps")]),
     ]
     for name, each, images, began, caption in (
         ("found", found, unseen, "encoder", "With an encoder, attributes given."),

@@ -12,6 +12,7 @@ from attrimorph.applications.latent_map import latent_map, thumbnails
 from attrimorph.applications.nearest import nearest, nearest_images
 from attrimorph.applications.paths import linear
 from attrimorph.applications.superresolve import averaged, superresolve
+from attrimorph.charts import chart
 from attrimorph.data.drawn.factors import PICTURE
 from attrimorph.metrics.perceptual import perceptual_distance
 from attrimorph.metrics.reconstruction import psnr
@@ -95,7 +96,7 @@ def morphing(request: Request) -> Outcome:
             name: list(zip(shares, figures[f"{what} along the way{words}"], strict=True))
             for name, words in (("z", ""), ("pixels", " through pixels"))
         }
-        charts.append(report.chart(what, series, x_label="share of the way"))
+        charts.append(chart(what, series, x_label="share of the way"))
     outcome.pieces.append(report.curves(charts))
     return outcome
 
@@ -181,7 +182,7 @@ def inpainting(request: Request) -> Outcome:
     words = ["image", "hole", "filling", *map(str, COLUMNS[1:])]
     outcome.sheet("inpainted", rows, "Numbers: iterations.", columns=words)
     charts = [
-        report.chart(name, {"steps": list(enumerate(figures[name]))}, x_label="iterations")
+        chart(name, {"steps": list(enumerate(figures[name]))}, x_label="iterations")
         for name in ("PSNR in the hole by step", "top-1 by step")
     ]
     outcome.pieces.append(report.curves(charts))

@@ -17,6 +17,7 @@ import torch
 from attrimorph.applications.edit import write_edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.write_morph import write_morph
+from attrimorph.charts import chart
 from attrimorph.console import Meter, duration
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
@@ -270,8 +271,8 @@ def about_training(lines: list[dict[str, Any]]) -> list[str]:
         for name in dict.fromkeys(name for line in lines for name in line)
         if name not in ("images_seen", "images_per_second", "waited_seconds", "guard")
     ]
-    charts = [report.chart(name.replace("_", " "), {name: points(lines, name)}) for name in names]
-    charts.append(report.chart("images per second", {"speed": points(lines, "images_per_second")}))
+    charts = [chart(name.replace("_", " "), {name: points(lines, name)}) for name in names]
+    charts.append(chart("images per second", {"speed": points(lines, "images_per_second")}))
     return [
         report.heading("Learning curves", "Averages over the lines of log.jsonl; the clock is images seen."),
         report.curves([chart for chart in charts if chart]),

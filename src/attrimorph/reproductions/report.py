@@ -14,10 +14,6 @@ from PIL import Image
 
 from attrimorph.files import write_text
 
-Series = Mapping[str, Sequence[tuple[float, float]]]
-Bands = Mapping[str, Sequence[tuple[float, float, float]]]
-HUES = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
-
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 
 
@@ -178,80 +174,3 @@ def commands(lines: Sequence[tuple[str, str]]) -> str:
 def curves(charts: Sequence[str]) -> str:
     """Charts side by side."""
     return f'<div class="curves">{"".join(charts)}</div>'
-
-
-def chart(
-    title: str, series: Series, *, x_label: str = "images seen", bands: Bands | None = None, key: bool = False
-) -> str:
-    """A line chart as SVG.
-
-    Args:
-        title: above it.
-        series: name -> points (x, y) with ascending x; points that are not finite are left out.
-        x_label: below it.
-        bands: name -> (x, lowest, highest): an area behind the line of that name.
-        key: whether a single line is named too; lines keep the colours of their places in `series`.
-    """
-    areas = {n: [p for p in points if all(map(math.isfinite, p))] for n, points in (bands or {}).items()}
-    # Beyond the last colour they begin again, dashed.
-    looks = {name: (HUES[n % len(HUES)], n >= len(HUES)) for n, name in enumerate(series)}
-    shown = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
-    shown = {name: points for name, points in shown.items() if points}
-    if not shown:
-        return ""
-    width, height, left, right, top, bottom = 360, 190, 46, 10, 12, 32
-    xs = [x for points in shown.values() for x, _ in points]
-    ys = [y for points in shown.values() for _, y in points]
-    ys += [y for points in areas.values() for _, *ends in points for y in ends]
-    x_ticks, y_ticks = ticks(min(0.0, min(xs)), max(xs)), ticks(min(ys), max(ys))
-    x_low, x_high, y_low, y_high = x_ticks[0], max(xs[-1], *xs), y_ticks[0], y_ticks[-1]
-
-    def place(x: float, y: float) -> str:
-        across = left + (x - x_low) / ((x_high - x_low) or 1) * (width - left - right)
-        down = top + (y_high - y) / ((y_high - y_low) or 1) * (height - top - bottom)
-        return f"{across:.1f},{down:.1f}"
-
-    marks = ""
-    for y in y_ticks:
-        across, down = place(x_low, y).split(",")
-        marks += f'<line class="axis" x1="{across}" y1="{down}" x2="{width - right}" y2="{down}"/>'
-        marks += f'<text x="{left - 6}" y="{float(down) + 4:.1f}" text-anchor="end">{short(y)}</text>'
-    for x in (tick for tick in x_ticks if tick <= x_high):
-        across = place(x, y_low).split(",")[0]
-        marks += f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{short(x)}</text>'
-    marks += f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{text(x_label)}</text>'
-    lines, named = "", ""
-    for name, points in shown.items():
-        (hue, dashed), area = looks[name], areas.get(name, [])
-        if any(low < high for _, low, high in area):
-            around = [place(x, high) for x, _, high in area] + [place(x, low) for x, low, _ in reversed(area)]
-            lines += f'<polygon points="{" ".join(around)}" fill="{hue}" opacity=".18"/>'
-        path = " ".join(place(x, y) for x, y in points)
-        dash = ' stroke-dasharray="5 3"' if dashed else ""
-        lines += (
-            f'<polyline points="{path}" fill="none" stroke="{hue}" stroke-width="1.8" stroke-linejoin="round"{dash}/>'
-        )
-        word = text(name) + (" (dashed)" if dashed else "")
-        named += f'<i style="background:{hue}"></i>{word}' if key or len(shown) > 1 else ""
-    return (
-        f'<div class="curve"><b>{text(title)}</b><span class="key">{named}</span>'
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{marks}{lines}</svg></div>'
-    )
-
-
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers that span low..high, about `count` steps of 1, 2 or 5 times a power of ten."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [index * step for index in range(first, last + 1)]
-
-
-def short(value: float) -> str:
-    """Write a number short: 12k, 0.25, 3."""
-    if abs(value) >= 10_000:
-        return f"{value / 1000:g}k"
-    return f"{value:.4g}"
