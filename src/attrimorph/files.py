@@ -14,6 +14,24 @@ from attrimorph.errors import AttrimorphError
 
 
 @contextmanager
+def reading(path: Path, remedy: str = "check the path") -> Iterator[None]:
+    """Tell in one sentence why a file or folder cannot be read, where something in this block finds that out."""
+    try:
+        yield
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
+def writing(path: Path, remedy: str = "free some space or choose another folder with --out") -> Iterator[None]:
+    """Tell in one sentence why a file or folder cannot be written, where something in this block finds that out."""
+    try:
+        yield
+    except OSError as error:
+        raise AttrimorphError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for writing; it appears, complete, when the block ends well, and not at all otherwise.
 
@@ -23,24 +41,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of the user's.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AttrimorphError(
-            f"cannot write {path}: {reason}; free some space or choose another folder with --out"
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            temporary = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files private; a result is as readable as any other file of the user's.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
+            sync_folder(path.parent)
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -81,9 +95,8 @@ def read_json(path: Path) -> Any:
         AttrimorphError: the file is missing, unreadable or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+        with reading(path):
+            return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise AttrimorphError(f"{path} must be a JSON file; reading it failed: {reason}") from error
@@ -99,12 +112,9 @@ def lock_folder(folder: Path, *, wait: bool = False) -> TextIO:
     Raises:
         AttrimorphError: it cannot be written, or another process has it.
     """
-    try:
+    with writing(folder, "choose another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a+")
-    except OSError as error:
-        reason = error.strerror or error
-        raise AttrimorphError(f"cannot write into {folder}: {reason}; choose another folder with --out") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -2,13 +2,13 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrimorph.errors import AttrimorphError
-from attrimorph.files import write_text
+from attrimorph.files import write_text, writing
+
+ANEW = "free some space, then give the same command"
 
 
 class Log:
@@ -26,7 +26,7 @@ class Log:
         self.path = folder / "log.jsonl"
         kept = [line for line in read_log(folder) if line["images_seen"] <= images_seen]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
-        with self._told():
+        with writing(self.path, ANEW):
             # Unbuffered: what could not be written is not tried again when the file is closed.
             self.file = self.path.open("ab", buffering=0)
             self.writer: Any = None
@@ -41,21 +41,12 @@ class Log:
         Raises:
             AttrimorphError: it cannot be written.
         """
-        with self._told():
+        with writing(self.path, ANEW):
             self.file.write((json.dumps(line) + "\n").encode())
             if self.writer is not None:
                 for name, value in line.items():
                     if isinstance(value, int | float) and name != "images_seen":
                         self.writer.add_scalar(name, value, line["images_seen"])
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise AttrimorphError(
-                f"cannot write {self.path}: {error.strerror or error}; free some space, then give the same command"
-            ) from error
 
     def close(self) -> None:
         """Close the files."""
