@@ -8,7 +8,7 @@ import pytest
 
 from attrimorph.data import masks as making
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.masks import judge_masks, likely, make_masks
+from attrimorph.data.masks import likely, make_masks
 from attrimorph.data.prepared import open_prepared
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
@@ -85,22 +85,3 @@ def test_the_first_guess_has_all_four_kinds(where: making.Where) -> None:
     assert guess[32, 32] == 1
     assert guess[0, 0] == 0
     assert np.array_equal(guess, guess[:, ::-1])
-
-
-def test_masks_are_judged() -> None:
-    masks = np.zeros((6, 16, 16), np.uint8)
-    masks[:, 4:, 4:12] = 255  # a good one: 0 and 1
-    masks[2] = 255  # missing
-    masks[3] = 0  # empty
-    masks[4] = 0
-    masks[4, 8, 8] = 255  # next to nothing
-    masks[5] = 255 - masks[0]  # inverted
-    files = [f"{row}.png" for row in range(6)]
-    found = {finding.kind: (finding.severity, finding.files) for finding in judge_masks(masks, files)}
-    assert found == {
-        "masks-missing": ("note", ["2.png"]),
-        "masks-empty": ("error", ["3.png"]),
-        "masks-odd": ("warning", ["4.png"]),
-        "masks-inverted": ("warning", ["5.png"]),
-    }
-    assert judge_masks(masks[:2], files[:2]) == []

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.wrong_masks import spoiled, wrong_masks
+from attrimorph.data.masks import spoiled, wrong_masks
 from attrimorph.errors import AttrimorphError
 
 

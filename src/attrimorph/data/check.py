@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -135,51 +135,49 @@ def check(
     if source.prepared:
         data = open_prepared(source.path)
         files, split, schema, y = data.files, data.split.tolist(), data.schema, data.attributes.numpy()
-        name, findings = "prepared", _skipped(data.skipped)
-        why = f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
-        left_out = [f"{len(data.skipped)} images that cannot be used"] if data.skipped else []
+        name, why = "prepared", f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
+        skipped = [entry["file"] for entry in data.skipped]
+        left_out = [f"{len(skipped)} images that cannot be used"] if skipped else []
         hashes: list[str | None] = [_digest(image.tobytes()) for image in data.images]
+        findings = found([("note", "skipped", skipped, "{n} images were skipped when this was prepared: {names}")])
     else:
         raw = source.read()
         files, split, schema, y = raw.relative(), raw.split, raw.schema, raw.encode()
         name, why, left_out = raw.name, raw.why, list(raw.notes)
         for names, what in ((raw.rows_without_image, "label rows"), (raw.images_without_row, "images without a label")):
             left_out += [f"{len(names)} {what}"] if names else []
-        seen = _look_at(raw.files, workers, progress)
+        seen = []
+        with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
+            for result in pool.map(_look, raw.files):
+                seen.append(result)
+                if progress is not None and (len(seen) % 32 == 0 or len(seen) == len(files)):
+                    progress(len(seen), len(files))
         hashes = [digest for digest, _, _ in seen]
         findings = _unreadable(files, [reason for _, _, reason in seen])
-        findings += _sizes(files, [size for _, size, _ in seen])
-        findings += _unmatched(raw.rows_without_image, raw.images_without_row)
+        findings += _sizes([(file, size) for file, (_, size, _) in zip(files, seen, strict=True) if size])
+        findings += found([
+            ("warning", "rows-without-image", raw.rows_without_image, "{n} label rows have no image: {names}; they are "
+             "left out"),
+            ("warning", "images-without-row", raw.images_without_row, "{n} images have no label row: {names}; they are "
+             "left out"),
+        ])  # fmt: skip
     findings += _duplicates(files, split, hashes, y) + _splits(split) + _labels(schema, y, split)
     order = ("error", "warning", "note")
     return Report(
-        path=str(source.path),
-        format=name,
-        why=why,
-        images=len(files),
-        splits={word: split.count(word) for word in SPLITS},
-        attributes=_distribution(schema, y),
-        left_out=left_out,
-        findings=sorted(findings, key=lambda finding: order.index(finding.severity)),
-        seconds=time.perf_counter() - begin,
+        str(source.path),
+        name,
+        why,
+        len(files),
+        {word: split.count(word) for word in SPLITS},
+        _distribution(schema, y),
+        left_out,
+        sorted(findings, key=lambda finding: order.index(finding.severity)),
+        time.perf_counter() - begin,
     )
 
 
-Seen = tuple[str | None, tuple[int, int] | None, str | None]
-
-
-def _look_at(files: Sequence[Path], workers: int | None, progress: Callable[[int, int], None] | None) -> list[Seen]:
-    """Return (hash of the bytes, size in pixels, why it cannot be used) of every file."""
-    with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
-        seen: list[Seen] = []
-        for result in pool.map(_look, files):
-            seen.append(result)
-            if progress is not None and (len(seen) % 32 == 0 or len(seen) == len(files)):
-                progress(len(seen), len(files))
-    return seen
-
-
-def _look(path: Path) -> Seen:
+def _look(path: Path) -> tuple[str | None, tuple[int, int] | None, str | None]:
+    """Return the hash of a file's bytes, its size in pixels, and why it cannot be used."""
     try:
         digest = _digest(path.read_bytes())
     except OSError as error:
@@ -197,136 +195,115 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _unreadable(files: Sequence[str], reasons: Sequence[str | None]) -> list[Finding]:
-    bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
-    if not bad:
-        return []
-    first = "; ".join(f"{file}: {reason}" for file, reason in bad[:3])
-    text = f"{len(bad)} of {len(files)} images cannot be read, they would be skipped: {first}"
-    return [Finding("error", "unreadable", text, [file for file, _ in bad])]
+def found(rules: Iterable[tuple[Severity, str, Sequence[str], str]], most: int = 3) -> list[Finding]:
+    """Return a finding for each (severity, kind, names, sentence) that has names.
 
-
-def _skipped(skipped: Sequence[dict[str, str]]) -> list[Finding]:
-    if not skipped:
-        return []
-    names = [entry["file"] for entry in skipped]
+    Args:
+        rules: in the sentence, {n} is how many names there are and {names} the first of them.
+        most: so many.
+    """
     return [
-        Finding("note", "skipped", f"{len(names)} images were skipped when this was prepared: {preview(names)}", names)
+        Finding(severity, kind, text.format(n=len(names), names=preview(names, most)), list(names))
+        for severity, kind, names, text in rules
+        if names
     ]
 
 
-def _sizes(files: Sequence[str], sizes: Sequence[tuple[int, int] | None]) -> list[Finding]:
-    known = [(file, size) for file, size in zip(files, sizes, strict=True) if size]
-    findings = []
-    if tiny := [file for file, size in known if min(size) < LEAST_SIDE]:
-        text = f"{len(tiny)} images are smaller than {LEAST_SIDE} pixels: {preview(tiny)}; leave them out"
-        findings.append(Finding("warning", "tiny", text, tiny))
-    if long := [file for file, size in known if max(size) > MOST_ASPECT * min(size)]:
-        text = (
-            f"{len(long)} images are more than {MOST_ASPECT:g} times as long as wide, most of them would be cut off: "
-            f"{preview(long)}; crop them"
-        )
-        findings.append(Finding("warning", "aspect", text, long))
+def _unreadable(files: Sequence[str], reasons: Sequence[str | None]) -> list[Finding]:
+    bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
+    first = "; ".join(f"{file}: {reason}" for file, reason in bad[:3])
+    text = f"{len(bad)} of {len(files)} images cannot be read, they would be skipped: {first}"
+    return [Finding("error", "unreadable", text, [file for file, _ in bad])] if bad else []
+
+
+def _sizes(known: Sequence[tuple[str, tuple[int, int]]]) -> list[Finding]:
+    tiny = [file for file, size in known if min(size) < LEAST_SIDE]
+    long = [file for file, size in known if max(size) > MOST_ASPECT * min(size)]
+    findings = found([
+        ("warning", "tiny", tiny, f"{{n}} images are smaller than {LEAST_SIDE} pixels: {{names}}; leave them out"),
+        ("warning", "aspect", long, f"{{n}} images are more than {MOST_ASPECT:g} times as long as wide, most of them "
+         "would be cut off: {names}; crop them"),
+    ])  # fmt: skip
     counts = Counter(size for _, size in known)
     if len(counts) > 1:
-        (common, often), least = counts.most_common(1)[0], min(counts, key=min)
+        ((width, height), often), least = counts.most_common(1)[0], min(counts, key=min)
         text = (
-            f"images have {len(counts)} different sizes, most often {common[0]}x{common[1]} ({often} times), "
+            f"images have {len(counts)} different sizes, most often {width}x{height} ({often} times), "
             f"the smallest {least[0]}x{least[1]}"
         )
         findings.append(Finding("note", "sizes", text))
     return findings
 
 
-def _unmatched(rows: list[str], images: list[str]) -> list[Finding]:
-    findings = []
-    if rows:
-        text = f"{len(rows)} label rows have no image: {preview(rows)}; they are left out"
-        findings.append(Finding("warning", "rows-without-image", text, rows))
-    if images:
-        text = f"{len(images)} images have no label row: {preview(images)}; they are left out"
-        findings.append(Finding("warning", "images-without-row", text, images))
-    return findings
-
-
 def _duplicates(
     files: Sequence[str], split: Sequence[str], hashes: Sequence[str | None], y: NDArray[np.float32]
 ) -> list[Finding]:
-    groups: dict[str, list[int]] = {}
+    groups: dict[str | None, list[int]] = {}
     for row, digest in enumerate(hashes):
-        if digest is not None:
-            groups.setdefault(digest, []).append(row)
-    same = [rows for rows in groups.values() if len(rows) > 1]
+        groups.setdefault(digest, []).append(row)
+    same = [rows for digest, rows in groups.items() if digest is not None and len(rows) > 1]
     across = [rows for rows in same if len({split[row] for row in rows}) > 1]
-    within = [rows for rows in same if len({split[row] for row in rows}) == 1]
     contrary = [rows for rows in same if any(not np.array_equal(y[rows[0]], y[row], equal_nan=True) for row in rows)]
-    findings = []
-    rules: tuple[tuple[list[list[int]], Severity, str, str], ...] = (
-        (across, "error", "duplicates-across-splits", "images are the same file in different splits, figures on them "
+    rules: tuple[tuple[Severity, str, list[list[int]], str], ...] = (
+        ("error", "duplicates-across-splits", across, "images are the same file in different splits, figures on them "
          "would flatter; remove them from one"),
-        (within, "warning", "duplicates", "images are the same file inside one split; remove all but one"),
-        (contrary, "warning", "contradictions", "images are the same file with different labels; mend the labels"),
+        ("warning", "duplicates", [rows for rows in same if rows not in across], "images are the same file inside one "
+         "split; remove all but one"),
+        ("warning", "contradictions", contrary, "images are the same file with different labels; mend the labels"),
     )  # fmt: skip
-    for found, severity, kind, text in rules:
-        if found:
-            names = [files[row] for rows in found for row in rows]
-            example = " = ".join(files[row] for row in found[0][:3])
-            told = f"{len(names)} {text} ({example})"
-            findings.append(Finding(severity, kind, told, names))
+    findings = []
+    for severity, kind, alike, text in rules:
+        names = [files[row] for rows in alike for row in rows]
+        if names:
+            example = " = ".join(names[: min(3, len(alike[0]))])
+            findings.append(Finding(severity, kind, f"{len(names)} {text} ({example})", names))
     return findings
 
 
 def _splits(split: Sequence[str]) -> list[Finding]:
-    findings = []
     counts = {name: split.count(name) for name in SPLITS}
-    if not counts["train"]:
-        findings.append(Finding("error", "no-train", "the split train has no images; mend the split column"))
-    elif counts["train"] < FEW_IMAGES:
-        text = f"only {counts['train']} images are for training; expect it to learn them by heart; add some"
-        findings.append(Finding("warning", "few", text))
-    for name in ("valid", "test"):
-        if not counts[name]:
-            findings.append(
-                Finding("note", "empty-split", f"the split {name} has no images; nothing can be measured on it")
-            )
-    return findings
+    train = counts["train"]
+    rules: tuple[tuple[bool, Finding], ...] = (
+        (not train, Finding("error", "no-train", "the split train has no images; mend the split column")),
+        (0 < train < FEW_IMAGES, Finding("warning", "few", f"only {train} images are for training; expect it to learn "
+                                         "them by heart; add some")),
+        *((not counts[name], Finding("note", "empty-split", f"the split {name} has no images; nothing can be measured "
+                                     "on it")) for name in ("valid", "test")),
+    )  # fmt: skip
+    return [finding for holds, finding in rules if holds]
 
 
 def _labels(schema: Schema, y: NDArray[np.float32], split: Sequence[str]) -> list[Finding]:
     """Look at the labels of the train split (of all images when that is empty)."""
     inside = np.array([name == "train" for name in split])
     y = y[inside] if inside.any() else y
-    found: dict[str, list[str]] = {"unlabelled": [], "missing": [], "constant": [], "rare": [], "few": []}
+    kinds: dict[str, list[str]] = {kind: [] for kind in ("unlabelled", "constant", "rare", "few", "missing")}
     for attribute in schema.attributes:
         part = y[:, schema.columns(attribute.name)]
         known = part[~np.isnan(part[:, 0])]
         if not len(known):
-            found["unlabelled"].append(attribute.name)
+            kinds["unlabelled"].append(attribute.name)
             continue
         if len(known) < len(part):
-            found["missing"].append(f"{attribute.name} ({1 - len(known) / len(part):.0%})")
+            kinds["missing"].append(f"{attribute.name} ({1 - len(known) / len(part):.0%})")
         if (known == known[0]).all():
-            found["constant"].append(attribute.name)
+            kinds["constant"].append(attribute.name)
         elif attribute.kind == "binary" and not RARE <= float(known.mean()) <= 1 - RARE:
-            found["rare"].append(f"{attribute.name} ({float(known.mean()):.1%})")
+            kinds["rare"].append(f"{attribute.name} ({float(known.mean()):.1%})")
         elif attribute.kind == "categorical":
-            counts = known.sum(0)
-            found["few"] += [
-                f"{attribute.name}={value} ({int(count)})"
-                for value, count in zip(attribute.values, counts, strict=True)
-                if count < FEW_OF_A_VALUE
-            ]
-    findings = []
-    rules: tuple[tuple[str, Severity, str], ...] = (
-        ("unlabelled", "error", "attributes have no label in train at all: {}; leave them out"),
-        ("constant", "warning", "attributes never vary in train, nothing can be learned: {}; leave them out"),
-        ("rare", "warning", "binary attributes are nearly always the same in train (share that has it): {}"),
-        ("few", "warning", "values have fewer than 10 training images (number): {}"),
-        ("missing", "note", "attributes are missing for some images (share): {}; losses pass over these"),
-    )  # fmt: skip
-    for kind, severity, text in rules:
-        if names := found[kind]:
-            findings.append(Finding(severity, kind, f"{len(names)} {text.format(preview(names, 8))}", names))
+            counts = zip(attribute.values, known.sum(0).astype(int).tolist(), strict=True)
+            kinds["few"] += [f"{attribute.name}={value} ({count})" for value, count in counts if count < FEW_OF_A_VALUE]
+    findings = found([
+        ("error", "unlabelled", kinds["unlabelled"], "{n} attributes have no label in train at all: {names}; leave "
+         "them out"),
+        ("warning", "constant", kinds["constant"], "{n} attributes never vary in train, nothing can be learned: "
+         "{names}; leave them out"),
+        ("warning", "rare", kinds["rare"], "{n} binary attributes are nearly always the same in train (share that has "
+         "it): {names}"),
+        ("warning", "few", kinds["few"], "{n} values have fewer than 10 training images (number): {names}"),
+        ("note", "missing", kinds["missing"], "{n} attributes are missing for some images (share): {names}; losses "
+         "pass over these"),
+    ], most=8)  # fmt: skip
     for group in schema.exclusive:
         held = np.nansum(y[:, [schema.columns(name).start for name in group]], axis=1)
         if more := int((held > 1).sum()):

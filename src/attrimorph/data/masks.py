@@ -1,23 +1,26 @@
-"""Masks of the foreground for prepared data that have none, by GrabCut, and a look at whether masks are any good.
+"""Masks of the foreground for prepared data that have none, by GrabCut; and masks spoiled on purpose.
 
 GrabCut (Rother, Kolmogorov, Blake 2004) splits an image by the colours of foreground and background and the edges
 between them, starting from a guess of where the foreground is. It is OpenCV's, the extra `masks`.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import Tensor
 
-from attrimorph.data.check import Finding
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
 from attrimorph.errors import AttrimorphError
@@ -30,6 +33,12 @@ WORKING_SIZE = 64  # pixels at least at which images are split; on drawn faces l
 ROUNDS = 5
 LEAST, MOST = 0.02, 0.98  # shares of an image; a foreground outside them was not found
 KNOWN = 255  # a mask that is foreground everywhere stands for none
+
+Way = Literal["eroded", "dilated", "shifted"]
+WAYS: tuple[Way, ...] = ("eroded", "dilated", "shifted")
+SHARE = 0.1
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # down and right, in pixels
+CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,11 @@ def make_masks(
     library, path = opencv(), Path(path)
     with lock_folder(path, wait=True):
         data = open_prepared(path)
-        masks, todo = _known_masks(data, again)
+        if data.masks is None or again:
+            masks, todo = np.full(data.images.shape[:3], KNOWN, np.uint8), list(range(len(data)))
+        else:
+            masks = np.array(data.masks)
+            todo = np.flatnonzero(masks.reshape(len(masks), -1).min(1) == KNOWN).tolist()
         guess = likely(where, WORKING_SIZE)
         failed = []
 
@@ -96,7 +109,14 @@ def make_masks(
                     failed.append(data.files[row])
                 if progress is not None:
                     progress(done, len(todo))
-        _write(path, masks, {"by": "GrabCut", "where": where, "made": len(todo) - len(failed)})
+        with whole_file(path / "masks.npy") as file:
+            npy.write_array(file, masks, allow_pickle=False)
+        # schema.json, which says that they are there, comes last.
+        head = read_json(path / "schema.json")
+        made = {"by": "GrabCut", "where": where, "made": len(todo) - len(failed)}
+        new = {**head, "masks": True, "preprocessing": {**head["preprocessing"], "masks": True, "masks_made": made}}
+        if json.dumps(new) != json.dumps(head):
+            write_json(path / "schema.json", new)
     return MaskSummary(path, len(todo) - len(failed), len(masks) - len(todo), failed)
 
 
@@ -114,25 +134,6 @@ def opencv() -> ModuleType:
             "run: pip install 'attrimorph[masks]' (or: pip install opencv-python-headless)"
         ) from error
     return library
-
-
-def _known_masks(data: PreparedData, again: bool) -> tuple[NDArray[np.uint8], list[int]]:
-    """Return all masks, those that are missing as foreground everywhere, and the rows to do."""
-    if data.masks is None or again:
-        return np.full(data.images.shape[:3], KNOWN, np.uint8), list(range(len(data)))
-    masks = np.array(data.masks)
-    return masks, np.flatnonzero(masks.reshape(len(masks), -1).min(1) == KNOWN).tolist()
-
-
-def _write(path: Path, masks: NDArray[np.uint8], made: dict[str, Any]) -> None:
-    """Put masks beside the images; schema.json, which says that they are there, comes last."""
-    with whole_file(path / "masks.npy") as file:
-        npy.write_array(file, masks, allow_pickle=False)
-    head = read_json(path / "schema.json")
-    head["masks"] = True
-    head["preprocessing"] = {**head["preprocessing"], "masks": True, "masks_made": made}
-    if json.dumps(head) != json.dumps(read_json(path / "schema.json")):
-        write_json(path / "schema.json", head)
 
 
 def likely(where: Where, size: int) -> NDArray[np.uint8]:
@@ -201,26 +202,67 @@ def _largest_part(library: ModuleType, mask: Mask) -> Mask:
     return np.where(labels == chosen, 255, 0).astype(np.uint8)
 
 
-def judge_masks(masks: NDArray[np.uint8], files: Sequence[str]) -> list[Finding]:
-    """Look at masks, uint8 [N, S, S]: which are missing, empty, next to nothing or everything, or upside down."""
-    share = masks.reshape(len(masks), -1).mean(1) / 255
-    missing = masks.reshape(len(masks), -1).min(1) == KNOWN
-    border = np.concatenate([masks[:, 0], masks[:, :, 0], masks[:, :, -1]], axis=1).mean(1) / 255
-    third = masks.shape[1] // 3
-    middle = masks[:, third:-third, third:-third].reshape(len(masks), -1).mean(1) / 255
-    rules = (
-        ("masks-missing", "note", missing, "images have no mask (or are foreground everywhere); `attrimorph data mask` "
-         "makes some"),
-        ("masks-empty", "error", share == 0, "masks hold no foreground at all; mend or remove them"),
-        ("masks-odd", "warning", ~missing & (share > 0) & ((share < LEAST) | (share > MOST)), "masks hold next to "
-         "nothing, or nearly everything; look at them"),
-        ("masks-inverted", "warning", ~missing & (border > middle + 0.5), "masks are foreground at the border and "
-         "background in the middle; white should be foreground"),
-    )  # fmt: skip
-    findings = []
-    for kind, severity, bad, text in rules:
-        names = [files[row] for row in np.flatnonzero(bad).tolist()]
-        if names and (kind != "masks-missing" or len(names) < len(masks)):
-            told = f"{len(names)} {text}: {preview(names)}"
-            findings.append(Finding(severity, kind, told, names))  # type: ignore[arg-type]
-    return findings
+def wrong_masks(data: PreparedData, share: float = SHARE) -> PreparedData:
+    """Return the data with the masks of a third of the images eroded, of a third dilated, of a third shifted.
+
+    Which third, and whither, goes by the row. A mask that is foreground everywhere stands for none, and stays.
+
+    Args:
+        data: with masks.
+        share: see `spoiled`.
+
+    Raises:
+        AttrimorphError: there are no masks.
+    """
+    if data.masks is None:
+        raise AttrimorphError("only data with masks can have wrong ones; these have none; make them with data mask")
+    masks = torch.from_numpy(np.array(data.masks))
+    for first in range(0, len(masks), CHUNK):
+        rows = torch.arange(first, min(first + CHUNK, len(masks)))
+        rows = rows[masks[rows].flatten(1).amin(1) < 255]
+        for number, way in enumerate(WAYS):
+            part = rows[rows % len(WAYS) == number]
+            if len(part):
+                wrong = spoiled(masks[part].float() / 255, way, share, part // len(WAYS))
+                masks[part] = (wrong * 255).round().to(torch.uint8)
+    told = f"{data.fingerprint} wrong masks {share:g}"
+    return replace(data, masks=masks.numpy(), fingerprint=hashlib.sha256(told.encode()).hexdigest()[:16], path=None)
+
+
+def spoiled(masks: Tensor, way: Way, share: float = SHARE, turns: Tensor | None = None) -> Tensor:
+    """Return masks that are wrong.
+
+    Args:
+        masks: [B, S, S] in [0, 1], 1 = foreground.
+        way: eroded: a share of the foreground's area, its outermost pixels, is taken away; dilated: as much is put
+            round it; shifted: by a share of its size, the root of its area, at least a pixel.
+        share: how wrong.
+        turns: int64 [B], which way each is shifted: right, left, down, up, and round again.
+
+    Returns:
+        [B, S, S] in [0, 1].
+    """
+    area = (masks > 0.5).flatten(1).sum(1)
+    if way == "shifted":
+        steps = (share * area.float().sqrt()).round().long().clamp_min(1)
+        turns = torch.zeros(len(masks), dtype=torch.int64) if turns is None else turns
+        pairs = zip(masks, steps.tolist(), (turns % len(DIRECTIONS)).tolist(), strict=True)
+        return torch.stack([_shifted(mask, step, *DIRECTIONS[turn]) for mask, step, turn in pairs])
+    # Inside, a blurred mask falls towards the border; outside, away from it: so pixels stand in order of their depth.
+    radius = max(1, masks.shape[-1] // 8)
+    depth = masks[:, None]
+    for _ in range(2):
+        depth = F.avg_pool2d(F.pad(depth, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
+    order = (depth[:, 0] + 2 * (masks > 0.5).float()).flatten(1)
+    kept = (area * (1 - share if way == "eroded" else 1 + share)).round()
+    rank = order.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    inside: Tensor = (rank < kept[:, None]).to(masks.dtype).view_as(masks)
+    return inside
+
+
+def _shifted(mask: Tensor, pixels: int, down: int, right: int) -> Tensor:
+    """Shift a mask [S, S]; background comes in."""
+    side = mask.shape[-1]
+    padded = F.pad(mask, (pixels,) * 4)
+    top, left = pixels * (1 - down), pixels * (1 - right)
+    return padded[top : top + side, left : left + side]

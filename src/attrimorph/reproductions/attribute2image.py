@@ -11,8 +11,8 @@ from torch import Tensor
 from attrimorph.applications.inputs import editor
 from attrimorph.applications.layers import as_picture, layered
 from attrimorph.data.drawn import faces
-from attrimorph.data.wrong_masks import SHARE, WAYS, spoiled
-from attrimorph.data.wrong_masks import wrong_masks as spoil
+from attrimorph.data.masks import SHARE, WAYS, spoiled
+from attrimorph.data.masks import wrong_masks as spoil
 from attrimorph.evaluators.attributes import binary_names, decisions
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.evaluators.judge import Judge
