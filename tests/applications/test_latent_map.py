@@ -12,7 +12,6 @@ from sklearn.metrics import roc_auc_score
 from attrimorph.applications import latent_map as module
 from attrimorph.applications.gallery import gallery_of
 from attrimorph.applications.latent_map import (
-    area_under_curve,
     latent_map,
     principal_plane,
     separability,
@@ -23,6 +22,7 @@ from attrimorph.applications.replay import replay
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.verification import area_under_curve
 from tests.tiny_models import tiny_model
 
 

@@ -1,7 +1,6 @@
 """New identities: people that do not exist, by mixing three who do."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -26,6 +25,8 @@ TRANSIENT = (
     "Wearing_Necklace", "Wearing_Necktie", "Heavy_Makeup", "Narrow_Eyes", "Blurry",
 )  # fmt: skip
 """CelebA's attributes that change from one photograph of a person to the next."""
+Draws = Callable[[int], Code]
+"""A number of images -> their codes."""
 
 
 def new_identities(
@@ -58,91 +59,39 @@ def new_identities(
     check_amount(count, each)
     generator = torch.Generator().manual_seed(seed)
     name = class_attribute(model.schema)
-    mixed = _mixed_codes(model, data, count, generator) if name is None else None
+    mixture = _code_mixtures(model, data, count, generator) if name is None else None
     for number in range(count):
+        origin, code_of = mixture(number) if mixture else _class_mixture(model, str(name), generator)
         words = f"new-{number + 1:0{max(4, len(str(count)))}d}"
-        person: _ClassMixture | _CodeMixture
-        person = mixed.person(number, generator) if mixed else _class_mixture(model, str(name), generator)
-        draw = partial(_drawn, model, words, person, generator)
+        draw = partial(_drawn, model, words, f"mixed: {origin}", code_of)
         yield from until_confirmed(draw, each, TRIES * each, confirm, [] if name is None else [name])
 
 
-def _drawn(
-    model: Model, words: str, person: "_ClassMixture | _CodeMixture", generator: torch.Generator, _: int, count: int
-) -> Made:
-    code = person.draw(model, count, generator)
-    images = to_bytes(model.decode(code))
-    return Made(images, code.attributes.cpu(), words, [words] * count, [person.origin] * count)
+def _drawn(model: Model, words: str, origin: str, code_of: Draws, _: int, count: int) -> Made:
+    code = code_of(count)
+    return Made(to_bytes(model.decode(code)), code.attributes.cpu(), words, [words] * count, [origin] * count)
 
 
-@dataclass(frozen=True)
-class _ClassMixture:
-    """A new identity of a class-conditional model: a mixture of class codes."""
-
-    columns: slice
-    mixture: Tensor
-    origin: str
-
-    def draw(self, model: Model, count: int, generator: torch.Generator) -> Code:
-        code = model.sample_codes(count, generator)
-        y = code.attributes.clone()
-        y[:, self.columns] = self.mixture
-        return Code(code.z, y)
-
-
-def _class_mixture(model: Model, name: str, generator: torch.Generator) -> _ClassMixture:
+def _class_mixture(model: Model, name: str, generator: torch.Generator) -> tuple[str, Draws]:
+    """Return a new identity of a class-conditional model, a mixture of classes: of whom, and what draws codes."""
     values = model.schema.attribute(name).values
     who = torch.randperm(len(values), generator=generator)[:MIXED]
     shares = _shares(1, len(who), generator)[0]
     mixture = torch.zeros(len(values)).index_put((who,), shares)
-    told = ", ".join(f"{share:.2f} {values[int(place)]}" for place, share in zip(who, shares.tolist(), strict=True))
-    return _ClassMixture(model.schema.columns(name), mixture, f"mixed: {told}")
+
+    def draw(count: int) -> Code:
+        code = model.sample_codes(count, generator)
+        y = code.attributes.clone()
+        y[:, model.schema.columns(name)] = mixture
+        return Code(code.z, y)
+
+    return ", ".join(f"{share:.2f} {values[int(at)]}" for at, share in zip(who, shares.tolist(), strict=True)), draw
 
 
-@dataclass(frozen=True)
-class _CodeMixture:
-    """A new identity of a model whose z tells who it is."""
-
-    z: Tensor
-    attributes: Tensor
-    deviation: Tensor
-    origin: str
-
-    def draw(self, model: Model, count: int, generator: torch.Generator) -> Code:
-        noise = torch.randn(count, *self.z.shape, generator=generator)
-        y = self.attributes.expand(count, -1).clone()
-        others = model.draw_attributes(count, generator)
-        for name in TRANSIENT:
-            if name in model.schema.names:
-                y[:, model.schema.columns(name)] = others[:, model.schema.columns(name)]
-        return Code(self.z + VARIED * self.deviation * noise, y)
-
-
-@dataclass(frozen=True)
-class _MixedCodes:
-    """Mixtures of the codes of training images.
-
-    Attributes:
-        z: [N, ...], one for each new identity.
-        deviation: standard deviation of single codes, [...].
-        attributes: [P, W] of the images; rows: [N, MIXED], places among them; files: P names.
-    """
-
-    z: Tensor
-    deviation: Tensor
-    attributes: Tensor
-    rows: Tensor
-    files: list[str]
-
-    def person(self, number: int, generator: torch.Generator) -> _CodeMixture:
-        rows = self.rows[number].tolist()
-        # Attributes are no mixture: half a moustache is on nobody's lip.
-        chosen = rows[int(torch.randint(MIXED, (), generator=generator))]
-        told = ", ".join(self.files[row] for row in rows)
-        return _CodeMixture(self.z[number], self.attributes[chosen], self.deviation, f"mixed: {told}")
-
-
-def _mixed_codes(model: Model, data: PreparedData, count: int, generator: torch.Generator) -> _MixedCodes:
+def _code_mixtures(
+    model: Model, data: PreparedData, count: int, generator: torch.Generator
+) -> Callable[[int], tuple[str, Draws]]:
+    """Return what makes a new identity of a model whose z tells who it is: its number -> as of `_class_mixture`."""
     encodes = encoder(model, "augment")
     train = data.indices("train")
     if len(train) < MIXED:
@@ -151,15 +100,31 @@ def _mixed_codes(model: Model, data: PreparedData, count: int, generator: torch.
         )
     pool = np.sort(train[torch.randperm(len(train), generator=generator)[:POOL].numpy()])
     parts = [data.batch(pool[start : start + BATCH]) for start in range(0, len(pool), BATCH)]
-    z = torch.cat([encodes.encode(*part).z.cpu() for part in parts])
+    z, labels = torch.cat([encodes.encode(*part).z.cpu() for part in parts]), torch.cat([y for _, y in parts])
     rows = torch.stack([torch.randperm(len(pool), generator=generator)[:MIXED] for _ in range(count)])
-    shares = _shares(count, MIXED, generator)
+    shares = _shares(count, MIXED, generator).view(count, MIXED, *[1] * (z.dim() - 1))
     centred = (z - z.mean(0))[rows]
-    shares = shares.view(count, MIXED, *[1] * (z.dim() - 1))
     # A mean of three is nearer to the middle than each of them: it is moved out again, to where codes are.
     mixture = z.mean(0) + (shares * centred).sum(1) / shares.square().sum(1).sqrt()
-    y = torch.cat([labels for _, labels in parts])
-    return _MixedCodes(mixture, z.std(0), y, rows, [data.files[row] for row in pool])
+
+    deviation = z.std(0)
+
+    def person(number: int) -> tuple[str, Draws]:
+        who = rows[number].tolist()
+        # Attributes are no mixture: half a moustache is on nobody's lip.
+        own = labels[who[int(torch.randint(MIXED, (), generator=generator))]]
+
+        def draw(few: int) -> Code:
+            noise = torch.randn(few, *z.shape[1:], generator=generator)
+            y, others = own.expand(few, -1).clone(), model.draw_attributes(few, generator)
+            for name in TRANSIENT:
+                if name in model.schema.names:
+                    y[:, model.schema.columns(name)] = others[:, model.schema.columns(name)]
+            return Code(mixture[number] + VARIED * deviation * noise, y)
+
+        return ", ".join(data.files[pool[row]] for row in who), draw
+
+    return person
 
 
 def _shares(count: int, among: int, generator: torch.Generator) -> Tensor:

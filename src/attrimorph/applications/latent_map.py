@@ -1,7 +1,5 @@
 """Latent map: all codes of a data set on the plane of their two principal axes."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.verification import area_under_curve
+from attrimorph.metrics.tables import to_csv
 from attrimorph.models.model import Model
 from attrimorph.pictures import PAPER, to_pil
 
@@ -125,25 +125,12 @@ def separability(points: Tensor, schema: Schema, labels: Tensor) -> dict[str, fl
         known = ~labels[:, column].isnan()
         holds = labels[known, column] > 0.5
         if min(int(holds.sum()), int((~holds).sum())) >= FEWEST:
-            area = area_under_curve(_discriminant(points[known], holds), holds)
+            some = points[known]
+            spreads = [torch.cov(some[side].T, correction=0) * side.sum() for side in (holds, ~holds)]
+            direction = torch.linalg.pinv(spreads[0] + spreads[1]) @ (some[holds].mean(0) - some[~holds].mean(0))
+            area = area_under_curve(some @ direction, holds)
             result[name] = max(area, 1 - area)
     return result
-
-
-def _discriminant(points: Tensor, holds: Tensor) -> Tensor:
-    """Project points [N, 2] on Fisher's direction, [N]."""
-    within = sum((torch.cov(points[rows].T, correction=0) * rows.sum() for rows in (holds, ~holds)), torch.zeros(()))
-    difference = points[holds].mean(0) - points[~holds].mean(0)
-    direction: Tensor = torch.linalg.pinv(within) @ difference
-    return points @ direction
-
-
-def area_under_curve(scores: Tensor, holds: Tensor) -> float:
-    """Return the probability that a score with the attribute exceeds one without it, ties half."""
-    without = scores[~holds].sort().values
-    below = torch.searchsorted(without, scores[holds])
-    upto = torch.searchsorted(without, scores[holds], right=True)
-    return float((below + upto).double().mean() / 2 / len(without))
 
 
 def write_latent_map(
@@ -239,9 +226,6 @@ def _points(result: LatentMap, data: PreparedData, name: str | None) -> Image.Im
 
 def _table(result: LatentMap, data: PreparedData) -> str:
     """Write file, split, identity and place as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "split", "identity", "first", "second"])
-    for row, (first, second) in enumerate(result.points.tolist()):
-        writer.writerow([data.files[row], data.split[row], int(data.identity[row]), f"{first:.6f}", f"{second:.6f}"])
-    return text.getvalue()
+    images = zip(data.files, data.split, data.identity.tolist(), result.points.tolist(), strict=True)
+    rows = [[file, split, who, f"{first:.6f}", f"{second:.6f}"] for file, split, who, (first, second) in images]
+    return to_csv(["file", "split", "identity", "first", "second"], rows)

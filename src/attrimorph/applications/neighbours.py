@@ -1,7 +1,5 @@
 """Neighbours: are samples copies of training images? Nearest images, measured against those of held-out images."""
 
-import csv
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.metrics.tables import to_csv
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
 
@@ -37,7 +36,7 @@ COPIES, SMOOTH, NONE = "copies", "no copies, only smooth", "no copies"
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """Nearest training images in one space.
 
     Attributes:
@@ -77,13 +76,13 @@ class Neighbours:
 
     Attributes:
         images: the samples, [M, 3, S, S] in [-1, 1].
-        train: rows of the data that were searched; `Space.samples.rows` are places in it.
+        train: rows of the data that were searched; `FeatureSpace.samples.rows` are places in it.
         spaces: one for pixels, one for the features of a judge where one is given.
     """
 
     images: Tensor
     train: Rows
-    spaces: tuple[Space, ...]
+    spaces: tuple[FeatureSpace, ...]
 
     @property
     def verdict(self) -> str:
@@ -135,67 +134,50 @@ def compared(
     Args:
         images: samples of any generator, [M, 3, S, S] in [-1, 1].
     """
-    train, held_out = _parts(data, len(images), seed)
+    train, held_out = data.indices("train"), np.concatenate([data.indices("test"), data.indices("valid")])
+    if min(len(held_out), len(train), len(images)) < FEWEST:
+        raise AttrimorphError(
+            f"at least {FEWEST} samples, training and held-out (valid, test) images must be compared; got "
+            f"{len(images)}, {len(train)} and {len(held_out)}; give more"
+        )
     if judge is not None and judge.image_size != data.image_size:
         raise AttrimorphError(
             f"the judge must look at {data.image_size} px; {judge.name} looks at {judge.image_size}; take another"
         )
+    held_out = np.random.default_rng(seed).permutation(held_out)
     samples, others = to_bytes(images), np.ascontiguousarray(data.images[held_out[: len(images)]])
-    searches: dict[str, Search] = {"pixels, levels of 255": _PixelSearch(data, progress)}
+    each = min(len(train), len(held_out))
+    few = np.sort(np.random.default_rng(seed + 1).choice(train, each, replace=False))
+
+    def in_pixels(queries: Images, rows: Rows, count: int) -> Nearest:
+        return nearest_images(queries, data.images, rows, count, progress)
+
+    searches: dict[str, Callable[[Images, Rows, int], Nearest]] = {"pixels, levels of 255": in_pixels}
     if judge is not None:
-        searches[f"features of the {judge.name}"] = _FeatureSearch(data, judge, train, held_out)
-    spaces = [_space(name, search, samples, others, train, held_out, seed) for name, search in searches.items()]
+        known = np.sort(np.concatenate([train, held_out]))
+        searches[f"features of the {judge.name}"] = _in_features(data, judge, known)
+    spaces = []
+    for name, search in searches.items():
+        near, reference = search(samples, train, BESIDE), search(others, train, 1)
+        nearer, error = rank_probability(near.distances[:, 0], reference.distances[:, 0])
+        to_train = search(samples, few, 1).distances[:, 0]
+        to_held_out = search(samples, np.sort(held_out[:each]), 1).distances[:, 0]
+        side = float(((to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()).mean())
+        side_error = 0.5 / math.sqrt(len(samples))
+        spaces.append(FeatureSpace(name, near, reference, nearer, error, side, side_error, each))
     return Neighbours(images, train, tuple(spaces))
 
 
-def _parts(data: PreparedData, count: int, seed: int) -> tuple[Rows, Rows]:
-    """Return the training rows, and the held-out ones in random order."""
-    held_out = np.concatenate([data.indices("test"), data.indices("valid")])
-    train = data.indices("train")
-    if min(len(held_out), len(train), count) < FEWEST:
-        raise AttrimorphError(
-            f"at least {FEWEST} samples, training and held-out (valid, test) images must be compared; got {count}, "
-            f"{len(train)} and {len(held_out)}; give more"
-        )
-    return train, np.random.default_rng(seed).permutation(held_out)
+def _in_features(data: PreparedData, judge: Judge, known: Rows) -> Callable[[Images, Rows, int], Nearest]:
+    """Return a search among rows of the data in a judge's features, which are computed once, of `known` ones."""
+    parts = np.array_split(known, math.ceil(len(known) / BATCH))
+    features = torch.cat([judge.features(data.batch(part)[0]) for part in parts])
 
+    def search(images: Images, rows: Rows, count: int) -> Nearest:
+        queries = judge.features(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+        return nearest(queries, features[np.searchsorted(known, rows)], count)
 
-Search = Callable[[Images, Rows, int], Nearest]
-
-
-class _PixelSearch:
-    """Nearest images among rows of the data, in pixels."""
-
-    def __init__(self, data: PreparedData, progress: Progress | None) -> None:
-        self.data, self.progress = data, progress
-
-    def __call__(self, images: Images, rows: Rows, count: int) -> Nearest:
-        return nearest_images(images, self.data.images, rows, count, self.progress)
-
-
-class _FeatureSearch:
-    """Nearest images among rows of the data, in a judge's features, which are computed once."""
-
-    def __init__(self, data: PreparedData, judge: Judge, train: Rows, held_out: Rows) -> None:
-        self.judge = judge
-        self.rows = np.sort(np.concatenate([train, held_out]))
-        parts = np.array_split(self.rows, math.ceil(len(self.rows) / BATCH))
-        self.features = torch.cat([judge.features(data.batch(part)[0]) for part in parts])
-
-    def __call__(self, images: Images, rows: Rows, count: int) -> Nearest:
-        queries = self.judge.features(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
-        return nearest(queries, self.features[np.searchsorted(self.rows, rows)], count)
-
-
-def _space(name: str, search: Search, samples: Images, others: Images, train: Rows, held_out: Rows, seed: int) -> Space:
-    near, reference = search(samples, train, BESIDE), search(others, train, 1)
-    nearer, nearer_error = rank_probability(near.distances[:, 0], reference.distances[:, 0])
-    each = min(len(train), len(held_out))
-    few = np.random.default_rng(seed + 1).choice(train, each, replace=False)
-    to_train = search(samples, np.sort(few), 1).distances[:, 0]
-    to_held_out = search(samples, np.sort(held_out[:each]), 1).distances[:, 0]
-    side = (to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()
-    return Space(name, near, reference, nearer, nearer_error, float(side.mean()), 0.5 / math.sqrt(len(samples)), each)
+    return search
 
 
 def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
@@ -263,11 +245,12 @@ def write_neighbours(
     )
 
 
-def _figures(space: Space) -> dict[str, object]:
+def _figures(space: FeatureSpace) -> dict[str, object]:
+    own, other = (round(float(found.distances[:, 0].median()), 4) for found in (space.samples, space.held_out))
     return {
         "verdict": space.verdict,
-        "median distance of samples to their nearest training image": round(_median(space.samples), 4),
-        f"the same of {len(space.held_out.rows)} held-out images": round(_median(space.held_out), 4),
+        "median distance of samples to their nearest training image": own,
+        f"the same of {len(space.held_out.rows)} held-out images": other,
         "a sample is nearer than a held-out image (probability)": round(space.nearer, 4),
         "standard error of it": round(space.nearer_error, 4),
         f"samples nearer to training than to held-out images, {space.each} of each (share)": round(
@@ -275,10 +258,6 @@ def _figures(space: Space) -> dict[str, object]:
         ),
         "standard error of that": round(space.trained_side_error, 4),
     }
-
-
-def _median(found: Nearest) -> float:
-    return float(found.distances[:, 0].median())
 
 
 def _picture(result: Neighbours, data: PreparedData) -> Image.Image:
@@ -300,12 +279,10 @@ def _picture(result: Neighbours, data: PreparedData) -> Image.Image:
 
 def _table(result: Neighbours, data: PreparedData) -> str:
     """Write every sample's and held-out image's nearest training image as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["space", "set", "number", "distance", "nearest"])
+    rows: list[list[str | int]] = []
     for space in result.spaces:
         for word, found in (("sample", space.samples), ("held-out", space.held_out)):
             pairs = zip(found.distances[:, 0].tolist(), found.rows[:, 0].tolist(), strict=True)
             for number, (distance, row) in enumerate(pairs):
-                writer.writerow([space.name, word, number, f"{distance:.6f}", data.files[result.train[row]]])
-    return text.getvalue()
+                rows.append([space.name, word, number, f"{distance:.6f}", data.files[result.train[row]]])
+    return to_csv(["space", "set", "number", "distance", "nearest"], rows)
