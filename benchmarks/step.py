@@ -27,8 +27,7 @@ from torch import Tensor, nn
 
 from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.networks import PAPER_WIDTHS
-from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, Recipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath, choose_fast_path

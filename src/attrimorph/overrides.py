@@ -3,13 +3,11 @@
 Works on any pydantic model, so that a field added to a recipe can be set from the command line at once.
 """
 
-import ast
 import inspect
 import json
-import textwrap
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -203,20 +201,13 @@ def _entry(name: str, value: Any) -> list[str]:
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return each field's meaning: its description, or the text below it in the source.
-
-    Read when it is wanted: pydantic would read the sources of all recipes at every start.
-    """
-    below: dict[str, str] = {}
+    """Return each field's meaning: its description, or what its class says of it under "Attributes"."""
+    found: dict[str, str] = {}
     for each in model.__mro__[: model.__mro__.index(BaseModel)]:
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        assert isinstance(definition, ast.ClassDef)
-        for pair in pairwise(definition.body):
-            match pair:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    below.setdefault(name, text)
-    fields = model.model_fields.items()
-    return {name: " ".join((field.description or below.get(name, "")).split()) for name, field in fields}
+        section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")[2]
+        for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
+            found.setdefault(name, " ".join(text.split()))
+    return {name: field.description or found.get(name, "") for name, field in model.model_fields.items()}
 
 
 def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

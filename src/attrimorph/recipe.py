@@ -2,17 +2,22 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from attrimorph.errors import shown
+from attrimorph.errors import shown, suggestion
 from attrimorph.overrides import override
 
 Images = Annotated[int, Field(gt=0, le=10**12)]
 Width = Annotated[int, Field(gt=0, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Latent = Annotated[int, Field(gt=0, le=65_536)]
 
 
 class Options(BaseModel):
@@ -22,10 +27,16 @@ class Options(BaseModel):
 
 
 class DataOptions(Options):
-    """How images come in."""
+    """How images come in.
+
+    Attributes:
+        image_size: Side of the square images, a power of two.
+        shift: Augmentation: random shift, up to this share of the width.
+        flip: Augmentation: probability of a mirrored image; refused where labels say left or right.
+        colour: Augmentation: strength of brightness, contrast and saturation jitter.
+    """
 
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
-    """Side of the square images, a power of two."""
 
     @field_validator("image_size")
     @classmethod
@@ -35,30 +46,30 @@ class DataOptions(Options):
         return value
 
     shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
-    """Augmentation: random shift, up to this share of the width."""
     flip: Share = 0.0
-    """Augmentation: probability of a mirrored image; refused where labels say left or right."""
     colour: Share = 0.0
-    """Augmentation: strength of brightness, contrast and saturation jitter."""
 
 
 class OptimiserOptions(Options):
-    """One optimiser for each network, all alike."""
+    """One optimiser for each network, all alike.
 
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
-    """Of E and G, and of D and C unless they have their own."""
-    discriminator_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Learning rate of D; none for the same as the others'."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Adam's first decay."""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Adam's second decay."""
+    Attributes:
+        learning_rate: Of E and G, and of D and C unless they have their own.
+        discriminator_rate: Learning rate of D; none for the same as the others'.
+        beta1: Adam's first decay.
+        beta2: Adam's second decay.
+        warmup_images: The rates rise from 0 over the first so many images.
+        schedule: How the rates fall to 0 at the last image.
+        constant_share: Share of the run before a linear or cosine fall begins.
+    """
+
+    learning_rate: Rate = 3e-4
+    discriminator_rate: Rate | None = None
+    beta1: Decay = 0.5
+    beta2: Decay = 0.99
     warmup_images: Annotated[int, Field(ge=0)] = 0
-    """The rates rise from 0 over the first so many images."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the rates fall to 0 at the last image."""
     constant_share: Share = 0.0
-    """Share of the run before a linear or cosine fall begins."""
 
     def rate_factor(self, images_seen: int, images: int) -> float:
         """Return what the learning rates are multiplied by, in [0, 1].
@@ -78,41 +89,50 @@ class OptimiserOptions(Options):
 
 
 class TrainingOptions(Options):
-    """The loop. The clock is images seen."""
+    """The loop. The clock is images seen.
+
+    Attributes:
+        images: Length of the run.
+        batch_size: Images of one step in each process.
+        seed: Of initial weights, order, augmentation and noise.
+        ema_images: Half-life of the averaged weights that are saved as the model; 0 for none.
+        precision: auto: bfloat16 where a measurement shows this machine faster with it.
+        memory_format: auto: channels_last where a measurement shows this machine faster with it.
+        compile: Compile the networks: a minute or two at the start; worth it on some machines, measure
+            (benchmarks/step.py).
+        log_images: A line of the log every so many images.
+        sample_images: A sample sheet every so many images.
+        checkpoint_images: A checkpoint every so many images.
+        keep: Checkpoints kept: the newest ones.
+    """
 
     images: Images = 200_000
-    """Length of the run."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
-    """Images of one step in each process."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of initial weights, order, augmentation and noise."""
     ema_images: Annotated[int, Field(ge=0)] = 5_000
-    """Half-life of the averaged weights that are saved as the model; 0 for none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where a measurement shows this machine faster with it."""
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
-    """auto: channels_last where a measurement shows this machine faster with it."""
     compile: bool = False
-    """Compile the networks: a minute or two at the start; worth it on some machines, measure (benchmarks/step.py)."""
     log_images: Images = 1_024
-    """A line of the log every so many images."""
     sample_images: Images = 20_000
-    """A sample sheet every so many images."""
     checkpoint_images: Images = 20_000
-    """A checkpoint every so many images."""
     keep: Annotated[int, Field(gt=0)] = 2
-    """Checkpoints kept: the newest ones."""
 
 
 class AnyRecipe(Options):
-    """What every recipe has, whatever its method."""
+    """What every recipe has, whatever its method.
+
+    Attributes:
+        name: The recipe's name, which its run's folder bears too.
+        about: One sentence: what it is for.
+        method: Which method: it decides what other fields there are.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ()
 
     name: str
-    """The recipe's name, which its run's folder bears too."""
     about: str = ""
-    """One sentence: what it is for."""
     method: str = "cvae-gan"
-    """Which method: it decides what other fields there are."""
     data: DataOptions = DataOptions()
     optimiser: OptimiserOptions = OptimiserOptions()
     training: TrainingOptions = TrainingOptions()
@@ -123,6 +143,18 @@ class AnyRecipe(Options):
         if not re.fullmatch(r"\w[\w .+-]{,99}", value):
             raise ValueError(f"name must be letters, digits, spaces and .+- alone; got {shown(value)}")
         return value
+
+    @field_validator("method")
+    @classmethod
+    def _own_method(cls, value: str) -> str:
+        if cls.methods and value not in cls.methods:
+            raise ValueError(f"there is no method {value!r} of this kind; {suggestion(value, cls.methods)}")
+        return value
+
+    @classmethod
+    def table(cls, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Callable[[], Self]]:
+        """Return recipes by name, each built when it is called; a row is what differs from the fields' defaults."""
+        return {name: partial(cls.model_validate, {"name": name, **row}) for name, row in rows.items()}
 
     @property
     def learns_from_labels(self) -> bool:

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.cvae_gan.networks import PAPER, PAPER_WIDTHS, networks_of
-from attrimorph.methods.cvae_gan.recipe import NetworkOptions, Recipe
+from attrimorph.methods.cvae_gan.networks import PAPER, networks_of
+from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, NetworkOptions, Recipe
 from attrimorph.networks.convolutional import LOGVAR_RANGE
 from attrimorph.recipe import DataOptions
 

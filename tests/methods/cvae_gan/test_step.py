@@ -232,5 +232,5 @@ def test_a_step_moves_every_network_of_the_method(method: str) -> None:
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(AttrimorphError, match="there is no method 'cvaegan' in the family; did you mean 'cvae-gan'"):
+    with pytest.raises(AttrimorphError, match="there is no method 'cvaegan' of this kind; did you mean 'cvae-gan'"):
         recipe_named("cvae-gan").with_changes({"method": "cvaegan"})

@@ -15,7 +15,7 @@ from attrimorph.data.prepared import open_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel
-from attrimorph.methods.pggan.recipe import ProgressiveRecipe, drawn
+from attrimorph.methods.pggan.recipe import RECIPES, ProgressiveRecipe
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.trainer import train
@@ -42,7 +42,9 @@ FIELDS: dict[str, Any] = {
 
 
 def tiny(**changes: Any) -> ProgressiveRecipe:
-    return drawn().with_changes(FIELDS | {key.replace("__", "."): value for key, value in changes.items()})
+    return RECIPES["pggan-drawn-64"]().with_changes(
+        FIELDS | {key.replace("__", "."): value for key, value in changes.items()}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
-from attrimorph.methods.pggan.recipe import RECIPES, drawn, pggan
+from attrimorph.methods.pggan.recipe import RECIPES
 from attrimorph.overrides import to_yaml
 from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath
@@ -47,7 +47,7 @@ def test_every_recipe_builds_and_takes_steps_through_its_growth(name: str, condi
 
 
 def test_the_published_recipe_has_the_published_numbers() -> None:
-    recipe = pggan()
+    recipe = RECIPES["pggan"]()
     assert (recipe.networks.latent, recipe.networks.width, recipe.networks.most) == (512, 16, 512)
     assert (recipe.losses.gradient_penalty, recipe.losses.drift) == (10, 1e-3)
     assert (recipe.growth.start, recipe.growth.fixed_images, recipe.growth.fading_images) == (4, (600_000,), (600_000,))
@@ -55,7 +55,7 @@ def test_the_published_recipe_has_the_published_numbers() -> None:
 
 
 def test_the_small_recipe_grows_up_before_its_end_and_fits_into_a_package() -> None:
-    recipe = drawn()
+    recipe = RECIPES["pggan-drawn-64"]()
     algorithm = build(recipe, faces.SCHEMA, FastPath("float32", "contiguous", {}))
     assert algorithm.growth.level(recipe.training.images * 3 // 4) == 4
     size = sum(p.numel() * 4 for p in algorithm.networks["generator"].parameters())
@@ -85,5 +85,5 @@ def test_a_recipe_survives_json_and_yaml() -> None:
 )
 def test_what_does_not_fit_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(AttrimorphError, match=sentence.replace("[", r"\[")) as told:
-        drawn().with_changes(changes)
+        RECIPES["pggan-drawn-64"]().with_changes(changes)
     assert "\n" not in str(told.value)

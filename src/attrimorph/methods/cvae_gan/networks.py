@@ -34,15 +34,6 @@ PAPER: dict[str, Build] = {
 
 KINDS: dict[str, dict[str, Build]] = {"small": SMALL, "paper": PAPER}
 
-PAPER_WIDTHS: dict[str, int] = {
-    "encoder_width": 64,
-    "generator_width": 64,
-    "discriminator_width": 64,
-    "classifier_width": 96,
-}
-"""The widths at which the "paper" set is the published one."""
-
-
 NETWORKS = ("encoder", "generator", "classifier", "prior")
 """What a model of the family may hold; D and the judges of codes only serve training."""
 

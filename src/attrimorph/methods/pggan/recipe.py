@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from attrimorph.recipe import AnyRecipe, DataOptions, Images, OptimiserOptions, Options, TrainingOptions, Weight, Width
+from attrimorph.recipe import AnyRecipe, Images, Latent, Options, Weight, Width
 
 METHODS = ("pggan",)
 SMALLEST = 4
@@ -14,44 +14,53 @@ Schedule = Annotated[tuple[Images, ...], Field(min_length=1)]
 
 
 class ProgressiveNetworkOptions(Options):
-    """How large G and D are."""
+    """How large G and D are.
 
-    latent: Annotated[int, Field(gt=0, le=65_536)] = 512
-    """Columns of z."""
+    Attributes:
+        latent: Columns of z.
+        width: Channels at the last resolution; they double as the image halves. As published: 16,384 / image_size.
+        most: No stage has more channels than this.
+        convolutions: In each stage of G and D; 2 as published.
+        conditional: G is given the attributes, and D tells them (AC-GAN).
+    """
+
+    latent: Latent = 512
     width: Width = 16
-    """Channels at the last resolution; they double as the image halves. As published: 16,384 / image_size."""
     most: Width = 512
-    """No stage has more channels than this."""
     convolutions: Annotated[int, Field(ge=1, le=2)] = 2
-    """In each stage of G and D; 2 as published."""
     conditional: bool = False
-    """G is given the attributes, and D tells them (AC-GAN)."""
 
 
 class ProgressiveLossOptions(Options):
-    """Weights of the losses."""
+    """Weights of the losses.
+
+    Attributes:
+        gradient_penalty: WGAN-GP's.
+        penalty_every: The penalty is evaluated at every so many-th step, with so many times its weight; 1 as published.
+        drift: Of D's squared score on real images.
+        classify: AC-GAN's cross-entropies, on real images and samples, where G is conditional.
+    """
 
     gradient_penalty: Weight = 10.0
-    """WGAN-GP's."""
     penalty_every: Annotated[int, Field(ge=1, le=64)] = 1
-    """The penalty is evaluated at every so many-th step, with so many times its weight; 1 as published."""
     drift: Weight = 1e-3
-    """Of D's squared score on real images."""
     classify: Weight = 1.0
-    """AC-GAN's cross-entropies, on real images and samples, where G is conditional."""
 
 
 class GrowthOptions(Options):
-    """When the networks grow. One entry for every resolution from the first on; the last one holds for the rest."""
+    """When the networks grow. One entry for every resolution from the first on; the last one holds for the rest.
+
+    Attributes:
+        start: First resolution, a power of two.
+        fixed_images: Images at each resolution once it is whole.
+        fading_images: Images while the resolution after it is faded in.
+        batch_sizes: Images of one step; each must divide training.batch_size, which is read at once.
+    """
 
     start: Annotated[int, Field(ge=4, le=1024)] = SMALLEST
-    """First resolution, a power of two."""
     fixed_images: Schedule = (600_000,)
-    """Images at each resolution once it is whole."""
     fading_images: Schedule = (600_000,)
-    """Images while the resolution after it is faded in."""
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (16,)
-    """Images of one step; each must divide training.batch_size, which is read at once."""
 
     @field_validator("start")
     @classmethod
@@ -91,41 +100,28 @@ class ProgressiveRecipe(AnyRecipe):
         return self
 
 
-def pggan() -> ProgressiveRecipe:
-    """As published, to 1024x1024; batches of 14, 6 and 3 at the last sizes became 16, 8 and 4."""
-    return ProgressiveRecipe(
-        name="pggan",
-        about="Progressively grown GAN as published, to 1024x1024; days on a large GPU.",
-        data=DataOptions(image_size=1024, flip=0.5),
-        growth=GrowthOptions(batch_sizes=(16, 16, 16, 16, 16, 16, 16, 8, 4)),
-        optimiser=OptimiserOptions(learning_rate=1e-3, beta1=0.0, beta2=0.99),
-        training=TrainingOptions(
-            images=12_000_000, batch_size=16, ema_images=11_000, sample_images=100_000, checkpoint_images=100_000
-        ),
-    )
-
-
-def drawn() -> ProgressiveRecipe:
-    """A small one for drawn faces at 64x64, an hour and a half on one core."""
-    return ProgressiveRecipe(
-        name="pggan-drawn-64",
-        about="A small progressively grown GAN of drawn faces at 64x64, for CPUs.",
-        data=DataOptions(image_size=64),
-        # Two convolutions a stage, as published: one leaves a fine grid.
-        networks=ProgressiveNetworkOptions(latent=128, width=16, most=128),
-        losses=ProgressiveLossOptions(penalty_every=2),
-        growth=GrowthOptions(
-            start=8,
-            fixed_images=(30_000, 40_000, 50_000),
-            fading_images=(20_000, 30_000, 50_000),
-            batch_sizes=(16, 16, 8),
-        ),
-        # A short run needs a higher rate than the published 1e-3, and small batches: steps count, not images.
-        optimiser=OptimiserOptions(learning_rate=3e-3, beta1=0.0, beta2=0.99, schedule="cosine", constant_share=0.75),
-        training=TrainingOptions(
-            images=420_000, batch_size=16, ema_images=4_000, sample_images=10_000, checkpoint_images=20_000
-        ),
-    )
-
-
-RECIPES: dict[str, Callable[[], ProgressiveRecipe]] = {"pggan": pggan, "pggan-drawn-64": drawn}
+RECIPES: dict[str, Callable[[], ProgressiveRecipe]] = ProgressiveRecipe.table(
+    {
+        "pggan": {
+            "about": "Progressively grown GAN as published, to 1024x1024; days on a large GPU.",
+            "data": {"image_size": 1024, "flip": 0.5},
+            # Batches of 14, 6 and 3 at the last sizes became 16, 8 and 4.
+            "growth": {"batch_sizes": (16, 16, 16, 16, 16, 16, 16, 8, 4)},
+            "optimiser": {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99},
+            "training": {"images": 12_000_000, "batch_size": 16, "ema_images": 11_000, "sample_images": 100_000}
+            | {"checkpoint_images": 100_000},
+        },
+        "pggan-drawn-64": {
+            "about": "A small progressively grown GAN of drawn faces at 64x64, for CPUs.",
+            # Two convolutions a stage, as published: one leaves a fine grid. An hour and a half on one core.
+            "networks": {"latent": 128, "width": 16, "most": 128},
+            "losses": {"penalty_every": 2},
+            "growth": {"start": 8, "fixed_images": (30_000, 40_000, 50_000), "fading_images": (20_000, 30_000, 50_000)}
+            | {"batch_sizes": (16, 16, 8)},
+            # A short run needs a higher rate than the published 1e-3, and small batches: steps count, not images.
+            "optimiser": {"learning_rate": 3e-3, "beta1": 0.0, "beta2": 0.99, "schedule": "cosine"}
+            | {"constant_share": 0.75},
+            "training": {"images": 420_000, "batch_size": 16, "ema_images": 4_000, "sample_images": 10_000},
+        },
+    }
+)
