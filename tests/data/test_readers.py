@@ -129,7 +129,7 @@ def test_ten_thousand_rows_of_forty_read_within_seconds(tmp_path: Path) -> None:
         ("list_attr_celeba.txt", ["1", "A A", "000001.jpg 1 1"], "'A' stands twice"),
         ("list_attr_celeba.txt", ["1", "A", "nobody.jpg 1"], "none was found"),
         ("list_eval_partition.txt", ["000001.jpg 5"], "must hold 0, 1 or 2; got 5"),
-        ("list_eval_partition.txt", ["000001.jpg"], "must have 2 fields; row 1 has 1"),
+        ("list_eval_partition.txt", ["000001.jpg"], "must have 2 fields; line 1 has 1"),
         ("identity_CelebA.txt", ["000001.jpg Ada"], "must be a whole number; got 'Ada'"),
     ],
 )

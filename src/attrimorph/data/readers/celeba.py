@@ -14,6 +14,7 @@ from attrimorph.data.readers.raw import (
     need_images,
     preview,
     read_csv,
+    read_rows,
     read_text,
     whole_number,
 )
@@ -22,17 +23,13 @@ from attrimorph.errors import AttrimorphError
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 CROP = Crop(15, 35, 163, 183, of=(178, 218))  # the centred square of 148 pixels
+FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 PLACES = ("", "Anno", "Eval", "Img")  # the official archive has them; most copies put everything side by side
-
-
-def find(folder: Path) -> Path | None:
-    """Return the attribute file of a CelebA folder, or None."""
-    return _label_file(folder, "list_attr_celeba")
 
 
 def sign(folder: Path) -> str:
     """Say why a folder is CelebA; "" where it is not."""
-    path = find(folder)
+    path = _label_file(folder, "list_attr_celeba")
     return f"{path.name} lies there" if path else ""
 
 
@@ -41,14 +38,19 @@ def read(folder: Path) -> RawData:
 
     The hair colours become an exclusive group. Without a partition the images are divided by identity.
     """
-    path = find(folder)
+    path = _label_file(folder, "list_attr_celeba")
     if path is None:
         raise AttrimorphError(f"{folder} must hold list_attr_celeba.txt or .csv; it has neither; get the annotations")
     names, files, values = _read_attributes(path)
-    images = list_images(_image_folder(folder))
+    places = (folder / place / name for place in PLACES for name in FOLDERS)
+    base = next((place for place in places if place.is_dir()), None)
+    if base is None:
+        raise AttrimorphError(
+            f"{folder} must hold the images in img_align_celeba; there is no such folder; unpack them"
+        )
     # Copies differ in file type (the PNG edition) and in one more folder level (the csv edition).
-    by_stem = {name.rpartition("/")[2].rpartition(".")[0]: image for name, image in images.items()}
-    stems = [file.rpartition(".")[0] for file in files]
+    by_stem = {_stem(name.rpartition("/")[2]): image for name, image in list_images(base).items()}
+    stems = [_stem(file) for file in files]
     rows = [row for row, stem in enumerate(stems) if stem in by_stem]
     need_images([by_stem[stems[row]] for row in rows], folder, path)
     identity = _labels(folder, "identity_CelebA")
@@ -88,14 +90,6 @@ def _label_file(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _image_folder(folder: Path) -> Path:
-    names = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
-    for candidate in (folder / place / name for place in PLACES for name in names):
-        if candidate.is_dir():
-            return candidate
-    raise AttrimorphError(f"{folder} must hold the images in img_align_celeba; there is no such folder; unpack them")
-
-
 def _read_attributes(path: Path) -> tuple[list[str], list[str], NDArray[np.int8]]:
     """Return attribute names, file names, and the values {-1, 1} (or {0, 1}) as int8 [N, A]."""
     lines: Iterable[list[str]]
@@ -130,13 +124,8 @@ def _labels(folder: Path, stem: str) -> dict[str, int]:
     path = _label_file(folder, stem)
     if path is None:
         return {}
-    if path.suffix == ".csv":
-        rows = read_csv(path)[1]
-    else:
-        rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    labels = {}
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2:
-            raise AttrimorphError(f"every row of {path} must have 2 fields; row {number} has {len(row)}; get it again")
-        labels[row[0].rpartition(".")[0]] = whole_number(row[1], "a label", path)
-    return labels
+    return {_stem(name): whole_number(number, "a label", path) for name, number in read_rows(path, 2)}
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]

@@ -1,10 +1,9 @@
 """Labeled Faces in the Wild: people as classes, or the real-valued attribute table; and its verification pairs."""
 
-import csv
-import io
 import re
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from attrimorph.data.attribute import Attribute, parse_real
 from attrimorph.data.images import Crop
@@ -14,6 +13,7 @@ from attrimorph.data.readers.raw import (
     list_images,
     need_images,
     number_identities,
+    read_csv,
     read_text,
     real_attribute,
     whole_number,
@@ -29,8 +29,7 @@ CROP = Crop(62, 62, 188, 188, of=(250, 250))  # the face, without the black corn
 CUT_OUT = "of every picture the middle is cut out, as is usual for LFW; --format classes takes pictures whole"
 
 
-@dataclass(frozen=True)
-class Pair:
+class FacePair(NamedTuple):
     """Two images and whether they show one person."""
 
     first: Path
@@ -62,14 +61,10 @@ def sign(folder: Path) -> str:
     return f"each of the {len(names)} files is NAME/NAME_0001.jpg, of {len(people)} people"
 
 
-def find_table(folder: Path) -> Path | None:
-    """Return the attribute table, or None."""
-    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
-
-
 def read(folder: Path, min_images: int = 20) -> RawData:
     """Read the attribute table where there is one, and people as classes otherwise."""
-    return read_attributes(folder) if find_table(folder) else read_people(folder, min_images)
+    has_table = any((folder / name).is_file() for name in TABLES)
+    return read_attributes(folder) if has_table else read_people(folder, min_images)
 
 
 def read_people(folder: Path, min_images: int = 20) -> RawData:
@@ -78,9 +73,7 @@ def read_people(folder: Path, min_images: int = 20) -> RawData:
     Every person's images are divided 8 : 1 : 1.
     """
     images, stray = _images(folder)
-    counts: dict[str, int] = {}
-    for person, _ in images:
-        counts[person] = counts.get(person, 0) + 1
+    counts = Counter(person for person, _ in images)
     people = sorted(person for person, count in counts.items() if count >= min_images)
     if len(people) < 2:
         raise AttrimorphError(
@@ -110,10 +103,10 @@ def read_people(folder: Path, min_images: int = 20) -> RawData:
 
 def read_attributes(folder: Path) -> RawData:
     """Read the table of real-valued attribute scores; the images are divided 8 : 1 : 1 by person."""
-    path = find_table(folder)
+    path = next((folder / name for name in TABLES if (folder / name).is_file()), None)
     if path is None:
         raise AttrimorphError(f"{folder} must hold a table like {TABLES[0]} or {TABLES[1]}; it has none; get it")
-    header, rows = _read_table(path)
+    header, rows = read_csv(path, "person")
     if [name.lower() for name in header[:2]] != ["person", "imagenum"]:
         raise AttrimorphError(
             f"{path} must begin with the columns person, imagenum; it begins with {', '.join(header[:2])}; mend it"
@@ -121,7 +114,7 @@ def read_attributes(folder: Path) -> RawData:
     images, stray = _images(folder)
     kept, orphans, named = [], [], set()
     for row in rows:
-        key = (row[0].replace(" ", "_"), whole_number(row[1], "imagenum", path))
+        key = (row[0].strip().replace(" ", "_"), whole_number(row[1], "imagenum", path))
         if key in named:
             raise AttrimorphError(f"{path} must name every image once; {row[0]} {row[1]} stands twice; remove one")
         named.add(key)
@@ -149,7 +142,7 @@ def read_attributes(folder: Path) -> RawData:
     )
 
 
-def read_pairs(folder: Path) -> list[Pair]:
+def read_pairs(folder: Path) -> list[FacePair]:
     """Read `pairs.txt`: lines "name i j" (one person) and "name i name j" (two people); missing images are an error."""
     path = folder / "pairs.txt"
     images, _ = _images(folder)
@@ -161,17 +154,17 @@ def read_pairs(folder: Path) -> list[Pair]:
             raise AttrimorphError(
                 f"every pair in {path} must have 3 or 4 fields; line {number} has {len(fields)}; mend it"
             )
-        people = (fields[0], fields[0]) if len(fields) == 3 else (fields[0], fields[2])
-        places = (fields[1], fields[-1])
+        people = (fields[0], fields[-2] if len(fields) == 4 else fields[0])
         keys = [
-            (person, whole_number(place, "an image number", path)) for person, place in zip(people, places, strict=True)
+            (person, whole_number(place, "an image number", path))
+            for person, place in zip(people, (fields[1], fields[-1]), strict=True)
         ]
         for key in keys:
             if key not in images:
                 raise AttrimorphError(
                     f"{path} line {number} names {key[0]}_{key[1]:04d}.jpg; there is no such image; get the images"
                 )
-        pairs.append(Pair(images[keys[0]], images[keys[1]], len(fields) == 3))
+        pairs.append(FacePair(images[keys[0]], images[keys[1]], len(fields) == 3))
     if not pairs:
         raise AttrimorphError(f"{path} must have pairs below its first line; it has none; get it again")
     return pairs
@@ -190,26 +183,3 @@ def _images(folder: Path) -> tuple[dict[tuple[str, int], Path], list[str]]:
         else:
             stray.append(name)
     return images, stray
-
-
-def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read the csv edition, or the official one: comment lines, tabs, and a header that begins with "#"."""
-    delimiter = "\t" if path.suffix == ".txt" else ","
-    try:
-        lines = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise AttrimorphError(f"{path} must be a table; reading it failed: {error}; get it again") from error
-    lines = [[cell.strip() for cell in line] for line in lines if any(cell.strip() for cell in line)]
-    start = next((row for row, line in enumerate(lines) if "person" in [cell.lower() for cell in line]), None)
-    if start is None:
-        raise AttrimorphError(f"{path} must have a header with the column person; it has none; get it again")
-    header = [cell for cell in lines[start] if cell != "#"]
-    rows = lines[start + 1 :]
-    for number, row in enumerate(rows, start + 2):
-        if len(row) != len(header):
-            raise AttrimorphError(
-                f"every row of {path} must have {len(header)} columns; row {number} has {len(row)}; get it again"
-            )
-    if not rows:
-        raise AttrimorphError(f"{path} must have rows below its header; it has none; get it again")
-    return header, rows

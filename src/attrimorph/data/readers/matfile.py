@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data.readers.raw import read_bytes
 from attrimorph.errors import AttrimorphError
 
 MATRIX, COMPRESSED = 14, 15
@@ -21,10 +22,7 @@ def read_mat(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         AttrimorphError: the file is missing, damaged, or of the HDF5 edition (7.3).
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    content = read_bytes(path)
     if not content.startswith(b"MATLAB 5.0 MAT-file") or content[126:128] not in (b"IM", b"MI"):
         raise AttrimorphError(f"{path} must be a MATLAB 5 file; it begins otherwise; get it again or save it with -v7")
     order = "<" if content[126:128] == b"IM" else ">"

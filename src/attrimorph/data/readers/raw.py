@@ -81,14 +81,12 @@ class RawData:
 
     def left_out(self) -> list[str]:
         """Return what was left out or assumed, in sentences."""
-        lines = list(self.notes)
-        for names, what in (
-            (self.rows_without_image, "label rows have no image"),
-            (self.images_without_row, "images have no label"),
-        ):
-            if names:
-                lines.append(f"{len(names)} {what} and were left out: {preview(names)}")
-        return lines
+        without = (
+            ("label rows have no image", self.rows_without_image),
+            ("images have no label", self.images_without_row),
+        )
+        counted = ((what, names) for what, names in without if names)
+        return [*self.notes, *(f"{len(names)} {what} and were left out: {preview(names)}" for what, names in counted)]
 
     def relative(self) -> list[str]:
         """Return file names relative to the folder, with forward slashes."""
@@ -114,8 +112,7 @@ def list_images(folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> dict
     found = {}
     for place, folders, names in os.walk(folder, onerror=told):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        prefix = os.path.relpath(place, folder).replace(os.sep, "/") + "/"
-        prefix = "" if prefix == "./" else prefix
+        prefix = (os.path.relpath(place, folder).replace(os.sep, "/") + "/").removeprefix("./")
         for name in names:
             if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
                 found[prefix + name] = Path(place, name)
@@ -124,14 +121,12 @@ def list_images(folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> dict
 
 def unread(folder: Path, raw: RawData) -> list[str]:
     """Say what lies in a folder that looks like a picture or like labels, and no reader looked at."""
-    others = list_images(folder, UNREAD_SUFFIXES)
-    kinds = Counter(path.suffix.lower() for path in others.values())
+    kinds = Counter(path.suffix.lower() for path in list_images(folder, UNREAD_SUFFIXES).values())
     notes = []
-    if others:
+    if kinds:
         told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
-        notes.append(
-            f"{len(others)} pictures of types that are not read were left out: {told}; save them as JPEG or PNG"
-        )
+        count = kinds.total()
+        notes.append(f"{count} pictures of types that are not read were left out: {told}; save them as JPEG or PNG")
     if raw.name in ("classes", "images") and (tables := list(list_images(folder, TABLE_SUFFIXES).values())):
         named = preview([path.name for path in tables])
         notes.append(f"no labels were looked for in {named}; --table {tables[0]} reads them from there")
@@ -150,49 +145,64 @@ def check_folder(folder: Path) -> None:
         raise AttrimorphError(f"{folder} must be a folder of images; it is a file; give the folder it lies in")
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file (a byte order mark is dropped)."""
+def read_bytes(path: Path) -> bytes:
+    """Read a label file."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file (a byte order mark is dropped)."""
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise AttrimorphError(f"{path} must be UTF-8 text; line {line} is not; save it as UTF-8") from error
 
 
-def read_rows(path: Path, columns: int | None = None) -> list[list[str]]:
-    """Split a text file into fields at white space, leaving out empty lines.
+def read_rows(path: Path, columns: int) -> list[list[str]]:
+    """Split a text file into fields at white space, or a .csv file without its header; empty lines are left out.
 
     Args:
-        columns: how many fields every line must have; None = any.
+        columns: how many fields every line must have.
     """
-    rows = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        fields = line.split()
-        if fields:
-            if columns is not None and len(fields) != columns:
-                raise AttrimorphError(
-                    f"every line of {path} must have {columns} fields; line {number} has {len(fields)}; mend it"
-                )
-            rows.append(fields)
+    if path.suffix == ".csv":
+        rows = read_csv(path)[1]
+    else:
+        rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if not rows:
         raise AttrimorphError(f"{path} must have at least one line; it is empty; get the file again")
+    for number, row in enumerate(rows, 1):
+        if len(row) != columns:
+            raise AttrimorphError(
+                f"every line of {path} must have {columns} fields; line {number} has {len(row)}; mend it"
+            )
     return rows
 
 
-def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read a csv file (comma, semicolon or tab) with a header; returns header and rows, all of one length."""
-    text = read_text(path)
-    head = text.partition("\n")[0]
-    delimiter = max((",", ";", "\t"), key=head.count)
+def read_csv(path: Path, mark: str = "") -> tuple[list[str], list[list[str]]]:
+    """Read a csv file (comma, semicolon or tab) with a header; returns header and rows, all of one length.
+
+    Args:
+        mark: a word of the header; lines before it are passed over, and its cells "#" do not count.
+    """
+    lines = list(io.StringIO(read_text(path), newline=""))
+    start = next((number for number, line in enumerate(lines) if mark in line.lower()), None)
+    if start is None and mark:
+        raise AttrimorphError(f"{path} must have a header with the column {mark}; it has none; get it again")
+    lines = lines[start:]
+    delimiter = max((",", ";", "\t"), key=lines[0].count) if lines else ","
     try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error as error:
         raise AttrimorphError(f"{path} must be a csv file; reading it failed: {error}; mend it") from error
-    if not lines:
+    if not rows:
         raise AttrimorphError(f"{path} must have a header and rows; it is empty; fill it")
-    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    header = [name.strip() for name in rows.pop(0)]
+    header = [name for name in header if not (mark and name == "#")]
     if not rows:
         raise AttrimorphError(f"{path} must have rows below its header; it has none; add one row for each image")
     for number, row in enumerate(rows, 2):
@@ -258,15 +268,12 @@ def assign_split(
 
 def carve_valid(split: list[str], within: Sequence[Any]) -> list[str]:
     """Take a tenth of train, class by class, as valid where the official split has none; test stays as it is."""
-    if "valid" in split:
-        return split
-    rows = [row for row, name in enumerate(split) if name == "train"]
-    inner = assign_split(len(rows), within=[within[row] for row in rows])
-    result = list(split)
-    for row, name in zip(rows, inner, strict=True):
-        if name == "valid":
-            result[row] = "valid"
-    return result
+    if "valid" not in split:
+        rows = [row for row, name in enumerate(split) if name == "train"]
+        inner = assign_split(len(rows), within=[within[row] for row in rows])
+        chosen = {row for row, name in zip(rows, inner, strict=True) if name == "valid"}
+        split = ["valid" if row in chosen else name for row, name in enumerate(split)]
+    return split
 
 
 def is_missing(raw: Any) -> bool:
@@ -291,10 +298,8 @@ def infer_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> 
     if len(present) < 2:
         return f"the column {name!r} was left out: it has the one value {min(present)!r}"
     if len(present) > MOST_VALUES:
-        return (
-            f"the column {name!r} was left out: it has {len(present)} different texts, "
-            f"at most {MOST_VALUES} can be values"
-        )
+        told = f"it has {len(present)} different texts, at most {MOST_VALUES} can be values"
+        return f"the column {name!r} was left out: {told}"
     return Attribute(name, "categorical", tuple(sorted(present)))
 
 

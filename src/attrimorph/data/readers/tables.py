@@ -28,22 +28,12 @@ Row = Mapping[str, Any]
 
 def find(folder: Path) -> list[Path]:
     """Return the table of a folder, or those of its train, valid and test folders; [] without any."""
-    if here := _here(folder):
-        return here
-    inner = [child for child in _children(folder) if child.is_dir() and child.name.lower() in SPLIT_WORDS]
-    return [path for child in inner for path in _here(child)]
-
-
-def _here(folder: Path) -> list[Path]:
-    """Return the table that lies in this very folder."""
-    return [folder / place for place in TABLES if (folder / place).is_file()][:1]
-
-
-def _children(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        inside = sorted(child for child in folder.iterdir() if child.name.lower() in SPLIT_WORDS)
     except OSError as error:
         raise AttrimorphError(f"cannot read {folder}: {error.strerror}; check the path and permissions") from error
+    here, *inner = ([place / name for name in TABLES if (place / name).is_file()][:1] for place in (folder, *inside))
+    return here or [path for found in inner for path in found]
 
 
 def sign(folder: Path) -> str:
@@ -87,17 +77,16 @@ def read(folder: Path, table: Path | None = None) -> RawData:
             elif name in rows:
                 raise AttrimorphError(f"{path} must name every file once; {word!r} stands twice; remove one row")
             else:
-                rows[name] = {key: value for key, value in line.items() if key != column}
-                if below.lower() in SPLIT_WORDS:
-                    rows[name] = {**rows[name], "split": SPLIT_WORDS[below.lower()]}
+                given = {"split": SPLIT_WORDS[below.lower()]} if below.lower() in SPLIT_WORDS else {}
+                rows[name] = {key: value for key, value in {**line, **given}.items() if key != column}
     need_images([images[name] for name in rows], folder, tables[0])
-    identity_column = [row.get("identity") for row in rows.values()]
-    identity = number_identities([None if is_missing(raw) else str(raw) for raw in identity_column])
+    people = [row.get("identity") for row in rows.values()]
+    identity = number_identities([None if is_missing(raw) else str(raw) for raw in people])
     split = _split(tables[0], list(rows.values()), identity)
     train = [name == "train" for name in split]
     attributes, columns = [], {}
     for name in dict.fromkeys(key for row in rows.values() for key in row if key not in ("split", "identity")):
-        values = [_plain(row.get(name)) for row in rows.values()]
+        values = [None if is_missing(value) else value for value in (row.get(name) for row in rows.values())]
         if any(isinstance(value, list | dict) for value in values):
             notes.append(f"the column {name!r} was left out: it holds lists or objects")
             continue
@@ -161,10 +150,6 @@ def _file_names(path: Path, lines: Sequence[Row], images: Iterable[str]) -> tupl
 
 def _file(raw: Any) -> str:
     return raw.strip().replace("\\", "/").removeprefix("./") if isinstance(raw, str) else ""
-
-
-def _plain(value: Any) -> Any:
-    return None if value is None or (isinstance(value, str) and is_missing(value)) else value
 
 
 def _split(path: Path, rows: Sequence[Row], identity: list[int]) -> list[str]:
