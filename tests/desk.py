@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from attrimorph import load
-from attrimorph.applications.carried import saved_png
-from attrimorph.applications.subject import Wish, subject_of
+from attrimorph.applications.edit import EditTarget, found_source
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
+from attrimorph.requests.saved import saved_png
 from tests import certificates
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
@@ -84,8 +84,10 @@ def lay(folder: Path) -> None:
     people = Schema((Attribute("class", "categorical", values=PEOPLE),))
     tiny_model(folder / "runs" / "classes", size=64, schema=people)
     model = load("drawn-faces-64")
-    subject = subject_of(model, pictures[5])
-    (folder / "face.png").write_bytes(saved_png(model, subject, Wish({"Smiling": 1.0}), None, named="drawn-faces-64"))
+    source = found_source(model, pictures[5])
+    (folder / "face.png").write_bytes(
+        saved_png(model, source, EditTarget({"Smiling": 1.0}), None, named="drawn-faces-64")
+    )
     signature = certificates.signature()
     (folder / "chain.pem").write_bytes(signature.certificates)
     (folder / "key.pem").write_bytes(signature.key)

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph import edit, morph, reconstruct, sample, square, transfer
-from attrimorph.applications.edit import write_edit
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures
 from attrimorph.pictures import to_bytes
+from attrimorph.requests.edit import Edit
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
@@ -61,7 +61,7 @@ def test_a_path_a_picture_and_pixels_are_the_same_picture(model: Editor, photo: 
 
 
 def test_it_is_what_the_command_makes(model: Editor, photo: Path, tmp_path: Path) -> None:
-    written = write_edit(model, [photo], {"Smiling": 1}, tmp_path / "out.png", named=tmp_path / "model")
+    written = Edit(model=tmp_path / "model", images=[photo], changes={"Smiling": 1}).write(tmp_path / "out.png", model)
     with Image.open(written.pictures[1]) as edited:
         assert np.array_equal(np.asarray(edited), to_bytes(model.edit(photo, {"Smiling": 1}))[0])
 

@@ -1,6 +1,6 @@
 """The one error that users meet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any
@@ -38,3 +38,14 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         return f"did you mean {near!r}?"
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"known are: {shown}" if known else "there are none"
+
+
+def sentence_of(errors: Sequence[Any]) -> str:
+    """Say what is wrong with the form of what pydantic refused: the first of its errors, by its place."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    message = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    got = (
+        "" if first["type"] in ("missing", "extra_forbidden", "json_invalid") else f"; got {shown(first.get('input'))}"
+    )
+    return " ".join(f"{place}: {message}{got}".removeprefix(": ").split())

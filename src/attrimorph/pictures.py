@@ -140,6 +140,22 @@ def write_png(path: Path, image: Image.Image, tag: str | None = None) -> None:
     write_bytes(path, png_bytes(image, tag))
 
 
+def frames(images: Tensor, *, width: int = 192) -> list[Image.Image]:
+    """Return the frames of an animation that goes there and back, waiting a little at both ends."""
+    there = [enlarge(image, width) for image in to_pil(images)]
+    return [*[there[0]] * 4, *there, *[there[-1]] * 4, *there[-2:0:-1]]
+
+
+def frames_around(images: Tensor, *, width: int = 192) -> list[Image.Image]:
+    """Return the frames of an animation along the border of a square [rows, columns, 3, S, S], waiting at corners."""
+    sides = (images[0], images[:, -1], images[-1].flip(0), images[:, 0].flip(0))
+    found: list[Image.Image] = []
+    for side in sides:
+        walked = [enlarge(image, width) for image in to_pil(side[:-1])]
+        found += [*[walked[0]] * 4, *walked[1:]]
+    return found
+
+
 def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str = "") -> bytes:
     """Encode an endless animation; `tag` becomes its comment."""
     # One palette for all frames: with one for each the colours flicker. Few, small frames are enough to find it.

@@ -10,20 +10,17 @@ import torch
 
 from attrimorph import cli
 from attrimorph.applications.augment import balanced, classes_by, members, more_of_each
-from attrimorph.applications.augmented_worth import generated_rows, write_worth
+from attrimorph.applications.augmented_folder import generated_rows, write_worth
 from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.detail import edited_with_detail
 from attrimorph.applications.identities import new_identities
 from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
-from attrimorph.applications.replay import replay
-from attrimorph.applications.write_augmented import Wish, write_augment
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.source import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
@@ -31,6 +28,8 @@ from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Model, decided
+from attrimorph.requests.augment import Augment
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 CLASSES = Schema((Attribute("person", "categorical", ("ada", "ben", "eve", "zoe")), Attribute("Hat")))
@@ -207,21 +206,21 @@ def test_a_new_identity_of_an_attribute_model_keeps_what_does_not_change(model: 
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
-        (Wish(), "must be told what to make"),
-        (Wish(("Male",), identities=3), "leave the others out"),
-        (Wish(identities=0), "must be at least 1"),
-        (Wish(identities=3, each=0), "must be at least 1"),
-        (Wish(each=3), "only a model with a categorical attribute has classes"),
-        (Wish(("Male",), way="magic"), "way must be edit or sample"),
-        (Wish(("Male",), seed=-1), "seed must lie in"),
+        ({}, "must be told what to make"),
+        ({"balance": ("Male",), "identities": 3}, "leave the others out"),
+        ({"identities": 0}, "must be at least 1"),
+        ({"identities": 3, "each": 0}, "must be at least 1"),
+        ({"each": 3}, "only a model with a categorical attribute has classes"),
+        ({"balance": ("Male",), "way": "magic"}, "way: must be 'auto', 'edit' or 'sample'"),
+        ({"balance": ("Male",), "seed": -1}, "seed must lie in"),
     ],
 )
 def test_bad_wishes_are_refused_and_write_nothing(
-    shipped: Model, large: PreparedData, tmp_path: Path, wish: Wish, sentence: str
+    shipped: Model, large: PreparedData, tmp_path: Path, wish: dict[str, object], sentence: str
 ) -> None:
     assert large.path is not None
     with pytest.raises(AttrimorphError, match=sentence):
-        write_augment(shipped, large.path, tmp_path / "out.png", named="tiny", wish=wish)
+        Augment.checked(model="tiny", data=large.path, **wish).write(tmp_path / "out.png", shipped)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,8 +230,8 @@ def test_a_balanced_folder_is_prepared_as_it_was_written(
 ) -> None:
     data = large
     assert data.path is not None
-    written = write_augment(shipped, data.path, tmp_path / "set.png", named="drawn-faces-64", wish=Wish(tuple(NAMES)))
-    summary = prepare(Source(tmp_path / "set", format), tmp_path / "prepared", 64)
+    written = Augment(model="drawn-faces-64", data=data.path, balance=tuple(NAMES)).write(tmp_path / "set.png", shipped)
+    summary = prepare(tmp_path / "set", tmp_path / "prepared", 64, format=format)
     assert summary.skipped == []
     back = open_prepared(tmp_path / "prepared")
     if format == "classes":
@@ -259,13 +258,13 @@ def test_a_balanced_folder_is_prepared_as_it_was_written(
 
 
 @pytest.mark.parametrize(
-    "wish", [Wish(("Hat",)), Wish(identities=2, each=3), Wish(each=2)], ids=["balance", "identities", "each"]
+    "wish", [{"balance": ("Hat",)}, {"identities": 2, "each": 3}, {"each": 2}], ids=["balance", "identities", "each"]
 )
 def test_a_receipt_makes_the_same_images_again(
-    trained: Path, coloured: PreparedData, tmp_path: Path, wish: Wish
+    trained: Path, coloured: PreparedData, tmp_path: Path, wish: dict[str, object]
 ) -> None:
     assert coloured.path is not None
-    written = write_augment(load(trained), coloured.path, tmp_path / "set.png", named=trained, wish=wish)
+    written = Augment(model=trained, data=coloured.path, **wish).write(tmp_path / "set.png", load(trained))
     assert replay(written.receipt).identical
     files = sorted(path.relative_to(tmp_path / "set") for path in (tmp_path / "set").rglob("*.*"))
     assert files
@@ -275,8 +274,8 @@ def test_a_receipt_makes_the_same_images_again(
 
 def test_new_identities_come_back_as_identities(trained: Path, coloured: PreparedData, tmp_path: Path) -> None:
     assert coloured.path is not None
-    wish = Wish(identities=3, each=4)
-    write_augment(load(trained), coloured.path, tmp_path / "set.png", named=trained, wish=wish, real=False)
+    wish = {"identities": 3, "each": 4}
+    Augment(model=trained, data=coloured.path, **wish, real=False).write(tmp_path / "set.png", load(trained))
     prepare(tmp_path / "set", tmp_path / "prepared", 16)
     back = open_prepared(tmp_path / "prepared")
     assert torch.bincount(back.identity).tolist() == [4, 4, 4]
@@ -289,7 +288,7 @@ def test_equal_classes_leave_nothing_to_make(people_model: Model, tmp_path: Path
     y = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 0, 1], [0, 1, 0, 0, 0]])
     write_prepared(tmp_path / "data", images, CLASSES, y)
     with pytest.raises(AttrimorphError, match="equal already"):
-        write_augment(people_model, tmp_path / "data", tmp_path / "o.png", named="t", wish=Wish(("Hat",)), real=False)
+        Augment(model="t", data=tmp_path / "data", balance=("Hat",), real=False).write(tmp_path / "o.png", people_model)
     assert not (tmp_path / "o").exists()
 
 
@@ -317,38 +316,42 @@ def test_class_names_become_folders(label: str, name: str) -> None:
 
 def test_generated_images_are_read_back_for_trial(shipped: Model, large: PreparedData, tmp_path: Path) -> None:
     assert large.path is not None
-    wish = Wish(("Eyeglasses",))
-    write_augment(shipped, large.path, tmp_path / "set.png", named="drawn-faces-64", wish=wish)
+    wish = {"balance": ("Eyeglasses",)}
+    Augment(model="drawn-faces-64", data=large.path, **wish).write(tmp_path / "set.png", shipped)
     rows = generated_rows(tmp_path / "set")
     confirm = confirmation(shipped, large.schema, ["Eyeglasses"], None)
     made = np.concatenate([each.images for each in balanced(shipped, large, ["Eyeglasses"], confirm=confirm)])
     read = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 64) for row in rows])
     assert np.array_equal(read, made)
-    path, worths = write_worth(large, tmp_path / "set", wish, seeds=[0], presentations=128)
+    path, worths = write_worth(large, tmp_path / "set", ["Eyeglasses"], people=False, seeds=[0], images_seen=128)
     assert path == tmp_path / "set.worth.json"
     assert any(worth.name.startswith("accuracy, worst") for worth in worths) or len(worths) >= 1
     with pytest.raises(AttrimorphError, match="must be a folder that augment wrote"):
         generated_rows(tmp_path)
 
 
-@pytest.mark.parametrize("wish", [Wish(("Hat",)), Wish(("Hat", "person"), way="sample"), Wish(each=6)], ids=str)
+@pytest.mark.parametrize(
+    "wish", [{"balance": ("Hat",)}, {"balance": ("Hat", "person"), "way": "sample"}, {"each": 6}], ids=str
+)
 def test_a_weak_model_is_refused_and_writes_nothing(
-    people_model: Model, coloured: PreparedData, tmp_path: Path, wish: Wish
+    people_model: Model, coloured: PreparedData, tmp_path: Path, wish: dict[str, object]
 ) -> None:
     assert coloured.path is not None
     with pytest.raises(AttrimorphError, match=r"at least half of the generated images .* \([0-4]?\d%; "):
-        write_augment(people_model, coloured.path, tmp_path / "set.png", named="tiny", wish=wish)
+        Augment(model="tiny", data=coloured.path, **wish).write(tmp_path / "set.png", people_model)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wish", [Wish(tuple(NAMES)), Wish(tuple(NAMES), way="sample")], ids=["edit", "sample"])
+@pytest.mark.parametrize(
+    "wish", [{"balance": tuple(NAMES)}, {"balance": tuple(NAMES), "way": "sample"}], ids=["edit", "sample"]
+)
 def test_every_label_that_is_written_is_seen_by_classifier_and_judge(
-    shipped: Model, large: PreparedData, tmp_path: Path, wish: Wish
+    shipped: Model, large: PreparedData, tmp_path: Path, wish: dict[str, object]
 ) -> None:
     assert large.path is not None
     told: list[str] = []
-    written = write_augment(
-        shipped, large.path, tmp_path / "set.png", named="drawn-faces-64", wish=wish, real=False, say=told.append
+    written = Augment(model="drawn-faces-64", data=large.path, **wish, real=False).write(
+        tmp_path / "set.png", shipped, say=told.append
     )
     rows, judge = generated_rows(tmp_path / "set"), load_judge("drawn-faces-64")
     pixels = np.stack([read_pixels(tmp_path / "set" / row["file_name"], 64) for row in rows])

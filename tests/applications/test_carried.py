@@ -9,25 +9,21 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from attrimorph.applications.abilities import can, sliders
 from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space
-from attrimorph.applications.carried import saved_png
-from attrimorph.applications.edit import edit
-from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
-from attrimorph.applications.receipt import CARRIED
-from attrimorph.applications.replay import replay
-from attrimorph.applications.sample import sample
-from attrimorph.applications.subject import (
-    Wish,
-    can,
+from attrimorph.applications.edit import (
+    EditTarget,
+    edit,
+    found_source,
     moved_code,
     picture_of,
     rendered,
-    sampled_subjects,
-    sliders,
-    subject_of,
+    sampled_sources,
 )
+from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
+from attrimorph.applications.sample import sample
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -35,6 +31,9 @@ from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.models.codes import Code
 from attrimorph.pictures import to_pil
+from attrimorph.requests.receipt import EMBEDDED
+from attrimorph.requests.replay import replay
+from attrimorph.requests.saved import saved_png
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
@@ -46,10 +45,10 @@ def face() -> Image.Image:
 
 def test_a_subject_is_edited_as_the_command_line_edits(tmp_path: Path, face: Image.Image) -> None:
     for model in (tiny_model(tmp_path / "family"), tiny_layers(tmp_path / "layers")):
-        subject = subject_of(model, face, {"Male": 1})
+        subject = found_source(model, face, {"Male": 1})
         changes = {"Smiling": 1.0, "Bald": 0.5}
         told = edit(model, model.prepared(face), changes, subject.attributes)
-        assert torch.equal(picture_of(model, subject, Wish(changes)), told.edited)
+        assert torch.equal(picture_of(model, subject, EditTarget(changes)), told.edited)
 
 
 def test_sliders_are_what_a_model_can_change(tmp_path: Path) -> None:
@@ -72,29 +71,29 @@ def test_sliders_are_what_a_model_can_change(tmp_path: Path) -> None:
 
 def test_a_model_without_codes_keeps_the_picture(tmp_path: Path, face: Image.Image) -> None:
     model = small_model(tmp_path / "cycle", "cyclegan-64")
-    subject = subject_of(model, face)
+    subject = found_source(model, face)
     assert subject.code is None
     assert not can(model)["lock"]
     assert torch.equal(
-        picture_of(model, subject, Wish({"Smiling": 1.0})),
+        picture_of(model, subject, EditTarget({"Smiling": 1.0})),
         model.edit(subject.image, {"Smiling": 1.0}, subject.attributes),  # type: ignore[attr-defined]
     )
     with pytest.raises(AttrimorphError, match="cannot lock"):
-        picture_of(model, subject, Wish({"Smiling": 1.0}, ("Male",)))
+        picture_of(model, subject, EditTarget({"Smiling": 1.0}, ("Male",)))
 
 
 def test_drawn_subjects_are_the_samples(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    subjects = sampled_subjects(model, 3, 7, {"Male": 1.0})
+    subjects = sampled_sources(model, 3, 7, {"Male": 1.0})
     drawn = sample(model, 3, seed=7, changes={"Male": 1.0})
-    together = rendered(model, subjects, [each.code for each in subjects], [Wish()] * 3)
+    together = rendered(model, subjects, [each.code for each in subjects], [EditTarget()] * 3)
     assert torch.equal(together, drawn.images)
 
 
 def test_wishes_are_decoded_together(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    subjects = sampled_subjects(model, 3, 7)
-    wishes = [Wish({"Smiling": 1.0}), Wish({"Male": -0.5}), Wish()]
+    subjects = sampled_sources(model, 3, 7)
+    wishes = [EditTarget({"Smiling": 1.0}), EditTarget({"Male": -0.5}), EditTarget()]
     codes = [moved_code(model, *pair) for pair in zip(subjects, wishes, strict=True)]
     together = rendered(model, subjects, codes, wishes)
     for row, (subject, wish) in enumerate(zip(subjects, wishes, strict=True)):
@@ -106,20 +105,20 @@ def test_locks_hold_what_a_judge_sees() -> None:
     model = load("drawn-faces-64")
     judge = judge_named(None, model)
     strayed, mended, wished = [], [], []
-    subjects = sampled_subjects(model, 96, 5)
+    subjects = sampled_sources(model, 96, 5)
     codes = [subject.code for subject in subjects]
-    seen = judge(rendered(model, subjects, codes, [Wish()] * len(subjects)))
+    seen = judge(rendered(model, subjects, codes, [EditTarget()] * len(subjects)))
     for name in ("Young", "Heavy_Makeup", "Blond_Hair"):
         column = model.schema.columns(name).start
         changes = [{name: 1.0 if before[column] < 0.5 else -1.0} for before in seen]
-        wishes = [Wish(change) for change in changes]
+        wishes = [EditTarget(change) for change in changes]
         free = [moved_code(model, *pair) for pair in zip(subjects, wishes, strict=True)]
         dragged = judge(rendered(model, subjects, free, wishes))
         for subject, before, after, change in zip(subjects, seen, dragged, changes, strict=True):
             along = side_effects(judge.schema, before, after, change, 0.25)
             if not along:
                 continue
-            locked = moved_code(model, subject, Wish(change, tuple(along)), judge)
+            locked = moved_code(model, subject, EditTarget(change, tuple(along)), judge)
             kept = judge(model.decode(locked))[0]
             places = [judge.schema.columns(other).start for other in along]
             strayed += (after - before).abs()[places].tolist()
@@ -133,7 +132,7 @@ def test_locks_hold_what_a_judge_sees() -> None:
 def test_a_lock_never_makes_it_worse(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
     judge = judge_named(None, model)
-    for subject in sampled_subjects(model, 6, 2):
+    for subject in sampled_sources(model, 6, 2):
         assert subject.code is not None
         before, changes = logits_of(judge, model.decode(subject.code)), {"Smiling": 1.0}
         free = Code(subject.code.z, model.moved(subject.code.attributes, changes))
@@ -170,9 +169,9 @@ def taught(model_size: int) -> Axis:
 def test_a_taught_axis_moves_the_code(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
     space = Space.of(model)
-    subject, axis = sampled_subjects(model, 1, 3)[0], taught(space.size)
+    subject, axis = sampled_sources(model, 1, 3)[0], taught(space.size)
     assert subject.code is not None
-    code = moved_code(model, subject, Wish({"Puzzled": 1.0, "Smiling": 1.0}, axes=(axis,)))
+    code = moved_code(model, subject, EditTarget({"Puzzled": 1.0, "Smiling": 1.0}, axes=(axis,)))
     plain = Code(subject.code.z, model.moved(subject.code.attributes, {"Smiling": 1.0}))
     assert float(space.coordinates(code, model.schema.fill_value)[0, 0]) == pytest.approx(2.0, abs=1e-3)
     rest = (space.coordinates(code, model.schema.fill_value) - space.coordinates(plain, model.schema.fill_value))[0, 1:]
@@ -184,9 +183,9 @@ def test_a_saved_png_makes_itself_again(kind: str, tmp_path: Path, face: Image.I
     folder = tmp_path / "run"
     model = small_model(folder, "cyclegan-64") if kind == "without codes" else tiny_model(folder)
     judge = None if kind == "without codes" else judge_named(None, model)
-    subject = sampled_subjects(model, 1, 3)[0] if kind == "sample" else subject_of(model, face)
+    subject = sampled_sources(model, 1, 3)[0] if kind == "sample" else found_source(model, face)
     axes = () if kind == "without codes" else (taught(Space.of(model).size),)
-    wish = Wish(
+    wish = EditTarget(
         {"Smiling": 0.7 if axes else 1.0, **({"Puzzled": 0.5} if axes else {})}, ("Male",) if judge else (), axes
     )
     path = tmp_path / "saved.png"
@@ -201,17 +200,17 @@ def test_a_saved_png_makes_itself_again(kind: str, tmp_path: Path, face: Image.I
 
 def test_a_png_with_other_pixels_is_called_different(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    content = saved_png(model, sampled_subjects(model, 1, 3)[0], Wish(), None, named=tmp_path / "run", label=False)
+    content = saved_png(model, sampled_sources(model, 1, 3)[0], EditTarget(), None, named=tmp_path / "run", label=False)
     with Image.open(io.BytesIO(content)) as image:
         assert "attrimorph" not in image.info
-        told = json.loads(image.info[CARRIED])
+        told = json.loads(image.info[EMBEDDED])
     told["outputs"][0]["pixels_sha256"] = "0" * 64
     assert not replay(resaved(tmp_path / "other.png", told)).identical
 
 
 def resaved(path: Path, receipt: object) -> Path:
     info = PngInfo()
-    info.add_itxt(CARRIED, receipt if isinstance(receipt, str) else json.dumps(receipt))
+    info.add_itxt(EMBEDDED, receipt if isinstance(receipt, str) else json.dumps(receipt))
     Image.new("RGB", (16, 16)).save(path, pnginfo=info)
     return path
 
@@ -228,9 +227,9 @@ def resaved(path: Path, receipt: object) -> Path:
 )
 def test_a_damaged_receipt_gets_a_sentence(change: dict[str, object], sentence: str, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    content = saved_png(model, sampled_subjects(model, 1, 3)[0], Wish(), None, named=tmp_path / "run")
+    content = saved_png(model, sampled_sources(model, 1, 3)[0], EditTarget(), None, named=tmp_path / "run")
     with Image.open(io.BytesIO(content)) as image:
-        told = json.loads(image.info[CARRIED])
+        told = json.loads(image.info[EMBEDDED])
     told["arguments"] |= change
     with pytest.raises(AttrimorphError, match=sentence):
         replay(resaved(tmp_path / "broken.png", told))
@@ -238,10 +237,10 @@ def test_a_damaged_receipt_gets_a_sentence(change: dict[str, object], sentence: 
 
 def test_a_picture_without_a_receipt_gets_a_sentence(tmp_path: Path, face: Image.Image) -> None:
     face.save(tmp_path / "plain.png")
-    with pytest.raises(AttrimorphError, match="it carries no receipt"):
+    with pytest.raises(AttrimorphError, match="it holds no receipt"):
         replay(tmp_path / "plain.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "plain.png").read_bytes()[:40])
-    with pytest.raises(AttrimorphError, match="no readable picture"):
+    with pytest.raises(AttrimorphError, match="no readable image"):
         replay(tmp_path / "cut.png")
     with pytest.raises(AttrimorphError, match="no readable picture"):
         replay(resaved(tmp_path / "words.png", "{"))

@@ -8,24 +8,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.applications.edit import edit, write_edit
-from attrimorph.applications.inpaint import inpaint, write_inpaint
-from attrimorph.applications.inputs import photographs
+from attrimorph.applications.edit import edit
+from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.inversion.distances import Downsampled, Pixels
-from attrimorph.applications.inversion.invert import inversion, write_invert
+from attrimorph.applications.inversion.invert import inversion
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.options import Search
-from attrimorph.applications.receipt import Written
-from attrimorph.applications.reconstruct import reconstruct, write_reconstruct
-from attrimorph.applications.replay import replay
-from attrimorph.applications.superresolve import averaged, superresolve, write_superresolve
-from attrimorph.applications.write_morph import write_morph
+from attrimorph.applications.reconstruct import reconstruct
+from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.filling import Inpaint, Superresolve
+from attrimorph.requests.generating import Invert, Reconstruct
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.receipt import Written
+from attrimorph.requests.replay import replay
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 
@@ -170,15 +172,17 @@ def test_refusals_name_the_remedy(gan: Model, cgan: Model) -> None:
 
 Verb = Callable[[Model, list[Path], Path, Search], Written]
 VERBS: dict[str, Verb] = {
-    "reconstruct": lambda m, p, out, s: write_reconstruct(m, p, out, named=out.parent / "run", invert=s),
-    "morph": lambda m, p, out, s: write_morph(m, p, out, named=out.parent / "run", steps=3, invert=s),
-    "inpaint": lambda m, p, out, s: write_inpaint(m, p[0], (4, 4, 20, 12), out, named=out.parent / "run", invert=s),
-    "superresolve": lambda m, p, out, s: write_superresolve(
-        m, p[0], out, named=out.parent / "run", times_larger=4, invert=s
+    "reconstruct": lambda m, p, out, s: Reconstruct(model=out.parent / "run", images=p, invert=s).write(out, m),
+    "morph": lambda m, p, out, s: Morph(model=out.parent / "run", images=p, steps=3, invert=s).write(out, m),
+    "inpaint": lambda m, p, out, s: Inpaint(model=out.parent / "run", image=p[0], hole=(4, 4, 20, 12), invert=s).write(
+        out, m
     ),
-    "edit": lambda m, p, out, s: write_edit(
-        m, p, {"Smiling": 1.0}, out, named=out.parent / "run", known={"Male": 1}, invert=s
-    ),
+    "superresolve": lambda m, p, out, s: Superresolve(
+        model=out.parent / "run", image=p[0], times_larger=4, invert=s
+    ).write(out, m),
+    "edit": lambda m, p, out, s: Edit(
+        model=out.parent / "run", images=p, changes={"Smiling": 1.0}, known={"Male": 1}, invert=s
+    ).write(out, m),
 }
 
 
@@ -212,15 +216,8 @@ def test_a_morph_between_found_codes_is_repeated_to_the_last_pixel(
     model = KINDS[kind](tmp_path / "run")
     inputs = [*paths, *paths[::-1]] if path == "bilinear" else paths
     search, progress = Search(10_000, candidates=8, seconds=0.1), []
-    written = write_morph(
-        model,
-        inputs,
-        tmp_path / "out.png",
-        named=tmp_path / "run",
-        path=path,
-        steps=3,
-        invert=search,
-        progress=lambda done, steps: progress.append((done, steps)),
+    written = Morph(model=tmp_path / "run", images=inputs, path=path, steps=3, invert=search).write(
+        tmp_path / "out.png", model, progress=lambda done, steps: progress.append((done, steps))
     )
     words = json.loads(written.receipt.read_text())["arguments"]
     assert words["path"] == path
@@ -242,7 +239,7 @@ def test_a_damaged_receipt_gets_a_sentence(paths: list[Path], tmp_path: Path) ->
 
 def test_without_an_inversion_a_receipt_is_as_it_was(paths: list[Path], tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    written = write_reconstruct(model, paths, tmp_path / "out.png", named=tmp_path / "run")
+    written = Reconstruct(model=tmp_path / "run", images=paths).write(tmp_path / "out.png", model)
     assert json.loads(written.receipt.read_text())["arguments"] == {"known": {}}
 
 
@@ -259,10 +256,10 @@ def test_many_images_get_as_many_steps_as_the_first_have_time_for(
 
 def test_receipts_of_invert_from_before_rates_were_told(paths: list[Path], tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    written = write_invert(model, paths, tmp_path / "out.png", named=tmp_path / "run", search=BRIEF)
+    written = Invert(model=tmp_path / "run", images=paths, steps=3).write(tmp_path / "out.png", model)
     told = json.loads(written.receipt.read_text())
     for name in ("rate", "label_rate"):
         told["arguments"].pop(name)
     written.receipt.write_text(json.dumps(told))
     assert replay(written.receipt).identical
-    assert photographs(model, [written.pictures[1]]).shape == (1, 3, 16, 16)
+    assert model.prepared([written.pictures[1]]).shape == (1, 3, 16, 16)

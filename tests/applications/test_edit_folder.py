@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.applications.edit import write_edit
-from attrimorph.applications.edit_folder import Change, results_of, write_edit_folder
-from attrimorph.applications.edits_table import EditsTable
-from attrimorph.applications.reconstruct import write_reconstruct
-from attrimorph.applications.replay import replay
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.models.model import Model
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.edit_folder import EditFolder, results_of
+from attrimorph.requests.edits_table import EditsTable
+from attrimorph.requests.generating import Reconstruct
+from attrimorph.requests.receipt import Receipt
+from attrimorph.requests.replay import replay
 from tests import terminal
 from tests.small_models import small_model
 from tests.tiny_models import tiny_model
 
-SMILE = Change({"Smiling": 1.0}, {})
+SMILE = {"changes": {"Smiling": 1.0}}
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,8 @@ def test_names_and_sub_folders_are_kept_and_the_table_tells_all(
     out, told, seen = tmp_path / "out", [], []
     (out / "sub").mkdir(parents=True)
     (out / "sub" / "mine.txt").write_text("mine")
-    write_edit_folder(
-        model, photos, SMILE, out, named=run, say=told.append, progress=lambda *counts: seen.append(counts)
+    EditFolder(model=run, folder=photos, **SMILE).write(
+        out, model, say=told.append, progress=lambda *counts: seen.append(counts)
     )
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     results = {"b.png", "c.jpg", "sub/a.jpg", "sub/deep/d.webp", "sub/e.png"}
@@ -93,15 +94,15 @@ def test_names_and_sub_folders_are_kept_and_the_table_tells_all(
 
 def test_a_picture_comes_out_as_if_it_were_edited_alone(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:
     picture(photos / "turned.png", 7, exif=_turned())
-    write_edit_folder(model, photos, SMILE, tmp_path / "out", named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(tmp_path / "out", model)
     for name in ("b.png", "turned.png"):
-        write_edit(model, [photos / name], SMILE.changes, tmp_path / "one.png", named=run)
+        Edit(model=run, images=[photos / name], changes=SMILE["changes"]).write(tmp_path / "one.png", model)
         alone, edited = (
             np.asarray(Image.open(path)) for path in (tmp_path / "one.edited.png", tmp_path / "out" / name)
         )
         assert np.abs(alone.astype(int) - edited).max() <= 1
     lossy = np.asarray(Image.open(tmp_path / "out" / "c.jpg")).astype(int)
-    write_edit(model, [photos / "c.jpg"], SMILE.changes, tmp_path / "one.png", named=run)
+    Edit(model=run, images=[photos / "c.jpg"], changes=SMILE["changes"]).write(tmp_path / "one.png", model)
     assert np.abs(lossy - np.asarray(Image.open(tmp_path / "one.edited.png"))).mean() < 5
 
 
@@ -113,13 +114,13 @@ def _turned() -> Image.Exif:
 
 def test_what_is_done_is_not_done_again(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:
     out, told = tmp_path / "out", []
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     first = {name: (out / row["result"]).stat().st_mtime_ns for name, row in rows(out).items() if row["result"]}
     receipt = read_json(out / "edits.json")
     picture(photos / "c.jpg", 40)  # another picture under an old name
     picture(photos / "new.png", 41)
     (out / "sub" / "a.jpg").unlink()
-    write_edit_folder(model, photos, SMILE, out, named=run, say=told.append)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model, say=told.append)
     assert told[0].startswith("6 of 7 pictures edited, 3 of them before")
     again = {name: (out / row["result"]).stat().st_mtime_ns for name, row in rows(out).items() if row["result"]}
     same = {name for name, time in first.items() if again[name] == time}
@@ -131,29 +132,29 @@ def test_nothing_of_others_is_overwritten(model: Model, run: Path, photos: Path,
     out = tmp_path / "out"
     out.mkdir()
     (out / "b.png").write_bytes(b"mine")
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     assert (out / "b.png").read_bytes() == b"mine"
     assert rows(out)["b.png"]["status"] == "skipped"
     assert "is another file" in rows(out)["b.png"]["reason"]
     (out / "c.jpg").write_bytes(b"changed by hand")
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     assert (out / "c.jpg").read_bytes() == b"changed by hand"
     assert rows(out)["c.jpg"]["status"] == "skipped"
 
 
 def test_another_edit_does_not_go_into_the_same_folder(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     other = tiny_model(tmp_path / "other", seed=5)
-    for loaded, change in ((model, Change({"Male": 1.0}, {})), (model, Change({"Smiling": 1.0}, {"Male": 1.0})),
+    for loaded, change in ((model, {"changes": {"Male": 1.0}}), (model, SMILE | {"known": {"Male": 1.0}}),
                            (other, SMILE)):  # fmt: skip
         with pytest.raises(AttrimorphError, match="hold results of the same edit"):
-            write_edit_folder(loaded, photos, change, out, named=run)
+            EditFolder(model=run, folder=photos, **change).write(out, loaded)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "edits.csv").write_text("my own table\n")
     with pytest.raises(AttrimorphError, match="hold results of the same edit"):
-        write_edit_folder(model, photos, SMILE, tmp_path / "mine", named=run)
+        EditFolder(model=run, folder=photos, **SMILE).write(tmp_path / "mine", model)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
@@ -163,9 +164,9 @@ def test_places_that_would_mix_pictures_and_results_are_refused(
     (tmp_path / "link").symlink_to(photos)
     for out in (photos, photos / "out", tmp_path, tmp_path / "link", tmp_path / "link" / "out"):
         with pytest.raises(AttrimorphError, match="a folder apart from the pictures"):
-            write_edit_folder(model, photos, SMILE, out, named=run)
+            EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     with pytest.raises(AttrimorphError, match="Nose"):
-        write_edit_folder(model, photos, Change({"Nose": 1.0}, {}), tmp_path / "out", named=run)
+        EditFolder(model=run, folder=photos, changes={"Nose": 1.0}).write(tmp_path / "out", model)
     assert not (tmp_path / "out").exists()
 
 
@@ -186,19 +187,19 @@ def test_no_two_results_share_a_name(names: list[str], places: list[str]) -> Non
 
 def test_a_torn_line_is_dropped(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     whole = (out / "edits.csv").read_bytes()
     (out / "edits.csv").write_bytes(whole[:-40])
     receipt = read_json(out / "edits.json")
     columns = ["Smiling before", "Smiling after"]
-    assert len(EditsTable(out, {**receipt, "inputs": []}, columns).rows) == 5
+    assert len(EditsTable(out, Receipt.model_validate({**receipt, "inputs": []}), columns).rows) == 5
     # Its result is there without a line of the table, and so is nobody's: it stays as it is.
-    write_edit_folder(model, photos, SMILE, out, named=run)
+    EditFolder(model=run, folder=photos, **SMILE).write(out, model)
     assert rows(out)["sub/e.gif"]["status"] == "skipped"
 
 
 def test_a_receipt_edits_the_folder_again(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:
-    written = write_edit_folder(model, photos, SMILE, tmp_path / "out", named=run)
+    written = EditFolder(model=run, folder=photos, **SMILE).write(tmp_path / "out", model)
     picture(photos / "later.png", 50)
     again = replay(written.receipt)
     assert again.identical
@@ -213,8 +214,8 @@ def test_a_chain_edits_a_folder_and_a_judge_looks(photos: Path, tmp_path: Path) 
     for name in ("Smiling", "Young"):
         small_model(tmp_path / name, "cyclegan-64", {"domains.attribute": name})
     named = f"{tmp_path / 'Smiling'},{tmp_path / 'Young'}"
-    change = Change({"Smiling": 1.0, "Young": -1.0}, {})
-    written = write_edit_folder(load(named), photos, change, tmp_path / "out", named=named)
+    change = {"changes": {"Smiling": 1.0, "Young": -1.0}}
+    written = EditFolder(model=named, folder=photos, **change).write(tmp_path / "out", load(named))
     (row, *_) = rows(tmp_path / "out").values()
     assert row["Young after"]
     assert replay(written.receipt).identical
@@ -276,7 +277,7 @@ def test_an_interrupted_edit_goes_on(number: int, tmp_path: Path) -> None:
     [
         (["FOLDER"], "add --out photos-edited"),
         (["FOLDER", "FOLDER", "--out", "OUT"], "one folder alone"),
-        (["FOLDER", "--seed", "3", "--out", "OUT"], "one folder alone"),
+        (["FOLDER", "--axes", "FOLDER", "--seed", "3", "--out", "OUT"], "one folder alone"),
         (["FOLDER", "--invert", "--invert-seconds", "3", "--out", "OUT"], "give --invert-steps instead"),
         (["FOLDER", "--like", "FOLDER", "--known", "Male=1", "--out", "OUT"], "do nothing in an edit with references"),
         (["FOLDER", "--out", "FOLDER"], "a folder apart from the pictures"),
@@ -303,13 +304,13 @@ def test_other_verbs_say_that_a_folder_is_no_picture(verb: str, run: Path, photo
 
 def test_many_pictures_have_no_sheet(model: Model, run: Path, tmp_path: Path) -> None:
     paths = [picture(tmp_path / "in" / f"{seed}.png", seed) for seed in range(33)]
-    written = write_edit(model, paths, SMILE.changes, tmp_path / "edit.png", named=run)
+    written = Edit(model=run, images=paths, changes=SMILE["changes"]).write(tmp_path / "edit.png", model)
     assert [path.name for path in written.pictures] == [f"edit.edited-{number}.png" for number in range(1, 34)]
     assert "at most 32 pictures" in written.notes[0]
     assert replay(written.receipt).identical
-    written = write_reconstruct(model, paths, tmp_path / "rec.png", named=run)
+    written = Reconstruct(model=run, images=paths).write(tmp_path / "rec.png", model)
     assert [path.name for path in written.pictures] == [f"rec.reconstruction-{number}.png" for number in range(1, 34)]
     assert replay(written.receipt).identical
-    written = write_edit(model, paths[:32], SMILE.changes, tmp_path / "few.png", named=run)
+    written = Edit(model=run, images=paths[:32], changes=SMILE["changes"]).write(tmp_path / "few.png", model)
     assert written.pictures[0].name == "few.png"
     assert not written.notes

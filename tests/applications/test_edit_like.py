@@ -7,10 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.edit import write_edit
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.options import Search
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -19,6 +16,8 @@ from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes, to_pil
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.replay import replay
 from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 from tests.small_models import pictures, seeing, small_model
 from tests.tiny_models import tiny_model
@@ -54,10 +53,10 @@ def test_every_reference_gives_an_answer(
     assert isinstance(homo, InterpolationModel)
     out = tmp_path / "out" / "e.png"
     strengths = {"hair colour": 1.5, "Young": 1.0}
-    written = write_edit(homo, photos[:2], strengths, out, named=tmp_path / "homo", like=photos[2:])
+    written = Edit(model=tmp_path / "homo", images=photos[:2], changes=strengths, like=photos[2:]).write(out, homo)
     names = [f"e.edited-{image}-like-{reference}.png" for reference in (1, 2) for image in (1, 2)]
     assert [picture.name for picture in written.pictures] == ["e.png", *names]
-    images, references = photographs(homo, photos[:2]), photographs(homo, photos[2:])
+    images, references = homo.prepared(photos[:2]), homo.prepared(photos[2:])
     first, expected = (homo.follow(images, reference[None], strengths) for reference in references)
     assert (first - expected).abs().max() > 0.01
     assert torch.equal(pixels(out.with_name(names[3])), torch.from_numpy(to_bytes(expected)[1]))
@@ -69,7 +68,7 @@ def test_every_reference_gives_an_answer(
 
 def test_a_group_without_a_reference_is_told(homo: Model, photos: list[Path], tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="is a group of attributes, which another face changes; add --like FACE"):
-        write_edit(homo, photos[:1], {"hair colour": 1.0}, tmp_path / "e.png", named="x")
+        Edit(model="x", images=photos[:1], changes={"hair colour": 1.0}).write(tmp_path / "e.png", homo)
     assert not (tmp_path / "e.png").exists()
 
 
@@ -79,18 +78,20 @@ def test_a_result_never_takes_the_place_of_what_it_is_made_from(homo: Model, pho
     one, two = photos[:2]
     edited = one.rename(one.with_name("x.edited.png"))
     with pytest.raises(AttrimorphError, match="choose another name with --out"):
-        write_edit(homo, [two], {"Smiling": 1.0}, two, named="x")
+        Edit(model="x", images=[two], changes={"Smiling": 1.0}).write(two, homo)
     with pytest.raises(AttrimorphError, match="choose another name with --out"):
-        write_edit(homo, [edited], {"Smiling": 1.0}, one.with_name("x.png"), named="x")
+        Edit(model="x", images=[edited], changes={"Smiling": 1.0}).write(one.with_name("x.png"), homo)
     with pytest.raises(AttrimorphError, match="choose another name with --out"):
-        write_edit(homo, [photos[2]], {"age": 1.0}, two, named="x", like=[two])
+        Edit(model="x", images=[photos[2]], changes={"age": 1.0}, like=[two]).write(two, homo)
     edited.rename(one)
     assert [path.read_bytes() for path in photos] == before
     assert sorted(path.name for path in one.parent.iterdir()) == names
 
 
 def test_one_reference_keeps_the_names_of_plain_edits(homo: Model, photos: list[Path], tmp_path: Path) -> None:
-    written = write_edit(homo, photos[:1], {"age": 1.0}, tmp_path / "o" / "e.png", named="x", like=photos[1:2])
+    written = Edit(model="x", images=photos[:1], changes={"age": 1.0}, like=photos[1:2]).write(
+        tmp_path / "o" / "e.png", homo
+    )
     assert [picture.name for picture in written.pictures] == ["e.png", "e.edited.png"]
 
 
@@ -104,7 +105,9 @@ def test_strengths_towards_references_can_be_taken_as_they_stand(
     for calibrated in (True, False):
         out = tmp_path / str(calibrated) / "e.png"
         changes = {"hair colour": 0.5}
-        written = write_edit(homo, photos[:1], changes, out, named="x", like=photos[1:2], calibrated=calibrated)
+        written = Edit(model="x", images=photos[:1], changes=changes, like=photos[1:2], calibrated=calibrated).write(
+            out, homo
+        )
         assert json.loads(written.receipt.read_text())["arguments"]["calibrated"] is calibrated
         made[calibrated] = pixels(written.pictures[-1])
     assert not torch.equal(made[True], made[False])
@@ -122,9 +125,9 @@ def test_what_references_cannot_is_told(homo: Model, photos: list[Path], tmp_pat
         ({"age": 1.0}, {"invert": Search()}, "--known and --invert do nothing"),
     ):
         with pytest.raises(AttrimorphError, match=sentence):
-            write_edit(homo, photos[:1], changes, out, named="x", like=like, **options)  # type: ignore[arg-type]
+            Edit(model="x", images=photos[:1], changes=changes, like=like, **options).write(out, homo)  # type: ignore[arg-type]
     with pytest.raises(AttrimorphError, match="an edit with references needs a model that follows references"):
-        write_edit(tiny_model(tmp_path / "cvae"), photos[:1], {"Young": 1.0}, out, named="x", like=like)
+        Edit(model="x", images=photos[:1], changes={"Young": 1.0}, like=like).write(out, tiny_model(tmp_path / "cvae"))
     assert not out.parent.exists()
 
 
@@ -135,10 +138,10 @@ def test_a_chain_shows_its_in_between_images(photos: list[Path], tmp_path: Path)
     chain = load(named)
     assert isinstance(chain, Chain)
     changes = {"Male": -1.0, "Young": 1.0}
-    written = write_edit(chain, photos[:2], changes, tmp_path / "o" / "e.png", named=named)
+    written = Edit(model=named, images=photos[:2], changes=changes).write(tmp_path / "o" / "e.png", chain)
     names = [picture.name for picture in written.pictures]
     assert names == ["e.png", "e.edited-1.png", "e.edited-2.png", "e.gif"]
-    edited = to_bytes(chain.edit(photographs(chain, photos[:2]), changes))[0]
+    edited = to_bytes(chain.edit(chain.prepared(photos[:2]), changes))[0]
     assert torch.equal(pixels(written.pictures[1]), torch.from_numpy(edited))
     with Image.open(written.pictures[3]) as film:
         # 25 frames there, back, and a wait at both ends.

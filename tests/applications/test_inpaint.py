@@ -7,14 +7,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inpaint import feathered, hole_mask, inpaint, mask_for, spread, write_inpaint
-from attrimorph.applications.inputs import attributes_of, photographs
+from attrimorph.applications.inpaint import feathered, hole_mask, inpaint, mask_for, spread
+from attrimorph.applications.inputs import attributes_of
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
+from attrimorph.requests.filling import Inpaint
 from tests.tiny_models import tiny_model
 
 
@@ -116,7 +117,7 @@ def test_a_mask_goes_where_its_picture_goes(model: Model, tmp_path: Path) -> Non
     picture.convert("L").save(tmp_path / "mask.png")
     from_file = mask_for(model, tmp_path / "a.png", tmp_path / "mask.png")
     assert torch.equal(from_file, mask_for(model, tmp_path / "a.png", (32, 16, 64, 40)))
-    seen = photographs(model, [tmp_path / "a.png"])[:, :1]
+    seen = model.prepared([tmp_path / "a.png"])[:, :1]
     assert from_file[seen > -0.8].eq(1).all()
     assert from_file.sum() < 1.9 * (seen > 0).sum()
 
@@ -137,9 +138,11 @@ def test_a_hole_must_lie_inside(hole: tuple[int, int, int, int]) -> None:
 
 def test_the_result_alone_has_the_inputs_pixels_outside_the_hole(model: Model, images: Tensor, tmp_path: Path) -> None:
     to_pil(images)[0].save(tmp_path / "a.png")
-    written = write_inpaint(model, tmp_path / "a.png", (4, 6, 11, 12), tmp_path / "out.png", named="tiny", times=2)
-    before = photographs(model, [tmp_path / "a.png"])
-    after = photographs(model, [written.pictures[1]])
+    written = Inpaint(model="tiny", image=tmp_path / "a.png", hole=(4, 6, 11, 12), times=2).write(
+        tmp_path / "out.png", model
+    )
+    before = model.prepared([tmp_path / "a.png"])
+    after = model.prepared([written.pictures[1]])
     known = (MASK == 0).expand_as(before)
     assert torch.equal(before[known], after[known])
     assert not torch.equal(before, after)

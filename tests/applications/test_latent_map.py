@@ -16,13 +16,13 @@ from attrimorph.applications.latent_map import (
     principal_plane,
     separability,
     thumbnails,
-    write_latent_map,
 )
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.verification import area_under_curve
+from attrimorph.requests.on_data import LatentMap
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 
@@ -88,8 +88,8 @@ def test_each_thumbnail_is_the_image_nearest_to_the_middle_of_its_cell(tmp_path:
 def test_it_is_written_and_made_again(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
     data = write_faces(tmp_path / "faces", count=60, size=16)
-    written = write_latent_map(
-        model, tmp_path / "faces", tmp_path / "out.png", named=tmp_path / "run", attribute="Male"
+    written = LatentMap(model=tmp_path / "run", data=tmp_path / "faces", attribute="Male").write(
+        tmp_path / "out.png", model
     )
     with written.tables[0].open() as file:
         rows = list(csv.DictReader(file))
@@ -97,4 +97,4 @@ def test_it_is_written_and_made_again(tmp_path: Path) -> None:
     assert {row["split"] for row in rows} == {"train", "valid", "test"}
     assert replay(written.receipt).identical
     with pytest.raises(AttrimorphError, match="there is no attribute 'Nose'"):
-        write_latent_map(model, tmp_path / "faces", tmp_path / "no.png", named="run", attribute="Nose")
+        LatentMap(model="run", data=tmp_path / "faces", attribute="Nose").write(tmp_path / "no.png", model)

@@ -8,13 +8,14 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of
-from attrimorph.applications.layers import as_picture, layers, write_layers
-from attrimorph.applications.replay import replay
+from attrimorph.applications.layers import as_picture, layers
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.models.codes import Code
 from attrimorph.pictures import to_pil
+from attrimorph.requests.generating import Layers
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_layers, tiny_model
 
 
@@ -66,16 +67,9 @@ def test_what_is_written_can_be_repeated(model: LayeredModel, tmp_path: Path) ->
         image.save(path)
     folder = tmp_path / "run"
     model = tiny_layers(folder)  # type: ignore[assignment]
-    written = write_layers(
-        model,
-        paths[:2],
-        tmp_path / "out.png",
-        named=folder,
-        changes={"Male": 1.0},
-        background=paths[2],
-        backgrounds=1,
-        seed=2,
-    )
+    written = Layers(
+        model=folder, images=paths[:2], changes={"Male": 1.0}, background=paths[2], backgrounds=1, seed=2
+    ).write(tmp_path / "out.png", model)
     names = [path.name for path in written.pictures]
     assert names[:3] == ["out.png", "out.foreground-1.png", "out.foreground-2.png"]
     assert "out.other-background-2.png" in names
@@ -83,6 +77,6 @@ def test_what_is_written_can_be_repeated(model: LayeredModel, tmp_path: Path) ->
     with Image.open(tmp_path / "out.gate-1.png") as gate:
         assert gate.size == (16, 16)
     assert replay(written.receipt).identical
-    one = write_layers(model, paths[:1], tmp_path / "one.png", named=folder)
+    one = Layers(model=folder, images=paths[:1]).write(tmp_path / "one.png", model)
     assert (tmp_path / "one.background.png").is_file()
     assert replay(one.receipt).identical

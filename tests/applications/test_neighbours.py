@@ -16,13 +16,13 @@ from attrimorph.applications.neighbours import (
     compared,
     neighbours,
     rank_probability,
-    write_neighbours,
 )
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
+from attrimorph.requests.on_data import Neighbours
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 
@@ -84,7 +84,7 @@ def test_it_is_written_and_made_again(data: PreparedData, tmp_path: Path) -> Non
     loaded = tiny_model(tmp_path / "run")
     folder = tmp_path / "faces"
     write_faces(folder, count=400, size=16)
-    written = write_neighbours(loaded, folder, tmp_path / "out.png", named=tmp_path / "run", count=20)
+    written = Neighbours(model=tmp_path / "run", data=folder, count=20).write(tmp_path / "out.png", loaded)
     lines = written.tables[0].read_text().splitlines()
     assert lines[0] == "space,set,number,distance,nearest"
     assert len(lines) == 1 + 20 + 20

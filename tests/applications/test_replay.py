@@ -8,29 +8,29 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.edit import write_edit
-from attrimorph.applications.receipt import Written, file_sha256, read_receipt
-from attrimorph.applications.reconstruct import write_reconstruct
-from attrimorph.applications.replay import replay
-from attrimorph.applications.sample import write_sample
-from attrimorph.applications.transfer import write_transfer
-from attrimorph.applications.write_morph import write_morph
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.generating import Reconstruct, Sample, Transfer
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.receipt import Written, file_sha256, read_receipt
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 Verb = Callable[[Model, list[Path], Path, str], Written]
 VERBS: dict[str, Verb] = {
-    "sample": lambda m, p, out, named: write_sample(m, out, named=named, count=5, seed=3, changes={"Male": 1.0}),
-    "reconstruct": lambda m, p, out, named: write_reconstruct(m, p, out, named=named, known={"Male": 0}),
-    "edit": lambda m, p, out, named: write_edit(m, p, {"Smiling": 1.0, "Bald": 0.5}, out, named=named),
-    "morph": lambda m, p, out, named: write_morph(m, p, out, named=named, steps=4, path="slerp", mp4=True),
-    "bilinear": lambda m, p, out, named: write_morph(m, [*p, *p[::-1]], out, named=named, steps=3, path="bilinear"),
-    "pixel": lambda m, p, out, named: write_morph(m, p, out, named=named, steps=3, path="pixel"),
-    "transfer": lambda m, p, out, named: write_transfer(m, p[0], p[1], out, named=named, only=["Male"]),
+    "sample": lambda m, p, out, named: Sample(model=named, count=5, seed=3, changes={"Male": 1.0}).write(out, m),
+    "reconstruct": lambda m, p, out, named: Reconstruct(model=named, images=p, known={"Male": 0}).write(out, m),
+    "edit": lambda m, p, out, named: Edit(model=named, images=p, changes={"Smiling": 1.0, "Bald": 0.5}).write(out, m),
+    "morph": lambda m, p, out, named: Morph(model=named, images=p, steps=4, path="slerp", mp4=True).write(out, m),
+    "bilinear": lambda m, p, out, named: Morph(model=named, images=[*p, *p[::-1]], steps=3, path="bilinear").write(
+        out, m
+    ),
+    "pixel": lambda m, p, out, named: Morph(model=named, images=p, steps=3, path="pixel").write(out, m),
+    "transfer": lambda m, p, out, named: Transfer(model=named, image=p[0], source=p[1], only=["Male"]).write(out, m),
 }
 
 
@@ -83,7 +83,7 @@ def test_a_receipt_holds_everything_and_pictures_are_tagged(
 
 def test_each_edited_image_also_stands_alone(workplace: tuple[Model, list[Path], Path]) -> None:
     model, paths, out = workplace
-    written = write_edit(model, paths, {"Smiling": 1.0}, out, named="run")
+    written = Edit(model="run", images=paths, changes={"Smiling": 1.0}).write(out, model)
     assert [picture.name for picture in written.pictures] == ["it.png", "it.edited-1.png", "it.edited-2.png"]
     with Image.open(written.pictures[1]) as image:
         assert image.size == (16, 16)
@@ -141,12 +141,12 @@ def test_broken_receipts_get_a_sentence(
 def test_a_result_must_be_a_png(workplace: tuple[Model, list[Path], Path]) -> None:
     model, _, out = workplace
     with pytest.raises(AttrimorphError, match=r"must be a \.png file"):
-        write_sample(model, out.with_suffix(".jpg"), named="run")
+        Sample(model="run").write(out.with_suffix(".jpg"), model)
     assert not out.parent.exists()
 
 
 def test_a_receipt_names_a_shipped_model_by_name(workplace: tuple[Model, list[Path], Path]) -> None:
     model, paths, out = workplace
     written = VERBS["sample"](model, paths, out, "drawn-faces-64")
-    assert read_receipt(written.receipt).model == "drawn-faces-64"
+    assert read_receipt(written.receipt).model.name == "drawn-faces-64"
     assert replay(written.receipt, model=load(out.parent.parent / "run")).identical

@@ -12,8 +12,7 @@ from PIL import Image
 from attrimorph.applications import gallery as gallery_module
 from attrimorph.applications.gallery import encode_gallery, gallery_of, holding, open_gallery
 from attrimorph.applications.inputs import attributes_of
-from attrimorph.applications.replay import replay
-from attrimorph.applications.retrieve import retrieve, write_retrieve
+from attrimorph.applications.retrieve import retrieve
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
@@ -21,6 +20,8 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
+from attrimorph.requests.on_data import Retrieve
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 
@@ -119,8 +120,8 @@ def test_a_plain_folder_is_looked_through_by_what_the_model_sees(model: Model, t
     save_faces(tmp_path / "album")
     gallery = open_gallery(model, tmp_path / "album")
     assert gallery.schema is None
-    written = write_retrieve(
-        model, tmp_path / "album" / "4.png", tmp_path / "album", tmp_path / "out.png", named=tmp_path, count=3
+    written = Retrieve(model=tmp_path, image=tmp_path / "album" / "4.png", data=tmp_path / "album", count=3).write(
+        tmp_path / "out.png", model
     )
     with written.tables[0].open() as file:
         rows = list(csv.DictReader(file))
@@ -156,8 +157,8 @@ def test_a_receipt_refuses_a_changed_album(model: Model, tmp_path: Path) -> None
     save_faces(tmp_path / "album")
     run = tmp_path / "run"
     tiny_model(run)
-    written = write_retrieve(
-        model, tmp_path / "album" / "4.png", tmp_path / "album", tmp_path / "out.png", named=run, count=3
+    written = Retrieve(model=run, image=tmp_path / "album" / "4.png", data=tmp_path / "album", count=3).write(
+        tmp_path / "out.png", model
     )
     assert replay(written.receipt).identical
     (tmp_path / "album" / "2.png").unlink()

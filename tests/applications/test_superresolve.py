@@ -7,20 +7,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.superresolve import (
     averaged,
     back_projected,
     enlarged,
     small_image,
     superresolve,
-    write_superresolve,
 )
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.metrics.reconstruction import psnr
 from attrimorph.models.model import Model
+from attrimorph.requests.filling import Superresolve
 from tests.tiny_models import tiny_model
 
 
@@ -75,7 +74,7 @@ def test_a_small_picture_is_read_as_it_is_and_a_large_one_is_shrunk(model: Model
     assert truth is None
     low, truth = small_image(model, tmp_path / "large.png", 4)
     assert truth is not None
-    assert torch.equal(truth, photographs(model, [tmp_path / "large.png"]))
+    assert torch.equal(truth, model.prepared([tmp_path / "large.png"]))
     torch.testing.assert_close(low, averaged(truth, 4), atol=1.01 / 255, rtol=0)
     with pytest.raises(AttrimorphError, match="add --times-larger 4"):
         small_image(model, tmp_path / "large.png", None)
@@ -85,9 +84,9 @@ def test_a_small_picture_is_read_as_it_is_and_a_large_one_is_shrunk(model: Model
 
 def test_the_written_picture_still_agrees_within_a_level(model: Model, tmp_path: Path) -> None:
     Image.effect_noise((8, 8), 90).convert("RGB").save(tmp_path / "small.png")
-    written = write_superresolve(model, tmp_path / "small.png", tmp_path / "out.png", named="tiny", rounds=1)
+    written = Superresolve(model="tiny", image=tmp_path / "small.png", rounds=1).write(tmp_path / "out.png", model)
     low, _ = small_image(model, tmp_path / "small.png", None)
-    large = photographs(model, [written.pictures[1]])
+    large = model.prepared([written.pictures[1]])
     assert (averaged(large, 8) - low).abs().max() <= 0.6 * 2 / 255
 
 

@@ -6,13 +6,13 @@ import torch
 
 from attrimorph.applications.morph import morph, pixel_distance, step_length
 from attrimorph.applications.paths import linear, spherical
-from attrimorph.applications.replay import replay
-from attrimorph.applications.write_morph import write_morph
 from attrimorph.data.drawn import faces
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.responses import unevenness
 from attrimorph.pictures import to_pil
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 
 
@@ -49,9 +49,9 @@ def test_a_uniform_morph_is_made_again_from_its_receipt(tmp_path: Path) -> None:
     pictures = to_pil(faces.render(faces.sample_factors(2, torch.Generator().manual_seed(1)), 16))
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
-    written = write_morph(model, paths, tmp_path / "m.png", named=tmp_path / "run", steps=5, path="uniform")
+    written = Morph(model=tmp_path / "run", images=paths, steps=5, path="uniform").write(tmp_path / "m.png", model)
     assert replay(written.receipt).identical
-    plain = write_morph(model, paths, tmp_path / "p.png", named=tmp_path / "run", steps=5)
+    plain = Morph(model=tmp_path / "run", images=paths, steps=5).write(tmp_path / "p.png", model)
     assert plain.pictures[0].read_bytes() != written.pictures[0].read_bytes()
 
 

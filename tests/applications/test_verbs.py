@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.inputs import attributes_of, photographs
+from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.morph import morph
 from attrimorph.applications.paths import linear, spherical
 from attrimorph.applications.reconstruct import reconstruct
@@ -191,13 +191,13 @@ def test_photographs_are_cut_square_and_scaled(tmp_path: Path, model: Editor) ->
     image = Image.new("RGB", (60, 20), (255, 0, 0))
     image.paste((0, 0, 255), (20, 0, 40, 20))
     image.save(tmp_path / "wide.png")
-    batch = photographs(model, [tmp_path / "wide.png"] * 2)
+    batch = model.prepared([tmp_path / "wide.png"] * 2)
     assert batch.shape == (2, 3, 16, 16)
     torch.testing.assert_close(batch[0, :, 8, 8], torch.tensor([-1.0, -1, 1]))
     assert batch[:, 2].min() > 0.9
     assert batch[:, 0].max() < -0.8
     with pytest.raises(AttrimorphError, match="at least one picture"):
-        photographs(model, [])
+        model.prepared([])
 
 
 def test_the_training_crop_is_used_where_it_suits() -> None:

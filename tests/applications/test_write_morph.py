@@ -1,7 +1,6 @@
 """Morphs as files: every path, its animation and its film, and what does not go together."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.options import Search
 from attrimorph.applications.reconstruct import reconstruct
-from attrimorph.applications.replay import replay
 from attrimorph.applications.stages import differences, stages
-from attrimorph.applications.write_morph import around, frames, write_morph
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.translation.model import Chain
 from attrimorph.models.model import Model
-from attrimorph.pictures import mp4_bytes, sheet, to_pil
+from attrimorph.pictures import frames, frames_around, mp4_bytes, sheet, to_pil
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.replay import replay
 from tests.small_models import pictures, small_model
 from tests.tiny_models import tiny_model
 
@@ -53,7 +51,7 @@ def chain_name(homes: dict[str, Path]) -> str:
 
 def test_a_square_has_the_reconstructions_at_its_corners(homes: dict[str, Path], photos: list[Path]) -> None:
     model = load(homes["cvae"])
-    images = photographs(model, photos)
+    images = model.prepared(photos)
     filled = square(model, images, 3)
     assert filled.images.shape == (3, 3, 3, 32, 32)
     corners = filled.images[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -66,7 +64,7 @@ def test_a_square_has_the_reconstructions_at_its_corners(homes: dict[str, Path],
 
 def test_a_walk_around_a_square_passes_every_border_image_once() -> None:
     images = torch.linspace(-1, 1, 9).view(3, 3, 1, 1, 1).expand(3, 3, 3, 8, 8)
-    found = [frame.getpixel((0, 0))[0] for frame in around(images, width=8)]
+    found = [frame.getpixel((0, 0))[0] for frame in frames_around(images, width=8)]
     plain = [value for value, before in zip(found, [None, *found], strict=False) if value != before]
     border = [0, 1, 2, 5, 8, 7, 6, 3]
     assert plain == [round(place / 8 * 255) for place in border]
@@ -75,12 +73,12 @@ def test_a_walk_around_a_square_passes_every_border_image_once() -> None:
 
 def test_a_pixel_path_needs_no_model_that_encodes(homes: dict[str, Path], photos: list[Path], tmp_path: Path) -> None:
     model = load(homes["Young"])
-    images = photographs(model, photos[:2])
+    images = model.prepared(photos[:2])
     way = morph(model, images[:1], images[1:], 3, path="pixel")
     assert torch.equal(way.images[[0, 2]], images)
     torch.testing.assert_close(way.images[1], images.mean(0))
     assert way.code is None
-    written = write_morph(model, photos[:2], tmp_path / "p.png", named=homes["Young"], steps=3, path="pixel")
+    written = Morph(model=homes["Young"], images=photos[:2], steps=3, path="pixel").write(tmp_path / "p.png", model)
     with Image.open(written.pictures[0]) as image:
         assert image.size == sheet([way.images], columns=["0 %", "50 %", "100 %"], cell=96).size
 
@@ -90,14 +88,16 @@ def test_a_homomorphic_path_is_written_and_made_again(
     groups: str, homes: dict[str, Path], photos: list[Path], tmp_path: Path
 ) -> None:
     model, out = load(homes["homo"]), tmp_path / "h.png"
-    written = write_morph(model, photos[:2], out, named=homes["homo"], steps=5, path="homomorphic", groups=groups)
+    written = Morph(model=homes["homo"], images=photos[:2], steps=5, path="homomorphic", groups=groups).write(
+        out, model
+    )
     assert json.loads(written.receipt.read_text())["arguments"]["groups"] == groups
     assert replay(written.receipt).identical
 
 
 def test_one_by_one_is_another_path(homes: dict[str, Path], photos: list[Path]) -> None:
     model = load(homes["homo"])
-    images = photographs(model, photos[:2])
+    images = model.prepared(photos[:2])
     ways = [
         morph(model, images[:1], images[1:], 5, path="homomorphic", one_by_one=single).images
         for single in (False, True)
@@ -110,7 +110,7 @@ def test_in_between_images_are_passed(homes: dict[str, Path], photos: list[Path]
     name = chain_name(homes)
     model = load(name)
     assert isinstance(model, Chain)
-    images = photographs(model, photos[:2])
+    images = model.prepared(photos[:2])
     changes = {"Male": -1.0, "Young": 1.0}
     found = stages(model, images[:1], changes, images[1:])
     assert found.names == ("input", "Male -1", "Young +1", "to")
@@ -118,15 +118,15 @@ def test_in_between_images_are_passed(homes: dict[str, Path], photos: list[Path]
     torch.testing.assert_close(found.images[2:3], model.edit(images[:1], changes))
     assert torch.equal(found.path(7)[[0, 2, 4, 6]], found.images)
     out = tmp_path / "c.png"
-    written = write_morph(model, photos[:1], out, named=name, steps=5, path="cyclegan-chain", changes=changes)
+    written = Morph(model=name, images=photos[:1], steps=5, path="cyclegan-chain", changes=changes).write(out, model)
     assert [picture.name for picture in written.pictures] == ["c.png", "c.stages.png", "c.gif"]
     told = json.loads(written.receipt.read_text())
     assert told["model"]["name"] == ",".join(str(homes[each].resolve()) for each in ("Young", "Blond_Hair", "Male"))
     assert told["facts"]["changes on the way"] == changes
     assert replay(written.receipt).identical
     # One CycleGAN alone is a chain of one.
-    write_morph(
-        load(homes["Young"]), photos[:1], out, named=homes["Young"], path="cyclegan-chain", changes={"Young": 1}
+    Morph(model=homes["Young"], images=photos[:1], path="cyclegan-chain", changes={"Young": 1}).write(
+        out, load(homes["Young"])
     )
 
 
@@ -171,21 +171,21 @@ def test_a_missing_package_for_films_is_told_at_once(
     monkeypatch.setattr(sys, "meta_path", [each for each in sys.meta_path if "Path" not in str(each)])
     monkeypatch.delitem(sys.modules, "av", raising=False)
     with pytest.raises(AttrimorphError, match=r"pip install 'attrimorph\[video\]'"):
-        write_morph(load(homes["cvae"]), photos[:2], tmp_path / "f.mp4", named="cvae")
+        Morph(model="cvae", images=photos[:2]).write(tmp_path / "f.mp4", load(homes["cvae"]))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ({"path": "liner"}, "did you mean 'linear'"),
+        ({"path": "liner"}, "path: must be 'linear'"),
         ({"count": 1}, "path linear takes two pictures; got 1 picture"),
         ({"count": 3}, "takes two pictures; got 3 pictures; leave some out"),
         ({"count": 3, "path": "bilinear"}, "path bilinear takes four pictures; got 3"),
         ({"count": 4, "path": "bilinear", "steps": 41}, r"steps must lie in 2\.\.40; got 41"),
         ({"steps": 1}, r"steps must lie in 2\.\.1000; got 1"),
         ({"groups": "one-by-one"}, "add --path homomorphic"),
-        ({"groups": "some"}, "groups must be all or one-by-one"),
+        ({"groups": "some"}, "groups: must be 'all' or 'one-by-one'"),
         ({"changes": {"Young": 1.0}}, "--set belongs to the path cyclegan-chain"),
         ({"path": "homomorphic"}, "needs a model that follows references"),
         ({"path": "cyclegan-chain", "changes": {"Young": 1.0}}, "needs CycleGANs"),
@@ -209,7 +209,6 @@ def test_what_does_not_go_together_is_told(
 ) -> None:
     model: Model = load(homes[str(words.pop("model", "cvae"))])
     count = words.pop("count", 2)
-    call: Callable[..., object] = write_morph
     with pytest.raises(AttrimorphError, match=sentence):
-        call(model, photos[:count], tmp_path / "x.png", named="x", **words)
+        Morph.checked(model="x", images=photos[:count], **words).write(tmp_path / "x.png", model)
     assert not list(tmp_path.iterdir())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from attrimorph.applications.replay import replay
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions.quickstart import quickstart
+from attrimorph.requests.replay import replay
 
 TINY = {
     "training.images": 96,

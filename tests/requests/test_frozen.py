@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.applications.receipt import Written
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.loading import load
 from attrimorph.models.finding import shipped
+from attrimorph.requests.receipt import Written
+from attrimorph.requests.replay import replay
 
 FROZEN = Path(__file__).parents[1] / "fixtures" / "receipts"
 NAMES = sorted(path.stem for path in FROZEN.glob("*.json"))

@@ -12,14 +12,13 @@ from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import edit
 from attrimorph.applications.inpaint import inpaint
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import credentials_of
-from attrimorph.applications.replay import replay
 from attrimorph.applications.transfer import transfer
 from attrimorph.loading import load
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import to_bytes
+from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
 from tests import certificates
 from tests.studio.conftest import HOME, face_png, opened
@@ -66,9 +65,7 @@ def test_an_edit_is_the_command_lines(
     for source in ({"photo": opened(client, photograph)}, {"image": base64.b64encode(photograph).decode()}):
         found = asked(client, "edit", model="tiny", source=source, changes=changes)
         model = load(models[0])
-        assert torch.equal(
-            pixels(found["picture"]), expected(edit(model, photographs(model, [on_disk]), changes).edited)
-        )
+        assert torch.equal(pixels(found["picture"]), expected(edit(model, model.prepared([on_disk]), changes).edited))
     saved = tmp_path / "saved.png"
     saved.write_bytes(base64.b64decode(found["picture"]))
     assert replay(saved).identical
@@ -100,7 +97,7 @@ def test_a_morph_is_the_command_lines(client: TestClient, models: list[str], pho
         client, "morph", model="tiny", first={"photo": names[0]}, second={"photo": names[1]}, steps=4, gif=True
     )
     model = load(models[0])
-    images = photographs(model, paths)
+    images = model.prepared(paths)
     found = morph(model, images[:1], images[1:], 4).images
     for row, text in enumerate(told["pictures"]):
         assert torch.equal(pixels(text), expected(found[row : row + 1]))
@@ -163,7 +160,7 @@ def test_a_hole_is_filled_and_the_rest_stays(client: TestClient, models: list[st
         client, "inpaint", model="tiny", source=source, mask=base64.b64encode(buffer.getvalue()).decode(), times=2
     )
     model = load(models[0])
-    image = photographs(model, [on_disk])
+    image = model.prepared([on_disk])
     hole = torch.zeros(1, 1, 16, 16)
     hole[:, :, 4:9, 4:9] = 1
     assert torch.equal(pixels(told["picture"]), expected(inpaint(model, image, hole, None, 2, feather=4).inpainted))
@@ -178,7 +175,7 @@ def test_a_transfer_is_the_command_lines(client: TestClient, models: list[str], 
         client, "transfer", model="tiny", source={"photo": names[0]}, attributes_of={"photo": names[1]}, only=["Male"]
     )
     model = load(models[0])
-    images = photographs(model, [tmp_path / "a", tmp_path / "b"])
+    images = model.prepared([tmp_path / "a", tmp_path / "b"])
     found = transfer(model, images[:1], images[1:], only=["Male"])
     assert torch.equal(pixels(told["picture"]), expected(found.transferred))
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
-from attrimorph.applications.subject import Wish
+from attrimorph.applications.edit import EditTarget
 from attrimorph.data.images import decoded_image
 from attrimorph.studio.guard import Limits
 from attrimorph.studio.model_store import ModelStore, Origin
@@ -109,7 +109,7 @@ def queue(models: list[str]) -> Any:
 
 
 def live(queue: RenderQueue, seed: int = 3, **changes: float) -> Live:
-    return Live(queue.store.served("tiny"), Origin(seed=seed), Wish(changes), "png")
+    return Live(queue.store.served("tiny"), Origin(seed=seed), EditTarget(changes), "png")
 
 
 def test_stale_states_are_dropped(queue: RenderQueue) -> None:
@@ -153,7 +153,7 @@ def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
     broken = [
         live(queue, 0),
         live(queue, 1, Smilng=1.0),
-        Live(live(queue).served, Origin("0" * 40), Wish()),
+        Live(live(queue).served, Origin("0" * 40), EditTarget()),
         live(queue, 2),
     ]
     mixed = queue.frames(broken)
@@ -209,7 +209,7 @@ def test_a_dragged_picture_with_locks_is_the_one_that_is_saved() -> None:
     queue = RenderQueue(ModelStore(("drawn-faces-64",), "cpu", Limits()))
     try:
         served = queue.store.served("drawn-faces-64")
-        wish = Wish({"Heavy_Makeup": 0.8}, ("Wavy_Hair", "Male", "Young"))
+        wish = EditTarget({"Heavy_Makeup": 0.8}, ("Wavy_Hair", "Male", "Young"))
         live = [Live(served, Origin(seed=6), wish, format) for format in ("rgba", "png")]
         quick, saved = (queue.frames([each])[0] for each in live)
         assert isinstance(quick, Frame)

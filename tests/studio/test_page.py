@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from attrimorph.applications.replay import replay
+from attrimorph.requests.replay import replay
 from attrimorph.studio.server import PAGE
 from tests.studio.browsing import ADA, BEN, MOST, Page, need_browser, studio
 

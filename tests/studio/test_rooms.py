@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from attrimorph.applications.receipt import read_receipt
-from attrimorph.applications.replay import replay
 from attrimorph.cli import run
+from attrimorph.requests.receipt import read_receipt
+from attrimorph.requests.replay import replay
 from tests.small_models import small_model
 from tests.studio.browsing import ADA, BEN, Page, need_browser, studio
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from attrimorph.applications.replay import replay
+from attrimorph.requests.replay import replay
 from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
 
 SIZES = {"desktop": (1180, 880), "phone": (390, 800)}

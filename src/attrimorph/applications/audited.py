@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attrimorph.applications.inputs import attributes_of, photographs
+from attrimorph.applications.inputs import attributes_of
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
@@ -29,7 +29,7 @@ def from_folder(model: Model, folder: Path, count: int) -> Audited:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:count]
     if not paths:
         raise AttrimorphError(f"{folder} must hold pictures; it holds none; name another folder")
-    images = photographs(model, paths)
+    images = model.prepared(paths)
     return images, attributes_of(model, images), [path.name for path in paths]
 
 

@@ -1,27 +1,62 @@
-"""Edit: the same image with attributes changed."""
+"""Edit: the same image with attributes changed. The command, the studio's sliders and a replay come here.
+
+What is edited is a source: one picture, or several, as a model holds them. Where a model decodes what it edits, that is
+a code, and the codes of many edits are decoded together; other models keep the picture itself, and those that put an
+edit back into it keep both.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.inputs import attributes_of, editor, photographs
+from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.pack import Axis, AxisPack
+from attrimorph.applications.inputs import attributes_of, code_of, editor
 from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.locks import logits_of, with_locks
 from attrimorph.applications.options import Search
-from attrimorph.applications.paths import crossfade
-from attrimorph.applications.receipt import Written, write_result
-from attrimorph.applications.references import numbered, write_edit_like
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Chains, Code, Encodes, Generates
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.models.codes import Code, Composes, Encodes, Generates
 from attrimorph.models.model import Model, Moves
 from attrimorph.models.pictures import Source
-from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, sheet_of, to_pil
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 from attrimorph.strength import Strengths
+
+
+@dataclass(frozen=True, eq=False)
+class EditSource:
+    """Pictures as a model holds them.
+
+    Attributes:
+        image: as the model is shown them, [B, 3, S, S] in [-1, 1]; None of samples.
+        code: B rows; None of a model that has none.
+        attributes: [B, W]; NaN where nobody knows.
+        inversion: how the code was found; None where the encoder told it, or it was drawn.
+    """
+
+    image: Tensor | None
+    code: Code | None
+    attributes: Tensor
+    inversion: Inversion | None = None
+
+
+@dataclass(frozen=True)
+class EditTarget:
+    """What shall become of a source.
+
+    Attributes:
+        changes: attribute, or the name of a taught axis -> strength.
+        locks: attributes that stay as a judge sees them.
+        axes: taught ones that `changes` may name.
+    """
+
+    changes: Mapping[str, float] = field(default_factory=dict)
+    locks: tuple[str, ...] = ()
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,117 +116,209 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-    images, changes = model.prepared(images), model.changes(changes)
-    known = model.schema.facts(known or {})
+    images, target = model.prepared(images), EditTarget(model.changes(changes))
+    _refuse(model, target, invert)
+    source = edit_source(model, images, attributes, known=model.schema.facts(known or {}), invert=invert,
+                         progress=progress)  # fmt: skip
+    before = source.attributes.cpu()
+    if source.code is None:
+        edited = rendered(model, [source], [None], [target])
+        reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
+        return Edit(images, reconstructions, edited, before, model.schema.edit(before, target.changes))
+    if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
+        moved = model.move(source.code, target.changes)
+        after = moved.attributes.cpu()
+    else:
+        found = moved_code(model, source, target)
+        assert found is not None
+        moved, after = found, model.schema.edit(before, target.changes)
+    edited = decoded(model, moved, images)
+    return Edit(images, model.decode(source.code), edited, before, after, source.inversion)
+
+
+def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:
+    """Refuse what could not be edited, before a long search."""
     if isinstance(model, Moves):
-        # Refused before a long search.
-        model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), changes)
-        code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
-        moved = model.move(code, changes)
-        before, after = code.attributes.cpu(), moved.attributes.cpu()
-        return Edit(images, model.decode(code), model.decode(moved), before, after, found)
-    if invert is not None:
-        return _edit_found(model, images, changes, attributes, known, invert, progress)
-    edits = editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
-    before = attributes_of(model, images, known) if attributes is None else attributes
-    edited = edits.edit(images, changes, before)
-    after = model.schema.edit(before, changes)
-    reconstructions = None
-    if isinstance(model, Encodes):
-        reconstructions = model.decode(model.encode(images, before))
-    return Edit(images, reconstructions, edited, before, after)
-
-
-def _edit_found(
-    model: Model,
-    images: Tensor,
-    changes: Mapping[str, float],
-    attributes: Tensor | None,
-    known: Mapping[str, float] | None,
-    invert: Search,
-    progress: Progress | None,
-) -> Edit:
-    """Edit the codes that an inversion finds; arguments as of `edit`."""
-    if not model.conditional:
+        model.move(model.sample_codes(1, torch.Generator().manual_seed(0)), target.changes)
+        return
+    if invert is not None and not model.conditional:
         raise AttrimorphError(
             f"an edit needs a model whose images depend on attributes; those of {model.recipe.name!r} "
             f"({model.recipe.method}) do not; use a conditional model, or fit axes to this one with axes fit"
         )
-    # Refused before a long search.
-    model.schema.edit(model.schema.fill_value[None], changes)
-    code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
-    before, moved = code.attributes.cpu(), model.moved(code.attributes, changes)
-    edited = model.decode(Code(code.z, moved))
-    return Edit(images, model.decode(code), edited, before, model.schema.edit(before, changes), found)
+    model.schema.edit(model.schema.fill_value[None], target.changes)
+    if invert is None:
+        editor(model, "edit", invertible=isinstance(model, Generates) and model.conditional)
 
 
-def write_edit(
+def has_codes(model: Model) -> bool:
+    """Tell whether a source of the model is a code."""
+    return isinstance(model, Moves | Generates | Composes)
+
+
+def moves_codes(model: Model) -> bool:
+    """Tell whether an edit of the model is a code moved, by its attributes or along axes, and decoded."""
+    return isinstance(model, Moves) or (model.conditional and has_codes(model))
+
+
+def generator_of(model: Model) -> Model:
+    """Return what decodes: the model itself, or that of an editor along axes."""
+    return model.model if isinstance(model, Moves) else model
+
+
+def edit_source(
     model: Model,
-    paths: Sequence[Path],
-    changes: Mapping[str, float],
-    out: Path,
+    images: Source,
+    attributes: Tensor | None = None,
     *,
-    named: str | Path,
-    known: Mapping[str, float] | None = None,
-    calibrated: bool = True,
-    like: Sequence[Path] = (),
+    known: Changes | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
-) -> Written:
-    """Edit photographs; write a sheet (input, reconstruction, edited), each edited image alone, and the receipt.
+) -> EditSource:
+    """Take photographs as a source; arguments and errors as of `edit`."""
+    images = model.prepared(images)
+    if not has_codes(model):
+        editor(model, "edit")
+        return EditSource(images, None, attributes_of(model, images, known) if attributes is None else attributes)
+    code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
+    return EditSource(images, code, code.attributes.cpu(), found)
 
-    A chain of CycleGANs shows every in-between image, and the first photograph's way through them as an animation.
+
+def found_source(model: Model, image: Source, known: Changes | None = None) -> EditSource:
+    """Take a photograph as a source as pages do: a model without an encoder looks for its code, and what its pictures
+    do not depend on nobody knows.
 
     Args:
-        model: one that edits.
-        paths: the photographs.
-        changes: see `edit`; with references: group (or an attribute of it) -> strength 0..2.
-        out: the sheet.
-        named: the model as the user named it.
-        known: attributes of all inputs that are known.
-        calibrated: see `edit`.
-        like: references, each of which gives an answer of its own.
-        invert, progress: see `edit`.
-    """
-    if like:
-        if known or invert is not None:
-            raise AttrimorphError("--known and --invert do nothing in an edit with references; leave them out")
-        return write_edit_like(model, paths, like, changes, out, named=named, calibrated=calibrated)
-    images = photographs(model, paths)
-    result = edit(model, images, changes, calibrated=calibrated, known=known, invert=invert, progress=progress)
-    wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
-    shown = {"input": result.images, "reconstruction": result.reconstructions, wish: result.edited}
-    columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
-    animation: list[Image.Image] = []
-    if isinstance(model, Chains):
-        from attrimorph.applications.write_morph import frames
+        model: one that edits or decodes.
+        image: any picture.
+        known: attribute -> 0 or 1, put over what the model guesses.
 
-        passed = [stage.cpu() for stage in model.stages(images, changes, result.before)]
-        columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
-        animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
-    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-    alone = to_pil(result.edited)
-    suffixes = numbered("edited", len(alone))
-    return write_result(
-        out,
-        "edit",
-        model,
-        {
-            **sheet_of(len(alone), rows, columns=list(columns), cell=max(128, model.image_size)),
-            **dict(zip(suffixes, alone, strict=True)),
-        },
-        named=named,
-        arguments={
-            "changes": dict(changes),
-            "known": dict(known or {}),
-            "calibrated": calibrated,
-            **told(invert, result.inversion),
-        },
-        inputs=paths,
-        animation=animation,
-        facts={
-            "position of each strength": model.strengths.calibrated(changes) if calibrated else dict(changes),
-            "attributes before": [model.schema.describe(row) for row in result.before.cpu()],
-            "attributes after": [model.schema.describe(row) for row in result.after.cpu()],
-        },
+    Raises:
+        AttrimorphError: the model does not edit photographs, or finds no face in it.
+    """
+    search = Search() if has_codes(model) and not isinstance(generator_of(model), Encodes) else None
+    with torch.enable_grad():
+        source = edit_source(model, image, known=known, invert=search)
+    return (
+        source if source.code is None else EditSource(source.image, source.code, _attributes_told(model, source.code))
     )
+
+
+def sampled_sources(
+    model: Model, count: int, seed: int, changes: Mapping[str, float] | None = None
+) -> list[EditSource]:
+    """Draw sources: those of `sample`, with the same arguments.
+
+    Raises:
+        AttrimorphError: the model draws no pictures, or an argument is out of range.
+    """
+    along = isinstance(model, Moves)
+    code = generator_of(model).draw(count, None if along else changes, seed=seed)
+    if isinstance(model, Moves):
+        code = model.own(model.move(code, changes or {}))
+    y = _attributes_told(model, code)
+    rows = [Code(code.z[row : row + 1], code.attributes[row : row + 1]) for row in range(count)]
+    return [EditSource(None, each, y[row : row + 1]) for row, each in enumerate(rows)]
+
+
+def _attributes_told(model: Model, code: Code) -> Tensor:
+    """Return a code's attributes [B, W] on the CPU, NaN where the model's pictures do not depend on them."""
+    y = code.attributes.cpu()
+    return y if model.conditional else torch.full_like(y, torch.nan)
+
+
+def moved_code(
+    model: Model, source: EditSource, target: EditTarget, judge: Judges | None = None, before: Tensor | None = None
+) -> Code | None:
+    """Return a source's code as a target wants it; None of a source that has none.
+
+    Args:
+        model: of the source.
+        source: one row where there are locks.
+        target: what shall become of it.
+        judge: who sees to the locks; None where there are none. Along axes nobody is needed: locked scores stay.
+        before: the judge's logits of the source without any change, [1, W]; looked for where None.
+
+    Raises:
+        AttrimorphError: there is no such attribute or axis, a strength is out of range, or a lock has no judge.
+    """
+    if source.code is None:
+        return None
+    changes, taught = target.changes, {axis.name: axis for axis in target.axes}
+    if isinstance(model, Moves):
+        along = model.with_axes(taught, photographs=source.image is not None)
+        return along.own(along.move(source.code, changes, target.locks))
+    own = {name: strength for name, strength in changes.items() if name not in taught}
+    if own and not model.conditional:
+        raise AttrimorphError(
+            f"the model {model.recipe.name!r} has no attributes to change; find some with `attrimorph axes fit`, "
+            "or teach it one by examples"
+        )
+    code = Code(source.code.z, model.moved(source.code.attributes, own))
+    moving = {name: strength for name, strength in changes.items() if name in taught and strength}
+    if moving:
+        pack = AxisPack(model.hash, model.recipe.name, taught)
+        far = AxisEditor(model, pack).move(code, moving, [name for name in target.locks if name in taught])
+        code = Code(far.z.to(code.z.device), far.attributes[:, : model.schema.width].to(code.attributes.device))
+    locks = [name for name in target.locks if name not in taught]
+    if not locks or not any(changes.values()):
+        return code
+    for name in locks:
+        model.schema.attribute(name)
+    if judge is None:
+        raise AttrimorphError(
+            "somebody must see whether locked attributes stay; this model has no attribute classifier (judge); "
+            "unlock them"
+        )
+
+    def decode(codes: Code) -> Tensor:
+        return decoded(model, codes, source.image)
+
+    seen = logits_of(judge, decode(source.code)) if before is None else before
+    return with_locks(model, judge, seen, code, locks, changes, decode=decode)
+
+
+def decoded(model: Model, code: Code, images: Tensor | None) -> Tensor:
+    """Return pictures of codes [B, 3, S, S]; some models put them back into the images that they began with.
+
+    Args:
+        model: one of which `has_codes` holds.
+        code: B rows.
+        images: [B or 1, 3, S, S]; None of samples.
+    """
+    if isinstance(model, Composes):
+        assert images is not None
+        return model.composed(images.expand(len(code.z), -1, -1, -1), code)
+    return model.decode(code)
+
+
+def rendered(
+    model: Model, sources: Sequence[EditSource], codes: Sequence[Code | None], targets: Sequence[EditTarget]
+) -> Tensor:
+    """Return the pictures of targets, [B, 3, S, S] in [-1, 1] on the CPU; those that have codes are decoded together.
+
+    Args:
+        model: of all.
+        sources: of B rows in all.
+        codes: what `moved_code` made of each.
+        targets: one of each.
+    """
+    rows = [code for code in codes if code is not None]
+    if len(rows) == len(codes):
+        together = Code(torch.cat([row.z for row in rows]), torch.cat([row.attributes.to(rows[0].z) for row in rows]))
+        images = [each.image for each in sources if each.image is not None]
+        return decoded(model, together, torch.cat(images) if len(images) == len(sources) else None).cpu()
+    pictures = []
+    for source, target in zip(sources, targets, strict=True):
+        assert source.image is not None
+        if target.locks:
+            raise AttrimorphError(
+                f"the model {model.recipe.name!r} changes one attribute as a whole and cannot lock others; unlock all"
+            )
+        pictures.append(editor(model, "edit").edit(source.image, target.changes, source.attributes).cpu())
+    return torch.cat(pictures)
+
+
+def picture_of(model: Model, source: EditSource, target: EditTarget, judge: Judges | None = None) -> Tensor:
+    """Return the picture of one target, decoded alone, [1, 3, S, S]: what is saved and what a replay makes again."""
+    return rendered(model, [source], [moved_code(model, source, target, judge)], [target])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers import RawData, detect
@@ -149,7 +149,7 @@ def open_gallery(model: Model, source: str | Path | Source, progress: Progress |
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return Gallery(
         [str(file) for file in files],
-        lambda rows: photographs(model, [files[row] for row in rows]),
+        lambda rows: model.prepared([files[row] for row in rows]),
         None,
         None,
         torch.full((len(files),), -1),

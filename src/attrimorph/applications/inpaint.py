@@ -12,17 +12,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
-from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion.distances import Pixels
 from attrimorph.applications.inversion.search import Inversion, Progress
 from attrimorph.applications.options import Search
-from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import crop_for
-from attrimorph.pictures import sheet, to_pil
+from attrimorph.pictures import sheet
 
 MOST_TIMES = 1000
 MARKED = 0.1  # share of white from which on a pixel of a mask belongs to the hole
@@ -223,59 +221,7 @@ def mask_for(model: Model, picture: Path, mask: Path | Hole) -> Tensor:
     return marked if min(size) == side else max_pool2d(marked, 3, stride=1, padding=1)
 
 
-def write_inpaint(
-    model: Model,
-    path: Path,
-    mask: Path | Hole,
-    out: Path,
-    *,
-    named: str | Path,
-    times: int = 10,
-    fill: str = "border",
-    feather: int = 4,
-    known: Mapping[str, float] | None = None,
-    invert: Search | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Inpaint a photograph; write the strip of iterations, the result alone, and the receipt."""
-    images, masks = photographs(model, [path]), mask_for(model, path, mask)
-    result = inpaint(
-        model,
-        images,
-        masks,
-        None,
-        times,
-        fill=fill,
-        feather=feather,
-        known=known,
-        invert=invert,
-        progress=progress,
-    )
-    hidden = (result.images - result.inpainted).div(2).square().sum() / (3 * masks.sum())
-    return write_result(
-        out,
-        "inpaint",
-        model,
-        {"": _strip(result, max(128, model.image_size)), "inpainted": to_pil(result.inpainted)[0]},
-        named=named,
-        arguments={
-            "hole": None if isinstance(mask, Path) else list(mask),
-            "times": times,
-            "fill": fill,
-            "feather": feather,
-            "known": dict(known or {}),
-            **told(invert, result.inversion),
-        },
-        inputs=[path, mask] if isinstance(mask, Path) else [path],
-        facts={
-            "hole (share of the image)": round(float(masks.mean()), 4),
-            "psnr in the hole (dB, against what the input shows there)": round(-10 * float(hidden.log10()), 3),
-            "attributes": model.schema.describe(result.attributes[0].cpu()),
-        },
-    )
-
-
-def _strip(result: Inpainting, cell: int) -> Image.Image:
+def strip(result: Inpainting, cell: int) -> Image.Image:
     """Lay out the input, the input without its hole, the filling, some iterations, and the last."""
     last = len(result.steps) - 1
     numbers = [number for number in SHOWN if number < last] + [last]

@@ -1,15 +1,20 @@
-"""What every verb needs first: a model that can, photographs at its size, and their attributes."""
+"""What every application needs first: a model that can, and the attributes and codes of images."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Edits, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.codes import Code, Edits, Encodes, Generates
+from attrimorph.models.model import Model, Moves
+
+if TYPE_CHECKING:
+    from attrimorph.applications.inversion.distances import Distance
 
 
 def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:
@@ -42,15 +47,6 @@ def _incapable(model: Model, verb: str, capability: str, remedy: str = "") -> At
     )
 
 
-def photographs(model: Model, paths: Sequence[Path]) -> Tensor:
-    """Read photographs as the model's training images were made, [B, 3, S, S] in [-1, 1].
-
-    Raises:
-        AttrimorphError: no picture, or one that cannot be read.
-    """
-    return model.prepared(paths)
-
-
 def attributes_of(model: Model, images: Tensor, known: Changes | None = None) -> Tensor:
     """Return the attributes of images: guessed and decided by the model, then what is known put over them.
 
@@ -76,3 +72,45 @@ def attributes_of(model: Model, images: Tensor, known: Changes | None = None) ->
         else:
             y = model.schema.edit(y, {key: 1.0 if value else -1.0})
     return y
+
+
+def code_of(
+    model: Model,
+    images: Tensor,
+    attributes: Tensor | None,
+    verb: str,
+    *,
+    known: Changes | None = None,
+    invert: Search | None = None,
+    distance: "Distance | None" = None,
+    progress: Progress | None = None,
+) -> tuple[Code, Inversion | None]:
+    """Return the codes of images, and the inversion that found them where there was one.
+
+    Args:
+        model: one that encodes; with `invert`, one that generates. An editor along axes stands for its generator.
+        images: [B, 3, S, S] in [-1, 1], what an encoder is shown.
+        attributes: [B, W]; guessed by the model when None, with `invert` looked for together with z.
+        verb: who asks; a refusal names it.
+        known: attribute -> 0 or 1, put over what is guessed, and not looked for.
+        invert: how to look for the codes; None = take the encoder's.
+        distance: what an inversion compares; all pixels when None.
+        progress: of the inversion, called with (steps done, steps).
+
+    Raises:
+        AttrimorphError: the model cannot, or there is no such attribute.
+    """
+    if isinstance(model, Moves) and (invert is not None or model.invert is None):
+        attributes = None if attributes is None else attributes[:, : model.model.schema.width]
+        model = model.model
+        # Axes tell of codes as long as drawn ones.
+        invert = invert if invert is None or invert.within is not None else replace(invert, within=1.0)
+    if invert is None:
+        encodes = encoder(model, verb, invertible=isinstance(model, Generates))
+        return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None
+    # What only an inversion needs, networks that compare pictures among it, is imported for one.
+    from attrimorph.applications.inversion.invert import inversion, known_alone
+
+    given = known_alone(model.schema, len(images), known or {}) if attributes is None else attributes
+    found = inversion(model, images, given, distance=distance, search=invert, progress=progress)
+    return found.code, found

@@ -1,7 +1,5 @@
 """A folder of labelled image files: SPLIT/CLASS/NAME.png for any trainer, and attributes.csv for `data prepare`."""
 
-import csv
-import io
 import shutil
 import tempfile
 from collections import Counter
@@ -16,6 +14,7 @@ from PIL import Image
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes
+from attrimorph.metrics.tables import to_csv
 
 
 class LabelledFolder:
@@ -95,11 +94,8 @@ class LabelledFolder:
             raise _told(self.path, error) from error
 
     def _finish(self) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file_name", "split", "identity", *self.columns])
-        writer.writerows(self._lines)
-        write_bytes(self._work / "attributes.csv", text.getvalue().encode("utf-8", "surrogateescape"))
+        text = to_csv(["file_name", "split", "identity", *self.columns], self._lines)
+        write_bytes(self._work / "attributes.csv", text.encode("utf-8", "surrogateescape"))
         try:
             # mkdtemp makes folders private; a data set is as readable as any other folder of the user's.
             self._work.chmod(0o755)

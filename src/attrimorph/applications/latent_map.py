@@ -1,23 +1,19 @@
 """Latent map: all codes of a data set on the plane of their two principal axes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.gallery import Gallery, Progress, encode_gallery, gallery_of, open_data, unchanged
-from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.gallery import Gallery
 from attrimorph.charts import scatter
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
-from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.verification import area_under_curve
 from attrimorph.metrics.tables import to_csv
-from attrimorph.models.model import Model
 from attrimorph.pictures import PAPER, to_pil
 
 CELLS = 16  # thumbnails along each side of the map
@@ -133,52 +129,6 @@ def separability(points: Tensor, schema: Schema, labels: Tensor) -> dict[str, fl
     return result
 
 
-def write_latent_map(
-    model: Model,
-    source: str | Path | Source,
-    out: Path,
-    *,
-    named: str | Path,
-    attribute: str | None = None,
-    fingerprint: str | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Map the data at `source`; write thumbnails and coloured points, a table of places, and the receipt.
-
-    Args:
-        source: prepared data, or a folder of images.
-        attribute: whose values colour the points; by default the one that the map separates best.
-        fingerprint: refuse data that is not this.
-    """
-    data = open_data(model, source, progress)
-    unchanged(data.fingerprint, fingerprint, source)
-    if attribute is not None:
-        data.schema.attribute(attribute)
-    gallery = gallery_of(data)
-    codes = encode_gallery(model, gallery, Path(out).parent, progress, verb="latent-map")
-    result = latent_map(codes.z, data.schema, data.attributes)
-    best = max(result.separability, key=lambda name: result.separability[name], default="")
-    colour = attribute or best.partition("=")[0] or next(iter(data.schema.names), None)
-    ranked = sorted(result.separability.items(), key=lambda item: -item[1])
-    return write_result(
-        out,
-        "latent-map",
-        model,
-        {"": thumbnails(result.points, gallery), "points": _points(result, data, colour)},
-        named=named,
-        arguments={**Source.of(source).to_json(), "fingerprint": data.fingerprint, "attribute": attribute},
-        facts={
-            "images": len(data),
-            "explained variance (share), first and second axis": [round(v, 4) for v in result.plane.explained.tolist()],
-            "axes that the variance spreads over": round(result.spread, 2),
-            "separability on the map (area under the curve of the best line, 0.5 = none)": {
-                name: round(value, 4) for name, value in ranked
-            },
-        },
-        tables={"": _table(result, data)},
-    )
-
-
 def thumbnails(points: Tensor, gallery: Gallery, *, cells: int = CELLS, cell: int = 64) -> Image.Image:
     """Show the map by pictures: in every cell of a grid the image that lies nearest to its middle.
 
@@ -207,7 +157,7 @@ def thumbnails(points: Tensor, gallery: Gallery, *, cells: int = CELLS, cell: in
     return page
 
 
-def _points(result: LatentMap, data: PreparedData, name: str | None) -> Image.Image:
+def points_picture(result: LatentMap, data: PreparedData, name: str | None) -> Image.Image:
     """Draw the points in the colours of one attribute's values, or of one colour where there is none."""
     if name is None:
         return scatter(result.points, torch.zeros(len(data), dtype=torch.long), ["images"])
@@ -224,7 +174,7 @@ def _points(result: LatentMap, data: PreparedData, name: str | None) -> Image.Im
     return scatter(result.points, torch.where(missing, -1, groups), names)
 
 
-def _table(result: LatentMap, data: PreparedData) -> str:
+def map_table(result: LatentMap, data: PreparedData) -> str:
     """Write file, split, identity and place as CSV."""
     images = zip(data.files, data.split, data.identity.tolist(), result.points.tolist(), strict=True)
     rows = [[file, split, who, f"{first:.6f}", f"{second:.6f}"] for file, split, who, (first, second) in images]

@@ -1,20 +1,16 @@
 """Layers: what an image is made of, and the image put together again with other attributes or another background."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inputs import attributes_of, photographs
-from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.inputs import attributes_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet_of, to_pil
 
 MOST = 64  # sampled backgrounds
 
@@ -95,79 +91,6 @@ def layers(
     return result
 
 
-def write_layers(
-    model: Model,
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    named: str | Path,
-    known: Mapping[str, float] | None = None,
-    changes: Mapping[str, float] | None = None,
-    background: Path | None = None,
-    backgrounds: int = 0,
-    seed: int = 0,
-) -> Written:
-    """Write a sheet (input, foreground, gate, background, composite, variants), every layer alone, and the receipt."""
-    paths = [Path(path) for path in paths]
-    model = layered(model, "layers")
-    images = photographs(model, paths)
-    other = None if background is None else photographs(model, [background])
-    result = layers(
-        model,
-        images,
-        attributes_of(model, images, known),
-        changes=changes,
-        background=other,
-        backgrounds=backgrounds,
-        seed=seed,
-    )
-    parts = result.layers
-    columns = {
-        "input": images,
-        "foreground": parts.foreground,
-        "gate": as_picture(parts.gate),
-        "background": parts.background,
-        "composite": parts.composite,
-        **result.variants,
-    }
-    rows = [torch.stack(row) for row in zip(*(batch.cpu() for batch in columns.values()), strict=True)]
-    return write_result(
-        out,
-        "layers",
-        model,
-        {**sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size)), **alone(columns)},
-        named=named,
-        arguments={
-            "known": dict(known or {}),
-            "changes": dict(changes or {}),
-            "other": background is not None,
-            "backgrounds": backgrounds,
-            "seed": seed,
-        },
-        inputs=[*paths, *([background] if background is not None else [])],
-        facts={
-            "attributes": [model.schema.describe(row) for row in result.code.attributes.cpu()],
-            "share that the foreground covers": (1 - parts.gate)
-            .mean((1, 2, 3))
-            .cpu()
-            .double()
-            .round(decimals=4)
-            .tolist(),
-        },
-    )
-
-
 def as_picture(gate: Tensor) -> Tensor:
     """Turn a gate [B, 1 or 3, S, S] in [0, 1] into pictures [B, 3, S, S] in [-1, 1], white where background shows."""
     return 2 * gate.expand(-1, 3, -1, -1) - 1
-
-
-def alone(columns: Mapping[str, Tensor]) -> dict[str, Image.Image]:
-    """Return every picture but the inputs, suffix -> picture; numbered where there are several inputs."""
-    found = {}
-    for word, batch in columns.items():
-        pictures = to_pil(batch) if word != "input" else []
-        for number, picture in enumerate(pictures, 1):
-            suffix = "-".join(word.replace("=", " ").split())
-            found[suffix if len(pictures) == 1 else f"{suffix}-{number}"] = picture
-    return found

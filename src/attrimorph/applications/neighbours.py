@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,16 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.gallery import Progress, open_data, unchanged
+from attrimorph.applications.gallery import Progress
 from attrimorph.applications.nearest import Nearest, nearest, nearest_images
-from attrimorph.applications.receipt import Written, write_result
 from attrimorph.applications.sample import sample
 from attrimorph.charts import histograms, stacked
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.evaluators.judge import Judge, load_judge
+from attrimorph.evaluators.judge import Judge
 from attrimorph.metrics.tables import to_csv
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
@@ -61,6 +57,22 @@ class FeatureSpace:
     trained_side: float
     trained_side_error: float
     each: int
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """What is told of it."""
+        own, other = (round(float(found.distances[:, 0].median()), 4) for found in (self.samples, self.held_out))
+        return {
+            "verdict": self.verdict,
+            "median distance of samples to their nearest training image": own,
+            f"the same of {len(self.held_out.rows)} held-out images": other,
+            "a sample is nearer than a held-out image (probability)": round(self.nearer, 4),
+            "standard error of it": round(self.nearer_error, 4),
+            f"samples nearer to training than to held-out images, {self.each} of each (share)": round(
+                self.trained_side, 4
+            ),
+            "standard error of that": round(self.trained_side_error, 4),
+        }
 
     @property
     def verdict(self) -> str:
@@ -198,69 +210,7 @@ def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
     return share, math.sqrt((m + n + 1) / (12 * m * n))
 
 
-def write_neighbours(
-    model: Model,
-    source: str | Path | Source,
-    out: Path,
-    *,
-    named: str | Path,
-    count: int = 200,
-    seed: int = 0,
-    judge: str | Path | None = None,
-    fingerprint: str | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Compare samples with the data at `source`; write the picture, a table of all distances, and the receipt.
-
-    Args:
-        source: prepared data, or a folder of images.
-        judge: a file or a shipped judge; by default the shipped one that suits the model.
-        fingerprint: refuse data that is not this.
-    """
-    data = open_data(model, source, progress)
-    unchanged(data.fingerprint, fingerprint, source)
-    looks = judge_for(model.schema, model.image_size) if judge is None else load_judge(judge)
-    result = neighbours(model, data, count, seed=seed, judge=looks, progress=progress)
-    facts: dict[str, object] = {
-        "verdict": result.verdict,
-        "training images": len(result.train),
-        "samples": len(result.images),
-    }
-    facts |= {space.name: _figures(space) for space in result.spaces}
-    return write_result(
-        out,
-        "neighbours",
-        model,
-        {"": _picture(result, data)},
-        named=named,
-        arguments={
-            **Source.of(source).to_json(),
-            "fingerprint": data.fingerprint,
-            "count": count,
-            "seed": seed,
-            "judge": None if judge is None else str(Path(judge).resolve() if Path(judge).exists() else judge),
-        },
-        facts=facts,
-        tables={"": _table(result, data)},
-    )
-
-
-def _figures(space: FeatureSpace) -> dict[str, object]:
-    own, other = (round(float(found.distances[:, 0].median()), 4) for found in (space.samples, space.held_out))
-    return {
-        "verdict": space.verdict,
-        "median distance of samples to their nearest training image": own,
-        f"the same of {len(space.held_out.rows)} held-out images": other,
-        "a sample is nearer than a held-out image (probability)": round(space.nearer, 4),
-        "standard error of it": round(space.nearer_error, 4),
-        f"samples nearer to training than to held-out images, {space.each} of each (share)": round(
-            space.trained_side, 4
-        ),
-        "standard error of that": round(space.trained_side_error, 4),
-    }
-
-
-def _picture(result: Neighbours, data: PreparedData) -> Image.Image:
+def neighbours_picture(result: Neighbours, data: PreparedData) -> Image.Image:
     """Lay out the samples that are nearest to a training image, those images beside them, and the distributions."""
     parts = []
     for space in result.spaces:
@@ -277,7 +227,7 @@ def _picture(result: Neighbours, data: PreparedData) -> Image.Image:
     return stacked(parts)
 
 
-def _table(result: Neighbours, data: PreparedData) -> str:
+def neighbours_table(result: Neighbours, data: PreparedData) -> str:
     """Write every sample's and held-out image's nearest training image as CSV."""
     rows: list[list[str | int]] = []
     for space in result.spaces:

@@ -1,10 +1,9 @@
 """How codes are looked for, and how an edit goes along axes: plain values, which a command reads without torch."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from attrimorph.errors import AttrimorphError
 
@@ -65,12 +64,6 @@ class Search:
         words = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
         return {"steps": done, "of": self.steps, **{name: getattr(self, name) for name in words}}
 
-    @classmethod
-    def from_json(cls, words: Mapping[str, Any]) -> Self:
-        """Return the search that `to_json` told of."""
-        names = ("rate", "label_rate", "candidates", "starts", "prior", "seed")
-        return cls(steps=words["of"], stop=words["steps"], **{name: words[name] for name in names if name in words})
-
 
 @dataclass(frozen=True)
 class AxisOptions:
@@ -92,12 +85,3 @@ class AxisOptions:
     seed: int | None = None
     count: int = 1
     values: Range = "-1..1"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for a receipt, where the pack is an input."""
-        return {**{name: value for name, value in vars(self).items() if name != "pack"}, "locks": list(self.locks)}
-
-    @classmethod
-    def from_json(cls, pack: Path, words: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(pack, **{**words, "locks": tuple(words["locks"])})

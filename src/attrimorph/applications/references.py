@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -10,13 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications import paths
-from attrimorph.applications.inputs import photographs
-from attrimorph.applications.receipt import Written, write_result
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Source
-from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, to_pil
-from attrimorph.strength import Strengths
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 
 
 @runtime_checkable
@@ -103,51 +99,6 @@ def reference_sheet(result: ReferenceEdit, cell: int = 128) -> Image.Image:
     for number, image in enumerate(result.images.cpu()[few]):
         rows.append(torch.cat([image[None], result.edited[few, number]]))
     return sheet(rows, labels=["like", *[""] * (len(rows) - 1)], cell=cell)
-
-
-def write_edit_like(
-    model: Model,
-    inputs: Sequence[Path],
-    like: Sequence[Path],
-    strengths: Mapping[str, float],
-    out: Path,
-    *,
-    named: str | Path,
-    calibrated: bool = True,
-) -> Written:
-    """Give photographs what references have; write the sheet, each answer alone, and the receipt.
-
-    Args:
-        model: one that follows references.
-        inputs: the photographs.
-        like: the references, pictures as well.
-        strengths: group (or an attribute of it) -> 0..2.
-        out: the sheet.
-        named: the model as the user named it.
-        calibrated: as of `edit`.
-    """
-    follower(model, "an edit with references")
-    model = model if calibrated else model.with_strengths(Strengths())
-    result = edit_like(model, photographs(model, inputs), photographs(model, like), strengths)
-    few = max(len(inputs), len(like)) <= MOST_SHOWN
-    pictures = {"": reference_sheet(result, max(128, model.image_size))} if few else {}
-    for number, answers in zip(numbered("", len(like)), result.edited, strict=True):
-        for suffix, picture in zip(numbered("edited", len(inputs)), to_pil(answers), strict=True):
-            pictures[f"{suffix}-like{number}" if number else suffix] = picture
-    return write_result(
-        out,
-        "edit",
-        model,
-        pictures,
-        named=named,
-        arguments={"changes": dict(strengths), "known": {}, "calibrated": calibrated, "like": len(like)},
-        inputs=[*inputs, *like],
-    )
-
-
-def numbered(word: str, count: int) -> list[str]:
-    """Return a word for each of `count` pictures, with numbers where there are several."""
-    return [word] if count == 1 else [f"{word}-{number}" for number in range(1, count + 1)]
 
 
 def homomorphic(

@@ -1,25 +1,18 @@
 """Retrieve: the images whose codes are nearest to that of a picture, with the attributes one asks for."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.detail import edited_with_detail
-from attrimorph.applications.gallery import Codes, Gallery, Progress, encode_gallery, holding, open_gallery, unchanged
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
+from attrimorph.applications.gallery import Codes, Gallery, encode_gallery, holding
+from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.applications.nearest import nearest
-from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.schema import Schema
-from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Edits
+from attrimorph.metrics.tables import to_csv
 from attrimorph.models.model import Model
-from attrimorph.pictures import MOST_SHOWN, sheet
 
 MOST = 1000
 SAME_PIXELS = 2.5 / 255  # largest difference, in [-1, 1], of two readings of one picture
@@ -137,80 +130,8 @@ def _identity_of(image: Tensor, gallery: Gallery, rows: Tensor) -> Tensor:
     return gallery.identity[rows[0]]
 
 
-def write_retrieve(
-    model: Model,
-    path: Path,
-    among: str | Path | Source,
-    out: Path,
-    *,
-    named: str | Path,
-    count: int = 5,
-    wanted: Mapping[str, float] | None = None,
-    same: Sequence[str] = (),
-    other_identity: bool = False,
-    known: Mapping[str, float] | None = None,
-    fingerprint: str | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Retrieve images for a photograph; write the row of them, a table, and the receipt; codes are kept beside.
-
-    Args:
-        among: prepared data, a labelled folder, or a folder of images.
-        fingerprint: refuse images that are not these.
-        progress: called with (done, in all) while images are prepared and encoded.
-    """
-    image = photographs(model, [path])
-    gallery = open_gallery(model, among, progress)
-    unchanged(gallery.fingerprint, fingerprint, among)
-    # Encoding may take minutes: what cannot be answered is refused before.
-    check_wishes(gallery.schema or model.schema, count, wanted or {}, same)
-    codes = encode_gallery(model, gallery, Path(out).parent, progress)
-    y, place = attributes_of(model, image, known), Source.of(among).to_json()
-    result = retrieve(
-        model, image, gallery, count=count, wanted=wanted, same=same, other_identity=other_identity, attributes=y,
-        codes=codes,
-    )  # fmt: skip
-    shown = {"input": image}
-    asked = {key: value for key, value in (wanted or {}).items() if key in model.schema.column_names}
-    if asked and isinstance(model, Edits):
-        changes = {key: 1.0 if value == 1 else -1.0 for key, value in asked.items()}
-        shown["as sought"] = edited_with_detail(model, image, changes, y)
-    words = [f"{number}: {distance:.2f}" for number, distance in enumerate(result.distances.tolist(), 1)]
-    row = torch.cat([*shown.values(), gallery.read(result.rows[:MOST_SHOWN].numpy())])
-    return write_result(
-        out,
-        "retrieve",
-        model,
-        {"": sheet([row], columns=[*shown, *words][: len(row)], cell=max(128, model.image_size))},
-        named=named,
-        arguments={
-            "among": place.pop("data"),
-            **place,
-            "fingerprint": gallery.fingerprint,
-            "count": count,
-            "wanted": dict(wanted or {}),
-            "same": list(same),
-            "other_identity": other_identity,
-            "known": dict(known or {}),
-        },
-        inputs=[path],
-        facts={
-            "searched": result.searched,
-            "found": [
-                {"file": gallery.names[row], "distance": round(distance, 6)}
-                for row, distance in zip(result.rows.tolist(), result.distances.tolist(), strict=True)
-            ],
-        },
-        tables={"": _table(gallery, result)},
-    )
-
-
-def _table(gallery: Gallery, result: Retrieval) -> str:
+def retrieval_table(gallery: Gallery, result: Retrieval) -> str:
     """Write rank, distance, identity, file as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "distance", "identity", "file"])
-    rows = result.rows.tolist()
-    for rank, (row, distance) in enumerate(zip(rows, result.distances.tolist(), strict=True), 1):
-        writer.writerow([rank, f"{distance:.6f}", int(gallery.identity[row]), gallery.names[row]])
-    return text.getvalue()
+    found = enumerate(zip(result.rows.tolist(), result.distances.tolist(), strict=True), 1)
+    rows = [[rank, f"{far:.6f}", int(gallery.identity[row]), gallery.names[row]] for rank, (row, far) in found]
+    return to_csv(["rank", "distance", "identity", "file"], rows)

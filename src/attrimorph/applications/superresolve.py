@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from attrimorph.applications.coding import code_of, told
-from attrimorph.applications.inputs import photographs
+from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion.distances import Downsampled
 from attrimorph.applications.inversion.search import Inversion, Progress
 from attrimorph.applications.options import Search
-from attrimorph.applications.receipt import Written, write_result
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet, to_pil
 
 MOST_ROUNDS = 100
 LEVEL = 2 / 255  # of an 8-bit image, in [-1, 1]
@@ -161,53 +158,7 @@ def small_image(model: Model, path: Path, times_larger: int | None) -> tuple[Ten
             f"times_larger must be at least 2 and divide the model's {model.image_size} pixels; got {times_larger}; "
             "try 4"
         )
-    large = photographs(model, [path])
+    large = model.prepared(path)
     # A small image has whole levels.
     low = averaged(large, model.image_size // times_larger).add(1).mul(127.5).round().div(127.5).sub(1)
     return low, large
-
-
-def write_superresolve(
-    model: Model,
-    path: Path,
-    out: Path,
-    *,
-    named: str | Path,
-    times_larger: int | None = None,
-    rounds: int = 5,
-    known: Mapping[str, float] | None = None,
-    invert: Search | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Enlarge a picture; write the row of small, bicubic, ours (and truth), the result alone, and the receipt."""
-    low, truth = small_image(model, path, times_larger)
-    result = superresolve(model, low, None, rounds, known=known, invert=invert, progress=progress)
-    small = interpolate(low, scale_factor=float(_factor(model, low)), mode="nearest")
-    columns = {f"{low.shape[-1]} px": small, "bicubic": result.bicubic, "by the model": result.images}
-    facts = {
-        "disagreement with the input (levels of 255, at most)": round(float(result.disagreement.max()), 4),
-        "attributes": model.schema.describe(result.attributes[0].cpu()),
-    }
-    if truth is not None:
-        columns["truth"] = truth
-        for name in ("bicubic", "by the model"):
-            error = (columns[name] - truth).div(2).square().mean()
-            facts[f"psnr against the truth (dB), {name}"] = round(-10 * float(error.log10()), 3)
-    return write_result(
-        out,
-        "superresolve",
-        model,
-        {
-            "": sheet([torch.cat(list(columns.values()))], columns=list(columns), cell=max(128, model.image_size)),
-            "large": to_pil(result.images)[0],
-        },
-        named=named,
-        arguments={
-            "times_larger": times_larger,
-            "rounds": rounds,
-            "known": dict(known or {}),
-            **told(invert, result.inversion),
-        },
-        inputs=[path],
-        facts=facts,
-    )

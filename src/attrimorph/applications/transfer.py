@@ -1,14 +1,12 @@
 """Transfer: one image with the attributes of another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.inputs import attributes_of, encoder, photographs
-from attrimorph.applications.receipt import Written, write_result
+from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
@@ -86,39 +84,3 @@ def _without_rivals(model: Model, y: Tensor, only: Sequence[str]) -> Tensor:
         if fresh and stale:
             y[:, stale] = torch.minimum(y[:, stale], 1 - y[:, fresh].amax(1, keepdim=True))
     return y
-
-
-def write_transfer(
-    model: Model,
-    path: Path,
-    source: Path,
-    out: Path,
-    *,
-    named: str | Path,
-    only: Sequence[str] | None = None,
-    known: Mapping[str, float] | None = None,
-) -> Written:
-    """Give one photograph the attributes of another; write the row of four and the receipt.
-
-    Args:
-        known: attributes of the first photograph that the user knows; the rest is guessed.
-    """
-    images = photographs(model, [path, source])
-    result = transfer(model, images[:1], images[1:], only=only, attributes=attributes_of(model, images[:1], known))
-    row = torch.cat([result.images, result.reconstructions, images[1:], result.transferred])
-    return write_result(
-        out,
-        "transfer",
-        model,
-        {
-            "": sheet(
-                [row],
-                columns=["input", "reconstruction", "attributes of", "transferred"],
-                cell=max(128, model.image_size),
-            )
-        },
-        named=named,
-        arguments={"only": None if only is None else list(only), "known": dict(known or {})},
-        inputs=[path, source],
-        facts={"attributes": model.schema.describe(result.code.attributes[0].cpu())},
-    )

@@ -11,18 +11,16 @@ from cyclopts import CycloptsError
 
 # Importing a file of verbs puts them into the app.
 from attrimorph.cli import (
-    application_verbs,
     axes_verbs,
     compare_verbs,
     data_verbs,
     experiment_verbs,
     finding_verbs,
     judging_verbs,
-    layer_verbs,
     measuring_verbs,
+    requests,
     studio_verbs,
     training_verbs,
-    using_verbs,
 )
 from attrimorph.cli.app import app, speaks
 from attrimorph.errors import AttrimorphError
@@ -30,20 +28,18 @@ from attrimorph.interruption import Interrupted
 
 __all__ = [
     "app",
-    "application_verbs",
     "axes_verbs",
     "compare_verbs",
     "data_verbs",
     "experiment_verbs",
     "finding_verbs",
     "judging_verbs",
-    "layer_verbs",
     "main",
     "measuring_verbs",
+    "requests",
     "run",
     "studio_verbs",
     "training_verbs",
-    "using_verbs",
 ]
 
 TRACEBACK = "ATTRIMORPH_TRACEBACK"

@@ -16,15 +16,12 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
-    from attrimorph.applications.options import Search
-    from attrimorph.applications.receipt import Written
     from attrimorph.data.prepared import PreparedData
     from attrimorph.data.readers import RawData
     from attrimorph.data.schema import Schema
     from attrimorph.data.source import Source
     from attrimorph.models.model import Model
-
-DEFAULT_MODEL = "drawn-faces-64"
+    from attrimorph.requests.receipt import Written
 
 DATA = Group("Data", sort_key=1)
 MAKE = Group("Training and judging", sort_key=2)
@@ -55,74 +52,6 @@ Whole = Annotated[int, Parameter(converter=whole_number)]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
 ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
-Set = Annotated[
-    list[str] | None,
-    Parameter(
-        name="--set",
-        help="An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way; class=smiling, a value.",
-    ),
-]
-Known = Annotated[
-    list[str] | None,
-    Parameter(name="--known", help="An attribute of the input that you know: Male=0; the others are guessed."),
-]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Using:
-    """What every verb that uses a model takes."""
-
-    model: Annotated[
-        str, Parameter(help="A run folder, a model file or a shipped model; several CycleGANs with commas.")
-    ] = DEFAULT_MODEL
-    out: Out = None
-    device: Device = "auto"
-
-    def asked(
-        self,
-        set_: Sequence[str] | None = None,
-        known: Sequence[str] | None = None,
-        pictures: Sequence[Path | None] = (),
-        *,
-        names: Sequence[str] = (),
-        groups: bool = False,
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return --set and --known as the header of the model's file knows them; all is looked at without torch.
-
-        Args:
-            set_, known: as they were typed.
-            pictures: files that must be images; None for one that was not given.
-            names: of attributes, which other options hold.
-            groups: whether --set may name the model's groups of attributes.
-
-        Raises:
-            AttrimorphError: no such model, attribute, value or picture, or a number out of range.
-        """
-        from attrimorph.data.images import check_image
-        from attrimorph.loading import groups_of, schema_of
-        from attrimorph.naming import parse_settings
-
-        schema = schema_of(self.model)
-        if not schema.names:  # of images without labels: what cannot be asked, the model tells
-            changes, facts = parse_settings(set_ or [], None), parse_settings(known or [], None, "--known")
-        else:
-            for name in names:
-                schema.attribute(name)
-            other = groups_of(self.model) if groups else ()
-            changes = parse_settings(set_ or [], schema, groups=other)
-            schema.changes({name: strength for name, strength in changes.items() if name not in other})
-            facts = schema.facts(parse_settings(known or [], schema, "--known"))
-        for picture in pictures:
-            if picture is not None:
-                check_image(picture)
-        return changes, facts
-
-    def load(self) -> "Model":
-        """Load the model."""
-        from attrimorph.loading import load
-
-        return load(self.model, chosen(self.device))
 
 
 @Parameter(name="*")
@@ -189,85 +118,6 @@ class Layout:
 
 
 LAYOUT = Layout()
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Inverting:
-    """What every verb takes that can look for the code of an image."""
-
-    invert: Annotated[
-        bool,
-        Parameter(help="Look for the code by optimisation through the generator; any model that generates will do."),
-    ] = False
-    invert_steps: Annotated[Whole | None, Parameter(help="With --invert: steps of the search; by default 100.")] = None
-    invert_seconds: Annotated[float | None, Parameter(help="With --invert: a budget of time.")] = None
-    invert_candidates: Annotated[
-        Whole | None,
-        Parameter(help="With --invert: samples among which a start is looked for, without an encoder; by default 256."),
-    ] = None
-    invert_seed: Annotated[Whole | None, Parameter(help="With --invert: of those samples; by default 0.")] = None
-
-    def search(self) -> "Search | None":
-        """Return how to look for the code, None where the encoder tells it.
-
-        Raises:
-            AttrimorphError: options of a search without one, or a number out of range.
-        """
-        words = {"steps": self.invert_steps, "seconds": self.invert_seconds}
-        words |= {"candidates": self.invert_candidates, "seed": self.invert_seed}
-        given = {name: value for name, value in words.items() if value is not None}
-        if not self.invert:
-            if given:
-                name = next(iter(given))
-                raise AttrimorphError(f"--invert-{name} tells how to invert; got it without --invert; add --invert")
-            return None
-        from attrimorph.applications.options import Search
-
-        return Search(**given)  # type: ignore[arg-type]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Along:
-    """What `edit` and `morph` take to go along axes."""
-
-    axes: Annotated[
-        str | None,
-        Parameter(
-            help="Go along latent directions (axes): a pack of them; own: those beside the model. --lock, --seed: own."
-        ),
-    ] = None
-    lock: Annotated[str | None, Parameter(help="Attributes that stay, with commas, all at once: Male,Young.")] = None
-    seed: Annotated[Whole | None, Parameter(help="Edit pictures that the model draws, those of sample.")] = None
-    count: Annotated[Whole | None, Parameter(help="With --seed: how many; by default 1.")] = None
-    follow: Annotated[
-        Literal["curved", "judge"] | None,
-        Parameter(help="In place of straight directions: the pack's curved ones, or the judge's own gradient."),
-    ] = None
-    judge: Annotated[
-        str | None, Parameter(help="Who tells what an edit along axes does besides; by default the one that suits.")
-    ] = None
-    values: Annotated[
-        Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
-    ] = "-1..1"
-
-    @property
-    def wished(self) -> bool:
-        """Whether axes were asked for.
-
-        Raises:
-            AttrimorphError: options of a move along axes without one.
-        """
-        if self.axes is not None or self.lock is not None or self.seed is not None:
-            if self.count is not None and self.seed is None:
-                raise AttrimorphError("--count tells how many pictures --seed draws; got it alone; add --seed 0")
-            return True
-        alone = {"count": self.count is not None, "follow": self.follow is not None, "judge": self.judge is not None}
-        for name, given in {**alone, "values": self.values != "-1..1"}.items():
-            if given:
-                raise AttrimorphError(f"--{name} belongs to an edit along axes; got it without; add --axes own")
-        return False
 
 
 def chosen(device: str) -> str:

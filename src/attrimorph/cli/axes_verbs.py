@@ -164,10 +164,10 @@ def _axis(  # type: ignore[no-untyped-def]
 ):
     from attrimorph.applications.axes.choosing import judge_named
     from attrimorph.applications.axes.examples import axis_from_codes, axis_from_examples, draw_pool
-    from attrimorph.applications.inputs import encoder, photographs
+    from attrimorph.applications.inputs import encoder
     from attrimorph.console import Meter
 
-    positive, negative = photographs(generator, some), photographs(generator, others)
+    positive, negative = generator.prepared(some), generator.prepared(others)
     if by == "codes":
         return axis_from_codes(generator, name, encoder(generator, "axes add --by codes").encode, positive, negative)
     who = judge_named(judge, generator)

@@ -1,4 +1,4 @@
-"""data check, data prepare, data synthetic."""
+"""data check, data prepare, data synthetic, data mask."""
 
 from pathlib import Path
 from typing import Literal
@@ -143,3 +143,28 @@ def synthetic(
             write = write_shapes if kind == "shapes" else write_tied_faces
             write(out, count=count, size=size, seed=seed, progress=meter.update)
     print(f"{count} images in {out}")
+
+
+@data_app.command
+def mask(
+    path: Path, /, *, where: Literal["face", "centre"] = "face", again: bool = False, workers: Whole | None = None
+) -> None:
+    """Make masks of the foreground for prepared images that have none (GrabCut, extra `masks`).
+
+    Parameters
+    ----------
+    path
+        The prepared folder.
+    where
+        The foreground is a face (head and shoulders), or something in the centre.
+    again
+        Make those anew that are there.
+    workers
+        How many images are worked on at once; by default one for each core.
+    """
+    from attrimorph.console import Meter
+    from attrimorph.data.masks import make_masks
+
+    with Meter("masking") as meter:
+        summary = make_masks(path, where=where, again=again, workers=workers, progress=meter.update)
+    print("\n".join(summary.lines()))

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from attrimorph.cli.app import DEFAULT_MODEL, FIND, app
+from attrimorph.cli.app import FIND, app
 from attrimorph.errors import AttrimorphError
+from attrimorph.requests.base import DEFAULT_MODEL
 
 REACHED = "edit.target_reached"
 

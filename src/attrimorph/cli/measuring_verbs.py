@@ -5,8 +5,9 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from attrimorph.cli.app import DEFAULT_MODEL, FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
+from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
 from attrimorph.errors import AttrimorphError
+from attrimorph.requests.base import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from attrimorph.evaluators.judge import Judge
@@ -258,7 +259,7 @@ def audit(
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
     from attrimorph.applications.audited import drawn, from_data, from_folder
     from attrimorph.loading import load
-    from attrimorph.reproductions.evaluation import write_pairs
+    from attrimorph.reproductions.audit import write_pairs
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)
@@ -277,7 +278,7 @@ def audit(
 
 def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
     from attrimorph.console import table
-    from attrimorph.reproductions.evaluation import with_interval, write_audit_report
+    from attrimorph.reproductions.audit import told, write_audit_report
 
     rows = write_audit_report(out, predictions, threshold=threshold)
     print(
@@ -287,8 +288,8 @@ def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
                     row["column"],
                     row["pairs"],
                     str(row["count"]),
-                    with_interval(row.get("mean change"), "{:+.3f}"),
-                    with_interval(row.get("flip rate"), "{:.1%}"),
+                    told(row.get("mean change"), "{:+.3f}"),
+                    told(row.get("flip rate"), "{:.1%}"),
                 )
                 for row in rows
             ],

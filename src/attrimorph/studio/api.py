@@ -17,20 +17,19 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
-from attrimorph.applications.carried import inpainted_png, layered_png, saved_png
+from attrimorph.applications.edit import EditTarget
 from attrimorph.applications.gallery import Codes, Gallery
 from attrimorph.applications.locks import side_effects
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
-from attrimorph.applications.receipt import tag_of
 from attrimorph.applications.retrieve import retrieve
-from attrimorph.applications.subject import Wish
 from attrimorph.applications.transfer import transfer
-from attrimorph.applications.write_morph import frames
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
-from attrimorph.pictures import can_film, check_video, gif_bytes, mp4_bytes, png_bytes, to_pil
+from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
+from attrimorph.requests.receipt import tag_of
+from attrimorph.requests.saved import inpainted_png, layered_png, saved_png
 from attrimorph.studio import messages as say
 from attrimorph.studio.caches import LRUCache
 from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served, decode_base64
@@ -144,12 +143,12 @@ class Api:
     def edit(self, request: say.EditRequest) -> say.EditResponse:
         """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
         served, seen = self._seen(request.model, request.source)
-        wish = Wish(request.changes, tuple(request.locks), self.store.taught(request.axes))
-        content = saved_png(served.model, seen.subject, wish, served.judge, named=served.named, label=self.label)
+        target = EditTarget(request.changes, tuple(request.locks), self.store.taught(request.axes))
+        content = saved_png(served.model, seen.subject, target, served.judge, named=served.named, label=self.label)
         besides: dict[str, float] = {}
         if served.judge is not None and seen.probabilities is not None:
-            after = served.judge(self.store.pictures(served, [seen], [wish]))[0].cpu()
-            besides = side_effects(served.judge.schema, seen.probabilities, after, wish.changes, LEAST)
+            after = served.judge(self.store.pictures(served, [seen], [target]))[0].cpu()
+            besides = side_effects(served.judge.schema, seen.probabilities, after, target.changes, LEAST)
         return say.EditResponse(picture=self._signed(content, "image/png", seen.photograph), besides=besides)
 
     @on_device
@@ -192,8 +191,8 @@ class Api:
         grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
         content = inpainted_png(
-            served.model, seen.shown, hole, request.times, min(request.feather, side), request.known,
-            photograph=seen.photograph, named=served.named, label=self.label,
+            served.model, seen.shown, hole, times=request.times, feather=min(request.feather, side),
+            known=request.known, photograph=seen.photograph, named=served.named, label=self.label,
         )  # fmt: skip
         return say.PictureResponse(picture=self._signed(content, "image/png", seen.photograph))
 

@@ -6,7 +6,7 @@ import traceback
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from attrimorph.errors import AttrimorphError, shown
+from attrimorph.errors import AttrimorphError, sentence_of
 
 
 class Refused(AttrimorphError):
@@ -20,20 +20,10 @@ class Refused(AttrimorphError):
 def fault_of(error: Exception) -> tuple[int, str]:
     """Return what a client is told of an error; a fault of ours is printed on the server."""
     if isinstance(error, ValidationError | RequestValidationError):
-        return 422, _first_fault(error)
+        return 422, sentence_of(error.errors())
     if isinstance(error, AttrimorphError):
         return error.status if isinstance(error, Refused) else 400, " ".join(str(error).split())
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
         return 503, "the studio is out of memory; ask for less at a time"
     traceback.print_exception(error, file=sys.stderr)
     return 500, "something went wrong inside the studio; the window in which it was started tells what"
-
-
-def _first_fault(error: ValidationError | RequestValidationError) -> str:
-    """Say what is wrong with a request's form: the first fault, by its place."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    message = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    formless = first["type"] in ("missing", "extra_forbidden", "json_invalid")
-    got = "" if formless else f"; got {shown(first.get('input'))}"
-    return " ".join(f"{place}: {message}{got}".removeprefix(": ").split())

@@ -12,22 +12,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.abilities import Slider, can, sliders
 from attrimorph.applications.axes.choosing import judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis
-from attrimorph.applications.locks import lockable, logits_of
-from attrimorph.applications.subject import (
-    Slider,
-    Subject,
-    Wish,
-    can,
+from attrimorph.applications.edit import (
+    EditSource,
+    EditTarget,
+    found_source,
     has_codes,
     moved_code,
     rendered,
-    sampled_subjects,
-    sliders,
-    subject_of,
+    sampled_sources,
 )
+from attrimorph.applications.locks import lockable, logits_of
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
@@ -69,7 +67,7 @@ class Seen:
         probabilities, logits: what the judge says of it, [W] and [1, W]; None without a judge.
     """
 
-    subject: Subject
+    subject: EditSource
     picture: Tensor
     probabilities: Tensor | None
     logits: Tensor | None
@@ -200,11 +198,11 @@ class ModelStore:
     def _look(self, served: Served, origin: Origin) -> Seen:
         model = served.model
         if origin.photo is not None:
-            subject = subject_of(model, self.image(origin.photo), dict(origin.known))
+            subject = found_source(model, self.image(origin.photo), dict(origin.known))
         else:
-            subject = sampled_subjects(model, 1, origin.seed, dict(origin.held))[0]
+            subject = sampled_sources(model, 1, origin.seed, dict(origin.held))[0]
         if subject.code is not None:
-            picture = rendered(model, [subject], [moved_code(model, subject, Wish())], [Wish()])
+            picture = rendered(model, [subject], [moved_code(model, subject, EditTarget())], [EditTarget()])
         else:
             assert subject.image is not None
             picture = subject.image
@@ -212,15 +210,15 @@ class ModelStore:
         return Seen(subject, picture, probabilities, None if served.judge is None else logits_of(served.judge, picture))
 
     @torch.inference_mode()
-    def pictures(self, served: Served, seen: Sequence[Seen], wishes: Sequence[Wish]) -> Tensor:
-        """Return the pictures of several wishes, decoded together, [B, 3, S, S]; the caller has the device."""
+    def pictures(self, served: Served, seen: Sequence[Seen], targets: Sequence[EditTarget]) -> Tensor:
+        """Return the pictures of several targets, decoded together, [B, 3, S, S]; the caller has the device."""
         codes = [
-            moved_code(served.model, each.subject, wish, served.judge, each.logits)
+            moved_code(served.model, each.subject, target, served.judge, each.logits)
             if each.subject.code is not None
             else None
-            for each, wish in zip(seen, wishes, strict=True)
+            for each, target in zip(seen, targets, strict=True)
         ]
-        return rendered(served.model, [each.subject for each in seen], codes, wishes)
+        return rendered(served.model, [each.subject for each in seen], codes, targets)
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:

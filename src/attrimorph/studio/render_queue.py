@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from PIL import Image
 
+from attrimorph.applications.edit import EditTarget
 from attrimorph.applications.locks import side_effects
-from attrimorph.applications.subject import Wish
 from attrimorph.pictures import to_pil
 from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served
 
@@ -42,7 +42,7 @@ class Live:
 
     served: Served
     origin: Origin
-    wish: Wish
+    wish: EditTarget
     format: Format = "jpeg"
     watch: bool = True
 

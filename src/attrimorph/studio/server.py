@@ -20,8 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.websockets import WebSocketDisconnect
 
+from attrimorph.applications.edit import EditTarget
 from attrimorph.applications.provenance import Signature
-from attrimorph.applications.subject import Wish
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
 from attrimorph.studio.faults import fault_of
@@ -190,8 +190,8 @@ class Session:
             if edit.source.image is not None:
                 # A small message may hold a large photograph: other pages are not kept waiting.
                 photo = await asyncio.to_thread(self.store.open_base64, edit.source.image)
-            wish = Wish(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
-            live = Live(self.store.served(edit.model), edit.source.origin(photo), wish, edit.format, edit.watch)
+            target = EditTarget(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
+            live = Live(self.store.served(edit.model), edit.source.origin(photo), target, edit.format, edit.watch)
         except AttrimorphError as error:
             self._answer(edit, error)
             return

@@ -10,6 +10,7 @@ from PIL import Image
 
 from attrimorph.applications.axes.along import effects, way
 from attrimorph.applications.axes.choosing import generator_named
+from attrimorph.applications.axes.edit import AxisEdit
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_by, with_curved
 from attrimorph.applications.axes.linear import unit
@@ -17,19 +18,20 @@ from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.applications.axes.write import AxisEdit, write_axis_edit, write_axis_morph
 from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph
 from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import put_back
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, JudgeNetwork
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.replay import replay
 from tests.applications.axes.linear_world import LinearGenerator, LinearJudge
 from tests.applications.axes.test_outside import exported
 from tests.small_models import small_model
@@ -167,16 +169,18 @@ def test_photographs_and_drawn_pictures_of_every_generator(kind: str, tmp_path: 
     named, size = str(tmp_path / "model"), model.image_size
     changes = {"Smiling": 1.0}
     drawn = AxisOptions(pack, ("Male", "Young"), seed=3, count=2)
-    written = write_axis_edit(AxisEdit(model, drawn), [], changes, tmp_path / "drawn.png", named=named)
+    written = Edit(model=named, along=drawn, images=[], changes=changes).write(tmp_path / "drawn.png", model)
     assert [path.name for path in written.pictures] == ["drawn.png", "drawn.edited-1.png", "drawn.edited-2.png"]
     assert replay(written.receipt).identical
     paths = [photograph(tmp_path / "a.png", (size, size))]
     invert = None if isinstance(model, Encodes) and "classifier" in model.networks else Search(3, candidates=8)
     held = AxisOptions(pack, ("Male",))
-    written = write_axis_edit(AxisEdit(model, held), paths, changes, tmp_path / "it.png", named=named, invert=invert)
+    written = Edit(model=named, along=held, images=paths, changes=changes, invert=invert).write(
+        tmp_path / "it.png", model
+    )
     assert replay(written.receipt).identical
-    strip = write_axis_morph(
-        AxisEdit(model, held), paths, changes, tmp_path / "m.png", named=named, steps=3, invert=invert
+    strip = Morph(model=named, along=held, images=paths, changes=changes, steps=3, invert=invert).write(
+        tmp_path / "m.png", model
     )
     assert strip.pictures[1].suffix == ".gif"
     assert replay(strip.receipt).identical
@@ -199,10 +203,10 @@ def test_a_model_that_does_not_encode_says_what_to_add(tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.png")
     along = AxisOptions(tmp_path / "axes.safetensors")
     with pytest.raises(AttrimorphError, match="add --invert to look for the code"):
-        write_axis_edit(AxisEdit(model, along), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x")
+        Edit(model="x", along=along, images=[path], changes={"Smiling": 1.0}).write(tmp_path / "it.png", model)
     with pytest.raises(AttrimorphError, match="--seed edits pictures that the model draws; got a photograph"):
-        write_axis_edit(
-            AxisEdit(model, AxisOptions(along.pack, seed=1)), [path], {"Smiling": 1.0}, tmp_path / "it.png", named="x"
+        Edit(model="x", along=AxisOptions(along.pack, seed=1), images=[path], changes={"Smiling": 1.0}).write(
+            tmp_path / "it.png", model
         )
     with pytest.raises(AttrimorphError, match="somebody must judge"):
         AxisEdit(model, AxisOptions(along.pack, follow="judge"))
@@ -232,16 +236,16 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = AxisOptions(pack, ("Male",), seed=2, values="0..1")
-    written = write_axis_edit(AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=path)
+    written = Edit(model=path, along=along, images=[], changes={"Smiling": 1.0}).write(tmp_path / "it.png", model)
     assert replay(written.receipt).identical
     face = photograph(tmp_path / "a.png", (16, 16))
-    options = {"named": path, "invert": Search(20, candidates=8)}
-    wish = (AxisEdit(model, AxisOptions(pack, values="0..1")), [face], {"Smiling": 1.0}, tmp_path / "b.png")
+    along = AxisOptions(pack, values="0..1")
+    request = Edit(model=path, images=[face], changes={"Smiling": 1.0}, along=along, invert=Search(20, candidates=8))
     if suffix == ".onnx":
         with pytest.raises(AttrimorphError, match="does not"):
-            write_axis_edit(*wish, **options)  # type: ignore[arg-type]
+            request.write(tmp_path / "b.png", model)
         return
-    found = write_axis_edit(*wish, **options)  # type: ignore[arg-type]
+    found = request.write(tmp_path / "b.png", model)
     assert replay(found.receipt).identical
     again = edit(AxisEditor(model, some_axes(model)), model.decode(next(drawn_codes(model, 2, 1))), {"Smiling": 1.0},
                  invert=Search(200, candidates=8, prior=0.0))  # fmt: skip
@@ -307,8 +311,8 @@ def test_a_replay_refuses_other_axes_and_damage(tmp_path: Path) -> None:
     pack = tmp_path / "axes.safetensors"
     save_pack(some_axes(model), pack)
     along = AxisOptions(pack, seed=3)
-    written = write_axis_edit(
-        AxisEdit(model, along), [], {"Smiling": 1.0}, tmp_path / "it.png", named=tmp_path / "model"
+    written = Edit(model=tmp_path / "model", along=along, images=[], changes={"Smiling": 1.0}).write(
+        tmp_path / "it.png", model
     )
     told = json.loads(written.receipt.read_text())
     assert told["arguments"]["along"]["seed"] == 3

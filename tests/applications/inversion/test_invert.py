@@ -15,10 +15,9 @@ from attrimorph.applications.inversion.distances import (
     convolution_maps,
     perceptual_maps,
 )
-from attrimorph.applications.inversion.invert import distance_to, inversion, invert, known_alone, write_invert
+from attrimorph.applications.inversion.invert import distance_to, inversion, invert, known_alone
 from attrimorph.applications.inversion.search import Hunt, rate_factor
 from attrimorph.applications.options import Search
-from attrimorph.applications.replay import replay
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
@@ -28,6 +27,8 @@ from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior
 from attrimorph.pictures import to_pil
+from attrimorph.requests.generating import Invert
+from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_layers, tiny_model
 
 
@@ -272,7 +273,7 @@ def test_the_verb_writes_a_sheet_and_can_be_repeated(tmp_path: Path) -> None:
         ({"known": {"Male": 1}}, {"mask": paths[2]}, {"factor": 4}, {"compared": "perceptual"})
     ):
         out = tmp_path / f"{number}.png"
-        written = write_invert(model, paths[:2], out, named=tmp_path / "run", search=Search(6, candidates=8), **options)
+        written = Invert(model=tmp_path / "run", images=paths[:2], steps=6, candidates=8, **options).write(out, model)
         assert [path.name for path in written.pictures] == [
             f"{number}.png",
             *(f"{number}.found-{i}.png" for i in (1, 2)),

@@ -9,7 +9,6 @@ import torch
 
 from attrimorph.applications.axes.space import Space
 from attrimorph.applications.edit import edit
-from attrimorph.applications.sample import write_sample
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import open_prepared
 from attrimorph.errors import AttrimorphError
@@ -17,6 +16,7 @@ from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel
 from attrimorph.methods.pggan.recipe import RECIPES, ProgressiveRecipe
 from attrimorph.models.codes import Code, Encodes
+from attrimorph.requests.generating import Sample
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.trainer import train
 
@@ -104,7 +104,7 @@ def test_a_run_cut_off_inside_a_fade_ends_with_the_same_bits(run: Path, data: Pa
 
 def test_it_samples_and_has_axes_but_does_not_encode_or_edit(run: Path, tmp_path: Path) -> None:
     model = load(run)
-    written = write_sample(model, tmp_path / "sample.png", named=run, count=4)
+    written = Sample(model=run, count=4).write(tmp_path / "sample.png", model)
     assert written.pictures[0].exists()
     assert not isinstance(model, Encodes)
     assert Space.of(model).size == 6

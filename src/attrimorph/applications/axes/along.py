@@ -9,7 +9,7 @@ from torch import Tensor
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.path import STEPS, Guide, follow
 from attrimorph.applications.axes.space import drawn_codes
-from attrimorph.applications.coding import code_of
+from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion.search import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.applications.sample import sample

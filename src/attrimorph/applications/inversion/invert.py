@@ -7,25 +7,20 @@ is compared is a choice, see `distances`: all pixels, those that are known (comp
 
 import math
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.inversion.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
 from attrimorph.applications.inversion.search import Hunt, Inversion, Progress
 from attrimorph.applications.options import Search
-from attrimorph.applications.receipt import Written, write_result
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Encodes, Generates
+from attrimorph.models.codes import Code, Generates
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet_of, to_pil
 
 AT_ONCE = 64  # images that are inverted together
 Compared = Literal["pixel", "perceptual"]
@@ -139,80 +134,7 @@ def distance_to(
     return Pixels(images, known)
 
 
-def write_invert(
-    model: Model,
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    named: str | Path,
-    known: Mapping[str, float] | None = None,
-    compared: Compared = "pixel",
-    mask: Path | None = None,
-    factor: int = 1,
-    search: Search | None = None,
-    progress: Progress | None = None,
-) -> Written:
-    """Invert photographs; write a sheet (input, what the encoder makes of it, what was found), each alone, a receipt.
-
-    Args:
-        known: attributes of all images; the others are looked for.
-        mask: a picture as large as the photographs, white where pixels are known, black where they are completed.
-        factor: only the photographs' means over factor x factor pixels are taken as known.
-        search: how.
-        progress: called with (steps done, steps).
-    """
-    paths, search = [Path(path) for path in paths], search or Search()
-    images = photographs(model, paths)
-    seen = None if mask is None else (photographs(model, [mask]).mean(1, keepdim=True) > 0).float()
-    distance = distance_to(model, images, compared, known=seen, factor=factor)
-    shown = images if seen is None else images * seen
-    if factor > 1:
-        shown = F.interpolate(F.avg_pool2d(images, factor), scale_factor=factor, mode="bilinear")
-    attributes = known_alone(model.schema, len(images), known or {})
-    result = inversion(model, shown, attributes, distance=distance, search=search, progress=progress)
-    found = model.decode(result.code).cpu()
-    columns = {"input": images, "found": found}
-    if shown is not images:
-        columns = {"input": images, "given": shown, "found": found}
-    elif isinstance(model, Encodes):
-        columns = {"input": images, "encoder": model.decode(result.start).cpu(), "found": found}
-    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-    pictures = to_pil(found)
-    suffixes = ["found"] if len(pictures) == 1 else [f"found-{number}" for number in range(1, len(pictures) + 1)]
-    return write_result(
-        out,
-        "invert",
-        model,
-        {
-            **sheet_of(len(pictures), rows, columns=list(columns), cell=max(128, model.image_size)),
-            **dict(zip(suffixes, pictures, strict=True)),
-        },
-        named=named,
-        arguments={
-            "known": dict(known or {}),
-            "compared": compared,
-            "mask": mask is not None,
-            "factor": factor,
-            **search.to_json(result.steps),
-        },
-        inputs=[*paths, *([mask] if mask is not None else [])],
-        facts={
-            "psnr of the start (dB, at the model's size)": decibels(model.decode(result.start).cpu(), images),
-            "psnr of what was found": decibels(found, images),
-            "seconds": round(result.seconds, 2),
-            "attributes": [model.schema.describe(row) for row in result.code.attributes.cpu()],
-            "z": [[round(value, 5) for value in row] for row in result.code.z.cpu().flatten(1).tolist()],
-        },
-    )
-
-
-def decibels(pictures: Tensor, images: Tensor) -> list[float]:
-    """Return the PSNR of each picture, data range 1."""
-    squared = (pictures - images).div(2).square().mean((1, 2, 3)).clamp_min(1e-10)
-    return [round(value, 3) for value in (-10 * squared.log10()).tolist()]
-
-
-def known_alone(schema: Schema, count: int, known: Mapping[str, float]) -> Tensor:
+def known_alone(schema: Schema, count: int, known: Changes) -> Tensor:
     """Return attributes [count, W] that are NaN, but for those that are known: name -> 0 or 1, or a real one's value.
 
     Raises:

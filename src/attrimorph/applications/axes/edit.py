@@ -1,9 +1,8 @@
-"""Moves along axes as files: pictures, the photograph with the change put back into it, a strip, and the receipt."""
+"""An edit along axes: who looks, what is followed, and the photograph with the change put back into it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -15,20 +14,13 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.path import Guide
 from attrimorph.applications.axes.seen import picture_gram
-from attrimorph.applications.coding import told
 from attrimorph.applications.detail import blended
-from attrimorph.applications.inputs import photographs
 from attrimorph.applications.inversion.search import Progress
-from attrimorph.applications.morph import check_steps
 from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import put_back
-from attrimorph.applications.receipt import Written, write_result
-from attrimorph.applications.references import numbered
-from attrimorph.applications.write_morph import SMOOTH, frames
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.models.model import Model
-from attrimorph.pictures import check_video, sheet, sheet_of, to_pil
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"
@@ -67,6 +59,7 @@ class AxisEdit:
         self.editor = AxisEditor(model, pack, locks=along.locks, gram=gram)
         self.judge = self._judge()
         self.guide = self._guide()
+        self.expected: list[Effect] = []
 
     def _guide(self) -> Guide | None:
         if self.along.follow == "judge":
@@ -96,11 +89,12 @@ class AxisEdit:
             return None
 
     def effects(self, changes: Mapping[str, float]) -> list[Effect]:
-        """Return what the move does to drawn pictures; see `along.effects`."""
+        """Return what the edit does to drawn pictures, and keep it in `expected`; see `along.effects`."""
         if not changes:
             raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
         count = FEW if self.along.follow == "judge" else COUNT
-        return effects(self.editor, self.judge, changes, guide=self.guide, count=count)
+        self.expected = effects(self.editor, self.judge, changes, guide=self.guide, count=count)
+        return self.expected
 
     def start(
         self,
@@ -116,7 +110,7 @@ class AxisEdit:
             self.editor.move(one, changes)
             if self.guide is not None:
                 trajectory(self.editor, one, changes, 2, self.guide)
-            return start_of(self.editor, photographs(self.model, paths), known=known, invert=invert, progress=progress)
+            return start_of(self.editor, self.model.prepared(paths), known=known, invert=invert, progress=progress)
         if paths or invert is not None or known:
             raise AttrimorphError(
                 "--seed edits pictures that the model draws; got a photograph, --known or --invert besides; leave "
@@ -151,140 +145,22 @@ def edit_photographs(
     axis_edit: AxisEdit,
     paths: Sequence[Path],
     changes: Mapping[str, float],
-    *,
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
 ) -> Moved:
-    """Move photographs along axes; arguments as of `write_edit_along`."""
+    """Move photographs along axes.
+
+    Args:
+        axis_edit: the generator, and how it goes.
+        paths: of the photographs.
+        changes: attribute -> strength: 0 unchanged, 1 set, -1 taken away.
+        known: attributes of the photographs that are known, for a conditional generator.
+        invert: how to look for their codes; None = take the encoder's.
+        progress: of the inversion, called with (steps done, steps).
+    """
     start = axis_edit.start(paths, changes, known, invert, progress)
     edited = axis_edit.pictures(start, changes, 2)[-1]
     blend = blended(start.images, start.found, edited)
     changed = zip(paths, blend - start.images, strict=True)
     return Moved(start, edited, blend, [put_back(axis_edit.model, Path(path), change) for path, change in changed])
-
-
-def write_axis_edit(
-    axis_edit: AxisEdit,
-    paths: Sequence[Path],
-    changes: Mapping[str, float],
-    out: Path,
-    *,
-    named: str | Path,
-    known: Mapping[str, float] | None = None,
-    invert: Search | None = None,
-    progress: Progress | None = None,
-    expected: Sequence[Effect] = (),
-) -> Written:
-    """Move photographs or drawn pictures along axes; write a sheet, each result alone, and the receipt.
-
-    Of a photograph the result is itself, as large as it is, with the change put back into it: what the generator cannot
-    show stays.
-
-    Args:
-        axis_edit: the generator, and how it goes.
-        paths: photographs; none with a seed.
-        changes: attribute -> strength: 0 unchanged, 1 set, -1 taken away.
-        out: the sheet.
-        named: the model as the user named it.
-        known: attributes of the photographs that are known, for a conditional generator.
-        invert: how to look for the codes of photographs; None = take the encoder's.
-        progress: of the inversion.
-        expected: what was told beforehand, for the receipt.
-    """
-    model = axis_edit.model
-    wish = " ".join(f"{name} {strength:+g}" for name, strength in changes.items())
-    if axis_edit.along.seed is None:
-        moved = edit_photographs(axis_edit, paths, changes, known=known, invert=invert, progress=progress)
-        start, alone = moved.start, moved.pictures
-        columns = {"input": start.images, "found": start.found, f"{wish}, found": moved.edited, wish: moved.blended}
-    else:
-        start = axis_edit.start(paths, changes, known, invert, progress)
-        edited = axis_edit.pictures(start, changes, 2)[-1]
-        columns, alone = {"drawn": start.found, wish: edited}, to_pil(edited)
-    rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-    page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-    return write_result(
-        out,
-        "edit",
-        model,
-        {**page, **dict(zip(numbered("edited", len(alone)), alone, strict=True))},
-        named=named,
-        arguments=_arguments(axis_edit, changes, known, invert, start),
-        inputs=[*paths, axis_edit.along.pack],
-        facts=_facts(axis_edit, expected),
-    )
-
-
-def write_axis_morph(
-    axis_edit: AxisEdit,
-    paths: Sequence[Path],
-    changes: Mapping[str, float],
-    out: Path,
-    *,
-    named: str | Path,
-    steps: int = 8,
-    mp4: bool = False,
-    known: Mapping[str, float] | None = None,
-    invert: Search | None = None,
-    progress: Progress | None = None,
-    expected: Sequence[Effect] = (),
-) -> Written:
-    """Go along axes step by step, one row for each picture; write the strip, an animation, and the receipt.
-
-    Args:
-        steps: pictures on the way, both ends counted.
-        mp4: whether an MP4 is written too.
-
-    Other arguments are those of `write_edit_along`; the animation shows the first picture.
-    """
-    out, mp4 = Path(out), mp4 or Path(out).suffix.lower() == ".mp4"
-    if out.suffix.lower() in (".mp4", ".gif"):
-        out = out.with_suffix(".png")
-    check_steps(steps)
-    if mp4:
-        check_video()
-    model, start = axis_edit.model, axis_edit.start(paths, changes, known, invert, progress)
-
-    def shown(count: int, rows: Start) -> Tensor:
-        passed = axis_edit.pictures(rows, changes, count)
-        return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
-
-    strips = shown(steps, start)
-    first = Start(start.images[:1], start.found[:1], type(start.code)(start.code.z[:1], start.code.attributes[:1]))
-    words = [f"{100 * step / (steps - 1):.0f} %" for step in range(steps)]
-    return write_result(
-        out,
-        "morph",
-        model,
-        sheet_of(len(strips), list(strips), columns=words, cell=max(96, model.image_size))
-        or {f"way-{number}": sheet([strip], columns=words) for number, strip in enumerate(strips, 1)},
-        named=named,
-        arguments={"path": "axes", "steps": steps, "groups": "all", "mp4": mp4}
-        | _arguments(axis_edit, changes, known, invert, start),
-        inputs=[*paths, axis_edit.along.pack],
-        facts=_facts(axis_edit, expected),
-        animation=frames(shown(max(steps, SMOOTH), first)[0]),
-        mp4=mp4,
-    )
-
-
-def _arguments(
-    axis_edit: AxisEdit,
-    changes: Mapping[str, float],
-    known: Mapping[str, float] | None,
-    invert: Search | None,
-    start: Start,
-) -> dict[str, Any]:
-    words = {"changes": dict(changes), "known": dict(known or {}), "along": axis_edit.along.to_json()}
-    return words | told(invert, start.inversion)
-
-
-def _facts(axis_edit: AxisEdit, expected: Sequence[Effect]) -> dict[str, Any]:
-    judge = None if axis_edit.judge is None else axis_edit.judge.name
-    return {
-        "judge": judge,
-        "expected on drawn pictures": {
-            each.name: {"role": each.role, "linear model": each.predicted, "judge": each.measured} for each in expected
-        },
-    }

@@ -4,13 +4,14 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from attrimorph.applications.receipt import file_sha256
+from pydantic import ValidationError
+
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
+from attrimorph.requests.receipt import InputFile, OutputFile, Receipt, file_sha256
 
 TABLE, RECEIPT = "edits.csv", "edits.json"
 Row = dict[str, str]
@@ -30,8 +31,8 @@ class EditsTable:
         AttrimorphError: `out` holds the results of another edit.
     """
 
-    def __init__(self, out: Path, receipt: Mapping[str, Any], columns: Sequence[str]) -> None:
-        self.out, self.receipt = out, dict(receipt)
+    def __init__(self, out: Path, receipt: Receipt, columns: Sequence[str]) -> None:
+        self.out, self.receipt = out, receipt
         self.path, self.receipt_path = out / TABLE, out / RECEIPT
         self.columns = ["picture", "result", "status", "reason", *columns]
         self.columns += ["picture_sha256", "result_sha256", "model_sha256"]
@@ -42,16 +43,15 @@ class EditsTable:
         """Read the lines of an earlier call, whose last one may be torn."""
         if not self.path.exists() and not self.receipt_path.exists():
             return {}
-        told = read_json(self.receipt_path) if self.receipt_path.exists() else {}
         try:
+            told = Receipt.model_validate(read_json(self.receipt_path) if self.receipt_path.exists() else {})
             # The references come first, then the pictures, once all are done.
             same = (
-                told["verb"] == self.receipt["verb"]
-                and told["arguments"] == self.receipt["arguments"]
-                and told["model"]["sha256"] == self.receipt["model"]["sha256"]
-                and told["inputs"][: len(self.receipt["inputs"])] == self.receipt["inputs"]
+                (told.verb, told.arguments) == (self.receipt.verb, self.receipt.arguments)
+                and told.model.sha256 == self.receipt.model.sha256
+                and told.inputs[: len(self.receipt.inputs)] == self.receipt.inputs
             )
-        except (KeyError, TypeError):  # no receipt of ours
+        except ValidationError:  # no receipt of ours
             same = False
         if not same:
             raise AttrimorphError(
@@ -72,7 +72,7 @@ class EditsTable:
         """Return the line of one picture; `digest` is of its file, `content` is its result."""
         fixed = {"picture": name, "result": result, "status": status, "reason": reason, "picture_sha256": digest}
         fixed["result_sha256"] = "" if content is None else hashlib.sha256(content).hexdigest()
-        fixed["model_sha256"] = self.receipt["model"]["sha256"]
+        fixed["model_sha256"] = self.receipt.model.sha256
         return {column: {**fixed, **(figures or {})}.get(column, "") for column in self.columns}
 
     def is_own(self, name: str, place: str) -> bool:
@@ -92,31 +92,27 @@ class EditsTable:
     def append(self, rows: Sequence[Row]) -> None:
         """Add lines; whole ones, whatever happens."""
         if not self._begun:
-            write_json(self.receipt_path, self.receipt)
-            write_bytes(self.path, _encoded(self.columns, self.rows.values()))
+            write_json(self.receipt_path, self.receipt.model_dump())
+            write_bytes(self.path, _encoded([self.columns, *(row.values() for row in self.rows.values())]))
             self._begun = True
         self.rows |= {row["picture"]: row for row in rows}
         with self.path.open("ab") as file:
-            file.write(_encoded(None, rows))
+            file.write(_encoded(row.values() for row in rows))
             file.flush()
             os.fsync(file.fileno())
 
     def finish(self, names: Sequence[str], folder: str) -> None:
         """Write the table in order, one line for each picture, and the receipt with all results."""
         self.rows = {name: self.rows[name] for name in names}
-        write_bytes(self.path, _encoded(self.columns, self.rows.values()))
+        write_bytes(self.path, _encoded([self.columns, *(row.values() for row in self.rows.values())]))
         edited = [row for row in self.rows.values() if row["status"] == "edited"]
-        pictures = [{"path": f"{folder}/{row['picture']}", "sha256": row["picture_sha256"]} for row in edited]
-        outputs = [{"file": row["result"], "sha256": row["result_sha256"], "pixels_sha256": ""} for row in edited]
-        write_json(
-            self.receipt_path, {**self.receipt, "inputs": [*self.receipt["inputs"], *pictures], "outputs": outputs}
-        )
+        pictures = [InputFile(path=f"{folder}/{row['picture']}", sha256=row["picture_sha256"]) for row in edited]
+        outputs = [OutputFile(file=row["result"], sha256=row["result_sha256"], pixels_sha256="") for row in edited]
+        whole = self.receipt.model_copy(update={"inputs": [*self.receipt.inputs, *pictures], "outputs": outputs})
+        write_json(self.receipt_path, whole.model_dump())
 
 
-def _encoded(head: Sequence[str] | None, rows: Any) -> bytes:
+def _encoded(rows: Iterable[Iterable[str]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if head is not None:
-        writer.writerow(head)
-    writer.writerows(row.values() for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")

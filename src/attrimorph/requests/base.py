@@ -1,0 +1,295 @@
+"""A request: what a person asked of a verb, said once.
+
+Its fields are the options of the command and the arguments of the receipt; what a class says of its attributes is the
+command's help. No torch here, nor in any request, before one is answered.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from attrimorph.applications.options import Search
+from attrimorph.errors import AttrimorphError, sentence_of
+from attrimorph.naming import parse_names
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from attrimorph.applications.inversion.search import Inversion
+    from attrimorph.models.model import Model
+    from attrimorph.requests.receipt import Receipt, Written
+
+DEFAULT_MODEL = "drawn-faces-64"
+Progress = Callable[[int, int], None]
+EARLIER = {
+    "along", "calibrated", "format", "invert", "judge", "known", "label_rate", "like", "moved", "rate",
+    "seconds", "table",
+}  # fmt: skip
+"""Arguments that a receipt leaves out where nobody wished for them, or that receipts of earlier versions lack."""
+
+
+class Option(NamedTuple):
+    """How a field is typed on a command line.
+
+    Attributes:
+        name: of the option; the field's own where it is ""; "-": it is none.
+        kind: the type of what is typed; the field's own where None.
+        read: what is typed -> the field's value.
+        schema: whether what is typed is read with the attributes of the model.
+    """
+
+    name: str = ""
+    kind: Any = None
+    read: Callable[[Any], Any] | None = None
+    schema: bool = False
+
+
+def _search(value: Any) -> Any:
+    """Read what a receipt says of an inversion: `of` steps, which ended after `steps`."""
+    if not isinstance(value, Mapping):
+        return value
+    if "of" not in value or "steps" not in value:
+        raise ValueError("must tell how many steps it took, of how many")
+    words = {name: each for name, each in value.items() if name != "of"}
+    return words | {"steps": value["of"], "stop": value.get("steps")}
+
+
+Named = Annotated[str, BeforeValidator(str)]
+Changes = Annotated[dict[str, float], Option("--set", list[str] | None, schema=True)]
+Facts = Annotated[dict[str, float], Option("--known", list[str] | None, schema=True)]
+Names = Annotated[tuple[str, ...], Option(kind=str | None, read=lambda words: tuple(parse_names(words or "")))]
+Invert = Annotated[
+    Search, BeforeValidator(_search), PlainSerializer(lambda search: search.to_json(search.steps), dict[str, Any])
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What answers a request, before it is written.
+
+    Attributes:
+        pictures: suffix -> picture; "" is the main one, "edited" is smile.edited.png of smile.png. Without "", a sheet
+            that would be too long (`sheet_of`): that is noted.
+        facts: figures worth reading.
+        told: arguments for the receipt that are known only now: how long an inversion took, which data there was.
+        animation: frames of a GIF, and with `mp4` of an MP4, beside the main picture.
+        tables: suffix -> content of a CSV, named as pictures are.
+    """
+
+    pictures: "Mapping[str, Image.Image]"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
+    animation: "Sequence[Image.Image]" = ()
+    mp4: bool = False
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a request is given while it is answered.
+
+    Attributes:
+        out: the main picture to write.
+        progress: called with (done, in all).
+        say: gets sentences worth reading while it works; None: nobody reads them.
+    """
+
+    out: Path
+    progress: Progress | None = None
+    say: Callable[[str], None] | None = None
+
+
+class Request(BaseModel):
+    """What a person asked of a verb.
+
+    Attributes:
+        model: A run folder, a model file or a shipped model; several CycleGANs with commas.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    verb: ClassVar[str]
+    pictures: ClassVar[tuple[str, ...]] = ()
+    """The fields that are files to be read, in the order of a receipt's inputs; a list that comes first takes all that
+    the others leave."""
+    meter: ClassVar[tuple[str, str]] = ("inverting", "steps")
+    """What is being done meanwhile, and what is counted."""
+
+    model: Named = DEFAULT_MODEL
+
+    @classmethod
+    def checked(cls, **words: Any) -> Self:
+        """Return the request that says this.
+
+        Raises:
+            AttrimorphError: a word is none of its, or of the wrong form.
+        """
+        try:
+            return cls(**words)
+        except ValidationError as error:
+            raise AttrimorphError(sentence_of(error.errors())) from error
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """Return what the classes say of their attributes, by field: the help of the options."""
+        found: dict[str, str] = {}
+        for kind in reversed(cls.__mro__):
+            text = inspect.cleandoc(kind.__dict__.get("__doc__") or "").partition("\nAttributes:\n")[2]
+            entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, flags=re.MULTILINE)
+            found |= {name: " ".join(words.split()) for name, words in entries}
+        return found
+
+    @classmethod
+    def typed_first(cls) -> tuple[str, ...]:
+        """Return the fields that a command takes without an option's name."""
+        return cls.pictures[:1]
+
+    def load(self, device: str = "cpu") -> "Model":
+        """Load the model."""
+        from attrimorph.loading import load
+
+        return load(self.model, device)
+
+    def result(self, model: "Model", work: Work) -> Result:
+        """Answer.
+
+        Raises:
+            AttrimorphError: the model cannot, or something does not go together.
+        """
+        raise NotImplementedError
+
+    def write(
+        self,
+        out: str | Path,
+        model: "Model | None" = None,
+        *,
+        progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> "Written":
+        """Answer, and write the pictures and the receipt.
+
+        Args:
+            out: the main picture, a PNG; all else is named after it.
+            model: loaded already; by default the one that is named.
+            progress, say: see `Work`.
+
+        Raises:
+            AttrimorphError: see `result`; or a file cannot be written there.
+        """
+        from attrimorph.requests.receipt import write_result
+
+        model, work = model or self.load(), Work(Path(out), progress, say)
+        return write_result(work.out, self, model, self.result(model, work))
+
+    def place_again(self, receipt: Path) -> Path:
+        """Return where a result is written that is made again from a receipt."""
+        return receipt.with_name(f"{receipt.stem}.again.png")
+
+    @property
+    def files(self) -> list[Path]:
+        """The pictures that are read."""
+        found: list[Path] = []
+        for name in self.pictures:
+            value = getattr(self, name)
+            found += value if isinstance(value, list) else [] if value is None else [value]
+        return found
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that are read."""
+        along = getattr(self, "along", None)
+        return self.files if along is None else [*self.files, along.pack]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a receipt says of the fields, the pictures aside; of those that may be left out, how many."""
+        words = self.model_dump(mode="json", exclude={"model", *self.pictures})
+        for name in self.pictures:
+            if name != "images" and not type(self).model_fields[name].is_required():
+                value = getattr(self, name)
+                words[name] = len(value) if isinstance(value, list) else value is not None
+        if words.get("along"):
+            del words["along"]["pack"]
+        left_out = {"along": None, "invert": None, "like": 0, "format": "auto", "table": None, "seconds": None}
+        return {name: value for name, value in words.items() if name not in left_out or value != left_out[name]}
+
+    @classmethod
+    def from_receipt(cls, receipt: "Receipt") -> Self:
+        """Return the request that a receipt tells of.
+
+        Raises:
+            AttrimorphError: an argument or an input is missing or wrong.
+        """
+        words, paths = cls.earlier(dict(receipt.arguments)), [Path(each.path) for each in receipt.inputs]
+        for name, each in cls.model_fields.items():
+            if name not in (*words, *cls.pictures, *EARLIER, "model") and not each.exclude:
+                raise AttrimorphError(f"its argument {name!r} is missing or wrong")
+        try:
+            if isinstance(words.get("along"), dict):
+                words["along"] = {**words["along"], "pack": paths.pop()}
+            for name in reversed(cls.pictures):
+                if name == "images":
+                    words[name] = paths
+                    continue
+                count = 1 if cls.model_fields[name].is_required() else int(words.pop(name, 0))
+                taken = [paths.pop() for _ in range(count)][::-1]
+                if isinstance(cls.model_fields[name].default, list):
+                    words[name] = taken
+                elif taken:
+                    words[name] = taken[0]
+        except IndexError:
+            raise AttrimorphError("an input is missing") from None
+        try:
+            return cls(model=receipt.model.name, **words)
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            wrong = "wrong" if name in EARLIER else "missing or wrong"
+            raise AttrimorphError(f"its argument {name!r} is {wrong}") from error
+
+    @classmethod
+    def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a receipt, those that an earlier version wrote otherwise as they are said now."""
+        return words
+
+
+class Inputs(Request):
+    """A request that begins with pictures.
+
+    Attributes:
+        known: An attribute of the input that you know: Male=0; the others are guessed.
+    """
+
+    known: Facts = {}
+
+
+class Inverting(Inputs):
+    """A request that can look for the codes of its pictures.
+
+    Attributes:
+        invert: Look for the code by optimisation through the generator; any model that generates will do.
+    """
+
+    invert: Invert | None = None
+
+
+def told_of(search: Search | None, found: "Inversion | None") -> dict[str, Any]:
+    """Return what a receipt says of an inversion; nothing where there was none."""
+    return {} if search is None or found is None else {"invert": search.to_json(found.steps)}
+
+
+def decibels(pictures: "Tensor", images: "Tensor") -> list[float]:
+    """Return the PSNR of each picture, data range 1."""
+    from attrimorph.metrics.reconstruction import psnr
+
+    return [round(value, 3) for value in psnr(pictures.cpu(), images.cpu()).tolist()]
+
+
+def numbered(word: str, pictures: "Sequence[Image.Image]") -> "dict[str, Image.Image]":
+    """Return a suffix for each of several pictures: a word, with numbers where there are more than one."""
+    if len(pictures) == 1:
+        return {word: pictures[0]}
+    return {f"{word}-{number}": picture for number, picture in enumerate(pictures, 1)}

@@ -1,0 +1,186 @@
+"""edit: attributes of images changed, towards references, along axes, or in a chain."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from attrimorph.applications.options import AxisOptions
+from attrimorph.errors import AttrimorphError
+from attrimorph.requests.base import Changes, Inverting, Option, Result, Work, numbered, told_of
+
+if TYPE_CHECKING:
+    from attrimorph.applications.axes.along import Start
+    from attrimorph.applications.axes.edit import AxisEdit
+    from attrimorph.models.model import Model
+
+
+class Moving(Inverting):
+    """A request that can go along axes.
+
+    Attributes:
+        changes: An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way; class=smiling, a value.
+        along: Go along latent directions (axes): a pack of them; own: those beside the model. --lock, --seed: own.
+    """
+
+    changes: Changes = {}
+    along: AxisOptions | None = None
+
+    def load(self, device: str = "cpu") -> "Model":
+        """Load the model; one from outside where axes are of such."""
+        if self.along is None:
+            return super().load(device)
+        from attrimorph.applications.axes.choosing import generator_named
+
+        return generator_named(self.model, device, values=self.along.values)
+
+    def axis_edit(self, model: "Model", say: Callable[[str], None] | None) -> "AxisEdit":
+        """Return the edit along axes; somebody who listens is told first what it does to pictures that are drawn.
+
+        Raises:
+            AttrimorphError: see `AxisEdit`.
+        """
+        from attrimorph.applications.axes.edit import AxisEdit
+        from attrimorph.console import table
+
+        assert self.along is not None
+        found = AxisEdit(model, self.along)
+        if say is not None:
+            judge = "no judge at hand" if found.judge is None else found.judge.name
+            rows: list[tuple[str, ...]] = [each.cells() for each in found.effects(self.changes)]
+            say(f"on drawn pictures:\n{table(rows, ('', 'linear model', judge, 'attribute'))}")
+        return found
+
+    def along_told(self, axis_edit: "AxisEdit", start: "Start") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the facts of an edit along axes, and what the receipt is told of its inversion."""
+        facts = {
+            "judge": None if axis_edit.judge is None else axis_edit.judge.name,
+            "expected on drawn pictures": {
+                each.name: {"role": each.role, "linear model": each.predicted, "judge": each.measured}
+                for each in axis_edit.expected
+            },
+        }
+        return facts, told_of(self.invert, start.inversion)
+
+
+class Edit(Moving):
+    """Change attributes of images, or of all in a folder: --set Smiling=1 --set Blond_Hair=0.5.
+
+    Of a folder --out is another folder: names and sub-folders are kept, edits.csv there tells what was done, and the
+    same command goes on after an interruption.
+
+    Several CycleGANs, named with commas after --model, change one attribute each, in the order of --set. With --axes,
+    --lock or --seed codes move along axes (see axes fit), and what that does to other attributes is told first.
+
+    Attributes:
+        images: Pictures, the largest centred square of each is taken; or a folder of pictures. None with --seed.
+        like: A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
+            second answer.
+        calibrated: Uncalibrated: take strengths as they stand, although the model is calibrated.
+    """
+
+    verb = "edit"
+    pictures = ("images", "like")
+    images: list[Path] = []
+    like: Annotated[list[Path], Option("--like", list[Path] | None, lambda paths: paths or [])] = []
+    calibrated: Annotated[bool, Option("--raw", bool, lambda raw: not raw)] = True
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse what does not go together."""
+        if self.along is not None and (self.like or not self.calibrated):
+            raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
+        if self.like and (self.known or self.invert is not None):
+            raise AttrimorphError("--known and --invert do nothing in an edit with references; leave them out")
+        if not self.images and (self.along is None or self.along.seed is None):
+            raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")
+
+    def result(self, model: "Model", work: Work) -> Result:
+        """Return a sheet (input, reconstruction, edited), and each edited image alone.
+
+        A chain shows every in-between image, and the first photograph's way through them as an animation.
+        """
+        import torch
+
+        from attrimorph.applications.edit import edit
+        from attrimorph.applications.paths import crossfade
+        from attrimorph.models.codes import Chains
+        from attrimorph.pictures import frames, sheet_of, to_pil
+
+        if self.along is not None:
+            return self._along(model, work)
+        if self.like:
+            return self._like(model)
+        found = edit(
+            model,
+            self.images,
+            self.changes,
+            calibrated=self.calibrated,
+            known=self.known,
+            invert=self.invert,
+            progress=work.progress,
+        )
+        changes = model.changes(self.changes)
+        shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}
+        columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
+        animation = []
+        if isinstance(model, Chains):
+            passed = [stage.cpu() for stage in model.stages(found.images, changes, found.before)]
+            columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
+            animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
+        rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+        return Result(
+            sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
+            | numbered("edited", to_pil(found.edited)),
+            {
+                "position of each strength": model.strengths.calibrated(changes) if self.calibrated else changes,
+                "attributes before": [model.schema.describe(row) for row in found.before.cpu()],
+                "attributes after": [model.schema.describe(row) for row in found.after.cpu()],
+            },
+            told_of(self.invert, found.inversion),
+            animation,
+        )
+
+    def _like(self, model: "Model") -> Result:
+        """Give photographs what references have: the sheet, and each answer alone."""
+        from attrimorph.applications.references import edit_like, reference_sheet
+        from attrimorph.pictures import MOST_SHOWN, to_pil
+        from attrimorph.strength import Strengths
+
+        own = model if self.calibrated else model.with_strengths(Strengths())
+        found = edit_like(own, self.images, self.like, self.changes)
+        few = max(len(self.images), len(self.like)) <= MOST_SHOWN
+        pictures = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
+        for number, answers in enumerate(found.edited, 1):
+            which = f"-like-{number}" if len(self.like) > 1 else ""
+            pictures |= {f"{word}{which}": each for word, each in numbered("edited", to_pil(answers)).items()}
+        return Result(pictures)
+
+    def _along(self, model: "Model", work: Work) -> Result:
+        """Go along axes; a photograph is itself, as large as it is, with the change put back into it."""
+        import torch
+
+        from attrimorph.applications.axes.edit import edit_photographs
+        from attrimorph.pictures import sheet_of, to_pil
+
+        assert self.along is not None
+        axis_edit, words = self.axis_edit(model, work.say), _words(self.changes)
+        given = (axis_edit, self.images, self.changes, self.known, self.invert, work.progress)
+        if self.along.seed is None:
+            moved = edit_photographs(*given)
+            start, alone = moved.start, moved.pictures
+            columns = {
+                "input": start.images,
+                "found": start.found,
+                f"{words}, found": moved.edited,
+                words: moved.blended,
+            }
+        else:
+            start = axis_edit.start(*given[1:])
+            edited = axis_edit.pictures(start, self.changes, 2)[-1]
+            columns, alone = {"drawn": start.found, words: edited}, to_pil(edited)
+        rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
+        page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
+        return Result(page | numbered("edited", alone), *self.along_told(axis_edit, start))
+
+
+def _words(changes: Any) -> str:
+    return " ".join(f"{name} {strength:+g}" for name, strength in changes.items())

@@ -1,0 +1,330 @@
+"""Edit a folder of photographs: names and sub-folders are kept, and what is done is not done again."""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from attrimorph.applications.axes.edit import edit_photographs
+from attrimorph.applications.edit import edit
+from attrimorph.applications.references import edit_like
+from attrimorph.data.readers.raw import list_images, need_images, preview
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import OwnClassifier
+from attrimorph.files import write_bytes
+from attrimorph.interruption import Interrupted, defer_signals
+from attrimorph.models.codes import Groups
+from attrimorph.models.model import Model
+from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
+from attrimorph.requests.base import Progress
+from attrimorph.requests.edit import Edit, Moving
+from attrimorph.requests.edits_table import EditsTable, Row
+from attrimorph.requests.receipt import ModelNamed, Receipt, Written, file_sha256, input_files, model_reference, tag_of
+from attrimorph.strength import Strengths
+
+PIXELS = 64 * 64 * 64  # that go through a model at once
+Change = Callable[[Tensor, Sequence[Path]], tuple[Sequence[Image.Image], Tensor]]
+"""Images [B, 3, S, S] in [-1, 1] and their B files -> the results, and the same at the model's size."""
+
+
+class EditFolder(Moving):
+    """Edit every picture below a folder into another folder; write a table of what was done, and one receipt.
+
+    Interrupted, the same request goes on: a picture is done when its result is there, made by the same model with the
+    same changes from the same file. Pictures that cannot be read, and those whose result would take the place of
+    another file, are named in the table and left out.
+
+    Attributes:
+        folder: The photographs, those in sub-folders too.
+        like: A reference.
+        calibrated: See `Edit`.
+        only: Names of the pictures to edit; None = all.
+    """
+
+    verb = "edit-folder"
+    pictures = ("like",)
+    meter = ("editing", "images")
+    folder: Path
+    like: Path | None = None
+    calibrated: bool = True
+    only: list[str] | None = Field(None, exclude=True)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse what does not go together."""
+        if self.like is not None and (self.known or self.invert is not None):
+            raise AttrimorphError("--known and --invert do nothing in an edit with references; leave them out")
+        if self.invert is not None and self.invert.seconds is not None:
+            raise AttrimorphError(
+                "all pictures of a folder get the same search, and --invert-seconds does not give them one; "
+                "give --invert-steps instead"
+            )
+
+    @classmethod
+    def of(cls, request: Edit) -> Self:
+        """Return an edit whose one picture is a folder.
+
+        Raises:
+            AttrimorphError: there are more, or several references, or a seed.
+        """
+        along, (folder, *others) = request.along, request.images
+        if others or len(request.like) > 1 or (along is not None and along.seed is not None):
+            raise AttrimorphError(
+                "edit takes one folder alone, at most one --like, and no --seed; leave the others out"
+            )
+        names = ("model", "changes", "along", "known", "invert", "calibrated")
+        like = request.like[0] if request.like else None
+        return cls(folder=folder, like=like, **{name: getattr(request, name) for name in names})
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a receipt says; the folder by its whole path, so that an interrupted edit is known again."""
+        return super().arguments() | {"folder": str(self.folder.absolute()), "like": self.like is not None}
+
+    @classmethod
+    def from_receipt(cls, receipt: Receipt) -> Self:
+        """Return the edit of the pictures that were edited; the references stand before them among the inputs."""
+        words, paths = dict(receipt.arguments), [Path(each.path) for each in receipt.inputs]
+        if not receipt.outputs:
+            raise AttrimorphError(
+                f"the edit of {words.get('folder')} did not come to its end; repeat its command to go on"
+            )
+        count = bool(words.get("like")) + ("along" in words)
+        found = super().from_receipt(receipt.model_copy(update={"inputs": receipt.inputs[:count]}))
+        only = [path.relative_to(found.folder).as_posix() for path in paths[count:]]
+        return found.model_copy(update={"only": only})
+
+    def place_again(self, receipt: Path) -> Path:
+        """Return the folder beside that of the results."""
+        return receipt.parent.with_name(f"{receipt.parent.absolute().name}.again")
+
+    def write(
+        self,
+        out: str | Path,
+        model: Model | None = None,
+        *,
+        progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> Written:
+        """Edit the pictures.
+
+        Args:
+            out: the folder of results; what else lies in it stays.
+            model: loaded already; by default the one that is named.
+            progress: called with (pictures done, in all).
+            say: gets sentences about what was left out or renamed, and along axes about what to expect.
+
+        Raises:
+            AttrimorphError: the folders or what is asked do not go together, `out` holds the results of another edit,
+                or no picture could be edited.
+            Interrupted: a signal came; what was done by then is on disk.
+        """
+        folder, out, model = self.folder.absolute(), Path(out).absolute(), model or self.load()
+        check_places(folder, out)
+        found = {name: path for name, path in list_images(folder).items() if self.only is None or name in self.only}
+        need_images(list(found.values()), folder)
+        change, judge = self._change(model, say)
+        receipt = Receipt(
+            verb=self.verb,
+            model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
+            arguments=self.arguments(),
+            inputs=input_files(self.inputs),
+        )
+        witness = self._witness(model, judge)
+        table = EditsTable(out, receipt, witness.columns)
+        job = _Job(model, change, found, out, table, witness, tag_of(self.verb, model, self.model))
+        with defer_signals() as signals:
+            for done in job.work():
+                if progress is not None:
+                    progress(done, len(found))
+                if signals.number and done < len(found):
+                    kept = f"{table.count('edited'):,} of {len(found):,} pictures are in {out}"
+                    raise Interrupted(signals.number, kept)
+        table.finish(list(found), str(folder))
+        if say is not None:
+            say("\n".join(job.lines()))
+        if not table.count("edited"):
+            raise AttrimorphError(
+                f"none of the {len(found):,} pictures in {folder} could be edited; {table.path} says why"
+            )
+        return Written((out,), table.receipt_path, (table.path,))
+
+    def _change(self, model: Model, say: Callable[[str], None] | None) -> tuple[Change, Judges | None]:
+        """Return what is done to pictures, and who tells what came of them."""
+        judge: Judges | None = judge_for(model.schema, model.image_size)
+        if "classifier" in model.networks:
+            judge = OwnClassifier(model)
+        if self.along is not None:
+            axis_edit = self.axis_edit(model, say)
+
+            def move(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
+                moved = edit_photographs(axis_edit, paths, self.changes, self.known, self.invert)
+                return moved.pictures, moved.blended
+
+            return move, axis_edit.judge
+
+        def change(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
+            if self.like is not None:
+                own = model if self.calibrated else model.with_strengths(Strengths())
+                edited = edit_like(own, images, model.prepared(self.like), self.changes).edited[0]
+            else:
+                edited = edit(
+                    model, images, self.changes, calibrated=self.calibrated, known=self.known, invert=self.invert
+                ).edited.cpu()
+            return to_pil(edited), edited
+
+        return change, judge
+
+    def _witness(self, model: Model, judge: Judges | None) -> "_Witness":
+        groups = model.groups if isinstance(model, Groups) else {}
+        names = [each for name in self.changes for each in groups.get(name, (name,))]
+        known = () if judge is None else judge.schema.column_names
+        return _Witness(judge, tuple(name for name in dict.fromkeys(names) if name in known))
+
+
+def check_places(folder: Path, out: Path) -> None:
+    """Refuse a folder of results that lies in the folder of pictures, or around it: one would become the other.
+
+    Raises:
+        AttrimorphError: it does, or is no folder.
+    """
+    one, other = folder.resolve(), out.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise AttrimorphError(
+            f"the results must go to a folder apart from the pictures; {out} and {folder} are one, or one lies in the "
+            f"other; choose another with --out, such as {folder.name}-edited beside it"
+        )
+    if out.exists() and not out.is_dir():
+        raise AttrimorphError(f"the results of a folder go to a folder; {out} is a file; choose another with --out")
+
+
+def results_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each picture's result: its own, or one in .png where its format is not written.
+
+    No two are the same, on a disk that does not tell capitals either.
+    """
+
+    def alike(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    names = list(names)
+    taken = {alike(str(above)) for name in names for above in PurePosixPath(name).parents}
+    places: dict[str, str] = {}
+    # Those that keep their names come first.
+    for name in sorted(names, key=lambda each: PurePosixPath(each).suffix.lower() not in WRITTEN):
+        path = PurePosixPath(name)
+        kept = path.suffix.lower() in WRITTEN
+        wished = (
+            [
+                str(path),
+            ]
+            if kept
+            else [str(path.with_suffix(".png")), f"{path}.png"]
+        )
+        suffix = path.suffix if kept else ".png"
+        numbered = (f"{path.with_suffix('')}-{number}{suffix}" for number in range(2, len(names) + 3))
+        places[name] = next(each for each in (*wished, *numbered) if alike(each) not in taken)
+        taken.add(alike(places[name]))
+    return places
+
+
+@dataclass(frozen=True)
+class _Witness:
+    """Who tells the attributes that change, before and after; nobody where there is no classifier and no judge."""
+
+    judge: Judges | None
+    names: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        return [f"{name} {when}" for name in self.names for when in ("before", "after")]
+
+    def figures(self, before: Tensor, after: Tensor) -> list[Row]:
+        """Return the probabilities of every picture, as the table writes them."""
+        if self.judge is None:
+            return [{} for _ in before]
+        places = [self.judge.schema.column_names.index(name) for name in self.names]
+        both = torch.stack([self.judge(images).float().cpu()[:, places] for images in (before, after)], 2)
+        return [
+            dict(zip(self.columns, (f"{value:.4f}" for value in row), strict=True)) for row in both.flatten(1).tolist()
+        ]
+
+
+class _Job:
+    """The work on one folder; arguments as `EditFolder.write` makes them."""
+
+    def __init__(
+        self,
+        model: Model,
+        change: Change,
+        found: dict[str, Path],
+        out: Path,
+        table: EditsTable,
+        witness: _Witness,
+        tag: str,
+    ) -> None:
+        self.model, self.change, self.found, self.out, self.table = model, change, found, out, table
+        self.witness, self.tag, self.places = witness, tag, results_of(found)
+        self.before = 0
+        self._batch: list[tuple[str, str, Tensor]] = []
+        self._lines: list[Row] = []
+
+    def work(self) -> Iterator[int]:
+        """Edit all pictures; yields how many are done."""
+        for done, (name, path) in enumerate(self.found.items(), 1):
+            try:
+                self._take(name, path)
+            except AttrimorphError as error:
+                self._lines.append(self.table.row(name, "", "unreadable", str(error)))
+            if len(self._batch) * self.model.image_size**2 >= PIXELS or done == len(self.found):
+                self._finish()
+            yield done - len(self._batch)
+
+    def _take(self, name: str, path: Path) -> None:
+        """Put a picture into the next batch, unless it is done or cannot be."""
+        digest, place = file_sha256(path), self.places[name]
+        if self.table.is_done(name, place, digest):
+            self.before += 1
+        elif (self.out / place).exists() and not self.table.is_own(name, place):
+            reason = f"{self.out / place} is another file; move it, or choose another folder with --out"
+            self._lines.append(self.table.row(name, place, "skipped", reason))
+        else:
+            self._batch.append((name, digest, self.model.prepared(path)))
+
+    def _finish(self) -> None:
+        """Edit what has been gathered and write it: the lines first, for a file without a line is somebody else's."""
+        contents: dict[str, bytes] = {}
+        if self._batch:
+            images = torch.cat([image for _, _, image in self._batch])
+            pictures, after = self.change(images, [self.found[name] for name, _, _ in self._batch])
+            figures = self.witness.figures(images, after)
+            for (name, digest, _), picture, row in zip(self._batch, pictures, figures, strict=True):
+                place = self.places[name]
+                contents[place] = picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
+                line = self.table.row(name, place, "edited", digest=digest, content=contents[place], figures=row)
+                self._lines.append(line)
+        self.table.append(self._lines)
+        for place, content in contents.items():
+            write_bytes(self.out / place, content)
+        self._batch, self._lines = [], []
+
+    def lines(self) -> Iterator[str]:
+        """Say in sentences what came of it."""
+        rows = self.table.rows.values()
+        earlier = f", {self.before:,} of them before" if self.before else ""
+        yield f"{self.table.count('edited'):,} of {len(rows):,} pictures edited{earlier}"
+        for status, words in (
+            ("unreadable", "could not be read"),
+            ("skipped", "left out: another file is there"),
+        ):
+            if names := [row["picture"] for row in rows if row["status"] == status]:
+                yield f"{len(names):,} {words}: {preview(names)} (reasons in {self.table.path.name})"
+        edited = [row for row in rows if row["status"] == "edited"]
+        if names := [f"{row['picture']} as {row['result']}" for row in edited if row["picture"] != row["result"]]:
+            yield f"{len(names):,} under another name (format not written, or name taken): {preview(names)}"

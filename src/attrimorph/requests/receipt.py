@@ -1,0 +1,233 @@
+"""The receipt: a JSON beside every result, or inside a saved picture, that says how it was made, to make it again."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from attrimorph.data.images import decoded_image
+from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json, reading, write_bytes, write_json
+from attrimorph.models.finding import named_parts
+from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
+from attrimorph.version import __version__
+
+if TYPE_CHECKING:
+    from attrimorph.models.model import Model
+    from attrimorph.requests.base import Request, Result
+
+FORMAT: Literal["attrimorph receipt"] = "attrimorph receipt"
+FORMAT_VERSION: Literal[1] = 1
+EMBEDDED = "attrimorph receipt"
+"""The text chunk of a PNG that holds its receipt."""
+MADE = {
+    "sample": "generated", "reconstruct": "reconstructed", "morph": "generated", "retrieve": "found",
+    "neighbours": "measured", "latent-map": "measured", "augment": "generated", "invert": "reconstructed",
+}  # fmt: skip
+"""What a verb's pictures are called in their text tag; all others are edited."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one verb wrote.
+
+    Attributes:
+        pictures: the result pictures, the one to look at first.
+        receipt: the JSON that repeats them.
+        tables: CSV files beside them.
+        notes: sentences about what was left out.
+    """
+
+    pictures: tuple[Path, ...]
+    receipt: Path
+    tables: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ModelNamed(BaseModel):
+    """A model: as the user named it, a path (absolute) or the name of a shipped one; and the sha256 of its file."""
+
+    name: str
+    sha256: str
+
+
+class InputFile(BaseModel):
+    """A file that was read: its absolute path, and its sha256."""
+
+    path: str
+    sha256: str
+
+
+class OutputFile(BaseModel):
+    """A file that was written: its name beside the receipt, its sha256, and that of its pixels ("" of no picture)."""
+
+    file: str
+    sha256: str
+    pixels_sha256: str
+
+
+class Receipt(BaseModel):
+    """How a result was made.
+
+    Attributes:
+        format, format_version: of this file.
+        attrimorph: the version that wrote it.
+        verb: one of `replay.REQUESTS`.
+        model: what it was made with.
+        arguments: every argument of the verb, seed included.
+        inputs: every picture read.
+        outputs: every file written.
+        facts: figures for the reader; a repetition does not need them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    format: Literal["attrimorph receipt"] = FORMAT
+    format_version: Literal[1] = FORMAT_VERSION
+    attrimorph: str = __version__
+    verb: str
+    model: ModelNamed
+    arguments: dict[str, Any]
+    inputs: list[InputFile] = []
+    outputs: list[OutputFile] = []
+    facts: dict[str, Any] = {}
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file.
+
+    Raises:
+        AttrimorphError: it cannot be read.
+    """
+    with reading(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_reference(name: str | Path) -> str:
+    """Return how a receipt names the model: an absolute path where there is one, else the shipped name.
+
+    Several names with commas, a chain, become several of these.
+    """
+    return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in named_parts(name))
+
+
+def input_files(paths: list[Path]) -> list[InputFile]:
+    """Return what a receipt says of files that are read; errors as of `file_sha256`."""
+    return [InputFile(path=str(path.resolve()), sha256=file_sha256(path)) for path in paths]
+
+
+def tag_of(verb: str, model: "Model", named: str | Path) -> str:
+    """Return what a picture's text tag says of how it was made."""
+    names = ",".join(Path(part).name for part in named_parts(model_reference(named)))
+    return f"{MADE.get(verb, 'edited')} by attrimorph {__version__}; verb {verb}; model {names} {model.hash[:12]}"
+
+
+def write_result(out: Path, request: "Request", model: "Model", result: "Result") -> Written:
+    """Write what answers a request, and its receipt.
+
+    Args:
+        out: the main picture, e.g. smile.png; all else is named after it.
+        request: what was asked.
+        model: what it was done with.
+        result: the answer.
+
+    Raises:
+        AttrimorphError: a result would take the place of an input, or `out` is no PNG; nothing is written then.
+    """
+    if out.suffix.lower() not in ("", ".png"):
+        raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
+    out, inputs = out if out.suffix else out.with_suffix(".png"), request.inputs
+    films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if result.mp4 else {})} if result.animation else {}
+    places = {
+        suffix: out.with_name(f"{out.stem}.{suffix}{out.suffix}") if suffix else out for suffix in result.pictures
+    }
+    read = {path.resolve() for path in inputs}
+    for path in (*places.values(), *(out.with_suffix(suffix) for suffix in films)):
+        if path.resolve() in read:
+            raise AttrimorphError(
+                f"a result must not take the place of a picture that it is made from; {path} would; "
+                "choose another name with --out"
+            )
+    tag, outputs = tag_of(request.verb, model, request.model), []
+
+    def put(path: Path, content: bytes, pixels: str = "") -> Path:
+        write_bytes(path, content)
+        outputs.append(OutputFile(file=path.name, sha256=hashlib.sha256(content).hexdigest(), pixels_sha256=pixels))
+        return path
+
+    pictures = [
+        put(places[suffix], png_bytes(picture, tag), pixels_sha256(picture))
+        for suffix, picture in result.pictures.items()
+    ]
+    pictures += [put(out.with_suffix(suffix), film(result.animation, tag=tag)) for suffix, film in films.items()]
+    tables = [
+        put(out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv"), content.encode("utf-8", "surrogateescape"))
+        for suffix, content in result.tables.items()
+    ]
+    receipt = Receipt(
+        verb=request.verb,
+        model=ModelNamed(name=model_reference(request.model), sha256=model.hash),
+        arguments={**request.arguments(), **result.told},
+        inputs=input_files(inputs),
+        outputs=outputs,
+        facts=dict(result.facts),
+    )
+    write_json(out.with_suffix(".json"), receipt.model_dump())
+    notes = [] if "" in places else [f"no sheet of all: it shows at most {MOST_SHOWN} pictures, each is written alone"]
+    return Written(tuple(pictures), out.with_suffix(".json"), tuple(tables), tuple(notes))
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Read a receipt: the JSON beside a result, or a PNG that holds its receipt.
+
+    Raises:
+        AttrimorphError: the file is no receipt, or of a newer format.
+    """
+    value = _read_embedded(path) if path.suffix.lower() == ".png" else read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise AttrimorphError(f"{path} must be the receipt beside a result; it is none; name the right JSON file")
+    if value.get("format_version") != FORMAT_VERSION:
+        raise AttrimorphError(
+            f"{path} must have receipt format {FORMAT_VERSION}; got {value.get('format_version')!r}; "
+            f"use attrimorph {value.get('attrimorph')}"
+        )
+    try:
+        return Receipt.model_validate(value)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise damaged(path, f"its {place!r} is missing or wrong") from error
+
+
+def damaged(path: Path, reason: str) -> AttrimorphError:
+    """Return the error of a receipt that cannot be followed."""
+    return AttrimorphError(f"the receipt {path} is damaged ({reason}); make the result again")
+
+
+def _read_embedded(path: Path) -> Any:
+    with reading(path):
+        content = path.read_bytes()
+    text = embedded_text(content)
+    if text is None:
+        decoded_image(io.BytesIO(content), str(path))
+        raise AttrimorphError(
+            f"{path} must be a picture that the studio saved; it holds no receipt; name the JSON beside it"
+        )
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise AttrimorphError(f"{path} is no readable picture with a receipt; it is damaged; get it again") from error
+
+
+def embedded_text(content: bytes) -> str | None:
+    """Return the receipt inside a PNG's bytes, or None."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            image.load()
+            text = image.info.get(EMBEDDED)
+    except Exception:  # decoders of damaged files raise nearly everything
+        return None
+    return text if isinstance(text, str) else None

@@ -1,0 +1,302 @@
+"""A PNG with its receipt inside, so that it alone can be made again, without the photograph that it began with.
+
+Pages and programs that edit live save this way. What is repeated of an edit is the code that was decoded; the sliders
+are told beside it. Pictures within a receipt are PNGs in base64, codes and attributes float32 in base64.
+"""
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from PIL.PngImagePlugin import PngInfo
+from pydantic import BaseModel
+from torch import Tensor
+
+from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.edit import EditSource, EditTarget, moved_code, rendered
+from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.inputs import encoder
+from attrimorph.applications.layers import layers
+from attrimorph.applications.provenance import xmp_of
+from attrimorph.data.images import decoded_image
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
+from attrimorph.models.codes import Code, Composes
+from attrimorph.models.model import Model
+from attrimorph.models.pictures import pixels_of
+from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
+from attrimorph.requests.base import Facts, Request, Result, Work
+from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
+
+LARGEST_CODE = 2**22  # numbers
+
+
+class SavedCode(BaseModel):
+    """A code of one row, z of `shape`."""
+
+    z: str
+    shape: list[int]
+    attributes: str
+
+    @classmethod
+    def of(cls, code: Code | None) -> Self | None:
+        """Return a code as text; None of none."""
+        if code is None:
+            return None
+        return cls(z=_numbers(code.z), shape=list(code.z.shape[1:]), attributes=_numbers(code.attributes))
+
+    def read(self, model: Model) -> Code:
+        """Return the code.
+
+        Raises:
+            AttrimorphError: it does not fit the model.
+        """
+        z, y = _read_numbers(self.z), _read_numbers(self.attributes)
+        like = model.sample_codes(1, torch.Generator().manual_seed(0))
+        if list(like.z.shape[1:]) != self.shape or z.numel() != like.z.numel() or y.numel() != model.schema.width:
+            raise AttrimorphError(
+                f"the receipt's code must fit the model, z {list(like.z.shape[1:])}; it has {self.shape}; it is damaged"
+            )
+        return Code(z.view(1, *self.shape), y[None])
+
+
+class Saved(Request):
+    """What a saved picture can be made of again."""
+
+    def made(self, model: Model) -> Tensor:
+        """Return the picture, [1, 3, S, S] in [-1, 1].
+
+        Raises:
+            AttrimorphError: the receipt does not fit the model.
+        """
+        raise NotImplementedError
+
+    def result(self, model: Model, work: Work) -> Result:
+        """Return the picture."""
+        return Result({"": to_pil(self.made(model))[0]})
+
+    def png(self, model: Model, made: Tensor, *, photograph: bool, label: bool, **facts: Any) -> bytes:
+        """Return the picture that was `made` as a PNG with its receipt.
+
+        Args:
+            model: what it was made with.
+            made: [1, 3, S, S] in [-1, 1].
+            photograph: whether of a photograph, or of a sample.
+            label: whether a text tag and XMP say that attrimorph edited or generated it.
+            facts: figures worth reading.
+        """
+        picture = to_pil(made)[0]
+        receipt = Receipt(
+            verb=self.verb,
+            model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
+            arguments=self.arguments(),
+            outputs=[OutputFile(file="", sha256="", pixels_sha256=pixels_sha256(picture))],
+            facts=facts,
+        )
+        info = PngInfo()
+        if label:
+            info.add_itxt(TAG, tag_of(self.verb, model, self.model))
+            info.add_itxt(XMP, xmp_of(photograph))
+        info.add_itxt(EMBEDDED, receipt.model_dump_json())
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", pnginfo=info)
+        return buffer.getvalue()
+
+
+class SavedEdit(Saved):
+    """An edit.
+
+    Attributes:
+        start, code: of the source, and what was decoded; None where the picture tells them.
+        picture: the photograph, where no code tells all.
+        own, moved: attributes of the source, and as they were decoded where an edit is put back into the picture.
+        changes, locks, axes: what was asked.
+    """
+
+    verb = "studio"
+    start: SavedCode | None
+    code: SavedCode | None
+    picture: str | None
+    own: str
+    moved: str | None = None
+    changes: dict[str, float]
+    locks: list[str]
+    axes: list[dict[str, Any]] = []
+
+    def made(self, model: Model) -> Tensor:
+        """Return the picture."""
+        if self.code is not None:
+            return model.decode(self.code.read(model))
+        image, own = _read_png(self.picture, model), _read_attributes(self.own, model)
+        code = None
+        if self.moved is not None:
+            z = encoder(model, "this picture").encode(image, own).z
+            code = Code(z, _read_attributes(self.moved, model))
+        return rendered(model, [EditSource(image, None, own)], [code], [EditTarget(self.changes)])
+
+
+class SavedInpaint(Saved):
+    """A picture whose hole is filled; arguments as of `inpaint`."""
+
+    verb = "studio-inpaint"
+    picture: str
+    mask: str
+    times: int
+    feather: int
+    known: Facts
+
+    def made(self, model: Model) -> Tensor:
+        """Return the picture."""
+        hole = (_read_png(self.mask, model)[:, :1] > 0).float()
+        image = _read_png(self.picture, model)
+        return inpaint(model, image, hole, times=self.times, feather=self.feather, known=self.known).inpainted
+
+
+class SavedBackground(Saved):
+    """A picture, of attributes `own`, in front of the background of another."""
+
+    verb = "studio-layers"
+    picture: str
+    own: str
+    behind: str
+    changes: dict[str, float]
+
+    def made(self, model: Model) -> Tensor:
+        """Return the picture."""
+        image, behind = (_read_png(each, model) for each in (self.picture, self.behind))
+        own = _read_attributes(self.own, model)
+        found = layers(model, image, own, changes=self.changes, background=behind)
+        return list(found.variants.values())[-1]
+
+
+def saved_png(
+    model: Model, source: EditSource, target: EditTarget, judge: Judges | None, *, named: str, label: bool = True
+) -> bytes:
+    """Return the picture of a target as a PNG with its receipt.
+
+    Args:
+        model: of the source.
+        source: what was edited.
+        target: what became of it.
+        judge: who saw to the locks.
+        named: the model as the user named it.
+        label: see `Saved.png`.
+    """
+    final = moved_code(model, source, target, judge)
+    # Where an edit is put back into its image, that image tells the code, and is smaller.
+    whole = final is not None and not isinstance(model, Composes)
+    request = SavedEdit(
+        model=named,
+        start=SavedCode.of(source.code) if whole else None,
+        code=SavedCode.of(final) if whole else None,
+        picture=None if whole or source.image is None else _png(source.image),
+        own=_numbers(source.attributes),
+        moved=None if whole or final is None else _numbers(final.attributes),
+        changes=dict(target.changes),
+        locks=list(target.locks),
+        axes=[axis_json(axis) for axis in target.axes if axis.name in target.changes],
+    )
+    facts = {
+        "judge": None if judge is None else judge.name,
+        "began with": "a sample of the model" if source.image is None else "a photograph",
+    }
+    made = rendered(model, [source], [final], [target])
+    return request.png(model, made, photograph=source.image is not None, label=label, **facts)
+
+
+def inpainted_png(
+    model: Model, image: Tensor, hole: Tensor, *, named: str, photograph: bool, label: bool = True, **options: Any
+) -> bytes:
+    """Return a picture whose hole is filled, as a PNG with its receipt.
+
+    Args:
+        model: one that encodes.
+        image: as the model is shown it, [1, 3, S, S] in [-1, 1].
+        hole: [1, 1, S, S], 1 = hole.
+        named: the model as the user named it.
+        photograph, label: see `Saved.png`.
+        options: times, feather and known of `inpaint`.
+    """
+    mask = 2 * hole.expand(-1, 3, -1, -1) - 1
+    request = SavedInpaint(model=named, picture=_png(image), mask=_png(mask), **options)
+    return request.png(model, request.made(model), photograph=photograph, label=label)
+
+
+def layered_png(
+    model: Model,
+    image: Tensor,
+    attributes: Tensor,
+    behind: Tensor,
+    changes: Mapping[str, float],
+    *,
+    named: str,
+    photograph: bool,
+    label: bool = True,
+) -> bytes:
+    """Return a picture in front of another's background, as a PNG with its receipt.
+
+    Args:
+        model: one that paints in layers.
+        image, behind: both as the model is shown them, [1, 3, S, S] in [-1, 1].
+        attributes: of the image, [1, W].
+        changes: attribute -> strength.
+        named: the model as the user named it.
+        photograph, label: see `Saved.png`.
+    """
+    request = SavedBackground(
+        model=named, picture=_png(image), own=_numbers(attributes), behind=_png(behind), changes=dict(changes)
+    )
+    return request.png(model, request.made(model), photograph=photograph, label=label)
+
+
+def axis_json(axis: Axis) -> dict[str, Any]:
+    """Return an axis as plain values."""
+    numbers = {name: float(vars(axis)[name]) for name in ("slope", "intercept", "low", "high")}
+    return {"name": axis.name, "direction": axis.direction.tolist(), **numbers}
+
+
+def _numbers(values: Tensor) -> str:
+    return base64.b64encode(values.detach().float().cpu().contiguous().numpy().astype("<f4").tobytes()).decode()
+
+
+def _png(image: Tensor) -> str:
+    buffer = io.BytesIO()
+    to_pil(image)[0].save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _read_numbers(text: str) -> Tensor:
+    try:
+        content = base64.b64decode(text, validate=True)
+        if not content or len(content) % 4 or len(content) > 4 * LARGEST_CODE:
+            raise ValueError("a wrong length")
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise AttrimorphError(f"the receipt's numbers are damaged ({error}); save the picture again") from error
+    return torch.frombuffer(bytearray(content), dtype=torch.float32)
+
+
+def _read_attributes(text: str, model: Model) -> Tensor:
+    """Read attributes that fit the model, [1, W]."""
+    y = _read_numbers(text)
+    if y.numel() != model.schema.width:
+        raise AttrimorphError(
+            f"the receipt must tell the model's {model.schema.width} attributes; it tells {y.numel()}; it is damaged"
+        )
+    return y[None]
+
+
+def _read_png(text: str | None, model: Model) -> Tensor:
+    try:
+        content = base64.b64decode(text or "", validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise AttrimorphError("the receipt's picture is damaged; save the picture again") from error
+    image = decoded_image(io.BytesIO(content), "the receipt's picture")
+    if image.size != (model.image_size, model.image_size):
+        raise AttrimorphError(
+            f"the receipt's picture must have the model's {model.image_size} pixels; it has {image.width}; "
+            "save the picture again"
+        )
+    return pixels_of(image)
