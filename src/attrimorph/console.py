@@ -6,9 +6,8 @@ rich is imported once there is something to show: most edits are done before.
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,9 +26,6 @@ class Meter:
 
     def __init__(self, title: str, unit: str = "images") -> None:
         self.title, self.unit = title, unit
-        self._stack = ExitStack()
-        self._open = False
-        self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._began = self._shown = time.monotonic()
         self._first: int | None = None
@@ -38,15 +34,13 @@ class Meter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def __exit__(self, *exception: object) -> None:
+        if (bar := vars(self).get("_bar")) is not None:
+            bar.stop()
 
-    def _begin(self) -> None:
-        """Open the bar, where there is a terminal for one."""
-        if self._open:
-            return
+    @cached_property
+    def _bar(self) -> "Progress | None":
+        """The bar, where there is a terminal for one; begun once there is something to show."""
         from rich.console import Console, RenderableType
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
@@ -64,21 +58,20 @@ class Meter:
                     if shown:
                         yield Text("  ".join(shown), no_wrap=True)
 
-        self._open = True
         console = Console(stderr=True, highlight=False)
-        if console.is_interactive:  # a dumb terminal cannot move its cursor back: it gets plain lines
-            # One line, whatever the terminal's width: the bar shrinks first.
-            self._progress = self._stack.enter_context(
-                Bar(
-                    TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-                    BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=40, ratio=1)),
-                    TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
-                    TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
-                    TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
-                    console=console,
-                    expand=True,
-                )
-            )
+        if not console.is_interactive:  # a dumb terminal cannot move its cursor back: it gets plain lines
+            return None
+        # One line, whatever the terminal's width: the bar shrinks first.
+        whole = Column(no_wrap=True)
+        bar = Bar(
+            TextColumn("{task.description}", markup=False, table_column=whole),
+            BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=40, ratio=1)),
+            *(TextColumn(f"{{task.fields[{name}]}}", table_column=whole) for name in ("count", "rate", "left")),
+            console=console,
+            expand=True,
+        )
+        bar.start()
+        return bar
 
     def update(self, done: int, total: int, values: Mapping[str, float] | None = None, rate: float = 0.0) -> None:
         """Show how far the job is.
@@ -89,39 +82,30 @@ class Meter:
             values: figures to show with it, the most telling first (losses).
             rate: units a second, where the job knows; otherwise the average so far.
         """
-        self._begin()
-        now = time.monotonic()
+        bar, now = self._bar, time.monotonic()
         if self._first is None or self.title != self._timed or done < self._done:  # another stage has its own speed
             self._first, self._began, self._timed = done, now, self.title
         self._done = done
         rate = rate or (done - self._first) / max(now - self._began, 1e-6)
         figures = [f"{name} {value:.3g}" for name, value in (values or {}).items()][:FIGURES]
+        count = f"{done:,}/{total:,}"
         speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
         left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
-        if self._progress is not None:
+        if bar is not None:
+            shown: dict[str, Any] = {"count": count, "rate": speed, "left": left, "figures": figures}
             # Added once there is something to count: a task without a total cannot be drawn.
             if self._task is None:
-                self._task = self._progress.add_task(self.title, total=total, count="", rate="", left="", figures=[])
-            self._progress.update(
-                self._task,
-                description=self.title,
-                completed=done,
-                total=total,
-                count=f"{done:,}/{total:,}",
-                rate=speed,
-                left=left,
-                figures=figures,
-            )
+                self._task = bar.add_task(self.title, total=total, **shown)
+            bar.update(self._task, description=self.title, completed=done, total=total, **shown)
         elif now - self._shown >= SECONDS_BETWEEN_LINES or done >= total:
             self._shown = now
-            parts = [f"{self.title}: {done:,}/{total:,} {self.unit}", speed, left, "  ".join(figures)]
+            parts = [f"{self.title}: {count} {self.unit}", speed, left, "  ".join(figures)]
             print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
         """Print a line without tearing the bar."""
-        self._begin()
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=sys.stderr, flush=True)
 

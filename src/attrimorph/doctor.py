@@ -5,13 +5,11 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from attrimorph.files import write_bytes
 from attrimorph.version import __version__
 
 # Extra -> the modules it brings, and what is lost without them.
@@ -28,7 +26,7 @@ LEAST_FREE_GIB = 2.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Line:
     """One line of the report.
 
     Attributes:
@@ -44,10 +42,10 @@ class Finding:
     bad: bool = False
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Line]:
     """Look at everything, in the order in which trouble usually comes."""
-    yield Finding("attrimorph", f"{__version__} in {Path(__file__).parent}")
-    yield Finding("python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}")
+    yield Line("attrimorph", f"{__version__} in {Path(__file__).parent}")
+    yield Line("python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}")
     yield from _packages()
     yield from _torch()
     yield _memory()
@@ -56,76 +54,15 @@ def examine() -> Iterator[Finding]:
     yield _shipped()
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Line]:
     names = ("torch", "numpy", "pillow", "pydantic", "cyclopts", "safetensors")
-    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in names))
-    if importlib.util.find_spec("torchvision") is not None:
-        yield Finding(
+    yield Line("packages", ", ".join(f"{name} {_version(name)}" for name in names))
+    if _findable("torchvision"):
+        yield Line(
             "torchvision",
             f"{_version('torchvision')} is installed; attrimorph does not use it",
             remedy="beside a CPU build of torch it breaks other packages' imports; uninstall it if they fail",
         )
-
-
-def _torch() -> Iterator[Finding]:
-    import torch
-
-    from attrimorph.training.hardware import choose_fast_path, default_device
-
-    yield Finding("cores", f"{os.cpu_count()}; torch uses {torch.get_num_threads()} threads")
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            gpu = torch.cuda.get_device_properties(index)
-            yield Finding(f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
-    else:
-        yield Finding("gpu", "none that torch can use; everything runs on the CPU")
-    path = choose_fast_path(device=default_device())
-    shown = ", ".join(f"{way} {time:.1f} ms" for way, time in path.milliseconds.items())
-    yield Finding("speed", f"{path.precision} {path.memory_format} is chosen here; a small step takes: {shown}")
-
-
-def _memory() -> Finding:
-    pages = {"SC_PHYS_PAGES", "SC_AVPHYS_PAGES", "SC_PAGE_SIZE"}
-    if not pages <= set(os.sysconf_names):
-        return Finding("memory", "this system does not say")
-    page = os.sysconf("SC_PAGE_SIZE") / 2**30
-    total, free = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
-    return Finding("memory", f"{total:.1f} GiB, {free:.1f} GiB of it unused")
-
-
-def _disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free / 2**30
-    text = f"{free:.1f} GiB free in {folder}"
-    if free < LEAST_FREE_GIB:
-        return Finding("disk", text, remedy=f"runs want {LEAST_FREE_GIB:.0f} GiB; free some space")
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            write_bytes(Path(name) / "probe", b"1")
-    except OSError as error:
-        return Finding(
-            "disk", f"{folder} cannot be written ({error.strerror})", remedy="give results another folder with --out"
-        )
-    return Finding("disk", text)
-
-
-def _extras() -> Iterator[Finding]:
-    for extra, (modules, purpose) in EXTRAS.items():
-        if all(_findable(module) for module in modules):
-            yield Finding(f"extra {extra}", "installed")
-        else:
-            yield Finding(f"extra {extra}", "not installed", remedy=f"pip install 'attrimorph[{extra}]' for {purpose}")
-
-
-def _findable(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
-def _shipped() -> Finding:
-    from attrimorph.models.finding import shipped
-
-    if names := shipped():
-        return Finding("shipped models", ", ".join(names))
-    return Finding("shipped models", "none found", remedy="install attrimorph again", bad=True)
 
 
 def _version(name: str) -> str:
@@ -133,3 +70,57 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def _findable(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _torch() -> Iterator[Line]:
+    import torch
+
+    from attrimorph.training.hardware import choose_fast_path, default_device
+
+    yield Line("cores", f"{os.cpu_count()}; torch uses {torch.get_num_threads()} threads")
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        yield Line(f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.is_available():
+        yield Line("gpu", "none that torch can use; everything runs on the CPU")
+    path = choose_fast_path(device=default_device())
+    shown = ", ".join(f"{way} {time:.1f} ms" for way, time in path.milliseconds.items())
+    yield Line("speed", f"{path.precision} {path.memory_format} is chosen here; a small step takes: {shown}")
+
+
+def _memory() -> Line:
+    if not {"SC_PHYS_PAGES", "SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names):
+        return Line("memory", "this system does not say")
+    page = os.sysconf("SC_PAGE_SIZE") / 2**30
+    total, free = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
+    return Line("memory", f"{total:.1f} GiB, {free:.1f} GiB of it unused")
+
+
+def _disk(folder: Path) -> Line:
+    free = shutil.disk_usage(folder).free / 2**30
+    text, remedy = f"{free:.1f} GiB free in {folder}", ""
+    if free < LEAST_FREE_GIB:
+        remedy = f"runs want {LEAST_FREE_GIB:.0f} GiB; free some space"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        text, remedy = f"{folder} cannot be written", "give results another folder with --out"
+    return Line("disk", text, remedy)
+
+
+def _extras() -> Iterator[Line]:
+    for extra, (modules, purpose) in EXTRAS.items():
+        if all(map(_findable, modules)):
+            yield Line(f"extra {extra}", "installed")
+        else:
+            yield Line(f"extra {extra}", "not installed", remedy=f"pip install 'attrimorph[{extra}]' for {purpose}")
+
+
+def _shipped() -> Line:
+    from attrimorph.models.finding import shipped
+
+    if names := shipped():
+        return Line("shipped models", ", ".join(names))
+    return Line("shipped models", "none found", remedy="install attrimorph again", bad=True)

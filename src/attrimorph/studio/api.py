@@ -280,7 +280,7 @@ class Api:
         axis = axis_from_examples(served.model, name, features, positive, negative, by=by, pool=pool)
         return say.TaughtResponse(axis=self.store.keep_axis(served, axis), name=name, sentence=sentence(axis))
 
-    def _seen(self, model: str, source: say.Source) -> tuple[Served, Seen]:
+    def _seen(self, model: str, source: say.PictureSource) -> tuple[Served, Seen]:
         """Return a model, and a source as it holds it."""
         served = self.store.served(model)
         photo = None if source.image is None else self.store.open_base64(source.image)

@@ -54,7 +54,7 @@ class Limits:
     seconds: float = 30.0
 
 
-class Guard:
+class AccessControl:
     """ASGI middleware: host, origin, token, size, number and patience.
 
     Args:

@@ -35,7 +35,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
 
-class Source(Message):
+class PictureSource(Message):
     """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
 
     model_config = ConfigDict(
@@ -76,7 +76,7 @@ class EditRequest(Message):
 
     model: Name
     """One of `/api/models`."""
-    source: Source
+    source: PictureSource
     changes: Changes = {}
     """Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way."""
     locks: Names = []
@@ -113,8 +113,8 @@ class MorphRequest(Message):
     """The way from one picture to another."""
 
     model: Name
-    first: Source
-    second: Source
+    first: PictureSource
+    second: PictureSource
     steps: Annotated[int, Field(ge=2, le=96), AS_JSON] = 24
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
     gif: Switch = False
@@ -127,7 +127,7 @@ class InpaintRequest(Message):
     """A hole to be filled."""
 
     model: Name
-    source: Source
+    source: PictureSource
     mask: Base64
     """A square picture as the model sees the photograph, white where the hole is."""
     times: Annotated[int, Field(ge=1, le=50), AS_JSON] = 10
@@ -139,8 +139,8 @@ class TransferRequest(Message):
     """One picture with the attributes of another."""
 
     model: Name
-    source: Source
-    attributes_of: Source
+    source: PictureSource
+    attributes_of: PictureSource
     only: Names | None = None
     """Which attributes; all by default."""
 
@@ -149,7 +149,7 @@ class RetrieveRequest(Message):
     """The pictures most like one."""
 
     model: Name
-    source: Source
+    source: PictureSource
     among: Annotated[list[Kept], Field(min_length=1, max_length=4000)]
     """Opened photographs."""
     wanted: Changes = {}
@@ -162,9 +162,9 @@ class TeachRequest(Message):
 
     model: Name
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
-    with_: Annotated[list[Source], Field(alias="with", min_length=1, max_length=500)]
+    with_: Annotated[list[PictureSource], Field(alias="with", min_length=1, max_length=500)]
     """Pictures that have it."""
-    without: Annotated[list[Source], Field(min_length=1, max_length=500)]
+    without: Annotated[list[PictureSource], Field(min_length=1, max_length=500)]
     """Pictures that have it not."""
 
 
@@ -172,8 +172,8 @@ class LayersRequest(Message):
     """A picture in front of another background."""
 
     model: Name
-    source: Source
-    background: Source
+    source: PictureSource
+    background: PictureSource
     changes: Changes = {}
 
 

@@ -72,7 +72,7 @@ class StartRequest(ResumeRequest):
 
 
 @dataclass(frozen=True)
-class Run:
+class RunStatus:
     """One run.
 
     Attributes:
@@ -128,19 +128,19 @@ class Runs:
         self.folder = folder.resolve()
         self._started: dict[str, Started] = {}
 
-    def all(self) -> list[Run]:
+    def all(self) -> list[RunStatus]:
         """Return the runs, the newest first; before all those that have no recipe on disk yet, or never came so far."""
         found = [path.parent for path in self.folder.glob("*/recipe.json") if NAME.fullmatch(path.parent.name)]
         found.sort(key=lambda path: -(path / "recipe.json").stat().st_mtime)
         names = {path.name for path in found}
         fresh = [
-            Run(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
+            RunStatus(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
             for name, one in self._started.items()
             if name not in names
         ]
         return [*fresh, *(run for path in found[:MOST_RUNS] if (run := self._described(path)) is not None)]
 
-    def _described(self, path: Path) -> Run | None:
+    def _described(self, path: Path) -> RunStatus | None:
         try:
             recipe = read_recipe(json.loads((path / "recipe.json").read_text(encoding="utf-8"))["recipe"])
             lines = read_log(path)
@@ -155,7 +155,7 @@ class Runs:
         left = (images - seen) / speed if speed else None
         state: Literal["runs", "done", "stopped"] = "runs" if runs else "done" if seen >= images else "stopped"
         stoppable = self._ours(name) or locked_by(path) not in (None, os.getpid())
-        return Run(name, recipe.method, seen, images, speed, left, state, stoppable, self._said(name))
+        return RunStatus(name, recipe.method, seen, images, speed, left, state, stoppable, self._said(name))
 
     def _ours(self, name: str) -> bool:
         return name in self._started and self._started[name].runs
@@ -269,7 +269,7 @@ def runs_router(runs: Runs) -> APIRouter:
         return [RecipeResponse(name=name, about=make().about) for name, make in RECIPES.items()]
 
     @router.get("/runs")
-    def all_runs() -> list[Run]:
+    def all_runs() -> list[RunStatus]:
         """Tell of all runs, the newest first."""
         return runs.all()
 

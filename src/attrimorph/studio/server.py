@@ -25,7 +25,7 @@ from attrimorph.applications.provenance import Signature
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
 from attrimorph.studio.faults import fault_of
-from attrimorph.studio.guard import Guard, Limits, is_loopback
+from attrimorph.studio.guard import AccessControl, Limits, is_loopback
 from attrimorph.studio.messages import LiveEdit
 from attrimorph.studio.model_store import ModelStore
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
@@ -54,7 +54,7 @@ def create_app(
     signature: Signature | None = None,
     runs: Path | None = None,
     limits: Limits | None = None,
-) -> Guard:
+) -> AccessControl:
     """Return the studio as an ASGI application.
 
     Args:
@@ -111,7 +111,7 @@ def create_app(
 
     app.mount("/static", StaticFiles(directory=PAGE))
     _name_models(app, list(store.models))
-    return Guard(app, limits, host, token)
+    return AccessControl(app, limits, host, token)
 
 
 def _add_faults(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
@@ -249,7 +249,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise AttrimorphError(f"cannot listen on {host}:{wished[-1]} ({reason}); choose another --port or --host")
 
 
-def serve(app: Guard, at: socket.socket, ready: Callable[[], None] | None = None) -> None:
+def serve(app: AccessControl, at: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Serve until interrupted; `ready` is called once requests are answered."""
     config = uvicorn.Config(
         app,
