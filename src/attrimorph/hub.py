@@ -8,8 +8,7 @@ from typing import Any
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes, write_text
 from attrimorph.loading import load
-from attrimorph.metrics.figures import card_figures
-from attrimorph.metrics.keys import overall
+from attrimorph.metrics.figures import card_figures, overall
 from attrimorph.models.finding import shipped
 from attrimorph.models.model import Model
 

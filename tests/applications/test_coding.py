@@ -18,7 +18,7 @@ from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil

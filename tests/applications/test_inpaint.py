@@ -12,7 +12,7 @@ from attrimorph.applications.inputs import attributes_of
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
 from attrimorph.requests.filling import Inpaint

@@ -17,7 +17,7 @@ from attrimorph.applications.superresolve import (
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Model
 from attrimorph.requests.filling import Superresolve
 from tests.tiny_models import tiny_model

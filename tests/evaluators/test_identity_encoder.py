@@ -22,16 +22,16 @@ from attrimorph.evaluators.identity_encoder import (
     margin_logits,
     save_identity_encoder,
 )
-from attrimorph.evaluators.identity_training import (
+from attrimorph.evaluators.judge import load_judge
+from attrimorph.evaluators.training import (
     IdentityRecipe,
-    divide,
+    divide_classes,
     fit_identity_encoder,
     pairs,
     person_names,
     train_identity_encoder,
     verified,
 )
-from attrimorph.evaluators.judge import load_judge
 from attrimorph.evaluators.trunk import SHIPPED
 
 QUICK = IdentityRecipe(presentations=1_280, batch_size=32, dropout=0.0, seed=5)
@@ -70,7 +70,7 @@ def people_data(splits: tuple[str, ...] = ("train", "train", "train", "valid", "
 @pytest.fixture(scope="module")
 def small() -> IdentityEncoder:
     images, labels = squares()
-    return fit_identity_encoder(divide(of_bytes(images, labels), QUICK.seed), NAMES, QUICK, 16, "squares")
+    return fit_identity_encoder(divide_classes(of_bytes(images, labels), QUICK.seed), NAMES, QUICK, 16, "squares")
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -117,7 +117,7 @@ def test_training_learns_who_is_who(small: IdentityEncoder) -> None:
 
 def test_the_same_seed_gives_the_same_identity_encoder() -> None:
     images, labels = squares()
-    parts = divide(of_bytes(images, labels), 0)
+    parts = divide_classes(of_bytes(images, labels), 0)
     recipes = [replace(QUICK, presentations=96, seed=seed) for seed in (1, 1, 2)]
     found = [fit_identity_encoder(parts, NAMES, recipe, 16, "squares") for recipe in recipes]
     first, again, other = (identity_encoder.features(from_bytes(images[:4])) for identity_encoder in found)
@@ -133,7 +133,7 @@ def test_the_margin_is_taken_from_the_true_class_only() -> None:
 
 def test_every_class_is_divided_and_no_image_is_used_twice() -> None:
     labels = torch.tensor([0] * 20 + [1] * 5 + [2] * 3)
-    parts = divide(Labelled(lambda rows: rows, labels), seed=0)
+    parts = divide_classes(Labelled(lambda rows: rows, labels), seed=0)
     assert [torch.bincount(part.labels).tolist() for part in parts] == [[16, 3, 1], [2, 1, 1], [2, 1, 1]]
     rows = torch.cat([part.read(torch.arange(len(part))) for part in parts])
     assert rows.sort().values.tolist() == list(range(28))
@@ -193,9 +193,9 @@ def test_drawn_people_keep_what_belongs_to_them() -> None:
 def test_what_cannot_be_learned_gets_a_sentence(small: IdentityEncoder, tmp_path: Path) -> None:
     images, labels = squares()
     with pytest.raises(AttrimorphError, match=r"labels must lie in 0\.\.2"):
-        fit_identity_encoder(divide(of_bytes(images, labels), 0), NAMES[:3], QUICK, 16, "few")
+        fit_identity_encoder(divide_classes(of_bytes(images, labels), 0), NAMES[:3], QUICK, 16, "few")
     with pytest.raises(AttrimorphError, match="at least 3 images, to learn"):
-        divide(of_bytes(images[:8], labels[:8]), 0)
+        divide_classes(of_bytes(images[:8], labels[:8]), 0)
     with pytest.raises(AttrimorphError, match="at least two different classes"):
         class_names(["one", "one"])
     with pytest.raises(AttrimorphError, match="at least two people with 999 images each"):

@@ -20,7 +20,7 @@ from attrimorph.evaluators.calibration import calibration_errors, fitted_tempera
 from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
 from attrimorph.evaluators.fitting import from_bytes, photographs, worn
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
-from attrimorph.evaluators.judge_training import JudgeRecipe, divide, train_judge
+from attrimorph.evaluators.training import JudgeRecipe, three_splits, train_judge
 
 MIXED = Schema(
     (Attribute("Red"), Attribute("place", "categorical", ("left", "middle", "right")), Attribute("size", "real"))
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_judge() -> None:
 def test_without_valid_and_test_a_tenth_is_left_out() -> None:
     data = squares()
     alone = replace(data, split=np.array(["train"] * len(data)))
-    (train, valid, test), words = divide(alone, seed=1)
+    (train, valid, test), words = three_splits(alone, seed=1)
     assert len(train) == 360
     assert len(valid) == 40
     assert not set(train) & set(valid)

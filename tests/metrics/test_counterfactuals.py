@@ -22,7 +22,7 @@ from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluate.edits import Cell, cells_of, fairness_sheet, gap_of, resampled
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.perceptual import maps_distance, perceptual_distance
+from attrimorph.metrics.similarity import maps_distance, perceptual_distance
 from tests.metrics.test_responses import truth
 
 

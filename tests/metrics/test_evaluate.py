@@ -19,9 +19,9 @@ from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.chance import wilson
 from attrimorph.metrics.evaluate.evaluation import GROUPS, Evaluation, evaluate
 from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
+from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.keys import KEYS, base_of
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from tests.tiny_models import tiny_model

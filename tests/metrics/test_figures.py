@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.figures import Evaluation, Pair, by_key, compare
-from attrimorph.metrics.keys import KEYS, WAS, base_of, new_key, overall
+from attrimorph.metrics.figures import KEYS, WAS, Evaluation, Pair, base_of, by_key, compare, new_key, overall
 
 
 def told(figures: dict[str, float], protocol: str, **weights: str) -> dict[str, Any]:

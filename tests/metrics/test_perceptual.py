@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.perceptual import (
+from attrimorph.metrics.similarity import (
     maps_distance,
     perceptual_distance,
     perceptual_embedding,

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.reconstruction import SCALE_WEIGHTS, ms_ssim, ms_ssim_scales, psnr, ssim
+from attrimorph.metrics.similarity import SCALE_WEIGHTS, ms_ssim, ms_ssim_scales, psnr, ssim
 
 
 def draw(seed: int, *shape: int) -> Tensor:

@@ -16,7 +16,6 @@ from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.edits import FunctionEditor
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import (
     STRENGTHS,
     Response,
@@ -31,6 +30,7 @@ from attrimorph.metrics.responses import (
     single_deviation,
     unevenness,
 )
+from attrimorph.metrics.similarity import perceptual_embedding
 from attrimorph.models.codes import Code
 from tests.small_models import small_model
 

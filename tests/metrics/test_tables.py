@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.figures import Comparison, Evaluation, Pair
-from attrimorph.metrics.keys import KEYS
+from attrimorph.metrics.figures import KEYS, Comparison, Evaluation, Pair
 from attrimorph.metrics.tables import (
     FIGURES,
     PAIRS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.keys import overall
+from attrimorph.metrics.figures import overall
 from attrimorph.models.model import Model
 from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
 from tests.tiny_models import tiny_model

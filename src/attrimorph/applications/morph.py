@@ -15,7 +15,7 @@ from attrimorph.applications.references import homomorphic
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.perceptual import perceptual_distance
+from attrimorph.metrics.similarity import perceptual_distance
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source

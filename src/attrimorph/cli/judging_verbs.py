@@ -66,7 +66,7 @@ def judge(
 
 def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress: Callable[..., None]) -> None:
     from attrimorph.evaluators.judge import save_judge
-    from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
+    from attrimorph.evaluators.training import JudgeRecipe, train_judge
 
     found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress, result=out)
     save_judge(found, out)
@@ -77,7 +77,7 @@ def _identity(
     data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
 ) -> None:
     from attrimorph.evaluators.identity_encoder import save_identity_encoder
-    from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
+    from attrimorph.evaluators.training import IdentityRecipe, train_identity_encoder
 
     recipe = IdentityRecipe(**given)
     found = train_identity_encoder(data, recipe, least=least, name=out.stem, progress=progress, result=out)
@@ -103,7 +103,7 @@ def _print_judge(found: "Judge", out: Path) -> None:
 
 def _print_identity_encoder(found: "IdentityEncoder", out: Path) -> None:
     from attrimorph.console import table
-    from attrimorph.metrics.keys import new_key
+    from attrimorph.metrics.figures import new_key
 
     rows: list[tuple[str, ...]] = []
     for name, value in found.measures.items():

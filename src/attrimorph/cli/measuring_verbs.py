@@ -105,7 +105,7 @@ def evaluate(
 def _print_evaluation(evaluation: "Evaluation") -> None:
     """Print the figures without those of single attributes, and the notes; on a terminal one line each."""
     from attrimorph.console import table
-    from attrimorph.metrics.keys import overall
+    from attrimorph.metrics.figures import overall
     from attrimorph.metrics.tables import words, written
 
     rows: list[tuple[str, ...]] = []
@@ -125,7 +125,7 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
 def _print_comparison(comparison: "Comparison", against: object) -> None:
     """Print the figures of two evaluations side by side, and why others are not compared."""
     from attrimorph.console import table
-    from attrimorph.metrics.keys import overall
+    from attrimorph.metrics.figures import overall
     from attrimorph.metrics.tables import words, written
 
     shown = overall([pair.key for pair in comparison.pairs])

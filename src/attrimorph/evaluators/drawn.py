@@ -21,9 +21,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.evaluators.calibration import isotonic
 from attrimorph.evaluators.fitting import BATCH, Fitting, Progress, channels_last, fit, of_bytes
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, save_identity_encoder
-from attrimorph.evaluators.identity_training import IdentityRecipe, divide, fit_identity_encoder, verified
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss, save_judge
-from attrimorph.evaluators.judge_training import measured
+from attrimorph.evaluators.training import IdentityRecipe, divide_classes, fit_identity_encoder, measured, verified
 from attrimorph.evaluators.trunk import SHIPPED
 
 DIALLED = 8  # attributes of a dialled face
@@ -165,7 +164,7 @@ def train_drawn_identity_encoder(
     """
     recipe = recipe or IdentityRecipe(dropout=0.0)
     labels = torch.arange(people).repeat_interleave(images)
-    parts = divide(of_bytes(drawn_people(labels, size, recipe.seed), labels), recipe.seed)
+    parts = divide_classes(of_bytes(drawn_people(labels, size, recipe.seed), labels), recipe.seed)
     found = fit_identity_encoder(parts, range(people), recipe, size, f"drawn-faces-{size}", progress=progress)
     found.trained_on["drawn people"] = people
     measures = dict(found.measures)

@@ -1,6 +1,6 @@
 """The identity encoder: who is it, and are these two the same person? A network with a cosine-softmax head.
 
-It is trained apart from every method (`identity_training`); its features have unit length, so that the cosine of two
+It is trained apart from every method (`training`); its features have unit length, so that the cosine of two
 images is their likeness, also for people it never saw.
 """
 

@@ -1,6 +1,6 @@
 """The judge: a network that tells attributes, trained apart from every method and never part of one.
 
-The shipped ones learned from drawn faces, `train_judge` in `judge_training` makes one from any prepared data. Its
+The shipped ones learned from drawn faces, `train_judge` in `training` makes one from any prepared data. Its
 probabilities are calibrated: see `calibration`.
 """
 

@@ -13,8 +13,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
-from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
-from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
+from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
 
 BATCH = 256
 LEAST_IN_CLASS = 5  # held-out images of a class whose accuracy is told

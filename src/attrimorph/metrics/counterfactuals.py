@@ -10,8 +10,7 @@ from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
-from attrimorph.metrics.perceptual import maps_distance
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import maps_distance, psnr
 
 TARGET = 0.04  # a pixel is in the target area where the truth differs from the input by more than this
 BACKGROUND = 0.1  # of the mask: its soft edge is the person's

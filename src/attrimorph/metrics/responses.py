@@ -17,7 +17,7 @@ from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code, Composes, Edits, Encodes
 from attrimorph.models.model import Model, Moves
 

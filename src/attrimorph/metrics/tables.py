@@ -7,8 +7,7 @@ from pathlib import Path
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_text
-from attrimorph.metrics.figures import Comparison, Evaluation
-from attrimorph.metrics.keys import KEYS, base_of, overall
+from attrimorph.metrics.figures import KEYS, Comparison, Evaluation, base_of, overall
 
 Cell = str | int | float | None
 Rows = Sequence[Sequence[Cell]]

@@ -23,7 +23,7 @@ from attrimorph.methods.attribute2image.step import overlap
 from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code, Edits, ImageLayers
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report

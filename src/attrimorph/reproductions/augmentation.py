@@ -16,7 +16,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes, photographs
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.evaluators.identity_training import IdentityRecipe, fit_identity_encoder, pairs
+from attrimorph.evaluators.training import IdentityRecipe, fit_identity_encoder, pairs
 from attrimorph.evaluators.verification import verification
 from attrimorph.loading import load
 from attrimorph.models.model import Model

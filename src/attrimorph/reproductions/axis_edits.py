@@ -28,7 +28,7 @@ from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENT
 from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code, Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import AxesContext, axes_context, needing

@@ -11,7 +11,7 @@ from attrimorph.charts import chart
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_json
-from attrimorph.metrics.keys import base_of, overall
+from attrimorph.metrics.figures import base_of, overall
 from attrimorph.metrics.tables import words, write_tables
 from attrimorph.pictures import grid, sheet, write_png
 from attrimorph.reproductions import report

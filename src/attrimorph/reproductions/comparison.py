@@ -104,7 +104,7 @@ class Entry:
         seconds: that the training took, pauses between two calls left out.
         lines: of its log.
         digest: of the model.
-        figures: by key of `metrics.keys`.
+        figures: by key of `metrics.figures`.
         protocols: key -> how it was measured.
         failure: why there is no model, or no figure.
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev, variance
 
 from attrimorph.metrics.chance import TAIL, student
-from attrimorph.metrics.keys import KEYS, base_of
+from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.metrics.tables import Cell, words
 from attrimorph.reproductions.comparison import Entry
 
@@ -23,7 +23,7 @@ class Figure:
     """One figure of all recipes.
 
     Attributes:
-        key: of `metrics.keys`.
+        key: of `metrics.figures`.
         protocols: recipe -> how it was measured.
         values: recipe -> one value for each seed.
     """

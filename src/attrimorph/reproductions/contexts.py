@@ -24,9 +24,8 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder, save_identity_encoder
-from attrimorph.evaluators.identity_training import IdentityRecipe, train_identity_encoder
 from attrimorph.evaluators.judge import Judge, load_judge, save_judge
-from attrimorph.evaluators.judge_training import JudgeRecipe, train_judge
+from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.cvae_gan.recipe import Recipe

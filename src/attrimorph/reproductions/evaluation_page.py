@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrimorph.charts import chart
-from attrimorph.metrics.figures import Comparison, Evaluation
-from attrimorph.metrics.keys import overall
+from attrimorph.metrics.figures import Comparison, Evaluation, overall
 from attrimorph.metrics.tables import words, written
 from attrimorph.reproductions import report
 

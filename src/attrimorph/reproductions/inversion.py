@@ -16,7 +16,7 @@ from attrimorph.loading import parse_header
 from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Encodes
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report

@@ -14,8 +14,7 @@ from attrimorph.applications.paths import linear
 from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.charts import chart
 from attrimorph.data.drawn.factors import PICTURE
-from attrimorph.metrics.perceptual import perceptual_distance
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes

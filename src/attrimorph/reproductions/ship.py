@@ -17,7 +17,7 @@ from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.metrics.evaluate.evaluation import evaluate
-from attrimorph.metrics.keys import overall
+from attrimorph.metrics.figures import overall
 from attrimorph.models.attributes import SET, TAKEN_AWAY
 from attrimorph.models.codes import Edits
 from attrimorph.models.header import model_bytes

@@ -7,8 +7,7 @@ import torch
 from attrimorph.methods.cvae_gan.recipe import TABLE_ONE as METHODS
 from attrimorph.metrics.distribution import diversity, inception_style_score
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.perceptual import perceptual_distance
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, listed, more, spread

@@ -22,7 +22,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
-from attrimorph.metrics.reconstruction import psnr
+from attrimorph.metrics.similarity import psnr
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 from attrimorph.networks.prior import FittedPrior

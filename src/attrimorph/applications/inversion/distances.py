@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.extractors import VggFeatures, load_extractor
-from attrimorph.metrics.perceptual import maps_distance
+from attrimorph.metrics.similarity import maps_distance
 from attrimorph.models.model import Model
 
 Maps = Callable[[Tensor], list[Tensor]]
@@ -92,7 +92,7 @@ class Perceptual:
     Attributes:
         images: [B, 3, S, S] in [-1, 1].
         maps: images -> feature maps, differentiable.
-        weight: of the perceptual distance, see `metrics.perceptual`, which is at most 2.
+        weight: of the perceptual distance, see `metrics.similarity`, which is at most 2.
         share: of the pixels' distance.
     """
 

@@ -27,8 +27,15 @@ from attrimorph.metrics.evaluate.context import SAMPLE_SEED, EvaluationContext, 
 from attrimorph.metrics.extractors import Extractor, SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.perceptual import perceptual_distance, perceptual_embedding, squared_distance
-from attrimorph.metrics.reconstruction import ms_ssim, ms_ssim_scales, psnr, ssim
+from attrimorph.metrics.similarity import (
+    ms_ssim,
+    ms_ssim_scales,
+    perceptual_distance,
+    perceptual_embedding,
+    psnr,
+    squared_distance,
+    ssim,
+)
 from attrimorph.models.codes import Encodes
 from attrimorph.pictures import sheet
 

@@ -11,8 +11,8 @@ from attrimorph.metrics.evaluate.context import EvaluationContext
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
-from attrimorph.metrics.perceptual import perceptual_embedding
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
+from attrimorph.metrics.similarity import perceptual_embedding
 from attrimorph.models.codes import Edits
 
 ROOT = "root of the perceptual distance"
