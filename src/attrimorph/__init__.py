@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from attrimorph.applications import paths as paths
     from attrimorph.applications.augment import balanced as balanced
     from attrimorph.applications.augment import more_of_each as more_of_each
-    from attrimorph.applications.axes.along import effects as effects
-    from attrimorph.applications.axes.along import trajectory as trajectory
-    from attrimorph.applications.axes.along import way as way
     from attrimorph.applications.axes.choosing import find_pack as find_pack
     from attrimorph.applications.axes.editor import AxisEditor as AxisEditor
     from attrimorph.applications.axes.fitting import fit_axes as fit_axes
@@ -27,6 +24,9 @@ if TYPE_CHECKING:
     from attrimorph.applications.axes.fitting import with_curved as with_curved
     from attrimorph.applications.axes.pack import load_pack as load_pack
     from attrimorph.applications.axes.pack import save_pack as save_pack
+    from attrimorph.applications.axes.trajectory import effects as effects
+    from attrimorph.applications.axes.trajectory import trajectory as trajectory
+    from attrimorph.applications.axes.trajectory import way as way
     from attrimorph.applications.confirm import confirmation as confirmation
     from attrimorph.applications.edit import edit as edit
     from attrimorph.applications.gallery import open_gallery as open_gallery
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from attrimorph.metrics.augmentation import measure_identities as measure_identities
     from attrimorph.metrics.edits import FunctionEditor as FunctionEditor
     from attrimorph.metrics.edits import measure_edits as measure_edits
-    from attrimorph.metrics.evaluate.evaluation import evaluate as evaluate
+    from attrimorph.metrics.evaluate import evaluate as evaluate
     from attrimorph.metrics.evaluation_set import drawn_images as drawn_images
     from attrimorph.metrics.responses import measure_responses as measure_responses
     from attrimorph.models.codes import Code as Code
@@ -104,8 +104,8 @@ _HOMES = {
     "drawn_images": "attrimorph.metrics.evaluation_set",
     "edit": "attrimorph.applications.edit",
     "edit_like": "attrimorph.applications.references",
-    "effects": "attrimorph.applications.axes.along",
-    "evaluate": "attrimorph.metrics.evaluate.evaluation",
+    "effects": "attrimorph.applications.axes.trajectory",
+    "evaluate": "attrimorph.metrics.evaluate",
     "faces": "attrimorph.data.drawn",
     "find_pack": "attrimorph.applications.axes.choosing",
     "fit_axes": "attrimorph.applications.axes.fitting",
@@ -142,7 +142,7 @@ _HOMES = {
     "superresolve": "attrimorph.applications.superresolve",
     "to_pil": "attrimorph.pictures",
     "train": "attrimorph.training.trainer",
-    "trajectory": "attrimorph.applications.axes.along",
+    "trajectory": "attrimorph.applications.axes.trajectory",
     "transfer": "attrimorph.applications.transfer",
     "with_curved": "attrimorph.applications.axes.fitting",
 }
@@ -151,7 +151,7 @@ _HOMES = {
 _FORMER = {
     "Gauge": "attrimorph.evaluators.judge",
     "load_recogniser": "attrimorph.evaluators.identity_encoder",
-    "way": "attrimorph.applications.axes.along",
+    "way": "attrimorph.applications.axes.trajectory",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -17,7 +17,7 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetw
 from attrimorph.evaluators.judge import OwnClassifier, load_judge
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.chance import wilson
-from attrimorph.metrics.evaluate.evaluation import GROUPS, Evaluation, evaluate
+from attrimorph.metrics.evaluate import GROUPS, Evaluation, evaluate
 from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.metrics.frechet import frechet_distance

@@ -14,7 +14,7 @@ from torch import Tensor
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.inputs import attributes_of, code_of, editor
-from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.locks import logits_of, with_locks
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications import paths
 from attrimorph.applications.inputs import code_of
-from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.applications.references import homomorphic
 from attrimorph.errors import AttrimorphError, suggestion

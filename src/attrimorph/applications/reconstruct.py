@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attrimorph.applications.inputs import code_of
-from attrimorph.applications.inversion.search import Inversion, Progress
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.models.codes import Code
 from attrimorph.models.model import Model

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from attrimorph.applications.inputs import code_of
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.inversion.distances import Downsampled
-from attrimorph.applications.inversion.search import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.data.images import open_image
 from attrimorph.errors import AttrimorphError

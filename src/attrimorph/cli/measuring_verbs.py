@@ -66,7 +66,7 @@ def evaluate(
     from attrimorph.evaluators.identity_encoder import load_identity_encoder
     from attrimorph.evaluators.judge import load_judge
     from attrimorph.loading import load
-    from attrimorph.metrics.evaluate.evaluation import chosen_groups
+    from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
     from attrimorph.naming import parse_names

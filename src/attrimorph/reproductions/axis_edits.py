@@ -12,8 +12,8 @@ from attrimorph.applications.axes.curved import Curved, fit_curved
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.linear import conditional_projection
 from attrimorph.applications.axes.pack import AxisPack
-from attrimorph.applications.axes.path import Guide, follow
-from attrimorph.applications.axes.seen import REACH, picture_gram
+from attrimorph.applications.axes.space import REACH, picture_gram
+from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.detail import blended
 from attrimorph.applications.inversion.invert import inversion
 from attrimorph.applications.options import Search

@@ -18,7 +18,7 @@ from attrimorph.evaluators.attributes import editable_names
 from attrimorph.evaluators.judge import Judge
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
-from attrimorph.metrics.evaluate.evaluation import evaluate
+from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.entrants import Entrant, named

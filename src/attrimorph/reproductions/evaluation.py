@@ -10,8 +10,8 @@ from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.files import read_json, write_json
+from attrimorph.metrics.evaluate import Evaluation, evaluate
 from attrimorph.metrics.evaluate.context import Progress
-from attrimorph.metrics.evaluate.evaluation import Evaluation, evaluate
 from attrimorph.metrics.extractors import Extractor
 from attrimorph.metrics.figures import Comparison, by_key, compare
 from attrimorph.models.model import Model

@@ -23,7 +23,7 @@ from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.logged import in_words
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.evaluate.evaluation import Evaluation
+from attrimorph.metrics.evaluate import Evaluation
 from attrimorph.metrics.figures import card_figures
 from attrimorph.models.finding import shipped
 from attrimorph.models.model import Model

@@ -16,7 +16,7 @@ from attrimorph.applications.calibrate import calibrate, images_for, write_calib
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
-from attrimorph.metrics.evaluate.evaluation import evaluate
+from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.figures import overall
 from attrimorph.models.attributes import SET, TAKEN_AWAY
 from attrimorph.models.codes import Edits

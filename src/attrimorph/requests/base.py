@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from attrimorph.applications.inversion.search import Inversion
+    from attrimorph.applications.inversion import Inversion
     from attrimorph.models.model import Model
     from attrimorph.requests.receipt import Receipt, Written
 

@@ -9,8 +9,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.requests.base import Changes, Inverting, Option, Result, Work, numbered, told_of
 
 if TYPE_CHECKING:
-    from attrimorph.applications.axes.along import Start
-    from attrimorph.applications.axes.edit import AxisEdit
+    from attrimorph.applications.axes.edit import AxisEdit, Start
     from attrimorph.models.model import Model
 
 

@@ -170,7 +170,7 @@ class Morph(Moving):
         """Go along axes step by step, one row for each picture; the animation shows the first."""
         import torch
 
-        from attrimorph.applications.axes.along import Start
+        from attrimorph.applications.axes.edit import Start
         from attrimorph.applications.detail import blended
         from attrimorph.models.codes import Code
         from attrimorph.pictures import frames, sheet, sheet_of

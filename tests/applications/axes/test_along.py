@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.axes.along import effects, way
 from attrimorph.applications.axes.choosing import generator_named
 from attrimorph.applications.axes.edit import AxisEdit
 from attrimorph.applications.axes.editor import AxisEditor
@@ -16,8 +15,8 @@ from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_b
 from attrimorph.applications.axes.linear import unit
 from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
-from attrimorph.applications.axes.path import JudgeGuide, logits_of
 from attrimorph.applications.axes.space import Space, drawn_codes
+from attrimorph.applications.axes.trajectory import JudgeGuide, effects, logits_of, way
 from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph

@@ -1,6 +1,7 @@
 """Axes from end to end: found where they are known to lie, kept in a file, moved along with others locked."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from attrimorph.applications.axes.editor import AxisEditor, Remembered, free_share, residual_leakage
+from attrimorph.applications.axes.editor import AxisEditor, Remembered, free_share
 from attrimorph.applications.axes.fitting import FitOptions, calibrated, fit_axes, judged_by, labelled
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
@@ -17,6 +18,7 @@ from attrimorph.applications.edit import edit
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.models.codes import Code, Edits
@@ -319,6 +321,39 @@ def test_photographs_need_an_encoder_or_an_inversion(model: LinearGenerator, pac
     )
     assert isinstance(inverted, Edits)
     torch.testing.assert_close(inverted.edit(images, {}), images, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def residual_leakage(
+    editor: AxisEditor, judge: Judges, changes: Mapping[str, float], *, count: int = 64, seed: int = 1
+) -> dict[str, float]:
+    """Measure on drawn codes what an edit does to the locked attributes beyond the linear model, and whether it works.
+
+    Args:
+        editor: with its locks.
+        judge: who looks.
+        changes: the edit.
+        count: drawn codes.
+        seed: of these codes.
+
+    Returns:
+        Attribute -> share of pictures: for the edited ones those that are seen as wished after the edit, for the locked
+        ones those that are seen otherwise than before. Attributes that the judge does not know are left out.
+    """
+    columns = {name: place for place, name in enumerate(judge.schema.column_names)}
+    before, after = [], []
+    for code in drawn_codes(editor, count, seed):
+        before.append(decisions(judge(editor.decode(code)), judge.schema))
+        after.append(decisions(judge(editor.decode(editor.move(code, changes))), judge.schema))
+    old, new = torch.cat(before), torch.cat(after)
+    found = {}
+    for name, strength in changes.items():
+        if name in columns:
+            found[name] = float((new[:, columns[name]] == float(strength > 0)).double().mean())
+    for name in editor.locks:
+        if name in columns and name not in changes:
+            found[name] = float((new[:, columns[name]] != old[:, columns[name]]).double().mean())
+    return found
 
 
 def test_residual_leakage_is_none_in_a_linear_world_with_locks(

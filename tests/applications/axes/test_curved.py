@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from attrimorph.applications.axes.curved import Curved, fit_curved
-from attrimorph.applications.axes.path import follow
 from attrimorph.applications.axes.space import drawn_codes
+from attrimorph.applications.axes.trajectory import follow
 from attrimorph.errors import AttrimorphError
 from tests.applications.axes.linear_world import LATENT, LinearGenerator
 

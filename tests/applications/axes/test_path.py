@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from attrimorph.applications.axes.linear import untangle
-from attrimorph.applications.axes.path import GOAL, LONGEST, JudgeGuide, follow, logits_of, with_gradient
 from attrimorph.applications.axes.space import Space, drawn_codes
+from attrimorph.applications.axes.trajectory import GOAL, LONGEST, JudgeGuide, follow, logits_of, with_gradient
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, JudgeNetwork

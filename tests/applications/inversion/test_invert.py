@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.inversion import CodeSearch, rate_factor
 from attrimorph.applications.inversion.distances import (
     Downsampled,
     Perceptual,
@@ -15,8 +16,7 @@ from attrimorph.applications.inversion.distances import (
     convolution_maps,
     perceptual_maps,
 )
-from attrimorph.applications.inversion.invert import distance_to, inversion, invert, known_alone
-from attrimorph.applications.inversion.search import Hunt, rate_factor
+from attrimorph.applications.inversion.invert import distance_to, inversion, known_alone
 from attrimorph.applications.options import Search
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
@@ -64,7 +64,7 @@ def test_with_an_encoder_it_starts_there_and_ends_nearer(editor: Model) -> None:
     assert torch.equal(found.code.attributes, code.attributes)
     better, first = psnr(editor.decode(found.code), images), psnr(editor.decode(start), images)
     assert bool((better > first).all())
-    assert invert(editor, images, code.attributes, search=Search(2)).z.shape == code.z.shape
+    assert inversion(editor, images, code.attributes, search=Search(2)).code.z.shape == code.z.shape
 
 
 def test_no_step_is_the_start_and_the_best_step_is_kept(editor: Model) -> None:
@@ -105,13 +105,14 @@ def test_the_prior_keeps_codes_likely(gan: Model) -> None:
 def test_unlikelihood_is_that_of_the_fitted_gaussian(editor: Model) -> None:
     prior = FittedPrior(8)
     prior.fit(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1, torch.zeros(50, 8))
-    hunt = Hunt(editor, torch.zeros(1, 3, 16, 16), None, Pixels(torch.zeros(1, 3, 16, 16)), torch.zeros(1), Search(), 0)
+    grey = torch.zeros(1, 3, 16, 16)
+    codes = CodeSearch(editor, grey, None, Pixels(grey), torch.zeros(1), Search(), 0)
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(hunt.unlikelihood(z), 0.5 * z.square().sum(1))
-    hunt.prior = prior
+    torch.testing.assert_close(codes.unlikelihood(z), 0.5 * z.square().sum(1))
+    codes.prior = prior
     true = torch.distributions.MultivariateNormal(prior.mean, prior.factor @ prior.factor.T)
     log = true.log_prob(z) - true.log_prob(prior.mean)
-    torch.testing.assert_close(hunt.unlikelihood(z), -log, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(codes.unlikelihood(z), -log, rtol=1e-4, atol=1e-4)
 
 
 def test_the_best_samples_are_the_starts(gan: Model) -> None:
@@ -232,7 +233,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 def test_refusals(editor: Model) -> None:
     with pytest.raises(AttrimorphError, match="resize them first"):
-        invert(editor, torch.zeros(1, 3, 8, 8))
+        inversion(editor, torch.zeros(1, 3, 8, 8))
     for wrong in ({"steps": -1}, {"starts": 0}, {"starts": 300}, {"seconds": 0.0}, {"prior": -1.0}, {"rate": 0.0}):
         with pytest.raises(AttrimorphError, match="must"):
             Search(**wrong)  # type: ignore[arg-type]
@@ -242,7 +243,7 @@ def test_refusals(editor: Model) -> None:
 
     deaf = Deaf({}, parse_header(editor.header), "cpu", "")
     with pytest.raises(AttrimorphError, match="generates images from codes"):
-        invert(deaf, torch.zeros(1, 3, 16, 16))
+        inversion(deaf, torch.zeros(1, 3, 16, 16))
 
 
 def test_known_attributes_alone() -> None:
@@ -289,12 +290,13 @@ def test_codes_stay_as_short_as_drawn_ones_when_asked(gan: Model, editor: Model)
     assert near.norm(dim=1).max() < far.norm(dim=1).max()
     prior = FittedPrior(8)
     prior.fit(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1, torch.zeros(50, 8))
-    hunt = Hunt(editor, torch.zeros(1, 3, 16, 16), None, Pixels(torch.zeros(1, 3, 16, 16)), torch.zeros(1), Search(), 0)
-    hunt.prior = prior
+    grey = torch.zeros(1, 3, 16, 16)
+    codes = CodeSearch(editor, grey, None, Pixels(grey), torch.zeros(1), Search(), 0)
+    codes.prior = prior
     z = 20 * torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
     short = torch.cat([z, prior.mean[None]])
-    hunt.draw_in(short, 0.5)
-    torch.testing.assert_close(hunt.whitened(short[:4]).norm(dim=1), torch.full((4,), 0.5 * 8**0.5))
+    codes.draw_in(short, 0.5)
+    torch.testing.assert_close(codes.whitened(short[:4]).norm(dim=1), torch.full((4,), 0.5 * 8**0.5))
     torch.testing.assert_close(short[4], prior.mean)
     with pytest.raises(AttrimorphError, match="within must be above 0"):
         Search(within=0.0)

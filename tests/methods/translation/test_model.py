@@ -13,7 +13,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.methods.translation.domains import edited_attribute
 from attrimorph.methods.translation.model import Chain, CycleGANModel, Pix2PixModel
-from attrimorph.metrics.evaluate.evaluation import evaluate
+from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Edits, Encodes
 from tests.small_models import narrow, pictures, small_model

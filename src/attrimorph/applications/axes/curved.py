@@ -25,13 +25,13 @@ LEAST = 270  # codes: a batch is left to learn from
 
 @dataclass(frozen=True)
 class Curved:
-    """A network from coordinates to logits, a guide that `path.follow` takes.
+    """A network from coordinates to logits, a guide that `trajectory.follow` takes.
 
     Attributes:
         names: A attributes.
         layers: weight [O, I] and bias [O] of each, float64; SiLU between them.
         told: share of the variance of held-out logits that it tells, mean over the attributes.
-        goal: see `path.Guide`.
+        goal: see `trajectory.Guide`.
     """
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Curved:
         return at @ weight.T + bias
 
     def logits(self, at: Tensor, like: Code, names: Sequence[str]) -> Tensor:
-        """Return the logits of some attributes; see `path.Guide`.
+        """Return the logits of some attributes; see `trajectory.Guide`.
 
         Raises:
             AttrimorphError: one of them was never judged.

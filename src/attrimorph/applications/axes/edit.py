@@ -8,18 +8,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.axes.along import COUNT, Effect, Start, drawn_start, effects, start_of, trajectory
 from attrimorph.applications.axes.choosing import find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
-from attrimorph.applications.axes.path import Guide
-from attrimorph.applications.axes.seen import picture_gram
+from attrimorph.applications.axes.space import picture_gram
+from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effects, trajectory
 from attrimorph.applications.detail import blended
-from attrimorph.applications.inversion.search import Progress
+from attrimorph.applications.inputs import code_of
+from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import put_back
+from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
+from attrimorph.models.codes import Code
 from attrimorph.models.model import Model
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
@@ -38,6 +40,23 @@ def pack_named(axes: str, model: str) -> Path:
         AttrimorphError: there are none.
     """
     return find_pack(model) if axes == OWN else Path(axes)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a move begins.
+
+    Attributes:
+        images: photographs as the model is shown them, [B, 3, S, S]; of drawn pictures `found` again.
+        found: what the generator makes of the codes, [B, 3, S, S] on the CPU.
+        code: B rows.
+        inversion: how they were found; None where the encoder told them, or they were drawn.
+    """
+
+    images: Tensor
+    found: Tensor
+    code: Code
+    inversion: Inversion | None = None
 
 
 class AxisEdit:
@@ -89,7 +108,7 @@ class AxisEdit:
             return None
 
     def effects(self, changes: Mapping[str, float]) -> list[Effect]:
-        """Return what the edit does to drawn pictures, and keep it in `expected`; see `along.effects`."""
+        """Return what the edit does to drawn pictures, and keep it in `expected`; see `trajectory.effects`."""
         if not changes:
             raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
         count = FEW if self.along.follow == "judge" else COUNT
@@ -110,13 +129,17 @@ class AxisEdit:
             self.editor.move(one, changes)
             if self.guide is not None:
                 trajectory(self.editor, one, changes, 2, self.guide)
-            return start_of(self.editor, self.model.prepared(paths), known=known, invert=invert, progress=progress)
+            images = self.model.prepared(paths)
+            code, found = code_of(self.editor, images, None, "edit", known=known, invert=invert, progress=progress)
+            return Start(images, self.editor.decode(code).cpu(), code, found)
         if paths or invert is not None or known:
             raise AttrimorphError(
                 "--seed edits pictures that the model draws; got a photograph, --known or --invert besides; leave "
                 "either out"
             )
-        return drawn_start(self.editor, self.along.count, self.along.seed)
+        drawn = sample(self.editor, self.along.count, seed=self.along.seed)
+        images = drawn.images.cpu()
+        return Start(images, images, drawn.code)
 
     def pictures(self, start: Start, changes: Mapping[str, float], steps: int) -> list[Tensor]:
         """Return the generator's pictures on the way, `steps` of [B, 3, S, S] on the CPU."""

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from attrimorph.applications.axes.linear import shortest_move, untangle
 from attrimorph.applications.axes.pack import Axis, AxisPack
-from attrimorph.applications.axes.seen import REACH, picture_gram
-from attrimorph.applications.axes.space import Space, drawn_codes
+from attrimorph.applications.axes.space import REACH, Space, picture_gram
 from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.models.codes import Code, Encodes
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
@@ -36,8 +34,8 @@ class AxisEditor(Model):
         pack: its axes.
         locks: attributes whose scores stay in every edit, unless they are edited themselves.
         invert: how a picture becomes a code, where the generator does not encode (or better than it does).
-        gram: of photographs: how long a move is, [D, D]; see `linear.shortest_move` and `seen.picture_gram`. Moves then
-            go REACH times as far. None: their length in codes, as far as the strength says.
+        gram: of photographs: how long a move is, [D, D]; see `linear.shortest_move` and `space.picture_gram`. Moves
+            then go REACH times as far. None: their length in codes, as far as the strength says.
 
     Raises:
         AttrimorphError: the pack belongs to another generator, or there is no axis for a lock.
@@ -239,39 +237,6 @@ def free_length(axis: Tensor, locked: Tensor) -> float:
 def free_share(pack: AxisPack, name: str, locks: Sequence[str]) -> float:
     """Return how much of an attribute's axis is left when others are locked; the way grows as its inverse."""
     return free_length(pack.rows([name]), pack.rows([lock for lock in locks if lock != name]))
-
-
-@torch.inference_mode()
-def residual_leakage(
-    editor: AxisEditor, judge: Judges, changes: Mapping[str, float], *, count: int = 64, seed: int = 1
-) -> dict[str, float]:
-    """Measure on drawn codes what an edit does to the locked attributes beyond the linear model, and whether it works.
-
-    Args:
-        editor: with its locks.
-        judge: who looks.
-        changes: the edit.
-        count: drawn codes.
-        seed: of these codes.
-
-    Returns:
-        Attribute -> share of pictures: for the edited ones those that are seen as wished after the edit, for the locked
-        ones those that are seen otherwise than before. Attributes that the judge does not know are left out.
-    """
-    columns = {name: place for place, name in enumerate(judge.schema.column_names)}
-    before, after = [], []
-    for code in drawn_codes(editor, count, seed):
-        before.append(decisions(judge(editor.decode(code)), judge.schema))
-        after.append(decisions(judge(editor.decode(editor.move(code, changes))), judge.schema))
-    old, new = torch.cat(before), torch.cat(after)
-    found = {}
-    for name, strength in changes.items():
-        if name in columns:
-            found[name] = float((new[:, columns[name]] == float(strength > 0)).double().mean())
-    for name in editor.locks:
-        if name in columns and name not in changes:
-            found[name] = float((new[:, columns[name]] != old[:, columns[name]]).double().mean())
-    return found
 
 
 class Remembered:

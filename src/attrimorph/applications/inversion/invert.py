@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attrimorph.applications.inversion import CodeSearch, Inversion, Progress
 from attrimorph.applications.inversion.distances import Distance, Downsampled, Perceptual, Pixels, perceptual_maps
-from attrimorph.applications.inversion.search import Hunt, Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError
@@ -24,19 +24,6 @@ from attrimorph.models.model import Model
 
 AT_ONCE = 64  # images that are inverted together
 Compared = Literal["pixel", "perceptual"]
-
-
-def invert(
-    model: Model,
-    images: Tensor,
-    attributes: Tensor | None = None,
-    *,
-    distance: Distance | None = None,
-    search: Search | None = None,
-    progress: Progress | None = None,
-) -> Code:
-    """Return the codes of images; arguments and errors as of `inversion`."""
-    return inversion(model, images, attributes, distance=distance, search=search, progress=progress).code
 
 
 def inversion(
@@ -85,8 +72,8 @@ def inversion(
         if search.seconds is not None:
             # All images get as many steps as the first have time for: so the whole can be repeated.
             until, search = begin + search.seconds / len(parts), replace(search, seconds=None)
-        hunt = Hunt(model, images[rows], given, distance, rows.to(model.device), search, until)
-        found.append(hunt.run(progress if len(parts) == 1 else _share(progress, number, len(parts))))
+        codes = CodeSearch(model, images[rows], given, distance, rows.to(model.device), search, until)
+        found.append(codes.run(progress if len(parts) == 1 else _share(progress, number, len(parts))))
         search = replace(search, stop=found[0].steps)
     return Inversion(
         code=_joined([each.code for each in found]),

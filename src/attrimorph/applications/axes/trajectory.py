@@ -1,28 +1,33 @@
-"""Ways that are not straight: somebody is followed, at every step along the local gradient, the locked ones' taken out.
+"""Trajectories along axes: straight, or following somebody; and what to expect of an edit, told before it is done.
 
 The straight axis is the best one way for all codes, and a generator is not linear. A judge's gradient through it, or
 that of a small network which learned what a judge says of codes (see `curved`), tells for each code where an attribute
-lies. The same untangling, done anew at every step.
+lies. Whoever follows one goes at every step along the local gradient, that of the locked attributes taken out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.space import Space
+from attrimorph.applications.axes.editor import AxisEditor
+from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge
-from attrimorph.models.codes import Code
+from attrimorph.models.codes import Code, Generates
 from attrimorph.models.model import Model
 
 STEPS = 12
 GOAL = 2.2  # logit of 0.9
 LONGEST = 1.0  # a step, in standard deviations of drawn codes
 STIFF = 1e-4
+COUNT, SEED = 64, 1  # drawn codes on which an edit is tried beforehand, and their seed
+NOTED = 0.01  # smaller side effects are not told
+MOST_NOTED = 6
 
 Reads = Callable[[Tensor], Tensor]
 """Images [B, 3, S, S] -> logits [B, W], with gradients."""
@@ -70,14 +75,6 @@ class JudgeGuide:
     def _column(self, name: str) -> int:
         columns = self.schema.column_names
         return columns.index(name) if name in columns else self.schema.columns(name).start
-
-
-@runtime_checkable
-class Generates(Protocol):
-    """A model whose images have gradients by their codes."""
-
-    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
-        """Return images [B, 3, S, S] in [-1, 1]."""
 
 
 def with_gradient(model: Model) -> Generates:
@@ -172,3 +169,111 @@ def shortest_step(gradients: Tensor, wanted: Tensor) -> Tensor:
     move = (gradients.transpose(1, 2) @ torch.linalg.solve(gram, wanted[..., None]))[..., 0]
     short: Tensor = move * (LONGEST / move.norm(dim=1, keepdim=True).clamp(min=LONGEST))
     return short
+
+
+def trajectory(
+    editor: AxisEditor, code: Code, changes: Mapping[str, float], steps: int, guide: Guide | None = None
+) -> list[Code]:
+    """Return the codes on the way of a move, even shares of it, the start and the end counted.
+
+    Args:
+        editor: with its locks.
+        code: B rows.
+        changes: attribute -> strength; straight: see `AxisEditor.move`; with a guide: see `trajectory.follow`.
+        steps: codes, at least 2.
+        guide: who is followed; None = go straight.
+    """
+    if not changes:
+        raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+    if guide is None:
+        return [editor.move(code, {n: s * step / (steps - 1) for n, s in changes.items()}) for step in range(steps)]
+    locks, own = editor.free_locks(changes), editor.own(code)
+    passed = follow(editor.model, guide, own, changes, locks=locks, steps=max(STEPS, steps - 1))
+    return [passed[round(step * (len(passed) - 1) / (steps - 1))] for step in range(steps)]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a move does to one attribute of drawn pictures, on average.
+
+    Attributes:
+        name: of the attribute.
+        role: "reached" where it is edited (figures are the mean probability that it is seen as wished), else "gives
+            way", "locked" or "free" (figures are the mean change of its probability, sizes alone).
+        predicted: by the linear model; None on a way that is not straight.
+        measured: by the judge; None where it does not know the attribute.
+    """
+
+    name: str
+    role: str
+    predicted: float | None
+    measured: float | None
+
+    @property
+    def size(self) -> float:
+        """The larger of the two figures."""
+        return max(self.predicted or 0.0, self.measured or 0.0)
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Return it as words of a table."""
+        predicted, measured = ("–" if value is None else f"{value:.1%}" for value in (self.predicted, self.measured))
+        return self.role, predicted, measured, self.name
+
+
+@torch.no_grad()
+def effects(
+    editor: AxisEditor,
+    judge: Judges | None,
+    changes: Mapping[str, float],
+    *,
+    guide: Guide | None = None,
+    count: int = COUNT,
+    seed: int = SEED,
+) -> list[Effect]:
+    """Try a move on drawn codes: what the linear model says of it, and what a judge sees.
+
+    Args:
+        editor: with its locks.
+        judge: who looks; None = nobody, the linear model alone is told.
+        changes: the move.
+        guide: of a way that is not straight.
+        count: drawn codes.
+        seed: of these.
+
+    Returns:
+        What is edited, what is locked, and other attributes that change by more than a hundredth, most first.
+    """
+    drawn = list(drawn_codes(editor, count, seed))
+    code = Code(torch.cat([part.z for part in drawn]), torch.cat([part.attributes for part in drawn]))
+    moved, names, schema = trajectory(editor, code, changes, 2, guide)[-1], editor.pack.names, editor.model.schema
+    seen: dict[str, list[tuple[Tensor, Tensor] | None]] = {name: [None, None] for name in names}
+    if guide is None:
+        axes = [editor.pack.axis(name) for name in names]
+        slopes, shifts = torch.tensor([[axis.slope, axis.intercept] for axis in axes], dtype=torch.float64).T
+        at = (editor.space.coordinates(editor.own(each), schema.fill_value) for each in (code, moved))
+        before, after = ((each @ editor.pack.rows(names).T * slopes + shifts).sigmoid() for each in at)
+        for place, name in enumerate(names):
+            seen[name][0] = before[:, place], after[:, place]
+    if judge is not None:
+        before, after = (judge(editor.decode(each)).double().cpu() for each in (code, moved))
+        for place, name in enumerate(judge.schema.column_names):
+            if judge.schema.find(name)[0].kind != "real":
+                seen.setdefault(name, [None, None])[1] = before[:, place], after[:, place]
+    given = [name for name, strength in changes.items() if strength > 0]
+    rivals = {rival for name in given for rival in editor.mutually_exclusive(name)}
+    locked, found = editor.free_locks(changes), []
+    for name, sides in seen.items():
+        role = "locked" if name in locked else "gives way" if name in rivals else "free"
+        if name in changes:
+            role, wished = "reached", changes[name] > 0
+            shares = [side and float((side[1] if wished else 1 - side[1]).mean()) for side in sides]
+        else:
+            shares = [side and float((side[1] - side[0]).abs().mean()) for side in sides]
+        found.append(Effect(name, role, *shares))
+    told = [effect for name in changes for effect in found if effect.name == name]
+    told += [effect for effect in found if effect.role == "locked"]
+    others = [each for each in found if each.role in ("gives way", "free") and each.size > NOTED]
+    return told + sorted(others, key=lambda effect: effect.size, reverse=True)[:MOST_NOTED]
+
+
+way = trajectory  # its name before
