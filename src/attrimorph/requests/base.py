@@ -283,7 +283,7 @@ def told_of(search: Search | None, found: "Inversion | None") -> dict[str, Any]:
 
 def decibels(pictures: "Tensor", images: "Tensor") -> list[float]:
     """Return the PSNR of each picture, data range 1."""
-    from attrimorph.metrics.reconstruction import psnr
+    from attrimorph.metrics.similarity import psnr
 
     return [round(value, 3) for value in psnr(pictures.cpu(), images.cpu()).tolist()]
 
