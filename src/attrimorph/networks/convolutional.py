@@ -55,8 +55,8 @@ class Trunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         h = images
         for convolution in self.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2, inplace=True)
-        return h.flatten(1)
+            h = F.leaky_relu(convolution(h), 0.2, inplace=True)  # [B, C, S/2, S/2] ... [B, 8C, 4, 4]
+        return h.flatten(1)  # [B, 8C * 16]; fewer channels where S is below 64
 
 
 class Encoder(nn.Module):
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         nn.init.normal_(self.joined.weight, std=1 / math.sqrt(self.joined.in_features))
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        mean, logvar = self.joined(torch.cat([self.trunk(images), y], dim=1)).chunk(2, dim=1)
+        mean, logvar = self.joined(torch.cat([self.trunk(images), y], dim=1)).chunk(2, dim=1)  # [B, Z] each
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
 
@@ -93,8 +93,8 @@ class ModulatedUp(nn.Module):
         self.modulation = nn.Linear(condition, 2 * after)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
-        return modulate(self.convolution(h), scale, shift)
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)  # [B, after, 1, 1] each
+        return modulate(self.convolution(h), scale, shift)  # [B, after, 2S, 2S]
 
 
 class Generator(nn.Module):
@@ -122,12 +122,13 @@ class Generator(nn.Module):
         nn.init.normal_(self.last.weight, std=0.02)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        code = torch.cat([z, y], dim=1)
-        mixed = F.leaky_relu(self.mixing(code), 0.2)
-        h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2).view(-1, self.start, 4, 4)
+        code = torch.cat([z, y], dim=1)  # [B, Z + W]
+        mixed = F.leaky_relu(self.mixing(code), 0.2)  # [B, 256]
+        h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2)  # [B, 8C * 16]
+        h = h.view(-1, self.start, 4, 4)  # [B, 8C, 4, 4]
         for stage in self.stages:
-            h = stage(h, mixed)
-        return torch.tanh(self.last(h))
+            h = stage(h, mixed)  # [B, 8C, 8, 8] ... [B, C, S/2, S/2]
+        return torch.tanh(self.last(h))  # [B, 3, S, S]
 
 
 class Discriminator(nn.Module):
@@ -150,8 +151,8 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.projection.weight, std=0.02)
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(images)
-        logits = self.last(features)
+        features = self.trunk(images)  # [B, F]
+        logits = self.last(features)  # [B, 1]
         if self.projection is not None:
             logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
         return logits, features
@@ -175,8 +176,8 @@ class Classifier(nn.Module):
         nn.init.normal_(self.last.weight, std=0.02)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = F.leaky_relu(self.hidden(self.trunk(images)), 0.2)
-        return self.last(features), features
+        features = F.leaky_relu(self.hidden(self.trunk(images)), 0.2)  # [B, 256]
+        return self.last(features), features  # [B, W], [B, 256]
 
 
 class CodeJudge(nn.Module):
@@ -198,5 +199,5 @@ class CodeJudge(nn.Module):
         initialise(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        logits: Tensor = self.layers(z)
+        logits: Tensor = self.layers(z)  # [B, outputs]
         return logits

@@ -4,6 +4,9 @@ The original graph of 2015 pools without counting the padding, and its last bloc
 the mean. Parameters have the names of the usual weights of that graph ("Mixed_5b.branch1x1.conv.weight").
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, max_pool2d
@@ -13,125 +16,118 @@ Size = int | tuple[int, int]
 
 
 class Convolution(nn.Module):
-    """Convolution without bias, batch norm, rectifier."""
+    """Convolution, batch norm, rectifier: [B, before, H, W] -> [B, after, H / stride, W / stride].
 
-    def __init__(self, before: int, after: int, kernel: Size, stride: int = 1, padding: Size = 0) -> None:
+    Args:
+        before, after: channels.
+        kernel: one side or both.
+        stride: 2 goes without a border, as published.
+        padding: of each side; "same" keeps the size.
+    """
+
+    def __init__(self, before: int, after: int, kernel: Size, stride: int = 1, padding: int | str = "same") -> None:
         super().__init__()
-        self.conv = nn.Conv2d(before, after, kernel, stride, padding, bias=False)
+        self.conv = nn.Conv2d(before, after, kernel, stride, 0 if stride == 2 else padding, bias=False)
         self.bn = nn.BatchNorm2d(after, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.bn(self.conv(x)))
 
 
+class Mixed(nn.Module):
+    """Branches side by side, their outputs joined: [B, before, H, W] -> [B, sum of the last channels, H', W'].
+
+    Args:
+        before: channels.
+        branches: each a row of parts: a pooling; a convolution (name, channels, kernel, stride); or several of these,
+            which see the same and whose outputs are joined.
+    """
+
+    def __init__(self, before: int, *branches: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.branches = branches
+        for branch in branches:
+            width = before
+            for part in branch:
+                if not callable(part):
+                    for name, after, *shape in fork(part):
+                        self.add_module(name, Convolution(width, after, *shape))
+                    width = after
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: list[Tensor] = []
+        for branch in self.branches:
+            seen = [x]
+            for part in branch:
+                h = seen[-1]
+                seen = [part(h)] if callable(part) else [self.get_submodule(name)(h) for name, *_ in fork(part)]
+            outputs += seen
+        return torch.cat(outputs, 1)  # [B, C, H', W']
+
+
+def fork(part: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
+    """Return the convolutions that a part of a branch is."""
+    return part if isinstance(part[0], tuple) else (part,)
+
+
 def mean_pool(x: Tensor) -> Tensor:
     return avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
-class BlockA(nn.Module):
+def max_pool(x: Tensor) -> Tensor:
+    return max_pool2d(x, 3, 1, 1)
+
+
+def halved(x: Tensor) -> Tensor:
+    return max_pool2d(x, 3, 2)
+
+
+def block_a(before: int, pooled: int) -> Mixed:
     """35 x 35."""
-
-    def __init__(self, before: int, pooled: int) -> None:
-        super().__init__()
-        self.branch1x1 = Convolution(before, 64, 1)
-        self.branch5x5_1 = Convolution(before, 48, 1)
-        self.branch5x5_2 = Convolution(48, 64, 5, padding=2)
-        self.branch3x3dbl_1 = Convolution(before, 64, 1)
-        self.branch3x3dbl_2 = Convolution(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = Convolution(96, 96, 3, padding=1)
-        self.branch_pool = Convolution(before, pooled, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        five = self.branch5x5_2(self.branch5x5_1(x))
-        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(mean_pool(x))], 1)
+    return Mixed(
+        before,
+        (("branch1x1", 64, 1),),
+        (("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)),
+        (("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3)),
+        (mean_pool, ("branch_pool", pooled, 1)),
+    )
 
 
-class BlockB(nn.Module):
+def block_b(before: int) -> Mixed:
     """35 x 35 -> 17 x 17."""
-
-    def __init__(self, before: int) -> None:
-        super().__init__()
-        self.branch3x3 = Convolution(before, 384, 3, 2)
-        self.branch3x3dbl_1 = Convolution(before, 64, 1)
-        self.branch3x3dbl_2 = Convolution(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = Convolution(96, 96, 3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), three, max_pool2d(x, 3, 2)], 1)
+    double = (("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3, 2))
+    return Mixed(before, (("branch3x3", 384, 3, 2),), double, (halved,))
 
 
-class BlockC(nn.Module):
+def block_c(before: int, width: int) -> Mixed:
     """17 x 17, with kernels of 7 in one direction."""
-
-    def __init__(self, before: int, width: int) -> None:
-        super().__init__()
-        across, down = ((1, 7), (0, 3)), ((7, 1), (3, 0))
-        self.branch1x1 = Convolution(before, 192, 1)
-        self.branch7x7_1 = Convolution(before, width, 1)
-        self.branch7x7_2 = Convolution(width, width, across[0], padding=across[1])
-        self.branch7x7_3 = Convolution(width, 192, down[0], padding=down[1])
-        self.branch7x7dbl_1 = Convolution(before, width, 1)
-        self.branch7x7dbl_2 = Convolution(width, width, down[0], padding=down[1])
-        self.branch7x7dbl_3 = Convolution(width, width, across[0], padding=across[1])
-        self.branch7x7dbl_4 = Convolution(width, width, down[0], padding=down[1])
-        self.branch7x7dbl_5 = Convolution(width, 192, across[0], padding=across[1])
-        self.branch_pool = Convolution(before, 192, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
-        twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
-        return torch.cat([self.branch1x1(x), seven, twice, self.branch_pool(mean_pool(x))], 1)
+    double = [(f"branch7x7dbl_{n}", width, (7, 1) if n % 2 == 0 else (1, 7)) for n in (2, 3, 4)]
+    return Mixed(
+        before,
+        (("branch1x1", 192, 1),),
+        (("branch7x7_1", width, 1), ("branch7x7_2", width, (1, 7)), ("branch7x7_3", 192, (7, 1))),
+        (("branch7x7dbl_1", width, 1), *double, ("branch7x7dbl_5", 192, (1, 7))),
+        (mean_pool, ("branch_pool", 192, 1)),
+    )
 
 
-class BlockD(nn.Module):
+def block_d(before: int) -> Mixed:
     """17 x 17 -> 8 x 8."""
-
-    def __init__(self, before: int) -> None:
-        super().__init__()
-        self.branch3x3_1 = Convolution(before, 192, 1)
-        self.branch3x3_2 = Convolution(192, 320, 3, 2)
-        self.branch7x7x3_1 = Convolution(before, 192, 1)
-        self.branch7x7x3_2 = Convolution(192, 192, (1, 7), padding=(0, 3))
-        self.branch7x7x3_3 = Convolution(192, 192, (7, 1), padding=(3, 0))
-        self.branch7x7x3_4 = Convolution(192, 192, 3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
-        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, max_pool2d(x, 3, 2)], 1)
+    seven = (("branch7x7x3_1", 192, 1), ("branch7x7x3_2", 192, (1, 7)), ("branch7x7x3_3", 192, (7, 1)))
+    three = (("branch3x3_1", 192, 1), ("branch3x3_2", 320, 3, 2))
+    return Mixed(before, three, (*seven, ("branch7x7x3_4", 192, 3, 2)), (halved,))
 
 
-class BlockE(nn.Module):
+def block_e(before: int, pool: Callable[[Tensor], Tensor]) -> Mixed:
     """8 x 8; the last one pools by the largest value."""
-
-    def __init__(self, before: int, *, last: bool) -> None:
-        super().__init__()
-        self.last = last
-        self.branch1x1 = Convolution(before, 320, 1)
-        self.branch3x3_1 = Convolution(before, 384, 1)
-        self.branch3x3_2a = Convolution(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3_2b = Convolution(384, 384, (3, 1), padding=(1, 0))
-        self.branch3x3dbl_1 = Convolution(before, 448, 1)
-        self.branch3x3dbl_2 = Convolution(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = Convolution(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3dbl_3b = Convolution(384, 384, (3, 1), padding=(1, 0))
-        self.branch_pool = Convolution(before, 192, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        three = self.branch3x3_1(x)
-        twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        pooled = max_pool2d(x, 3, 1, 1) if self.last else mean_pool(x)
-        parts = [
-            self.branch1x1(x),
-            self.branch3x3_2a(three),
-            self.branch3x3_2b(three),
-            self.branch3x3dbl_3a(twice),
-            self.branch3x3dbl_3b(twice),
-            self.branch_pool(pooled),
-        ]
-        return torch.cat(parts, 1)
+    double = (("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3))
+    return Mixed(
+        before,
+        (("branch1x1", 320, 1),),
+        (("branch3x3_1", 384, 1), (("branch3x3_2a", 384, (1, 3)), ("branch3x3_2b", 384, (3, 1)))),
+        (*double, (("branch3x3dbl_3a", 384, (1, 3)), ("branch3x3dbl_3b", 384, (3, 1)))),
+        (pool, ("branch_pool", 192, 1)),
+    )
 
 
 class Inception(nn.Module):
@@ -144,28 +140,23 @@ class Inception(nn.Module):
     def __init__(self, classes: int = 1008) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = Convolution(3, 32, 3, 2)
-        self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
-        self.Conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
+        self.Conv2d_2a_3x3 = Convolution(32, 32, 3, padding=0)
+        self.Conv2d_2b_3x3 = Convolution(32, 64, 3)
         self.Conv2d_3b_1x1 = Convolution(64, 80, 1)
-        self.Conv2d_4a_3x3 = Convolution(80, 192, 3)
-        self.Mixed_5b = BlockA(192, 32)
-        self.Mixed_5c = BlockA(256, 64)
-        self.Mixed_5d = BlockA(288, 64)
-        self.Mixed_6a = BlockB(288)
-        self.Mixed_6b = BlockC(768, 128)
-        self.Mixed_6c = BlockC(768, 160)
-        self.Mixed_6d = BlockC(768, 160)
-        self.Mixed_6e = BlockC(768, 192)
-        self.Mixed_7a = BlockD(768)
-        self.Mixed_7b = BlockE(1280, last=False)
-        self.Mixed_7c = BlockE(2048, last=True)
+        self.Conv2d_4a_3x3 = Convolution(80, 192, 3, padding=0)
+        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = block_a(192, 32), block_a(256, 64), block_a(288, 64)
+        self.Mixed_6a = block_b(288)
+        self.Mixed_6b, self.Mixed_6c = block_c(768, 128), block_c(768, 160)
+        self.Mixed_6d, self.Mixed_6e = block_c(768, 160), block_c(768, 192)
+        self.Mixed_7a = block_d(768)
+        self.Mixed_7b, self.Mixed_7c = block_e(1280, mean_pool), block_e(2048, max_pool)
         self.fc = nn.Linear(2048, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(max_pool2d(x, 3, 2)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(max_pool2d(x, 3, 2))))
-        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
-        x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
-        return adaptive_avg_pool2d(x, 1).flatten(1)
+        x = interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False)  # [B, 3, 299, 299]
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # [B, 64, 147, 147]
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(max_pool2d(x, 3, 2)))  # [B, 192, 71, 71]
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(max_pool2d(x, 3, 2))))  # [B, 288, 35, 35]
+        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))  # [B, 768, 17, 17]
+        x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))  # [B, 2048, 8, 8]
+        return adaptive_avg_pool2d(x, 1).flatten(1)  # [B, 2048]

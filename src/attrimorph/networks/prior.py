@@ -21,7 +21,7 @@ class FittedPrior(nn.Module):
         self.register_buffer("factor", torch.zeros(latent, latent).fill_diagonal_(1))
 
     def forward(self, noise: Tensor) -> Tensor:
-        return torch.addmm(self.mean, noise, self.factor.T)
+        return torch.addmm(self.mean, noise, self.factor.T)  # [B, Z]
 
     @torch.no_grad()
     def fit(self, means: Tensor, logvars: Tensor) -> None:

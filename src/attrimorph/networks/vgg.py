@@ -29,10 +29,10 @@ class Vgg19(nn.Module):
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        h = ((images + 1) / 2 - self.mean) / self.deviation
+        h = ((images + 1) / 2 - self.mean) / self.deviation  # [B, 3, H, W]
         found = []
         for number, layer in enumerate(self.features):
-            h = layer(h)
+            h = layer(h)  # [B, 64, H, W] ... [B, 512, H/16, W/16]
             if number in SEEN:
                 found.append(h)
         return found

@@ -101,7 +101,7 @@ class PaperTrunk(nn.Module):
         self.hidden = nn.Linear(five, five)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return F.relu(self.hidden(self.convolutions(pictures).flatten(1)))
+        return F.relu(self.hidden(self.convolutions(pictures).flatten(1)))  # [B, channels[4]]
 
 
 class PaperEncoder(nn.Module):
@@ -126,9 +126,9 @@ class PaperEncoder(nn.Module):
         start_certain(self.logvar)
 
     def forward(self, pictures: Tensor, y: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h = self.trunk(pictures)
+        h = self.trunk(pictures)  # [B, 1024]
         h = h if dropped is None else h * dropped
-        mean = self.mean(torch.cat([h, F.relu(self.label(y))], dim=1))
+        mean = self.mean(torch.cat([h, F.relu(self.label(y))], dim=1))  # [B, Z]
         return mean, self.logvar(h).clamp(*LOGVAR_RANGE)
 
 
@@ -154,9 +154,9 @@ class PaperBackgroundEncoder(nn.Module):
         start_certain(self.logvar)
 
     def forward(self, pictures: Tensor, y: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h = self.trunk(pictures)
+        h = self.trunk(pictures)  # [B, 256]
         h = h if dropped is None else h * dropped
-        h = F.relu(self.joined(torch.cat([h, y], dim=1)))
+        h = F.relu(self.joined(torch.cat([h, y], dim=1)))  # [B, 256]
         return self.mean(h), self.logvar(h).clamp(*LOGVAR_RANGE)
 
 
@@ -200,9 +200,9 @@ class PaperDecoder(nn.Module):
         self.last = nn.Conv2d(width, head_channels(gate_channels, learned_variance), 5, 1, 2)
 
     def forward(self, z: Tensor, y: Tensor) -> Paint:
-        h = F.relu(self.mixing(torch.cat([z, F.relu(self.label(y))], dim=1)))
-        h = F.relu(self.first(h)).view(-1, self.start, 8, 8)
-        return painted(self.last(self.stages(h)), self.gate_channels, self.learned_variance)
+        h = F.relu(self.mixing(torch.cat([z, F.relu(self.label(y))], dim=1)))  # [B, 256]
+        h = F.relu(self.first(h)).view(-1, self.start, 8, 8)  # [B, 256, 8, 8]
+        return painted(self.last(self.stages(h)), self.gate_channels, self.learned_variance)  # [B, ..., 64, 64]
 
 
 class PaperBackgroundDecoder(nn.Module):
@@ -241,8 +241,8 @@ class PaperBackgroundDecoder(nn.Module):
         self.last = nn.Conv2d(max(1, width // 2), head_channels(0, learned_variance), 5, 1, 2)
 
     def forward(self, z: Tensor, y: Tensor) -> Paint:
-        h = F.relu(self.first(z)).view(-1, self.start, 2, 2)
-        return painted(self.last(self.stages(h)), 0, self.learned_variance)
+        h = F.relu(self.first(z)).view(-1, self.start, 2, 2)  # [B, 256, 2, 2]
+        return painted(self.last(self.stages(h)), 0, self.learned_variance)  # [B, ..., 64, 64]
 
 
 class SmallEncoder(nn.Module):
@@ -268,10 +268,10 @@ class SmallEncoder(nn.Module):
     def forward(self, pictures: Tensor, y: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
         h = pictures
         for convolution in self.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2, inplace=True)
-        h = h.flatten(1)
+            h = F.leaky_relu(convolution(h), 0.2, inplace=True)  # [B, C, S/2, S/2] ... [B, 8C, 4, 4]
+        h = h.flatten(1)  # [B, features]
         h = h if dropped is None else h * dropped
-        mean, logvar = self.joined(torch.cat([h, y], dim=1)).chunk(2, dim=1)
+        mean, logvar = self.joined(torch.cat([h, y], dim=1)).chunk(2, dim=1)  # [B, Z] each
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
 
@@ -306,12 +306,12 @@ class SmallDecoder(nn.Module):
         nn.init.normal_(self.last.weight, std=0.02)
 
     def forward(self, z: Tensor, y: Tensor) -> Paint:
-        code = torch.cat([z, y], dim=1) if self.condition else z
-        mixed = F.leaky_relu(self.mixing(code), 0.2)
-        h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2).view(-1, self.start, 4, 4)
+        code = torch.cat([z, y], dim=1) if self.condition else z  # [B, Z + W]
+        mixed = F.leaky_relu(self.mixing(code), 0.2)  # [B, 256]
+        h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2).view(-1, self.start, 4, 4)  # [B, 8C, 4, 4]
         for stage in self.stages:
-            h = stage(h, mixed)
-        return painted(self.last(h), self.gate_channels, self.learned_variance)
+            h = stage(h, mixed)  # [B, 8C, 8, 8] ... [B, C, S/2, S/2]
+        return painted(self.last(h), self.gate_channels, self.learned_variance)  # [B, ..., S, S]
 
 
 def networks_of(recipe: LayerRecipe, schema: Schema) -> dict[str, nn.Module]:

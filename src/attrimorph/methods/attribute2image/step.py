@@ -155,6 +155,7 @@ class CVAE(Attribute2Image):
         z = mean + noise * torch.exp(0.5 * logvar)
         paint = self.networks["generator"](z, y)
         picture = 2 * paint.colour - 1
+        # L_CVAE of Yan et al. 2016, negated: KL(q(z | x, y) || p(z)) - E log p(x | y, z)
         values = {
             "kl": losses.kl_divergence(mean, logvar),
             "image": losses.gaussian_error(images, picture, paint.logvar, deviation=self.deviation),
@@ -214,6 +215,7 @@ class DisCVAE(Attribute2Image):
 
         assert foreground.gate is not None
         observed = (images + 1) * batch.masks - 1
+        # L_disCVAE of Yan et al. 2016, negated, term by term as at the top of this file
         values = {
             "kl_foreground": losses.kl_divergence(mean_f, logvar_f),
             "kl_background": losses.kl_divergence(mean_b, logvar_b),

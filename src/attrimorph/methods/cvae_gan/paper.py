@@ -66,7 +66,7 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(after)
 
     def forward(self, h: Tensor) -> Tensor:
-        return F.relu(self.norm(self.convolution(h)))
+        return F.relu(self.norm(self.convolution(h)))  # [B, after, S / stride, S / stride]
 
 
 class Inception(nn.Module):
@@ -89,7 +89,7 @@ class Inception(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         pooled = F.max_pool2d(h, 3, 1, 1)
-        return torch.cat([self.one(h), self.three(h), self.five(h), self.pool(pooled)], dim=1)
+        return torch.cat([self.one(h), self.three(h), self.five(h), self.pool(pooled)], dim=1)  # [B, channels, S, S]
 
 
 INCEPTIONS: tuple[tuple[tuple[int, ...], ...], ...] = (
@@ -156,10 +156,11 @@ class Encoder(nn.Module):
         nn.init.normal_(self.joined.weight, std=1 / math.sqrt(self.joined.in_features))
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.second(F.max_pool2d(self.first(images), 3, 2, 1))
+        h = self.first(images)  # [B, 64, 64, 64]
+        h = self.second(F.max_pool2d(h, 3, 2, 1))  # [B, 192, 32, 32]
         for group in self.groups:
-            h = group(F.max_pool2d(h, 3, 2, 1))
-        mean, logvar = self.joined(torch.cat([h.mean((2, 3)), y], dim=1)).chunk(2, dim=1)
+            h = group(F.max_pool2d(h, 3, 2, 1))  # [B, 480, 16, 16], [B, 832, 8, 8], [B, 1024, 4, 4]
+        mean, logvar = self.joined(torch.cat([h.mean((2, 3)), y], dim=1)).chunk(2, dim=1)  # [B, Z] each
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
 
@@ -203,11 +204,11 @@ class Generator(nn.Module):
         initialise_dcgan(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        h = F.relu(self.hidden(torch.cat([z, y], dim=1)))
-        h = F.relu(self.spread(h)).view(-1, self.start, 2, 2)
+        h = F.relu(self.hidden(torch.cat([z, y], dim=1)))  # [B, 1024]
+        h = F.relu(self.spread(h)).view(-1, self.start, 2, 2)  # [B, 256, 2, 2]
         for stage in self.stages:
-            h = stage(h)
-        return torch.tanh(self.last(h))
+            h = stage(h)  # [B, 256, 4, 4], [B, 256, 8, 8], [B, 128, 16, 16], [B, 92, 32, 32], [B, 64, 64, 64]
+        return torch.tanh(self.last(h))  # [B, 3, 128, 128]
 
 
 class Discriminator(nn.Module):
@@ -247,11 +248,11 @@ class Discriminator(nn.Module):
         initialise_dcgan(self)
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.leaky_relu(self.first(images), 0.2)
+        h = F.leaky_relu(self.first(images), 0.2)  # [B, 64, 64, 64]
         for convolution in self.convolutions:
-            h = convolution(h)
-        features = h.flatten(1)
-        logits = self.last(features)
+            h = convolution(h)  # [B, 128, 32, 32], [B, 256, 16, 16], [B, 512, 8, 8], [B, 512, 4, 4]
+        features = h.flatten(1)  # [B, 8192]
+        logits = self.last(features)  # [B, 1]
         if self.projection is not None:
             logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
         return logits, features
@@ -297,8 +298,8 @@ class Classifier(nn.Module):
         nn.init.normal_(self.fc8.weight, std=0.01)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.max_pool2d(self.one(images), 3, 2)
-        h = F.max_pool2d(self.two(h), 3, 2)
-        h = F.max_pool2d(self.rest(h), 3, 2).flatten(1)
-        features = F.relu(self.fc7(F.relu(self.fc6(h))))
+        h = F.max_pool2d(self.one(images), 3, 2)  # [B, 96, 15, 15]
+        h = F.max_pool2d(self.two(h), 3, 2)  # [B, 256, 7, 7]
+        h = F.max_pool2d(self.rest(h), 3, 2).flatten(1)  # [B, 256 * 9]
+        features = F.relu(self.fc7(F.relu(self.fc6(h))))  # [B, 4096]
         return self.fc8(features), features

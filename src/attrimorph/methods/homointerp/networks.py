@@ -45,7 +45,7 @@ class VggEncoder(nn.Module):
         kaiming(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.features(((images + 1) / 2 - self.mean) / self.deviation)
+        features: Tensor = self.features(((images + 1) / 2 - self.mean) / self.deviation)  # [B, 512, S/16, S/16]
         return features
 
 
@@ -85,7 +85,7 @@ class SmallEncoder(nn.Module):
         h = images
         for layer in self.layers:
             h = layer(h)
-        features: Tensor = self.last(h)
+        features: Tensor = self.last(h)  # [B, C, S/8, S/8]
         return features * torch.rsqrt(features.float().square().mean(1, keepdim=True) + 1e-6).to(features.dtype)
 
 
@@ -122,11 +122,11 @@ class Interpolator(nn.Module):
             difference: d, of the same shape.
             v: how far each branch goes, [B, branches]; 0 leaves F_a as it is.
         """
-        d = torch.cat([difference, face], dim=1) if self.sees_face else difference
-        h = F.relu(self.second(F.relu(self.first(d))))
+        d = torch.cat([difference, face], dim=1) if self.sees_face else difference  # [B, C or 2C, h, w]
+        h = F.relu(self.second(F.relu(self.first(d))))  # [B, branches * width, h, w]
         h = h * v.repeat_interleave(self.width, dim=1)[:, :, None, None].to(h.dtype)
         moved: Tensor = self.third(h) + (v.to(h.dtype) @ self.bias.to(h.dtype))[:, :, None, None]
-        return face + moved
+        return face + moved  # [B, C, h, w]
 
 
 class Decoder(nn.Module):
@@ -153,7 +153,7 @@ class Decoder(nn.Module):
         kaiming(self)
 
     def forward(self, features: Tensor) -> Tensor:
-        images: Tensor = self.layers(features)
+        images: Tensor = self.layers(features)  # [B, 3, 16h, 16w]
         return images
 
 
@@ -185,7 +185,7 @@ class SmallDecoder(nn.Module):
         h = features
         for layer in self.layers:
             h = layer(h)
-        images: Tensor = self.last(h)
+        images: Tensor = self.last(h)  # [B, 3, 8h, 8w]
         return images
 
 
@@ -223,7 +223,7 @@ class Critic(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, C, h, w] -> Dis [B, 1], A' [B, outputs]."""
-        h = self.trunk(features)
+        h = self.trunk(features)  # [B, width, 1, 1]
         return self.critic(h).flatten(1).mean(1, keepdim=True), self.attributes(h.flatten(1))
 
 
@@ -236,7 +236,7 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor, side: int) -> Tensor:
         """Features [B, C, h, w] -> [B, outputs, side, side]."""
-        seen: Tensor = self.convolution(features)
+        seen: Tensor = self.convolution(features)  # [B, outputs, h, w]
         return seen if seen.shape[-1] == side else F.adaptive_avg_pool2d(seen, side)
 
 
@@ -286,21 +286,22 @@ class LearnedPrototypes(nn.Module):
 
     def encode(self, face: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """F [B, C, h, w] and its attributes y [B, W] -> mean and log-variance of the code, each [B, code]."""
-        mean, logvar = self.posterior(torch.cat([self.down(face).flatten(1), y], dim=1)).chunk(2, dim=1)
+        h = self.down(face).flatten(1)  # [B, C * h/2 * w/2]
+        mean, logvar = self.posterior(torch.cat([h, y], dim=1)).chunk(2, dim=1)  # [B, code] each
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
     def decode(self, code: Tensor, y: Tensor) -> Tensor:
         """Code [B, code] and attributes [B, W] -> features [B, C, h, w]."""
-        both = torch.cat([code, y.to(code.dtype)], dim=1)
-        mixed = F.leaky_relu(self.mixing(both), 0.2)
-        h = F.leaky_relu(self.first(torch.cat([mixed, both], dim=1)), 0.2)
+        both = torch.cat([code, y.to(code.dtype)], dim=1)  # [B, code + W]
+        mixed = F.leaky_relu(self.mixing(both), 0.2)  # [B, 256]
+        h = F.leaky_relu(self.first(torch.cat([mixed, both], dim=1)), 0.2)  # [B, 2C * h/2 * w/2]
         features: Tensor = self.last(self.up(h.view(-1, self.wide, self.small, self.small), mixed))
         return features
 
     def forward(self, face: Tensor, y: Tensor, change: Tensor) -> Tensor:
         """F_a [B, C, h, w], y [B, W] and its change [B, W] -> d [B, C, h, w]."""
         code, _ = self.encode(face, y)
-        return self.decode(code, y + change) - self.decode(code, y)
+        return self.decode(code, y + change) - self.decode(code, y)  # [B, C, h, w]
 
 
 def kaiming(module: nn.Module) -> None:

@@ -32,8 +32,8 @@ class VggMaps(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         h = ((images + 1) / 2 - self.vgg.mean) / self.vgg.deviation
         # The rectifiers write into their input, but what follows relu3_1 is a convolution.
-        middle: Tensor = self.vgg.features[: RELU3_1 + 1](h)
-        deep: Tensor = self.vgg.features[RELU3_1 + 1 : RELU5_1 + 1](middle)
+        middle: Tensor = self.vgg.features[: RELU3_1 + 1](h)  # [B, 256, S/4, S/4]
+        deep: Tensor = self.vgg.features[RELU3_1 + 1 : RELU5_1 + 1](middle)  # [B, 512, S/16, S/16]
         return middle, deep
 
 
@@ -61,9 +61,9 @@ class AttributeMaps(nn.Module):
         """Images [B, 3, S, S] in [-1, 1] -> logits [B, outputs], Phi3 at S/4, Phi5 at S/8."""
         h, maps = images, []
         for convolution in self.trunk.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2)
+            h = F.leaky_relu(convolution(h), 0.2)  # [B, C, S/2, S/2] ... [B, 8C, 4, 4]
             maps.append(h)
-        hidden = F.leaky_relu(self.hidden(h.flatten(1)), 0.2)
+        hidden = F.leaky_relu(self.hidden(h.flatten(1)), 0.2)  # [B, 256]
         return self.last(hidden), maps[self.middle], maps[self.deep]
 
 

@@ -170,7 +170,7 @@ class GrowingUp(nn.Module):
         h = normalise(self.up(h))
         for convolution in self.more:
             h = normalise(convolution(h))
-        return h
+        return h  # [B, after, 2S, 2S]
 
 
 class GrowingDown(nn.Module):
@@ -184,7 +184,7 @@ class GrowingDown(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         for convolution in self.more:
             h = F.leaky_relu(convolution(h), SLOPE)
-        return F.leaky_relu(self.down(h), SLOPE)
+        return F.leaky_relu(self.down(h), SLOPE)  # [B, before, S, S]
 
 
 class Generator(nn.Module):
@@ -226,14 +226,14 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, level: float | None = None) -> Tensor:
         top, share = split(self.level if level is None else level)
-        code = torch.cat([z, y], dim=1)
+        code = torch.cat([z, y], dim=1)  # [B, Z + W]
         code = code * torch.rsqrt(code.square().mean(1, keepdim=True) + EPSILON)
-        h = normalise(self.first(code).view(len(z), -1, 4, 4) + self.bias)
+        h = normalise(self.first(code).view(len(z), -1, 4, 4) + self.bias)  # [B, C, 4, 4]
         h = normalise(self.second(h))
         below = h
         for stage in self.stages[:top]:
-            below, h = h, stage(h)
-        images: Tensor = self.to_rgb[top](h)
+            below, h = h, stage(h)  # [B, C', R/2, R/2] and [B, C, R, R] at last
+        images: Tensor = self.to_rgb[top](h)  # [B, 3, R, R]
         return images if share == 1 else torch.lerp(double(self.to_rgb[top - 1](below)), images, share)
 
 
@@ -258,15 +258,15 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, level: float, batches: int = 1) -> tuple[Tensor, Tensor]:
         """Judge images of the level's size, [B, 3, R, R]: so many batches laid end to end, each with its own spread."""
         top, share = split(level)
-        h = F.leaky_relu(self.from_rgb[top](images), SLOPE)
+        h = F.leaky_relu(self.from_rgb[top](images), SLOPE)  # [B, C, R, R]
         for stage in range(top, 0, -1):
-            h = self.stages[stage - 1](h)
+            h = self.stages[stage - 1](h)  # [B, C', R/2, R/2] ... [B, C, 4, 4]
             if stage == top and share < 1:
                 below = F.leaky_relu(self.from_rgb[top - 1](F.avg_pool2d(images, 2)), SLOPE)
                 h = torch.lerp(below, h, share)
-        h = F.leaky_relu(self.last(with_spread(h, batches)), SLOPE)
-        h = F.leaky_relu(self.hidden(h.flatten(1)), SLOPE)
-        found = self.score(h)
+        h = F.leaky_relu(self.last(with_spread(h, batches)), SLOPE)  # [B, C, 4, 4]
+        h = F.leaky_relu(self.hidden(h.flatten(1)), SLOPE)  # [B, C]
+        found = self.score(h)  # [B, 1 + outputs]
         return found[:, :1], found[:, 1:]
 
 

@@ -158,6 +158,7 @@ class PGGAN(Algorithm):
         samples = g(z, self.condition(goal), level).float()
         shown = samples.detach().requires_grad_()
         scores, logits = (found.float() for found in d(torch.cat([real, shown]), level, 2))
+        # Gulrajani et al. 2017, eq. 3; Karras et al. 2018, appendix A.1: + 0.001 E D(x)^2
         terms = {
             "wasserstein": (1.0, losses.wasserstein(scores[:count], scores[count:])),
             "drift": (self.weights["drift"], losses.drift(scores[:count])),

@@ -107,6 +107,7 @@ class CycleGAN(Algorithm):
             values["identity"] = losses.mean_absolute_error(same_b, b) + losses.mean_absolute_error(same_a, a)
         else:
             made_b, made_a = to_with(a).float(), to_without(b).float()
+        # Zhu et al. 2017, eq. 1 with the squares of section 4; eq. 2: cycle; section 5.2: identity; eq. 3: their sum
         verdicts = d_with(made_b).float(), d_without(made_a).float()
         values["fool"] = sum(
             (losses.mean_squared_error(v, torch.ones_like(v)) for v in verdicts), start=a.new_zeros(())
@@ -122,6 +123,7 @@ class CycleGAN(Algorithm):
         self, a: Tensor, b: Tensor, made_a: Tensor, made_b: Tensor, ready: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
         values = {}
+        # Zhu et al. 2017, section 4: D minimises (D(y) - 1)^2 + D(G(x))^2, halved
         for name, real, made in zip(DISCRIMINATORS, (b, a), (made_b, made_a), strict=True):
             # Until both domains were seen one side is made of black images: not to be remembered.
             old = self.pools[name](made, generator) if self._both else made.detach()

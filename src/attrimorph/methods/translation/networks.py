@@ -41,7 +41,7 @@ class ResnetGenerator(nn.Module):
         small_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.tanh(self.layers(images))
+        return torch.tanh(self.layers(images))  # [B, 3, S, S]
 
 
 class ResidualBlock(nn.Module):
@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        moved: Tensor = self.layers(h)
+        moved: Tensor = self.layers(h)  # [B, C, S, S]
         return h + moved
 
 
@@ -94,13 +94,13 @@ class UnetGenerator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         h, seen = images, []
         for number, convolution in enumerate(self.down):
-            h = convolution(h if number == 0 else F.leaky_relu(h, 0.2))
+            h = convolution(h if number == 0 else F.leaky_relu(h, 0.2))  # [B, C, S/2, S/2] ... [B, 8C, 1, 1]
             if 0 < number < len(self.down) - 1:
                 h = F.instance_norm(h)
             seen.append(h)
         for number, convolution in enumerate(self.up):
             skip = seen[len(seen) - 1 - number]
-            h = convolution(F.relu(h if number == 0 else torch.cat([skip, h], dim=1)))
+            h = convolution(F.relu(h if number == 0 else torch.cat([skip, h], dim=1)))  # [B, 8C, 2, 2] ... [B, 3, S, S]
             if number < len(self.up) - 1:
                 h = F.instance_norm(h)
             if self.dropout and 1 <= number <= 3 and number < len(self.up) - 1:
@@ -131,7 +131,7 @@ class PatchDiscriminator(nn.Module):
         small_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        verdict: Tensor = self.layers(images)
+        verdict: Tensor = self.layers(images)  # [B, 1, S/8 - 2, S/8 - 2]
         return verdict
 
 

@@ -64,6 +64,7 @@ class Pix2Pix(Algorithm):
         )
         self.forget_gradients()
         g, d = self.networks["generator"], self.networks["discriminator"]
+        # Isola et al. 2017, eq. 4: eq. 1, the conditional GAN's, and 100 times eq. 3, L1; D's is halved (section 3.3)
         with self.arithmetic(), seeded(generator, x.device):
             made = g(source).float()
             verdict = d(torch.cat([source, made], dim=1)).float()
