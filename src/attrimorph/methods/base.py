@@ -30,12 +30,15 @@ class Algorithm(ABC):
 
     Attributes:
         critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
+        remembers: attributes that a resumed run needs beside weights and optimisers: plain values, or what has a
+            `state` of its own.
         own: the parts of its state that each of several processes has by itself.
         device: where the networks live.
         blocks, fill_value: of the schema.
     """
 
     critics: ClassVar[tuple[str, ...]] = ("discriminator",)
+    remembers: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -153,9 +156,11 @@ class Algorithm(ABC):
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as tensors and plain values."""
+        parts = {name: getattr(self, name) for name in self.remembers}
         return {
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            **{name: part.state() if hasattr(part, "state") else part for name, part in parts.items()},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -164,6 +169,11 @@ class Algorithm(ABC):
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+        for name in self.remembers:
+            if hasattr(part := getattr(self, name), "load_state"):
+                part.load_state(state[name])
+            else:
+                setattr(self, name, state[name])
 
     def arithmetic(self) -> torch.autocast:
         """The networks' arithmetic, as a context."""
@@ -183,12 +193,17 @@ class Algorithm(ABC):
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
 
-    def update(self) -> None:
-        """Average the gradients over processes, and let every optimiser step."""
+    def update(self, *names: str) -> None:
+        """Average the gradients over processes, and let optimisers step: those of the named networks, or all."""
         if self.reduce_gradients:
-            self.reduce_gradients(self.parameters(*self.networks))
-        for optimiser in self.optimisers.values():
-            optimiser.step()
+            self.reduce_gradients(self.parameters(*(names or self.networks)))
+        for name in names or self.optimisers:
+            self.optimisers[name].step()
+
+
+def world() -> int:
+    """How many processes take the step together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager

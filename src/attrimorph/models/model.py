@@ -215,10 +215,10 @@ class Model:
                 f"the model {self.recipe.name!r} ({self.recipe.method}) has no classifier to guess attributes with; "
                 "give the image's attributes, or use a model that has one"
             )
-        logits, _ = self.networks["classifier"](self.prepared(images).to(self.device))
+        logits = self.networks["classifier"](self.prepared(images).to(self.device))[0].float()
         parts = []
         for kind, start, stop in self.schema.blocks:
-            part = logits.float()[:, start:stop]
+            part = logits[:, start:stop]
             parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
         return torch.cat(parts, dim=1)
 

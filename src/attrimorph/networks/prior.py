@@ -5,6 +5,9 @@ little of the rest. Drawing z from a Gaussian fitted to the codes afterwards (ex
 al., ICLR 2020) keeps samples where G was taught. Methods without an encoder keep N(0, I).
 """
 
+from collections.abc import Iterable
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +22,14 @@ class FittedPrior(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("factor", torch.zeros(latent, latent).fill_diagonal_(1))
+
+    @classmethod
+    def of(cls, codes: Iterable[tuple[Tensor, Tensor]]) -> Self:
+        """Return the Gaussian of the codes of training images, given as batches of `fit`'s arguments."""
+        means, logvars = (torch.cat(parts) for parts in zip(*codes, strict=True))
+        prior = cls(means.shape[1])
+        prior.fit(means, logvars)
+        return prior
 
     def forward(self, noise: Tensor) -> Tensor:
         return torch.addmm(self.mean, noise, self.factor.T)  # [B, Z]

@@ -171,9 +171,9 @@ def test_a_batch_is_taken_in_as_many_steps_as_its_size_asks_for() -> None:
     # The clock runs inside a batch: at 12 the level is 0, at 16 the fade begins.
     other = make(Growth(4, 16, (12, 24), (32, 16), (4,)))
     other.step(Batch(*batch(8), images_seen=8), chance())
-    assert other.phase == (0, 0)
+    assert other.phase == [0, 0]
     other.step(Batch(*batch(8), images_seen=16), chance())
-    assert other.phase == (0, 1)
+    assert other.phase == [0, 1]
 
 
 def test_the_optimisers_forget_where_a_fade_begins_and_ends() -> None:

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.data.schema import Changes
 from attrimorph.methods.attribute2image.layering import Layering, compose, gate_of, settled
 from attrimorph.methods.attribute2image.networks import Paint
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
+from attrimorph.models.coded import CodedEditor
 from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.models.header import Header
-from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 
 SURE = 1 / 16  # a gate this near to 0 or 1 is taken for it when pictures are made: the long tail of a sigmoid
@@ -44,78 +43,10 @@ class LowerBound:
         }
 
 
-class Attribute2ImageModel(Model):
-    """What both kinds share: codes, samples and edits."""
+class Attribute2ImageModel(CodedEditor):
+    """What both share: codes, samples and edits; `generate` leaves out the last rounding of a gate."""
 
-    samples = True
     recipe: LayerRecipe
-
-    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
-        """Return what `decode` returns, but for the last rounding of a gate, with gradients towards z and y."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def decode(self, code: Code) -> Pictures:
-        """Return images float32 [B, 3, S, S] in [-1, 1] of a code."""
-        return self.generate(code.z, code.attributes).as_subclass(Pictures)
-
-    @property
-    def latent(self) -> int:
-        """Columns of z."""
-        return self.recipe.networks.latent
-
-    def posterior(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of the codes, each [B, Z]; y without NaN, all on the model's device."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
-        """Return the mean of q(z | x, y), and y.
-
-        Args:
-            images: [B, 3, S, S] in [-1, 1].
-            attributes: [B, W]; guessed by the classifier where None.
-        """
-        images = self.prepared(images)
-        attributes = self.guess_attributes(images) if attributes is None else attributes.to(self.device)
-        mean, _ = self.posterior(images.to(self.device), self.known(attributes))
-        return Code(mean, attributes)
-
-    def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
-        """Draw codes.
-
-        z comes from the Gaussian fitted to the training images' codes; y as given, or drawn from the training data's
-        own combinations.
-
-        Args:
-            count: B.
-            generator: a CPU generator.
-            attributes: [B, W] or [1, W].
-
-        Returns:
-            Code of B rows.
-        """
-        z = torch.randn(count, self.latent, generator=generator)
-        if "prior" in self.networks:
-            with torch.no_grad():
-                z = self.networks["prior"](z.to(self.device)).cpu()
-        if attributes is None:
-            attributes = self.draw_attributes(count, generator)
-        return Code(z, attributes.expand(count, -1).clone())
-
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
-        """Return the images decoded with y moved by the calibrated strengths of `changes`, z kept.
-
-        Args:
-            images: [B, 3, S, S] in [-1, 1].
-            changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away.
-            attributes: [B, W]; guessed by the classifier where None.
-
-        Returns:
-            [B, 3, S, S] in [-1, 1]; no changes give the reconstruction.
-        """
-        code = self.encode(images, attributes)
-        return self.decode(Code(code.z, self.moved(code.attributes, changes)))
 
     def log_likelihood(self, x: Tensor, mean: Tensor, logvar: Tensor | None) -> Tensor:
         """Return log p of pictures x given what was painted, [B] nats; densities on the scale of [-1, 1]."""

@@ -136,10 +136,8 @@ class Attribute2Image(Algorithm):
     @torch.no_grad()
     def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
         """The Gaussian that samples' codes are drawn from, z_F and z_B together."""
-        codes = [self.posterior(averaged, batch.images, self.blanked(batch.attributes)) for batch in batches]
-        prior = FittedPrior(self.latent)
-        prior.fit(torch.cat([mean for mean, _ in codes]), torch.cat([logvar for _, logvar in codes]))
-        return {"prior": prior}
+        seen = ((batch.images, self.blanked(batch.attributes)) for batch in batches)
+        return {"prior": FittedPrior.of(self.posterior(averaged, images, y) for images, y in seen)}
 
 
 class CVAE(Attribute2Image):

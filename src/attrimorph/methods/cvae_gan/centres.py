@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from attrimorph.methods.base import world
+
 
 class Centres:
     """Real and generated centres, [V, F] each: centre <- m centre + (1 - m) batch mean, where the batch has the value.
@@ -50,8 +52,7 @@ class Centres:
             self.generated, self.generated_seen, count, present = self._moved(
                 self.generated, self.generated_seen, generated, generated_member
             )
-        world = dist.get_world_size() if dist.is_initialized() else 1
-        own = _sums(generated_member, generated) * (world / count.clamp_min(1))
+        own = _sums(generated_member, generated) * (world() / count.clamp_min(1))
         use = present & self.real_seen
         # The value of the moving average with the gradient of the batch mean; the mean of the processes' gradients
         # is then the gradient of the joint batch.

@@ -10,18 +10,17 @@ from itertools import combinations
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm, mean_psnr, spread
+from attrimorph.methods.base import Algorithm, mean_psnr, spread, world
 from attrimorph.methods.cvae_gan.centres import Centres
 from attrimorph.methods.cvae_gan.forward import Forward
 from attrimorph.methods.cvae_gan.networks import networks_of
 from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.methods.cvae_gan.terms import METHODS, Method, Network, Term
+from attrimorph.methods.cvae_gan.terms import METHODS, C, D, E, G, K, Method, Network, S, Term
 from attrimorph.networks.prior import FittedPrior
 
 
@@ -35,61 +34,44 @@ def _mean_c(p: Forward) -> Tensor:
     return losses.centre_distance(*p.algorithm.centres_c.update(p.c_r[1], member(p.labels), p.c_p[1], member(p.y_p)))
 
 
-LOSSES: dict[str, tuple[Callable[[Forward], Tensor], tuple[str, ...]]] = {
-    # loss -> its value, and the networks that its gradient could reach
-    "kl": (lambda p: losses.kl_divergence(*p.posterior), ("encoder",)),
-    "image": (lambda p: losses.half_squared_error(p.x_r, p.x_f), ("encoder", "generator")),
-    "feature_d": (
-        lambda p: losses.half_squared_error(p.d_r[1].detach(), p.d_f[1]),
-        ("encoder", "generator", "discriminator"),
-    ),
-    "feature_c": (
-        lambda p: losses.half_squared_error(p.c_r[1].detach(), p.c_f[1]),
-        ("encoder", "generator", "classifier"),
-    ),
-    "real_or_fake_3": (
-        lambda p: losses.real_or_fake(p.d_r[0], [p.d_f[0], p.d_p[0]]),
-        ("encoder", "generator", "discriminator"),
-    ),
-    "real_or_fake": (lambda p: losses.real_or_fake(p.d_r[0], [p.d_p[0]]), ("generator", "discriminator")),
-    "non_saturating": (lambda p: losses.non_saturating(p.d_p[0]), ("generator", "discriminator")),
+LOSSES: dict[str, tuple[Callable[[Forward], Tensor], tuple[Network, ...]]] = {
+    # loss -> its value, and the networks that its gradient could reach. Equations: Bao et al. 2017, where no other.
+    # eq. 4: L_KL
+    "kl": (lambda p: losses.kl_divergence(*p.posterior), (E,)),
+    # eq. 5: L_G = L_img + L_featD + L_featC
+    "image": (lambda p: losses.half_squared_error(p.x_r, p.x_f), (E, G)),
+    "feature_d": (lambda p: losses.half_squared_error(p.d_r[1].detach(), p.d_f[1]), (E, G, D)),
+    "feature_c": (lambda p: losses.half_squared_error(p.c_r[1].detach(), p.c_f[1]), (E, G, C)),
+    # Algorithm 1: L_D of three terms; eq. 1: of two
+    "real_or_fake_3": (lambda p: losses.real_or_fake(p.d_r[0], [p.d_f[0], p.d_p[0]]), (E, G, D)),
+    "real_or_fake": (lambda p: losses.real_or_fake(p.d_r[0], [p.d_p[0]]), (G, D)),
+    # Goodfellow et al. 2014, section 3: G maximises log D(G(z)); Larsen et al. 2016, Algorithm 1: on x_f as well
+    "non_saturating": (lambda p: losses.non_saturating(p.d_p[0]), (G, D)),
     "non_saturating_2": (
-        lambda p: losses.non_saturating(p.d_p[0]) + losses.non_saturating(p.d_f[0]),
-        ("encoder", "generator", "discriminator"),
+        lambda p: losses.non_saturating(p.d_p[0]) + losses.non_saturating(p.d_f[0]), (E, G, D)
     ),
-    "least_squares": (
-        lambda p: losses.least_squares_real_or_fake(p.d_r[0], p.d_p[0]),
-        ("generator", "discriminator"),
-    ),
-    "least_squares_fool": (lambda p: losses.least_squares_fool(p.d_p[0]), ("generator", "discriminator")),
-    "hinge": (lambda p: losses.hinge_real_or_fake(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
-    "wasserstein": (lambda p: losses.wasserstein(p.d_r[0], p.d_p[0]), ("generator", "discriminator")),
-    "wasserstein_fool": (lambda p: losses.wasserstein_fool(p.d_p[0]), ("generator", "discriminator")),
-    "gradient_penalty": (lambda p: p.penalty, ("discriminator",)),
-    "classify_real": (
-        lambda p: losses.attribute_loss(p.c_r[0], p.labels, p.algorithm.blocks),
-        ("classifier",),
-    ),
-    "classify_sample": (
-        lambda p: losses.attribute_loss(p.c_p[0], p.y_p, p.algorithm.blocks),
-        ("generator", "classifier"),
-    ),
-    "mean_d": (_mean_d, ("generator", "discriminator")),
-    "mean_c": (_mean_c, ("generator", "classifier")),
-    "code_real_or_fake": (
-        lambda p: losses.real_or_fake(p.code_logits[0], [p.code_logits[1]]),
-        ("encoder", "code_discriminator"),
-    ),
-    "classify_code": (
-        lambda p: losses.attribute_loss(p.code_guess, p.labels, p.algorithm.blocks),
-        ("encoder", "code_classifier"),
-    ),
-    "hide": (
-        lambda p: losses.attribute_loss(p.code_guess, p.marginals, p.algorithm.blocks),
-        ("encoder", "code_classifier"),
-    ),
-    "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), ("encoder", "code_discriminator")),
-}
+    # Mao et al. 2017, eq. 9: a = 0, b = c = 1
+    "least_squares": (lambda p: losses.least_squares_real_or_fake(p.d_r[0], p.d_p[0]), (G, D)),
+    "least_squares_fool": (lambda p: losses.least_squares_fool(p.d_p[0]), (G, D)),
+    # Lim and Ye 2017
+    "hinge": (lambda p: losses.hinge_real_or_fake(p.d_r[0], p.d_p[0]), (G, D)),
+    # Arjovsky et al. 2017, Algorithm 1; Gulrajani et al. 2017, eq. 3
+    "wasserstein": (lambda p: losses.wasserstein(p.d_r[0], p.d_p[0]), (G, D)),
+    "wasserstein_fool": (lambda p: losses.wasserstein_fool(p.d_p[0]), (G, D)),
+    "gradient_penalty": (lambda p: p.penalty, (D,)),
+    # L_C; Odena et al. 2017, eq. 3: on samples as well
+    "classify_real": (lambda p: losses.attribute_loss(p.c_r[0], p.labels, p.algorithm.blocks), (C,)),
+    "classify_sample": (lambda p: losses.attribute_loss(p.c_p[0], p.y_p, p.algorithm.blocks), (G, C)),
+    # eq. 2: L_GD; eq. 3: L_GC
+    "mean_d": (_mean_d, (G, D)),
+    "mean_c": (_mean_c, (G, C)),
+    # Makhzani et al. 2016, section 2: S tells draws of the prior from codes, and E fools it
+    "code_real_or_fake": (lambda p: losses.real_or_fake(p.code_logits[0], [p.code_logits[1]]), (E, S)),
+    "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), (E, S)),
+    # Ours: K reads the attributes off codes, and E hides them
+    "classify_code": (lambda p: losses.attribute_loss(p.code_guess, p.labels, p.algorithm.blocks), (E, K)),
+    "hide": (lambda p: losses.attribute_loss(p.code_guess, p.marginals, p.algorithm.blocks), (E, K)),
+}  # fmt: skip
 
 WARMUP = ("image", "kl", "classify_real", "classify_code", "hide")
 """The terms that need neither samples nor D: with them alone a step costs a third, and E and G learn to reconstruct."""
@@ -137,6 +119,8 @@ class CVAEGAN(Algorithm):
     method has any).
     """
 
+    remembers = ("centres_d", "centres_c", "steps", "images_seen")
+
     def __init__(self, recipe: Recipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.method: Method = METHODS[recipe.method]
@@ -162,10 +146,8 @@ class CVAEGAN(Algorithm):
     def optimisers_of(cls, recipe: Recipe, networks: Mapping[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
         """As of `Algorithm`, by the method's own optimiser."""
         if METHODS[recipe.method].optimiser == "rmsprop":
-            return {
-                name: torch.optim.RMSprop(network.parameters(), lr=cls.rate(recipe, name))
-                for name, network in networks.items()
-            }
+            rates = {name: cls.rate(recipe, name) for name in networks}
+            return {name: torch.optim.RMSprop(networks[name].parameters(), lr=rate) for name, rate in rates.items()}
         return super().optimisers_of(recipe, networks)
 
     def _weight(self, term: Term) -> float:
@@ -188,24 +170,20 @@ class CVAEGAN(Algorithm):
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step of every network (of D alone in a critic's extra step); see `Algorithm`."""
-        images, y = batch.images, batch.attributes
         self.steps += 1
         groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
         if self.images_seen < self.warmup_images and self._warm_groups:
             groups = self._warm_groups
-        self.images_seen += len(images) * (dist.get_world_size() if dist.is_initialized() else 1)
+        self.images_seen += len(batch.images) * world()
         with self.arithmetic():
-            evaluation = Forward(self, images, y, generator)
+            evaluation = Forward(self, batch.images, batch.attributes, generator)
             values = self.backward(groups, evaluation)
         learning = sorted({name for group in groups for name in group.networks}, key=self.method.networks.index)
-        if self.reduce_gradients:
-            self.reduce_gradients(self.parameters(*learning))
-        for name in learning:
-            self.optimisers[name].step()
-            if self.method.clip and name == "discriminator":
-                with torch.no_grad():
-                    for parameter in self.networks[name].parameters():
-                        parameter.clamp_(-self.method.clip, self.method.clip)
+        self.update(*learning)
+        if self.method.clip:
+            with torch.no_grad():
+                for parameter in self.parameters(D):
+                    parameter.clamp_(-self.method.clip, self.method.clip)
         return {name: value.detach() for name, value in values.items()} | self._gauges(evaluation)
 
     def backward(self, groups: list[Group], evaluation: Forward) -> dict[str, Tensor]:
@@ -220,9 +198,8 @@ class CVAEGAN(Algorithm):
             # One order for every run: the order in which gradients meet decides the last bit.
             names = [name for name in self.method.networks if name in group.networks]
             parameters = [p for p in self.parameters(*names) if p.requires_grad]
-            total.backward(  # type: ignore[no-untyped-call]
-                inputs=parameters, retain_graph=place < len(groups) - 1
-            )
+            more = place < len(groups) - 1
+            total.backward(inputs=parameters, retain_graph=more)  # type: ignore[no-untyped-call]
         return values
 
     def _gauges(self, evaluation: Forward) -> dict[str, Tensor]:
@@ -254,25 +231,5 @@ class CVAEGAN(Algorithm):
         """The Gaussian that the model draws samples from, where there is an encoder to fit it to."""
         if "encoder" not in averaged:
             return {}
-        codes = []
-        for batch in batches:
-            codes.append(averaged["encoder"](batch.images, self.condition(self.blanked(batch.attributes))))
-        prior = FittedPrior(self.latent)
-        prior.fit(torch.cat([mean for mean, _ in codes]), torch.cat([logvar for _, logvar in codes]))
-        return {"prior": prior}
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, as tensors and plain values."""
-        return super().state() | {
-            "centres_d": self.centres_d.state(),
-            "centres_c": self.centres_c.state(),
-            "steps": self.steps,
-            "images_seen": self.images_seen,
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state` gave."""
-        super().load_state(state)
-        self.centres_d.load_state(state["centres_d"])
-        self.centres_c.load_state(state["centres_c"])
-        self.steps, self.images_seen = int(state["steps"]), int(state["images_seen"])
+        seen = ((batch.images, self.condition(self.blanked(batch.attributes))) for batch in batches)
+        return {"prior": FittedPrior.of(averaged["encoder"](images, y) for images, y in seen)}

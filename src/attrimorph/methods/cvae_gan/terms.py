@@ -44,15 +44,7 @@ class Method:
     @property
     def networks(self) -> tuple[Network, ...]:
         """The networks that learn, in the order of the paper's updates: C, D, (codes), G, E."""
-        order: tuple[Network, ...] = (
-            "classifier",
-            "discriminator",
-            "code_discriminator",
-            "code_classifier",
-            "generator",
-            "encoder",
-        )
-        return tuple(network for network in order if any(network in term.learns for term in self.terms))
+        return tuple(name for name in (C, D, S, K, G, E) if any(name in term.learns for term in self.terms))
 
 
 E: Network = "encoder"
@@ -60,6 +52,7 @@ G: Network = "generator"
 D: Network = "discriminator"
 C: Network = "classifier"
 S: Network = "code_discriminator"
+K: Network = "code_classifier"
 
 
 KL = Term("kl", (E,), "kl")
@@ -116,7 +109,7 @@ METHODS: dict[str, Method] = {
     "cvae-gan-edit": Method(
         (
             *CVAE_GAN,
-            Term("classify_code", ("code_classifier",)),
+            Term("classify_code", (K,)),
             Term("hide", (E,), "hide"),
             CLASSIFY_SAMPLE,
             NON_SATURATING,

@@ -288,16 +288,6 @@ class InterpolationModel(Model):
             rows.append(self.edit(images, {key: 1.0}, attributes).cpu())
         return rows
 
-    @torch.no_grad()
-    def classify(self, images: Source) -> Tensor:
-        """Return the probabilities (real attributes: values) that the model's own classifier gives, [B, W]."""
-        logits = self.networks["classifier"](self.prepared(images).to(self.device))[0].float()
-        parts = []
-        for kind, start, stop in self.schema.blocks:
-            part = logits[:, start:stop]
-            parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
-        return torch.cat(parts, dim=1)
-
 
 def compose(images: Tensor, reconstructions: Tensor, edited: Tensor) -> Tensor:
     """Put an edit into the image, by how much it changes: c = |edited - reconstruction|, of 3 channels the largest.

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm, marginals, mean_psnr
+from attrimorph.methods.base import Algorithm, marginals, mean_psnr, world
 from attrimorph.methods.homointerp.edit_targets import EditTargets, TargetDraw
 from attrimorph.methods.homointerp.groups import grouping, membership
 from attrimorph.methods.homointerp.networks import (
@@ -47,7 +46,7 @@ class HomoInterp(Algorithm):
         warmup_images: before so many images E and Dec learn to reconstruct by pixels, C, A' and P what is real.
     """
 
-    critics = ("critic",)
+    critics, remembers = ("critic",), ("steps", "images_seen")
 
     def __init__(self, recipe: InterpolationRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
@@ -139,7 +138,7 @@ class HomoInterp(Algorithm):
         self.steps += 1
         warm = self.images_seen < self.warmup_images
         turn = warm or self.steps % self.generator_every == 0
-        self.images_seen += len(batch.images) * (dist.get_world_size() if dist.is_initialized() else 1)
+        self.images_seen += len(batch.images) * world()
         self.forget_gradients()
         targets = self.edit_targets.draw(batch.attributes, generator)
         with self.arithmetic():
@@ -148,10 +147,7 @@ class HomoInterp(Algorithm):
         learning += [name for name in ("prototypes", "code_classifier") if name in self.networks]
         learning += ["encoder"] if turn else []
         learning += ["interpolator"] if turn and not warm else []
-        if self.reduce_gradients:
-            self.reduce_gradients(self.parameters(*learning))
-        for name in learning:
-            self.optimisers[name].step()
+        self.update(*learning)
         return {name: value.detach() for name, value in values.items()}
 
     def _backward(
@@ -316,18 +312,13 @@ class HomoInterp(Algorithm):
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as tensors and plain values."""
-        return super().state() | {
-            "perceptual": self.perceptual_name,
-            "steps": self.steps,
-            "images_seen": self.images_seen,
-        }
+        return super().state() | {"perceptual": self.perceptual_name}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
         if state["perceptual"] != self.perceptual_name:
             raise ValueError(f"it compared images in {state['perceptual']}, not in {self.perceptual_name}")
         super().load_state(state)
-        self.steps, self.images_seen = int(state["steps"]), int(state["images_seen"])
 
 
 def start_from_imagenet(encoder: nn.Module, vgg: VggMaps) -> None:

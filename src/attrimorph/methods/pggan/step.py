@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
-from attrimorph.methods.base import Algorithm, spread
+from attrimorph.methods.base import Algorithm, spread, world
 from attrimorph.methods.pggan.networks import Discriminator, faded, generator_of, levels
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 
@@ -85,14 +84,14 @@ def _entry(values: tuple[int, ...], place: int) -> int:
 class PGGAN(Algorithm):
     """The method; the optimisers' state is reset whenever a fade begins or ends."""
 
-    kept = ("generator",)
+    kept, remembers = ("generator",), ("steps", "phase")
 
     def __init__(self, recipe: ProgressiveRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.growth, self.latent = growth_of(recipe), recipe.networks.latent
         self.conditional, self.penalty_every = recipe.networks.conditional, recipe.losses.penalty_every
         self.steps = 0
-        self.phase: tuple[int, int] | None = None
+        self.phase: list[int] | None = None
         # What is saved before the first step is as small as what is trained by it.
         self.networks["generator"].grow(self.growth.level(0))  # type: ignore[operator]
 
@@ -118,10 +117,9 @@ class PGGAN(Algorithm):
             Values of the losses, unweighted, and a few gauges, averaged over the steps, as tensors without gradient.
         """
         sums: dict[str, list[Tensor]] = {}
-        world = dist.get_world_size() if dist.is_initialized() else 1
         done = 0
         while done < len(batch.images):
-            seen = batch.images_seen + done * world
+            seen = batch.images_seen + done * world()
             rows = slice(done, done + self.growth.batch_size(seen))
             for name, value in self._one(batch.images[rows], batch.attributes[rows], seen, generator).items():
                 sums.setdefault(name, []).append(value)
@@ -138,7 +136,7 @@ class PGGAN(Algorithm):
 
     def _grow(self, seen: int) -> float:
         """Bring the networks to the level of the clock; forget the optimisers' moments where a fade begins or ends."""
-        level, phase = self.growth.level(seen), self.growth.phase(seen)
+        level, phase = self.growth.level(seen), [*self.growth.phase(seen)]
         if self.phase is not None and phase != self.phase:
             for optimiser in self.optimisers.values():
                 optimiser.state.clear()
@@ -215,16 +213,3 @@ class PGGAN(Algorithm):
             gauges["c_accuracy"] = losses.attribute_accuracy(logits[:count], labels, self.blocks)
             gauges["c_sample_accuracy"] = losses.attribute_accuracy(logits[count:], goal, self.blocks)
         return gauges
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, as tensors and plain values."""
-        return super().state() | {
-            "steps": self.steps,
-            "phase": None if self.phase is None else list(self.phase),
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state` gave."""
-        super().load_state(state)
-        self.steps = int(state["steps"])
-        self.phase = None if state["phase"] is None else (int(state["phase"][0]), int(state["phase"][1]))
