@@ -95,7 +95,7 @@ def fit(
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pack.about["seconds"].items())
     print(f"{spent}; {pack.about['samples']:,} pictures")
     if pack.curved is not None:
-        print(f"the curved axes tell {pack.curved.told:.0%} of the variance of what is said of others")
+        print(f"the curved axes tell {pack.curved.explained:.0%} of the variance of what is said of others")
     print(path)
 
 

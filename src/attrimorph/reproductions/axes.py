@@ -64,7 +64,9 @@ class AxesContext:
             known = load_file(path)
             return Judged(known["coordinates"], known["said"], self.judge.schema.column_names, self.judge.name)
         judged = self.judge_codes()
-        write_bytes(path, save({"coordinates": judged.coordinates.contiguous(), "said": judged.said.contiguous()}))
+        write_bytes(
+            path, save({"coordinates": judged.coordinates.contiguous(), "said": judged.probabilities.contiguous()})
+        )
         return judged
 
     def pack(self) -> AxisPack:
@@ -148,7 +150,7 @@ def run(request: Request) -> Outcome:
     begin = time.perf_counter()
     look = Look(context, context.judge.name, context.judge.features)
     look.axis(ONE_MORE, LABELLED, 0)
-    one_more, count, total = time.perf_counter() - begin, len(judged.said), sum(seconds.values())
+    one_more, count, total = time.perf_counter() - begin, len(judged.probabilities), sum(seconds.values())
     code, editor = context.codes(request.form.unseen), AxisEditor(context.model, pack)
     before, known = context.decided(code), set(binary_names(context.judge.schema))
     reached = {name: reached_by(context, editor, code, before, name) for name in pack.names if name in known}
@@ -207,13 +209,15 @@ def run(request: Request) -> Outcome:
 
 def varied(judged: Judged) -> list[str]:
     """Return the attributes that the judge saw in some pictures and not in all."""
-    shares = (judged.said > 0.5).double().mean(0)
+    shares = (judged.probabilities > 0.5).double().mean(0)
     return [name for name, share in zip(judged.names, shares.tolist(), strict=True) if 0 < share < 1]
 
 
 def compared(context: AxesContext, usual: AxisPack, judged: Judged) -> dict[str, dict[str, float]]:
     """Fit in every way on the same rows: seconds, how well scores tell, and the cosine to the usual axes."""
-    few = Judged(judged.coordinates[:COMPARED], judged.said[:COMPARED], judged.names, judged.by, judged.seconds)
+    few = Judged(
+        judged.coordinates[:COMPARED], judged.probabilities[:COMPARED], judged.names, judged.by, judged.seconds
+    )
     names = [name for name in varied(few) if name in usual.names]
     found = {}
     for words, options in FITS.items():

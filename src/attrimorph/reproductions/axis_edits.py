@@ -76,7 +76,7 @@ def untangling(request: Request) -> Outcome:
                 f"of {context.model.recipe.name}'s; train longer, or name another --model"
             )
     judged = context.judged()
-    curved = fit_curved(judged.coordinates, judged.said, judged.names)
+    curved = fit_curved(judged.coordinates, judged.probabilities, judged.names)
     code = context.codes(request.form.unseen)
     before = context.seen(code)
     moves = {edited: ways(context, pack, curved, edited, other) for edited, other in PAIRS.items()}
@@ -117,7 +117,7 @@ def untangling(request: Request) -> Outcome:
             if witness is None
             else f"{witness.name}: no axis was fitted to it, and it was not followed, so it cannot be pleased",
             CURVED: "a small network from codes to the judge's verdicts is followed; it tells "
-            f"{curved.told:.0%} of the variance of held-out logits",
+            f"{curved.explained:.0%} of the variance of held-out logits",
             "goal": "the same score along the edited axis in every straight way",
         },
         untangling_claims(figures),

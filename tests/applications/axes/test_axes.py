@@ -133,7 +133,7 @@ def test_an_attribute_that_is_never_seen_is_refused_by_name_and_left_out_otherwi
     model: LinearGenerator, judge: LinearJudge
 ) -> None:
     judged = judged_by(model, judge, count=200)
-    judged.said[:, 2] = 0.1
+    judged.probabilities[:, 2] = 0.1
     with pytest.raises(AttrimorphError, match="Wide must be seen in some pictures and not in others"):
         fit_axes(model, judged, ["Wide"])
     assert fit_axes(model, judged).names == ("Bright", "Warm", "Tall")
@@ -149,7 +149,7 @@ def test_labels_from_people_find_the_axis(model: LinearGenerator, judge: LinearJ
     table.write_text("\n".join(rows))
     judged = labelled(model, table, seed=7)
     torch.testing.assert_close(judged.coordinates.double(), codes[::2], rtol=1e-6, atol=1e-6)
-    assert int(judged.said[:, 1].isnan().sum()) == 150
+    assert int(judged.probabilities[:, 1].isnan().sum()) == 150
     found = fit_axes(model, judged, options=FitOptions("logistic"))
     assert float(cosines(found.rows(["Bright"]), judge.axes[:1])) > 0.9
     for text, sentence in (

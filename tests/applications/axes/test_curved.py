@@ -27,7 +27,7 @@ def fitted(count: int) -> Curved:
 
 def test_what_bends_is_followed_and_the_lock_holds() -> None:
     curved = fitted(6000)
-    assert curved.told > 0.9
+    assert curved.explained > 0.9
     model = LinearGenerator()
     code = next(drawn_codes(model, 60, 5))
     way = follow(model, curved, code, {"Edited": 1.0}, locks=["Kept"])

@@ -9,6 +9,7 @@ from attrimorph.applications.axes.trajectory import JudgeGuide, logits_of
 from attrimorph.applications.options import Range
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.default_evaluators import judge_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.evaluators.trunk import SHIPPED
 from attrimorph.loading import load
@@ -37,12 +38,8 @@ def judge_named(source: str | None, model: Model) -> Judge | OwnClassifier:
         AttrimorphError: there is none.
     """
     if source is None:
-        try:
-            judge = load_judge(f"drawn-faces-{model.image_size}")
-            if judge.schema.names == model.schema.names:
-                return judge
-        except AttrimorphError:
-            pass
+        if (judge := judge_for(model.schema, model.image_size)) is not None:
+            return judge
         if "classifier" in model.networks:
             return OwnClassifier(model)
         raise AttrimorphError(

@@ -30,13 +30,13 @@ class Curved:
     Attributes:
         names: A attributes.
         layers: weight [O, I] and bias [O] of each, float64; SiLU between them.
-        told: share of the variance of held-out logits that it tells, mean over the attributes.
+        explained: share of the variance of held-out logits that it tells, mean over the attributes.
         goal: see `trajectory.Guide`.
     """
 
     names: tuple[str, ...]
     layers: tuple[tuple[Tensor, Tensor], ...]
-    told: float
+    explained: float
     goal: float = GOAL
 
     def __call__(self, at: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Curved:
 
 def fit_curved(
     coordinates: Tensor,
-    said: Tensor,
+    probabilities: Tensor,
     names: Sequence[str],
     *,
     seed: int = 0,
@@ -80,7 +80,7 @@ def fit_curved(
 
     Args:
         coordinates: of the codes, [N, D].
-        said: probabilities [N, A].
+        probabilities: [N, A].
         names: A attributes.
         seed: of its weights and of the order of the codes.
         progress: called with (epochs done, epochs).
@@ -88,11 +88,11 @@ def fit_curved(
     Raises:
         AttrimorphError: a verdict is missing (NaN), or there are too few codes.
     """
-    if bool(said.isnan().any()):
+    if bool(probabilities.isnan().any()):
         raise AttrimorphError("a curved axis needs a verdict on every code; some are missing; fit with a judge")
     if len(coordinates) < LEAST:
         raise AttrimorphError(f"a curved axis needs at least {LEAST} judged codes; got {len(coordinates)}; draw more")
-    x, y = coordinates.float(), said.float().clamp(1e-6, 1 - 1e-6).logit().clamp(-EDGE, EDGE)
+    x, y = coordinates.float(), probabilities.float().clamp(1e-6, 1 - 1e-6).logit().clamp(-EDGE, EDGE)
     count = len(x) - round(HELD_OUT * len(x))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -116,5 +116,4 @@ def fit_curved(
     )
     curved = Curved(tuple(names), layers, 0.0)
     off = (curved(x[count:].double()) - y[count:]).square().mean(0)
-    told = float((1 - off / y[count:].var(0).clamp(min=1e-9)).mean())
-    return replace(curved, told=told)
+    return replace(curved, explained=float((1 - off / y[count:].var(0).clamp(min=1e-9)).mean()))

@@ -60,7 +60,7 @@ class Start:
 
 
 class AxisEdit:
-    """A generator, its axes, and who looks: everything that a move needs but its subject.
+    """A generator, its axes, and who looks: everything that an edit needs but its pictures.
 
     Args:
         model: the generator.
@@ -148,8 +148,8 @@ class AxisEdit:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """Photographs that were moved along axes.
+class EditedPhotographs:
+    """Photographs that were edited along axes.
 
     Attributes:
         start: where the move began.
@@ -171,7 +171,7 @@ def edit_photographs(
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
-) -> Moved:
+) -> EditedPhotographs:
     """Move photographs along axes.
 
     Args:
@@ -186,4 +186,6 @@ def edit_photographs(
     edited = axis_edit.pictures(start, changes, 2)[-1]
     blend = blended(start.images, start.found, edited)
     changed = zip(paths, blend - start.images, strict=True)
-    return Moved(start, edited, blend, [put_back(axis_edit.model, Path(path), change) for path, change in changed])
+    return EditedPhotographs(
+        start, edited, blend, [put_back(axis_edit.model, Path(path), change) for path, change in changed]
+    )

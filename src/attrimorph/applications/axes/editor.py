@@ -108,8 +108,8 @@ class AxisEditor(Model):
 
     def classify(self, images: Source) -> Tensor:
         """Return what the generator's own classifier says, and NaN for attributes that only axes know."""
-        said = self.model.classify(images)
-        return torch.cat([said, said.new_full((len(said), self.schema.width - said.shape[1]), torch.nan)], 1)
+        known = self.model.classify(images)
+        return torch.cat([known, known.new_full((len(known), self.schema.width - known.shape[1]), torch.nan)], 1)
 
     def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return the images' codes.

@@ -74,17 +74,17 @@ def draw_pool(
         size = features(model.decode(next(drawn_codes(model, 1, seed)))).shape[1]
     names = [str(column) for column in range(size)]
     drawn: Judged = judge_drawn(model, features, names, by=by, count=count, seed=seed, progress=progress)
-    mean = drawn.said.mean(0)
+    mean = drawn.probabilities.mean(0)
     # The leading right singular vectors; a few passes of a randomised decomposition find them as well as all of it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        _, values, vectors = torch.svd_lowrank(drawn.said - mean, min(COMPONENTS, size), niter=4)
+        _, values, vectors = torch.svd_lowrank(drawn.probabilities - mean, min(COMPONENTS, size), niter=4)
     scale = (values / math.sqrt(count)).clamp(min=1e-6)
 
     def whiten(found: Tensor) -> Tensor:
         return ((found.cpu().float() - mean) @ vectors / scale).double()
 
-    return Pool(drawn.coordinates, whiten(drawn.said), whiten, by)
+    return Pool(drawn.coordinates, whiten(drawn.probabilities), whiten, by)
 
 
 def axis_from_examples(
@@ -124,10 +124,10 @@ def axis_from_examples(
     sure = _sureness(x, signs, found, lambda slope: unit(slope[None] @ slopes)[0])
     # The probe's score as a probability, learned from examples that it had not seen.
     curve = fit(found.left_out[:, None], (signs[:, None] + 1) / 2, "logistic", penalty=0.1)
-    said = (seen * float(curve.slopes) + float(curve.intercepts)).sigmoid()
+    probabilities = (seen * float(curve.slopes) + float(curve.intercepts)).sigmoid()
     facts = {"by": f"{by}; {len(positive)} examples with it and {len(negative)} without", "way": "features", **sure}
     facts["seconds"] = time.perf_counter() - begin
-    return calibrated(name, direction, pool.coordinates.double() @ direction, said, facts)
+    return calibrated(name, direction, pool.coordinates.double() @ direction, probabilities, facts)
 
 
 def axis_from_codes(
@@ -180,7 +180,8 @@ def probe(x: Tensor, signs: Tensor, penalty: float | None = None) -> Probe:
         penalty: of the slopes' squares; None: the one whose scores of left-out examples are nearest to their signs.
     """
     if penalty is None:
-        return min((probe(x, signs, each) for each in PENALTIES), key=lambda one: _balanced_error(one, signs))
+        weights, tried = _weights(signs), [probe(x, signs, each) for each in PENALTIES]
+        return min(tried, key=lambda one: float((weights * (one.left_out - signs).square()).sum()))
     left_out = torch.zeros_like(signs)
     folds = dealt(signs)
     for fold in range(int(folds.max()) + 1):
@@ -219,10 +220,6 @@ def _weights(signs: Tensor) -> Tensor:
     """Weights of the examples, their sum E, either kind one half of it."""
     positive = signs > 0
     return torch.where(positive, 1 / positive.sum(), 1 / (~positive).sum()).double() * len(signs) / 2
-
-
-def _balanced_error(found: Probe, signs: Tensor) -> float:
-    return float((_weights(signs) * (found.left_out - signs).square()).sum())
 
 
 def _sureness(x: Tensor, signs: Tensor, found: Probe, axis: Callable[[Tensor], Tensor]) -> dict[str, Any]:

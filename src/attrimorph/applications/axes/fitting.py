@@ -39,14 +39,14 @@ class Judged:
 
     Attributes:
         coordinates: [N, D] float32.
-        said: probabilities [N, A], NaN = unknown.
+        probabilities: [N, A], NaN = unknown.
         names: A columns.
         by: who said it.
         seconds: "generate" and "judge".
     """
 
     coordinates: Tensor
-    said: Tensor
+    probabilities: Tensor
     names: tuple[str, ...]
     by: str
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -94,13 +94,13 @@ def judge_drawn(
     if count < 2:
         raise AttrimorphError(f"samples must be at least 2; got {count}; try {SAMPLES}")
     space = Space.of(model)
-    coordinates, said = torch.empty(count, space.size), torch.empty(count, len(names))
+    coordinates, probabilities = torch.empty(count, space.size), torch.empty(count, len(names))
     seconds = {"generate": 0.0, "judge": 0.0}
     done = known = 0
     key = {"model": model.hash, "judge": by, "names": list(names), "samples": count, "seed": seed}
     if result is not None and (found := load_unfinished(result, key)) is not None:
         known, seconds = int(found["done"]), dict(found["seconds"])
-        coordinates[:known], said[:known] = found["coordinates"], found["said"]
+        coordinates[:known], probabilities[:known] = found["coordinates"], found["said"]
     with defer_signals() if result is not None else nullcontext(DeferredSignal()) as signals:
         for chunk in drawn_codes(model, count, seed):
             if done < known:
@@ -113,17 +113,22 @@ def judge_drawn(
                     images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
                     made = time.perf_counter()
                     read = reads(images).cpu()
-                said[done : done + len(part)] = read
+                probabilities[done : done + len(part)] = read
                 seconds["generate"] += made - begin
                 seconds["judge"] += time.perf_counter() - made
                 done += len(part)
             if progress is not None:
                 progress(done, count)
             if signals.number and result is not None:
-                state = {"done": done, "seconds": seconds, "coordinates": coordinates[:done], "said": said[:done]}
+                state = {
+                    "done": done,
+                    "seconds": seconds,
+                    "coordinates": coordinates[:done],
+                    "said": probabilities[:done],
+                }
                 path = save_unfinished(result, key, {**state})
                 raise Interrupted(signals.number, f"{done:,} of {count:,} judged pictures are kept in {path}")
-    return Judged(coordinates, said, tuple(names), by, seconds)
+    return Judged(coordinates, probabilities, tuple(names), by, seconds)
 
 
 def judged_by(
@@ -161,7 +166,7 @@ def labelled(model: Model, table: Path, *, seed: int = 0) -> Judged:
             f"{table} must have a column index, one column for each attribute, and at least two rows; got "
             f"{', '.join(head) or 'nothing'}; see docs/tl-gan.md"
         )
-    places, said = [], torch.full((len(rows), len(names)), torch.nan)
+    places, probabilities = [], torch.full((len(rows), len(names)), torch.nan)
     for number, row in enumerate(rows):
         text = row["index"].strip()
         if not text.isdecimal():
@@ -169,19 +174,16 @@ def labelled(model: Model, table: Path, *, seed: int = 0) -> Judged:
         places.append(int(text))
         for column, name in enumerate(names):
             if row[name].strip():
-                said[number, column] = parse_binary(name, row[name])
+                probabilities[number, column] = parse_binary(name, row[name])
     if len(set(places)) != len(places) or max(places) >= 10**7:
         raise AttrimorphError(f"every index in {table} must stand once and lie below 10,000,000; mend the table")
-    space, last = Space.of(model), max(places)
-    wanted = dict(zip(places, range(len(places)), strict=True))
+    space, at = Space.of(model), torch.tensor(places)
     coordinates = torch.empty(len(rows), space.size)
-    for start, code in zip(range(0, last + 1, CHUNK), drawn_codes(model, last + 1, seed), strict=True):
-        here = [place for place in wanted if start <= place < start + CHUNK]
-        if here:
-            found = space.coordinates(code, model.schema.fill_value)
-            for place in here:
-                coordinates[wanted[place]] = found[place - start]
-    return Judged(coordinates, said, tuple(names), f"labels in {table.name}")
+    for number, code in enumerate(drawn_codes(model, max(places) + 1, seed)):
+        here = at // CHUNK == number
+        if bool(here.any()):
+            coordinates[here] = space.coordinates(code, model.schema.fill_value)[at[here] % CHUNK].float()
+    return Judged(coordinates, probabilities, tuple(names), f"labels in {table.name}")
 
 
 def fit_axes(
@@ -202,33 +204,33 @@ def fit_axes(
     for name in chosen:
         if name not in judged.names:
             raise AttrimorphError(f"{judged.by} knows no {name!r}; {suggestion(name, judged.names)}")
-    said = judged.said[:, [judged.names.index(name) for name in chosen]]
-    shares = torch.nanmean((said > 0.5).float().masked_fill(said.isnan(), torch.nan), 0)
+    probabilities = judged.probabilities[:, [judged.names.index(name) for name in chosen]]
+    shares = torch.nanmean((probabilities > 0.5).float().masked_fill(probabilities.isnan(), torch.nan), 0)
     varied = (shares > 0) & (shares < 1)
     if names is not None and not bool(varied.all()):
         name = chosen[int((~varied).nonzero()[0])]
         raise AttrimorphError(
             f"{name} must be seen in some pictures and not in others; {judged.by} sees it in all or none of "
-            f"{len(said):,}; leave it out"
+            f"{len(probabilities):,}; leave it out"
         )
     chosen = [name for name, one in zip(chosen, varied.tolist(), strict=True) if one]
-    said, shares = said[:, varied], shares[varied]
+    probabilities, shares = probabilities[:, varied], shares[varied]
     if not chosen:
         raise AttrimorphError("an axis needs an attribute that varies; none does; draw more samples")
-    aim = said if options.method == "logistic" else linked(said, options.link)
+    aim = probabilities if options.method == "logistic" else linked(probabilities, options.link)
     begin = time.perf_counter()
     fitted = fit(judged.coordinates, aim, options.method)
     directions = unit(fitted.slopes)
     scores = judged.coordinates.double() @ directions.T
     axes = {
         name: calibrated(
-            name, directions[column], scores[:, column], said[:, column], {"present": float(shares[column])}
+            name, directions[column], scores[:, column], probabilities[:, column], {"present": float(shares[column])}
         )
         for column, name in enumerate(chosen)
     }
     about: dict[str, Any] = {
         "by": judged.by,
-        "samples": len(said),
+        "samples": len(probabilities),
         "method": options.method,
         "link": "logit" if options.method == "logistic" else options.link,
         "seconds": {**judged.seconds, "fit": time.perf_counter() - begin},
@@ -245,13 +247,13 @@ def with_curved(pack: AxisPack, judged: Judged, *, progress: Progress | None = N
         progress: see `curved.fit_curved`, which says what is refused.
     """
     begin = time.perf_counter()
-    said = judged.said[:, [judged.names.index(name) for name in pack.names]]
-    curved = fit_curved(judged.coordinates, said, pack.names, progress=progress)
+    probabilities = judged.probabilities[:, [judged.names.index(name) for name in pack.names]]
+    curved = fit_curved(judged.coordinates, probabilities, pack.names, progress=progress)
     seconds = {**pack.about["seconds"], "fit curved": time.perf_counter() - begin}
     return replace(pack, curved=curved, about={**pack.about, "seconds": seconds})
 
 
-def calibrated(name: str, direction: Tensor, scores: Tensor, said: Tensor, facts: Mapping[str, Any]) -> Axis:
+def calibrated(name: str, direction: Tensor, scores: Tensor, probabilities: Tensor, facts: Mapping[str, Any]) -> Axis:
     """Return an axis that knows how far to go.
 
     Drawn codes are white in the coordinates: what is seen at a score u among them is what a move along the axis to u
@@ -262,28 +264,25 @@ def calibrated(name: str, direction: Tensor, scores: Tensor, said: Tensor, facts
         name: of the attribute.
         direction: unit, [D].
         scores: of drawn codes along it, [N].
-        said: probabilities of the attribute, [N], NaN = unknown.
+        probabilities: of the attribute, [N], NaN = unknown.
         facts: to keep with it.
     """
-    known = ~said.isnan()
-    scores, said = scores[known], said[known].double()
+    known = ~probabilities.isnan()
+    scores, probabilities = scores[known], probabilities[known].double()
     # A curve of two numbers needs no fifty thousand points.
-    curve = fit(scores[:5000, None], said[:5000, None], "logistic", penalty=1e-3)
+    curve = fit(scores[:5000, None], probabilities[:5000, None], "logistic", penalty=1e-3)
     slope, intercept = float(curve.slopes), float(curve.intercepts)
     ends = []
-    for sign, weight in ((-1.0, 1 - said), (1.0, said)):
+    for sign, weight in ((-1.0, 1 - probabilities), (1.0, probabilities)):
         reached = sign * (sign * math.log(GOAL / (1 - GOAL)) - intercept) / slope if slope > 1e-6 else FARTHEST
         typical = sign * float((weight * scores).sum() / weight.sum())
         ends.append(sign * min(max(reached, typical, -FARTHEST), FARTHEST))
     low, high = ends
-    told = (scores * slope + intercept > 0) == (said > 0.5)
+    right = (scores * slope + intercept > 0) == (probabilities > 0.5)
+    seen_low, seen_high = (1 / (1 + math.exp(-(slope * end + intercept))) for end in ends)
     found = {
-        "told by the score": float(told.double().mean()),
-        "expected when set": _seen(slope, intercept, high),
-        "expected when taken away": 1 - _seen(slope, intercept, low),
+        "told by the score": float(right.double().mean()),
+        "expected when set": seen_high,
+        "expected when taken away": 1 - seen_low,
     }
     return Axis(name, direction, slope, intercept, low, high, {**facts, **found})
-
-
-def _seen(slope: float, intercept: float, score: float) -> float:
-    return 1 / (1 + math.exp(-(slope * score + intercept)))

@@ -29,17 +29,17 @@ class Fitted(NamedTuple):
     intercepts: Tensor
 
 
-def linked(said: Tensor, link: Link) -> Tensor:
+def linked(probabilities: Tensor, link: Link) -> Tensor:
     """Return what a linear fit aims at: arctanh(2p - 1) = 1/2 log(p / (1 - p)), clipped to -3..3, or p itself.
 
     Args:
-        said: probabilities, any shape.
+        probabilities: any shape.
         link: "arctanh" as in the original, whose outputs were tanh's, or "none".
     """
     if link == "none":
-        return said.double()
+        return probabilities.double()
     edge = math.tanh(EDGE)
-    return torch.atanh((2 * said.double() - 1).clamp(-edge, edge))
+    return torch.atanh((2 * probabilities.double() - 1).clamp(-edge, edge))
 
 
 def fit(x: Tensor, y: Tensor, method: Method = "linear", *, penalty: float | None = None) -> Fitted:

@@ -111,14 +111,12 @@ def save_pack(pack: AxisPack, path: str | Path) -> None:
         "model": pack.model,
         "about": dict(pack.about),
         "axes": [
-            {"name": axis.name, "facts": dict(axis.facts)}
-            | {"slope": axis.slope, "intercept": axis.intercept, "low": axis.low, "high": axis.high}
-            for axis in pack.axes.values()
+            {name: value for name, value in vars(axis).items() if name != "direction"} for axis in pack.axes.values()
         ],
     }
     tensors = {"directions": pack.rows(pack.names).float().contiguous()}
     if pack.curved is not None:
-        header["curved"] = {"names": list(pack.curved.names), "told": pack.curved.told}
+        header["curved"] = {"names": list(pack.curved.names), "told": pack.curved.explained}
         for place, (weight, bias) in enumerate(pack.curved.layers):
             tensors |= {f"curved.{place}.weight": weight.half().contiguous(), f"curved.{place}.bias": bias.half()}
     write_bytes(Path(path), safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
