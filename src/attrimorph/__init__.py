@@ -8,9 +8,10 @@ The names below are all that is promised to stay; each is loaded when it is firs
     smiling.save("smiling.png")
 """
 
-from typing import TYPE_CHECKING
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from attrimorph.lazy import loading
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
@@ -81,81 +82,21 @@ if TYPE_CHECKING:
     from attrimorph.studio.client import Studio as Studio
     from attrimorph.training.trainer import train as train
 
-_HOMES = {
-    "Attribute": "attrimorph.data.schema",
-    "Augment": "attrimorph.data.augment",
-    "AttrimorphError": "attrimorph.errors",
-    "AttributeScore": "attrimorph.evaluators.judge",
-    "AxisEditor": "attrimorph.applications.axes.editor",
-    "Batch": "attrimorph.data.loader",
-    "Code": "attrimorph.models.codes",
-    "FunctionEditor": "attrimorph.metrics.edits",
-    "Model": "attrimorph.models.model",
-    "Pictures": "attrimorph.models.pictures",
-    "Recipe": "attrimorph.methods.cvae_gan.recipe",
-    "Schema": "attrimorph.data.schema",
-    "Search": "attrimorph.applications.options",
-    "Studio": "attrimorph.studio.client",
-    "balanced": "attrimorph.applications.augment",
-    "batches": "attrimorph.data.loader",
-    "compared": "attrimorph.applications.neighbours",
-    "confirmation": "attrimorph.applications.confirm",
-    "decisions": "attrimorph.evaluators.attributes",
-    "drawn_images": "attrimorph.metrics.evaluation_set",
-    "edit": "attrimorph.applications.edit",
-    "edit_like": "attrimorph.applications.references",
-    "effects": "attrimorph.applications.axes.trajectory",
-    "evaluate": "attrimorph.metrics.evaluate",
-    "faces": "attrimorph.data.drawn",
-    "find_pack": "attrimorph.applications.axes.choosing",
-    "fit_axes": "attrimorph.applications.axes.fitting",
-    "from_pretrained": "attrimorph.hub",
-    "homomorphic": "attrimorph.applications.references",
-    "inpaint": "attrimorph.applications.inpaint",
-    "judged_by": "attrimorph.applications.axes.fitting",
-    "latent_map": "attrimorph.applications.latent_map",
-    "load": "attrimorph.loading",
-    "load_identity_encoder": "attrimorph.evaluators.identity_encoder",
-    "load_judge": "attrimorph.evaluators.judge",
-    "load_pack": "attrimorph.applications.axes.pack",
-    "measure_augmentation": "attrimorph.metrics.augmentation",
-    "measure_edits": "attrimorph.metrics.edits",
-    "measure_identities": "attrimorph.metrics.augmentation",
-    "measure_responses": "attrimorph.metrics.responses",
-    "more_of_each": "attrimorph.applications.augment",
-    "morph": "attrimorph.applications.morph",
-    "neighbours": "attrimorph.applications.neighbours",
-    "new_identities": "attrimorph.applications.identities",
-    "open_gallery": "attrimorph.applications.gallery",
-    "open_or_prepare": "attrimorph.data.prepare",
-    "paths": "attrimorph.applications",
-    "push_to_hub": "attrimorph.hub",
-    "recipes": "attrimorph.methods",
-    "reconstruct": "attrimorph.applications.reconstruct",
-    "replay": "attrimorph.requests.replay",
-    "retrieve": "attrimorph.applications.retrieve",
-    "sample": "attrimorph.applications.sample",
-    "save_pack": "attrimorph.applications.axes.pack",
-    "save_pretrained": "attrimorph.hub",
-    "source_of": "attrimorph.methods.translation.domains",
-    "square": "attrimorph.applications.morph",
-    "superresolve": "attrimorph.applications.superresolve",
-    "to_pil": "attrimorph.pictures",
-    "train": "attrimorph.training.trainer",
-    "trajectory": "attrimorph.applications.axes.trajectory",
-    "transfer": "attrimorph.applications.transfer",
-    "with_curved": "attrimorph.applications.axes.fitting",
-}
+# The lines above are the table, name -> where it is defined, read off them here: each name is imported when it is used.
+with open(__file__, encoding="utf-8") as _file:
+    _HOMES = {name: home for home, name in re.findall(r"^    from (\S+) import (\w+) as \2$", _file.read(), re.M)}
+# Without the names from before, for programs that have them.
+__all__ = ["__version__", *(name for name in _HOMES if name not in ("Gauge", "load_recogniser", "way"))]
 
-# Names from before, for programs that have them.
-_FORMER = {
-    "Gauge": "attrimorph.evaluators.judge",
-    "load_recogniser": "attrimorph.evaluators.identity_encoder",
-    "way": "attrimorph.applications.axes.trajectory",
-}
 
-__all__ = ["__version__", *_HOMES]
-__getattr__ = loading(__name__, _HOMES | _FORMER)
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    found = vars(import_module(home))
+    # A home is the module that defines a name, or the package that it is a module of.
+    globals()[name] = found[name] if name in found else import_module(f"{home}.{name}")
+    return globals()[name]
 
 
 def __dir__() -> list[str]:
