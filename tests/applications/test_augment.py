@@ -21,6 +21,7 @@ from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data.source import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
@@ -231,7 +232,7 @@ def test_a_balanced_folder_is_prepared_as_it_was_written(
     data = large
     assert data.path is not None
     written = Augment(model="drawn-faces-64", data=data.path, balance=tuple(NAMES)).write(tmp_path / "set.png", shipped)
-    summary = prepare(tmp_path / "set", tmp_path / "prepared", 64, format=format)
+    summary = prepare(Source(tmp_path / "set", format), tmp_path / "prepared", 64)
     assert summary.skipped == []
     back = open_prepared(tmp_path / "prepared")
     if format == "classes":

@@ -14,6 +14,7 @@ from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import open_or_prepare, prepare
 from attrimorph.data.prepared import open_prepared
 from attrimorph.data.readers import read
+from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 
 
@@ -212,7 +213,6 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         ({"image_size": 5000}, "image_size must be between 8 and 1024; got 5000"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"masks": True}, "the format table has no masks"),
-        ({"format": "celeba"}, "must hold list_attr_celeba"),
         ({"attributes": []}, "at least one attribute must be kept"),
     ],
 )
@@ -220,6 +220,12 @@ def test_wrong_settings_are_told(tmp_path: Path, options: dict[str, object], mes
     source = photographs(tmp_path / "source", 2)
     with pytest.raises(AttrimorphError, match=message):
         prepare(source, tmp_path / "out", **{"image_size": 16, **options})  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_layout_that_the_folder_has_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AttrimorphError, match="must hold list_attr_celeba"):
+        prepare(Source(photographs(tmp_path / "source", 2), "celeba"), tmp_path / "out", 16)
     assert not (tmp_path / "out").exists()
 
 

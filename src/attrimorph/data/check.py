@@ -31,7 +31,7 @@ SHOWN = 20  # values of one attribute
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing found.
 
     Attributes:
@@ -69,11 +69,11 @@ class Report:
     splits: dict[str, int]
     attributes: dict[str, dict[str, Any]]
     left_out: list[str]
-    findings: list[Finding]
+    findings: list[Issue]
     seconds: float
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[Issue]:
         """The findings that must be mended before training."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
@@ -115,7 +115,6 @@ def _told(entry: Mapping[str, Any], images: int) -> str:
 def check(
     path: str | Path | Source,
     *,
-    format: str = "auto",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -123,7 +122,6 @@ def check(
 
     Args:
         path: the folder, and how it is read where it is not recognised.
-        format: of a path alone: one of `readers.FORMATS`, or "auto".
         workers: threads; None = one for each core.
         progress: called with (done, total).
 
@@ -131,7 +129,7 @@ def check(
         AttrimorphError: the folder cannot be read at all.
     """
     begin = time.perf_counter()
-    source = path if isinstance(path, Source) else Source(Path(path), format)
+    source = Source.of(path)
     if source.prepared:
         data = open_prepared(source.path)
         files, split, schema, y = data.files, data.split.tolist(), data.schema, data.attributes.numpy()
@@ -195,7 +193,7 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def found(rules: Iterable[tuple[Severity, str, Sequence[str], str]], most: int = 3) -> list[Finding]:
+def found(rules: Iterable[tuple[Severity, str, Sequence[str], str]], most: int = 3) -> list[Issue]:
     """Return a finding for each (severity, kind, names, sentence) that has names.
 
     Args:
@@ -203,20 +201,20 @@ def found(rules: Iterable[tuple[Severity, str, Sequence[str], str]], most: int =
         most: so many.
     """
     return [
-        Finding(severity, kind, text.format(n=len(names), names=preview(names, most)), list(names))
+        Issue(severity, kind, text.format(n=len(names), names=preview(names, most)), list(names))
         for severity, kind, names, text in rules
         if names
     ]
 
 
-def _unreadable(files: Sequence[str], reasons: Sequence[str | None]) -> list[Finding]:
+def _unreadable(files: Sequence[str], reasons: Sequence[str | None]) -> list[Issue]:
     bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
     first = "; ".join(f"{file}: {reason}" for file, reason in bad[:3])
     text = f"{len(bad)} of {len(files)} images cannot be read, they would be skipped: {first}"
-    return [Finding("error", "unreadable", text, [file for file, _ in bad])] if bad else []
+    return [Issue("error", "unreadable", text, [file for file, _ in bad])] if bad else []
 
 
-def _sizes(known: Sequence[tuple[str, tuple[int, int]]]) -> list[Finding]:
+def _sizes(known: Sequence[tuple[str, tuple[int, int]]]) -> list[Issue]:
     tiny = [file for file, size in known if min(size) < LEAST_SIDE]
     long = [file for file, size in known if max(size) > MOST_ASPECT * min(size)]
     findings = found([
@@ -231,13 +229,13 @@ def _sizes(known: Sequence[tuple[str, tuple[int, int]]]) -> list[Finding]:
             f"images have {len(counts)} different sizes, most often {width}x{height} ({often} times), "
             f"the smallest {least[0]}x{least[1]}"
         )
-        findings.append(Finding("note", "sizes", text))
+        findings.append(Issue("note", "sizes", text))
     return findings
 
 
 def _duplicates(
     files: Sequence[str], split: Sequence[str], hashes: Sequence[str | None], y: NDArray[np.float32]
-) -> list[Finding]:
+) -> list[Issue]:
     groups: dict[str | None, list[int]] = {}
     for row, digest in enumerate(hashes):
         groups.setdefault(digest, []).append(row)
@@ -256,24 +254,24 @@ def _duplicates(
         names = [files[row] for rows in alike for row in rows]
         if names:
             example = " = ".join(names[: min(3, len(alike[0]))])
-            findings.append(Finding(severity, kind, f"{len(names)} {text} ({example})", names))
+            findings.append(Issue(severity, kind, f"{len(names)} {text} ({example})", names))
     return findings
 
 
-def _splits(split: Sequence[str]) -> list[Finding]:
+def _splits(split: Sequence[str]) -> list[Issue]:
     counts = {name: split.count(name) for name in SPLITS}
     train = counts["train"]
-    rules: tuple[tuple[bool, Finding], ...] = (
-        (not train, Finding("error", "no-train", "the split train has no images; mend the split column")),
-        (0 < train < FEW_IMAGES, Finding("warning", "few", f"only {train} images are for training; expect it to learn "
+    rules: tuple[tuple[bool, Issue], ...] = (
+        (not train, Issue("error", "no-train", "the split train has no images; mend the split column")),
+        (0 < train < FEW_IMAGES, Issue("warning", "few", f"only {train} images are for training; expect it to learn "
                                          "them by heart; add some")),
-        *((not counts[name], Finding("note", "empty-split", f"the split {name} has no images; nothing can be measured "
+        *((not counts[name], Issue("note", "empty-split", f"the split {name} has no images; nothing can be measured "
                                      "on it")) for name in ("valid", "test")),
     )  # fmt: skip
     return [finding for holds, finding in rules if holds]
 
 
-def _labels(schema: Schema, y: NDArray[np.float32], split: Sequence[str]) -> list[Finding]:
+def _labels(schema: Schema, y: NDArray[np.float32], split: Sequence[str]) -> list[Issue]:
     """Look at the labels of the train split (of all images when that is empty)."""
     inside = np.array([name == "train" for name in split])
     y = y[inside] if inside.any() else y
@@ -308,7 +306,7 @@ def _labels(schema: Schema, y: NDArray[np.float32], split: Sequence[str]) -> lis
         held = np.nansum(y[:, [schema.columns(name).start for name in group]], axis=1)
         if more := int((held > 1).sum()):
             text = f"{more} images have more than one of {', '.join(group)}, which exclude each other"
-            findings.append(Finding("note", "exclusive", text))
+            findings.append(Issue("note", "exclusive", text))
     return findings
 
 

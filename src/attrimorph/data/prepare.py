@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attrimorph.data.images import CropLike, read_mask, read_pixels
-from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.prepared import SPLITS, PreparedData, open_prepared
 from attrimorph.data.readers import Crop, RawData
 from attrimorph.data.schema import Schema
 from attrimorph.data.source import Source
@@ -62,15 +62,14 @@ class Summary:
         """Return the summary in sentences."""
         splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
         resumed = f" ({self.resumed} were there already)" if self.resumed else ""
-        lines = [
+        more = len(self.skipped) - 20
+        return [
             f"{self.written} images ({splits}) of the format {self.format} are in {self.out}{resumed}; "
-            f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s"
+            f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s",
+            *self.notes,
+            *(f"skipped {entry['file']}: {entry['reason']}" for entry in self.skipped[:20]),
+            *([f"skipped {more} more; schema.json names them all"] if more > 0 else []),
         ]
-        lines += self.notes
-        lines += [f"skipped {entry['file']}: {entry['reason']}" for entry in self.skipped[:20]]
-        if len(self.skipped) > 20:
-            lines.append(f"skipped {len(self.skipped) - 20} more; schema.json names them all")
-        return lines
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,9 @@ class _Job:
         crop = asdict(self.crop) if isinstance(self.crop, Crop) else self.crop
         return {"crop": crop, "align": self.align, "resample": "lanczos", "masks": self.masks}
 
+    @cached_property
     def request(self) -> str:
-        """Return a fingerprint of the source files, their labels and how they are made into images."""
+        """A fingerprint of the source files, their labels and how they are made into images."""
         raw = self.raw
         digest = hashlib.sha256(json.dumps([raw.name, self.image_size, self.describe()]).encode())
         for name, path in zip(raw.relative(), raw.files, strict=True):
@@ -99,17 +99,51 @@ class _Job:
         digest.update(raw.encode().tobytes())
         return digest.hexdigest()
 
-    def run(self, row: int) -> Pixels:
-        path = self.raw.files[row]
-        if self.align:
-            from attrimorph.data.align import aligned
+    def image(self, row: int) -> Pixels | AttrimorphError:
+        """Return an image and its mask, or why there is none."""
+        try:
+            if self.align:
+                from attrimorph.data.align import aligned
 
-            return aligned(path, self.image_size), None
-        mask_path = self.raw.masks[row] if self.masks and self.raw.masks else None
-        mask = None
-        if mask_path is not None:
-            mask = read_mask(mask_path, self.image_size, self.crop, self.raw.mask_background)
-        return read_pixels(path, self.image_size, self.crop), mask
+                return aligned(self.raw.files[row], self.image_size), None
+            path = self.raw.masks[row] if self.masks and self.raw.masks else None
+            mask = read_mask(path, self.image_size, self.crop, self.raw.mask_background) if path is not None else None
+            return read_pixels(self.raw.files[row], self.image_size, self.crop), mask
+        except AttrimorphError as error:
+            return error
+
+    def images(self, rows: Sequence[int], workers: int) -> Iterator[Pixels | AttrimorphError]:
+        """Yield images in order, decoded by threads (Pillow decodes without holding the interpreter)."""
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            for start in range(0, len(rows), 32 * workers):
+                yield from pool.map(self.image, rows[start : start + 32 * workers])
+
+    def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
+        """Decode every row that is not there yet; returns (rows there before, images per second)."""
+        raw, names = self.raw, self.raw.relative()
+        skipped: list[dict[str, str]] = []
+        with PreparedWriter(out, len(raw), self.image_size, masks=self.masks, request=self.request) as writer:
+            todo = np.flatnonzero(~writer.done).tolist()
+            resumed = len(raw) - len(todo)
+            begin = time.perf_counter()
+            for number, (row, result) in enumerate(zip(todo, self.images(todo, workers), strict=True), 1):
+                if isinstance(result, AttrimorphError):
+                    skipped.append({"file": names[row], "reason": str(result)})
+                else:
+                    writer.write(row, *result)
+                if progress is not None and (number % 16 == 0 or number == len(todo)):
+                    progress(resumed + number, len(raw))
+            seconds = time.perf_counter() - begin
+            writer.finish(
+                raw.schema,
+                raw.table,
+                files=names,
+                split=raw.split,
+                identity=raw.identity,
+                preprocessing={**self.describe(), "format": raw.name, "request": self.request},
+                skipped=skipped,
+            )
+        return resumed, len(todo) / max(seconds, 1e-9)
 
 
 def prepare(
@@ -117,7 +151,6 @@ def prepare(
     out: str | Path,
     image_size: int,
     *,
-    format: str = "auto",
     crop: CropLike = None,
     align: bool = False,
     masks: bool | None = None,
@@ -133,7 +166,6 @@ def prepare(
         source: a folder in any layout that a reader knows, or what a reader returned.
         out: the folder to write; must not hold other prepared data.
         image_size: height and width in pixels, 8 .. 1024.
-        format: of a path alone: one of `readers.FORMATS`, or "auto".
         crop: None = what is usual for the data set, otherwise the centre square; "centre"; a size; a rectangle.
         align: put the eyes of every face at fixed places (extra `faces`); images without a face are skipped.
         masks: write masks; None = where the data set has them.
@@ -146,20 +178,29 @@ def prepare(
     """
     begin = time.perf_counter()
     if not isinstance(source, RawData):
-        source = (source if isinstance(source, Source) else Source(Path(source), format)).read()
+        source = Source.of(source).read()
     job = _job(source, image_size, crop, align, masks, attributes)
-    out = Path(out)
+    out, request = Path(out), job.request
     if workers is not None and workers < 1:
         raise AttrimorphError(f"workers must be at least 1; got {workers}")
-    request = job.request()
     if out.exists() and not out.is_dir():
         raise AttrimorphError(f"{out} must be a folder; it is a file; choose another folder with --out")
     with lock_folder(out, wait=True):
         if (out / "schema.json").is_file():
-            return _again(out, job, request, begin)
-        resumed, skipped, rate = _write(job, out, request, workers or _cores(), progress)
-    data = open_prepared(out)
-    return _summary(data, job, begin, resumed, skipped, rate)
+            data = open_prepared(out)
+            if data.preprocessing.get("request") != request:
+                raise AttrimorphError(
+                    f"{out} already holds prepared data of another source or other settings; "
+                    "delete it or choose another folder with --out"
+                )
+            clear_leftovers(out)
+            resumed, rate = len(data), 0.0
+        else:
+            resumed, rate = job.write(out, workers or _cores(), progress)
+            data = open_prepared(out)
+    splits = {name: len(data.indices(name)) for name in SPLITS}
+    seconds = time.perf_counter() - begin
+    return Summary(out, source.name, len(data), resumed, data.skipped, splits, seconds, rate, source.left_out())
 
 
 def _job(
@@ -173,7 +214,12 @@ def _job(
     if not 8 <= image_size <= LARGEST:
         raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")
     if attributes is not None:
-        raw = _keep(raw, attributes)
+        if not attributes:
+            raise AttrimorphError("at least one attribute must be kept; name one or leave --attributes out")
+        kept = {name: raw.schema.attribute(name) for name in attributes}
+        groups = (tuple(name for name in group if name in kept) for group in raw.schema.exclusive)
+        schema = Schema(tuple(kept.values()), tuple(group for group in groups if len(group) > 1))
+        raw = replace(raw, schema=schema, table={name: raw.table[name] for name in kept})
     if masks and raw.masks is None:
         raise AttrimorphError(f"the format {raw.name} has no masks; leave --masks out")
     if align:
@@ -184,91 +230,6 @@ def _job(
             raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
     with_masks = raw.masks is not None and not align if masks is None else masks
     return _Job(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
-
-
-def _keep(raw: RawData, names: Sequence[str]) -> RawData:
-    if not names:
-        raise AttrimorphError("at least one attribute must be kept; name one or leave --attributes out")
-    kept = tuple(raw.schema.attribute(name) for name in dict.fromkeys(names))
-    chosen = {attribute.name for attribute in kept}
-    groups = (tuple(name for name in group if name in chosen) for group in raw.schema.exclusive)
-    schema = Schema(kept, tuple(group for group in groups if len(group) > 1))
-    return replace(raw, schema=schema, table={name: raw.table[name] for name in schema.names})
-
-
-def _write(
-    job: _Job, out: Path, request: str, workers: int, progress: Progress | None
-) -> tuple[int, list[dict[str, str]], float]:
-    """Decode every row that is not there yet; returns (rows there before, skipped, images per second)."""
-    raw, names = job.raw, job.raw.relative()
-    skipped: list[dict[str, str]] = []
-    with PreparedWriter(out, len(raw), job.image_size, masks=job.masks, request=request) as writer:
-        todo = np.flatnonzero(~writer.done).tolist()
-        resumed = len(raw) - len(todo)
-        begin = time.perf_counter()
-        for number, (row, result) in enumerate(_decode(job, todo, workers), 1):
-            if isinstance(result, AttrimorphError):
-                skipped.append({"file": names[row], "reason": str(result)})
-            else:
-                writer.write(row, *result)
-            if progress is not None and (number % 16 == 0 or number == len(todo)):
-                progress(resumed + number, len(raw))
-        seconds = time.perf_counter() - begin
-        writer.finish(
-            raw.schema,
-            raw.table,
-            files=names,
-            split=raw.split,
-            identity=raw.identity,
-            preprocessing={**job.describe(), "format": raw.name, "request": request},
-            skipped=skipped,
-        )
-    return resumed, skipped, len(todo) / max(seconds, 1e-9)
-
-
-def _decode(job: _Job, rows: Sequence[int], workers: int) -> Iterator[tuple[int, Pixels | AttrimorphError]]:
-    """Yield results in order, decoded by threads (Pillow decodes and scales without holding the interpreter)."""
-
-    def work(row: int) -> Pixels | AttrimorphError:
-        try:
-            return job.run(row)
-        except AttrimorphError as error:
-            return error
-
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[int, Future[Pixels | AttrimorphError]]] = deque()
-        try:
-            for row in rows:
-                waiting.append((row, pool.submit(work, row)))
-                if len(waiting) > 8 * workers:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _again(out: Path, job: _Job, request: str, begin: float) -> Summary:
-    """The folder is prepared: fine when from the very same source and settings."""
-    data = open_prepared(out)
-    if data.preprocessing.get("request") != request:
-        raise AttrimorphError(
-            f"{out} already holds prepared data of another source or other settings; "
-            "delete it or choose another folder with --out"
-        )
-    clear_leftovers(out)
-    return _summary(data, job, begin, len(data), data.skipped, 0.0)
-
-
-def _summary(
-    data: PreparedData, job: _Job, begin: float, resumed: int, skipped: list[dict[str, str]], rate: float
-) -> Summary:
-    splits = {name: len(data.indices(name)) for name in ("train", "valid", "test")}
-    seconds = time.perf_counter() - begin
-    assert data.path is not None
-    return Summary(data.path, job.raw.name, len(data), resumed, skipped, splits, seconds, rate, job.raw.left_out())
 
 
 def open_or_prepare(
@@ -310,15 +271,14 @@ def open_or_prepare(
         found(raw)
     job = _job(raw, image_size, crop, align, None, None)
     out = _cache(source, image_size, crop, align)
-    request = job.request()
     with lock_folder(out, wait=True):
         if (out / "schema.json").is_file():
             head = read_json(out / "schema.json")
-            if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == request:
+            if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == job.request:
                 return replace(open_prepared(out), source=source)
             for name in ("schema.json", "images.npy", "masks.npy", "attributes.csv"):
                 (out / name).unlink(missing_ok=True)
-        _write(job, out, request, _cores(), progress)
+        job.write(out, _cores(), progress)
     return replace(open_prepared(out), source=source)
 
 

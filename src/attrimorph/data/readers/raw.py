@@ -81,12 +81,10 @@ class RawData:
 
     def left_out(self) -> list[str]:
         """Return what was left out or assumed, in sentences."""
-        without = (
-            ("label rows have no image", self.rows_without_image),
-            ("images have no label", self.images_without_row),
-        )
-        counted = ((what, names) for what, names in without if names)
-        return [*self.notes, *(f"{len(names)} {what} and were left out: {preview(names)}" for what, names in counted)]
+        rows, images = self.rows_without_image, self.images_without_row
+        counted = (("label rows have no image", rows), ("images have no label", images))
+        told = (f"{len(names)} {what} and were left out: {preview(names)}" for what, names in counted if names)
+        return [*self.notes, *told]
 
     def relative(self) -> list[str]:
         """Return file names relative to the folder, with forward slashes."""
