@@ -19,8 +19,7 @@ from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models.codes import Encodes
 from attrimorph.models.codes import ImageLayers as Painted
-from attrimorph.reproductions import attribute2image, inversion
-from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
+from attrimorph.reproductions import EXPERIMENTS, attribute2image, inversion, names_of, runs
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.contexts import face_model, reconstructed, training_faces
 from attrimorph.reproductions.frame import FULL, QUICK, Form, Request, write_outcome
@@ -253,13 +252,13 @@ def test_right_and_wrong_runs_differ_in_their_masks_alone(folder: Path) -> None:
 def test_experiments_go_by_the_name_of_their_paper(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert named("attribute2image") == NAMES
-    assert named("layers") == ["layers"]
-    assert {each for paper in ("cvae-gan", "homointerpgan", "cyclegan", "tl-gan") for each in named(paper)} == set(
+    assert names_of("attribute2image") == NAMES
+    assert names_of("layers") == ["layers"]
+    assert {each for paper in ("cvae-gan", "homointerpgan", "cyclegan", "tl-gan") for each in names_of(paper)} == set(
         EXPERIMENTS
     ) - set(NAMES)
-    assert named("homointerpgan") == ["uniformity", "group-edits", "faults"]
-    assert named("CycleGAN") == ["translation"]
+    assert names_of("homointerpgan") == ["uniformity", "group-edits", "faults"]
+    assert names_of("CycleGAN") == ["translation"]
     assert run(["experiment"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert any(line.split()[:2] == ["Attribute2Image", "drift"] for line in listed)

@@ -10,8 +10,7 @@ import torch
 from attrimorph.cli import run
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.reproductions import one_model, table_one
-from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
+from attrimorph.reproductions import EXPERIMENTS, names_of, one_model, runs, table_one
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.frame import QUICK, Request, remembered, write_outcome
 from tests.reproductions.tiny import TINY, request
@@ -128,11 +127,11 @@ def test_figures_are_remembered_under_their_key(tmp_path: Path) -> None:
 
 
 def test_experiments_go_by_name_or_letter() -> None:
-    assert named("table-one") == ["table-one"]
-    assert named("b") == named("c") == ["table-one"]
-    assert named("all") == list(EXPERIMENTS) == list(runs())
+    assert names_of("table-one") == ["table-one"]
+    assert names_of("b") == names_of("c") == ["table-one"]
+    assert names_of("all") == list(EXPERIMENTS) == list(runs())
     with pytest.raises(AttrimorphError, match="no experiment 'table_one'; did you mean 'table-one'"):
-        named("table_one")
+        names_of("table_one")
 
 
 def test_the_command_prints_verdicts_and_the_page(

@@ -18,10 +18,8 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions import comparison
-from attrimorph.reproductions.comparing import compare, curve, notes
-from attrimorph.reproductions.comparison import Contest, Entry, planned_images
-from attrimorph.reproductions.comparison_figures import Figure, differ, figures_of
-from attrimorph.reproductions.comparison_pictures import spread
+from attrimorph.reproductions.comparison import Benchmark, Entry, Ranking, differ, planned_images, rankings
+from attrimorph.reproductions.comparison_page import all_over, compare, curve, notes
 from attrimorph.reproductions.entrants import Entrant, entrants, parse_budget
 from attrimorph.reproductions.frame import lasting, seconds_of
 from attrimorph.training import rehearsal
@@ -46,15 +44,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 
 
 @pytest.fixture
-def contest(data: PreparedData, tmp_path: Path) -> Contest:
+def benchmark(data: PreparedData, tmp_path: Path) -> Benchmark:
     taking = {name: Entrant(recipe_named(name).with_changes(FIELDS), {}) for name in METHODS}
-    return Contest(taking, tmp_path, data, data, seeds=(0, 1), images=32, count=3)
+    return Benchmark(taking, tmp_path, data, data, seeds=(0, 1), images=32, count=3)
 
 
-def test_a_comparison_trains_alike_and_tells_all(contest: Contest) -> None:
-    tables = contest.out / "tables"
-    page = compare(contest, tables / "a.csv", tables / "a.tex")
-    told = json.loads((contest.out / "results.json").read_text())
+def test_a_comparison_trains_alike_and_tells_all(benchmark: Benchmark) -> None:
+    tables = benchmark.out / "tables"
+    page = compare(benchmark, tables / "a.csv", tables / "a.tex")
+    told = json.loads((benchmark.out / "results.json").read_text())
     with (tables / "a.csv").open() as file:
         row = next(line for line in csv.DictReader(file) if line["key"] == "reconstruction.psnr")
     of_cvae = [each["figures"]["reconstruction.psnr"] for each in told["entries"][:2]]
@@ -72,64 +70,66 @@ def test_a_comparison_trains_alike_and_tells_all(contest: Contest) -> None:
     assert "– does not reconstruct" in content
     assert "– does not edit" in content
     # Again: nothing is trained or measured twice, and the page is the same.
-    before = {path: path.stat().st_mtime_ns for path in contest.out.glob("runs/*/*") if path.name != ".lock"}
+    before = {path: path.stat().st_mtime_ns for path in benchmark.out.glob("runs/*/*") if path.name != ".lock"}
     assert len(before) > 8
-    assert compare(replace(contest, say=lambda line: None)).read_text() == content
+    assert compare(replace(benchmark, say=lambda line: None)).read_text() == content
     kept = [path for path in before if path.name in ("figures.json", "checkpoints", "samples")]
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
-def test_the_same_command_goes_on_with_what_was_interrupted(contest: Contest) -> None:
+def test_the_same_command_goes_on_with_what_was_interrupted(benchmark: Benchmark) -> None:
     def stop(what: str, done: int, total: int) -> None:
         if what.startswith("3 of 4") and done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(replace(contest, progress=stop))
-    finished = [contest.run("cvae", seed) / "log.jsonl" for seed in (0, 1)]
+        compare(replace(benchmark, progress=stop))
+    finished = [benchmark.run("cvae", seed) / "log.jsonl" for seed in (0, 1)]
     said: list[str] = []
-    compare(replace(contest, progress=lambda what, *_: said.append(what)))
+    compare(replace(benchmark, progress=lambda what, *_: said.append(what)))
     assert [path.read_text().count("images_per_second") for path in finished] == [2, 2]
     assert [path.parent.joinpath("figures.json").exists() for path in finished] == [True, True]
     assert not [what for what in said if what.startswith(("1 of 4: measuring", "2 of 4: measuring"))]
-    told = json.loads((contest.out / "results.json").read_text())
+    told = json.loads((benchmark.out / "results.json").read_text())
     assert [each["images"] for each in told["entries"]] == [32] * 4
 
 
-def test_what_fails_is_told_and_the_others_go_on(contest: Contest) -> None:
+def test_what_fails_is_told_and_the_others_go_on(benchmark: Benchmark) -> None:
     said: list[str] = []
     # With such a rate the numbers blow up, and the guard gives up.
-    broken = contest.entrants["cvae"].recipe.with_changes({"optimiser.learning_rate": 1.0, "losses.kl": 1e30})
-    taking = {**contest.entrants, "cvae": Entrant(broken, {})}
-    page = compare(replace(contest, entrants=taking, say=said.append))
-    told = json.loads((contest.out / "results.json").read_text())
+    broken = benchmark.entrants["cvae"].recipe.with_changes({"optimiser.learning_rate": 1.0, "losses.kl": 1e30})
+    taking = {**benchmark.entrants, "cvae": Entrant(broken, {})}
+    page = compare(replace(benchmark, entrants=taking, say=said.append))
+    told = json.loads((benchmark.out / "results.json").read_text())
     assert [bool(each["model sha256"]) for each in told["entries"]] == [False, False, True, True]
     assert told["entries"][0]["failure"].startswith("training failed: ")
     assert "– no model" in page.read_text()
     assert sum("training failed: " in line for line in said) == 2
     with pytest.raises(AttrimorphError, match="not one training came to an end; the first: training failed"):
         compare(
-            replace(contest, out=contest.out / "all", entrants={"a": Entrant(broken, {}), "b": Entrant(broken, {})})
+            replace(benchmark, out=benchmark.out / "all", entrants={"a": Entrant(broken, {}), "b": Entrant(broken, {})})
         )
 
 
-def test_a_folder_of_another_comparison_is_refused_before_anything_is_trained(contest: Contest) -> None:
-    compare(contest)
+def test_a_folder_of_another_comparison_is_refused_before_anything_is_trained(benchmark: Benchmark) -> None:
+    compare(benchmark)
     for other in (
-        replace(contest, images=48),
-        replace(contest, images=None, seconds=9.0),
-        replace(contest, entrants={**contest.entrants, "cgan": Entrant(changed(contest, "cgan"), {})}),
+        replace(benchmark, images=48),
+        replace(benchmark, images=None, seconds=9.0),
+        replace(benchmark, entrants={**benchmark.entrants, "cgan": Entrant(changed(benchmark, "cgan"), {})}),
     ):
         with pytest.raises(AttrimorphError, match=r"holds a comparison of .* with another length or other fields"):
             compare(replace(other, say=pytest.fail))
 
 
-def changed(contest: Contest, name: str) -> Any:
-    return contest.entrants[name].recipe.with_changes({"optimiser.learning_rate": 0.5})
+def changed(benchmark: Benchmark, name: str) -> Any:
+    return benchmark.entrants[name].recipe.with_changes({"optimiser.learning_rate": 0.5})
 
 
-def test_a_wall_clock_budget_becomes_a_length_that_is_kept(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = replace(contest, images=None, seconds=0.5)
+def test_a_wall_clock_budget_becomes_a_length_that_is_kept(
+    benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = replace(benchmark, images=None, seconds=0.5)
     images = planned_images(timed, "cvae")
     assert images % 16 == 0
     assert images >= 16
@@ -159,9 +159,9 @@ def test_another_length_keeps_the_shares() -> None:
     assert tenth["fading_images"] == (2_000, 3_000, 5_000)
 
 
-def test_a_short_training_has_few_lines_and_checkpoints_and_its_changes_stand_as_given(contest: Contest) -> None:
+def test_a_short_training_has_few_lines_and_checkpoints_and_its_changes_stand_as_given(benchmark: Benchmark) -> None:
     quickstart = Entrant(recipe_named("quickstart"), {"optimiser.warmup-images": "77"})
-    short = replace(contest, entrants={"quickstart": quickstart}).recipe("quickstart", 1_600, 0)
+    short = replace(benchmark, entrants={"quickstart": quickstart}).recipe("quickstart", 1_600, 0)
     assert short.training.log_images == 100
     assert short.training.checkpoint_images == 800
     assert short.optimiser.warmup_images == 77
@@ -206,11 +206,11 @@ def entry(name: str, seed: int, values: list[float], speed: float = 10.0, **more
     return Entry(name, seed, Path(), 10 * len(values), seconds_of(lines)[-1], lines, "digest", **more)
 
 
-def test_curves_are_means_over_seeds_with_their_range(contest: Contest) -> None:
+def test_curves_are_means_over_seeds_with_their_range(benchmark: Benchmark) -> None:
     entries = [entry("cvae", 0, [1, 2, 3], 10), entry("cvae", 1, [3, 4], 5), entry("cgan", 0, [9], 1)]
-    assert curve(contest, entries, "cvae", "psnr") == [(10, 2, 1, 3), (20, 3, 2, 4)]
-    assert curve(replace(contest, seconds=3.0), entries, "cvae", "psnr") == [(1.5, 2, 1, 3), (3, 3, 2, 4)]
-    (told,) = [each for each in notes(replace(contest, images=None, seconds=3.0), entries) if "133%" in each]
+    assert curve(benchmark, entries, "cvae", "psnr") == [(10, 2, 1, 3), (20, 3, 2, 4)]
+    assert curve(replace(benchmark, seconds=3.0), entries, "cvae", "psnr") == [(1.5, 2, 1, 3), (3, 3, 2, 4)]
+    (told,) = [each for each in notes(replace(benchmark, images=None, seconds=3.0), entries) if "133%" in each]
     assert "cvae, seed 1: 133%; cgan, seed 0: 333%" in told
     assert "seed 0: 100%" not in told
 
@@ -233,13 +233,13 @@ def test_where_nothing_differs_one_figure_in_twenty_is_marked_at_most() -> None:
     generator, marked = np.random.default_rng(0), 0
     for _ in range(1_000):
         values = {name: generator.normal(0, 1, 3).tolist() for name in "abcde"}
-        marked += bool(Figure("edit.psnr", {}, values).behind)
+        marked += bool(Ranking("edit.psnr", {}, values).behind)
     assert marked <= 50
 
 
 def test_marks_need_seeds_and_a_measure_of_their_own() -> None:
-    def figure(name: str, **values: list[float]) -> Figure:
-        return Figure(name, dict.fromkeys(values, "p"), values)
+    def figure(name: str, **values: list[float]) -> Ranking:
+        return Ranking(name, dict.fromkeys(values, "p"), values)
 
     good = figure("reconstruction.ssim", a=[0.9, 0.91, 0.9], b=[0.5, 0.52, 0.51], c=[0.89, 0.92, 0.88])
     assert (good.best, good.behind) == ("a", ["b"])
@@ -247,16 +247,16 @@ def test_marks_need_seeds_and_a_measure_of_their_own() -> None:
     assert (low.best, low.behind) == ("b", ["a"])
     assert figure("reconstruction.ssim", a=[0.9], b=[0.1]).best is None
     assert figure("images.attribute_accuracy", a=[0.9, 0.9], b=[0.1, 0.1]).best is None
-    unlike = Figure("edit.leakage", {"a": "75 edits", "b": "20 edits"}, {"a": [0.1, 0.1], "b": [0.5, 0.5]})
+    unlike = Ranking("edit.leakage", {"a": "75 edits", "b": "20 edits"}, {"a": [0.1, 0.1], "b": [0.5, 0.5]})
     assert (unlike.best, unlike.behind) == (None, [])
     of_a = [entry("a", s, [1], figures={"edit.psnr": float(s)}, protocols={"edit.psnr": "p"}) for s in (0, 1)]
-    assert figures_of([*of_a, entry("b", 0, [1])]) == [Figure("edit.psnr", {"a": "p"}, {"a": [0.0, 1.0]})]
+    assert rankings([*of_a, entry("b", 0, [1])]) == [Ranking("edit.psnr", {"a": "p"}, {"a": [0.0, 1.0]})]
 
 
 def test_names_are_taken_from_all_over() -> None:
-    assert spread("abcdefghij", 2) == ["c", "h"]
-    assert spread("ab", 4) == ["a", "b"]
-    assert spread("", 4) == []
+    assert all_over("abcdefghij", 2) == ["c", "h"]
+    assert all_over("ab", 4) == ["a", "b"]
+    assert all_over("", 4) == []
 
 
 def test_undrawn_faces_have_the_labels_of_the_drawn_ones(tmp_path: Path) -> None:

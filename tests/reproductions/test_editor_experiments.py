@@ -16,8 +16,7 @@ from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
-from attrimorph.reproductions import group_edits, homointerp
-from attrimorph.reproductions.catalogue import runs
+from attrimorph.reproductions import group_edits, homointerp, runs
 from attrimorph.reproductions.claims import at_most, decide
 from attrimorph.reproductions.contexts import EditContext, edit_context
 from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome

@@ -12,10 +12,9 @@ from attrimorph.data.drawn.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.reproductions import axes, axis_edits, growing
+from attrimorph.reproductions import axes, axis_edits, growing, names_of, runs
 from attrimorph.reproductions.axes import PGGAN, axes_context
 from attrimorph.reproductions.axis_edits import phi
-from attrimorph.reproductions.catalogue import named, runs
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome
 from attrimorph.reproductions.growing import Moment, budgets, moments_of, transitions
@@ -57,7 +56,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
 
 
 def test_the_paper_is_known() -> None:
-    assert named("tl-gan") == [*NAMES, "growing"]
+    assert names_of("tl-gan") == [*NAMES, "growing"]
 
 
 # ---- bars

@@ -97,8 +97,8 @@ def compare(
     from attrimorph.data.drawn.synthetic import drawn_faces, undrawn_faces
     from attrimorph.evaluators.judge import load_judge
     from attrimorph.metrics.tables import check_tables
-    from attrimorph.reproductions.comparing import compare as run
-    from attrimorph.reproductions.comparison import Contest, check, check_schema
+    from attrimorph.reproductions.comparison import Benchmark, check, check_schema
+    from attrimorph.reproductions.comparison_page import compare as run
 
     check_tables(csv, latex)
     named = None if judge is None else load_judge(judge)
@@ -114,7 +114,7 @@ def compare(
             meter.title = what
             meter.update(done, total)
 
-        contest = Contest(
+        benchmark = Benchmark(
             entrants=by_name,
             out=out,
             data=prepared,
@@ -129,10 +129,10 @@ def compare(
             progress=show,
         )
         if prepared is None:
-            check(contest)  # before minutes of drawing; `run` checks all
+            check(benchmark)  # before minutes of drawing; `run` checks all
             meter.title = "drawing faces"
-            contest = replace(contest, training=drawn_faces(pixels, progress=meter.update))
-        page = run(contest, csv, latex)
+            benchmark = replace(benchmark, training=drawn_faces(pixels, progress=meter.update))
+        page = run(benchmark, csv, latex)
     print("\n".join(str(path) for path in (out / "results.json", csv, latex, page) if path is not None))
 
 

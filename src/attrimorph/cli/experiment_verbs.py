@@ -56,13 +56,13 @@ def experiment(
         A file for the same as a LaTeX tabular (booktabs).
     """
     from attrimorph.console import Meter, table
-    from attrimorph.reproductions.catalogue import EXPERIMENTS, named, runs
+    from attrimorph.reproductions import EXPERIMENTS, names_of, runs
 
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
     layout.needs(data)
-    names = named(name)
+    names = names_of(name)
     from attrimorph.metrics.tables import Cell, check_tables, write_tables
     from attrimorph.reproductions.claims import COLUMNS, decide
     from attrimorph.reproductions.frame import FULL, QUICK, Request, write_outcome

@@ -259,7 +259,7 @@ def audit(
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
     from attrimorph.applications.audited import drawn, from_data, from_folder
     from attrimorph.loading import load
-    from attrimorph.reproductions.audit import write_pairs
+    from attrimorph.reproductions.evaluation import write_pairs
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)
@@ -278,7 +278,7 @@ def audit(
 
 def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
     from attrimorph.console import table
-    from attrimorph.reproductions.audit import told, write_audit_report
+    from attrimorph.reproductions.evaluation import with_interval, write_audit_report
 
     rows = write_audit_report(out, predictions, threshold=threshold)
     print(
@@ -288,8 +288,8 @@ def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
                     row["column"],
                     row["pairs"],
                     str(row["count"]),
-                    told(row.get("mean change"), "{:+.3f}"),
-                    told(row.get("flip rate"), "{:.1%}"),
+                    with_interval(row.get("mean change"), "{:+.3f}"),
+                    with_interval(row.get("flip rate"), "{:.1%}"),
                 )
                 for row in rows
             ],

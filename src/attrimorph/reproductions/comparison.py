@@ -2,10 +2,11 @@
 
 import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from attrimorph.evaluators.attributes import editable_names
 from attrimorph.evaluators.judge import Judge
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
+from attrimorph.metrics.chance import TAIL, student
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
+from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.recipe import AnyRecipe
-from attrimorph.reproductions.entrants import Entrant, named
-from attrimorph.reproductions.frame import Progress, Say, lasting, nothing, seconds_of
+from attrimorph.reproductions.entrants import Entrant, naming
+from attrimorph.reproductions.frame import LONGEST_PROBE, Progress, Say, lasting, nothing, seconds_of
 from attrimorph.training.folder import known_path
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image
@@ -31,13 +34,13 @@ from attrimorph.version import __version__
 
 METRICS = ("distribution", "reconstruction", "edits")
 EDITED = 100  # images, whatever a model can edit: so all are measured alike
-PROBED, LONGEST_PROBE = 0.1, 10.0  # of a budget, and in seconds: what finding a recipe's speed may take
+PROBED = 0.1  # of a budget: what finding a recipe's speed may take at most
 LINES, CHECKPOINTS = 16, 2  # in a short training: more lines would be too few images each for the guard to judge by
 SHOWN = 10  # images in a row of the pictures
 
 
 @dataclass(frozen=True)
-class Contest:
+class Benchmark:
     """What is compared, and how.
 
     Attributes:
@@ -73,6 +76,11 @@ class Contest:
         size = self.training.image_size
         return drawn_images(SHOWN, size) if self.data is None else held_out_images(self.data, SHOWN)
 
+    @property
+    def budget(self) -> dict[str, float | None]:
+        """Images or seconds of every training."""
+        return {"images": self.images, "seconds": self.seconds}
+
     def run(self, name: str, seed: int) -> Path:
         """Return the folder of a training."""
         return self.out / "runs" / f"{name}-seed{seed}"
@@ -80,9 +88,8 @@ class Contest:
     def recipe(self, name: str, images: int, seed: int) -> AnyRecipe:
         """Return what is trained: a recipe of that length, with as many lines and checkpoints as suit it."""
         entrant = self.entrants[name]
-        recipe = lasting(entrant.recipe, images, seed)
-        least, own = recipe.training.batch_size, entrant.recipe.training
-        share = min(1.0, images / own.images)
+        recipe, own = lasting(entrant.recipe, images, seed), entrant.recipe.training
+        least, share = recipe.training.batch_size, min(1.0, images / own.images)
         changes = {
             # Rates that rise have risen by the same share of a shorter run.
             "optimiser.warmup_images": math.ceil(entrant.recipe.optimiser.warmup_images * share),
@@ -92,8 +99,15 @@ class Contest:
         }
         return recipe.with_changes({**changes, **entrant.changes})
 
+    def plan(self, name: str) -> tuple[Path, dict[str, Any], int | None]:
+        """Return the file that keeps a recipe's length, what this depends on, and the length if it is known."""
+        path = self.out / "plans" / f"{name}.json"
+        question = {"budget": self.budget, "recipe": self.entrants[name].recipe.model_dump(mode="json")}
+        known = read_json(path) if path.exists() else {}
+        return path, question, int(known["images"]) if known.get("question") == question else None
 
-@dataclass(frozen=True)
+
+@dataclass
 class Entry:
     """One recipe trained with one seed.
 
@@ -103,7 +117,7 @@ class Entry:
         images: seen in training.
         seconds: that the training took, pauses between two calls left out.
         lines: of its log.
-        digest: of the model.
+        digest: of the model; "" where there is none, or no figure.
         figures: by key of `metrics.figures`.
         protocols: key -> how it was measured.
         failure: why there is no model, or no figure.
@@ -121,175 +135,211 @@ class Entry:
     failure: str = ""
 
 
-def check(contest: Contest) -> None:
+def check(benchmark: Benchmark) -> None:
     """Refuse, before anything is trained, what would be refused later.
 
     Raises:
         AttrimorphError: data that a recipe cannot learn from, or the report not show.
     """
-    _ = contest.shown
-    for name, entrant in contest.entrants.items():
-        images = contest.images or entrant.recipe.training.images
-        with named(name):
-            check_data(contest.recipe(name, images, 0), contest.training)
-    check_schema(contest.entrants, contest.training.schema)
+    _ = benchmark.shown
+    for name, entrant in benchmark.entrants.items():
+        with naming(name):
+            images = benchmark.images or entrant.recipe.training.images
+            check_data(benchmark.recipe(name, images, 0), benchmark.training)
+    check_schema(benchmark.entrants, benchmark.training.schema)
 
 
-def check_schema(taking: Mapping[str, Entrant], schema: Schema) -> None:
+def check_schema(entrants: Mapping[str, Entrant], schema: Schema) -> None:
     """Refuse recipes that data of such labels cannot train.
 
     Raises:
         AttrimorphError: there is one.
     """
-    for name, entrant in taking.items():
-        with named(name):
+    for name, entrant in entrants.items():
+        with naming(name):
             check_networks(entrant.recipe, schema)
 
 
-def check_folder(contest: Contest) -> None:
+def check_folder(benchmark: Benchmark) -> None:
     """Refuse a folder that holds trainings of another comparison under the same names.
 
     Raises:
         AttrimorphError: it does.
     """
-    for name in contest.entrants:
-        for seed in contest.seeds:
-            if (contest.run(name, seed) / "recipe.json").exists():
-                images = known_plan(contest, name)
-                if images is None:
-                    raise AttrimorphError(
-                        f"{contest.out} holds a comparison of {name} with another length or other fields; give the "
-                        "same command to go on with it, or choose another folder with --out"
-                    )
-                known_path(contest.run(name, seed), contest.recipe(name, images, seed), contest.training.fingerprint)
+    for name, seed in [(name, seed) for name in benchmark.entrants for seed in benchmark.seeds]:
+        run, (_, _, images) = benchmark.run(name, seed), benchmark.plan(name)
+        if not (run / "recipe.json").exists():
+            continue
+        if images is None:
+            raise AttrimorphError(
+                f"{benchmark.out} holds a comparison of {name} with another length or other fields; give the "
+                "same command to go on with it, or choose another folder with --out"
+            )
+        known_path(run, benchmark.recipe(name, images, seed), benchmark.training.fingerprint)
 
 
-def run_contest(contest: Contest) -> list[Entry]:
-    """Train and measure every recipe with every seed; what is on disk already is taken from there."""
-    pairs = [(name, seed) for name in contest.entrants for seed in contest.seeds]
-    return [entry(contest, name, seed, f"{n} of {len(pairs)}") for n, (name, seed) in enumerate(pairs, 1)]
+def run_benchmark(benchmark: Benchmark) -> list[Entry]:
+    """Train and measure every recipe with every seed; what is on disk already is taken from there.
 
-
-def entry(contest: Contest, name: str, seed: int, place: str) -> Entry:
-    """Train one recipe with one seed, and measure the model; a failure of either is told, and kept.
-
-    Args:
-        contest: all.
-        name, seed: which.
-        place: which of all trainings it is.
+    A failure of either is told, and kept.
     """
-    found, run = Entry(name, seed, contest.run(name, seed)), contest.run(name, seed)
-    stage = "training"
-    try:
-        images = planned_images(contest, name, place)
-        train(
-            contest.recipe(name, images, seed),
-            contest.training,
-            run,
-            device=contest.device,
-            progress=lambda now: contest.progress(f"{place}: {name}, seed {seed}", now.images_seen, now.images),
-        )
-        stage = "measuring"
-        lines = [line for line in read_log(run) if "images_per_second" in line]
-        found = Entry(name, seed, run, lines[-1]["images_seen"], seconds_of(lines)[-1], lines)
-        found = measured(contest, found, place)
-    # Whatever ends one training need not end another: the guard, memory, a fault of ours. It is told, and stays told.
-    except Exception as error:
-        kind = "" if isinstance(error, AttrimorphError) else f"{type(error).__name__}: "
-        reason = kind + " ".join(str(error).split())[:300]
-        found = Entry(name, seed, run, found.images, found.seconds, found.lines, failure=f"{stage} failed: {reason}")
-    done = found.failure or f"{found.images:,} images in {duration(found.seconds)} of training, measured"
-    contest.say(f"{place}: {name}, seed {seed}: {done}")
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    found = [Entry(name, seed, benchmark.run(name, seed)) for name in benchmark.entrants for seed in benchmark.seeds]
+    for number, entry in enumerate(found, 1):
+        place, stage = f"{number} of {len(found)}", "training"
+        title = f"{place}: {entry.name}, seed {entry.seed}"
+        try:
+            train_entry(benchmark, entry, place, title)
+            stage = "measuring"
+            measure_entry(benchmark, entry, place)
+        # Whatever ends one training need not end another: the guard, memory, a fault of ours. It is told, and kept.
+        except Exception as error:
+            kind = "" if isinstance(error, AttrimorphError) else f"{type(error).__name__}: "
+            entry.failure = f"{stage} failed: {kind}{' '.join(str(error).split())[:300]}"
+        done = f"{entry.images:,} images in {duration(entry.seconds)} of training, measured"
+        benchmark.say(f"{title}: {entry.failure or done}")
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     return found
 
 
-def plan_of(contest: Contest, name: str) -> Path:
-    """Return the file that keeps a recipe's length."""
-    return contest.out / "plans" / f"{name}.json"
+def train_entry(benchmark: Benchmark, entry: Entry, place: str, title: str) -> None:
+    """Train one recipe with one seed; `place` and `title` say which of all trainings it is."""
+    train(
+        benchmark.recipe(entry.name, planned_images(benchmark, entry.name, place), entry.seed),
+        benchmark.training,
+        entry.run,
+        device=benchmark.device,
+        progress=lambda now: benchmark.progress(title, now.images_seen, now.images),
+    )
+    entry.lines = [line for line in read_log(entry.run) if "images_per_second" in line]
+    entry.images, entry.seconds = entry.lines[-1]["images_seen"], seconds_of(entry.lines)[-1]
 
 
-def question(contest: Contest, name: str) -> dict[str, Any]:
-    """Return what a recipe's length depends on."""
-    recipe = contest.entrants[name].recipe.model_dump(mode="json")
-    return {"budget": {"images": contest.images, "seconds": contest.seconds}, "recipe": recipe}
-
-
-def known_plan(contest: Contest, name: str) -> int | None:
-    """Return how long a recipe trains if that is known for this very question."""
-    path = plan_of(contest, name)
-    known = read_json(path) if path.exists() else None
-    same = isinstance(known, dict) and known.get("question") == question(contest, name)
-    return int(known["images"]) if same and known else None
-
-
-def planned_images(contest: Contest, name: str, place: str = "") -> int:
+def planned_images(benchmark: Benchmark, name: str, place: str = "") -> int:
     """Return how long a recipe trains: the images asked for, or as many as its measured speed fits into the seconds.
 
     The plan is kept, so that a run that is gone on with keeps its length.
     """
-    images = known_plan(contest, name)
+    path, question, images = benchmark.plan(name)
     if images is None:
-        images = contest.images or images_within(contest, name, place)
-        write_json(plan_of(contest, name), {"question": question(contest, name), "images": images})
+        images = benchmark.images
+        if images is None:
+            assert benchmark.seconds is not None
+            own = benchmark.entrants[name].recipe.training
+            benchmark.progress(f"{place}: speed of {name}", 0, 1)
+            recipe, limit = benchmark.recipe(name, own.images, 0), min(LONGEST_PROBE, PROBED * benchmark.seconds)
+            speed = seconds_per_image(recipe, benchmark.training, benchmark.device, limit)
+            images = max(1, round(benchmark.seconds / speed / own.batch_size)) * own.batch_size
+        write_json(path, {"question": question, "images": images})
     return images
 
 
-def images_within(contest: Contest, name: str, place: str) -> int:
-    """Return how many images a recipe trains on in the contest's seconds."""
-    assert contest.seconds is not None
-    recipe = contest.entrants[name].recipe
-    contest.progress(f"{place}: speed of {name}", 0, 1)
-    limit = min(LONGEST_PROBE, PROBED * contest.seconds)
-    per_image = seconds_per_image(
-        contest.recipe(name, recipe.training.images, 0), contest.training, contest.device, limit
-    )
-    batch = recipe.training.batch_size
-    return max(1, round(contest.seconds / per_image / batch)) * batch
-
-
-def measured(contest: Contest, trained: Entry, place: str) -> Entry:
-    """Return an entry with the figures of its model, measured once."""
-    model = load(trained.run, contest.device)
-    path = trained.run / "figures.json"
+def measure_entry(benchmark: Benchmark, entry: Entry, place: str) -> None:
+    """Measure the model of a training, once."""
+    model, path = load(entry.run, benchmark.device), entry.run / "figures.json"
     key = {
         "model": model.hash,
-        "count": contest.count,
-        "data": None if contest.data is None else contest.data.fingerprint,
-        "judge": None if contest.judge is None else contest.judge.name,
+        "count": benchmark.count,
+        "data": None if benchmark.data is None else benchmark.data.fingerprint,
+        "judge": None if benchmark.judge is None else benchmark.judge.name,
         "attrimorph": __version__,
     }
     known = read_json(path) if path.exists() else {}
     if known.get("key") != key or "protocols" not in known:
-        done = 0
+        done = iter(range(len(METRICS) + 1))
 
         def show(line: str) -> None:
-            nonlocal done
             if line.startswith("measuring "):
-                contest.progress(f"{place}: {line.partition(':')[0]} of {trained.name}", done, len(METRICS))
-                done += 1
+                benchmark.progress(f"{place}: {line.partition(':')[0]} of {entry.name}", next(done), len(METRICS))
 
         evaluation = evaluate(
             model,
-            contest.data,
-            contest.judge,
+            benchmark.data,
+            benchmark.judge,
             metrics=METRICS,
-            count=contest.count,
+            count=benchmark.count,
             edits=EDITED * len(editable_names(model)),
             progress=show,
         )
         known = {"key": key, "figures": evaluation.figures, "protocols": evaluation.protocols}
         write_json(path, known)
-    return Entry(
-        trained.name,
-        trained.seed,
-        trained.run,
-        trained.images,
-        trained.seconds,
-        trained.lines,
-        model.hash,
-        known["figures"],
-        known["protocols"],
-    )
+    entry.digest, entry.figures, entry.protocols = model.hash, known["figures"], known["protocols"]
+
+
+# --- which recipe is best, and which are behind it by more than chance
+
+RULE = (
+    "A recipe is marked ▼ where it is behind the best one by more than chance: where the t-interval of the difference "
+    "of their means over the seeds (Welch's, which does not take their spreads for equal) leaves out 0. Its level of "
+    "95 % is shared out among all pairs of recipes: of twenty figures in which nothing differs, one bears a mark at "
+    "most. Nothing is marked with one seed, nor where recipes were not measured alike."
+)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One figure of all recipes.
+
+    Attributes:
+        key: of `metrics.figures`.
+        protocols: recipe -> how it was measured.
+        values: recipe -> one value for each seed.
+    """
+
+    key: str
+    protocols: dict[str, str]
+    values: dict[str, list[float]]
+
+    @property
+    def alike(self) -> bool:
+        """Whether all were measured in the same way."""
+        return len(set(self.protocols.values())) < 2
+
+    @property
+    def best(self) -> str | None:
+        """The recipe with the best mean; None where that is nobody's merit, or measured unlike, or of one seed."""
+        known = {recipe: fmean(values) for recipe, values in self.values.items() if len(values) > 1}
+        better = KEYS[base_of(self.key)].better
+        if len(known) < 2 or not better or not self.alike:
+            return None
+        return (min if better == "lower" else max)(known, key=lambda recipe: known[recipe])
+
+    @property
+    def behind(self) -> list[str]:
+        """The recipes that are behind the best by more than chance; see `RULE`."""
+        best = self.best
+        if best is None:
+            return []
+        # Who is best is seen in the same figures: it might have been any pair.
+        pairs = math.comb(len(self.values), 2)
+        return [name for name, values in self.values.items() if differ(self.values[best], values, pairs)]
+
+
+def differ(first: Sequence[float], second: Sequence[float], pairs: int = 1) -> bool:
+    """Tell whether the t-interval of the difference of two means leaves out 0; never with fewer than two values.
+
+    Args:
+        first, second: one value for each seed.
+        pairs: that the level of 95 % is shared out among.
+    """
+    if min(len(first), len(second)) < 2:
+        return False
+    errors = [variance(values) / len(values) for values in (first, second)]
+    difference = abs(fmean(first) - fmean(second))
+    if sum(errors) == 0:
+        return difference > 0
+    # Welch and Satterthwaite's degrees of freedom.
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
+    return difference > student(1 - TAIL / pairs, int(freedom + 1e-6)) * math.sqrt(sum(errors))
+
+
+def rankings(entries: Sequence[Entry]) -> list[Ranking]:
+    """Return the figures of all entries, those of one key together."""
+    found: dict[str, Ranking] = {}
+    for entry in entries:
+        for key, value in entry.figures.items():
+            ranking = found.setdefault(key, Ranking(key, {}, {}))
+            ranking.values.setdefault(entry.name, []).append(value)
+            ranking.protocols[entry.name] = entry.protocols[key]
+    return list(found.values())

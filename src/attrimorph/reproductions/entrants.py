@@ -70,7 +70,7 @@ def entrants(words: Sequence[str], size: int | None = None, options: Sequence[st
     found = {}
     for recipe in recipes:
         own = {} if size is None else {"data.image_size": size}
-        with named(recipe.name):
+        with naming(recipe.name):
             found[recipe.name] = Entrant(override(recipe, own | changes[recipe.name]), changes[recipe.name])
     sizes = {name: entrant.recipe.data.image_size for name, entrant in found.items()}
     if len(set(sizes.values())) > 1:
@@ -113,7 +113,7 @@ def changes_of(name: str, given: Mapping[str, str], recipes: Sequence[AnyRecipe]
 
 
 @contextmanager
-def named(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
     """Put a recipe's name before an error in this block, and tell the options in it as a comparison takes them."""
     try:
         yield

@@ -34,6 +34,9 @@ from attrimorph.training.trainer import train
 from attrimorph.version import __version__
 
 FORMAT = "attrimorph experiment"
+NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
+"""What a log tells that is no learning curve."""
+LONGEST_PROBE = 10.0  # seconds that finding a recipe's speed may take
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 Figures = Mapping[str, Mapping[str, float]]

@@ -27,12 +27,20 @@ from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import PGGAN
 from attrimorph.reproductions.claims import Claim, more
 from attrimorph.reproductions.contexts import training_faces
-from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, lasting, machine, seconds_of
+from attrimorph.reproductions.frame import (
+    LONGEST_PROBE,
+    Figures,
+    Outcome,
+    Request,
+    describe,
+    lasting,
+    machine,
+    seconds_of,
+)
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.log import read_log
 from attrimorph.training.rehearsal import seconds_per_image
 
-LONGEST_PROBE = 10.0  # seconds that finding a recipe's speed may take
 OTHERS = ("gan", "wgan-gp")
 KEPT = 64  # checkpoints of each training
 MEASURED = 4  # times the form's unseen faces

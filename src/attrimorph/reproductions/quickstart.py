@@ -2,19 +2,21 @@
 
 import json
 import os
-import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from attrimorph.applications.edit import edit, write_edit
 from attrimorph.applications.inputs import attributes_of
+from attrimorph.applications.morph import morph
+from attrimorph.pictures import frames, write_morph
 from attrimorph.charts import chart
 from attrimorph.console import Meter, duration
 from attrimorph.data.drawn import faces
@@ -23,50 +25,26 @@ from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.logged import in_words
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.metrics.evaluate import Evaluation
-from attrimorph.metrics.figures import card_figures
+from attrimorph.metrics.evaluation_set import drawn_images
+from attrimorph.metrics.figures import Evaluation, card_figures
 from attrimorph.models.finding import shipped
 from attrimorph.models.model import Model
-from attrimorph.pictures import grid, sheet, to_pil, write_png
+from attrimorph.pictures import gif_bytes, grid, sheet, to_pil, write_png
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import report
-from attrimorph.reproductions.evaluation import evaluate_model
-from attrimorph.reproductions.evaluation_page import (
-    EDITS_FOLDED,
-    attribute_table,
-    edit_pictures,
-    figure_table,
-    headline,
-)
-from attrimorph.reproductions.showcase import SHOWN, edit_matrix, faces_to_show, moving, part_of_the_way
-from attrimorph.requests.edit import Edit
-from attrimorph.requests.morph import Morph
+from attrimorph.reproductions.contexts import SHIPPED, turning
+from attrimorph.reproductions.evaluation import edited_attributes, evaluate_model, figure_table, headline
+from attrimorph.reproductions.frame import NOT_CURVES, machine
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import Progress, train
 from attrimorph.version import __version__
 
-SHIPPED = "drawn-faces-64"
-
-
-@dataclass
-class Stages:
-    """How long each part took, kept over repetitions: a part that is reused keeps its first time."""
-
-    path: Path
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.path.exists():
-            self.seconds = {str(name): float(value) for name, value in read_json(self.path).items()}
-
-    @contextmanager
-    def stage(self, name: str, *, reused: bool = False) -> Iterator[None]:
-        """Measure a part; with `reused` only if it was never measured."""
-        begin = time.perf_counter()
-        yield
-        if not reused or name not in self.seconds:
-            self.seconds[name] = round(time.perf_counter() - begin, 1)
-            write_json(self.path, self.seconds)
+SEED = 20_260  # of the faces that are shown; nothing trains or is measured on them
+SHOWN = (
+    "Smiling", "Eyeglasses", "Blond_Hair", "Black_Hair", "Bangs", "No_Beard", "Wearing_Hat", "Young", "Male",
+    "Heavy_Makeup", "Pale_Skin",
+)  # fmt: skip
+RISING = ("Smiling", "Young", "Blond_Hair", "Pale_Skin")
 
 
 def quickstart(
@@ -91,19 +69,28 @@ def quickstart(
     """
     out, begin = Path(out), time.perf_counter()
     recipe = recipe or recipe_named("quickstart")
-    size, run, stages = recipe.data.image_size, out / "run", Stages(out / "stages.json")
+    size, run, kept = recipe.data.image_size, out / "run", out / "stages.json"
+    seconds: dict[str, float] = read_json(kept) if kept.exists() else {}
+
+    @contextmanager
+    def stage(name: str, title: str = "", *, reused: bool = False) -> Iterator[Meter]:
+        """Measure how long a part takes; one that is reused keeps its first time."""
+        start = time.perf_counter()
+        with Meter(name, title) if title else Meter(name) as meter:
+            yield meter
+        if not reused or name not in seconds:
+            seconds[name] = round(time.perf_counter() - start, 1)
+            write_json(kept, seconds)
 
     say(f"1 of 4: drawing {count:,} faces of {size} px")
     folder = out / f"faces-{size}"
-    with stages.stage("drawing", reused=(folder / "schema.json").exists()), Meter("drawing") as meter:
+    with stage("drawing", reused=(folder / "schema.json").exists()) as meter:
         data = write_faces(folder, count=count, size=size, progress=meter.update)
 
     say(f"2 of 4: training the recipe {recipe.name!r} from scratch, {recipe.training.images:,} images")
-    trained_before = seen_in(run)
-    with (
-        stages.stage("training", reused=trained_before >= recipe.training.images),
-        Meter("training") as meter,
-    ):
+    before = read_log(run)
+    done = bool(before) and int(before[-1]["images_seen"]) >= recipe.training.images
+    with stage("training", reused=done) as meter:
 
         def show(now: Progress) -> None:
             meter.update(now.images_seen, now.images, in_words(now.values), now.images_per_second)
@@ -112,31 +99,31 @@ def quickstart(
     model = load(run)
 
     say(f"3 of 4: measuring it on {evaluated:,} faces that it has never seen")
-    with stages.stage("measuring"), Meter("measuring", "edits") as meter:
+    with stage("measuring", "edits") as meter:
         title = f"{recipe.name} on synthetic faces"
         evaluation, _ = evaluate_model(model, out / "evaluation", count=evaluated, title=title, progress=meter.say)
 
     say("4 of 4: editing test faces and writing the report")
-    with stages.stage("editing"):
-        paths = write_test_faces(out / "photographs")
+    with stage("editing"):
+        paths = [out / "photographs" / f"face-{number}.png" for number in range(1, 9)]
+        for path, image in zip(paths, to_pil(faces_to_show(8, 256)[0]), strict=True):
+            write_png(path, image, "drawn by attrimorph")
         results = write_results(out, paths, run)
     pieces = [
         *about_data(),
         *about_model(model, evaluation),
-        *(about_shipped(load(SHIPPED)) if SHIPPED in shipped() else no_shipped()),
+        *about_shipped(),
         *about_training(read_log(run)),
-        *about_speed(evaluation, stages, recipe),
+        *about_speed(evaluation, seconds, recipe),
         *how_to_go_on(out, paths, results),
     ]
     page = report.write_page(
         out / "report.html",
         title="A generator you can steer",
         eyebrow="attrimorph quickstart",
-        lead=(
-            f"This computer drew {count:,} faces, trained a CVAE-GAN on them from scratch in "
-            f"{duration(stages.seconds['training'])}, and measured what each of its "
-            f"{len(model.schema.names)} sliders really does."
-        ),
+        lead=f"This computer drew {count:,} faces, trained a CVAE-GAN on them from scratch in "
+        f"{duration(seconds['training'])}, and measured what each of its {len(model.schema.names)} sliders really "
+        "does.",
         pieces=[report.tiles(headline(evaluation)), *map(report.note, evaluation.notes), *pieces],
         footer=f"attrimorph {__version__}; recipe {recipe.name}, {model.images_seen:,} images seen; "
         f"this call took {duration(time.perf_counter() - begin)}",
@@ -145,32 +132,77 @@ def quickstart(
     return page
 
 
-def seen_in(run: Path) -> int:
-    """Return the images seen at the end of a run's log, 0 without one."""
-    lines = read_log(run)
-    return int(lines[-1]["images_seen"]) if lines else 0
-
-
-def write_test_faces(folder: Path, count: int = 8) -> list[Path]:
-    """Write faces as pictures of 256 px, as photographs would come."""
-    images, _ = faces_to_show(count, 256)
-    paths = [folder / f"face-{number}.png" for number in range(1, count + 1)]
-    for path, image in zip(paths, to_pil(images), strict=True):
-        write_png(path, image, "drawn by attrimorph")
-    return paths
-
-
 def write_results(out: Path, paths: list[Path], run: Path) -> list[Path]:
     """Use both models as the command line does; returns the receipts."""
     receipts = []
-    for named in [str(run), *([SHIPPED] if SHIPPED in shipped() else [])]:
-        model, stem = load(named), Path(named).name
+    for name in [str(run), *([SHIPPED] if SHIPPED in shipped() else [])]:
+        model, results, stem = load(name), out / "results", Path(name).name
         changes = {"Smiling": 1.0, "Eyeglasses": 1.0}
-        target = out / "results" / f"edit-{stem}.png"
-        receipts.append(Edit(model=named, images=paths[:4], changes=changes).write(target, model).receipt)
-        target = out / "results" / f"morph-{stem}.png"
-        receipts.append(Morph(model=named, images=paths[:2]).write(target, model).receipt)
+        receipts.append(write_edit(model, paths[:4], changes, results / f"edit-{stem}.png", named=name).receipt)
+        receipts.append(write_morph(model, paths[:2], results / f"morph-{stem}.png", named=name).receipt)
     return receipts
+
+
+# --- a model of drawn faces, shown on faces that nothing trained on
+
+
+def faces_to_show(count: int, size: int) -> tuple[Tensor, Tensor]:
+    """Draw faces for the eye: (images [N, 3, size, size], factors)."""
+    unseen = drawn_images(count, size, SEED)
+    assert unseen.factors is not None
+    return unseen.images, unseen.factors
+
+
+def edit_matrix(model: Model, count: int = 6) -> str:
+    """Return faces and what becomes of them, one attribute a column: each is set where absent, else taken away."""
+    images, factors = faces_to_show(count, model.image_size)
+    labels = faces.attributes(factors)
+    unchanged = edit(model, images, {SHOWN[0]: 0.0}, labels).edited.cpu()
+    columns = {"input": images, "reconstruction": unchanged}
+    for name in SHOWN:
+        edited = torch.empty_like(images)
+        for holds in (False, True):
+            rows = (labels[:, model.schema.names.index(name)] > 0.5) == holds
+            if bool(rows.any()):
+                edited[rows] = edit(model, images[rows], {name: turning(holds)}, labels[rows]).edited.cpu()
+        columns[name] = edited
+    lines = [torch.stack(line) for line in zip(*columns.values(), strict=True)]
+    return report.picture(
+        sheet(lines, columns=list(columns), cell=96, clear=True),
+        "Each column turns one attribute the other way round: set where it was absent, taken away where it was "
+        "present; all else should stay.",
+    )
+
+
+def part_of_the_way(model: Model) -> str:
+    """Return edits of rising strength."""
+    images, factors = faces_to_show(12, model.image_size)
+    labels = faces.attributes(factors)
+    rows: list[Tensor] = []
+    strengths = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+    for name in RISING:
+        absent = (labels[:, model.schema.names.index(name)] < 0.5).nonzero()[:, 0]
+        pick = absent[len(rows) % len(absent)].view(1)
+        rows.append(torch.cat([edit(model, images[pick], {name: s}, labels[pick]).edited.cpu() for s in strengths]))
+    columns, words = [f"{s:g}" for s in strengths], [f"{name} +" for name in RISING]
+    picture = sheet(rows, columns=columns, labels=words, cell=96, clear=True)
+    return report.picture(picture, "Strength: 0 = unchanged, 1 = set, between = part of the way.")
+
+
+def morphed(model: Model) -> str:
+    """Return a morph as a strip and an animation."""
+    images, _ = faces_to_show(6, model.image_size)
+    first, second = images[4:5], images[5:6]
+    strip = morph(model, first, second, 9).images.cpu()
+    smooth = morph(model, first, second, 24).images.cpu()
+    words = ["from", *[f"{100 * step / 8:.0f} %" for step in range(9)], "to"]
+    picture = sheet([torch.cat([first, strip, second])], columns=words, cell=96, clear=True)
+    return report.picture(picture, "A morph: z and y go from one face to the other.") + report.animation(
+        gif_bytes(frames(smooth, width=192)), "The same, there and back."
+    )
+
+
+# --- the sections of the page
 
 
 def about_data() -> list[str]:
@@ -205,36 +237,36 @@ def about_model(model: Model, evaluation: Evaluation) -> list[str]:
     pieces = [
         report.heading("The model just trained: samples", "New faces, decoded from codes drawn at random."),
         report.picture(pictures["samples"]),
-        report.heading("Reconstructions", "EvaluationSet faces above, what the model makes of their codes below."),
+        report.heading("Reconstructions", "Unseen faces above, what the model makes of their codes below."),
         report.picture(pictures["reconstructions"]),
         report.heading("Edits"),
-        edit_matrix(model),
-        part_of_the_way(model),
-        moving(model),
+        *edits_shown(model),
     ]
     if evaluation.leakage:
+        caption = "Percent of edits of the attribute on the left after which the one above is not as it should be."
         pieces += [
             report.heading(
                 "Every slider, measured",
                 f"{evaluation.about['judge']}, a network that trained on other faces and never with this model, "
                 "looks at every edited image. The hardest attribute comes first.",
             ),
-            attribute_table(evaluation),
-            report.folded(EDITS_FOLDED, *edit_pictures(evaluation)),
-            report.folded(
-                "What leaks into what",
-                report.heat(
-                    evaluation.leakage,
-                    "Percent of edits of the attribute on the left after which the one above is not as it should be.",
-                ),
-            ),
+            *edited_attributes(evaluation),
+            report.folded("What leaks into what", report.heat(evaluation.leakage, caption)),
         ]
     pieces.append(report.folded("All figures with their protocols", figure_table(evaluation)))
     return pieces
 
 
-def about_shipped(model: Model) -> list[str]:
-    """The sections on the model that comes with the package."""
+def edits_shown(model: Model) -> list[str]:
+    """Return edits, edits of rising strength and a morph."""
+    return [edit_matrix(model), part_of_the_way(model), morphed(model)]
+
+
+def about_shipped() -> list[str]:
+    """The sections on the model that comes with the package, or that the package was built without it."""
+    if SHIPPED not in shipped():
+        return [report.note(f"The model {SHIPPED} is not in this installation, so its edits are not shown.")]
+    model = load(SHIPPED)
     figures, protocols = card_figures(model.card)
     rows = [
         [f"<code>{report.text(key)}</code>", f"{value:.4g}", report.text(protocols.get(key, ""))]
@@ -242,73 +274,49 @@ def about_shipped(model: Model) -> list[str]:
     ]
     images, factors = faces_to_show(6, model.image_size)
     right = (attributes_of(model, images) == faces.attributes(factors)).float().mean()
+    card = report.table(["figure", "value", "how it was measured"], rows, numbers=(1,))
     return [
         report.heading(
             f"The model that ships: {SHIPPED}",
             f"{model.image_size} px, {model.images_seen:,} images seen, ready to use. The same faces, the same edits. "
             f"(Shown these six faces without labels, it guesses {100 * float(right):.0f} % of their attributes right.)",
         ),
-        edit_matrix(model),
-        part_of_the_way(model),
-        moving(model),
-        *(
-            [report.folded("Its card", report.table(["figure", "value", "how it was measured"], rows, numbers=(1,)))]
-            if rows
-            else []
-        ),
+        *edits_shown(model),
+        *([report.folded("Its card", card)] if rows else []),
     ]
-
-
-def no_shipped() -> list[str]:
-    """What stands there when the package was built without its model."""
-    return [report.note(f"The model {SHIPPED} is not in this installation, so its edits are not shown.")]
 
 
 def about_training(lines: list[dict[str, Any]]) -> list[str]:
     """Return the learning curves of a run's log."""
-    names = [
-        name
-        for name in dict.fromkeys(name for line in lines for name in line)
-        if name not in ("images_seen", "images_per_second", "waited_seconds", "guard")
-    ]
-    charts = [chart(name.replace("_", " "), {name: points(lines, name)}) for name in names]
-    charts.append(chart("images per second", {"speed": points(lines, "images_per_second")}))
+    titles = {name: name.replace("_", " ") for line in lines for name in line if name not in NOT_CURVES}
+    charts = []
+    for name, title in {**titles, "images_per_second": "images per second"}.items():
+        points = [(line["images_seen"], line[name]) for line in lines if isinstance(line.get(name), int | float)]
+        charts.append(chart(title, {name: points}))
     return [
         report.heading("Learning curves", "Averages over the lines of log.jsonl; the clock is images seen."),
-        report.curves([chart for chart in charts if chart]),
+        report.curves([each for each in charts if each]),
     ]
 
 
-def points(lines: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
-    """Return (images seen, value) of one quantity of a log."""
-    return [(line["images_seen"], line[name]) for line in lines if isinstance(line.get(name), int | float)]
-
-
-def about_speed(evaluation: Evaluation, stages: Stages, recipe: AnyRecipe) -> list[str]:
+def about_speed(evaluation: Evaluation, seconds: dict[str, float], recipe: AnyRecipe) -> list[str]:
     """Return how long everything took, and on what."""
-    seconds, cores = stages.seconds, os.cpu_count() or 1
-    rate = recipe.training.images / max(seconds["training"], 1e-9)
-    rows = [
-        ["drawing", duration(seconds["drawing"]), ""],
-        ["training", duration(seconds["training"]), f"{rate:,.0f} images/s, all losses, checkpoints included"],
-        [
-            "measuring",
-            duration(seconds["measuring"]),
-            f"{evaluation.about.get('reconstructions per second', 0):,.0f} reconstructions/s, "
-            f"{evaluation.about.get('edits judged per second', 0):,.0f} edits judged/s",
-        ],
-        ["editing", duration(seconds["editing"]), "with pictures, animations and metadata"],
-    ]
-    machine = f"{platform.machine()}, cores: {cores}, threads: {torch.get_num_threads()}, torch {torch.__version__}"
-    return [
-        report.heading("Speed", f"On this computer: {machine}."),
-        report.table(["stage", "time", ""], [[report.text(cell) for cell in row] for row in rows]),
-    ]
+    rate, about = recipe.training.images / max(seconds["training"], 1e-9), evaluation.about
+    words = {
+        "drawing": "",
+        "training": f"{rate:,.0f} images/s, all losses, checkpoints included",
+        "measuring": f"{about.get('reconstructions per second', 0):,.0f} reconstructions/s, "
+        f"{about.get('edits judged per second', 0):,.0f} edits judged/s",
+        "editing": "with pictures, animations and metadata",
+    }
+    rows = [[name, duration(seconds[name]), report.text(how)] for name, how in words.items()]
+    return [report.heading("Speed", f"On this computer: {machine()}."), report.table(["stage", "time", ""], rows)]
 
 
 def how_to_go_on(out: Path, paths: list[Path], receipts: list[Path]) -> list[str]:
     """Return commands to copy."""
     face, other, run, us = paths[0], paths[1], out / "run", program()
+    recipe = json.dumps(read_json(run / "recipe.json")["recipe"], indent=2)
     return [
         report.heading("How to go on"),
         report.commands(
@@ -325,7 +333,7 @@ def how_to_go_on(out: Path, paths: list[Path], receipts: list[Path]) -> list[str
                 ("what else can be trained", f"{us} recipes"),
             ]
         ),
-        report.folded("The recipe of this run", f"<pre>{report.text(recipe_text(run))}</pre>"),
+        report.folded("The recipe of this run", f"<pre>{report.text(recipe)}</pre>"),
     ]
 
 
@@ -335,8 +343,3 @@ def program() -> str:
     if called.name != "attrimorph" or shutil.which("attrimorph"):
         return "attrimorph"
     return os.path.relpath(called)
-
-
-def recipe_text(run: Path) -> str:
-    """Return the run's recipe as indented JSON."""
-    return json.dumps(read_json(run / "recipe.json")["recipe"], indent=2)

@@ -1,6 +1,6 @@
 """Make a model that ships: a run's newest model with its figures in its card and its weights in half precision.
 
-    python -m attrimorph.reproductions.ship RUN NAME
+    python benchmarks/ship.py RUN NAME
 
 calibrates the strengths of the file that it writes, src/attrimorph/shipped/NAME.safetensors, on drawn faces of a seed
 of their own, measures it on 1,000 unseen drawn faces (its samples, where it does not edit), and puts recipe, seed,
@@ -23,7 +23,7 @@ from attrimorph.models.codes import Edits
 from attrimorph.models.header import model_bytes
 from attrimorph.models.model import Model
 
-SHIPPED = Path(__file__).parents[1] / "shipped"
+SHIPPED = Path(__file__).parents[1] / "src" / "attrimorph" / "shipped"
 LARGEST = 20_000_000  # bytes
 
 
