@@ -12,8 +12,7 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.files import read_json, write_json, write_text
 from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
 from attrimorph.metrics.evaluate import evaluate
-from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare
-from attrimorph.metrics.figures import overall
+from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare, overall
 from attrimorph.metrics.tables import words, written
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_pil, write_png

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.applications.edit import edit, write_edit
+from attrimorph.applications.edit import edit
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.morph import morph
-from attrimorph.pictures import frames, write_morph
 from attrimorph.charts import chart
 from attrimorph.console import Meter, duration
 from attrimorph.data.drawn import faces
@@ -29,12 +28,14 @@ from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.figures import Evaluation, card_figures
 from attrimorph.models.finding import shipped
 from attrimorph.models.model import Model
-from attrimorph.pictures import gif_bytes, grid, sheet, to_pil, write_png
+from attrimorph.pictures import frames, gif_bytes, grid, sheet, to_pil, write_png
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import SHIPPED, turning
 from attrimorph.reproductions.evaluation import edited_attributes, evaluate_model, figure_table, headline
 from attrimorph.reproductions.frame import NOT_CURVES, machine
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.morph import Morph
 from attrimorph.training.log import read_log
 from attrimorph.training.trainer import Progress, train
 from attrimorph.version import __version__
@@ -138,8 +139,10 @@ def write_results(out: Path, paths: list[Path], run: Path) -> list[Path]:
     for name in [str(run), *([SHIPPED] if SHIPPED in shipped() else [])]:
         model, results, stem = load(name), out / "results", Path(name).name
         changes = {"Smiling": 1.0, "Eyeglasses": 1.0}
-        receipts.append(write_edit(model, paths[:4], changes, results / f"edit-{stem}.png", named=name).receipt)
-        receipts.append(write_morph(model, paths[:2], results / f"morph-{stem}.png", named=name).receipt)
+        receipts.append(
+            Edit(model=name, images=paths[:4], changes=changes).write(results / f"edit-{stem}.png", model).receipt
+        )
+        receipts.append(Morph(model=name, images=paths[:2]).write(results / f"morph-{stem}.png", model).receipt)
     return receipts
 
 
