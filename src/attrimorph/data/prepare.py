@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -115,8 +116,12 @@ class _Job:
     def images(self, rows: Sequence[int], workers: int) -> Iterator[Pixels | AttrimorphError]:
         """Yield images in order, decoded by threads (Pillow decodes without holding the interpreter)."""
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            for start in range(0, len(rows), 32 * workers):
-                yield from pool.map(self.image, rows[start : start + 32 * workers])
+            waiting: deque[Future[Pixels | AttrimorphError]] = deque()
+            for row in rows:
+                waiting.append(pool.submit(self.image, row))
+                if len(waiting) > 8 * workers:
+                    yield waiting.popleft().result()
+            yield from (future.result() for future in waiting)
 
     def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
         """Decode every row that is not there yet; returns (rows there before, images per second)."""
