@@ -29,6 +29,16 @@ class Attribute:
     mean: float = 0.0
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        told = f"the attribute {self.name!r} must"
+        if self.kind not in KINDS:
+            raise AttrimorphError(f"{told} be binary, categorical or real; got {self.kind!r}; mend the schema")
+        if not math.isfinite(self.mean) or not 0 < self.scale < math.inf:
+            scale = f"got {self.mean} and {self.scale}; mend the schema"
+            raise AttrimorphError(f"{told} have a finite mean and a scale above 0; {scale}")
+        if self.kind == "categorical" and len(self.values) < 2:
+            raise AttrimorphError(f"{told} have at least two values; got {list(self.values)}; leave it out")
+
     @property
     def width(self) -> int:
         """Columns of y that the attribute takes."""

@@ -4,12 +4,12 @@ Names are looked up without torch and numpy, which take seconds to import.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrimorph.data.attribute import KINDS, MISSING
+from attrimorph.data.attribute import MISSING
 from attrimorph.data.attribute import Attribute as Attribute
 from attrimorph.errors import AttrimorphError, nearest
 
@@ -42,22 +42,6 @@ class Schema:
         names = [attribute.name for attribute in self.attributes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
-        for attribute in self.attributes:
-            if attribute.kind not in KINDS:
-                raise AttrimorphError(
-                    f"the attribute {attribute.name!r} must be {', '.join(KINDS[:-1])} or {KINDS[-1]}; "
-                    f"got {attribute.kind!r}; mend the schema"
-                )
-            if not math.isfinite(attribute.mean) or not 0 < attribute.scale < math.inf:
-                raise AttrimorphError(
-                    f"the attribute {attribute.name!r} must have a finite mean and a scale above 0; "
-                    f"got {attribute.mean} and {attribute.scale}; mend the schema"
-                )
-            if attribute.kind == "categorical" and len(attribute.values) < 2:
-                raise AttrimorphError(
-                    f"the categorical attribute {attribute.name!r} must have at least two values; "
-                    f"got {list(attribute.values)}; leave it out"
-                )
         for name in (name for group in self.exclusive for name in group):
             if self.attribute(name).kind != "binary":
                 raise AttrimorphError(f"exclusive groups hold binary attributes only; {name!r} is not binary")
@@ -126,7 +110,7 @@ class Schema:
         Raises:
             AttrimorphError: no such attribute or value, or a strength that is none or out of range.
         """
-        result = self._numbered(changes, "1 sets it, -1 takes it away")
+        result = dict(self._numbered(changes, "1 sets it, -1 takes it away"))
         for key, strength in result.items():
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(
@@ -140,7 +124,7 @@ class Schema:
         Raises:
             AttrimorphError: no such attribute or value, or a number that is none of these.
         """
-        result = self._numbered(known, "write 1 or 0")
+        result = dict(self._numbered(known, "write 1 or 0"))
         for key, value in result.items():
             if self.find(key)[0].kind == "real":
                 if not math.isfinite(value):
@@ -151,15 +135,14 @@ class Schema:
                 )
         return result
 
-    def _numbered(self, wished: Changes, remedy: str) -> dict[str, float]:
-        result: dict[str, float] = {}
+    def _numbered(self, wished: Changes, remedy: str) -> Iterator[tuple[str, float]]:
         for key, number in wished.items():
-            if isinstance(number, str) and not self.attribute(key).values:
-                raise AttrimorphError(f"{self.attribute(key).describe()} takes a number; got {number!r}; {remedy}")
-            whole = f"{key}={number}" if isinstance(number, str) else key
-            self.find(whole)
-            result[whole] = 1.0 if isinstance(number, str) else float(number)
-        return result
+            if isinstance(number, str):
+                if not self.attribute(key).values:
+                    raise AttrimorphError(f"{self.attribute(key).describe()} takes a number; got {number!r}; {remedy}")
+                key, number = f"{key}={number}", 1.0
+            self.find(key)
+            yield key, float(number)
 
     def columns(self, name: str) -> slice:
         """Return the columns of y that belong to the attribute."""
@@ -180,11 +163,10 @@ class Schema:
         """(kind, start, stop) of the columns of y; neighbours that are binary, or real, share a block."""
         blocks: list[tuple[str, int, int]] = []
         for attribute in self.attributes:
-            columns = self._columns[attribute.name]
+            start, stop = self._columns[attribute.name].start, self._columns[attribute.name].stop
             if blocks and blocks[-1][0] == attribute.kind != "categorical":
-                blocks[-1] = (attribute.kind, blocks[-1][1], columns.stop)
-            else:
-                blocks.append((attribute.kind, columns.start, columns.stop))
+                start = blocks.pop()[1]
+            blocks.append((attribute.kind, start, stop))
         return tuple(blocks)
 
     @cached_property
@@ -193,13 +175,10 @@ class Schema:
         import torch
 
         matrix = torch.zeros(self.width, self.width, dtype=torch.bool)
-        for attribute in self.attributes:
-            if attribute.kind == "categorical":
-                matrix[self._columns[attribute.name], self._columns[attribute.name]] = True
-        for group in self.exclusive:
-            columns = [self._columns[name].start for name in group]
-            for column in columns:
-                matrix[column, columns] = True
+        groups = [*self.exclusive, *((a.name,) for a in self.attributes if a.kind == "categorical")]
+        for group in groups:
+            columns = torch.cat([torch.arange(self.width)[self._columns[name]] for name in group])
+            matrix[columns[:, None], columns] = True
         return matrix.fill_diagonal_(False)
 
     def excluded_by(self, column: str) -> tuple[str, ...]:
@@ -214,11 +193,8 @@ class Schema:
         """float32 [W]: what a network is given for a missing value: 1/2, one in the number of values, or the mean."""
         import torch
 
-        parts = [
-            torch.full((a.width,), {"binary": 0.5, "categorical": 1 / a.width, "real": 0.0}[a.kind])
-            for a in self.attributes
-        ]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        known = {"binary": 0.5, "real": 0.0}
+        return torch.tensor([known.get(a.kind, 1 / a.width) for a in self.attributes for _ in range(a.width)])
 
     def encode(self, table: Mapping[str, Sequence[Any]], count: int | None = None) -> "NDArray[np.float32]":
         """Turn columns of raw values into y.
@@ -320,19 +296,17 @@ class Schema:
             AttrimorphError: the value is no schema.
         """
         try:
-            return Schema(
-                tuple(
-                    Attribute(
-                        name=str(item["name"]),
-                        kind=item["kind"],
-                        values=tuple(str(entry) for entry in item["values"]),
-                        mean=float(item["mean"]),
-                        scale=float(item["scale"]),
-                    )
-                    for item in value["attributes"]
-                ),
-                tuple(tuple(str(name) for name in group) for group in value["exclusive"]),
+            attributes = (
+                Attribute(
+                    str(item["name"]),
+                    item["kind"],
+                    tuple(map(str, item["values"])),
+                    float(item["mean"]),
+                    float(item["scale"]),
+                )
+                for item in value["attributes"]
             )
+            return Schema(tuple(attributes), tuple(tuple(map(str, group)) for group in value["exclusive"]))
         except (KeyError, TypeError, ValueError) as error:
             raise AttrimorphError(
                 f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
