@@ -48,7 +48,7 @@ LENGTHS = {
     "--count": "24",
     "--seeds": "1",
     "--budget": "3s",
-    "--presentations": "64",
+    "--images-seen": "64",
     "--steps": "3",
     "--invert-steps": "3",
     "--each": "2",

@@ -50,7 +50,7 @@ def test_an_identity_encoder_of_people(say: Say, people: Path, tmp_path: Path) -
     [
         (["--kind", "identity", "--least", "500"], "at least two people with 500 images"),
         (["--kind", "identity", "--least", "1"], "least must be at least 3"),
-        (["--images", "0"], "presentations must be at least 1"),
+        (["--images", "0"], "images_seen must be at least 1"),
         (["--kind", "colour"], "--kind"),
     ],
 )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from attrimorph.evaluators.fitting import Fitting, Labelled, fit
 
 
-def seen(count: int, half: int | None, presentations: int) -> list[Tensor]:
+def seen(count: int, half: int | None, images_seen: int) -> list[Tensor]:
     """Return the rows of each step of a training on `count` images."""
     network = nn.Linear(1, 1)
     steps: list[Tensor] = []
@@ -16,7 +16,7 @@ def seen(count: int, half: int | None, presentations: int) -> list[Tensor]:
         return torch.zeros(len(rows), 3, 4, 4)
 
     images = Labelled(read, torch.zeros(count))
-    fit(network, images, lambda images, _: network(images.mean().view(1)).sum(), Fitting(presentations, 8), half=half)
+    fit(network, images, lambda images, _: network(images.mean().view(1)).sum(), Fitting(images_seen, 8), half=half)
     return steps
 
 

@@ -34,7 +34,7 @@ from attrimorph.evaluators.training import (
 )
 from attrimorph.evaluators.trunk import SHIPPED
 
-QUICK = IdentityRecipe(presentations=1_280, batch_size=32, dropout=0.0, seed=5)
+QUICK = IdentityRecipe(images_seen=1_280, batch_size=32, dropout=0.0, seed=5)
 NAMES = ("Ada", "Bo", "Cy", "Di")
 
 
@@ -118,7 +118,7 @@ def test_training_learns_who_is_who(small: IdentityEncoder) -> None:
 def test_the_same_seed_gives_the_same_identity_encoder() -> None:
     images, labels = squares()
     parts = divide_classes(of_bytes(images, labels), 0)
-    recipes = [replace(QUICK, presentations=96, seed=seed) for seed in (1, 1, 2)]
+    recipes = [replace(QUICK, images_seen=96, seed=seed) for seed in (1, 1, 2)]
     found = [fit_identity_encoder(parts, NAMES, recipe, 16, "squares") for recipe in recipes]
     first, again, other = (identity_encoder.features(from_bytes(images[:4])) for identity_encoder in found)
     assert torch.equal(first, again)
@@ -162,7 +162,7 @@ def test_people_of_prepared_data_are_learned_and_strangers_verified() -> None:
 
 def test_without_held_out_images_some_of_the_train_split_are_left_out() -> None:
     data = people_data(("train",))
-    found = train_identity_encoder(data, replace(QUICK, presentations=96), least=10)
+    found = train_identity_encoder(data, replace(QUICK, images_seen=96), least=10)
     assert found.trained_on["choose"] == {"split": "left out of the training", "images": 16}
 
 
@@ -184,7 +184,7 @@ def test_a_saved_identity_encoder_recognises_the_same(small: IdentityEncoder, tm
 
 
 def test_drawn_people_keep_what_belongs_to_them() -> None:
-    found = train_drawn_identity_encoder(16, people=6, images=5, recipe=replace(QUICK, presentations=64), unseen=6)
+    found = train_drawn_identity_encoder(16, people=6, images=5, recipe=replace(QUICK, images_seen=64), unseen=6)
     assert found.name == "recogniser drawn-faces-16"
     assert [name for name in found.measures if "correlation 0.5" in name]
     assert all(math.isfinite(value) for value in found.measures.values())

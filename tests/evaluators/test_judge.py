@@ -25,7 +25,7 @@ from attrimorph.evaluators.training import JudgeRecipe, three_splits, train_judg
 MIXED = Schema(
     (Attribute("Red"), Attribute("place", "categorical", ("left", "middle", "right")), Attribute("size", "real"))
 )
-QUICK = JudgeRecipe(presentations=1_920, batch_size=32, seed=5)
+QUICK = JudgeRecipe(images_seen=1_920, batch_size=32, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_training_on_data_learns_attributes_of_every_kind(of_squares: Judge) -> 
 
 
 def test_the_same_seed_gives_the_same_judge() -> None:
-    data, recipe = squares(), replace(QUICK, presentations=96)
+    data, recipe = squares(), replace(QUICK, images_seen=96)
     images = data.batch(np.arange(4))[0]
     first, again = (train_judge(data, recipe, name="twice")(images) for _ in range(2))
     assert torch.equal(first, again)

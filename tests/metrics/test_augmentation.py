@@ -43,13 +43,13 @@ def test_images_of_the_missing_classes_help_and_the_figures_say_where(data: Prep
     bright = torch.arange(80) % 2 == 0
     y = torch.stack([bright, ~bright], 1).float()
     found = measure_augmentation(
-        data, pictures(bright, ~bright, 1), y, ["Bright", "Red"], seeds=(0, 1), presentations=768
+        data, pictures(bright, ~bright, 1), y, ["Bright", "Red"], seeds=(0, 1), images_seen=768
     )
     names = [worth.name.partition(" (")[0] for worth in found]
     assert names == [
         "accuracy", "accuracy, mean of 4 classes", "accuracy, worst attribute of the worst of 4 classes",
     ]  # fmt: skip
-    assert all("80 generated images, 768 presentations" in worth.name for worth in found)
+    assert all("80 generated images, 768 images seen" in worth.name for worth in found)
     assert all(len(worth.without) == len(worth.with_them) == 2 for worth in found)
     worst = found[-1]
     assert max(worst.without) < 0.6 < 0.8 < min(worst.with_them)
@@ -58,7 +58,7 @@ def test_images_of_the_missing_classes_help_and_the_figures_say_where(data: Prep
 def test_known_people_are_told_among_themselves_also_beside_new_ones(data: PreparedData) -> None:
     bright = torch.arange(40) % 2 == 0
     images = 255 - pictures(bright, bright, 2)
-    (worth,) = measure_identities(data, images, torch.full((40,), 7), seeds=(0,), presentations=512, least=5)
+    (worth,) = measure_identities(data, images, torch.full((40,), 7), seeds=(0,), images_seen=512, least=5)
     assert worth.name.startswith("top-1 accuracy (among 2 people, 64 held-out real images)")
     assert 0 <= min(*worth.without, *worth.with_them) <= 1
 

@@ -132,13 +132,13 @@ def write_worth(
     images = np.stack([read_pixels(folder / row["file_name"], data.image_size) for row in rows])
     if people:
         worths = measure_identities(
-            data, images, _new_numbers(rows, data), seeds=seeds, presentations=images_seen, say=say
+            data, images, _new_numbers(rows, data), seeds=seeds, images_seen=images_seen, say=say
         )
     else:
         name = class_attribute(data.schema)
         names = tuple(balance) or (() if name is None else (name,))
         worths = measure_augmentation(
-            data, images, _attributes(rows, data), names, seeds=seeds, presentations=images_seen, say=say
+            data, images, _attributes(rows, data), names, seeds=seeds, images_seen=images_seen, say=say
         )
     path = folder.with_name(f"{folder.name}.worth.json")
     write_json(path, {"generated": len(rows), "seeds": list(seeds), **{each.name: each.to_json() for each in worths}})

@@ -55,7 +55,7 @@ def judge(
     keep_memory()
     # Which is faster is measured once: unfinished work goes on as it began.
     precision = key_of(out).get("precision") or choose_fast_path().precision
-    wished = {"presentations": images, "seed": seed, "precision": precision}
+    wished = {"images_seen": images, "seed": seed, "precision": precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
     with Meter("training the attribute classifier") as meter:
         if kind == "identity":

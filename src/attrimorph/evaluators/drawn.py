@@ -42,7 +42,7 @@ class DrawnJudgeRecipe(Fitting):
         unseen: faces it is measured on; half as many others set its temperature.
     """
 
-    presentations: int = 160_000
+    images_seen: int = 160_000
     seed: int = 770_001
     image_size: int = 64
     images: int = 32_000
@@ -181,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train on drawn faces what ships with the package.")
     parser.add_argument("kind", choices=["judge", "identity"])
     parser.add_argument("--size", type=int, default=64, help="a power of two from 16 on")
-    parser.add_argument("--presentations", type=int, help="images seen in all")
+    parser.add_argument("--images-seen", "--presentations", type=int, help="images seen in all")
     parser.add_argument("--images", type=int, help="faces of a judge; of each person, for an identity encoder")
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--seed", type=int)
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     torch.set_num_threads(words.threads)
-    given = {name: getattr(words, name) for name in ("presentations", "seed") if getattr(words, name) is not None}
+    given = {name: getattr(words, name) for name in ("images_seen", "seed") if getattr(words, name) is not None}
     if words.kind == "judge":
         images = words.images or DrawnJudgeRecipe.images
         recipe = DrawnJudgeRecipe(image_size=words.size, images=images, precision=words.precision, **given)

@@ -35,7 +35,7 @@ class Fitting:
     """How a network is trained.
 
     Attributes:
-        presentations: images seen in all, repetitions counted.
+        images_seen: images seen in all, repetitions counted.
         batch_size: images a step.
         learning_rate: the highest; one cycle, AdamW.
         weight_decay: of AdamW.
@@ -43,7 +43,7 @@ class Fitting:
         precision: "float32", or "bfloat16" for autocast, where the processor has it.
     """
 
-    presentations: int
+    images_seen: int
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -51,7 +51,7 @@ class Fitting:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("presentations", "batch_size"):
+        for name in ("images_seen", "batch_size"):
             if getattr(self, name) < 1:
                 raise AttrimorphError(f"{name} must be at least 1; got {getattr(self, name)}; leave it out")
 
@@ -131,7 +131,7 @@ def fit(
     count = len(images)
     generator = torch.Generator().manual_seed(fitting.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
-    steps = math.ceil(fitting.presentations / fitting.batch_size)
+    steps = math.ceil(fitting.images_seen / fitting.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, fitting.learning_rate, total_steps=max(2, steps), pct_start=0.15
     )
@@ -157,7 +157,7 @@ def fit(
             order.rows = rows
         least, best, total, figures, first = (known[name] for name in ("least", "best", "total", "figures", "step"))
         if progress is not None:
-            progress((first - 1) * fitting.batch_size, fitting.presentations, figures)
+            progress((first - 1) * fitting.batch_size, fitting.images_seen, figures)
     with defer_signals() if result is not None else nullcontext(DeferredSignal()) as signals:
         for step in range(first, steps + 1):
             rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
@@ -183,7 +183,7 @@ def fit(
             if step % REPORT == 0 or step == steps:
                 figures["loss"], total = total / ((step - 1) % REPORT + 1), 0.0
                 if progress is not None:
-                    progress(min(step * fitting.batch_size, fitting.presentations), fitting.presentations, figures)
+                    progress(min(step * fitting.batch_size, fitting.images_seen), fitting.images_seen, figures)
             if signals.number and result is not None:
                 state = {
                     "network": network.state_dict(),
@@ -195,7 +195,7 @@ def fit(
                     "least": least, "best": best, "total": total, "figures": figures, "step": step + 1,
                 }  # fmt: skip
                 done, path = step * fitting.batch_size, save_unfinished(result, key, state)
-                kept = f"what was learned from {done:,} of {fitting.presentations:,} images is kept in {path}"
+                kept = f"what was learned from {done:,} of {fitting.images_seen:,} images is kept in {path}"
                 raise Interrupted(signals.number, kept)
     if best is not None:
         network.load_state_dict(best)

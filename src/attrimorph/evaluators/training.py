@@ -41,7 +41,7 @@ class JudgeRecipe(Fitting):
         dropout: of the features.
     """
 
-    presentations: int = 200_000
+    images_seen: int = 200_000
     weight_decay: float = 0.05
     seed: int = 770_001
     dropout: float = 0.5
@@ -165,7 +165,7 @@ class IdentityRecipe(Fitting):
         margin: of the cosine of the true class.
     """
 
-    presentations: int = 120_000
+    images_seen: int = 120_000
     weight_decay: float = 0.05
     seed: int = 770_002
     dropout: float = 0.2

@@ -93,7 +93,7 @@ def measure_augmentation(
     names: Sequence[str],
     *,
     seeds: Sequence[int] = (0, 1, 2),
-    presentations: int = 60_000,
+    images_seen: int = 60_000,
     say: Say | None = None,
 ) -> list[Worth]:
     """Train a small classifier of some attributes with and without generated images; judge it on real held-out ones.
@@ -107,7 +107,7 @@ def measure_augmentation(
         attributes: [M, W] of the data's schema.
         names: binary or categorical attributes that the classifier tells.
         seeds: one pair of trainings for each.
-        presentations: images seen in each training.
+        images_seen: images seen in each training.
         say: gets a line of text after each pair.
 
     Raises:
@@ -116,10 +116,10 @@ def measure_augmentation(
     both = joined(data, images, attributes, torch.full((len(images),), -1))
 
     def figures_of(each: PreparedData, seed: int) -> dict[str, float]:
-        recipe = JudgeRecipe(presentations=presentations, seed=seed)
+        recipe = JudgeRecipe(images_seen=images_seen, seed=seed)
         return _class_accuracies(train_judge(_only(each, names), recipe, name="worth"), _only(data, names))
 
-    return _with_and_without(data, both, figures_of, seeds, presentations, say)
+    return _with_and_without(data, both, figures_of, seeds, images_seen, say)
 
 
 def _with_and_without(
@@ -127,7 +127,7 @@ def _with_and_without(
     both: PreparedData,
     figures_of: Callable[[PreparedData, int], dict[str, float]],
     seeds: Sequence[int],
-    presentations: int,
+    images_seen: int,
     say: Say | None,
 ) -> list[Worth]:
     """Measure a training on real data, and on that with generated images, with every seed.
@@ -150,7 +150,7 @@ def _with_and_without(
                 if name in with_them
             ]
             say(f"seed {seed}: " + "; ".join(changes))
-    words = f"{len(both) - len(data):,} generated images, {presentations:,} presentations"
+    words = f"{len(both) - len(data):,} generated images, {images_seen:,} images seen"
     return [
         Worth(f"{name}; {words}", *(tuple(side[name] for side in sides) for sides in zip(*pairs, strict=True)))
         for name in pairs[0][0]
@@ -198,7 +198,7 @@ def measure_identities(
     *,
     attributes: Tensor | None = None,
     seeds: Sequence[int] = (0, 1, 2),
-    presentations: int = 60_000,
+    images_seen: int = 60_000,
     least: int = 10,
     say: Say | None = None,
 ) -> list[Worth]:
@@ -212,19 +212,19 @@ def measure_identities(
         images: generated, uint8 [M, S, S, 3].
         identity: int64 [M]: a number of the data (more images of somebody known) or a greater one (somebody new).
         attributes: [M, W]; missing when None.
-        seeds, presentations, say: as of `measure_augmentation`.
+        seeds, images_seen, say: as of `measure_augmentation`.
         least: images in the train split that a person must have.
     """
     y = torch.full((len(images), data.schema.width), torch.nan) if attributes is None else attributes
     both, people = joined(data, images, y, identity), _people(data, least)
 
     def figures_of(each: PreparedData, seed: int) -> dict[str, float]:
-        recipe = IdentityRecipe(presentations=presentations, seed=seed)
+        recipe = IdentityRecipe(images_seen=images_seen, seed=seed)
         found = train_identity_encoder(each, recipe, least=least, name="worth")
         figures = {key: value for key, value in found.measures.items() if key.startswith("verification")}
         return figures | _top_one(found.cosines, data, people, np.searchsorted(_people(each, least), people))
 
-    return _with_and_without(data, both, figures_of, seeds, presentations, say)
+    return _with_and_without(data, both, figures_of, seeds, images_seen, say)
 
 
 def _people(data: PreparedData, least: int) -> NDArray[np.int64]:

@@ -68,7 +68,7 @@ def run(request: Request) -> Outcome:
             f"ones; {len(context.data.indices('valid')):,} others choose the recogniser's best look",
             "same people": f"{form.more} samples of each class",
             "new people": f"{form.strangers} mixtures of {MIXED} class codes, {form.of_a_stranger} samples of each",
-            "recogniser": f"{form.images_seen:,} presentations in every case, half of them of real images where "
+            "recogniser": f"{form.images_seen:,} images seen in every case, half of them of real images where "
             f"there are generated ones, seeds {listed(request.seeds, 'd')}",
             "verification": "even pairs of "
             + (f"{STRANGERS} other drawn people, {OF_A_STRANGER} images each" if drawn
@@ -140,7 +140,7 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
             held_out_images(few, "test"),
         ),
         names,
-        IdentityRecipe(presentations=form.images_seen, seed=seed),
+        IdentityRecipe(images_seen=form.images_seen, seed=seed),
         few.image_size,
         strategy,
         augment=photographs(few.schema),

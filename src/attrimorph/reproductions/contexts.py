@@ -136,7 +136,7 @@ def class_context(request: Request) -> ClassContext:
         request.say(f"training a recogniser on {len(data.indices('train')):,} real images")
         trained = train_identity_encoder(
             data,
-            IdentityRecipe(presentations=seen),
+            IdentityRecipe(images_seen=seen),
             least=3,
             name=f"data {data.fingerprint[:8]}",
             progress=request.counting("training a recogniser"),
@@ -412,7 +412,7 @@ class EditContext:
         path = request.out / "judges" / f"{self.data.fingerprint}-{seen}.safetensors"
         if not path.exists():
             request.say("training a judge")
-            recipe, progress = JudgeRecipe(presentations=seen), request.counting("training a judge")
+            recipe, progress = JudgeRecipe(images_seen=seen), request.counting("training a judge")
             save_judge(train_judge(self.data, recipe, progress=progress, result=path), path)
         return load_judge(path)
 
