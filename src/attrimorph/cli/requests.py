@@ -19,7 +19,7 @@ from attrimorph.cli.app import FIND, USE, Device, Out, Whole, app, chosen, tell
 from attrimorph.errors import AttrimorphError
 from attrimorph.naming import parse_names, parse_settings, result_path
 from attrimorph.requests.augment import Augment
-from attrimorph.requests.base import Option, Request
+from attrimorph.requests.base import Option, Request, meanings_of
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.filling import Inpaint, Superresolve
 from attrimorph.requests.generating import Invert, Layers, Reconstruct, Sample, Transfer
@@ -98,7 +98,7 @@ def verb(kind: type[Request]) -> Callable[[Answer], Answer]:
 
 def _parameters(kind: type[Request]) -> list[inspect.Parameter]:
     """Return the fields of a request as a command takes them."""
-    meanings, found = kind.meanings(), []
+    meanings, found = meanings_of(kind), []
     # A class's own fields first, then those that it has from others.
     names = [name for each in kind.__mro__ for name in inspect.get_annotations(each)]
     for name in dict.fromkeys(name for name in names if name in kind.model_fields):

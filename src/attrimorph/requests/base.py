@@ -105,6 +105,16 @@ class Work:
     say: Callable[[str], None] | None = None
 
 
+def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
+    """Return what the classes say of their attributes, by field: the help of options, the descriptions of an API."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        text = inspect.cleandoc(each.__dict__.get("__doc__") or "").partition("\nAttributes:\n")[2]
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, flags=re.MULTILINE)
+        found |= {name: " ".join(words.split()) for name, words in entries}
+    return found
+
+
 class Request(BaseModel):
     """What a person asked of a verb.
 
@@ -133,16 +143,6 @@ class Request(BaseModel):
             return cls(**words)
         except ValidationError as error:
             raise AttrimorphError(sentence_of(error.errors())) from error
-
-    @classmethod
-    def meanings(cls) -> dict[str, str]:
-        """Return what the classes say of their attributes, by field: the help of the options."""
-        found: dict[str, str] = {}
-        for kind in reversed(cls.__mro__):
-            text = inspect.cleandoc(kind.__dict__.get("__doc__") or "").partition("\nAttributes:\n")[2]
-            entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, flags=re.MULTILINE)
-            found |= {name: " ".join(words.split()) for name, words in entries}
-        return found
 
     @classmethod
     def typed_first(cls) -> tuple[str, ...]:

@@ -53,49 +53,42 @@ class Studio:
         Returns:
             A PNG that carries its receipt, and what changed besides: attribute -> change of its probability.
         """
-        told = self._ask(
-            "edit", model=self._model(model), source=_source(picture), changes=dict(changes), locks=list(locks)
-        )
-        return base64.b64decode(told["picture"]), told["besides"]
+        answer = self._ask("edit", model, source=_source(picture), changes=dict(changes), locks=list(locks))
+        return base64.b64decode(answer["picture"]), answer["besides"]
 
     def reconstruct(self, picture: Picture, *, model: str | None = None) -> tuple[bytes, dict[str, float]]:
         """Return the picture as the model sees it, a PNG, and the attributes that it is taken to have."""
-        told = self._ask("reconstruct", model=self._model(model), source=_source(picture))
-        return base64.b64decode(told["picture"]), told["attributes"]
+        answer = self._ask("reconstruct", model, source=_source(picture))
+        return base64.b64decode(answer["picture"]), answer["attributes"]
 
     def sample(
         self, count: int = 16, *, seed: int = 0, changes: Mapping[str, float] | None = None, model: str | None = None
     ) -> list[bytes]:
         """Return new pictures, PNGs; the one at place i is the sample of seed + i."""
-        told = self._ask("sample", model=self._model(model), count=count, seed=seed, changes=dict(changes or {}))
-        return [base64.b64decode(text) for text in told["pictures"]]
+        answer = self._ask("sample", model, count=count, seed=seed, changes=dict(changes or {}))
+        return [base64.b64decode(text) for text in answer["pictures"]]
 
     def morph(self, first: Picture, second: Picture, *, steps: int = 24, model: str | None = None) -> list[bytes]:
         """Return the way from one picture to another, PNGs."""
-        told = self._ask("morph", model=self._model(model), first=_source(first), second=_source(second), steps=steps)
-        return [base64.b64decode(text) for text in told["pictures"]]
+        answer = self._ask("morph", model, first=_source(first), second=_source(second), steps=steps)
+        return [base64.b64decode(text) for text in answer["pictures"]]
 
     def transfer(
         self, picture: Picture, other: Picture, *, only: Sequence[str] | None = None, model: str | None = None
     ) -> bytes:
         """Return a picture with the attributes of another, a PNG."""
-        told = self._ask(
-            "transfer", model=self._model(model), source=_source(picture), attributes_of=_source(other),
-            only=None if only is None else list(only),
-        )  # fmt: skip
-        return base64.b64decode(told["picture"])
+        names = None if only is None else list(only)
+        answer = self._ask("transfer", model, source=_source(picture), attributes_of=_source(other), only=names)
+        return base64.b64decode(answer["picture"])
 
     def inpaint(self, picture: Picture, mask: bytes, *, model: str | None = None) -> bytes:
         """Return a picture whose hole is filled, a PNG; the mask is a square picture, white where the hole is."""
-        told = self._ask(
-            "inpaint", model=self._model(model), source=_source(picture), mask=base64.b64encode(mask).decode()
-        )
-        return base64.b64decode(told["picture"])
+        hole = base64.b64encode(mask).decode()
+        return base64.b64decode(self._ask("inpaint", model, source=_source(picture), mask=hole)["picture"])
 
-    def _model(self, name: str | None) -> str:
-        return name or self.model or str(self.models()[0]["name"])
-
-    def _ask(self, path: str, **words: Any) -> Any:
+    def _ask(self, path: str, model: str | None = None, **words: Any) -> Any:
+        if words:
+            words["model"] = model or self.model or str(self.models()[0]["name"])
         headers = {"content-type": "application/json"}
         if self.token is not None:
             headers["authorization"] = f"Bearer {self.token}"

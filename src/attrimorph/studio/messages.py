@@ -1,9 +1,13 @@
-"""What clients say and are answered: every word of the API, checked before anything is done."""
+"""What clients ask and are answered: every word of the API, checked before anything is done.
 
-from typing import Annotated, Literal, Self
+A verb's own request (`attrimorph.requests`) names files of the person who asks; these name photographs that were sent.
+"""
+
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from attrimorph.requests.base import meanings_of
 from attrimorph.studio.model_store import Origin
 
 MIB = 2**20
@@ -29,34 +33,54 @@ Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
 Switch = Annotated[bool, Field(strict=True)]
 
 
-class Message(BaseModel):
-    """Every message: an unknown word is an error."""
+Steps = Annotated[int, Field(ge=2, le=96), AS_JSON]
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+def _describe(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+    """Put what a class says of its fields into its JSON schema."""
+    schema["description"] = schema["description"].partition("\n\nAttributes:")[0]
+    meanings = meanings_of(kind)
+    for name, field in kind.model_fields.items():
+        if name in meanings:
+            schema["properties"][field.alias or name].setdefault("description", meanings[name])
+
+
+class Answer(BaseModel):
+    """What is answered."""
+
+    model_config = ConfigDict(json_schema_extra=_describe)
+
+
+class Message(Answer):
+    """What is asked: an unknown word is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _one_of(schema: dict[str, Any], kind: type[BaseModel]) -> None:
+    _describe(schema, kind)
+    kinds = {"photo": "string", "image": "string", "seed": "integer"}
+    schema["oneOf"] = [{"required": [name], "properties": {name: {"type": type_}}} for name, type_ in kinds.items()]
 
 
 class PictureSource(Message):
-    """A picture: a photograph that was opened, a file's bytes, or a sample of the model."""
+    """A picture: a photograph that was opened, a file's bytes, or a sample of the model.
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": [name], "properties": {name: {"type": kind}}}
-                for name, kind in (("photo", "string"), ("image", "string"), ("seed", "integer"))
-            ]
-        }
-    )
+    Attributes:
+        photo: The name that `/api/open` gave.
+        image: A picture file, in base64; for programs that send it once.
+        seed: A sample of the model.
+        held: What is set on the sample.
+        known: Attribute -> 0 or 1: what is known of the photograph; the rest is guessed.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_one_of)
 
     photo: Kept | None = None
-    """The name that `/api/open` gave."""
     image: Base64 | None = None
-    """A picture file, in base64; for programs that send it once."""
     seed: Seed | None = None
-    """A sample of the model."""
     held: Changes = {}
-    """What is set on the sample."""
     known: Known = {}
-    """Attribute -> 0 or 1: what is known of the photograph; the rest is guessed."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -71,140 +95,178 @@ class PictureSource(Message):
         )
 
 
-class EditRequest(Message):
-    """What every edit says: the whole state, so that the studio need not remember any."""
+class ModelRequest(Message):
+    """What is asked of a model.
+
+    Attributes:
+        model: One of `/api/models`.
+    """
 
     model: Name
-    """One of `/api/models`."""
+
+
+class PictureRequest(ModelRequest):
+    """What is asked of a model and a picture."""
+
     source: PictureSource
+
+
+class EditRequest(PictureRequest):
+    """What every edit says: the whole state, so that the studio need not remember any.
+
+    Attributes:
+        changes: Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way.
+        locks: Attributes that stay as the attribute classifier (judge) sees them.
+        axes: Taught latent directions (axes) that `changes` names.
+    """
+
     changes: Changes = {}
-    """Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way."""
     locks: Names = []
-    """Attributes that stay as the attribute classifier (judge) sees them."""
     axes: Annotated[list[Kept], Field(max_length=20)] = []
-    """Taught latent directions (axes) that `changes` names."""
 
 
 class LiveEdit(EditRequest):
-    """One message of the websocket."""
+    """One message of the websocket.
+
+    Attributes:
+        stream: Which picture of the page.
+        number: Counts up; comes back with the picture.
+        format: "rgba": bare bytes, row by row; "png": exactly the picture that is saved.
+        watch: Whether side effects are looked for; otherwise `besides` comes back as null.
+    """
 
     stream: Annotated[int, Field(ge=0, le=63), AS_JSON]
-    """Which picture of the page."""
     number: Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
-    """Counts up; comes back with the picture."""
     format: Literal["rgba", "jpeg", "webp", "png"] = "jpeg"
-    """"rgba": bare bytes, row by row; "png": exactly the picture that is saved."""
     watch: Switch = True
-    """Whether side effects are looked for; otherwise `besides` comes back as null."""
 
 
-class SampleRequest(Message):
-    """New pictures."""
+class SampleRequest(ModelRequest):
+    """New pictures.
 
-    model: Name
+    Attributes:
+        seed: Picture i is the sample of seed + i.
+        changes: What is set on all of them.
+    """
+
     count: Annotated[int, Field(ge=1, le=64), AS_JSON] = 16
     seed: Seed = 0
-    """Picture i is the sample of seed + i."""
     changes: Changes = {}
-    """What is set on all of them."""
 
 
-class MorphRequest(Message):
-    """The way from one picture to another."""
+class MorphRequest(ModelRequest):
+    """The way from one picture to another.
 
-    model: Name
+    Attributes:
+        gif: Whether an animation there and back is made.
+        mp4: Whether a film there and back is made; needs `films` of `/api/studio`.
+    """
+
     first: PictureSource
     second: PictureSource
-    steps: Annotated[int, Field(ge=2, le=96), AS_JSON] = 24
+    steps: Steps = 24
     path: Literal["linear", "slerp", "uniform", "pixel"] = "linear"
     gif: Switch = False
-    """Whether an animation there and back is made."""
     mp4: Switch = False
-    """Whether a film there and back is made; needs `films` of `/api/studio`."""
 
 
-class InpaintRequest(Message):
-    """A hole to be filled."""
+class InpaintRequest(PictureRequest):
+    """A hole to be filled.
 
-    model: Name
-    source: PictureSource
+    Attributes:
+        mask: A square picture as the model sees the photograph, white where the hole is.
+    """
+
     mask: Base64
-    """A square picture as the model sees the photograph, white where the hole is."""
     times: Annotated[int, Field(ge=1, le=50), AS_JSON] = 10
     feather: Annotated[int, Field(ge=0, le=16), AS_JSON] = 4
     known: Known = {}
 
 
-class TransferRequest(Message):
-    """One picture with the attributes of another."""
+class TransferRequest(PictureRequest):
+    """One picture with the attributes of another.
 
-    model: Name
-    source: PictureSource
+    Attributes:
+        only: Which attributes; all by default.
+    """
+
     attributes_of: PictureSource
     only: Names | None = None
-    """Which attributes; all by default."""
 
 
-class RetrieveRequest(Message):
-    """The pictures most like one."""
+class RetrieveRequest(PictureRequest):
+    """The pictures most like one.
 
-    model: Name
-    source: PictureSource
+    Attributes:
+        among: Opened photographs.
+        wanted: Attribute -> 1 must hold, -1 must not.
+    """
+
     among: Annotated[list[Kept], Field(min_length=1, max_length=4000)]
-    """Opened photographs."""
     wanted: Changes = {}
-    """Attribute -> 1 must hold, -1 must not."""
     count: Annotated[int, Field(ge=1, le=100), AS_JSON] = 8
 
 
-class TeachRequest(Message):
-    """A new attribute by examples."""
+class TeachRequest(ModelRequest):
+    """A new attribute by examples.
 
-    model: Name
+    Attributes:
+        with_: Pictures that have it.
+        without: Pictures that have it not.
+    """
+
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
     with_: Annotated[list[PictureSource], Field(alias="with", min_length=1, max_length=500)]
-    """Pictures that have it."""
     without: Annotated[list[PictureSource], Field(min_length=1, max_length=500)]
-    """Pictures that have it not."""
 
 
-class LayersRequest(Message):
+class LayersRequest(PictureRequest):
     """A picture in front of another background."""
 
-    model: Name
-    source: PictureSource
     background: PictureSource
     changes: Changes = {}
 
 
-class StudioResponse(BaseModel):
-    """The studio itself."""
+class StudioResponse(Answer):
+    """The studio itself.
+
+    Attributes:
+        trains: Whether trainings can be seen, started and stopped here.
+        labels: Whether pictures say that they were made here.
+        signs: Whether what is saved is signed (C2PA).
+        films: Whether films can be written.
+    """
 
     version: str
     trains: bool
-    """Whether trainings can be seen, started and stopped here."""
     labels: bool
-    """Whether pictures say that they were made here."""
     signs: bool
-    """Whether what is saved is signed (C2PA)."""
     films: bool
-    """Whether films can be written."""
 
 
-class SliderResponse(BaseModel):
-    """One slider."""
+class SliderResponse(Answer):
+    """One slider.
+
+    Attributes:
+        group: What it belongs to by the model's own groups.
+    """
 
     name: str
     kind: Literal["binary", "categorical", "real"]
     group: str | None
-    """What it belongs to by the model's own groups."""
     least: float
     most: float
     step: float
 
 
-class ModelResponse(BaseModel):
-    """One model."""
+class ModelResponse(Answer):
+    """One model.
+
+    Attributes:
+        drawn: Whether it was trained on synthetic (drawn) faces: photographs come out as drawings.
+        judge: The attribute classifier that looks for side effects; null where there is none.
+        own_judge: Whether that is the classifier that the model was trained with, which is easily pleased.
+    """
 
     name: str
     about: str
@@ -212,19 +274,16 @@ class ModelResponse(BaseModel):
     image_size: int
     hash: str
     drawn: bool
-    """Whether it was trained on synthetic (drawn) faces: photographs come out as drawings."""
     calibrated: bool
     judge: str | None
-    """The attribute classifier that looks for side effects; null where there is none."""
     own_judge: bool
-    """Whether that is the classifier that the model was trained with, which is easily pleased."""
     sliders: list[SliderResponse]
     exclusive: list[list[str]]
     locks: list[str]
     can: dict[str, bool]
 
 
-class OpenResponse(BaseModel):
+class OpenResponse(Answer):
     """An opened photograph."""
 
     photo: str
@@ -232,77 +291,93 @@ class OpenResponse(BaseModel):
     height: int
 
 
-class SeenResponse(BaseModel):
-    """A picture as a model sees it."""
+class PictureResponse(Answer):
+    """One picture.
+
+    Attributes:
+        picture: PNG in base64.
+    """
+
+    picture: str
+
+
+class SeenResponse(PictureResponse):
+    """A picture as a model sees it, its reconstruction.
+
+    Attributes:
+        input: PNG in base64: cut out and scaled as the model wants it; null of a sample.
+        attributes: What it was taken to have, 0 or 1 where it is decided.
+    """
 
     input: str | None
-    """PNG in base64: cut out and scaled as the model wants it; null of a sample."""
-    picture: str
-    """PNG in base64: the reconstruction."""
     attributes: dict[str, float]
-    """What it was taken to have, 0 or 1 where it is decided."""
 
 
-class EditResponse(BaseModel):
-    """An edited picture."""
+class EditResponse(PictureResponse):
+    """An edited picture, a PNG with its metadata (receipt) inside.
 
-    picture: str
-    """PNG in base64, with its metadata (receipt) inside."""
+    Attributes:
+        besides: Attribute -> how much its probability changes although nobody asked for it, as the attribute
+            classifier sees.
+    """
+
     besides: dict[str, float]
-    """Attribute -> how much its probability changes although nobody asked for it, as the attribute classifier sees."""
 
 
-class PicturesResponse(BaseModel):
-    """Several pictures."""
+class PicturesResponse(Answer):
+    """Several pictures.
+
+    Attributes:
+        pictures: PNGs in base64.
+        gif: An animation in base64, where it was wished for.
+        mp4: A film in base64, where it was wished for.
+    """
 
     pictures: list[str]
-    """PNGs in base64."""
     gif: str | None = None
     mp4: str | None = None
-    """Base64, where they were wished for."""
 
 
-class PictureResponse(BaseModel):
-    """One picture."""
-
-    picture: str
-    """PNG in base64."""
-
-
-class Neighbour(BaseModel):
+class Neighbour(Answer):
     """A found picture."""
 
     photo: str
     distance: float
 
 
-class FoundResponse(BaseModel):
+class FoundResponse(Answer):
     """Found pictures, the nearest first."""
 
     found: list[Neighbour]
     searched: int
 
 
-class TaughtResponse(BaseModel):
-    """A taught attribute."""
+class TaughtResponse(Answer):
+    """A taught attribute.
+
+    Attributes:
+        axis: Its name for `axes`.
+        sentence: How sure it is.
+    """
 
     axis: str
-    """Its name for `axes`."""
     name: str
     sentence: str
-    """How sure it is."""
 
 
-class TaughtSlider(BaseModel):
-    """A taught slider that the studio still has."""
+class TaughtSlider(Answer):
+    """A taught slider that the studio still has.
+
+    Attributes:
+        axis: Its name for `axes`.
+    """
 
     model: str
     name: str
     axis: str
-    """Its name for `axes`."""
 
 
-class Fault(BaseModel):
+class Fault(Answer):
     """What every answer other than 200 holds."""
 
     error: str

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import is_locked, locked_by
@@ -27,7 +27,7 @@ from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.faults import Refused
-from attrimorph.studio.messages import Fault, Message
+from attrimorph.studio.messages import Answer, Fault, Message
 from attrimorph.training.log import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -40,14 +40,14 @@ Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 """Images seen, value."""
 
 
-class CurvesResponse(BaseModel):
+class CurvesResponse(Answer):
     """What a run's log and samples hold."""
 
     curves: dict[str, list[Point]]
     sheets: list[str]
 
 
-class RecipeResponse(BaseModel):
+class RecipeResponse(Answer):
     """One recipe."""
 
     name: str
@@ -55,20 +55,26 @@ class RecipeResponse(BaseModel):
 
 
 class ResumeRequest(Message):
-    """A training to go on with."""
+    """A training to go on with.
+
+    Attributes:
+        data: A folder on the studio's machine; faces are drawn where it is left out.
+    """
 
     data: Folder | None = None
-    """A folder on the studio's machine; faces are drawn where it is left out."""
 
 
 class StartRequest(ResumeRequest):
-    """A training to begin."""
+    """A training to begin.
+
+    Attributes:
+        name: Letters, digits, '.', '_' and '-'.
+        fields: Dotted fields of the recipe -> values as words.
+    """
 
     recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     name: Annotated[str, StringConstraints(max_length=200)]
-    """Letters, digits, '.', '_' and '-'."""
     fields: Fields = Field(default={}, max_length=50)
-    """Dotted fields of the recipe -> values as words."""
 
 
 @dataclass(frozen=True)
