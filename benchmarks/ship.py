@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from attrimorph.applications.calibrate import calibrate, images_for, write_calibrated
-from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.metrics.evaluate import evaluate

@@ -59,14 +59,14 @@ def test_calibrate_needs_a_judge_and_spares_what_ships(say: Say, tiny_run: Path,
 
 def test_calibrate_writes_the_map_into_the_file(say: Say, tiny_run: Path, drawn: Path, tmp_path: Path) -> None:
     from attrimorph.evaluators.fitting import channels_last
-    from attrimorph.evaluators.judge import Judge, JudgeNetwork, save_judge
+    from attrimorph.evaluators.judge import Judge, JudgeNetwork
     from attrimorph.loading import load
 
     run = tmp_path / "run"
     copytree(tiny_run, run)
     schema = load(run).schema
     network = channels_last(JudgeNetwork(16, schema.width).eval())
-    save_judge(Judge("judge of nothing", schema, 16, network, 1.0, {}, {}), tmp_path / "judge.safetensors")
+    Judge("judge of nothing", schema, 16, network, 1.0, {}, {}).save(tmp_path / "judge.safetensors")
     words = ("--judge", tmp_path / "judge.safetensors", "--data", drawn, "--images", 1)
     before = load(run)
     said = say("calibrate", run, *words, "--out", tmp_path / "copy.safetensors")

@@ -8,15 +8,19 @@ from attrimorph.evaluators.fitting import Fitting, Labelled, fit
 
 def seen(count: int, half: int | None, images_seen: int) -> list[Tensor]:
     """Return the rows of each step of a training on `count` images."""
-    network = nn.Linear(1, 1)
     steps: list[Tensor] = []
 
     def read(rows: Tensor) -> Tensor:
         steps.append(rows)
         return torch.zeros(len(rows), 3, 4, 4)
 
-    images = Labelled(read, torch.zeros(count))
-    fit(network, images, lambda images, _: network(images.mean().view(1)).sum(), Fitting(images_seen, 8), half=half)
+    images = Labelled(read, torch.zeros(count), half=half)
+
+    def loss(network: nn.Linear, images: Tensor, labels: Tensor) -> Tensor:
+        found: Tensor = network(images.mean().view(1)).sum()
+        return found
+
+    fit(lambda: nn.Linear(1, 1), images, loss, Fitting(images_seen, 8))
     return steps
 
 

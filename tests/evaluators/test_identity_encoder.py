@@ -20,7 +20,6 @@ from attrimorph.evaluators.identity_encoder import (
     class_names,
     load_identity_encoder,
     margin_logits,
-    save_identity_encoder,
 )
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.evaluators.training import (
@@ -174,7 +173,7 @@ def test_people_without_a_name_have_numbers() -> None:
 
 
 def test_a_saved_identity_encoder_recognises_the_same(small: IdentityEncoder, tmp_path: Path) -> None:
-    save_identity_encoder(small, tmp_path / "r.safetensors")
+    small.save(tmp_path / "r.safetensors")
     again = load_identity_encoder(tmp_path / "r.safetensors")
     images = from_bytes(squares()[0][:8])
     torch.testing.assert_close(again.features(images), small.features(images), rtol=0, atol=0.01)
@@ -202,7 +201,7 @@ def test_what_cannot_be_learned_gets_a_sentence(small: IdentityEncoder, tmp_path
         train_identity_encoder(people_data(), QUICK, least=999)
     with pytest.raises(AttrimorphError, match="there is no recogniser 'nobody'"):
         load_identity_encoder("nobody")
-    save_identity_encoder(small, tmp_path / "r.safetensors")
+    small.save(tmp_path / "r.safetensors")
     whole = (tmp_path / "r.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AttrimorphError, match="is damaged"):

@@ -19,8 +19,8 @@ from attrimorph.evaluators.attributes import attribute_accuracy
 from attrimorph.evaluators.calibration import calibration_errors, fitted_temperature
 from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
 from attrimorph.evaluators.fitting import from_bytes, photographs, worn
-from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge, save_judge
-from attrimorph.evaluators.training import JudgeRecipe, three_splits, train_judge
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge
+from attrimorph.evaluators.training import JudgeRecipe, described, three_splits, train_judge
 
 MIXED = Schema(
     (Attribute("Red"), Attribute("place", "categorical", ("left", "middle", "right")), Attribute("size", "real"))
@@ -125,13 +125,15 @@ def test_the_same_seed_gives_the_same_judge() -> None:
 
 def test_without_valid_and_test_a_tenth_is_left_out() -> None:
     data = squares()
-    alone = replace(data, split=np.array(["train"] * len(data)))
-    (train, valid, test), words = three_splits(alone, seed=1)
+    numbers = torch.arange(len(data)).float()[:, None].expand_as(data.attributes)
+    alone = replace(data, split=np.array(["train"] * len(data)), attributes=numbers)
+    parts = three_splits(alone, seed=1)
+    train, valid, test = (part.labels[:, 0].tolist() for part in parts)
     assert len(train) == 360
     assert len(valid) == 40
     assert not set(train) & set(valid)
-    assert np.array_equal(valid, test)
-    assert words["measure"] == {"split": "train, left out of the training", "images": 40}
+    assert valid == test
+    assert described(parts)["measure"] == {"split": "train, left out of the training", "images": 40}
 
 
 def test_missing_labels_teach_nothing() -> None:
@@ -159,7 +161,7 @@ def test_answers_are_probabilities_and_values() -> None:
 @pytest.mark.parametrize("kind", ["drawn", "data"])
 def test_a_saved_judge_judges_the_same(small: Judge, of_squares: Judge, tmp_path: Path, kind: str) -> None:
     judge = small if kind == "drawn" else of_squares
-    save_judge(judge, tmp_path / "judge.safetensors")
+    judge.save(tmp_path / "judge.safetensors")
     again = load_judge(tmp_path / "judge.safetensors")
     images = from_bytes(drawn_faces(8, judge.image_size, seed=1)[0])
     torch.testing.assert_close(again(images), judge(images), rtol=0, atol=0.02)
@@ -176,7 +178,7 @@ def test_other_sizes_and_damaged_files_get_a_sentence(small: Judge, of_squares: 
         small(torch.zeros(1, 3, 64, 64))
     with pytest.raises(AttrimorphError, match="there is no judge 'faces-7'"):
         load_judge("faces-7")
-    save_judge(small, tmp_path / "judge.safetensors")
+    small.save(tmp_path / "judge.safetensors")
     whole = (tmp_path / "judge.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AttrimorphError, match="is damaged"):
@@ -245,7 +247,7 @@ def test_degrees_are_read_off_measured_scales(small: Judge, tmp_path: Path) -> N
     torch.testing.assert_close(scaled[:, column], by_hand[:, column], rtol=0, atol=1e-6)
     others = [place for place in range(plain.shape[1]) if place != column]
     assert torch.equal(scaled[:, others], plain[:, others])
-    save_judge(small, tmp_path / "judge.safetensors")
+    small.save(tmp_path / "judge.safetensors")
     assert load_judge(tmp_path / "judge.safetensors").scales == small.scales
 
 

@@ -12,9 +12,8 @@ from torch.nn.functional import normalize
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
-from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
-from attrimorph.evaluators.judge import OwnClassifier, load_judge
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for, load_identity_encoder
+from attrimorph.evaluators.judge import OwnClassifier, judge_for, load_judge
 from attrimorph.models.model import Model, decided
 
 LEAST_SHARE = 0.5

@@ -13,7 +13,7 @@ from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.applications.references import homomorphic
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import perceptual_distance
 from attrimorph.models.codes import Code

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.applications import paths
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.model import Chain
 from attrimorph.models.codes import Chains
 from attrimorph.models.model import Model, decided

@@ -138,7 +138,7 @@ def compare(
 
 def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
     """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
-    from attrimorph.evaluators.default_evaluators import judge_for
+    from attrimorph.evaluators.judge import judge_for
 
     if judge is None:
         return judge_for(data.schema, data.image_size)

@@ -65,23 +65,21 @@ def judge(
 
 
 def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress: Callable[..., None]) -> None:
-    from attrimorph.evaluators.judge import save_judge
     from attrimorph.evaluators.training import JudgeRecipe, train_judge
 
     found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress, result=out)
-    save_judge(found, out)
+    found.save(out)
     _print_judge(found, out)
 
 
 def _identity(
     data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
 ) -> None:
-    from attrimorph.evaluators.identity_encoder import save_identity_encoder
     from attrimorph.evaluators.training import IdentityRecipe, train_identity_encoder
 
     recipe = IdentityRecipe(**given)
     found = train_identity_encoder(data, recipe, least=least, name=out.stem, progress=progress, result=out)
-    save_identity_encoder(found, out)
+    found.save(out)
     _print_identity_encoder(found, out)
 
 

@@ -204,8 +204,7 @@ def _print_strengths(model: "Model", positions: object) -> None:
 
 
 def _judge_for(model: "Model", named: str | None) -> "Judge | None":
-    from attrimorph.evaluators.default_evaluators import judge_for
-    from attrimorph.evaluators.judge import load_judge
+    from attrimorph.evaluators.judge import judge_for, load_judge
 
     return judge_for(model.schema, model.image_size) if named is None else load_judge(named)
 

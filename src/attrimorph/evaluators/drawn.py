@@ -19,9 +19,9 @@ from torch import Tensor
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.calibration import isotonic
-from attrimorph.evaluators.fitting import BATCH, Fitting, Progress, channels_last, fit, of_bytes
-from attrimorph.evaluators.identity_encoder import IdentityEncoder, save_identity_encoder
-from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss, save_judge
+from attrimorph.evaluators.fitting import BATCH, Fitting, Progress, fit, of_bytes
+from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
 from attrimorph.evaluators.training import IdentityRecipe, divide_classes, fit_identity_encoder, measured, verified
 from attrimorph.evaluators.trunk import SHIPPED
 
@@ -61,21 +61,23 @@ def drawn_faces(
         dialled: share of the faces, the first ones, in which `DIALLED` random attributes are dialled to anywhere.
     """
     if not dialled:
-        chunks = list(faces.draw(count, size, seed, correlation=correlation))
-        images = torch.cat([chunk.images for chunk in chunks]).permute(0, 3, 1, 2)
-        return images, torch.cat([chunk.factors for chunk in chunks])
+        factors = faces.factors_of(count, seed, correlation=correlation)
+        return _pictures(factors, size), factors
     generator = torch.Generator().manual_seed(seed)
     factors = faces.sample_factors(count, generator, correlation=correlation)
     some = round(dialled * count)
-    names = faces.SCHEMA.names
     for _ in range(DIALLED):
-        chosen = torch.randint(len(names), (some,), generator=generator)
+        chosen = torch.randint(len(faces.SCHEMA.names), (some,), generator=generator)
         position = torch.rand(some, generator=generator)
-        for column, name in enumerate(names):
+        for column, name in enumerate(faces.SCHEMA.names):
             rows = (chosen == column).nonzero()[:, 0]
             factors[rows] = faces.dial(factors[rows], name, position[rows])
-    parts = [faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)]
-    return torch.cat(parts), factors
+    return _pictures(factors, size), factors
+
+
+def _pictures(factors: Tensor, size: int) -> Tensor:
+    """Return the faces of factors [N, F] as uint8 [N, 3, S, S]."""
+    return torch.cat([faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)])
 
 
 def degree_scales(judge: Judge, seed: int, each: int = SCALED) -> dict[str, tuple[list[float], list[float]]]:
@@ -113,22 +115,20 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
         recipe: size, amounts, seed.
         progress: called with (faces seen, faces in all, figures).
     """
-    size, count, schema = recipe.image_size, len(faces.SCHEMA.names), faces.SCHEMA
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = channels_last(JudgeNetwork(size, count, degrees=True))
+    size, schema = recipe.image_size, faces.SCHEMA
     images, factors = drawn_faces(
         recipe.images, size, recipe.seed, correlation=recipe.correlation, dialled=recipe.dialled
     )
 
-    def loss(batch: Tensor, truth: Tensor) -> Tensor:
+    def loss(network: JudgeNetwork, batch: Tensor, truth: Tensor) -> Tensor:
         logits, seen = network(batch)
         labels, degrees = truth.chunk(2, dim=1)
         far: Tensor = (seen - degrees).square().mean()
         return attribute_loss(logits, labels, schema) + 2 * far
 
     truth = torch.cat([labels_of(factors), faces.degrees(factors)], 1)
-    fit(network, of_bytes(images, truth), loss, recipe, progress=progress)
+    learn = of_bytes(images, truth)
+    network = fit(lambda: JudgeNetwork(size, schema.width, degrees=True), learn, loss, recipe, progress=progress)
     judge = Judge(f"judge drawn-faces-{size}", schema, size, network, 1.0, asdict(recipe), {})
     judge = replace(judge, scales=degree_scales(judge, recipe.seed + 3), trained_on={"drawn faces": recipe.images})
     sets = [drawn_faces(few, size, recipe.seed + more) for few, more in ((recipe.unseen // 2, 1), (recipe.unseen, 2))]
@@ -140,7 +140,7 @@ def drawn_people(people: Tensor, size: int, seed: int, *, correlation: float = 0
     """Draw one face for each entry of `people`, identities [N], as uint8 [N, 3, S, S]."""
     generator = torch.Generator().manual_seed(seed)
     factors = faces.sample_factors(len(people), generator, correlation=correlation, identities=people)
-    return torch.cat([faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)])
+    return _pictures(factors, size)
 
 
 def train_drawn_identity_encoder(
@@ -190,25 +190,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     torch.set_num_threads(words.threads)
-    given = {name: getattr(words, name) for name in ("images_seen", "seed") if getattr(words, name) is not None}
-    if words.kind == "judge":
-        images = words.images or DrawnJudgeRecipe.images
-        recipe = DrawnJudgeRecipe(image_size=words.size, images=images, precision=words.precision, **given)
-        with Meter(f"training the judge of {words.size} px", "faces") as meter:
-            judge = train_drawn_judge(recipe, progress=meter.update)
-        save_judge(judge, out := words.out or SHIPPED / f"judge-drawn-faces-{words.size}.safetensors")
-        figures, temperature = judge.accuracies | judge.means(), judge.temperature
-    else:
-        who = IdentityRecipe(dropout=0.0, precision=words.precision, **given)
-        with Meter(f"training the identity encoder of {words.size} px", "faces") as meter:
-            found = train_drawn_identity_encoder(
-                words.size, people=words.people, images=words.images or 30, recipe=who, progress=meter.update
+    asked = {name: getattr(words, name) for name in ("images_seen", "seed", "precision")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    found: Judge | IdentityEncoder
+    what = {"judge": "judge", "identity": "identity encoder"}[words.kind]
+    with Meter(f"training the {what} of {words.size} px", "faces") as meter:
+        if words.kind == "judge":
+            images = words.images or DrawnJudgeRecipe.images
+            found = train_drawn_judge(
+                DrawnJudgeRecipe(image_size=words.size, images=images, **given), progress=meter.update
             )
-        save_identity_encoder(found, out := words.out or SHIPPED / f"recogniser-drawn-faces-{words.size}.safetensors")
-        figures, temperature = found.measures, found.temperature
+            figures = found.accuracies | found.means()
+        else:
+            recipe, images = IdentityRecipe(dropout=0.0, **given), words.images or 30
+            found = train_drawn_identity_encoder(
+                words.size, people=words.people, images=images, recipe=recipe, progress=meter.update
+            )
+            figures = found.measures
+    found.save(out := words.out or SHIPPED / f"{found.kind}-drawn-faces-{words.size}.safetensors")
     for name, value in sorted(figures.items(), key=lambda item: item[1]):
         print(f"{value:.4f}  {name}")
-    print(f"temperature {temperature:.3f}; wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
+    print(f"temperature {found.temperature:.3f}; wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,11 +65,13 @@ class Labelled:
         read: rows [B] -> images [B, 3, S, S] in [-1, 1].
         labels: [N, ...].
         words: what they are, for the names of figures.
+        half: so many first ones make up one half of every batch; None: each comes as often as any other.
     """
 
     read: Read
     labels: Tensor
     words: str = ""
+    half: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,9 +86,9 @@ class Labelled:
         return torch.cat([call(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)])
 
 
-def of_bytes(images: Tensor, labels: Tensor, words: str = "") -> Labelled:
+def of_bytes(images: Tensor, labels: Tensor, words: str = "", half: int | None = None) -> Labelled:
     """Return labelled images that are held in memory, uint8 [N, 3, S, S]."""
-    return Labelled(lambda rows: from_bytes(images[rows]), labels, words)
+    return Labelled(lambda rows: from_bytes(images[rows]), labels, words, half)
 
 
 def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, words: str = "") -> Labelled:
@@ -100,26 +103,24 @@ def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, wo
 
 
 def fit(
-    network: nn.Module,
+    build: Callable[[], Network],
     images: Labelled,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Network, Tensor, Tensor], Tensor],
     fitting: Fitting,
     *,
     augment: Augment | None = None,
-    half: int | None = None,
-    look: Callable[[], float] | None = None,
+    look: Callable[[Network], float] | None = None,
     progress: Progress | None = None,
     keep: Keep | None = None,
-) -> None:
-    """Train `network` in place and leave it in eval mode, with the weights that looked best.
+) -> Network:
+    """Build a network, train it, and return it in eval mode, with the weights that looked best.
 
     Args:
-        network: in any state.
+        build: makes it; its weights and its dropout come from the seed, and torch's own randomness stays as it was.
         images: to learn from.
-        loss: (images, labels) of a batch -> scalar, through the network.
+        loss: (network, images, labels) of a batch -> scalar.
         fitting: amounts, rates, seed.
         augment: how every batch is varied, or None.
-        half: so many first rows make up one half of every batch; None: every row comes as often as any other.
         look: held-out loss of the network as it stands, in eval mode; None = keep the last weights.
         progress: called with (images seen, images in all, figures).
         keep: the file that will come of it, and plain values that tell this training from another of that file: a
@@ -128,37 +129,37 @@ def fit(
     Raises:
         Interrupted: a signal ended it, and `keep` was given.
     """
-    count = len(images)
     generator = torch.Generator().manual_seed(fitting.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
     steps = math.ceil(fitting.images_seen / fitting.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, fitting.learning_rate, total_steps=max(2, steps), pct_start=0.15
-    )
     looks = {round(steps * (0.5 + 0.5 * part / LOOKS)) for part in range(1, LOOKS + 1)} if look else set()
-    least, best, total = math.inf, None, 0.0
-    orders = [Order(0, count, generator)]
-    if half is not None and half < count:
-        orders = [Order(0, half, generator), Order(half, count, generator)]
-    figures: dict[str, float] = {}
-    network.train()
-    first, result, key = 1, None, dict[str, Any]()
-    if keep is not None:
-        result, words = keep
-        amounts = {each.name: getattr(fitting, each.name) for each in fields(Fitting)}
-        key = {**amounts, "augment": augment and asdict(augment), "half": half, **words}
-    if result is not None and (known := load_unfinished(result, key)) is not None:
-        network.load_state_dict(known["network"])
-        optimiser.load_state_dict(known["optimiser"])
-        schedule.load_state_dict(known["schedule"])
-        generator.set_state(known["generator"])
-        torch.set_rng_state(known["dropout"])
-        for order, rows in zip(orders, known["orders"], strict=True):
-            order.rows = rows
-        least, best, total, figures, first = (known[name] for name in ("least", "best", "total", "figures", "step"))
-        if progress is not None:
-            progress((first - 1) * fitting.batch_size, fitting.images_seen, figures)
-    with defer_signals() if result is not None else nullcontext(DeferredSignal()) as signals:
+    half = images.half or len(images)
+    edges = [0, half, len(images)] if half < len(images) else [0, half]
+    orders = [Order(start, end, generator) for start, end in pairwise(edges)]
+    first, least, best, total, figures = 1, math.inf, None, 0.0, dict[str, float]()
+    signalled = nullcontext(DeferredSignal()) if keep is None else defer_signals()
+    with torch.random.fork_rng(devices=[]), signalled as signals:
+        torch.manual_seed(fitting.seed)
+        network = channels_last(build()).train()
+        optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, fitting.learning_rate, total_steps=max(2, steps), pct_start=0.15
+        )
+        learning: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": schedule}
+        if keep is not None:
+            result, words = keep
+            amounts = {each.name: getattr(fitting, each.name) for each in fields(Fitting)}
+            key = {**amounts, "augment": augment and asdict(augment), "half": images.half, **words}
+            if (known := load_unfinished(result, key)) is not None:
+                for name, part in learning.items():
+                    part.load_state_dict(known[name])
+                generator.set_state(known["generator"])
+                torch.set_rng_state(known["dropout"])
+                for order, rows in zip(orders, known["orders"], strict=True):
+                    order.rows = rows
+                least, best, total, figures = (known[name] for name in ("least", "best", "total", "figures"))
+                first = known["step"]
+                if progress is not None:
+                    progress((first - 1) * fitting.batch_size, fitting.images_seen, figures)
         for step in range(first, steps + 1):
             rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
             if len(orders) > 1:
@@ -168,15 +169,14 @@ def fit(
                 batch, _ = augment(batch, None, generator)
             batch = worn(batch, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
-                value = loss(batch, images.labels[rows])
+                value = loss(network, batch, images.labels[rows])
             optimiser.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             total += float(value.detach())
             if look is not None and step in looks:
-                network.eval()
-                figures["held-out loss"] = found = look()
+                figures["held-out loss"] = found = look(network.eval())
                 network.train()
                 if found < least:
                     least, best = found, copy.deepcopy(network.state_dict())
@@ -184,22 +184,19 @@ def fit(
                 figures["loss"], total = total / ((step - 1) % REPORT + 1), 0.0
                 if progress is not None:
                     progress(min(step * fitting.batch_size, fitting.images_seen), fitting.images_seen, figures)
-            if signals.number and result is not None:
-                state = {
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "generator": generator.get_state(),
-                    "dropout": torch.get_rng_state(),
-                    "orders": [order.rows for order in orders],
-                    "least": least, "best": best, "total": total, "figures": figures, "step": step + 1,
+            if signals.number and keep is not None:
+                state = {name: part.state_dict() for name, part in learning.items()}
+                state |= {
+                    "generator": generator.get_state(), "dropout": torch.get_rng_state(),
+                    "orders": [order.rows for order in orders], "step": step + 1,
+                    "least": least, "best": best, "total": total, "figures": figures,
                 }  # fmt: skip
                 done, path = step * fitting.batch_size, save_unfinished(result, key, state)
                 kept = f"what was learned from {done:,} of {fitting.images_seen:,} images is kept in {path}"
                 raise Interrupted(signals.number, kept)
     if best is not None:
         network.load_state_dict(best)
-    network.eval()
+    return network.eval()
 
 
 class Order:
@@ -220,12 +217,12 @@ class Order:
 
 def photographs(schema: Schema) -> Augment:
     """Return the variation for photographs; no flip where an attribute tells left from right."""
-    wished = Augment(shift=0.06, flip=0.5, colour=0.15)
+    variation = Augment(shift=0.06, flip=0.5, colour=0.15)
     try:
-        wished.check(schema)
+        variation.check(schema)
     except AttrimorphError:
-        return Augment(shift=wished.shift, colour=wished.colour)
-    return wished
+        return replace(variation, flip=0.0)
+    return variation
 
 
 def worn(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ images is their likeness, also for people it never saw.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from attrimorph.data.drawn import faces
+from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork, load_evaluator, save_evaluator
+from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork
 
-FORMAT_VERSION = 1
 DIMENSIONS = 64
 SCALE = 24.0  # of cosines, in training
 
@@ -39,6 +40,7 @@ class IdentityNetwork(TrunkNetwork):
         self, image_size: int, classes: int, stages: Stages = (), *, dimensions: int = DIMENSIONS, dropout: float = 0.0
     ) -> None:
         super().__init__(image_size, stages, dropout)
+        self.shape = {"stages": self.stages, "dimensions": dimensions}
         self.embedding = nn.Linear(self.trunk.features, dimensions, bias=False)
         self.norm = nn.BatchNorm1d(dimensions)
         self.centres = nn.Parameter(torch.randn(classes, dimensions))
@@ -50,6 +52,11 @@ class IdentityNetwork(TrunkNetwork):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(images)
         return features, features @ normalize(self.centres, dim=1).T
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the cosines, scaled, [B, C]."""
+        cosines: Tensor = self(images)[1]
+        return SCALE * cosines
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class IdentityEncoder(Evaluator):
         trained_on: the data.
     """
 
+    kind: ClassVar[str] = IdentityNetwork.kind
+    versions: ClassVar[tuple[str, ...]] = ("1",)
     name: str
     image_size: int
     classes: tuple[str, ...]
@@ -76,27 +85,24 @@ class IdentityEncoder(Evaluator):
     measures: dict[str, float] = field(default_factory=dict)
     trained_on: dict[str, Any] = field(default_factory=dict)
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the probability of every class, [B, C], for images [B, 3, S, S] in [-1, 1]."""
         return (self.cosines(images) * (SCALE / self.temperature)).softmax(1)
 
-    @torch.no_grad()
     def cosines(self, images: Tensor) -> Tensor:
         """Return the cosine with the centre of every class, [B, C]."""
-        return torch.cat([self.network(part)[1] for part in self.batches(images)])
+        return self.through(lambda part: self.network(part)[1], images)
 
-    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return features of unit length, [B, F]: the cosine of two is how alike the people are."""
-        return torch.cat([self.network.features(part) for part in self.batches(images)])
+        return self.through(self.network.features, images)
 
-
-def save_identity_encoder(identity_encoder: IdentityEncoder, path: Path) -> None:
-    """Write an identity encoder as safetensors, weights in float16, everything else in the header."""
-    network = identity_encoder.network
-    shape = {"stages": network.stages, "dimensions": network.embedding.out_features}
-    save_evaluator(identity_encoder, path, "recogniser", FORMAT_VERSION, **shape)
+    @classmethod
+    def rebuilt(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """See `Evaluator`."""
+        classes = tuple(map(str, words["classes"]))
+        network = IdentityNetwork(words["image_size"], len(classes), words["stages"], dimensions=words["dimensions"])
+        return {"classes": classes, "network": network}
 
 
 def load_identity_encoder(source: str | Path) -> IdentityEncoder:
@@ -105,14 +111,15 @@ def load_identity_encoder(source: str | Path) -> IdentityEncoder:
     Raises:
         AttrimorphError: there is none, or the file is no identity encoder.
     """
+    return IdentityEncoder.load(source)
 
-    def build(words: dict[str, Any]) -> IdentityEncoder:
-        classes = tuple(map(str, words["classes"]))
-        network = IdentityNetwork(words["image_size"], len(classes), words["stages"], dimensions=words["dimensions"])
-        known = {each.name: words[each.name] for each in fields(IdentityEncoder) if each.name in words}
-        return IdentityEncoder(**{**known, "classes": classes, "network": network})
 
-    return load_evaluator(source, "recogniser", (str(FORMAT_VERSION),), build)
+def identity_encoder_for(schema: Schema, image_size: int) -> IdentityEncoder | None:
+    """Return the shipped identity encoder of drawn people at this size, or None for other images."""
+    try:
+        return load_identity_encoder(f"drawn-faces-{image_size}") if schema.names == faces.SCHEMA.names else None
+    except AttrimorphError:
+        return None
 
 
 def margin_logits(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:

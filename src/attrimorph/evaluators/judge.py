@@ -4,7 +4,7 @@ The shipped ones learned from drawn faces, `train_judge` in `training` makes one
 probabilities are calibrated: see `calibration`.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
@@ -18,12 +18,10 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.fitting import BATCH
-from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork, load_evaluator, save_evaluator
+from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork
 from attrimorph.models.model import Model
 
 CLIPPED = 4.0  # logits, of an attribute's score
-FORMAT_VERSION = 2
-READ_VERSIONS = ("1", "2")  # 1: drawn faces only, always with degrees
 
 
 class JudgeNetwork(TrunkNetwork):
@@ -44,7 +42,7 @@ class JudgeNetwork(TrunkNetwork):
         self, image_size: int, outputs: int, stages: Stages = (), *, degrees: bool = False, dropout: float = 0.0
     ) -> None:
         super().__init__(image_size, stages, dropout)
-        self.degrees = degrees
+        self.degrees, self.shape = degrees, {"stages": self.stages, "degrees": degrees}
         self.last = nn.Linear(self.trunk.features, outputs * (2 if degrees else 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -53,6 +51,11 @@ class JudgeNetwork(TrunkNetwork):
             return found, None
         logits, degrees = found.chunk(2, dim=1)
         return logits, degrees.sigmoid()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits alone, [B, W]."""
+        found: Tensor = self(images)[0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Judge(Evaluator):
             between the scale is straight, what is not named is taken as it is.
     """
 
+    kind: ClassVar[str] = JudgeNetwork.kind
+    versions: ClassVar[tuple[str, ...]] = ("1", "2")  # 1: drawn faces only, always with degrees
     name: str
     schema: Schema
     image_size: int
@@ -86,7 +91,6 @@ class Judge(Evaluator):
     calibration_error: float | None = None
     scales: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Tell attributes.
 
@@ -99,12 +103,10 @@ class Judge(Evaluator):
         """
         return answers(self.logits(images), self.schema, self.temperature)
 
-    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Return what the network says before any temperature, [B, W]."""
-        return torch.cat([self.network(part)[0] for part in self.batches(images)])
+        return self.through(self.network.logits, images)
 
-    @torch.no_grad()
     def degrees(self, images: Tensor) -> Tensor:
         """Return how much each attribute holds: the drawn face's degree, by the judge's scales, [B, W] in 0..1.
 
@@ -116,28 +118,34 @@ class Judge(Evaluator):
                 f"{self.name} must have learned degrees from drawn faces to tell them; it did not; "
                 "take a shipped judge or the probabilities"
             )
-        degrees = torch.cat([self.network(part)[1] for part in self.batches(images)])
+        degrees = self.through(lambda part: self.network(part)[1], images)
         for name, (at, degree) in self.scales.items():
             column = self.schema.columns(name).start
             scaled = np.interp(degrees[:, column].double().cpu().numpy(), at, degree)
             degrees[:, column] = torch.from_numpy(scaled).to(degrees)
         return degrees
 
-    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return the input of the last linear layer, [B, F]."""
-        return torch.cat([self.network.trunk(part) for part in self.batches(images)])
+        return self.through(self.network.trunk, images)
+
+    @classmethod
+    def rebuilt(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """See `Evaluator`."""
+        size, schema = words["image_size"], Schema.from_json(words["schema"])
+        network = JudgeNetwork(size, schema.width, words.get("stages", ()), degrees=words.get("degrees", True))
+        scales = {name: (at, degree) for name, (at, degree) in words.get("scales", {}).items()}
+        return {"schema": schema, "network": network, "scales": scales}
 
     def means(self) -> dict[str, float]:
         """Return the figures of all attributes together, by key."""
-        found = {}
-        if self.accuracies:
-            found["judge.accuracy"] = fmean(self.accuracies.values())
-        if self.calibration:
-            found["judge.calibration_error"] = fmean(self.calibration.values())
-        if self.calibration_error is not None:
-            found["judge.calibration_error_overall"] = self.calibration_error
-        return found
+        overall = [] if self.calibration_error is None else [self.calibration_error]
+        found = {
+            "judge.accuracy": [*self.accuracies.values()],
+            "judge.calibration_error": [*self.calibration.values()],
+            "judge.calibration_error_overall": overall,
+        }
+        return {key: fmean(values) for key, values in found.items() if values}
 
 
 def answers(logits: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:
@@ -245,24 +253,19 @@ class AttributeScore:
 Gauge = AttributeScore  # its name before
 
 
-def save_judge(judge: Judge, path: Path) -> None:
-    """Write a judge as safetensors, weights in float16, everything else in the header."""
-    network = judge.network
-    save_evaluator(judge, path, "judge", FORMAT_VERSION, stages=network.stages, degrees=network.degrees)
-
-
 def load_judge(source: str | Path) -> Judge:
     """Read a judge from a file, or the shipped one by the name of its data ("drawn-faces-64").
 
     Raises:
         AttrimorphError: there is none, or the file is no judge.
     """
+    return Judge.load(source)
 
-    def build(words: dict[str, Any]) -> Judge:
-        schema, size = Schema.from_json(words["schema"]), words["image_size"]
-        network = JudgeNetwork(size, schema.width, words.get("stages", ()), degrees=words.get("degrees", True))
-        known = {each.name: words[each.name] for each in fields(Judge) if each.name in words}
-        scales = {name: (at, degree) for name, (at, degree) in words.get("scales", {}).items()}
-        return Judge(**{**known, "schema": schema, "network": network, "scales": scales})
 
-    return load_evaluator(source, "judge", READ_VERSIONS, build)
+def judge_for(schema: Schema, image_size: int) -> Judge | None:
+    """Return the shipped judge that knows these attributes at this size, or None where there is none."""
+    try:
+        judge = load_judge(f"drawn-faces-{image_size}")
+    except AttrimorphError:
+        return None
+    return judge if judge.schema.names == schema.names else None

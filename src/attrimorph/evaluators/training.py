@@ -25,12 +25,18 @@ from attrimorph.evaluators.calibration import (
     fitted_temperature,
     pooled_calibration_error,
 )
-from attrimorph.evaluators.fitting import Fitting, Keep, Labelled, Progress, channels_last, fit, photographs, rows_of
-from attrimorph.evaluators.identity_encoder import SCALE, IdentityEncoder, IdentityNetwork, class_names, margin_logits
+from attrimorph.evaluators.fitting import Fitting, Keep, Labelled, Progress, fit, photographs, rows_of
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork, class_names, margin_logits
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss
 from attrimorph.evaluators.verification import verification
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
+LEAST = 10  # images of a class that an identity encoder learns from
+HELD_OUT = 0.1  # of the train split, or of the images of every class, to choose by; of a class as many to measure on
+PAIRS = 3_000  # most of each kind that verification is measured on
+
+Parts = tuple[Labelled, Labelled, Labelled]
+"""Images to train on, to choose and calibrate by, and to measure on."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +82,25 @@ def train_judge(
             "a judge learns to tell attributes, and these images have no labels; put them into one folder for each "
             "class, or name a CSV of labels with --table"
         )
-    rows, words = three_splits(data, recipe.seed)
-    train, choose, measure = (rows_of(data, part, data.attributes[torch.from_numpy(part)]) for part in rows)
+    parts = train, choose, measure = three_splits(data, recipe.seed)
     for attribute in schema.names:
         if bool(train.labels[:, schema.columns(attribute)].isnan().all()):
             raise AttrimorphError(
                 f"every attribute must have a label in the train split; {attribute!r} has none; "
                 "prepare the data without it (--attributes)"
             )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = channels_last(JudgeNetwork(size, schema.width, dropout=recipe.dropout))
-
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            return attribute_loss(network(images)[0].float(), labels, schema)
-
-        fit(
-            network,
-            train,
-            loss,
-            recipe,
-            augment=photographs(schema),
-            look=lambda: float(attribute_loss(choose.through(lambda part: network(part)[0]), choose.labels, schema)),
-            progress=progress,
-            keep=None if result is None else (result, {"kind": "attributes", "data": data.fingerprint}),
-        )
+    network = fit(
+        lambda: JudgeNetwork(size, schema.width, dropout=recipe.dropout),
+        train,
+        lambda network, images, labels: attribute_loss(network(images)[0].float(), labels, schema),
+        recipe,
+        augment=photographs(schema),
+        look=lambda network: float(attribute_loss(choose.through(network.logits), choose.labels, schema)),
+        progress=progress,
+        keep=None if result is None else (result, {"kind": "attributes", "data": data.fingerprint}),
+    )
     name = f"judge {name or (data.path.name if data.path else data.fingerprint)}"
-    trained_on = {"fingerprint": data.fingerprint, **words}
+    trained_on = {"fingerprint": data.fingerprint, **described(parts)}
     judge = Judge(name, schema, size, network, 1.0, asdict(recipe), {}, trained_on=trained_on)
     return measured(judge, choose, measure)
 
@@ -115,7 +113,7 @@ def measured(judge: Judge, choose: Labelled, measure: Labelled) -> Judge:
         choose, measure: images that it did not learn from, with their attributes [N, W].
     """
     schema = judge.schema
-    logits, other = (part.through(lambda images: judge.network(images)[0]) for part in (choose, measure))
+    logits, other = (part.through(judge.network.logits) for part in (choose, measure))
     temperature = fitted_temperature(lambda one: attribute_loss(logits, choose.labels, schema, one))
     answered = answers(other, schema, temperature), measure.labels, schema
     return replace(
@@ -127,33 +125,35 @@ def measured(judge: Judge, choose: Labelled, measure: Labelled) -> Judge:
     )
 
 
-def three_splits(data: PreparedData, seed: int) -> tuple[list[np.ndarray[Any, Any]], dict[str, Any]]:
-    """Return the rows to train, choose and measure on, and their description.
+def three_splits(data: PreparedData, seed: int) -> Parts:
+    """Divide data by its splits; what of valid and test is missing is taken from the train split, and from valid.
 
     Raises:
         AttrimorphError: there are too few images to train on.
     """
     train, valid, test = (data.indices(split) for split in ("train", "valid", "test"))
-    words = {"train": "train", "choose": "valid", "measure": "test"}
+    words = ["train", "valid", "test"]
     if not len(valid):
         mixed = np.random.default_rng(seed).permutation(train)
         count = max(1, round(HELD_OUT * len(train)))
-        train, valid = np.sort(mixed[count:]), np.sort(mixed[:count])
-        words["choose"] = "train, left out of the training"
+        train, valid, words[1] = np.sort(mixed[count:]), np.sort(mixed[:count]), "train, left out of the training"
     if not len(test):
-        test, words["measure"] = valid, words["choose"]
+        test, words[2] = valid, words[1]
     if len(train) < LEAST_IMAGES:
         raise AttrimorphError(
             f"the train split must have at least {LEAST_IMAGES} images to learn from; it has {len(train)}; add some"
         )
-    rows = [train, valid, test]
-    described = {use: {"split": words[use], "images": len(part)} for use, part in zip(words, rows, strict=True)}
-    return rows, described
+    learn, choose, measure = (
+        rows_of(data, rows, data.attributes[torch.from_numpy(rows)], word)
+        for rows, word in zip((train, valid, test), words, strict=True)
+    )
+    return learn, choose, measure
 
 
-LEAST = 10  # images of a class that an identity encoder learns from
-HELD_OUT = 0.1  # of the images of every class, to choose by, and as many to measure on
-PAIRS = 3_000  # most of each kind that verification is measured on
+def described(parts: Parts) -> dict[str, Any]:
+    """Return what a network was trained, chosen and measured on, for its file."""
+    uses = zip(("train", "choose", "measure"), parts, strict=True)
+    return {use: {"split": part.words, "images": len(part)} for use, part in uses}
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,6 @@ class IdentityRecipe(Fitting):
     margin: float = 0.2
 
 
-Parts = tuple[Labelled, Labelled, Labelled]
-"""Images to train on, to choose and calibrate by, and to measure on; labels are class numbers, int64 [N]."""
-
-
 def fit_identity_encoder(
     parts: Parts,
     classes: Sequence[object],
@@ -184,7 +180,6 @@ def fit_identity_encoder(
     name: str,
     *,
     augment: Augment | None = None,
-    half: int | None = None,
     progress: Progress | None = None,
     keep: Keep | None = None,
 ) -> IdentityEncoder:
@@ -196,7 +191,7 @@ def fit_identity_encoder(
         recipe: amounts, rates, seed.
         image_size: S.
         name: it becomes "recogniser NAME".
-        augment, half, progress, keep: as of `fit`.
+        augment, progress, keep: as of `fit`.
 
     Raises:
         AttrimorphError: labels or classes do not fit.
@@ -205,22 +200,19 @@ def fit_identity_encoder(
     names = class_names(classes)
     if bool(((train.labels < 0) | (train.labels >= len(names))).any()):
         raise AttrimorphError(f"labels must lie in 0..{len(names) - 1}, the classes; some do not; mend them")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = channels_last(IdentityNetwork(image_size, len(names), dropout=recipe.dropout))
-
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            return cross_entropy(margin_logits(network(images)[1].float(), labels, recipe.margin), labels)
-
-        def logits(images: Tensor) -> Tensor:
-            cosines: Tensor = network(images)[1]
-            return SCALE * cosines
-
-        def look() -> float:
-            return float(cross_entropy(choose.through(logits), choose.labels))
-
-        fit(network, train, loss, recipe, augment=augment, half=half, look=look, progress=progress, keep=keep)
-    chosen, unseen = choose.through(logits), measure.through(logits)
+    network = fit(
+        lambda: IdentityNetwork(image_size, len(names), dropout=recipe.dropout),
+        train,
+        lambda network, images, labels: cross_entropy(
+            margin_logits(network(images)[1].float(), labels, recipe.margin), labels
+        ),
+        recipe,
+        augment=augment,
+        look=lambda network: float(cross_entropy(choose.through(network.logits), choose.labels)),
+        progress=progress,
+        keep=keep,
+    )
+    chosen, unseen = choose.through(network.logits), measure.through(network.logits)
     temperature = fitted_temperature(lambda one: cross_entropy(chosen / one, choose.labels))
     probabilities = (unseen / temperature).softmax(1)
     words = f"{len(names)} classes, {len(measure):,} unseen images"
@@ -228,11 +220,8 @@ def fit_identity_encoder(
         f"top-1 accuracy ({words})": float((unseen.argmax(1) == measure.labels).double().mean()),
         f"expected calibration error ({words}, 15 bins)": expected_calibration_error(probabilities, measure.labels),
     }
-    uses = zip(("train", "choose", "measure"), parts, strict=True)
-    trained_on = {use: {"split": part.words, "images": len(part)} for use, part in uses}
-    return IdentityEncoder(
-        f"recogniser {name}", image_size, names, network, temperature, asdict(recipe), measures, trained_on
-    )
+    name = f"recogniser {name}"
+    return IdentityEncoder(name, image_size, names, network, temperature, asdict(recipe), measures, described(parts))
 
 
 def divide_classes(every: Labelled, seed: int) -> Parts:
@@ -291,16 +280,15 @@ def train_identity_encoder(
     if least < 3:
         raise AttrimorphError(f"least must be at least 3 images, to learn, choose and measure; got {least}")
     identity = data.identity.numpy()
-    seen, counts = np.unique(identity[data.indices("train")], return_counts=True)
-    people = seen[(seen >= 0) & (counts >= least)]
+    people = people_of(data, least)
     if len(people) < 2:
         raise AttrimorphError(
             f"the data must have at least two people with {least} images each in the train split; it has "
             f"{len(people)} such; lower --least, or give data with identities"
         )
-    parts = _known(data, "train", people), _known(data, "valid", people), _known(data, "test", people)
+    train, choose, measure = (images_of(data, split, people) for split in ("train", "valid", "test"))
     found = fit_identity_encoder(
-        parts if len(parts[1]) and len(parts[2]) else divide_classes(parts[0], recipe.seed),
+        (train, choose, measure) if len(choose) and len(measure) else divide_classes(train, recipe.seed),
         person_names(data, people),
         recipe,
         data.image_size,
@@ -311,16 +299,22 @@ def train_identity_encoder(
     )
     found.trained_on["fingerprint"] = data.fingerprint
     strangers = data.indices("test")
+    seen = identity[data.indices("train")]
     strangers = strangers[(identity[strangers] >= 0) & ~np.isin(identity[strangers], seen)]
     unseen = rows_of(data, strangers, data.identity[torch.from_numpy(strangers)])
     return replace(found, measures={**found.measures, **verified(found, unseen)})
 
 
-def _known(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelled:
+def people_of(data: PreparedData, least: int) -> NDArray[np.int64]:
+    """Return those whom an identity encoder learns, ascending: with so many images in the train split."""
+    seen, counts = np.unique(data.identity.numpy()[data.indices("train")], return_counts=True)
+    return seen[(seen >= 0) & (counts >= least)]
+
+
+def images_of(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelled:
     """Return the images of a split that show one of `people` (ascending), with their place among them as label."""
     rows = data.indices(split)
-    identity = data.identity.numpy()[rows]
-    rows = rows[np.isin(identity, people)]
+    rows = rows[np.isin(data.identity.numpy()[rows], people)]
     labels = np.searchsorted(people, data.identity.numpy()[rows])
     return rows_of(data, rows, torch.from_numpy(labels), split)
 

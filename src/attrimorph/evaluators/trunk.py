@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import safetensors.torch
 import torch
@@ -25,10 +26,9 @@ LARGEST = 128  # larger images are shrunk to it: no attribute needs more
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 
 Stages = Sequence[Sequence[int]]
-Loaded = TypeVar("Loaded", bound="Evaluator")
 
 
-class Trunk(nn.Module):
+class StridedTrunk(nn.Module):
     """Images [B, 3, S, S] in [-1, 1] -> features [B, F]: convolutions, batch norm, rectifiers, flattened.
 
     Args:
@@ -76,6 +76,7 @@ class TrunkNetwork(nn.Module):
 
     kind: ClassVar[str]
     down: ClassVar[Stages]
+    shape: dict[str, Any]
 
     def __init__(self, image_size: int, stages: Stages, dropout: float) -> None:
         super().__init__()
@@ -85,13 +86,20 @@ class TrunkNetwork(nn.Module):
                 "prepare the images at such a size"
             )
         self.stages = stages or (*FIRST[min(image_size, LARGEST)], *self.down)
-        self.trunk = Trunk(image_size, self.stages)
+        self.trunk = StridedTrunk(image_size, self.stages)
         self.dropout = nn.Dropout(dropout)
 
 
 class Evaluator:
-    """A trained network that looks at images: a dataclass of plain values, which its file has too, and the network."""
+    """A trained network that looks at images: a dataclass of plain values, which its file has too, and the network.
 
+    Attributes:
+        kind: "judge" or "recogniser", as formats and files call them.
+        versions: of the format that are read, the newest last.
+    """
+
+    kind: ClassVar[str]
+    versions: ClassVar[tuple[str, ...]]
     name: str
     image_size: int
     network: Any
@@ -111,10 +119,65 @@ class Evaluator:
             yield part.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
+    def through(self, call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Return what is made of images [B, 3, S, S], [B, ...], called with one batch after another."""
+        return torch.cat([call(part) for part in self.batches(images)])
+
+    @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
         found = [self.network.trunk.maps(part) for part in self.batches(images)]
         return [torch.cat(stage) for stage in zip(*found, strict=True)]
+
+    def save(self, path: Path) -> None:
+        """Write it as safetensors: weights in float16, everything else in the header."""
+        words = {"format": f"attrimorph {self.kind}", "format_version": self.versions[-1], **self.network.shape}
+        words |= {name: value for name, value in vars(self).items() if name != "network"}
+        header = {
+            name: value if isinstance(value, str) else json.dumps(value, default=lambda schema: schema.to_json())
+            for name, value in words.items()
+        }
+        write_bytes(path, safetensors.torch.save(halves(self.network), header))
+        beside(path).unlink(missing_ok=True)
+
+    @classmethod
+    def rebuilt(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """Return those of the fields that are no plain values, with a fresh network, from the values of a header."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, source: str | Path) -> Self:
+        """Read one from a file, or the shipped one by the name of its data ("drawn-faces-64").
+
+        Raises:
+            AttrimorphError: there is none, or the file is damaged or something else.
+        """
+        shipped = SHIPPED / f"{cls.kind}-{source}.safetensors"
+        path = shipped if shipped.is_file() else Path(source)
+        if not path.is_file():
+            known = sorted(file.stem.removeprefix(f"{cls.kind}-") for file in SHIPPED.glob(f"{cls.kind}-*.safetensors"))
+            raise AttrimorphError(
+                f"there is no {cls.kind} {str(source)!r}; shipped are: {', '.join(known) or 'none'}; name one or a file"
+            )
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                # Format 1 of judges had the layers of the trunk without their name.
+                tensors = {
+                    re.sub(r"^trunk\.(?=\d)", "trunk.layers.", name): file.get_tensor(name).float()
+                    for name in file.keys()  # noqa: SIM118
+                }
+            if header.get("format") == f"attrimorph {cls.kind}" and header.get("format_version") in cls.versions:
+                plain = ("format", "format_version", "name")
+                words = {name: text if name in plain else json.loads(text) for name, text in header.items()}
+                values = {each.name: words[each.name] for each in fields(cls) if each.name in words}  # type: ignore[arg-type]
+                found = cls(**{**values, **cls.rebuilt(words)})
+                fill(found.network, tensors)
+                channels_last(found.network.eval())
+                return found
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
+            raise AttrimorphError(f"the {cls.kind} {path} is damaged ({error}); train or fetch it again") from error
+        raise AttrimorphError(f"{path} must be a {cls.kind} of format {cls.versions[-1]}; it is none; train one")
 
 
 def halves(network: nn.Module) -> dict[str, Tensor]:
@@ -124,66 +187,6 @@ def halves(network: nn.Module) -> dict[str, Tensor]:
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-
-
-def save_evaluator(evaluator: Evaluator, path: Path, kind: str, version: int, **network: object) -> None:
-    """Write a judge or identity encoder as safetensors: weights in float16, everything else in the header.
-
-    Args:
-        evaluator: a dataclass.
-        path: of the file.
-        kind: "judge" or "recogniser", as formats and files call them.
-        version: of the format.
-        network: the arguments of the network.
-    """
-    words = {"format": f"attrimorph {kind}", "format_version": str(version), **network}
-    words |= {name: value for name, value in vars(evaluator).items() if name != "network"}
-    header = {
-        name: value if isinstance(value, str) else json.dumps(value, default=lambda schema: schema.to_json())
-        for name, value in words.items()
-    }
-    write_bytes(path, safetensors.torch.save(halves(evaluator.network), header))
-    beside(path).unlink(missing_ok=True)
-
-
-def load_evaluator(
-    source: str | Path, kind: str, versions: Sequence[str], build: Callable[[dict[str, Any]], Loaded]
-) -> Loaded:
-    """Read a judge or identity encoder from a file, or the shipped one by the name of its data ("drawn-faces-64").
-
-    Args:
-        source: name or file.
-        kind: as of `save_evaluator`.
-        versions: of the format that are read, the newest last.
-        build: the values of the header -> the evaluator with a fresh network.
-
-    Raises:
-        AttrimorphError: there is none, or the file is damaged or something else.
-    """
-    shipped = SHIPPED / f"{kind}-{source}.safetensors"
-    path = shipped if shipped.is_file() else Path(source)
-    if not path.is_file():
-        known = sorted(file.stem.removeprefix(f"{kind}-") for file in SHIPPED.glob(f"{kind}-*.safetensors"))
-        raise AttrimorphError(
-            f"there is no {kind} {str(source)!r}; shipped are: {', '.join(known) or 'none'}; name one or a file"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            # Format 1 of judges had the layers of the trunk without their name.
-            tensors = {
-                re.sub(r"^trunk\.(?=\d)", "trunk.layers.", name): file.get_tensor(name).float()
-                for name in file.keys()  # noqa: SIM118
-            }
-        if header.get("format") == f"attrimorph {kind}" and header.get("format_version") in versions:
-            plain = ("format", "format_version", "name")
-            found = build({name: text if name in plain else json.loads(text) for name, text in header.items()})
-            fill(found.network, tensors)
-            channels_last(found.network.eval())
-            return found
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
-        raise AttrimorphError(f"the {kind} {path} is damaged ({error}); train or fetch it again") from error
-    raise AttrimorphError(f"{path} must be a {kind} of format {versions[-1]}; it is none; train one")
 
 
 def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:

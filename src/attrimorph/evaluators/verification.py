@@ -1,6 +1,6 @@
 """Verification: do two pictures show one person? Accuracy with folds, true accepts at false accepts, area."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from attrimorph.data.readers.raw import read_text
 from attrimorph.errors import AttrimorphError
 
 FOLDS = 10
-FALSE_ACCEPTS = (0.01, 0.1)
+FALSE_ACCEPTS = (0.01, 0.1)  # false accept rates to report true accept rates at
 BATCH = 256
 
 
@@ -47,13 +47,7 @@ def even_folds(same: Tensor, folds: int = FOLDS) -> Tensor:
     return result
 
 
-def verification(
-    similarities: Tensor,
-    same: Tensor,
-    folds: Tensor | None = None,
-    *,
-    false_accepts: Sequence[float] = FALSE_ACCEPTS,
-) -> Verification:
+def verification(similarities: Tensor, same: Tensor, folds: Tensor | None = None) -> Verification:
     """Measure how well similarities tell pairs of one person from pairs of two.
 
     LFW's protocol (Huang et al. 2007, view 2): the threshold for a fold is chosen on the other folds only.
@@ -62,7 +56,6 @@ def verification(
         similarities: [N], larger = more alike.
         same: [N], whether a pair shows one person.
         folds: [N] integers; ten even folds in the pairs' order when None.
-        false_accepts: false accept rates to report true accept rates at.
     """
     same = same.bool().cpu()
     values = similarities.double().cpu()
@@ -90,7 +83,7 @@ def verification(
         error=float(accuracy.std(correction=1)) / len(names) ** 0.5,
         thresholds=tuple(thresholds),
         area=area_under_curve(values, same),
-        accepted={rate: true_accepts(values, same, rate) for rate in false_accepts},
+        accepted={rate: true_accepts(values, same, rate) for rate in FALSE_ACCEPTS},
     )
 
 
@@ -134,12 +127,8 @@ def lfw_folds(folder: Path) -> Tensor | None:
     """
     words = read_text(folder / "pairs.txt").splitlines()[0].split()
     count = len(lfw.read_pairs(folder))
-    if len(words) != 2 or not all(word.isdigit() for word in words):
-        return None
-    folds, pairs = map(int, words)
-    if folds < 2 or count != 2 * folds * pairs:
-        return None
-    return torch.arange(count) // (2 * pairs)
+    folds, pairs = map(int, words) if len(words) == 2 and all(word.isdigit() for word in words) else (0, 0)
+    return torch.arange(count) // (2 * pairs) if folds > 1 and count == 2 * folds * pairs else None
 
 
 def verify_lfw(features: Callable[[Tensor], Tensor], folder: Path, image_size: int) -> tuple[Verification, str]:
@@ -155,17 +144,15 @@ def verify_lfw(features: Callable[[Tensor], Tensor], folder: Path, image_size: i
     """
     pairs = lfw.read_pairs(Path(folder))
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
-    found = []
+    seen = []
     for start in range(0, len(paths), BATCH):
         pixels = np.stack([read_pixels(path, image_size, lfw.CROP) for path in paths[start : start + BATCH]])
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
-        found.append(torch.nn.functional.normalize(features(images).double(), dim=1))
-    rows, places = torch.cat(found), {path: row for row, path in enumerate(paths)}
+        seen.append(torch.nn.functional.normalize(features(images).double(), dim=1))
+    rows, places = torch.cat(seen), {path: row for row, path in enumerate(paths)}
     first = torch.tensor([places[pair.first] for pair in pairs])
     second = torch.tensor([places[pair.second] for pair in pairs])
-    folds = lfw_folds(Path(folder))
-    words = f"{len(pairs)} LFW pairs, " + (
-        f"{FOLDS} even folds" if folds is None else f"{len(torch.unique(folds))} folds"
-    )
-    same = torch.tensor([pair.same for pair in pairs])
-    return verification((rows[first] * rows[second]).sum(1), same, folds), f"{words} of pairs.txt, {image_size} px"
+    folds, same = lfw_folds(Path(folder)), torch.tensor([pair.same for pair in pairs])
+    words = f"{FOLDS} even folds" if folds is None else f"{len(torch.unique(folds))} folds"
+    found = verification((rows[first] * rows[second]).sum(1), same, folds)
+    return found, f"{len(pairs)} LFW pairs, {words} of pairs.txt, {image_size} px"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,8 +47,8 @@ class Pairs:
     without: Tensor
     having: Tensor
     had: Tensor
-    probabilities: tuple[Tensor, Tensor] | None
-    clean: Tensor | None
+    probabilities: tuple[Tensor, Tensor] | None = None
+    clean: Tensor | None = None
 
 
 def make_pairs(model: Model, images: Tensor, attributes: Tensor, name: str, judge: Judges | None = None) -> Pairs:
@@ -71,18 +71,18 @@ def make_pairs(model: Model, images: Tensor, attributes: Tensor, name: str, judg
     if model.schema.attribute(name).kind != "binary":
         raise AttrimorphError(f"audit turns a binary attribute; {name!r} is not; name one of the others")
     had = attributes[:, model.schema.columns(name).start] > 0.5
-    before, after = torch.empty_like(images), torch.empty_like(images)
-    for part in torch.split(torch.arange(len(images)), AT_ONCE):
-        y, shown = attributes[part], images[part]
-        before[part] = model.decode(model.encode(shown, y)).cpu() if isinstance(model, Encodes) else shown
-        for value, strength in ((True, -1.0), (False, 1.0)):
-            rows = part[had[part] == value]
+    before, after = images.clone(), torch.empty_like(images)
+    if isinstance(model, Encodes):
+        for part in torch.split(torch.arange(len(images)), AT_ONCE):
+            before[part] = model.decode(model.encode(images[part], attributes[part])).cpu()
+    for value, strength in ((True, -1.0), (False, 1.0)):
+        for rows in torch.split((had == value).nonzero()[:, 0], AT_ONCE):
             if len(rows):
                 after[rows] = model.edit(images[rows], {name: strength}, attributes[rows]).cpu()
     side = had[:, None, None, None]
     without, having = torch.where(side, after, before), torch.where(side, before, after)
     if judge is None:
-        return Pairs(name, model.schema, without, having, had, None, None)
+        return Pairs(name, model.schema, without, having, had)
     seen = (judge(without), judge(having))
     return Pairs(name, judge.schema, without, having, had, seen, only_target_changed(seen, judge.schema, name))
 
@@ -112,17 +112,15 @@ def table_of(pairs: Pairs, sources: Sequence[str]) -> str:
     for row, source in enumerate(sources):
         clean = "" if pairs.clean is None else int(pairs.clean[row])
         for value in (0, 1):
-            edited = int(bool(pairs.had[row]) != bool(value))
-            file = file_name(row + 1, pairs.name, value)
+            file, edited = file_name(row + 1, pairs.name, value), int(pairs.had[row]) != value
             judged = [""] * pairs.schema.width
             if pairs.probabilities is not None:
                 judged = [f"{number:.4f}" for number in pairs.probabilities[value][row].tolist()]
-            rows.append([row + 1, file, source, pairs.name, value, edited, clean, *judged])
+            rows.append([row + 1, file, source, pairs.name, value, int(edited), clean, *judged])
     return to_csv([*HEAD, *(f"judge:{column}" for column in pairs.schema.column_names)], rows)
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """One pair of a pairs.csv: its files without and with the attribute, and whether only the target changed."""
 
     files: tuple[str, str]
@@ -137,14 +135,15 @@ def read_pairs(path: Path) -> tuple[str, list[Listed]]:
     """
     head, lines = read_csv(path)
     try:
-        files: dict[str, dict[str, str]] = {}
-        clean: dict[str, bool | None] = {}
         rows = [dict(zip(head, line, strict=True)) for line in lines]
+        names, sides = {line["attribute"] for line in rows}, dict[str, dict[str, dict[str, str]]]()
         for line in rows:
-            files.setdefault(line["pair"], {})[line["value"]] = line[FILE]
-            clean[line["pair"]] = {"": None, "0": False, "1": True}[line["only_target_changed"]]
-        names = {line["attribute"] for line in rows}
-        pairs = [Listed((sides["0"], sides["1"]), clean[pair]) for pair, sides in files.items()]
+            sides.setdefault(line["pair"], {})[line["value"]] = line
+        clean = {"": None, "0": False, "1": True}
+        pairs = [
+            Listed((both["0"][FILE], both["1"][FILE]), clean[both["1"]["only_target_changed"]])
+            for both in sides.values()
+        ]
     except KeyError as error:
         raise AttrimorphError(f"{path} is damaged ({error} is missing or wrong); export the pairs again") from error
     if len(names) != 1:

@@ -13,9 +13,16 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
-from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
+from attrimorph.evaluators.fitting import Labelled, rows_of
+from attrimorph.evaluators.training import (
+    IdentityRecipe,
+    JudgeRecipe,
+    images_of,
+    people_of,
+    train_identity_encoder,
+    train_judge,
+)
 
-BATCH = 256
 LEAST_IN_CLASS = 5  # held-out images of a class whose accuracy is told
 Say = Callable[[str], None]
 
@@ -158,8 +165,9 @@ def _with_and_without(
     ]
 
 
-def _held_out(data: PreparedData) -> NDArray[np.int64]:
-    return data.indices("test") if len(data.indices("test")) else data.indices("valid")
+def _held_out(data: PreparedData) -> Labelled:
+    rows = data.indices("test") if len(data.indices("test")) else data.indices("valid")
+    return rows_of(data, rows, data.attributes[torch.from_numpy(rows)])
 
 
 def _only(data: PreparedData, names: Sequence[str]) -> PreparedData:
@@ -174,16 +182,13 @@ def _only(data: PreparedData, names: Sequence[str]) -> PreparedData:
 
 def _class_accuracies(judge: Callable[[Tensor], Tensor], data: PreparedData) -> dict[str, float]:
     """Return accuracies on held-out images: over all, as the mean of the classes, and of the worst class."""
-    rows = _held_out(data)
-    parts = [data.batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
-    truth = torch.cat([y for _, y in parts])
-    decided = decisions(torch.cat([judge(images) for images, _ in parts]), data.schema)
-    columns = [data.schema.columns(name) for name in data.schema.names]
-    right = torch.stack([(decided[:, each] == truth[:, each]).all(1) for each in columns], 1).double()
-    _, classes = torch.unique(truth, dim=0, return_inverse=True)
+    held_out = _held_out(data)
+    right = decisions(held_out.through(judge), data.schema) == held_out.labels
+    right = torch.stack([right[:, data.schema.columns(name)].all(1) for name in data.schema.names], 1).double()
+    _, classes = torch.unique(held_out.labels, dim=0, return_inverse=True)
     counts = torch.bincount(classes)
     means = torch.stack([right[classes == number].mean(0) for number in range(len(counts))])[counts >= LEAST_IN_CLASS]
-    words = f"mean over {len(data.schema.names)} attributes, {len(rows):,} held-out real images"
+    words = f"mean over {len(data.schema.names)} attributes, {len(held_out):,} held-out real images"
     figures = {f"accuracy ({words})": float(right.mean())}
     if len(means):
         figures[f"accuracy, mean of {len(means)} classes ({words})"] = float(means.mean())
@@ -216,33 +221,18 @@ def measure_identities(
         least: images in the train split that a person must have.
     """
     y = torch.full((len(images), data.schema.width), torch.nan) if attributes is None else attributes
-    both, people = joined(data, images, y, identity), _people(data, least)
+    both, people = joined(data, images, y, identity), people_of(data, least)
+    known = images_of(data, "test", people)
 
     def figures_of(each: PreparedData, seed: int) -> dict[str, float]:
         recipe = IdentityRecipe(images_seen=images_seen, seed=seed)
         found = train_identity_encoder(each, recipe, least=least, name="worth")
         figures = {key: value for key, value in found.measures.items() if key.startswith("verification")}
-        return figures | _top_one(found.cosines, data, people, np.searchsorted(_people(each, least), people))
+        if len(known):  # new people are no answer to who a known one is
+            columns = np.searchsorted(people_of(each, least), people)
+            right = known.through(found.cosines)[:, columns].argmax(1) == known.labels
+            words = f"among {len(people)} people, {len(known):,} held-out real images"
+            figures[f"top-1 accuracy ({words})"] = float(right.double().mean())
+        return figures
 
     return _with_and_without(data, both, figures_of, seeds, images_seen, say)
-
-
-def _people(data: PreparedData, least: int) -> NDArray[np.int64]:
-    """Return those whom an identity encoder learns, ascending: with so many images in the train split."""
-    seen, counts = np.unique(data.identity.numpy()[data.indices("train")], return_counts=True)
-    return seen[(seen >= 0) & (counts >= least)]
-
-
-def _top_one(
-    cosines: Callable[[Tensor], Tensor], data: PreparedData, people: NDArray[np.int64], columns: NDArray[np.int64]
-) -> dict[str, float]:
-    """Return top-1 accuracy among `people` on the test images of them; nothing where there are none."""
-    rows = data.indices("test")
-    rows = rows[np.isin(data.identity.numpy()[rows], people)]
-    if not len(rows):
-        return {}
-    truth = torch.from_numpy(np.searchsorted(people, data.identity.numpy()[rows]))
-    parts = [data.batch(rows[start : start + BATCH])[0] for start in range(0, len(rows), BATCH)]
-    found = torch.cat([cosines(images)[:, columns] for images in parts])
-    share = float((found.argmax(1) == truth).double().mean())
-    return {f"top-1 accuracy (among {len(people)} people, {len(rows):,} held-out real images)": share}

@@ -18,11 +18,8 @@ BATCH = 128
 
 # The keys of what is looked at closely.
 PSNR, PSNR_TARGET, PSNR_REST = "edit.psnr", "edit.psnr_inside", "edit.psnr_outside"
-DISTANCE, DISTANCE_TARGET, DISTANCE_REST = (
-    "edit.perceptual_distance",
-    "edit.perceptual_distance_inside",
-    "edit.perceptual_distance_outside",
-)
+DISTANCE = "edit.perceptual_distance"
+DISTANCE_TARGET, DISTANCE_REST = f"{DISTANCE}_inside", f"{DISTANCE}_outside"
 JUDGE_ERROR = "truth.judge_error"
 IDENTITY, TRUE_IDENTITY = "edit.identity_drift", "truth.identity_drift"
 BACKGROUND_DRIFT = "edit.background_drift"
@@ -44,14 +41,13 @@ class Instruments:
 
 
 def close_figures(
-    unseen: EvaluationSet, rows: Tensor, before: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
+    unseen: EvaluationSet, rows: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """Measure edits one by one.
 
     Args:
-        unseen: the images.
+        unseen: the images, and their reconstructions, which drifts are counted from, where a model encodes.
         rows: which of them were edited, [m].
-        before: the same images unedited as the model makes them: reconstructions where it encodes, [m, 3, S, S].
         edited: [m, 3, S, S].
         true_factors: of the true counterfactuals of drawn faces, [m, F], else None.
         tools: what to measure with.
@@ -61,6 +57,7 @@ def close_figures(
     """
     figures: dict[str, Tensor] = {}
     images, true = unseen.images[rows], None
+    before = images if unseen.reconstructions is None else unseen.reconstructions[rows]
     masks = None if unseen.masks is None else unseen.masks[rows]
     if true_factors is not None:
         layers = faces.render_layers(true_factors, edited.shape[-1])

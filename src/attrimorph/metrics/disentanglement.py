@@ -67,8 +67,7 @@ def mig(codes: Tensor, factors: Tensor, *, bins: int = BINS) -> Tensor:
     _check(codes, factors)
     values = binned(factors, bins)
     two = mutual_information(binned(codes, bins), values, bins).topk(2, dim=0).values
-    shares = torch.nn.functional.one_hot(values, bins).double().mean(0)
-    entropy = _entropy(shares, 1)
+    entropy = _entropy(torch.nn.functional.one_hot(values, bins).double().mean(0), 1)
     return torch.where(entropy > 0, (two[0] - two[1]) / entropy, torch.nan)
 
 
@@ -138,17 +137,14 @@ def lasso(x: Tensor, y: Tensor, penalty: float, *, tolerance: float = 1e-8) -> T
     weights = np.zeros_like(rest)
     moving = np.flatnonzero(gram.diagonal() > 0)
     for _ in range(SWEEPS):
-        largest = 0.0
+        before = weights.copy()
         for row in moving:
-            wish = rest[row] + gram[row, row] * weights[row]
-            new = np.sign(wish) * np.maximum(np.abs(wish) - penalty, 0) / gram[row, row]
-            change = new - weights[row]
-            step = float(np.abs(change).max())
-            if step > 0:
+            goal = rest[row] + gram[row, row] * weights[row]
+            new = np.sign(goal) * np.maximum(np.abs(goal) - penalty, 0) / gram[row, row]
+            if (change := new - weights[row]).any():
                 weights[row] = new
                 rest -= gram[:, row, None] * change
-                largest = max(largest, step)
-        if largest < tolerance:
+        if np.abs(weights - before).max(initial=0) < tolerance:
             break
     return torch.from_numpy(weights)
 

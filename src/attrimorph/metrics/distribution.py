@@ -31,30 +31,21 @@ def kernel_distance(features: Tensor, others: Tensor, *, subset: int = SUBSET, s
         About 0 for equal distributions, and a little below it about as often as above.
     """
     check_features(features, others)
-    parts = -(-max(len(features), len(others)) // subset)
-    parts = min(parts, len(features) // 2, len(others) // 2)
+    parts = min(-(-max(len(features), len(others)) // subset), len(features) // 2, len(others) // 2)
     generator = torch.Generator().manual_seed(seed)
     first, second = (
         rows[torch.randperm(len(rows), generator=generator).to(rows.device)].tensor_split(parts)
         for rows in (features, others)
     )
-    distances = [mmd(a, b) for a, b in zip(first, second, strict=True)]
-    return sum(distances) / parts
+    return sum(mmd(a, b) for a, b in zip(first, second, strict=True)) / parts
 
 
 def mmd(features: Tensor, others: Tensor) -> float:
     """Return the unbiased MMD^2 of two sets, [N, F] and [M, F], over all their pairs."""
     a, b = features.double(), others.double()
-    return _within(a) + _within(b) - 2 * float(_kernel(a, b).mean())
-
-
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1) ** 3
-
-
-def _within(rows: Tensor) -> float:
-    kernel = _kernel(rows, rows)
-    return float((kernel.sum() - kernel.diagonal().sum()) / (len(rows) * (len(rows) - 1)))
+    of_a, of_b, across = ((x @ y.T / x.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    within = [(kernel.sum() - kernel.trace()) / (len(kernel) * (len(kernel) - 1)) for kernel in (of_a, of_b)]
+    return float(within[0] + within[1] - 2 * across.mean())
 
 
 class PrecisionRecall(NamedTuple):
@@ -186,12 +177,7 @@ def pairs_within(classes: Tensor, most: int = PAIRS, *, seed: int = 0) -> list[T
 
 
 def diversity(
-    images: Tensor,
-    classes: Tensor,
-    distance: Callable[[Tensor, Tensor], Tensor],
-    *,
-    most: int = PAIRS,
-    seed: int = 0,
+    images: Tensor, classes: Tensor, distance: Callable[[Tensor, Tensor], Tensor], *, most: int = PAIRS, seed: int = 0
 ) -> float:
     """Return the mean distance of two images of one class; every class counts the same.
 

@@ -90,10 +90,7 @@ class EditCounts:
         return self.changed / self.edits[:, None].clamp(min=1)
 
     def _own(self) -> Tensor:
-        own = torch.zeros_like(self.changed, dtype=torch.bool)
-        for row, name in enumerate(self.targets):
-            own[row, self.others.index(name)] = True
-        return own
+        return torch.tensor([[other == name for other in self.others] for name in self.targets], dtype=torch.bool)
 
     @property
     def target_reached(self) -> Tensor:
@@ -118,11 +115,11 @@ def count_edits(
     """
     names = binary_names(schema)
     columns = [schema.columns(name).start for name in names]
-    changed = [
-        (found[:, columns] != goal[:, columns]).double().sum(0) for found, goal in zip(judged, expected, strict=True)
-    ]
+    changed = torch.zeros(len(targets), len(names), dtype=torch.float64)
+    for row, (found, goal) in enumerate(zip(judged, expected, strict=True)):
+        changed[row] = (found[:, columns] != goal[:, columns]).sum(0)
     edits = torch.tensor([len(found) for found in judged], dtype=torch.float64)
-    return EditCounts(tuple(targets), names, edits, torch.stack(changed))
+    return EditCounts(tuple(targets), names, edits, changed)
 
 
 @dataclass(frozen=True)
@@ -230,14 +227,13 @@ def measure_edits(
     counterfactuals: int = 200,
     identity_encoder: IdentityEncoder | None = None,
     extractor: SeesMaps | None = None,
-    reconstructions: Tensor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> EditMeasures:
     """Flip attributes of every image.
 
     Args:
         model: one that edits.
-        unseen: images and their labels.
+        unseen: images and their labels; drifts are counted from its reconstructions, from the images where it has none.
         judge: who decides.
         before: its decisions before the edit (on the reconstructions, where there are any), [N, width].
         names: binary attributes to flip; all when None.
@@ -245,14 +241,11 @@ def measure_edits(
             picture, with the person and the background before.
         identity_encoder: who tells people; without one no identity drift is measured.
         extractor: whose feature maps are compared; without one no perceptual distance is measured.
-        reconstructions: the images as the model makes them without an edit, [N, 3, S, S]; drifts are counted from
-            them, from the images themselves where None.
         progress: gets a line of text after each attribute.
     """
     begin, schema = time.perf_counter(), judge.schema
     names, tools = binary_names(schema) if names is None else names, Instruments(judge, identity_encoder, extractor)
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
-    unchanged = unseen.images if reconstructions is None else reconstructions
 
     def one_way(name: str, goal: bool, rows: Tensor) -> Way:
         change = {name: 1.0 if goal else -1.0}
@@ -262,7 +255,7 @@ def measure_edits(
         others = [schema.columns(other).start for other in binary_names(schema) if other != name]
         few = rows[: max(SHOWN, counterfactuals)]
         factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
-        figures, true = close_figures(unseen, few, unchanged[few], edited[: len(few)], factors, tools)
+        figures, true = close_figures(unseen, few, edited[: len(few)], factors, tools)
         shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
         if true is not None:
             figures[JUDGE_ERROR] = (decisions(judge(true), schema) != expected[: len(few)]).double().mean(1)

@@ -22,6 +22,7 @@ class EvaluationSet:
         factors: [N, F] of drawn faces, else None.
         words: how they stand in the names of figures.
         masks: [N, 1, S, S] in 0..1, 1 = person, or None where nobody knows.
+        reconstructions: the images as a model makes them without an edit, [N, 3, S, S], or None.
     """
 
     images: Tensor
@@ -29,6 +30,7 @@ class EvaluationSet:
     factors: Tensor | None
     words: str
     masks: Tensor | None = None
+    reconstructions: Tensor | None = None
 
     def first(self, count: int) -> "EvaluationSet":
         """Return the first `count` of them, and say so in the words; all of them where there are no more."""
@@ -39,14 +41,8 @@ class EvaluationSet:
         return self._some(slice(-count, None), f"the last {count}") if count < len(self.images) else self
 
     def _some(self, rows: slice, words: str) -> "EvaluationSet":
-        return replace(
-            self,
-            images=self.images[rows],
-            labels=self.labels[rows],
-            factors=None if self.factors is None else self.factors[rows],
-            words=f"{words} of {self.words}",
-            masks=None if self.masks is None else self.masks[rows],
-        )
+        tensors = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, words=f"{words} of {self.words}", **tensors)
 
 
 def drawn_images(

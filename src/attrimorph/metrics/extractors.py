@@ -18,17 +18,6 @@ STANDARD_INCEPTION = "6726825d"  # how the sha256 of the weights begins that eve
 STANDARD_VGG = "dcbb9e9d"
 
 
-class Extracts(Protocol):
-    """Features of images."""
-
-    @property
-    def name(self) -> str:
-        """How it stands in the names of figures."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return features [B, F] of images [B, 3, S, S] in [-1, 1]."""
-
-
 @runtime_checkable
 class SeesMaps(Protocol):
     """Feature maps of images."""

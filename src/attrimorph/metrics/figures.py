@@ -69,7 +69,7 @@ def new_key(was: str) -> str:
 def describe(keys: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return what these keys mean, for JSON: key without an attribute's name -> what, unit, better."""
     found = dict.fromkeys(base_of(key) for key in keys if base_of(key))
-    return {base: {"what": KEYS[base].what, "unit": KEYS[base].unit, "better": KEYS[base].better} for base in found}
+    return {base: KEYS[base]._asdict() for base in found}
 
 
 Interval = tuple[float, float]
@@ -122,16 +122,9 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pictures."""
-        return {
-            "figures": self.figures,
-            "protocols": self.protocols,
-            "intervals": {key: list(interval) for key, interval in self.intervals.items()},
-            "keys": describe(self.figures),
-            "leakage": self.leakage,
-            "parts": self.parts,
-            "notes": self.notes,
-            "about": self.about,
-        }
+        plain = {name: value for name, value in vars(self).items() if name != "pictures"}
+        intervals = {key: list(interval) for key, interval in self.intervals.items()}
+        return {**plain, "intervals": intervals, "keys": describe(self.figures)}
 
 
 def by_key(figures: Mapping[str, float]) -> tuple[dict[str, float], dict[str, str]]:

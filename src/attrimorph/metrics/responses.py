@@ -108,23 +108,22 @@ def measure_responses(
         A response for each attribute and direction that has an image.
     """
     schema = score.judge.schema
-    labels = unseen.labels.nan_to_num(0.0)
-    edits = _Strengths(model, unseen.images, labels)
-    found = []
     names = binary_names(schema) if names is None else names
+    drawn = unseen.factors is not None
+    sides = {name: list(directions(unseen.labels, schema, name, drawn=drawn)) for name in names}
+    # Each image is encoded once, however many attributes and strengths it is edited to.
+    shown = torch.cat([torch.zeros(0, dtype=torch.long), *(rows[:most] for each in sides.values() for _, rows in each)])
+    edits, found = _Edits(model, unseen, shown.unique()), []
     for number, name in enumerate(names, start=1):
-        for goal, all_rows in directions(unseen.labels, schema, name, drawn=unseen.factors is not None):
-            rows = all_rows[:most]
-            if not len(rows):
-                continue
+        for goal, rows in ((goal, rows[:most]) for goal, rows in sides[name] if len(rows)):
             signed = [strength if goal else -strength for strength in strengths]
-            images = torch.stack([edits(name, strength, rows) for strength in signed], 1)
+            images = torch.stack([edits(rows, {name: strength}) for strength in signed], 1)
             measured = score(images.flatten(0, 1), name).view(images.shape[:2])
             places = _places(images, embedding)
             truth = None
             if truths and unseen.factors is not None:
-                drawn = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
-                flat, true_places = drawn.flatten(0, 1), _places(drawn, embedding)
+                drawn_way = true_way(unseen.factors[rows], name, goal, strengths, images.shape[-1])
+                flat, true_places = drawn_way.flatten(0, 1), _places(drawn_way, embedding)
                 truth = Truth(
                     score(flat, name).view(measured.shape),
                     psnr(images.flatten(0, 1), flat).view(measured.shape),
@@ -137,36 +136,33 @@ def measure_responses(
     return found
 
 
-class _Strengths:
+class _Edits:
     """Edits of the same images again and again; a model with codes encodes each image once, and then moves its code."""
 
-    def __init__(self, model: Edits, images: Tensor, labels: Tensor) -> None:
-        self.model, self.images, self.labels = model, images, labels
-        self._codes: dict[int, Code] = {}
+    def __init__(self, model: Edits, unseen: EvaluationSet, rows: Tensor) -> None:
+        """Encode the images of these rows, ascending, where the model has codes."""
+        self.model, self.rows = model, rows
+        self.images, self.labels = unseen.images[rows], unseen.labels[rows].nan_to_num(0.0)
+        self.code: Code | None = None
+        if isinstance(model, Model) and isinstance(model, Encodes) and len(rows):
+            parts = zip(torch.split(self.images, AT_ONCE), torch.split(self.labels, AT_ONCE), strict=True)
+            codes = [model.encode(images, y) for images, y in parts]
+            self.code = Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
 
-    def __call__(self, name: str, strength: float, rows: Tensor) -> Tensor:
-        """Return the images of these rows, edited."""
-        parts = torch.split(rows, AT_ONCE)
-        return torch.cat([self._edited({name: strength}, part).cpu() for part in parts])
+    def __call__(self, rows: Tensor, changes: Mapping[str, float]) -> Tensor:
+        """Return the images of some of the rows, edited."""
+        places = torch.searchsorted(self.rows, rows)
+        return torch.cat([self._edited(part, changes).cpu() for part in torch.split(places, AT_ONCE)])
 
-    def _edited(self, changes: Mapping[str, float], rows: Tensor) -> Tensor:
-        model, images = self.model, self.images[rows]
-        if not isinstance(model, Model) or not isinstance(model, Encodes):
-            return model.edit(images, changes, self.labels[rows])
-        code = self._encoded(model, rows)
+    def _edited(self, places: Tensor, changes: Mapping[str, float]) -> Tensor:
+        model, images = self.model, self.images[places]
+        if self.code is None or not isinstance(model, Model):
+            return model.edit(images, changes, self.labels[places])
+        code = Code(self.code.z[places], self.code.attributes[places])
         if isinstance(model, Moves):
             return model.decode(model.move(code, changes))
         code = Code(code.z, model.moved(code.attributes, changes))
         return model.composed(images, code) if isinstance(model, Composes) else model.decode(code)
-
-    def _encoded(self, model: Encodes, rows: Tensor) -> Code:
-        missing = torch.tensor([row for row in rows.tolist() if row not in self._codes], dtype=torch.long)
-        if len(missing):
-            code = model.encode(self.images[missing], self.labels[missing])
-            each = zip(missing.tolist(), torch.split(code.z, 1), torch.split(code.attributes, 1), strict=True)
-            self._codes.update({row: Code(z, y) for row, z, y in each})
-        codes = [self._codes[row] for row in rows.tolist()]
-        return Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
 
 
 def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float], size: int) -> Tensor:

@@ -50,12 +50,10 @@ def write_tables(head: Sequence[str], rows: Rows, csv_file: Path | None, latex_f
     table, and figures of single attributes are left out.
     """
     done = []
-    if csv_file is not None:
-        write_text(csv_file, to_csv(head, rows))
-        done.append(csv_file)
-    if latex_file is not None:
-        write_text(latex_file, to_latex(head, rows))
-        done.append(latex_file)
+    for file, form in ((csv_file, to_csv), (latex_file, to_latex)):
+        if file is not None:
+            write_text(file, form(head, rows))
+            done.append(file)
     return done
 
 

@@ -14,8 +14,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.masks import SHARE, WAYS, spoiled
 from attrimorph.data.masks import wrong_masks as spoil
 from attrimorph.evaluators.attributes import binary_names, decisions
-from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel, LowerBound
 from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE

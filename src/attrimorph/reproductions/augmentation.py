@@ -135,7 +135,7 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
         names += [f"new {number}" for number in range(form.strangers)] if strategy == "new" else []
     return fit_identity_encoder(
         (
-            of_bytes(images.contiguous(), labels, "train"),
+            of_bytes(images.contiguous(), labels, "train", half=len(rows)),
             held_out_images(few, "valid"),
             held_out_images(few, "test"),
         ),
@@ -144,7 +144,6 @@ def recogniser(request: Request, few: PreparedData, model: Model, strategy: str,
         few.image_size,
         strategy,
         augment=photographs(few.schema),
-        half=len(rows),
         progress=request.counting(f"training a recogniser, {strategy}"),
     )
 

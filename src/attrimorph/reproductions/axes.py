@@ -18,7 +18,7 @@ from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
-from attrimorph.evaluators.default_evaluators import identity_encoder_for
+from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluation_set import drawn_images

@@ -21,8 +21,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import binary_names, decisions
-from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.identity_encoder import identity_encoder_for
+from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.loading import load
 from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
 from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
@@ -380,14 +380,13 @@ def photographed(
     judge, schema = context.judge, context.judge.schema
     return measure_edits(
         editor,
-        unseen,
+        replace(unseen, reconstructions=before),
         judge,
         decisions(judge(before).cpu(), schema),
         names=[name for name in binary_names(schema) if name in pack.names],
         counterfactuals=CLOSE,
         identity_encoder=identity_encoder_for(schema, context.model.image_size),
         extractor=JudgeFeatures(judge) if isinstance(judge, Judge) else None,
-        reconstructions=before,
         progress=context.request.say,
     )
 

@@ -22,9 +22,8 @@ from attrimorph.data.source import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
-from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder, save_identity_encoder
-from attrimorph.evaluators.judge import Judge, load_judge, save_judge
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
+from attrimorph.evaluators.judge import Judge, judge_for, load_judge
 from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
@@ -142,7 +141,7 @@ def class_context(request: Request) -> ClassContext:
             progress=request.counting("training a recogniser"),
             result=path,
         )
-        save_identity_encoder(trained, path)
+        trained.save(path)
     return ClassContext(request, data, load_identity_encoder(path))
 
 
@@ -413,7 +412,7 @@ class EditContext:
         if not path.exists():
             request.say("training a judge")
             recipe, progress = JudgeRecipe(images_seen=seen), request.counting("training a judge")
-            save_judge(train_judge(self.data, recipe, progress=progress, result=path), path)
+            train_judge(self.data, recipe, progress=progress, result=path).save(path)
         return load_judge(path)
 
     def column(self, name: str) -> int:

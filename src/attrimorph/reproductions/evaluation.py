@@ -7,8 +7,8 @@ from typing import Any
 from attrimorph.charts import chart
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.default_evaluators import identity_encoder_for, judge_for
-from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import read_json, write_json, write_text
 from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
 from attrimorph.metrics.evaluate import evaluate

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -90,13 +91,12 @@ def measured(context: EditContext, editor: Edits, names: Sequence[str], close: i
     unchanged = edited(editor, unseen.images, {}, labels)
     return measure_edits(
         editor,
-        unseen,
+        replace(unseen, reconstructions=unchanged),
         context.judge,
         decisions(context.judge(unchanged), context.judge.schema),
         names=names,
         counterfactuals=close,
         extractor=JudgeFeatures(context.judge),
-        reconstructions=unchanged,
         progress=context.request.say,
     )
 

@@ -11,7 +11,7 @@ from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel

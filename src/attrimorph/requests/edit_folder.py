@@ -17,8 +17,7 @@ from attrimorph.applications.references import edit_like
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.evaluators.judge import OwnClassifier
+from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import write_bytes
 from attrimorph.interruption import Interrupted, defer_signals
 from attrimorph.models.codes import Groups

@@ -152,8 +152,7 @@ class Neighbours(OnData):
         """Return the samples that are nearest to training images beside these, and a table of all distances."""
         from attrimorph.applications.gallery import open_data, unchanged
         from attrimorph.applications.neighbours import neighbours, neighbours_picture, neighbours_table
-        from attrimorph.evaluators.default_evaluators import judge_for
-        from attrimorph.evaluators.judge import load_judge
+        from attrimorph.evaluators.judge import judge_for, load_judge
 
         data = open_data(model, self.source, work.progress)
         unchanged(data.fingerprint, self.fingerprint, self.source)

@@ -10,7 +10,7 @@ from attrimorph.applications.edit import edit
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.default_evaluators import judge_for
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.domains import edited_attribute
 from attrimorph.methods.translation.model import Chain, CycleGANModel, Pix2PixModel
 from attrimorph.metrics.evaluate import evaluate

@@ -9,8 +9,7 @@ from attrimorph.applications.axes.trajectory import JudgeGuide, logits_of
 from attrimorph.applications.options import Range
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.default_evaluators import judge_for
-from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
+from attrimorph.evaluators.judge import Judge, OwnClassifier, judge_for, load_judge
 from attrimorph.evaluators.trunk import SHIPPED
 from attrimorph.loading import load
 from attrimorph.models.model import Model

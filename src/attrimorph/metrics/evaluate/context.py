@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -153,7 +153,8 @@ class EvaluationContext:
     def edited_images(self) -> EvaluationSet:
         """The first of the images: so many that flipping each binary attribute of each makes at most `edits` edits."""
         names = editable_names(self.model)
-        return self.unseen.first(max(1, self.edits // max(1, len(names))))
+        unedited = self.reconstructions if isinstance(self.model, Encodes) else None
+        return replace(self.unseen, reconstructions=unedited).first(max(1, self.edits // max(1, len(names))))
 
     @cached_property
     def edit_measures(self) -> EditMeasures | None:
@@ -162,8 +163,7 @@ class EvaluationContext:
         assert isinstance(model, Edits)
         if not names:
             return None
-        encodes = isinstance(model, Encodes)
-        before = decisions(self.judged_reconstructions if encodes else self.judged, model.schema)
+        before = decisions(self.judged_reconstructions if isinstance(model, Encodes) else self.judged, model.schema)
         measures = measure_edits(
             model,
             unseen,
@@ -173,7 +173,6 @@ class EvaluationContext:
             counterfactuals=self.counterfactuals,
             identity_encoder=tools.identity_encoder,
             extractor=tools.extractor,
-            reconstructions=self.reconstructions if encodes else None,
             progress=self.progress,
         )
         return measures if measures.flips else None
