@@ -10,6 +10,7 @@ from PIL import Image
 
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.options import Search
+from attrimorph.applications.paths import crossfade
 from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.applications.stages import differences, stages
 from attrimorph.data.drawn import faces
@@ -113,10 +114,11 @@ def test_in_between_images_are_passed(homes: dict[str, Path], photos: list[Path]
     images = model.prepared(photos[:2])
     changes = {"Male": -1.0, "Young": 1.0}
     found = stages(model, images[:1], changes, images[1:])
-    assert found.names == ("input", "Male -1", "Young +1", "to")
-    torch.testing.assert_close(found.images[1:2], model.edit(images[:1], {"Male": -1.0}))
-    torch.testing.assert_close(found.images[2:3], model.edit(images[:1], changes))
-    assert torch.equal(found.path(7)[[0, 2, 4, 6]], found.images)
+    assert list(found) == ["input", "Male -1", "Young +1", "to"]
+    torch.testing.assert_close(found["Male -1"][None], model.edit(images[:1], {"Male": -1.0}))
+    torch.testing.assert_close(found["Young +1"][None], model.edit(images[:1], changes))
+    stops = list(found.values())
+    assert torch.equal(crossfade(stops, 7)[[0, 2, 4, 6]], torch.stack(stops))
     out = tmp_path / "c.png"
     written = Morph(model=name, images=photos[:1], steps=5, path="cyclegan-chain", changes=changes).write(out, model)
     assert [picture.name for picture in written.pictures] == ["c.png", "c.stages.png", "c.gif"]

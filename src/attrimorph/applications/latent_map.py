@@ -42,7 +42,7 @@ class Plane:
 
 
 @dataclass(frozen=True)
-class LatentMap:
+class MappedCodes:
     """Images on the plane of their codes.
 
     Attributes:
@@ -59,7 +59,7 @@ class LatentMap:
     spread: float
 
 
-def latent_map(z: Tensor, schema: Schema | None = None, labels: Tensor | None = None) -> LatentMap:
+def latent_map(z: Tensor, schema: Schema | None = None, labels: Tensor | None = None) -> MappedCodes:
     """Lay codes out on a plane.
 
     Args:
@@ -73,7 +73,7 @@ def latent_map(z: Tensor, schema: Schema | None = None, labels: Tensor | None = 
     points = plane.place(z)
     shares = variances / variances.sum()
     apart = {} if schema is None or labels is None else separability(points, schema, labels)
-    return LatentMap(points, plane, apart, float(1 / shares.square().sum()))
+    return MappedCodes(points, plane, apart, float(1 / shares.square().sum()))
 
 
 def principal_plane(points: Tensor) -> tuple[Plane, Tensor]:
@@ -157,7 +157,7 @@ def thumbnails(points: Tensor, gallery: Gallery, *, cells: int = CELLS, cell: in
     return page
 
 
-def points_picture(result: LatentMap, data: PreparedData, name: str | None) -> Image.Image:
+def points_picture(result: MappedCodes, data: PreparedData, name: str | None) -> Image.Image:
     """Draw the points in the colours of one attribute's values, or of one colour where there is none."""
     if name is None:
         return scatter(result.points, torch.zeros(len(data), dtype=torch.long), ["images"])
@@ -174,7 +174,7 @@ def points_picture(result: LatentMap, data: PreparedData, name: str | None) -> I
     return scatter(result.points, torch.where(missing, -1, groups), names)
 
 
-def map_table(result: LatentMap, data: PreparedData) -> str:
+def map_table(result: MappedCodes, data: PreparedData) -> str:
     """Write file, split, identity and place as CSV."""
     images = zip(data.files, data.split, data.identity.tolist(), result.points.tolist(), strict=True)
     rows = [[file, split, who, f"{first:.6f}", f"{second:.6f}"] for file, split, who, (first, second) in images]

@@ -83,7 +83,7 @@ class FeatureSpace:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NearestImages:
     """Samples and their nearest training images.
 
     Attributes:
@@ -111,7 +111,7 @@ def neighbours(
     seed: int = 0,
     judge: Judge | None = None,
     progress: Progress | None = None,
-) -> Neighbours:
+) -> NearestImages:
     """Compare samples with the training images, and see whether held-out images are as near.
 
     Args:
@@ -140,7 +140,7 @@ def compared(
     seed: int = 0,
     judge: Judge | None = None,
     progress: Progress | None = None,
-) -> Neighbours:
+) -> NearestImages:
     """Compare images with the training images; arguments and errors as of `neighbours`.
 
     Args:
@@ -177,7 +177,7 @@ def compared(
         side = float(((to_train < to_held_out).double() + 0.5 * (to_train == to_held_out).double()).mean())
         side_error = 0.5 / math.sqrt(len(samples))
         spaces.append(FeatureSpace(name, near, reference, nearer, error, side, side_error, each))
-    return Neighbours(images, train, tuple(spaces))
+    return NearestImages(images, train, tuple(spaces))
 
 
 def _in_features(data: PreparedData, judge: Judge, known: Rows) -> Callable[[Images, Rows, int], Nearest]:
@@ -210,7 +210,7 @@ def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
     return share, math.sqrt((m + n + 1) / (12 * m * n))
 
 
-def neighbours_picture(result: Neighbours, data: PreparedData) -> Image.Image:
+def neighbours_picture(result: NearestImages, data: PreparedData) -> Image.Image:
     """Lay out the samples that are nearest to a training image, those images beside them, and the distributions."""
     parts = []
     for space in result.spaces:
@@ -227,7 +227,7 @@ def neighbours_picture(result: Neighbours, data: PreparedData) -> Image.Image:
     return stacked(parts)
 
 
-def neighbours_table(result: Neighbours, data: PreparedData) -> str:
+def neighbours_table(result: NearestImages, data: PreparedData) -> str:
     """Write every sample's and held-out image's nearest training image as CSV."""
     rows: list[list[str | int]] = []
     for space in result.spaces:

@@ -1,12 +1,9 @@
 """Through in-between images: what several CycleGANs, one attribute each, make of an image one after another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from attrimorph.applications import paths
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.model import Chain
@@ -14,28 +11,11 @@ from attrimorph.models.codes import Chains
 from attrimorph.models.model import Model, decided
 
 
-@dataclass(frozen=True)
-class Stages:
-    """The images of a path, and where it stops on the way.
-
-    Attributes:
-        images: the stops, [n, 3, S, S] in [-1, 1]: the image itself, after each change, and the other image if any.
-        names: of the stops: "input", "Young +1", ..., "to".
-    """
-
-    images: Tensor
-    names: tuple[str, ...]
-
-    def path(self, steps: int) -> Tensor:
-        """Return the way through all stops by cross-fades, [steps, 3, S, S]."""
-        return paths.crossfade(list(self.images), steps)
-
-
-def chain_of(model: Model, verb: str) -> Chains:
+def chain_of(model: Model) -> Chains:
     """Return the model as a chain of CycleGANs.
 
     Raises:
-        AttrimorphError: it is none; `verb` is named.
+        AttrimorphError: it is none.
     """
     if isinstance(model, Chains):
         return model
@@ -43,12 +23,12 @@ def chain_of(model: Model, verb: str) -> Chains:
         return Chain([model])
     except AttrimorphError as error:
         raise AttrimorphError(
-            f"{verb} needs CycleGANs; {model.recipe.name!r} ({model.recipe.method}) is none; "
+            f"a path through in-between images needs CycleGANs; {model.recipe.name!r} ({model.recipe.method}) is none; "
             "name trained ones with commas, --model runs/young,runs/blond"
         ) from error
 
 
-def stages(model: Model, image: Tensor, changes: Mapping[str, float], other: Tensor | None = None) -> Stages:
+def stages(model: Model, image: Tensor, changes: Mapping[str, float], other: Tensor | None = None) -> dict[str, Tensor]:
     """Change one attribute after another, and go on to another image if there is one.
 
     Args:
@@ -57,21 +37,21 @@ def stages(model: Model, image: Tensor, changes: Mapping[str, float], other: Ten
         changes: attribute -> 1 (set) or -1 (taken away), in their order; see `differences`.
         other: [1, 3, S, S], the end of the path.
 
+    Returns:
+        Where the path stops: "input", "Young +1", ..., "to" -> [3, S, S] in [-1, 1].
+
     Raises:
         AttrimorphError: the model is no chain, nothing changes, or one of the changes is beyond it.
     """
-    chain = chain_of(model, "a path through in-between images")
+    chain = chain_of(model)
     if not changes:
         raise AttrimorphError(
             "a path through in-between images must change an attribute; got none; "
             f"add --set {next(iter(chain.links))}=1"
         )
-    found = [stage.cpu() for stage in chain.stages(image, changes)]
     names = ["input", *(f"{name} {strength:+g}" for name, strength in changes.items())]
-    if other is not None:
-        found.append(other)
-        names.append("to")
-    return Stages(torch.cat(found), tuple(names))
+    found = {name: stage[0].cpu() for name, stage in zip(names, chain.stages(image, changes), strict=True)}
+    return found if other is None else {**found, "to": other[0]}
 
 
 def differences(model: Model, image: Tensor, other: Tensor) -> dict[str, float]:
@@ -86,7 +66,7 @@ def differences(model: Model, image: Tensor, other: Tensor) -> dict[str, float]:
     Raises:
         AttrimorphError: no judge ships for these attributes, or the two agree in all of them.
     """
-    chain = chain_of(model, "a path through in-between images")
+    chain = chain_of(model)
     judge = judge_for(model.schema, model.image_size)
     if judge is None:
         raise AttrimorphError(

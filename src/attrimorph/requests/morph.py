@@ -151,6 +151,9 @@ class Morph(Moving):
         return Result({"": page}, told=told, animation=frames_around(smooth), mp4=self.mp4)
 
     def _chain(self, model: "Model", images: "Tensor") -> Result:
+        import torch
+
+        from attrimorph.applications.paths import crossfade
         from attrimorph.applications.stages import differences, stages
         from attrimorph.pictures import frames, sheet
 
@@ -159,11 +162,12 @@ class Morph(Moving):
         if not changes and other is not None:
             changes = differences(model, images[:1], other)
         found, cell = stages(model, images[:1], changes, other), max(96, model.image_size)
+        stops = list(found.values())
         pictures = {
-            "": sheet([found.path(self.steps)], columns=self._percent, cell=cell),
-            "stages": sheet([found.images], columns=found.names, cell=cell),
+            "": sheet([crossfade(stops, self.steps)], columns=self._percent, cell=cell),
+            "stages": sheet([torch.stack(stops)], columns=list(found), cell=cell),
         }
-        smooth = found.path(max(self.steps, SMOOTH // 2 * (len(found.images) - 1) + 1))
+        smooth = crossfade(stops, max(self.steps, SMOOTH // 2 * (len(stops) - 1) + 1))
         return Result(pictures, {"changes on the way": changes}, animation=frames(smooth), mp4=self.mp4)
 
     def _along(self, model: "Model", work: Work) -> Result:
