@@ -142,13 +142,7 @@ def set_factor(factors: Tensor, name: str, value: float | Tensor) -> Tensor:
 
 
 def draw(
-    count: int,
-    size: int,
-    seed: int,
-    *,
-    correlation: float = 0.5,
-    identities: int | None = None,
-    chunk: int = 512,
+    count: int, size: int, seed: int, *, correlation: float = 0.5, identities: int | None = None, chunk: int = 512
 ) -> Iterator[Drawn]:
     """Draw a data set, chunk by chunk, in bounded memory.
 

@@ -3,17 +3,7 @@
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn.canvas import (
-    Canvas,
-    Factors,
-    egg,
-    facial_hair,
-    hsv,
-    mix,
-    rgb,
-    skin_colours,
-    stroke,
-)
+from attrimorph.data.drawn.canvas import Canvas, Factors, egg, facial_hair, hsv, mix, rgb, skin_colours, stroke
 
 
 def head_size(face: Factors) -> tuple[Tensor, Tensor]:
