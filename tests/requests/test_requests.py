@@ -10,7 +10,7 @@ import pytest
 from attrimorph.cli.requests import option_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.requests.base import Request
+from attrimorph.requests.base import Request, meanings_of
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Reconstruct, Sample
 from attrimorph.requests.morph import Morph
@@ -24,7 +24,7 @@ TYPED = [kind for kind in REQUESTS.values() if not kind.verb.startswith(("studio
 
 @pytest.mark.parametrize("kind", TYPED, ids=lambda kind: kind.verb)
 def test_every_option_says_what_it_means(kind: type[Request]) -> None:
-    meanings = kind.meanings()
+    meanings = meanings_of(kind)
     for name, field in kind.model_fields.items():
         if option_of(field).name != "-":
             assert meanings[name].endswith("."), name
