@@ -39,24 +39,43 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
-# Runs in a process of its own: the modules and calls of one command.
-WATCHED = """
+# Runs in a process of its own: the files, modules and calls of one command, or of one move of a slider.
+WATCH = """
 import json, sys, threading
 from pathlib import Path
 out, words = sys.argv[1], sys.argv[2:]
-files, codes = set(), {"encode": 0, "decode": 0}
+files, codes, on = set(), {"encode": 0, "decode": 0}, threading.Event()
 def watch(frame, event, argument):
     code = frame.f_code
-    if event == "call" and "/attrimorph/" in code.co_filename and code.co_name != "<module>":
+    if on.is_set() and event == "call" and "/attrimorph/" in code.co_filename and code.co_name != "<module>":
         files.add(code.co_filename)
         caller = frame.f_back.f_code
         if code.co_name in codes and (caller.co_name, caller.co_filename) != (code.co_name, code.co_filename):
             if {"self", "images"} <= {*code.co_varnames} or {"self", "code"} <= {*code.co_varnames}:
                 codes[code.co_name] += 1
-from attrimorph.cli import run
-sys.setprofile(watch)
 threading.setprofile(watch)
+"""
+COMMAND = """
+from attrimorph.cli import run
+on.set()
+sys.setprofile(watch)
 assert run(words) == 0
+"""
+SLIDER = """
+from starlette.testclient import TestClient
+from attrimorph.studio.server import create_app
+with TestClient(create_app(), base_url="http://127.0.0.1") as client:
+    head = {"content-type": "application/octet-stream"}
+    photo = client.post("/api/open", content=Path(words[0]).read_bytes(), headers=head).json()["photo"]
+    with client.websocket_connect("ws://127.0.0.1/live") as page:
+        for number, strength in enumerate((0.5, 0.7)):
+            state = {"stream": 0, "number": number, "model": "drawn-faces-64", "source": {"photo": photo}}
+            page.send_text(json.dumps(state | {"changes": {"Smiling": strength}}))
+            page.receive_bytes()
+            # The first one opens the photograph; a slider is what comes after.
+            on.set()
+"""
+DONE = """
 sys.setprofile(None)
 modules = [name for name in sys.modules if name.partition(".")[0] == "attrimorph"]
 Path(out).write_text(json.dumps({"files": len(files), "modules": len(modules), **codes}))
@@ -175,12 +194,11 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return len(named) - (named[:1] in (["self"], ["cls"]))
 
 
-def watch(folder: Path, *words: str) -> dict[str, int]:
+def watch(folder: Path, *words: str, code: str = COMMAND) -> dict[str, int]:
     """Run a command and return its own files that did something, its own modules, its encodes and decodes."""
     out = folder / "watched.json"
-    subprocess.run(
-        [sys.executable, "-c", WATCHED, str(out), *words], check=True, env=environment(), stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-c", WATCH + code + DONE, str(out), *words]
+    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return json.loads(out.read_text())
 
 
@@ -228,8 +246,10 @@ def rows() -> Iterator[tuple[str, str, str]]:
             *["--training.images", "64", "--training.checkpoint-images", "64", "--training.sample-images", "64"],
             *["--training.precision", "float32", "--training.memory-format", "contiguous"],
         )  # fmt: skip
+        slid = watch(folder, str(folder / "picture.png"), code=SLIDER)
         ours = seconds("-m", "attrimorph", *edit, "--out", str(folder / "timed.png"))
-        yield "files on the routes train / edit (as executed)", f"{trained['files']} / {edited['files']}", "28 / 18"
+        routes = " / ".join(str(route["files"]) for route in (trained, edited, slid))
+        yield "files on the routes train / edit / slider (as executed)", routes, "28 / 18 / 14"
         yield "own modules imported by `attrimorph edit`", str(edited["modules"]), "70"
         yield (
             "wall time of `attrimorph edit` over that of `import torch`",

@@ -1,6 +1,7 @@
 """The guard: what it notices, and what a run does about it."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,7 @@ def test_going_back_halves_the_rates_and_ends() -> None:
     guard = Guard()
     assert [guard.go_back() for _ in range(RETURNS + 1)] == [True] * RETURNS + [False]
     assert guard.rate_scale == 0.5 ** (RETURNS + 1)
-    other = Guard()
-    other.load_state(guard.state())
-    assert other.state() == guard.state()
+    assert Guard(**asdict(guard)) == guard
 
 
 def test_a_state_with_nan_or_infinity_is_noticed_and_the_place_named() -> None:

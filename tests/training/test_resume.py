@@ -1,6 +1,7 @@
 """A run that stopped goes on with the same command and ends with the same bits; a folder holds one run only."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_the_guards_memory_survives_a_stop(data: PreparedData, tmp_path: Path) -
     guard.go_back()
     guard.collapsed_lines = 7
     checkpoint_module.save_checkpoint(
-        tmp_path, 64, (folder / "model.safetensors").read_bytes(), {**state, "guard": guard.state()}, 2
+        tmp_path, 64, (folder / "model.safetensors").read_bytes(), {**state, "guard": asdict(guard)}, 2
     )
     train(recipe.with_changes({"training.images": 96}), data, tmp_path, device="cpu")
     after = load_state(checkpoint_folders(tmp_path)[-1])
@@ -177,7 +178,7 @@ def test_a_folder_in_use_is_refused_and_is_free_again_after_an_error(
         ("recipe.json", "[]", "is no recipe of a run"),
         ("recipe.json", '{"recipe": 3, "data": ""}', "a recipe must be a mapping"),
         ("machine.json", '{"precision": "float8"}', "is damaged"),
-        ("machine.json", '{"precision": "f8", "memory_format": "x", "milliseconds": {}}', "must name a precision"),
+        ("machine.json", '{"precision": "f8", "memory_format": "x", "milliseconds": {}}', "is damaged"),
         ("log.jsonl", '[3]\n{"images_seen": "x"}\n', ""),
     ],
 )

@@ -30,8 +30,7 @@ class Algorithm(ABC):
 
     Attributes:
         critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
-        remembers: attributes that a resumed run needs beside weights and optimisers: plain values, or what has a
-            `state` of its own.
+        remembers: attributes that a resumed run needs beside weights and optimisers; see `saved`.
         own: the parts of its state that each of several processes has by itself.
         device: where the networks live.
         blocks, fill_value: of the schema.
@@ -156,11 +155,10 @@ class Algorithm(ABC):
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as tensors and plain values."""
-        parts = {name: getattr(self, name) for name in self.remembers}
         return {
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-            **{name: part.state() if hasattr(part, "state") else part for name, part in parts.items()},
+            **{name: saved(getattr(self, name)) for name in self.remembers},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -170,10 +168,7 @@ class Algorithm(ABC):
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         for name in self.remembers:
-            if hasattr(part := getattr(self, name), "load_state"):
-                part.load_state(state[name])
-            else:
-                setattr(self, name, state[name])
+            setattr(self, name, restored(getattr(self, name), state[name]))
 
     def arithmetic(self) -> torch.autocast:
         """The networks' arithmetic, as a context."""
@@ -199,6 +194,23 @@ class Algorithm(ABC):
             self.reduce_gradients(self.parameters(*(names or self.networks)))
         for name in names or self.optimisers:
             self.optimisers[name].step()
+
+
+def saved(part: Any) -> Any:
+    """Return what an algorithm remembers as plain values: its `state` where it has one, one by one in a dictionary."""
+    if isinstance(part, dict):
+        return {key: saved(each) for key, each in part.items()}
+    return part.state() if hasattr(part, "state") else part
+
+
+def restored(part: Any, state: Any) -> Any:
+    """Return a part as it was when `saved` gave this."""
+    if isinstance(part, dict):
+        return {key: restored(each, state[key]) for key, each in part.items()}
+    if not hasattr(part, "load_state"):
+        return state
+    part.load_state(state)
+    return part
 
 
 def world() -> int:

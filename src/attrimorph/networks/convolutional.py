@@ -44,11 +44,11 @@ def initialise(module: nn.Module) -> None:
 
 
 class Trunk(nn.Module):
-    """[B, 3, S, S] -> [B, C * 16]: convolutions 4x4 of stride 2 with leaky rectifiers, down to 4x4, flattened."""
+    """[B, inputs, S, S] -> [B, C * 16]: convolutions 4x4 of stride 2 with leaky rectifiers, down to 4x4, flattened."""
 
-    def __init__(self, image_size: int, width: int) -> None:
+    def __init__(self, image_size: int, width: int, inputs: int = 3) -> None:
         super().__init__()
-        channels = [3, *stage_channels(image_size, width)]
+        channels = [inputs, *stage_channels(image_size, width)]
         self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels))
         self.features = channels[-1] * 16
 
@@ -105,15 +105,16 @@ class Generator(nn.Module):
         condition: columns of y; 0 for none.
         latent: columns of z.
         width: channels of the last stage but one.
+        outputs: channels of `maps`.
     """
 
-    def __init__(self, image_size: int, condition: int, latent: int, width: int) -> None:
+    def __init__(self, image_size: int, condition: int, latent: int, width: int, outputs: int = 3) -> None:
         super().__init__()
         channels = stage_channels(image_size, width)[::-1]
         self.mixing = nn.Linear(latent + condition, 256)
         self.first = nn.Linear(256 + latent + condition, channels[0] * 16)
         self.stages = nn.ModuleList(ModulatedUp(before, after, 256) for before, after in pairwise(channels))
-        self.last = nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1)
+        self.last = nn.ConvTranspose2d(channels[-1], outputs, 4, 2, 1)
         self.start = channels[0]
         initialise(self)
         for stage in self.stages:
@@ -121,14 +122,19 @@ class Generator(nn.Module):
                 nn.init.normal_(stage.modulation.weight, std=0.5 / math.sqrt(256))
         nn.init.normal_(self.last.weight, std=0.02)
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+    def maps(self, z: Tensor, y: Tensor) -> Tensor:
+        """Return what the last layer gives, [B, outputs, S, S]."""
         code = torch.cat([z, y], dim=1)  # [B, Z + W]
         mixed = F.leaky_relu(self.mixing(code), 0.2)  # [B, 256]
         h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2)  # [B, 8C * 16]
         h = h.view(-1, self.start, 4, 4)  # [B, 8C, 4, 4]
         for stage in self.stages:
             h = stage(h, mixed)  # [B, 8C, 8, 8] ... [B, C, S/2, S/2]
-        return torch.tanh(self.last(h))  # [B, 3, S, S]
+        found: Tensor = self.last(h)  # [B, outputs, S, S]
+        return found
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return torch.tanh(self.maps(z, y))  # [B, 3, S, S]
 
 
 class Discriminator(nn.Module):

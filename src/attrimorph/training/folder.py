@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | 
             f"{folder} holds a run on other data ({data_of(folder)}); give those, or choose another folder with --out"
         )
     file = folder / "machine.json"
-    return FastPath.from_json(read_json(file), file) if file.exists() else None
+    return FastPath.read(file) if file.exists() else None
 
 
 def claim(folder: Path, recipe: AnyRecipe, data: PreparedData, path: FastPath) -> None:
@@ -86,7 +86,7 @@ def claim(folder: Path, recipe: AnyRecipe, data: PreparedData, path: FastPath) -
     if data.source is None and "drawn" in data.preprocessing:
         words["drawn"] = str(data.preprocessing["drawn"])
     write_json(folder / "data.json", words)
-    write_json(folder / "machine.json", path.to_json())
+    write_json(folder / "machine.json", asdict(path))
     write_json(folder / "recipe.json", {"recipe": recipe.model_dump(), "data": data.fingerprint})
 
 

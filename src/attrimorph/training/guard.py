@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ DEAD_LINES = 40  # log lines in a row with a discriminator that is never wrong, 
 RETURNS = 3
 
 
+@dataclass
 class Guard:
     """Reads the averaged values of each log line.
 
@@ -21,13 +23,16 @@ class Guard:
     Attributes:
         returns: how often the run has gone back to a checkpoint.
         rate_scale: what the learning rates are multiplied by since.
+        collapsed_lines, dead_lines: lines in a row in which the samples were alike, or the discriminator sure.
         good: the clock of the newest checkpoint that was written without any doubt; what lasts is noticed late, when
             newer checkpoints have it too.
     """
 
-    def __init__(self) -> None:
-        self.returns, self.rate_scale = 0, 1.0
-        self.collapsed_lines, self.dead_lines, self.good = 0, 0, 0
+    returns: int = 0
+    rate_scale: float = 1.0
+    collapsed_lines: int = 0
+    dead_lines: int = 0
+    good: int = 0
 
     def sees(self, values: Mapping[str, float], images_seen: int) -> str | None:
         """Return what is wrong, as a sentence, or None.
@@ -84,22 +89,6 @@ class Guard:
         self.rate_scale *= 0.5
         self.collapsed_lines, self.dead_lines = 0, 0
         return self.returns <= RETURNS
-
-    def state(self) -> dict[str, float]:
-        """Plain values for a checkpoint."""
-        return {
-            "returns": self.returns,
-            "rate_scale": self.rate_scale,
-            "collapsed_lines": self.collapsed_lines,
-            "dead_lines": self.dead_lines,
-            "good": self.good,
-        }
-
-    def load_state(self, state: Mapping[str, float]) -> None:
-        """Take back what `state` gave."""
-        self.returns, self.rate_scale = int(state["returns"]), float(state["rate_scale"])
-        self.collapsed_lines, self.dead_lines = int(state["collapsed_lines"]), int(state["dead_lines"])
-        self.good = int(state.get("good", 0))
 
 
 def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -3,19 +3,18 @@
 import copy
 import ctypes
 import time
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Literal
 
+import pydantic.dataclasses
 import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import read_json
 
-PRECISIONS = ("float32", "bfloat16")
-MEMORY_FORMATS = ("contiguous", "channels_last")
 WORTH = 0.92  # another path must take at most this share of the plain one's time
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 KEPT, AHEAD, LARGEST = 1 << 30, 1 << 26, 1 << 25  # bytes; glibc takes no larger threshold than 32 MiB
@@ -38,7 +37,7 @@ def keep_memory() -> bool:
     return all([mallopt(name, value) == 1 for name, value in wanted])
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class FastPath:
     """How the networks' arithmetic runs.
 
@@ -48,8 +47,8 @@ class FastPath:
         milliseconds: what each path took in the measurement; empty when nothing was measured.
     """
 
-    precision: str
-    memory_format: str
+    precision: Literal["float32", "bfloat16"]
+    memory_format: Literal["contiguous", "channels_last"]
     milliseconds: dict[str, float]
 
     @property
@@ -62,31 +61,18 @@ class FastPath:
         """The memory format as torch names it."""
         return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
 
-    def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
-
     @staticmethod
-    def from_json(value: Any, path: Path) -> "FastPath":
-        """Read what `to_json` gave.
-
-        Args:
-            value: plain values.
-            path: where they come from, for the error.
+    def read(path: Path) -> "FastPath":
+        """Read a file that holds one as JSON.
 
         Raises:
-            AttrimorphError: the value is none of ours.
+            AttrimorphError: it holds something else.
         """
         try:
-            chosen = FastPath(value["precision"], value["memory_format"], dict(value["milliseconds"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise AttrimorphError(f"{path} is damaged ({error!r}); remove it to measure this machine anew") from error
-        if chosen.precision not in PRECISIONS or chosen.memory_format not in MEMORY_FORMATS:
-            raise AttrimorphError(
-                f"{path} must name a precision of {', '.join(PRECISIONS)} and a memory format of "
-                f"{', '.join(MEMORY_FORMATS)}; it names others; remove it to measure this machine anew"
-            )
-        return chosen
+            return FastPath(**read_json(path))
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:100]
+            raise AttrimorphError(f"{path} is damaged ({reason}); remove it to measure this machine anew") from error
 
 
 def choose_fast_path(precision: str = "auto", memory_format: str = "auto", device: str = "cpu") -> FastPath:
@@ -98,16 +84,15 @@ def choose_fast_path(precision: str = "auto", memory_format: str = "auto", devic
         device: where the networks run.
     """
     if "auto" not in (precision, memory_format):
-        return FastPath(precision, memory_format, {})
+        return FastPath(precision, memory_format, {})  # type: ignore[arg-type]
     times = dict(measure(device))
-    best, plain = "float32 contiguous", None
+    best = ""
     for name, value in times.items():
-        if precision not in ("auto", name.split()[0]) or memory_format not in ("auto", name.split()[1]):
-            continue
-        if plain is None or value < WORTH * times[best]:
-            best, plain = name, value
-    chosen = best.split()
-    return FastPath(chosen[0], chosen[1], times)
+        fits = precision in ("auto", name.split()[0]) and memory_format in ("auto", name.split()[1])
+        if fits and (not best or value < WORTH * times[best]):
+            best = name
+    precision, memory_format = best.split()
+    return FastPath(precision, memory_format, times)  # type: ignore[arg-type]
 
 
 @cache

@@ -52,7 +52,7 @@ class Log:
         """Close the files."""
         self.file.close()
         if self.writer is not None:
-            # A disk that is full was told of when a line was written; the curves can be drawn from log.jsonl.
+            # A disk that is full was reported when a line was written; the curves can be drawn from log.jsonl.
             with suppress(OSError):
                 self.writer.close()
 

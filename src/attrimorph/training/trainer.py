@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_
 from attrimorph.training.ema import Ema
 from attrimorph.training.folder import claim, known_path
 from attrimorph.training.guard import Guard
-from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
+from attrimorph.training.hardware import choose_fast_path, default_device, keep_memory
 from attrimorph.training.log import Log
 from attrimorph.training.samples import SampleSheet
 
@@ -108,27 +108,24 @@ class Run:
     def __init__(self, recipe: AnyRecipe, data: PreparedData, out: Path, device: str) -> None:
         self.recipe, self.data, self.out, self.device = recipe, data, out, device
         self.rank, self.world = distributed.rank(), distributed.world()
-        path = self.path = self._fast_path()
         options = recipe.training
+        path = known_path(out, recipe, data.fingerprint)
+        if path is None:
+            path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
+            path = distributed.from_first(path)
         reduce = distributed.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce)
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
         self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
-        self.loader = loader_of(
-            recipe,
-            data,
-            rank=self.rank,
-            world=self.world,
-            device=device,
-            channels_last=path.memory_format == "channels_last",
-        )
+        last = path.memory_format == "channels_last"
+        self.loader = loader_of(recipe, data, rank=self.rank, world=self.world, device=device, channels_last=last)
         # What the next line of the log is to average, so far; a checkpoint may lie between two lines.
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.shown_values: dict[str, float] = {}
         self.fresh = not checkpoint_folders(out)
-        self.images_seen = 0 if self.fresh else self._resume()
+        self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
         # Every process has looked into the folder before the first one writes there.
         distributed.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
@@ -137,22 +134,12 @@ class Run:
         self.log = Log(out, self.images_seen) if self.rank == 0 else None
         self.sheet = SampleSheet(out, data, options.seed) if self.rank == 0 else None
 
-    def _fast_path(self) -> FastPath:
-        options = self.recipe.training
-        path = known_path(self.out, self.recipe, self.data.fingerprint)
-        if path is not None:
-            return path
-        path = choose_fast_path(options.precision, options.memory_format, self.device.split(":")[0])
-        return distributed.from_first(path)
-
-    def _resume(self) -> int:
-        return self._load(load_state(checkpoint_folders(self.out)[-1]), guard=True)
-
-    def _load(self, state: dict[str, Any], *, guard: bool) -> int:
+    def _load(self, checkpoint: Path, *, guard: bool) -> int:
         """Take back a checkpoint; return its clock. Going back, the guard keeps its own count of the returns."""
+        state = load_state(checkpoint)
         try:
             if guard:
-                self.guard.load_state(state["guard"])
+                self.guard = Guard(**state["guard"])
             if 0 < self.rank < len(ranks := state.get("ranks", [])):
                 own = ranks[self.rank]
                 state = state | own | {"algorithm": state["algorithm"] | own["algorithm"]}
@@ -237,12 +224,10 @@ class Run:
         speed = distributed.mean_values({"speed": speed})["speed"]
         if self.log:
             waited = self.loader.waited_seconds
-            line = {
-                "images_seen": self.images_seen,
-                "images_per_second": round(speed, 2),
-                "waited_seconds": round(waited, 3),
-            }
-            self.log.write(line | {name: finite(value) for name, value in values.items()})
+            speeds = {"images_per_second": round(speed, 2), "waited_seconds": round(waited, 3)}
+            # JSON has no NaN.
+            finite = {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()}
+            self.log.write({"images_seen": self.images_seen, **speeds, **finite})
         trouble = self.guard.sees(values, self.images_seen)
         self.shown_values = values
         self._show(progress, speed)
@@ -264,7 +249,7 @@ class Run:
                 f"ever lower learning rates did not help; the last good one is {folder}; try a lower "
                 "--optimiser.learning-rate in another folder"
             )
-        self.images_seen = self._load(load_state(folder), guard=False)
+        self.images_seen = self._load(folder, guard=False)
         # Started again now, the run must not go on from what it has just turned its back on.
         distributed.wait_for_all()
         if self.rank == 0:
@@ -312,7 +297,7 @@ class Run:
                 "algorithm": whole,
                 "ema": {name: network.state_dict() for name, network in self.ema.networks.items()},
                 "images_seen": self.images_seen,
-                "guard": self.guard.state(),
+                "guard": asdict(self.guard),
                 "sums": self.sums,
                 "counts": self.counts,
             } | ({"ranks": ranks} if self.world > 1 else {})
@@ -375,8 +360,3 @@ def averages(sums: dict[str, Tensor], counts: dict[str, int]) -> dict[str, float
     names = list(sums)
     values = torch.stack([sums[name] for name in names]).tolist() if names else []
     return {name: value / counts[name] for name, value in zip(names, values, strict=True)}
-
-
-def finite(value: float) -> float | None:
-    """A JSON number: None for NaN and infinity."""
-    return round(value, 6) if math.isfinite(value) else None

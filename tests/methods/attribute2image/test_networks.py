@@ -13,7 +13,10 @@ from attrimorph.methods.attribute2image.networks import (
     PaperEncoder,
     SmallDecoder,
     SmallEncoder,
+    networks_of,
 )
+from attrimorph.methods.attribute2image.recipe import RECIPES
+from tests.methods.cvae_gan.small_family import MIXED
 
 SCORES = 73  # LFW's
 
@@ -75,15 +78,12 @@ def test_published_shapes_and_ranges() -> None:
     assert PaperBackgroundDecoder(64, 0, 6, 4, 0, False)(z, y[:, :0]).colour.shape == (2, 3, 64, 64)
 
 
-def test_published_networks_refuse_other_sizes() -> None:
-    for build in (
-        lambda: PaperEncoder(32, 5, 6, 4),
-        lambda: PaperBackgroundEncoder(128, 5, 6, 4),
-        lambda: PaperDecoder(32, 5, 6, 4, 3, False),
-        lambda: PaperBackgroundDecoder(16, 0, 6, 4, 0, False),
-    ):
-        with pytest.raises(AttrimorphError, match="image_size must be 64"):
-            build()
+@pytest.mark.parametrize("name", ["attribute2image-cvae-paper", "attribute2image-discvae-paper"])
+@pytest.mark.parametrize("size", [16, 32, 128])
+def test_published_networks_refuse_other_sizes(name: str, size: int) -> None:
+    recipe = RECIPES[name]().with_changes({"data.image_size": size})
+    with pytest.raises(AttrimorphError, match="image_size must be 64"):
+        networks_of(recipe, MIXED)
 
 
 @pytest.mark.parametrize("size", [16, 32])

@@ -7,7 +7,6 @@ for CPUs is built of the same parts as the family's small networks and normalise
 
 import math
 from collections.abc import Collection
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import CVAE, LayerRecipe
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, ModulatedUp, initialise, stage_channels
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, Generator, Trunk, initialise
 from attrimorph.networks.prior import FittedPrior
 
 PAPER_SIZE = 64
@@ -50,19 +49,6 @@ def painted(maps: Tensor, gate_channels: int, learned_variance: bool) -> Paint:
 def head_channels(gate_channels: int, learned_variance: bool) -> int:
     """Channels of a decoder's last layer."""
     return 3 + gate_channels + 3 * learned_variance
-
-
-def check_paper_size(image_size: int) -> None:
-    """Refuse any size but the published one.
-
-    Raises:
-        AttrimorphError: the size is not 64.
-    """
-    if image_size != PAPER_SIZE:
-        raise AttrimorphError(
-            f"image_size must be {PAPER_SIZE} for the published networks of Attribute2Image; got {image_size}; "
-            f"prepare the data at {PAPER_SIZE} or take networks.kind small"
-        )
 
 
 class Block(nn.Sequential):
@@ -117,7 +103,6 @@ class PaperEncoder(nn.Module):
 
     def __init__(self, image_size: int, condition: int, latent: int, width: int, inputs: int = 3) -> None:
         super().__init__()
-        check_paper_size(image_size)
         self.features = 16 * width
         self.trunk = PaperTrunk(inputs, (width, 2 * width, 4 * width, 4 * width, 16 * width))
         self.label = nn.Linear(condition, latent)
@@ -145,7 +130,6 @@ class PaperBackgroundEncoder(nn.Module):
 
     def __init__(self, image_size: int, condition: int, latent: int, width: int, inputs: int = 3) -> None:
         super().__init__()
-        check_paper_size(image_size)
         self.features = 4 * width
         self.trunk = PaperTrunk(inputs, (width, width, width, width, 4 * width))
         self.joined = nn.Linear(4 * width + condition, 4 * width)
@@ -182,7 +166,6 @@ class PaperDecoder(nn.Module):
         self, image_size: int, condition: int, latent: int, width: int, gate_channels: int, learned_variance: bool
     ) -> None:
         super().__init__()
-        check_paper_size(image_size)
         self.gate_channels, self.learned_variance, self.start = gate_channels, learned_variance, 4 * width
         self.label = nn.Linear(condition, 2 * latent)
         self.mixing = nn.Linear(latent + 2 * latent, 4 * width)
@@ -221,7 +204,6 @@ class PaperBackgroundDecoder(nn.Module):
         self, image_size: int, condition: int, latent: int, width: int, gate_channels: int, learned_variance: bool
     ) -> None:
         super().__init__()
-        check_paper_size(image_size)
         self.learned_variance, self.start = learned_variance, 4 * width
         self.first = nn.Linear(latent, 4 * width * 2 * 2)
         self.stages = nn.Sequential(
@@ -245,7 +227,7 @@ class PaperBackgroundDecoder(nn.Module):
         return painted(self.last(self.stages(h)), 0, self.learned_variance)  # [B, ..., 64, 64]
 
 
-class SmallEncoder(nn.Module):
+class SmallEncoder(Trunk):
     """q(z | pictures, y) -> mean, log-variance, each [B, latent]; y joins at the last layer.
 
     Args:
@@ -257,25 +239,21 @@ class SmallEncoder(nn.Module):
     """
 
     def __init__(self, image_size: int, condition: int, latent: int, width: int, inputs: int = 3) -> None:
-        super().__init__()
-        channels = [inputs, *stage_channels(image_size, width)]
-        self.features = channels[-1] * 16
-        self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels))
+        super().__init__(image_size, width, inputs)
         self.joined = nn.Linear(self.features + condition, 2 * latent)
         initialise(self)
         nn.init.normal_(self.joined.weight, std=1 / math.sqrt(self.joined.in_features))
 
-    def forward(self, pictures: Tensor, y: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h = pictures
-        for convolution in self.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2, inplace=True)  # [B, C, S/2, S/2] ... [B, 8C, 4, 4]
-        h = h.flatten(1)  # [B, features]
+    def forward(  # type: ignore[override]
+        self, pictures: Tensor, y: Tensor, dropped: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        h = super().forward(pictures)  # [B, features]
         h = h if dropped is None else h * dropped
         mean, logvar = self.joined(torch.cat([h, y], dim=1)).chunk(2, dim=1)  # [B, Z] each
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
 
-class SmallDecoder(nn.Module):
+class SmallDecoder(Generator):
     """(z, y) -> the image, the foreground and its gate, or (condition 0) the background.
 
     Args:
@@ -290,28 +268,11 @@ class SmallDecoder(nn.Module):
     def __init__(
         self, image_size: int, condition: int, latent: int, width: int, gate_channels: int, learned_variance: bool
     ) -> None:
-        super().__init__()
+        super().__init__(image_size, condition, latent, width, head_channels(gate_channels, learned_variance))
         self.gate_channels, self.learned_variance = gate_channels, learned_variance
-        self.condition = condition
-        channels = stage_channels(image_size, width)[::-1]
-        self.start = channels[0]
-        self.mixing = nn.Linear(latent + condition, 256)
-        self.first = nn.Linear(256 + latent + condition, channels[0] * 16)
-        self.stages = nn.ModuleList(ModulatedUp(before, after, 256) for before, after in pairwise(channels))
-        self.last = nn.ConvTranspose2d(channels[-1], head_channels(gate_channels, learned_variance), 4, 2, 1)
-        initialise(self)
-        for stage in self.stages:
-            if isinstance(stage, ModulatedUp):
-                nn.init.normal_(stage.modulation.weight, std=0.5 / math.sqrt(256))
-        nn.init.normal_(self.last.weight, std=0.02)
 
-    def forward(self, z: Tensor, y: Tensor) -> Paint:
-        code = torch.cat([z, y], dim=1) if self.condition else z  # [B, Z + W]
-        mixed = F.leaky_relu(self.mixing(code), 0.2)  # [B, 256]
-        h = F.leaky_relu(self.first(torch.cat([mixed, code], dim=1)), 0.2).view(-1, self.start, 4, 4)  # [B, 8C, 4, 4]
-        for stage in self.stages:
-            h = stage(h, mixed)  # [B, 8C, 8, 8] ... [B, C, S/2, S/2]
-        return painted(self.last(h), self.gate_channels, self.learned_variance)  # [B, ..., S, S]
+    def forward(self, z: Tensor, y: Tensor) -> Paint:  # type: ignore[override]
+        return painted(self.maps(z, y), self.gate_channels, self.learned_variance)  # [B, ..., S, S]
 
 
 def networks_of(recipe: LayerRecipe, schema: Schema) -> dict[str, nn.Module]:
@@ -322,6 +283,11 @@ def networks_of(recipe: LayerRecipe, schema: Schema) -> dict[str, nn.Module]:
     """
     options, size, width = recipe.networks, recipe.data.image_size, schema.width
     learned, paper = recipe.losses.variance == "learned", options.kind == "paper"
+    if paper and size != PAPER_SIZE:
+        raise AttrimorphError(
+            f"image_size must be {PAPER_SIZE} for the published networks of Attribute2Image; got {size}; "
+            f"prepare the data at {PAPER_SIZE} or take networks.kind small"
+        )
     encoder = PaperEncoder if paper else SmallEncoder
     decoder = PaperDecoder if paper else SmallDecoder
     networks: dict[str, nn.Module]
@@ -334,16 +300,14 @@ def networks_of(recipe: LayerRecipe, schema: Schema) -> dict[str, nn.Module]:
         # The small encoders see the gate too, as a fourth channel.
         inputs, joined = 3 if paper else 4, width + options.latent
         behind_encoder = PaperBackgroundEncoder if paper else SmallEncoder
-        behind = PaperBackgroundDecoder if paper else SmallDecoder
+        behind_decoder = PaperBackgroundDecoder if paper else SmallDecoder
+        behind = options.background_latent, options.background_width
+        gate = options.gate_channels
         networks = {
             "foreground_encoder": encoder(size, width, options.latent, options.encoder_width, inputs),
-            "background_encoder": behind_encoder(
-                size, joined, options.background_latent, options.background_width, inputs
-            ),
-            "foreground_decoder": decoder(
-                size, width, options.latent, options.decoder_width, options.gate_channels, learned
-            ),
-            "background_decoder": behind(size, 0, options.background_latent, options.background_width, 0, learned),
+            "background_encoder": behind_encoder(size, joined, *behind, inputs),
+            "foreground_decoder": decoder(size, width, options.latent, options.decoder_width, gate, learned),
+            "background_decoder": behind_decoder(size, 0, *behind, 0, learned),
         }
     networks["classifier"] = Classifier(size, width, options.classifier_width)
     return networks

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import Trunk, initialise
+from attrimorph.networks.convolutional import Classifier
 from attrimorph.networks.vgg import Vgg19
 from attrimorph.networks.weights import cached, filled, read_weights
 
@@ -37,7 +37,7 @@ class VggMaps(nn.Module):
         return middle, deep
 
 
-class AttributeMaps(nn.Module):
+class AttributeMaps(Classifier):
     """A small network that tells attributes, and the maps it sees: what VGG-19 is replaced by, and a classifier.
 
     Args:
@@ -47,17 +47,12 @@ class AttributeMaps(nn.Module):
     """
 
     def __init__(self, image_size: int, outputs: int, width: int) -> None:
-        super().__init__()
-        self.trunk = Trunk(image_size, width)
-        self.hidden = nn.Linear(self.trunk.features, 256)
-        self.last = nn.Linear(256, outputs)
-        initialise(self)
-        nn.init.normal_(self.last.weight, std=0.02)
+        super().__init__(image_size, outputs, width)
         channels = [c.out_channels for c in self.trunk.convolutions if isinstance(c, nn.Conv2d)]
         self.middle, self.deep = min(1, len(channels) - 1), min(2, len(channels) - 1)
         self.deep_channels = channels[self.deep]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         """Images [B, 3, S, S] in [-1, 1] -> logits [B, outputs], Phi3 at S/4, Phi5 at S/8."""
         h, maps = images, []
         for convolution in self.trunk.convolutions:

@@ -31,6 +31,9 @@ from attrimorph.methods.homointerp.perceptual import AttributeMaps, VggMaps, per
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.networks.convolutional import CodeJudge
 
+LEARNING = (
+    "decoder", "classifier", "critic", "projection", "prototypes", "code_classifier", "encoder", "interpolator"
+)  # fmt: skip
 SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
 """Their first decay is `decoder_beta1`: with that of the others identity is lost."""
 
@@ -68,8 +71,11 @@ class HomoInterp(Algorithm):
         self.warmup_images = options.warmup_images if self.vgg is None else 0
         self.steps, self.images_seen = 0, 0
         if self.vgg is not None:
-            start_from_imagenet(self.networks["encoder"], self.vgg)
             self.vgg.to(self.device)
+            if isinstance(encoder := self.networks["encoder"], VggEncoder):
+                # A published E begins with ImageNet's weights, and trains on from there.
+                there = self.vgg.vgg.state_dict()
+                encoder.load_state_dict({name: there.get(name, own) for name, own in encoder.state_dict().items()})
 
     @classmethod
     def build(cls, recipe: InterpolationRecipe, schema: Schema, **options: Any) -> Self:
@@ -84,13 +90,8 @@ class HomoInterp(Algorithm):
         """As of `Algorithm`."""
         options = recipe.networks
         networks = kept_networks(recipe, schema)
-        networks["critic"] = Critic(
-            options.channels,
-            feature_side(recipe),
-            schema.width,
-            options.critic_width,
-            normed=options.critic_norm == "instance",
-        )
+        sizes = options.channels, feature_side(recipe), schema.width, options.critic_width
+        networks["critic"] = Critic(*sizes, normed=options.critic_norm == "instance")
         if options.prototypes == "learned":
             networks["code_classifier"] = CodeJudge(options.code, schema.width)
         else:
@@ -143,11 +144,8 @@ class HomoInterp(Algorithm):
         targets = self.edit_targets.draw(batch.attributes, generator)
         with self.arithmetic():
             values = self._backward(batch, targets, generator, warm=warm, turn=turn)
-        learning = ["decoder", "classifier", "critic", "projection"]
-        learning += [name for name in ("prototypes", "code_classifier") if name in self.networks]
-        learning += ["encoder"] if turn else []
-        learning += ["interpolator"] if turn and not warm else []
-        self.update(*learning)
+        idle = {"encoder": not turn, "interpolator": warm or not turn}
+        self.update(*(name for name in LEARNING if name in self.networks and not idle.get(name)))
         return {name: value.detach() for name, value in values.items()}
 
     def _backward(
@@ -162,7 +160,9 @@ class HomoInterp(Algorithm):
         values, middle, deep = self._classify(x, y)
         image = self.networks["decoder"](leaf)
         values |= self._reconstruct(x, image, middle, warm=warm)
-        values["guidance"] = self._guidance(leaf, deep)
+        # |P(F) - Phi5(x)|^2, for P, and for E in its turn
+        projected = self.networks["projection"](leaf, deep.shape[-1])
+        values["guidance"] = losses.mean_squared_error(projected.float(), deep.float())
         learners = self.parameters("decoder", "projection")
         total = self._sum(values, "perceptual", "pixel", "guidance")
         total.backward(inputs=[*learners, leaf] if turn else learners)  # type: ignore[no-untyped-call]
@@ -211,11 +211,6 @@ class HomoInterp(Algorithm):
             values["perceptual"] = losses.mean_squared_error(seen.float(), middle.float())
         return values
 
-    def _guidance(self, features: Tensor, deep: Tensor) -> Tensor:
-        """|P(F) - Phi5(x)|^2, for P, and for E in its turn."""
-        seen = self.networks["projection"](features, deep.shape[-1])
-        return losses.mean_squared_error(seen.float(), deep.float())
-
     def _teach_head(self, real: Tensor, y: Tensor) -> dict[str, Tensor]:
         """BCE(A'(F), y_a) alone, so that A' knows the attributes when E and I begin to learn from it."""
         logits = self.networks["critic"](real)[1].float()
@@ -261,9 +256,8 @@ class HomoInterp(Algorithm):
             "hide": losses.attribute_loss(guess, marginals(y), self.blocks),
             "classify_code": losses.attribute_loss(guess, y, self.blocks),
         }
-        values["classify_code"].backward(  # type: ignore[no-untyped-call]
-            inputs=self.parameters("code_classifier"), retain_graph=True
-        )
+        reader = self.parameters("code_classifier")
+        values["classify_code"].backward(inputs=reader, retain_graph=True)  # type: ignore[no-untyped-call]
         total = self._sum(values, "prototype", "code", "hide")
         total.backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
         return values
@@ -319,10 +313,3 @@ class HomoInterp(Algorithm):
         if state["perceptual"] != self.perceptual_name:
             raise ValueError(f"it compared images in {state['perceptual']}, not in {self.perceptual_name}")
         super().load_state(state)
-
-
-def start_from_imagenet(encoder: nn.Module, vgg: VggMaps) -> None:
-    """Give a published E the weights of VGG-19 that are at hand; it trains on from there."""
-    if isinstance(encoder, VggEncoder):
-        wanted, there = encoder.state_dict(), vgg.vgg.state_dict()
-        encoder.load_state_dict({name: there.get(name, value) for name, value in wanted.items()})

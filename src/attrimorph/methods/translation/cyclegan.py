@@ -37,7 +37,8 @@ class CycleGAN(Algorithm):
         banks: newest real images of each domain, which a step draws from.
     """
 
-    kept, critics, own = GENERATORS, DISCRIMINATORS, ("pools", "banks")
+    kept, critics = GENERATORS, DISCRIMINATORS
+    remembers = own = ("pools", "banks")
 
     def __init__(self, recipe: TranslationRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
@@ -87,9 +88,8 @@ class CycleGAN(Algorithm):
         bank_with, bank_without = (self.banks[name] for name in DISCRIMINATORS)
         bank_with.add(images, label > 0.5)
         bank_without.add(images, label < 0.5)
-        layout = (
-            torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.preserve_format
-        )
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.preserve_format
         a, b = (
             bank.draw(u).contiguous(memory_format=layout)
             for bank, u in zip((bank_without, bank_with), chance, strict=True)
@@ -109,9 +109,8 @@ class CycleGAN(Algorithm):
             made_b, made_a = to_with(a).float(), to_without(b).float()
         # Zhu et al. 2017, eq. 1 with the squares of section 4; eq. 2: cycle; section 5.2: identity; eq. 3: their sum
         verdicts = d_with(made_b).float(), d_without(made_a).float()
-        values["fool"] = sum(
-            (losses.mean_squared_error(v, torch.ones_like(v)) for v in verdicts), start=a.new_zeros(())
-        )
+        of_b, of_a = (losses.mean_squared_error(v, torch.ones_like(v)) for v in verdicts)
+        values["fool"] = of_b + of_a
         back_a, back_b = to_without(made_b).float(), to_with(made_a).float()
         values["cycle"] = losses.mean_absolute_error(back_a, a) + losses.mean_absolute_error(back_b, b)
         weights = {"fool": 1.0, "cycle": self.cycle, "identity": self.cycle * self.identity}
@@ -132,21 +131,6 @@ class CycleGAN(Algorithm):
         total = torch.stack(list(values.values())).sum() * ready
         total.backward(inputs=self.parameters(*DISCRIMINATORS))  # type: ignore[no-untyped-call]
         return values
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, as tensors and plain values."""
-        return super().state() | {
-            "pools": {name: pool.state() for name, pool in self.pools.items()},
-            "banks": {name: bank.state() for name, bank in self.banks.items()},
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state` gave."""
-        super().load_state(state)
-        for name, pool in self.pools.items():
-            pool.load_state(state["pools"][name])
-        for name, bank in self.banks.items():
-            bank.load_state(state["banks"][name])
 
 
 class ImagePool:
