@@ -86,7 +86,7 @@ def lay(folder: Path) -> None:
     model = load("drawn-faces-64")
     source = found_source(model, pictures[5])
     (folder / "face.png").write_bytes(
-        saved_png(model, source, EditTarget({"Smiling": 1.0}), None, named="drawn-faces-64")
+        saved_png(model, source, EditTarget({"Smiling": 1.0}), None, model_name="drawn-faces-64")
     )
     signature = certificates.signature()
     (folder / "chain.pem").write_bytes(signature.certificates)

@@ -4,6 +4,7 @@ The names that the pages use (photos/, runs/mine, photo.jpg) stand for small rea
 and experiments have tiny forms. Commands that train or measure for more than some seconds even so are slow tests.
 """
 
+import csv
 import functools
 import os
 import re
@@ -59,7 +60,7 @@ LENGTHS = {
 ADDED = {
     "judge": ["--images", "64"],
     "evaluate": ["--count", "24"],
-    "calibrate": ["--count", "24"],
+    "calibrate": ["--images", "2"],
     "invert": ["--steps", "3"],
     "axes fit": ["--count", "64"],
     "data synthetic": ["--count", "24"],
@@ -195,12 +196,23 @@ def run_all(page: Path, place: Path, *, long: bool) -> list[str]:
 
 
 def make_room(words: list[str], place: Path) -> None:
-    """Take away what stands where the command writes: data, or a run of the same recipe with other fields."""
+    """Take away what stands where the command writes: data, or a run of the same recipe with other fields.
+
+    Lay there what the page says that the reader makes: another evaluation, a classifier's answers.
+    """
     if words[:2] in (["data", "synthetic"], ["data", "prepare"]):
         made = words[2] if words[1] == "synthetic" else words[words.index("--out") + 1]
         shutil.rmtree(place / made, ignore_errors=True)
     elif words[0] == "train" and "--out" not in words:
         shutil.rmtree(place / "runs" / Path(words[1]).stem, ignore_errors=True)
+    elif "--against" in words and not (other := place / words[words.index("--against") + 1]).exists():
+        other.parent.mkdir(parents=True)
+        shutil.copy(next(place.glob("runs/evaluations/*/evaluation.json")), other)
+    elif "--predictions" in words:
+        with (place / words[words.index("--out") + 1] / "pairs.csv").open(newline="") as pairs:
+            files = [row["file"] for row in csv.DictReader(pairs)]
+        answers = "".join(f"{file},{number % 3 / 2}\n" for number, file in enumerate(files))
+        (place / words[words.index("--predictions") + 1]).write_text(f"file,hired\n{answers}")
 
 
 def stop_when_serving(child: int, text: str) -> bool:

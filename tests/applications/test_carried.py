@@ -189,7 +189,7 @@ def test_a_saved_png_makes_itself_again(kind: str, tmp_path: Path, face: Image.I
         {"Smiling": 0.7 if axes else 1.0, **({"Puzzled": 0.5} if axes else {})}, ("Male",) if judge else (), axes
     )
     path = tmp_path / "saved.png"
-    path.write_bytes(saved_png(model, subject, wish, judge, named=folder))
+    path.write_bytes(saved_png(model, subject, wish, judge, model_name=folder))
     with Image.open(path) as image:
         assert "edited by attrimorph" in image.text["attrimorph"]
     again = replay(path)
@@ -200,7 +200,9 @@ def test_a_saved_png_makes_itself_again(kind: str, tmp_path: Path, face: Image.I
 
 def test_a_png_with_other_pixels_is_called_different(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    content = saved_png(model, sampled_sources(model, 1, 3)[0], EditTarget(), None, named=tmp_path / "run", label=False)
+    content = saved_png(
+        model, sampled_sources(model, 1, 3)[0], EditTarget(), None, model_name=tmp_path / "run", label=False
+    )
     with Image.open(io.BytesIO(content)) as image:
         assert "attrimorph" not in image.info
         told = json.loads(image.info[EMBEDDED])
@@ -227,7 +229,7 @@ def resaved(path: Path, receipt: object) -> Path:
 )
 def test_a_damaged_receipt_gets_a_sentence(change: dict[str, object], sentence: str, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "run")
-    content = saved_png(model, sampled_sources(model, 1, 3)[0], EditTarget(), None, named=tmp_path / "run")
+    content = saved_png(model, sampled_sources(model, 1, 3)[0], EditTarget(), None, model_name=tmp_path / "run")
     with Image.open(io.BytesIO(content)) as image:
         told = json.loads(image.info[EMBEDDED])
     told["arguments"] |= change

@@ -7,24 +7,25 @@ edit back into it keep both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.inputs import attributes_of, code_of, editor
-from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.locks import logits_of, with_locks
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.codes import Code, Composes, Encodes, Generates
 from attrimorph.models.model import Model, Moves
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 from attrimorph.strength import Strengths
+
+if TYPE_CHECKING:
+    from attrimorph.applications.axes.pack import Axis
+    from attrimorph.applications.inversion import Inversion, Progress
+    from attrimorph.evaluators.attributes import Judges
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class EditSource:
     image: Tensor | None
     code: Code | None
     attributes: Tensor
-    inversion: Inversion | None = None
+    inversion: "Inversion | None" = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class EditTarget:
 
     changes: Mapping[str, float] = field(default_factory=dict)
     locks: tuple[str, ...] = ()
-    axes: tuple[Axis, ...] = ()
+    axes: "tuple[Axis, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Edit:
     edited: Tensor
     before: Tensor
     after: Tensor
-    inversion: Inversion | None = None
+    inversion: "Inversion | None" = None
 
     def _repr_png_(self) -> bytes:
         shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
@@ -94,7 +95,7 @@ def edit(
     calibrated: bool = True,
     known: Changes | None = None,
     invert: Search | None = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> Edit:
     """Change attributes of images.
 
@@ -173,7 +174,7 @@ def edit_source(
     *,
     known: Changes | None = None,
     invert: Search | None = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> EditSource:
     """Take photographs as a source; arguments and errors as of `edit`."""
     images = model.prepared(images)
@@ -228,7 +229,7 @@ def _attributes_told(model: Model, code: Code) -> Tensor:
 
 
 def moved_code(
-    model: Model, source: EditSource, target: EditTarget, judge: Judges | None = None, before: Tensor | None = None
+    model: Model, source: EditSource, target: EditTarget, judge: "Judges | None" = None, before: Tensor | None = None
 ) -> Code | None:
     """Return a source's code as a target wants it; None of a source that has none.
 
@@ -257,6 +258,9 @@ def moved_code(
     code = Code(source.code.z, model.moved(source.code.attributes, own))
     moving = {name: strength for name, strength in changes.items() if name in taught and strength}
     if moving:
+        from attrimorph.applications.axes.editor import AxisEditor
+        from attrimorph.applications.axes.pack import AxisPack
+
         pack = AxisPack(model.hash, model.recipe.name, taught)
         far = AxisEditor(model, pack).move(code, moving, [name for name in target.locks if name in taught])
         code = Code(far.z.to(code.z.device), far.attributes[:, : model.schema.width].to(code.attributes.device))
@@ -270,6 +274,8 @@ def moved_code(
             "somebody must see whether locked attributes stay; this model has no attribute classifier (judge); "
             "unlock them"
         )
+
+    from attrimorph.applications.locks import logits_of, with_locks
 
     def decode(codes: Code) -> Tensor:
         return decoded(model, codes, source.image)
@@ -319,6 +325,6 @@ def rendered(
     return torch.cat(pictures)
 
 
-def picture_of(model: Model, source: EditSource, target: EditTarget, judge: Judges | None = None) -> Tensor:
+def picture_of(model: Model, source: EditSource, target: EditTarget, judge: "Judges | None" = None) -> Tensor:
     """Return the picture of one target, decoded alone, [1, 3, S, S]: what is saved and what a replay makes again."""
     return rendered(model, [source], [moved_code(model, source, target, judge)], [target])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
@@ -14,6 +13,7 @@ from attrimorph.models.codes import Code, Edits, Encodes, Generates
 from attrimorph.models.model import Model, Moves
 
 if TYPE_CHECKING:
+    from attrimorph.applications.inversion import Inversion, Progress
     from attrimorph.applications.inversion.distances import Distance
 
 
@@ -83,8 +83,8 @@ def code_of(
     known: Changes | None = None,
     invert: Search | None = None,
     distance: "Distance | None" = None,
-    progress: Progress | None = None,
-) -> tuple[Code, Inversion | None]:
+    progress: "Progress | None" = None,
+) -> "tuple[Code, Inversion | None]":
     """Return the codes of images, and the inversion that found them where there was one.
 
     Args:

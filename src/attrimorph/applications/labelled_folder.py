@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import sync_folder, write_bytes
+from attrimorph.files import sync_folder, write_bytes, writing
 from attrimorph.metrics.tables import to_csv
 
 
@@ -32,15 +32,13 @@ class LabelledFolder:
         self._work = self.path
 
     def __enter__(self) -> Self:
-        try:
+        with writing(self.path):
             if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
                 raise AttrimorphError(
                     f"{self.path} must be a new or empty folder; it is not; choose another with --out"
                 )
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._work = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part"))
-        except OSError as error:
-            raise _told(self.path, error) from error
         return self
 
     def __exit__(
@@ -79,31 +77,23 @@ class LabelledFolder:
         for row, pixels in enumerate(images):
             self.counts[split, label] += 1
             name = f"{split}/{folder_name(label)}/{stem}-{self.counts[split, label]:06d}.png"
-            self._write_image(name, pixels)
+            with writing(self.path):
+                (self._work / name).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(self._work / name, "PNG")
             values = [table[column][row] for column in self.columns]
             self._lines.append([name, split, identities[row], *["" if value is None else value for value in values]])
             names.append(name)
         return names
 
-    def _write_image(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        path = self._work / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path, "PNG")
-        except OSError as error:
-            raise _told(self.path, error) from error
-
     def _finish(self) -> None:
         text = to_csv(["file_name", "split", "identity", *self.columns], self._lines)
         write_bytes(self._work / "attributes.csv", text.encode("utf-8", "surrogateescape"))
-        try:
+        with writing(self.path):
             # mkdtemp makes folders private; a data set is as readable as any other folder of the user's.
             self._work.chmod(0o755)
             if self.path.exists():
                 self.path.rmdir()
             self._work.rename(self.path)
-        except OSError as error:
-            raise _told(self.path, error) from error
         sync_folder(self.path.parent)
 
 
@@ -111,8 +101,3 @@ def folder_name(label: str) -> str:
     """Return a class as the name of a folder."""
     plain = "".join("_" if letter in '/\\:*?"<>|\0' else letter for letter in label).strip()
     return plain.lstrip(".") or "_"
-
-
-def _told(path: Path, error: OSError) -> AttrimorphError:
-    reason = error.strerror or str(error)
-    return AttrimorphError(f"cannot write {path}: {reason}; free some space or choose another folder with --out")

@@ -6,41 +6,19 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import CycloptsError
 
-# Importing a file of verbs puts them into the app.
-from attrimorph.cli import (
-    axes_verbs,
-    compare_verbs,
-    data_verbs,
-    experiment_verbs,
-    finding_verbs,
-    judging_verbs,
-    measuring_verbs,
-    requests,
-    studio_verbs,
-    training_verbs,
-)
 from attrimorph.cli.app import app, speaks
 from attrimorph.errors import AttrimorphError
 from attrimorph.interruption import Interrupted
 
-__all__ = [
-    "app",
-    "axes_verbs",
-    "compare_verbs",
-    "data_verbs",
-    "experiment_verbs",
-    "finding_verbs",
-    "judging_verbs",
-    "main",
-    "measuring_verbs",
-    "requests",
-    "run",
-    "studio_verbs",
-    "training_verbs",
-]
+__all__ = ["app", "main", "run"]
+
+VERBS = ("data", "training", "compare", "experiment", "judging", "measuring", "axes", "studio", "finding")
+for _verbs in ("requests", *(f"{name}_verbs" for name in VERBS)):
+    import_module(f"attrimorph.cli.{_verbs}")  # which puts its verbs into the app
 
 TRACEBACK = "ATTRIMORPH_TRACEBACK"
 OUT_OF_MEMORY = "out of memory; use fewer or smaller images, or smaller batches"

@@ -113,10 +113,7 @@ def _told(entry: Mapping[str, Any], images: int) -> str:
 
 
 def check(
-    path: str | Path | Source,
-    *,
-    workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    path: str | Path | Source, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Report:
     """Look through a folder of images, raw or prepared: every file is hashed and decoded.
 

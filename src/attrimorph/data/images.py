@@ -105,7 +105,7 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
     except PermissionError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     except (OSError, ValueError) as error:  # a name too long, or one that no file can have
-        raise AttrimorphError(f"{path} is no readable image ({_reason(error)}); mend or remove it") from error
+        raise _unreadable(path, error) from error
 
 
 def decoded_image(file: BinaryIO, name: str, least: int = 0, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
@@ -140,32 +140,34 @@ def _looked_at(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Image.Im
     except AttrimorphError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly everything
-        raise AttrimorphError(f"{name} is no readable image ({_reason(error)}); mend or remove it") from error
+        raise _unreadable(name, error) from error
 
 
-def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    if "cannot identify" in text:
-        return "it is not in a known image format"
-    return " ".join(text.split())[:120]
+def _unreadable(name: str | Path, error: Exception) -> AttrimorphError:
+    reason = " ".join((str(error) or type(error).__name__).split())[:120]
+    reason = "it is not in a known image format" if "cannot identify" in reason else reason
+    return AttrimorphError(f"{name} is no readable image ({reason}); mend or remove it")
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Return what `open_image` makes of an opened picture: upright, RGB; transparent parts white, 16 bits as 8."""
-    return _upright(_to_rgb(image), image)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_numbers(np.asarray(image)).convert("RGB")
-    if image.has_transparency_data:
+        result = image.copy()
+    elif image.mode.startswith("I") or image.mode == "F":
+        result = _from_numbers(np.asarray(image)).convert("RGB")
+    elif image.has_transparency_data:
         with_alpha = image.convert("RGBA")
-        white = Image.new("RGBA", with_alpha.size, "white")
-        return Image.alpha_composite(white, with_alpha).convert("RGB")
-    return image.convert("RGB")
+        result = Image.alpha_composite(Image.new("RGBA", with_alpha.size, "white"), with_alpha).convert("RGB")
+    else:
+        result = image.convert("RGB")
+    orientation = 1
+    with suppress(Exception):  # a broken tag block is no reason to lose the picture
+        orientation = int(image.getexif().get(ORIENTATION, 1))
+    if orientation != 1:
+        result.getexif()[ORIENTATION] = orientation
+        result = ImageOps.exif_transpose(result)
+    return result
 
 
 def _from_numbers(values: NDArray[Any]) -> Image.Image:
@@ -175,16 +177,6 @@ def _from_numbers(values: NDArray[Any]) -> Image.Image:
     whole = values.dtype.kind in "iu"
     full = 65535.0 if values.dtype == np.uint16 or most > 255 else 255.0 if whole or most > 1 else 1.0
     return Image.fromarray(np.clip(numbers * (255 / full) + 0.5, 0, 255).astype(np.uint8))
-
-
-def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
-    orientation = 1
-    with suppress(Exception):  # a broken tag block is no reason to lose the picture
-        orientation = int(source.getexif().get(ORIENTATION, 1))
-    if orientation == 1:
-        return image if image is not source else image.copy()
-    image.getexif()[ORIENTATION] = orientation
-    return ImageOps.exif_transpose(image)
 
 
 def crop_box(size: tuple[int, int], crop: CropLike) -> Box:
@@ -204,9 +196,9 @@ def crop_box(size: tuple[int, int], crop: CropLike) -> Box:
         across, down = (width / crop.of[0], height / crop.of[1]) if crop.of else (1.0, 1.0)
         left, top, right, bottom = crop.left * across, crop.top * down, crop.right * across, crop.bottom * down
         if not (0 <= left < right <= width + 1e-6 and 0 <= top < bottom <= height + 1e-6):
+            box = f"{left:g},{top:g},{right:g},{bottom:g}"
             raise AttrimorphError(
-                f"the crop {left:g},{top:g},{right:g},{bottom:g} must lie inside the image of {width}x{height} pixels; "
-                "choose a smaller one"
+                f"the crop {box} must lie inside the image of {width}x{height} pixels; choose a smaller one"
             )
     side = min(right - left, bottom - top)
     if isinstance(crop, int):
@@ -253,11 +245,11 @@ def read_mask(
     Args:
         background: the colour that means background; None = the mask is grey, white is foreground.
     """
-    image = open_image(path)
+    grey = open_image(path)
     if background is None:
-        grey = image.convert("L")
+        grey = grey.convert("L")
     else:
-        distance = np.abs(np.asarray(image).astype(np.int16) - np.array(background, np.int16)).max(2)
+        distance = np.abs(np.asarray(grey).astype(np.int16) - np.array(background, np.int16)).max(2)
         grey = Image.fromarray(np.where(distance > SMEAR, 255, 0).astype(np.uint8))
     box = placed(grey.size, crop, image_size)
     return np.asarray(grey.resize((image_size, image_size), Image.Resampling.BOX, box=box))

@@ -131,10 +131,7 @@ class Loader:
             lines = self.indices.reshape(-1, self.together)
             order = lines[np.random.default_rng([self.seed, epoch]).permutation(len(lines))].reshape(-1)
             # Replaced as a whole, as the prefetching thread may look at the same time.
-            self._orders = {
-                **{old: value for old, value in self._orders.items() if old == epoch - 1},
-                epoch: order,
-            }
+            self._orders = {**{old: value for old, value in self._orders.items() if old == epoch - 1}, epoch: order}
         return order
 
     def batch(self, images_seen: int) -> Batch:

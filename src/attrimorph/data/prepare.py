@@ -209,12 +209,7 @@ def prepare(
 
 
 def _job(
-    raw: RawData,
-    image_size: int,
-    crop: CropLike,
-    align: bool,
-    masks: bool | None,
-    attributes: Sequence[str] | None,
+    raw: RawData, image_size: int, crop: CropLike, align: bool, masks: bool | None, attributes: Sequence[str] | None
 ) -> _Job:
     if not 8 <= image_size <= LARGEST:
         raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")

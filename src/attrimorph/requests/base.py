@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
 
 from attrimorph.applications.options import Search
+from attrimorph.data.schema import STRONGEST
 from attrimorph.errors import AttrimorphError, sentence_of
 from attrimorph.naming import parse_names
 
@@ -61,8 +70,11 @@ def _search(value: Any) -> Any:
 
 
 Named = Annotated[str, BeforeValidator(str)]
-Changes = Annotated[dict[str, float], Option("--set", list[str] | None, schema=True)]
-Facts = Annotated[dict[str, float], Option("--known", list[str] | None, schema=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Strength = Annotated[float, Field(ge=-STRONGEST, le=STRONGEST, allow_inf_nan=False, strict=True)]
+Fact = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Changes = Annotated[dict[Name, Strength], Field(max_length=200), Option("--set", list[str] | None, schema=True)]
+Facts = Annotated[dict[Name, Fact], Field(max_length=200), Option("--known", list[str] | None, schema=True)]
 Names = Annotated[tuple[str, ...], Option(kind=str | None, read=lambda words: tuple(parse_names(words or "")))]
 Invert = Annotated[
     Search, BeforeValidator(_search), PlainSerializer(lambda search: search.to_json(search.steps), dict[str, Any])

@@ -100,7 +100,6 @@ class Edit(Moving):
         import torch
 
         from attrimorph.applications.edit import edit
-        from attrimorph.applications.paths import crossfade
         from attrimorph.models.codes import Chains
         from attrimorph.pictures import frames, sheet_of, to_pil
 
@@ -122,6 +121,8 @@ class Edit(Moving):
         columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
         animation = []
         if isinstance(model, Chains):
+            from attrimorph.applications.paths import crossfade
+
             passed = [stage.cpu() for stage in model.stages(found.images, changes, found.before)]
             columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
             animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))

@@ -120,9 +120,9 @@ def input_files(paths: list[Path]) -> list[InputFile]:
     return [InputFile(path=str(path.resolve()), sha256=file_sha256(path)) for path in paths]
 
 
-def tag_of(verb: str, model: "Model", named: str | Path) -> str:
+def tag_of(verb: str, model: "Model", model_name: str | Path) -> str:
     """Return what a picture's text tag says of how it was made."""
-    names = ",".join(Path(part).name for part in named_parts(model_reference(named)))
+    names = ",".join(Path(part).name for part in named_parts(model_reference(model_name)))
     return f"{MADE.get(verb, 'edited')} by attrimorph {__version__}; verb {verb}; model {names} {model.hash[:12]}"
 
 

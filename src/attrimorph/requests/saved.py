@@ -173,7 +173,7 @@ class SavedBackground(Saved):
 
 
 def saved_png(
-    model: Model, source: EditSource, target: EditTarget, judge: Judges | None, *, named: str, label: bool = True
+    model: Model, source: EditSource, target: EditTarget, judge: Judges | None, *, model_name: str, label: bool = True
 ) -> bytes:
     """Return the picture of a target as a PNG with its receipt.
 
@@ -182,14 +182,14 @@ def saved_png(
         source: what was edited.
         target: what became of it.
         judge: who saw to the locks.
-        named: the model as the user named it.
+        model_name: the model as the user named it.
         label: see `Saved.png`.
     """
     final = moved_code(model, source, target, judge)
     # Where an edit is put back into its image, that image tells the code, and is smaller.
     whole = final is not None and not isinstance(model, Composes)
     request = SavedEdit(
-        model=named,
+        model=model_name,
         start=SavedCode.of(source.code) if whole else None,
         code=SavedCode.of(final) if whole else None,
         picture=None if whole or source.image is None else _png(source.image),
@@ -208,7 +208,7 @@ def saved_png(
 
 
 def inpainted_png(
-    model: Model, image: Tensor, hole: Tensor, *, named: str, photograph: bool, label: bool = True, **options: Any
+    model: Model, image: Tensor, hole: Tensor, *, model_name: str, photograph: bool, label: bool = True, **options: Any
 ) -> bytes:
     """Return a picture whose hole is filled, as a PNG with its receipt.
 
@@ -216,12 +216,12 @@ def inpainted_png(
         model: one that encodes.
         image: as the model is shown it, [1, 3, S, S] in [-1, 1].
         hole: [1, 1, S, S], 1 = hole.
-        named: the model as the user named it.
+        model_name: the model as the user named it.
         photograph, label: see `Saved.png`.
         options: times, feather and known of `inpaint`.
     """
     mask = 2 * hole.expand(-1, 3, -1, -1) - 1
-    request = SavedInpaint(model=named, picture=_png(image), mask=_png(mask), **options)
+    request = SavedInpaint(model=model_name, picture=_png(image), mask=_png(mask), **options)
     return request.png(model, request.made(model), photograph=photograph, label=label)
 
 
@@ -232,7 +232,7 @@ def layered_png(
     behind: Tensor,
     changes: Mapping[str, float],
     *,
-    named: str,
+    model_name: str,
     photograph: bool,
     label: bool = True,
 ) -> bytes:
@@ -243,11 +243,11 @@ def layered_png(
         image, behind: both as the model is shown them, [1, 3, S, S] in [-1, 1].
         attributes: of the image, [1, W].
         changes: attribute -> strength.
-        named: the model as the user named it.
+        model_name: the model as the user named it.
         photograph, label: see `Saved.png`.
     """
     request = SavedBackground(
-        model=named, picture=_png(image), own=_numbers(attributes), behind=_png(behind), changes=dict(changes)
+        model=model_name, picture=_png(image), own=_numbers(attributes), behind=_png(behind), changes=dict(changes)
     )
     return request.png(model, request.made(model), photograph=photograph, label=label)
 

@@ -61,10 +61,10 @@ def on_device(
     """Make a route of work that computes: it has the device, in a thread, while pages are served."""
 
     @functools.wraps(work)
-    async def route(api: "Api", /, *words: P.args, **named: P.kwargs) -> Result:
+    async def route(api: "Api", /, *words: P.args, **keywords: P.kwargs) -> Result:
         def task() -> Result:
             with api.queue.device, torch.no_grad():
-                return work(api, *words, **named)
+                return work(api, *words, **keywords)
 
         return await asyncio.get_running_loop().run_in_executor(api.threads, task)
 
@@ -144,7 +144,9 @@ class Api:
         """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
         served, seen = self._seen(request.model, request.source)
         target = EditTarget(request.changes, tuple(request.locks), self.store.taught(request.axes))
-        content = saved_png(served.model, seen.subject, target, served.judge, named=served.named, label=self.label)
+        content = saved_png(
+            served.model, seen.subject, target, served.judge, model_name=served.model_name, label=self.label
+        )
         besides: dict[str, float] = {}
         if served.judge is not None and seen.probabilities is not None:
             after = served.judge(self.store.pictures(served, [seen], [target]))[0].cpu()
@@ -192,7 +194,7 @@ class Api:
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
         content = inpainted_png(
             served.model, seen.shown, hole, times=request.times, feather=min(request.feather, side),
-            known=request.known, photograph=seen.photograph, named=served.named, label=self.label,
+            known=request.known, photograph=seen.photograph, model_name=served.model_name, label=self.label,
         )  # fmt: skip
         return say.PictureResponse(picture=self._signed(content, "image/png", seen.photograph))
 
@@ -218,7 +220,7 @@ class Api:
         )
         content = layered_png(
             served.model, own.shown, own.subject.attributes, other.shown, request.changes, photograph=own.photograph,
-            named=served.named, label=self.label,
+            model_name=served.model_name, label=self.label,
         )  # fmt: skip
         return say.PictureResponse(picture=self._signed(content, "image/png", own.photograph))
 
@@ -287,7 +289,7 @@ class Api:
         return served, self.store.seen(served, source.origin(photo))
 
     def _tag(self, verb: str, served: Served) -> str | None:
-        return tag_of(verb, served.model, served.named) if self.label else None
+        return tag_of(verb, served.model, served.model_name) if self.label else None
 
     def _png(self, picture: Image.Image, verb: str, served: Served, photograph: bool) -> bytes:
         """Encode a picture that a verb made, of a photograph or a sample; labelled unless that is switched off."""

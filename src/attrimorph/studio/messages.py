@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from attrimorph.requests.base import meanings_of
+from attrimorph.requests.base import Changes, Facts, Name, meanings_of
 from attrimorph.studio.model_store import Origin
 
 MIB = 2**20
@@ -21,13 +21,9 @@ def _number(value: object) -> object:
 
 AS_JSON = BeforeValidator(_number)
 """A whole number as JSON Schema has it: 3 and 3.0, neither true nor "3". It stands last, or the schema loses limits."""
-Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 """The name under which the studio keeps a photograph or an axis."""
 Base64 = Annotated[str, StringConstraints(min_length=4, max_length=32 * MIB)]
-Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False, strict=True)]
-Changes = Annotated[dict[Name, Strength], Field(max_length=200)]
-Known = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False, strict=True)]], Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=200)]
 Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
 Switch = Annotated[bool, Field(strict=True)]
@@ -80,7 +76,7 @@ class PictureSource(Message):
     image: Base64 | None = None
     seed: Seed | None = None
     held: Changes = {}
-    known: Known = {}
+    known: Facts = {}
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -180,7 +176,7 @@ class InpaintRequest(PictureRequest):
     mask: Base64
     times: Annotated[int, Field(ge=1, le=50), AS_JSON] = 10
     feather: Annotated[int, Field(ge=0, le=16), AS_JSON] = 4
-    known: Known = {}
+    known: Facts = {}
 
 
 class TransferRequest(PictureRequest):

@@ -42,14 +42,14 @@ class Served:
     """A model with what the studio needs besides.
 
     Attributes:
-        name: by which clients call it; named: as the user named it.
+        name: by which clients call it; model_name: as the user named it.
         judge: who sees what an edit does; None where nobody can.
         sliders, locks: what can be changed, and what can be locked.
         can: what it can do, by word.
     """
 
     name: str
-    named: str
+    model_name: str
     model: Model
     judge: Judges | None
     sliders: tuple[Slider, ...]

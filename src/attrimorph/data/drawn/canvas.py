@@ -1,12 +1,46 @@
 """What the parts of a drawn face are painted with: a canvas, soft shapes, colours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from attrimorph.data.drawn.factors import COLUMN, amount, degree
+from attrimorph.errors import AttrimorphError
+
+
+class Layers(NamedTuple):
+    """A picture and what it is made of: image = mask * foreground + (1 - mask) * background.
+
+    Attributes:
+        image, foreground, background: float32 [N, 3, H, W] in [-1, 1].
+        mask: float32 [N, 1, H, W] in [0, 1], 1 = person.
+    """
+
+    image: Tensor
+    mask: Tensor
+    foreground: Tensor
+    background: Tensor
+
+    def in_bytes(self) -> tuple[Tensor, Tensor]:
+        """Return the images, uint8 [N, H, W, 3], and the masks, uint8 [N, H, W], 255 = person."""
+        images = to_bytes(self.image).permute(0, 2, 3, 1).contiguous()
+        return images, self.mask[:, 0].mul(255).round().to(torch.uint8)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Turn [-1, 1] into uint8."""
+    return images.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def check_factors(factors: Tensor, names: Sequence[str], size: int, what: str) -> None:
+    """Refuse factors that are not [N, F], F as many as names, and sizes below 8."""
+    if factors.dim() != 2 or factors.shape[1] != len(names):
+        raise AttrimorphError(f"factors must be [N, {len(names)}]; got {list(factors.shape)}; sample them anew")
+    if size < 8:
+        raise AttrimorphError(f"a {what} must be drawn at least 8 pixels wide; got {size}")
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,7 @@ KEPT_OLD = 0.79  # of those who are neither young nor grey
 
 
 def sample_factors(
-    count: int,
-    generator: torch.Generator,
-    *,
-    correlation: float = 0.5,
-    identities: Tensor | None = None,
+    count: int, generator: torch.Generator, *, correlation: float = 0.5, identities: Tensor | None = None
 ) -> Tensor:
     """Draw the factors of `count` faces.
 

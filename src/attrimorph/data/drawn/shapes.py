@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn.drawing import Layers, check_factors
+from attrimorph.data.drawn.canvas import Layers, check_factors
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 

@@ -142,8 +142,5 @@ def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
         if len(parts) > 1 or only_splits:
             split = next((place for place, part in enumerate(parts[:2]) if part.lower() in SPLIT_WORDS), None)
         classes = [part for place, part in enumerate(parts) if place != split]
-        labels[name] = (
-            classes[0] if classes else None,
-            None if split is None else SPLIT_WORDS[parts[split].lower()],
-        )
+        labels[name] = (classes[0] if classes else None, None if split is None else SPLIT_WORDS[parts[split].lower()])
     return labels
