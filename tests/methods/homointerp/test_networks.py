@@ -9,12 +9,12 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.homointerp.networks import (
     Critic,
     Decoder,
+    FeatureDecoder,
+    FeatureEncoder,
     Interpolator,
     LearnedPrototypes,
     MeanPrototypes,
     Projection,
-    SmallDecoder,
-    SmallEncoder,
     VggEncoder,
 )
 
@@ -78,11 +78,11 @@ def test_features_that_cannot_be_halved_to_two_are_refused(side: int) -> None:
 
 def test_the_small_networks_mirror_each_other() -> None:
     images = torch.rand(2, 3, 32, 32)
-    features = SmallEncoder(12, 4)(images)
+    features = FeatureEncoder(12, 4)(images)
     assert features.shape == (2, 12, 4, 4)
-    assert SmallDecoder(12, 4)(features).shape == images.shape
+    assert FeatureDecoder(12, 4)(features).shape == images.shape
     # No norm over the batch.
-    torch.testing.assert_close(SmallEncoder(12, 4).train()(images).shape, features.shape)
+    torch.testing.assert_close(FeatureEncoder(12, 4).train()(images).shape, features.shape)
 
 
 def test_fresh_features_are_about_as_large_as_images() -> None:
@@ -90,7 +90,7 @@ def test_fresh_features_are_about_as_large_as_images() -> None:
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         assert 0.1 < VggEncoder()(images).std() < 30
-        assert 0.1 < SmallEncoder(16, 8)(images).std() < 30
+        assert 0.1 < FeatureEncoder(16, 8)(images).std() < 30
 
 
 def test_a_projection_meets_maps_of_another_size() -> None:

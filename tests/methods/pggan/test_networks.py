@@ -11,10 +11,10 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.networks import (
     PUBLISHED,
     UNIT,
-    Discriminator,
     EqualConvolution,
     EqualLinear,
-    Generator,
+    GrowingDiscriminator,
+    GrowingGenerator,
     double,
     faded,
     normalise,
@@ -28,12 +28,12 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tens
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def small(size: int = 32, condition: int = 0, convolutions: int = 2) -> tuple[Generator, Discriminator]:
+def small(size: int = 32, condition: int = 0, convolutions: int = 2) -> tuple[GrowingGenerator, GrowingDiscriminator]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return (
-            Generator(size, condition, 6, 4, 8, convolutions),
-            Discriminator(size, condition, 4, 8, convolutions),
+            GrowingGenerator(size, condition, 6, 4, 8, convolutions),
+            GrowingDiscriminator(size, condition, 4, 8, convolutions),
         )
 
 
@@ -43,7 +43,7 @@ def small(size: int = 32, condition: int = 0, convolutions: int = 2) -> tuple[Ge
 def test_parameter_counts_of_the_published_networks() -> None:
     """Table 2 of the paper: 23.1 M each. The exact numbers are those that the published code prints."""
     with torch.device("meta"):
-        generator, discriminator = Generator(1024, 0, **PUBLISHED), Discriminator(1024, 0, 16)
+        generator, discriminator = GrowingGenerator(1024, 0, **PUBLISHED), GrowingDiscriminator(1024, 0, 16)
     assert sum(p.numel() for p in generator.parameters()) == 23_079_115
     assert sum(p.numel() for p in discriminator.parameters()) == 23_087_249
 
@@ -73,7 +73,7 @@ def test_every_level_makes_and_judges_images_of_its_size(size: int) -> None:
 def test_sizes_that_are_none_are_refused() -> None:
     for size in (0, 4, 48, 2048):
         with pytest.raises(AttrimorphError, match=f"power of two in 8..1024; got {size}"):
-            Generator(size, 0, 4, 4)
+            GrowingGenerator(size, 0, 4, 4)
 
 
 # ---- layers

@@ -22,14 +22,11 @@ SMALL: dict[str, Build] = {
     "prior": prior.FittedPrior,
 }
 
-PAPER: dict[str, Build] = {
-    "encoder": paper.Encoder,
-    "generator": paper.Generator,
-    "discriminator": paper.Discriminator,
-    "classifier": paper.Classifier,
-    "code_discriminator": convolutional.CodeJudge,
-    "code_classifier": convolutional.CodeJudge,
-    "prior": prior.FittedPrior,
+PAPER: dict[str, Build] = SMALL | {
+    "encoder": paper.GoogLeNetEncoder,
+    "generator": paper.DeconvolutionalGenerator,
+    "discriminator": paper.DcganDiscriminator,
+    "classifier": paper.AlexNetClassifier,
 }
 
 KINDS: dict[str, dict[str, Build]] = {"small": SMALL, "paper": PAPER}

@@ -56,7 +56,7 @@ def initialise_dcgan(module: nn.Module) -> None:
             nn.init.normal_(part.weight, mean=1.0, std=0.02)
 
 
-class Convolution(nn.Module):
+class NormedConv(nn.Module):
     """Convolution without bias, batch norm, ReLU: [B, before, S, S] -> [B, after, S / stride, S / stride]."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int = 1, padding: int | None = None) -> None:
@@ -69,7 +69,7 @@ class Convolution(nn.Module):
         return F.relu(self.norm(self.convolution(h)))  # [B, after, S / stride, S / stride]
 
 
-class Inception(nn.Module):
+class InceptionBlock(nn.Module):
     """Four branches side by side, concatenated: 1x1; 1x1 then 3x3; 1x1 then 5x5; 3x3 pool then 1x1.
 
     Args:
@@ -81,10 +81,10 @@ class Inception(nn.Module):
         self, before: int, one: int, three_before: int, three: int, five_before: int, five: int, pool: int
     ) -> None:
         super().__init__()
-        self.one = Convolution(before, one, 1)
-        self.three = nn.Sequential(Convolution(before, three_before, 1), Convolution(three_before, three, 3))
-        self.five = nn.Sequential(Convolution(before, five_before, 1), Convolution(five_before, five, 5))
-        self.pool = Convolution(before, pool, 1)
+        self.one = NormedConv(before, one, 1)
+        self.three = nn.Sequential(NormedConv(before, three_before, 1), NormedConv(three_before, three, 3))
+        self.five = nn.Sequential(NormedConv(before, five_before, 1), NormedConv(five_before, five, 5))
+        self.pool = NormedConv(before, pool, 1)
         self.channels = one + three + five + pool
 
     def forward(self, h: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ INCEPTIONS: tuple[tuple[tuple[int, ...], ...], ...] = (
 )
 
 
-class Encoder(nn.Module):
+class GoogLeNetEncoder(nn.Module):
     """E(x, y) -> mean, log-variance, each [B, latent]: GoogLeNet (Szegedy et al. 2015), y joined at the last layer.
 
     | layer                        | output at 128x128 |
@@ -140,14 +140,14 @@ class Encoder(nn.Module):
         def scaled(channels: int) -> int:
             return max(1, channels * width // 64)
 
-        self.first = Convolution(3, width, 7, 2)
-        self.second = nn.Sequential(Convolution(width, width, 1), Convolution(width, scaled(192), 3))
+        self.first = NormedConv(3, width, 7, 2)
+        self.second = nn.Sequential(NormedConv(width, width, 1), NormedConv(width, scaled(192), 3))
         self.groups = nn.ModuleList()
         channels = scaled(192)
         for rows in INCEPTIONS:
             group = nn.Sequential()
             for row in rows:
-                block = Inception(channels, *(scaled(c) for c in row))
+                block = InceptionBlock(channels, *(scaled(c) for c in row))
                 group.append(block)
                 channels = block.channels
             self.groups.append(group)
@@ -164,7 +164,7 @@ class Encoder(nn.Module):
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
 
-class Generator(nn.Module):
+class DeconvolutionalGenerator(nn.Module):
     """G(z, y) -> images [B, 3, 128, 128] in [-1, 1].
 
     | layer                  | output          |
@@ -211,7 +211,7 @@ class Generator(nn.Module):
         return torch.tanh(self.last(h))  # [B, 3, 128, 128]
 
 
-class Discriminator(nn.Module):
+class DcganDiscriminator(nn.Module):
     """D(x[, y]) -> logits [B, 1] and f_D [B, 8192]: DCGAN's (Radford et al. 2016), one stage longer for 128x128.
 
     | layer             | output        |
@@ -258,7 +258,7 @@ class Discriminator(nn.Module):
         return logits, features
 
 
-class Classifier(nn.Module):
+class AlexNetClassifier(nn.Module):
     """C(x) -> logits [B, outputs] and f_C [B, 4096]: AlexNet (Krizhevsky et al. 2012), fc6 fit to 128x128.
 
     | layer                | output at 128x128 |
@@ -288,9 +288,9 @@ class Classifier(nn.Module):
         super().__init__()
         check_size(image_size)
         two, three, five, hidden = (c * width // 96 for c in (256, 384, 256, 4096))
-        self.one = Convolution(3, width, 11, 4, 2)
-        self.two = Convolution(width, two, 5)
-        self.rest = nn.Sequential(Convolution(two, three, 3), Convolution(three, three, 3), Convolution(three, five, 3))
+        self.one = NormedConv(3, width, 11, 4, 2)
+        self.two = NormedConv(width, two, 5)
+        self.rest = nn.Sequential(NormedConv(two, three, 3), NormedConv(three, three, 3), NormedConv(three, five, 3))
         self.fc6 = nn.Linear(five * 9, hidden)
         self.fc7 = nn.Linear(hidden, hidden)
         self.fc8 = nn.Linear(hidden, outputs)

@@ -78,7 +78,7 @@ WARMUP = ("image", "kl", "classify_real", "classify_code", "hide")
 
 
 @dataclass(frozen=True)
-class Group:
+class Backward:
     """One backward pass: its networks, and every term that any of them learns from.
 
     It is exact if each term reaches, of these networks, only those that learn from it.
@@ -93,7 +93,7 @@ class Group:
         return all(self.networks & set(LOSSES[term.loss][1]) <= set(term.learns) for term in self.terms)
 
 
-def grouped(terms: Iterable[Term]) -> list[Group]:
+def grouped(terms: Iterable[Term]) -> list[Backward]:
     """One backward pass for each network, or for several where that is exact.
 
     Those that learn from the most terms in common are put together first: what two passes have in common is computed
@@ -101,8 +101,8 @@ def grouped(terms: Iterable[Term]) -> list[Group]:
     """
     terms = tuple(terms)
 
-    def group(networks: frozenset[Network]) -> Group:
-        return Group(networks, tuple(term for term in terms if networks & set(term.learns)))
+    def group(networks: frozenset[Network]) -> Backward:
+        return Backward(networks, tuple(term for term in terms if networks & set(term.learns)))
 
     groups = [group(frozenset({name})) for name in dict.fromkeys(name for term in terms for name in term.learns)]
     while pairs := [(a, b) for a, b in combinations(groups, 2) if group(a.networks | b.networks).exact]:
@@ -186,7 +186,7 @@ class CVAEGAN(Algorithm):
                     parameter.clamp_(-self.method.clip, self.method.clip)
         return {name: value.detach() for name, value in values.items()} | self._gauges(evaluation)
 
-    def backward(self, groups: list[Group], evaluation: Forward) -> dict[str, Tensor]:
+    def backward(self, groups: list[Backward], evaluation: Forward) -> dict[str, Tensor]:
         """Put the gradient of every term into just the networks that learn from it; return the losses' values."""
         terms = dict.fromkeys(term for group in groups for term in group.terms)
         # Once each, for a value moves the centres that it is measured from.

@@ -1,7 +1,7 @@
 """HomoInterpGAN's networks (Chen, Xu, Tian, Jia, CVPR 2019): E, I, Dec, the critic with its attribute head, P.
 
 Between them go features F [B, C, h, w]. The published sizes are the defaults (C = 512, F at a sixteenth of the image);
-`SmallEncoder` and `SmallDecoder` are a form for CPUs, F at an eighth of the image, without any norm over the batch.
+`FeatureEncoder` and `FeatureDecoder` are a form for CPUs, F at an eighth of the image, without any norm over the batch.
 """
 
 import math
@@ -63,7 +63,7 @@ class Normed(nn.Module):
         return modulate(self.convolution(h), self.scale.expand(count, -1, -1, -1), self.shift.expand(count, -1, -1, -1))
 
 
-class SmallEncoder(nn.Module):
+class FeatureEncoder(nn.Module):
     """E(x) for CPUs: three convolutions 4x4 of stride 2 and one 3x3. [B, 3, S, S] -> [B, channels, S/8, S/8].
 
     F has length 1 (root mean square over the channels) at every place, so that neither the critic nor the decoder has
@@ -157,7 +157,7 @@ class Decoder(nn.Module):
         return images
 
 
-class SmallDecoder(nn.Module):
+class FeatureDecoder(nn.Module):
     """Dec(F) for CPUs: [B, channels, h, w] -> images [B, 3, 8 h, 8 w], not clamped.
 
     Args:
@@ -335,8 +335,8 @@ def kept_networks(recipe: InterpolationRecipe, schema: Schema, found: Collection
             )
         encoder, decoder = VggEncoder(), Decoder(options.decoder_width)
     else:
-        encoder = SmallEncoder(options.channels, options.encoder_width)
-        decoder = SmallDecoder(options.channels, options.decoder_width)
+        encoder = FeatureEncoder(options.channels, options.encoder_width)
+        decoder = FeatureDecoder(options.channels, options.decoder_width)
     branches = len(grouping(recipe, schema)) + 1
     side, learned = feature_side(recipe), options.prototypes == "learned"
     sizes = (schema.width, options.channels, side)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from attrimorph.methods.pggan.networks import Generator, double
+from attrimorph.methods.pggan.networks import GrowingGenerator, double
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.models.coded import CodedModel
 from attrimorph.models.header import Header
@@ -23,7 +23,7 @@ class ProgressiveModel(CodedModel):
         super().__init__(networks, header, device, digest)
         self.conditional = self.recipe.networks.conditional
         generator = self.networks["generator"]
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, GrowingGenerator)
         self.level = generator.level
 
     def generate(self, z: Tensor, attributes: Tensor) -> Tensor:

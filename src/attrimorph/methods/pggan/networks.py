@@ -187,7 +187,7 @@ class GrowingDown(nn.Module):
         return F.leaky_relu(self.down(h), SLOPE)  # [B, before, S, S]
 
 
-class Generator(nn.Module):
+class GrowingGenerator(nn.Module):
     """G(z, y) -> images [B, 3, R, R], R = 4 x 2^ceil(level); about -1..1, not bounded.
 
     Args:
@@ -237,7 +237,7 @@ class Generator(nn.Module):
         return images if share == 1 else torch.lerp(double(self.to_rgb[top - 1](below)), images, share)
 
 
-class Discriminator(nn.Module):
+class GrowingDiscriminator(nn.Module):
     """D(x) -> scores [B, 1] and logits of the attributes [B, outputs] (AC-GAN's head).
 
     Args:
@@ -293,12 +293,12 @@ def with_spread(h: Tensor, batches: int = 1) -> Tensor:
     return torch.cat([h, maps], dim=1)
 
 
-def generator_of(recipe: ProgressiveRecipe, schema: Schema) -> Generator:
+def generator_of(recipe: ProgressiveRecipe, schema: Schema) -> GrowingGenerator:
     """Return the recipe's G with fresh weights."""
     options = recipe.networks
     condition = schema.width if options.conditional else 0
     size = recipe.data.image_size
-    return Generator(size, condition, options.latent, options.width, options.most, options.convolutions)
+    return GrowingGenerator(size, condition, options.latent, options.width, options.most, options.convolutions)
 
 
 def kept_networks(recipe: ProgressiveRecipe, schema: Schema, found: Collection[str]) -> dict[str, nn.Module]:

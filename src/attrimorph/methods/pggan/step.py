@@ -18,7 +18,7 @@ from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
 from attrimorph.methods.base import Algorithm, spread, world
-from attrimorph.methods.pggan.networks import Discriminator, faded, generator_of, levels
+from attrimorph.methods.pggan.networks import GrowingDiscriminator, faded, generator_of, levels
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 
 
@@ -103,7 +103,7 @@ class PGGAN(Algorithm):
         size = recipe.data.image_size
         return {
             "generator": generator_of(recipe, schema),
-            "discriminator": Discriminator(size, outputs, options.width, options.most, options.convolutions),
+            "discriminator": GrowingDiscriminator(size, outputs, options.width, options.most, options.convolutions),
         }
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
