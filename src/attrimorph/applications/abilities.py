@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from attrimorph.applications.edit import generator_of, has_codes, moves_codes
+from attrimorph.data.attribute import Kind
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.codes import Edits, Encodes, Generates, Groups, PaintsLayers
 from attrimorph.models.model import Model, Moves
@@ -22,7 +23,7 @@ class Slider:
     """
 
     name: str
-    kind: str
+    kind: Kind
     group: str | None = None
     least: float = -1.0
     most: float = 1.0

@@ -280,7 +280,9 @@ class Api:
         )
         pool = self.pools.get(served.name, lambda: draw_pool(served.model, features, by=by))
         axis = axis_from_examples(served.model, name, features, positive, negative, by=by, pool=pool)
-        return say.TaughtResponse(axis=self.store.keep_axis(served, axis), name=name, sentence=sentence(axis))
+        return say.TaughtResponse(
+            model=served.name, name=name, axis=self.store.keep_axis(served, axis), sentence=sentence(axis)
+        )
 
     def _seen(self, model: str, source: say.PictureSource) -> tuple[Served, Seen]:
         """Return a model, and a source as it holds it."""
@@ -320,7 +322,7 @@ def model_response(served: Served) -> say.ModelResponse:
         calibrated=bool(model.strengths.positions),
         judge=None if served.judge is None else served.judge.name,
         own_judge=isinstance(served.judge, OwnClassifier),
-        sliders=[say.SliderResponse(**vars(slider)) for slider in served.sliders],
+        sliders=list(served.sliders),
         exclusive=[list(group) for group in model.schema.exclusive],
         locks=list(served.locks),
         can=dict(served.can),

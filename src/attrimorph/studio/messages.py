@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from attrimorph.applications.abilities import Slider
 from attrimorph.requests.base import Changes, Facts, Name, meanings_of
 from attrimorph.studio.model_store import Origin
 
@@ -240,21 +241,6 @@ class StudioResponse(Answer):
     films: bool
 
 
-class SliderResponse(Answer):
-    """One slider.
-
-    Attributes:
-        group: What it belongs to by the model's own groups.
-    """
-
-    name: str
-    kind: Literal["binary", "categorical", "real"]
-    group: str | None
-    least: float
-    most: float
-    step: float
-
-
 class ModelResponse(Answer):
     """One model.
 
@@ -273,7 +259,7 @@ class ModelResponse(Answer):
     calibrated: bool
     judge: str | None
     own_judge: bool
-    sliders: list[SliderResponse]
+    sliders: list[Slider]
     exclusive: list[list[str]]
     locks: list[str]
     can: dict[str, bool]
@@ -348,19 +334,6 @@ class FoundResponse(Answer):
     searched: int
 
 
-class TaughtResponse(Answer):
-    """A taught attribute.
-
-    Attributes:
-        axis: Its name for `axes`.
-        sentence: How sure it is.
-    """
-
-    axis: str
-    name: str
-    sentence: str
-
-
 class TaughtSlider(Answer):
     """A taught slider that the studio still has.
 
@@ -371,6 +344,16 @@ class TaughtSlider(Answer):
     model: str
     name: str
     axis: str
+
+
+class TaughtResponse(TaughtSlider):
+    """A taught attribute.
+
+    Attributes:
+        sentence: How sure it is.
+    """
+
+    sentence: str
 
 
 class Fault(Answer):
