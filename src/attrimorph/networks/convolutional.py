@@ -43,6 +43,26 @@ def initialise(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
 
 
+def initialise_he(module: nn.Module) -> None:
+    """Kaiming weights (rectifiers, fan-in) and zero biases; batch norm starts as the identity."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def initialise_dcgan(module: nn.Module) -> None:
+    """DCGAN's: every weight N(0, 0.02^2), batch norm's scales N(1, 0.02^2), zero biases."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(part.weight, std=0.02)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.weight, mean=1.0, std=0.02)
+
+
 class Trunk(nn.Module):
     """[B, inputs, S, S] -> [B, C * 16]: convolutions 4x4 of stride 2 with leaky rectifiers, down to 4x4, flattened."""
 

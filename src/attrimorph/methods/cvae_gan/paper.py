@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import LOGVAR_RANGE
+from attrimorph.networks.convolutional import LOGVAR_RANGE, initialise_dcgan, initialise_he
 
 IMAGE_SIZE = 128
 
@@ -34,26 +34,6 @@ def check_size(image_size: int) -> None:
             f"image_size must be {IMAGE_SIZE} for the paper's networks; got {image_size}; "
             f"prepare the data at {IMAGE_SIZE} or take the small networks"
         )
-
-
-def initialise_he(module: nn.Module) -> None:
-    """Kaiming weights (rectifiers, fan-in) and zero biases; batch norm starts as the identity."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-
-
-def initialise_dcgan(module: nn.Module) -> None:
-    """DCGAN's: every weight N(0, 0.02^2), batch norm's scales N(1, 0.02^2), zero biases."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(part.weight, std=0.02)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight, mean=1.0, std=0.02)
 
 
 class NormedConv(nn.Module):

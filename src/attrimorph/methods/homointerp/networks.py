@@ -17,7 +17,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.homointerp.groups import grouping
 from attrimorph.methods.homointerp.perceptual import AttributeMaps
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
-from attrimorph.networks.convolutional import LOGVAR_RANGE, ModulatedUp, initialise
+from attrimorph.networks.convolutional import LOGVAR_RANGE, ModulatedUp, initialise, initialise_he
 from attrimorph.networks.modulate import modulate
 from attrimorph.networks.vgg import Vgg19
 
@@ -42,7 +42,7 @@ class VggEncoder(nn.Module):
         # In the file too, as a model is put together without values and then filled from there.
         self.register_buffer("mean", whole.mean.clone())
         self.register_buffer("deviation", whole.deviation.clone())
-        kaiming(self)
+        initialise_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.features(((images + 1) / 2 - self.mean) / self.deviation)  # [B, 512, S/16, S/16]
@@ -110,7 +110,7 @@ class Interpolator(nn.Module):
         self.second = nn.Conv2d(inside, inside, 3, 1, 1, groups=branches)
         self.third = nn.Conv2d(inside, channels, 3, 1, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(branches, channels))
-        kaiming(self)
+        initialise_he(self)
         # The fan-in of a branch, not of all of them; and their sum is as large as one alone.
         nn.init.normal_(self.third.weight, std=1 / math.sqrt(width * 9 * branches))
 
@@ -150,7 +150,7 @@ class Decoder(nn.Module):
                 layers += [nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
                 before = after
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, 3, 3, 1, 1))
-        kaiming(self)
+        initialise_he(self)
 
     def forward(self, features: Tensor) -> Tensor:
         images: Tensor = self.layers(features)  # [B, 3, 16h, 16w]
@@ -302,15 +302,6 @@ class LearnedPrototypes(nn.Module):
         """F_a [B, C, h, w], y [B, W] and its change [B, W] -> d [B, C, h, w]."""
         code, _ = self.encode(face, y)
         return self.decode(code, y + change) - self.decode(code, y)  # [B, C, h, w]
-
-
-def kaiming(module: nn.Module) -> None:
-    """Kaiming weights for rectifiers, zero biases."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
 
 
 def feature_side(recipe: InterpolationRecipe) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.translation.recipe import TranslationRecipe
+from attrimorph.networks.convolutional import initialise_dcgan
 
 GENERATORS = ("generator_with", "generator_without")
 SMALLEST = 32  # pixels: below, the last norm of D would see a single place
@@ -38,7 +39,7 @@ class ResnetGenerator(nn.Module):
         for before in (4 * width, 2 * width):
             layers += [nn.ConvTranspose2d(before, before // 2, 3, 2, 1, 1), *_normed(before // 2)]
         self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7))
-        small_normal(self)
+        initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.tanh(self.layers(images))  # [B, 3, S, S]
@@ -89,7 +90,7 @@ class UnetGenerator(nn.Module):
             for level, after in reversed(list(enumerate([3, *channels[:-1]])))
         )
         self.dropout = dropout
-        small_normal(self)
+        initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
         h, seen = images, []
@@ -128,20 +129,11 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
-        small_normal(self)
+        initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
         verdict: Tensor = self.layers(images)  # [B, 1, S/8 - 2, S/8 - 2]
         return verdict
-
-
-def small_normal(module: nn.Module) -> None:
-    """N(0, 0.02) weights and zero biases."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(part.weight, std=0.02)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
 
 
 def check_size(image_size: int) -> None:
