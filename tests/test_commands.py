@@ -24,7 +24,7 @@ from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import frame
 from tests import desk, terminal
-from tests.reproductions.tiny import TINY
+from tests.reproductions.tiny import SHORT
 from tests.small_models import NARROW
 
 PAGES = [desk.ROOT / "README.md", desk.ROOT / "CONTRIBUTING.md", *sorted((desk.ROOT / "docs").rglob("*.md"))]
@@ -162,7 +162,7 @@ def cut_short() -> None:
     """Make recipes, experiments and drawn data small; called in the process of a command."""
     for name, make in list(RECIPES.items()):
         RECIPES[name] = functools.partial(lambda name, make: tiny(name, make()), name, make)
-    frame.FULL = frame.QUICK = TINY
+    frame.FULL = frame.QUICK = SHORT
     synthetic.drawn_faces = functools.partial(synthetic.drawn_faces, count=48)
 
 

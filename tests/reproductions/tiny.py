@@ -1,5 +1,6 @@
 """Experiments in tiny form: seconds for all of them together, everything about them real but their size."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ TINY = Form(
     strangers=3,
     of_a_stranger=4,
 )
+
+SHORT = replace(TINY, changes={}, faces=40, unseen=16, codes=300)
+"""For any paper's experiments, where the recipes themselves are tiny."""
 
 
 def request(out: Path, **changes: Any) -> Request:

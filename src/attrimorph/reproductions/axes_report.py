@@ -1,11 +1,12 @@
 """The page of an axis pack: how axes overlap before and after untangling, what each really does, how it looks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.editor import AxisEditor, free_share
@@ -28,23 +29,19 @@ SEED = 11
 
 @dataclass(frozen=True)
 class AxisResponse:
-    """What a judge sees when drawn codes are moved along one axis.
+    """What a judge sees when drawn codes are moved along one axis, without locks (False) and with them (True).
 
     Attributes:
-        name: of the attribute.
         locks: attributes that were locked.
-        alone, locked: mean probability of the attribute at every strength, without and with the locks.
-        drift_alone, drift_locked: mean change of the locked attributes' probabilities at every strength, sizes alone.
-        strip: pictures, rows of one code each, with the locks: [SHOWN x len(STRENGTHS), 3, S, S].
+        seen: mean probability of the attribute at every strength; nothing where the judge does not know it.
+        drift: mean change of the locked attributes' probabilities at every strength, sizes alone.
+        strip: pictures with the locks, a row for each of a few codes: SHOWN of [len(STRENGTHS), 3, S, S].
     """
 
-    name: str
     locks: tuple[str, ...]
-    alone: list[float]
-    locked: list[float]
-    drift_alone: list[float]
-    drift_locked: list[float]
-    strip: Tensor
+    seen: dict[bool, list[float]]
+    drift: dict[bool, list[float]]
+    strip: list[Tensor]
 
 
 def locks_for(name: str, names: Sequence[str], locks: Sequence[str] | None) -> tuple[str, ...]:
@@ -64,44 +61,20 @@ def respond(
     model: Model, pack: AxisPack, judge: Judges, name: str, locks: Sequence[str] | None = None, *, count: int = COUNT
 ) -> AxisResponse:
     """Move drawn codes along one axis, without and with locks, and have the pictures judged."""
-    held = locks_for(name, pack.names, locks)
+    response = AxisResponse(locks_for(name, pack.names, locks), {}, {}, [])
     code = next(drawn_codes(model, count, SEED))
     columns = {each: place for place, each in enumerate(judge.schema.column_names)}
-    seen_locks = [columns[lock] for lock in held if lock in columns]
-    found: dict[bool, tuple[list[float], list[float]]] = {}
-    strip: list[Tensor] = []
+    others = [columns[lock] for lock in response.locks if lock in columns]
     for locked in (False, True):
-        editor = AxisEditor(model, pack, locks=held if locked else ())
+        editor = AxisEditor(model, pack, locks=response.locks if locked else ())
         images = [editor.decode(editor.move(code, {name: strength})) for strength in STRENGTHS]
-        said = [judge(each).double().cpu() for each in images]
-        middle = said[STRENGTHS.index(0.0)]
-        target = [float(each[:, columns[name]].mean()) for each in said] if name in columns else []
-        drift = [float((each - middle)[:, seen_locks].abs().mean()) if seen_locks else 0.0 for each in said]
-        found[locked] = target, drift
+        seen = [judge(each).double().cpu() for each in images]
+        middle = seen[STRENGTHS.index(0.0)]
+        response.seen[locked] = [float(each[:, columns[name]].mean()) for each in seen] if name in columns else []
+        response.drift[locked] = [float((each - middle)[:, others].abs().mean()) if others else 0.0 for each in seen]
         if locked:
-            strip = [torch.stack([each[place] for each in images]).cpu() for place in range(SHOWN)]
-    return AxisResponse(name, held, found[False][0], found[True][0], found[False][1], found[True][1], torch.cat(strip))
-
-
-def signed_heat(names: Sequence[str], matrix: Tensor, caption: str) -> str:
-    """A matrix of cosines as a heat map: numbers in hundredths, blank below 0.05; negative ones are blue."""
-    top = "".join(f'<th class="v"><span>{report.text(word)}</span></th>' for word in names)
-    body = ""
-    for row, name in enumerate(names):
-        line = ""
-        for column, other in enumerate(names):
-            value = float(matrix[row, column])
-            hue = "var(--heat)" if value >= 0 else "47, 111, 143"
-            own = ' class="own"' if row == column else ""
-            said = f"{100 * value:.0f}" if abs(value) >= 0.05 else ""
-            shade = min(1.0, abs(value)) * 0.85
-            title = report.text(f"{name} and {other}: {value:.3f}")
-            line += f'<td{own} style="background:rgba({hue},{shade:.2f})" title="{title}">{said}</td>'
-        body += f'<tr><th class="h">{report.text(name)}</th>{line}</tr>'
-    return (
-        f'<figure><div class="scroll"><table class="heat"><tr><th></th>{top}</tr>{body}</table></div>'
-        f"<figcaption>{report.text(caption)}</figcaption></figure>"
-    )
+            response.strip.extend(torch.stack([each[row] for each in images]).cpu() for row in range(SHOWN))
+    return response
 
 
 def write_axes_report(
@@ -130,24 +103,35 @@ def write_axes_report(
     """
     pack.check(model)
     before, after = correlations(pack, locks)
-    responses = []
-    for place, name in enumerate(pack.names, start=1):
-        responses.append(respond(model, pack, judge, name, locks, count=count))
+    responses: dict[str, AxisResponse] = {}
+    for name in pack.names:
+        responses[name] = respond(model, pack, judge, name, locks, count=count)
         if progress is not None:
-            progress(place, len(pack.names))
+            progress(len(responses), len(pack.names))
     write_json(out / "axes.json", figures(pack, before, after, responses))
-    told = "all others" if locks is None else ", ".join(locks) or "none"
+    words = "all others" if locks is None else ", ".join(locks) or "none"
     return report.write_page(
         out / "axes.html",
         title=f"Axes of {pack.model}",
         eyebrow="attrimorph axes show",
-        lead=f"{len(pack.names)} directions in its codes, each for one attribute. Locked where it says so: {told}.",
+        lead=f"{len(pack.names)} directions in its codes, each for one attribute. Locked where it says so: {words}.",
         pieces=[
-            report.tiles(headline(before, after, responses, judge.name)),
-            *overlaps(pack, before, after),
+            report.tiles(headline(before, list(responses.values()), judge.name)),
+            report.heading(
+                "Overlap",
+                "The cosine of two axes is the correlation of what they score in drawn codes. Moving along one moves "
+                "the score along another by it.",
+            ),
+            overlap(pack, before, "Before untangling, in hundredths."),
+            overlap(
+                pack,
+                after,
+                "After: each row's axis with its locks taken out, against the axes as they were. What is left in the "
+                "row besides itself is what was not locked.",
+            ),
             *curves_of(responses, judge.name, count),
             report.heading("How they look", "Strengths from -1 to 1, the locks on; three drawn codes each."),
-            *[report.folded(each.name, report.picture(strip_of(each), each.name)) for each in responses],
+            *[report.folded(name, report.picture(strip_of(each), name)) for name, each in responses.items()],
             report.heading("All axes"),
             facts_table(pack, locks),
         ],
@@ -156,89 +140,66 @@ def write_axes_report(
     )
 
 
-def headline(
-    before: Tensor, after: Tensor, responses: Sequence[AxisResponse], judge: str
-) -> list[tuple[str, str, str]]:
+def headline(before: Tensor, responses: Sequence[AxisResponse], judge: str) -> list[tuple[str, str, str]]:
     """Return the tiles."""
-    apart = ~torch.eye(len(before), dtype=torch.bool)
-    entries = []
-    if bool(apart.any()):
-        overlap = float(before[apart].abs().amax())
-        entries.append((f"{overlap:.2f}", "largest overlap of two axes", "cosine, before untangling"))
-    judged = [each for each in responses if each.locked]
-    if judged:
-        ends = sum(each.locked[-1] for each in judged) / len(judged)
+    apart, entries = before[~torch.eye(len(before), dtype=torch.bool)], []
+    if len(apart):
+        largest = f"{float(apart.abs().amax()):.2f}"
+        entries.append((largest, "largest overlap of two axes", "cosine, before untangling"))
+    if judged := [each for each in responses if each.seen[True]]:
+        ends = sum(each.seen[True][-1] for each in judged) / len(judged)
         entries.append((f"{ends:.0%}", "seen after it is set", f"mean probability by {judge}, locks on"))
-        for word, drifts in (
-            ("without locks", [each.drift_alone[-1] for each in judged]),
-            ("with locks", [each.drift_locked[-1] for each in judged]),
-        ):
-            mean = sum(drifts) / len(drifts)
+        for locked, word in ((False, "without locks"), (True, "with locks")):
+            mean = sum(each.drift[locked][-1] for each in judged) / len(judged)
             entries.append((f"{mean:.1%}", f"change of the others, {word}", "mean change of probability at strength 1"))
     return entries
 
 
-def overlaps(pack: AxisPack, before: Tensor, after: Tensor) -> list[str]:
-    """Return the section of the two matrices."""
-    return [
-        report.heading(
-            "Overlap",
-            "The cosine of two axes is the correlation of what they score in drawn codes. Moving along one moves the "
-            "score along another by it.",
-        ),
-        signed_heat(pack.names, before, "Before untangling, in hundredths."),
-        signed_heat(
-            pack.names,
-            after,
-            "After: each row's axis with its locks taken out, against the axes as they were. What is left in the row "
-            "besides itself is what was not locked.",
-        ),
-    ]
+def overlap(pack: AxisPack, matrix: Tensor, caption: str) -> str:
+    """Return cosines of all axes with all axes as a heat map."""
+    rows = {
+        name: dict(zip(pack.names, row, strict=True)) for name, row in zip(pack.names, matrix.tolist(), strict=True)
+    }
+    return report.heat(rows, caption, "{row} and {column}: {value:.3f}", full=1.0, least=0.05)
 
 
-def curves_of(responses: Sequence[AxisResponse], judge: str, count: int) -> list[str]:
+def curves_of(responses: Mapping[str, AxisResponse], judge: str, count: int) -> list[str]:
     """Return the section of the response curves."""
     charts = []
-    for each in responses:
-        if each.alone:
-            series = {
-                "alone": list(zip(STRENGTHS, each.alone, strict=True)),
-                "with locks": list(zip(STRENGTHS, each.locked, strict=True)),
-                "locked attributes, change": list(zip(STRENGTHS, each.drift_locked, strict=True)),
-            }
-            charts.append(chart(each.name, series, x_label="strength"))
+    for name, each in responses.items():
+        series = {"alone": each.seen[False], "with locks": each.seen[True]}
+        series["locked attributes, change"] = each.drift[True]
+        if each.seen[False]:
+            points = {words: list(zip(STRENGTHS, values, strict=True)) for words, values in series.items()}
+            charts.append(chart(name, points, x_label="strength"))
     below = f"Mean probability by {judge} over {count} drawn codes, at strengths from -1 to 1."
     return [report.heading("Response", below), report.curves(charts)] if charts else []
 
 
-def strip_of(response: AxisResponse) -> Any:
+def strip_of(response: AxisResponse) -> Image.Image:
     """Return the pictures of an axis as a sheet."""
-    rows = list(torch.split(response.strip, len(STRENGTHS)))
-    return sheet(rows, columns=[f"{strength:+g}" for strength in STRENGTHS], cell=96, clear=True)
+    return sheet(response.strip, columns=[f"{strength:+g}" for strength in STRENGTHS], cell=96, clear=True)
 
 
 def facts_table(pack: AxisPack, locks: Sequence[str] | None) -> str:
     """Return the table of all axes."""
     rows = []
     for name, axis in pack.axes.items():
-        facts = axis.facts
+        shares = ("present", "told by the score", "expected when set", "expected when taken away")
         rows.append(
             [
                 report.text(name),
-                report.percent(facts.get("present")),
-                report.percent(facts.get("told by the score")),
-                report.percent(facts.get("expected when set")),
-                report.percent(facts.get("expected when taken away")),
+                *(report.percent(axis.facts.get(share)) for share in shares),
                 f"{axis.low:+.2f} … {axis.high:+.2f}",
                 report.percent(free_share(pack, name, locks_for(name, pack.names, locks))),
-                report.text(str(facts.get("by", pack.about.get("by", "")))),
+                report.text(str(axis.facts.get("by", pack.about.get("by", "")))),
             ]
         )
     head = ["attribute", "present", "told by the score", "expected set", "taken away", "goals", "left by locks", "by"]
-    return report.table(head, rows, numbers=(1, 2, 3, 4, 5, 6))
+    return report.table(head, rows, numbers=range(1, 7))
 
 
-def figures(pack: AxisPack, before: Tensor, after: Tensor, responses: Sequence[AxisResponse]) -> dict[str, Any]:
+def figures(pack: AxisPack, before: Tensor, after: Tensor, responses: Mapping[str, AxisResponse]) -> dict[str, Any]:
     """Return everything as plain values."""
     return {
         "format": "attrimorph axes report",
@@ -249,14 +210,14 @@ def figures(pack: AxisPack, before: Tensor, after: Tensor, responses: Sequence[A
         "cosines untangled": after.tolist(),
         "strengths": list(STRENGTHS),
         "responses": {
-            each.name: {
+            name: {
                 "locks": list(each.locks),
-                "alone": each.alone,
-                "with locks": each.locked,
-                "change of the locked, alone": each.drift_alone,
-                "change of the locked, with locks": each.drift_locked,
+                "alone": each.seen[False],
+                "with locks": each.seen[True],
+                "change of the locked, alone": each.drift[False],
+                "change of the locked, with locks": each.drift[True],
             }
-            for each in responses
+            for name, each in responses.items()
         },
         "axes": {name: dict(axis.facts) | {"low": axis.low, "high": axis.high} for name, axis in pack.axes.items()},
     }

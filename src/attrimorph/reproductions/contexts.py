@@ -339,7 +339,7 @@ def training_faces(request: Request, size: int, *, tied: bool = False) -> Prepar
     if request.data is None:
         return drawn_faces(
             size,
-            request.form.faces,
+            count=request.form.faces,
             tied=tied,
             folder=request.out / "data",
             progress=request.counting("drawing faces"),
@@ -386,7 +386,7 @@ class EditContext:
         if request.data is not None:
             return open_or_prepare(request.data, self.size, progress=request.counting("preparing"))
         count, progress = request.form.people * request.form.images, request.counting("drawing faces")
-        return drawn_faces(self.size, count, folder=request.out / "data", progress=progress)
+        return drawn_faces(self.size, count=count, folder=request.out / "data", progress=progress)
 
     @cached_property
     def unseen(self) -> EvaluationSet:

@@ -145,20 +145,35 @@ def figures(
     return table([corner, *columns], body, numbers=range(1, len(columns) + 1))
 
 
-def heat(matrix: Mapping[str, Mapping[str, float]], caption: str) -> str:
-    """A matrix of shares as a heat map; cells are percentages, rounded, blank below one half percent."""
+def heat(
+    matrix: Mapping[str, Mapping[str, float]],
+    caption: str,
+    title: str = "{row} edited: {column} wrong in {percent}",
+    *,
+    full: float = 0.4,
+    least: float = 0.005,
+) -> str:
+    """A matrix as a heat map: cells are hundredths, negative ones blue.
+
+    Args:
+        matrix: row -> {column: value}.
+        caption: below it.
+        title: of a cell, with row, column, value and percent in braces.
+        full: the value of the darkest shade.
+        least: what is smaller is left blank.
+    """
     columns = list(next(iter(matrix.values())))
     top = "".join(f'<th class="v"><span>{text(word)}</span></th>' for word in columns)
     body = ""
     for row, cells in matrix.items():
         line = ""
         for column in columns:
-            share = cells[column]
-            shade = min(1.0, share * 2.5) * 0.85
+            value = cells[column]
+            hue, shade = "var(--heat)" if value >= 0 else "47, 111, 143", min(1.0, abs(value) / full) * 0.85
             own = ' class="own"' if row == column else ""
-            said = f"{100 * share:.0f}" if share >= 0.005 else ""
-            title = f"{row} edited: {column} wrong in {100 * share:.1f} %"
-            line += f'<td{own} style="background:rgba(var(--heat),{shade:.2f})" title="{text(title)}">{said}</td>'
+            words = title.format(row=row, column=column, value=value, percent=f"{100 * value:.1f} %")
+            inside = f"{100 * value:.0f}" if abs(value) >= least else ""
+            line += f'<td{own} style="background:rgba({hue},{shade:.2f})" title="{text(words)}">{inside}</td>'
         body += f'<tr><th class="h">{text(row)}</th>{line}</tr>'
     return (
         f'<figure><div class="scroll"><table class="heat"><tr><th></th>{top}</tr>{body}</table></div>'
