@@ -9,7 +9,7 @@ from PIL import Image
 
 from attrimorph import load
 from attrimorph.applications.edit import EditTarget, found_source
-from attrimorph.data.drawn import faces
+from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.requests.saved import saved_png
@@ -34,6 +34,9 @@ RUNS = {
     "cgan": ("cgan",),
 }
 TRANSLATIONS = {"male": "Male", "blond": "Blond_Hair", "young": "Young", "smiling": "Smiling"}
+TRANSLATIONS |= {f"cyclegan-{name}": attribute for name, attribute in TRANSLATIONS.items()}
+PUBLISHED = {"networks.sees_face": False, "networks.composition": "none", "networks.prototypes": "mean"}
+"""Fields of HomoInterpGAN before its mending."""
 
 
 def lay(folder: Path) -> None:
@@ -77,7 +80,10 @@ def lay(folder: Path) -> None:
         picture.save(folder / "freckles" / f"{number}.png")
     write_faces(folder / PREPARED[0], count=48, size=64)
     for name in PREPARED[1:]:
-        shutil.copytree(folder / PREPARED[0], folder / name)
+        if name.endswith("32"):
+            write_faces(folder / name, count=48, size=32)
+        else:
+            shutil.copytree(folder / PREPARED[0], folder / name)
     for method, names in RUNS.items():
         for seed, name in enumerate(names):
             tiny_model(folder / "runs" / name, method=method, size=64, seed=seed)
@@ -95,3 +101,7 @@ def lay(folder: Path) -> None:
     for seed, (name, attribute) in enumerate(TRANSLATIONS.items()):
         changes = {"domains.attribute": attribute, "training.seed": seed, "data.image_size": 64}
         small_model(folder / "runs" / name, "cyclegan-64", changes)
+    for name, fields in (("mended", {}), ("published", PUBLISHED)):
+        size = {"data.image_size": 64}
+        small_model(folder / "runs" / name, "homointerp-drawn-64", {**fields, **size})
+        small_model(folder / "runs" / f"{name}-shapes", "homointerp-drawn-64", {**fields, **size}, schema=shapes.SCHEMA)

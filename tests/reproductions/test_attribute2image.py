@@ -41,7 +41,7 @@ FIELDS = {
     "training.precision": "float32",
     "training.memory_format": "contiguous",
 }
-TINY = Form("tiny", changes=FIELDS, faces=40, unseen=8)
+TINY = Form("tiny", changes=FIELDS, faces=40, unseen=8, search=(2, 3))
 NAMES = [name for name, each in EXPERIMENTS.items() if each.paper == "Attribute2Image"]
 
 
@@ -65,11 +65,7 @@ def asked(out: Path, **changes: object) -> Request:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_leaves_page_numbers_and_pictures(
-    name: str, folder: Path, others: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inversion, "STEPS", (2, 3))
-    monkeypatch.setattr(inversion, "SEARCH", 3)
+def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path, others: dict[str, str]) -> None:
     asks = asked(folder, other_model=others.get(name))
     page = write_outcome(runs()[name](asks), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
@@ -185,10 +181,10 @@ def test_drift_is_none_where_nothing_is_edited_and_counts_what_moves(tmp_path: P
 def test_bars_of_inversion_are_decided_by_numbers() -> None:
     quality = {"given": {"0": 20.0, "100": 23.0}, "unknown": {"0": 20.0, "100": 21.0}, "no encoder": {"100": 19.0}}
     seconds = {"with encoder": 5.0, "without encoder": 12.0}
-    verdicts = [each.verdict for each in decide(inversion.claims(quality, seconds, 64))]
+    verdicts = [each.verdict for each in decide(inversion.claims(quality, seconds, 64, "100"))]
     assert verdicts == ["seen once", "not reproduced", "seen once", "seen once"]
-    assert decide(inversion.claims(quality, seconds, 32))[-1].verdict == "not decided"
-    assert decide(inversion.claims(quality, {"with encoder": 21.0}, 64))[-1].verdict == "not reproduced"
+    assert decide(inversion.claims(quality, seconds, 32, "100"))[-1].verdict == "not decided"
+    assert decide(inversion.claims(quality, {"with encoder": 21.0}, 64, "100"))[-1].verdict == "not reproduced"
 
 
 def test_an_encoder_can_be_withheld_and_the_page_says_so(tmp_path: Path) -> None:

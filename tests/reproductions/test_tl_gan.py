@@ -20,7 +20,7 @@ from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome
 from attrimorph.reproductions.growing import Moment, budgets, moments_of, transitions
 from tests.tiny_models import tiny_model
 
-TINY = Form("tiny", faces=40, unseen=16, codes=300)
+TINY = Form("tiny", faces=40, unseen=16, codes=300, search=(1,), close=4, many=8)
 NAMES = ("axes", "untangling", "few-examples", "photographs")
 
 
@@ -38,11 +38,8 @@ def asked(out: Path, **changes: object) -> Request:
 def test_an_experiment_leaves_page_numbers_and_pictures(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(axis_edits, "STEPS", 2)
-    monkeypatch.setattr(axis_edits, "CLOSE", 4)
     monkeypatch.setattr(axes, "EXAMPLES", (5,))
     monkeypatch.setattr(axes, "FEW", 5)
-    monkeypatch.setattr(axes, "MANY", 8)
     monkeypatch.setattr(axes, "TAUGHT", ("Smiling", "Male"))
     monkeypatch.setattr(axis_edits, "FOLLOWING", 4)
     # The shipped CVAE-GAN: a GAN of a test's size shows nothing that a judge could tell.

@@ -35,7 +35,7 @@ TINY = Form(
     of_a_stranger=4,
 )
 
-SHORT = replace(TINY, changes={}, faces=40, unseen=16, codes=300)
+SHORT = replace(TINY, changes={}, faces=40, unseen=16, codes=300, search=(2, 3), close=4, many=8)
 """For any paper's experiments, where the recipes themselves are tiny."""
 
 

@@ -255,7 +255,6 @@ def claims(size: int, axes: int, count: int, seconds: Mapping[str, float], one_m
 
 TAUGHT = ("Smiling", "Male", "Young", "Eyeglasses", "No_Beard", "Wavy_Hair", "Pale_Skin", "Wearing_Hat")
 EXAMPLES = (5, 10, 50)  # of each kind
-MANY = 200  # of each kind: nearly endless
 FEW = 10
 COSINE, REACHED, TOLD = "cosine to the judged axis", "target reached", "told when left out"
 ENDLESS, EXPECTED = "cosine to the axis of many examples", "that cosine as expected"
@@ -297,7 +296,7 @@ def few_examples(request: Request) -> Outcome:
     context = axes_context(request)
     pack, code = context.pack(), context.codes(request.form.unseen)
     taught, before = [name for name in TAUGHT if name in pack.names], context.decided(code)
-    many = {name: reached_by(context, AxisEditor(context.model, pack), code, before, name) for name in taught}
+    judged = {name: reached_by(context, AxisEditor(context.model, pack), code, before, name) for name in taught}
     looks = [Look(context, context.judge.name, context.judge.features)]
     # One who never learned attributes.
     if (recogniser := identity_encoder_for(context.model.schema, context.model.image_size)) is not None:
@@ -305,8 +304,8 @@ def few_examples(request: Request) -> Outcome:
     found: dict[str, dict[str, dict[str, float]]] = {}
     axes: dict[str, Axis] = {}
     for look in looks:
-        request.say(f"{2 * MANY} examples, features of {look.by}")
-        endless = {name: look.axis(name, MANY, MANY_SEED) for name in taught}
+        request.say(f"{2 * request.form.many} examples, features of {look.by}")
+        endless = {name: look.axis(name, request.form.many, MANY_SEED) for name in taught}
         for each in EXAMPLES if look is looks[0] else (FEW,):
             words = f"{2 * each} examples, features of {look.by}"
             found[words] = {}
@@ -326,18 +325,18 @@ def few_examples(request: Request) -> Outcome:
             "examples": "unseen drawn faces with their true labels, others for every seed, as many with the attribute "
             f"as without; seeds {', '.join(map(str, request.seeds))}",
             "way": f"a linear probe on features judges {DRAWN:,} drawn pictures at most",
-            ENDLESS: f"{2 * MANY} other examples, taught the same way",
+            ENDLESS: f"{2 * request.form.many} other examples, taught the same way",
             "features": "the judge was taught these attributes, the recogniser was not",
             REACHED: f"of needed edits of {len(before)} other drawn codes, nothing locked, as the judge sees it",
         },
-        few_claims(found[f"{2 * FEW} examples, features of {context.judge.name}"], many, len(before)),
+        few_claims(found[f"{2 * FEW} examples, features of {context.judge.name}"], judged, len(before)),
         {
             "examples": {words: {name: plain(row) for name, row in rows.items()} for words, rows in found.items()},
-            "target reached with judged samples": plain(many),
+            "target reached with judged samples": plain(judged),
         },
     )
     for words, rows in found.items():
-        shown = {name: {**row, "reached with judged samples": many[name]} for name, row in rows.items()}
+        shown = {name: {**row, "reached with judged samples": judged[name]} for name, row in rows.items()}
         shown["mean"] = {key: mean([row[key] for row in shown.values()]) for key in next(iter(shown.values()))}
         outcome.pieces += [report.heading(words, level=3), report.figures(shown, ".3f", "attribute")]
     few = Code(code.z[:SHOWN], code.attributes[:SHOWN])

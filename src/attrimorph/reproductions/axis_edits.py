@@ -253,7 +253,7 @@ def untangling_claims(figures: Mapping[str, Figures]) -> list[Claim]:
 
 # --- photographs through inversion and axes: target reached, identity kept, and how far from the true counterfactual
 
-FACES, STEPS, CLOSE = 200, 200, 40
+FACES = 200
 LOCKS = ("Male", "Young")
 FOUND, COMPOSED = "the generator's picture", "put back into the photograph"
 IN_CODES = "put back, the shortest way of codes"
@@ -283,8 +283,8 @@ def photographs(request: Request) -> Outcome:
     context, unseen = subjects(request)
     pack, drawn = context.pack(), unseen.factors is not None
     request.say(f"inverting {len(unseen.images)} photographs")
-    search, progress = Search(STEPS, within=1.0), request.counting("inverting")
-    inverted = inversion(context.model, unseen.images, search=search, progress=progress)
+    steps, close, progress = 2 * request.form.search[-1], request.form.close, request.counting("inverting")
+    inverted = inversion(context.model, unseen.images, search=Search(steps, within=1.0), progress=progress)
     code = Code(inverted.code.z.cpu(), inverted.code.attributes.cpu())
     found = decoded(context.model, inverted.code)
     nearness = float(psnr(found, unseen.images).mean())
@@ -297,7 +297,7 @@ def photographs(request: Request) -> Outcome:
         COMPOSED: photographed(context, unseen, Composed(editor), unseen.images, pack),
         IN_CODES: photographed(context, unseen, Composed(plainly), unseen.images, pack),
     }
-    figures = {words: summary(unseen, each) for words, each in measures.items()}
+    figures = {words: summary(unseen, each, close) for words, each in measures.items()}
     attributes = {
         words: {
             flip.name: {REACHED: float(each.truth.target_reached[row]), CHANGED: float(each.drift.leakage[row])}
@@ -313,9 +313,9 @@ def photographs(request: Request) -> Outcome:
             **context.protocol(),
             "photographs": unseen.words,
             "axes": f"{len(pack.names)}, from {pack.about['samples']:,} judged samples",
-            "inversion": f"{STEPS} steps of Adam, attributes unknown; {inverted.seconds:.1f} s; PSNR {nearness:.2f} dB",
+            "inversion": f"{steps} steps of Adam, attributes unknown; {inverted.seconds:.1f} s; PSNR {nearness:.2f} dB",
             "edits": "every attribute set where it is absent (strength 1), taken away where it is present (-1), "
-            f"{' and '.join(locks) or 'nothing'} locked; the first {CLOSE} of each are held against the truth",
+            f"{' and '.join(locks) or 'nothing'} locked; the first {close} of each are held against the truth",
             CHANGED: "share of the other binary attributes that the judge sees otherwise than before the edit",
             WRONG: "share of them that are not as they truly should be",
             FOUND: "before is the picture of the code, not the photograph",
@@ -384,15 +384,15 @@ def photographed(
         judge,
         decisions(judge(before).cpu(), schema),
         names=[name for name in binary_names(schema) if name in pack.names],
-        counterfactuals=CLOSE,
+        counterfactuals=context.request.form.close,
         identity_encoder=identity_encoder_for(schema, context.model.image_size),
         extractor=JudgeFeatures(judge) if isinstance(judge, Judge) else None,
         progress=context.request.say,
     )
 
 
-def summary(unseen: EvaluationSet, measures: EditMeasures) -> dict[str, float]:
-    """Return means over the attributes; NaN for what nobody could measure."""
+def summary(unseen: EvaluationSet, measures: EditMeasures, close: int) -> dict[str, float]:
+    """Return means over the attributes; NaN for what nobody could measure; `close` edits are held to the truth."""
     found = {
         REACHED: float(measures.truth.target_reached.mean()),
         CHANGED: float(measures.drift.leakage.mean()),
@@ -404,7 +404,7 @@ def summary(unseen: EvaluationSet, measures: EditMeasures) -> dict[str, float]:
     values[NOTHING] = []
     for side, name in [(side, flip.name) for flip in measures.flips for side in flip.ways]:
         if unseen.factors is not None:
-            rows = side.rows[: max(SHOWN, CLOSE)]
+            rows = side.rows[: max(SHOWN, close)]
             true = faces.set_attribute(unseen.factors[rows], name, side.goal)
             values[NOTHING].append(psnr(unseen.images[rows], faces.render(true, unseen.images.shape[-1])).double())
     return found | {name: float(torch.cat([torch.zeros(0), *each]).nanmean()) for name, each in values.items()}

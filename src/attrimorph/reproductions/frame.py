@@ -64,6 +64,9 @@ class Form:
         faces: drawn faces to train on where there are no classes.
         unseen: drawn faces to measure on then.
         codes: drawn codes that axes are fitted to.
+        search: steps of inversions, the most of them last.
+        close: edits of each attribute and direction that are held against the truth.
+        many: labelled examples of each kind that are nearly endless.
     """
 
     name: str = "full"
@@ -80,6 +83,9 @@ class Form:
     faces: int = 40_000
     unseen: int = 500
     codes: int = 50_000
+    search: tuple[int, ...] = (10, 25, 50, 100)
+    close: int = 40
+    many: int = 200
 
 
 FULL = Form()

@@ -37,7 +37,6 @@ ERROR, FAR, SECONDS = (
 )
 SHARES = dict.fromkeys((REACHED, CHANGED, WRONG, OWN), "%")
 LEAST_REACHED, MOST_CHANGED = 0.9, 0.05
-CLOSE = 40  # edits of each attribute and direction that are held against the truth
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -84,7 +83,7 @@ def run(request: Request) -> Outcome:
     return outcome
 
 
-def measured(context: EditContext, editor: Edits, names: Sequence[str], close: int = CLOSE) -> EditMeasures:
+def measured(context: EditContext, editor: Edits, names: Sequence[str]) -> EditMeasures:
     """Edit every attribute of all images, either way, and let the judge look."""
     unseen = context.unseen
     labels = unseen.labels.nan_to_num(0.0)
@@ -95,7 +94,7 @@ def measured(context: EditContext, editor: Edits, names: Sequence[str], close: i
         context.judge,
         decisions(context.judge(unchanged), context.judge.schema),
         names=names,
-        counterfactuals=close,
+        counterfactuals=context.request.form.close,
         extractor=JudgeFeatures(context.judge),
         progress=context.request.say,
     )

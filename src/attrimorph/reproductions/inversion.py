@@ -26,7 +26,6 @@ from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, 
 
 # --- codes by optimisation, against an encoder alone, and for a GAN that has none
 
-STEPS = (10, 25, 50, 100)
 TIMED, SIZE = 16, 64  # images that are timed, and their size
 GAIN, ALONE, SECONDS = 2.0, 18.0, 20.0  # bars: dB, dB, s
 SHOWN = 6
@@ -64,9 +63,9 @@ def run(request: Request) -> Outcome:
         )
     gan, whose = without_encoder(face_model(request, request.other_model or SHIPPED, DISCVAE))
     unseen, others = (drawn_images(request.form.unseen, each.image_size) for each in (model, gan))
-    last = STEPS[-1]
     given: dict[str, float] = {}
-    for steps in STEPS:
+    *_, last = request.form.search
+    for steps in request.form.search:
         found = look_for(request, model, unseen, steps, given=True)
         given |= found.quality(unseen, steps)
     alone = look_for(request, gan, others, last, given=False)
@@ -94,10 +93,10 @@ def run(request: Request) -> Outcome:
             "PSNR": "of the images decoded from the codes, data range 1, in dB, mean over images",
             "seconds": f"of {TIMED} images of {size}x{size} together, {last} steps, attributes unknown; {machine()}",
         },
-        claims(quality, seconds, size),
+        claims(quality, seconds, size, str(last)),
         {"PSNR by step": quality, "seconds": seconds},
     )
-    words = {"0": "start", **{str(step): f"{step} steps" for step in STEPS}}
+    words = {"0": "start", **{str(step): f"{step} steps" for step in request.form.search}}
     rows = {BEGINNINGS[how]: {words[step]: values.get(step, "") for step in words} for how, values in quality.items()}
     points = [(float(step), value) for step, value in quality["given"].items()]
     spent = ", ".join(f"{how} {value:.1f} s" for how, value in seconds.items())
@@ -141,9 +140,8 @@ def look_for(request: Request, model: Model, unseen: EvaluationSet, steps: int, 
     return Inverted(decoded(model, done.start), decoded(model, done.code))
 
 
-def claims(quality: Figures, seconds: Mapping[str, float], size: int) -> list[Claim]:
-    """Return the bars, held against the figures; that of time is for images of 64x64."""
-    last = str(STEPS[-1])
+def claims(quality: Figures, seconds: Mapping[str, float], size: int, last: str) -> list[Claim]:
+    """Return the bars, held against the figures after the `last` step; that of time is for images of 64x64."""
     slowest = max(seconds.values()) if size == SIZE else float("nan")
     spent = ", ".join(f"{how} {value:.1f} s" for how, value in seconds.items())
     return [
@@ -160,7 +158,7 @@ def claims(quality: Figures, seconds: Mapping[str, float], size: int) -> list[Cl
 # --- a hidden half, eyes, mouth: completed by inversion, by iterated inpainting, by the mean
 
 IMAGES = 100  # that are measured
-SEARCH, TIMES = 100, 10  # steps of an inversion; iterations
+TIMES = 10  # iterations
 HOLES = {"half": (32, 0, 64, 64), "eyes": (14, 24, 50, 36), "mouth": (20, 42, 44, 54)}
 """left, top, right, bottom in 64ths of the image."""
 INVERTED, ITERATED, OTHER, MEAN, BORDER = (
@@ -194,7 +192,8 @@ def completion(request: Request) -> Outcome:
             "images": unseen.words,
             "holes": ", ".join(f"{name} {right - left}x{bottom - top}" for name, (left, top, right, bottom)
                                in HOLES.items()) + " in 64ths of the image",
-            INVERTED: f"min over z and y of the squared error over the known pixels, {SEARCH} steps of Adam",
+            INVERTED: "min over z and y of the squared error over the known pixels, "
+            f"{request.form.search[-1]} steps of Adam",
             ITERATED: f"x <- M G(E(x, y), y) + (1 - M) x, {TIMES} times, from the border spread inwards",
             "attributes": "unknown; where it is said they are given",
             "PSNR": "in the hole, against the truth, data range 1, in dB, mean over images",
@@ -228,9 +227,10 @@ def hole(name: str, unseen: EvaluationSet) -> Tensor:
 def complete(request: Request, model: Model, other: Model, unseen: EvaluationSet, name: str) -> dict[str, Tensor]:
     """Return the faces completed in every way, [N, 3, S, S]."""
     images, masks, progress = unseen.images, hole(name, unseen), request.counting(f"completing {name}")
+    search = Search(request.form.search[-1])
 
     def found(by: Model, attributes: Tensor | None) -> Tensor:
-        return inpaint(by, images, masks, attributes, invert=Search(SEARCH), progress=progress).inpainted
+        return inpaint(by, images, masks, attributes, invert=search, progress=progress).inpainted
 
     return {
         INVERTED: found(model, None),
