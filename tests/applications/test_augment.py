@@ -20,8 +20,8 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.readers import Source
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.source import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge

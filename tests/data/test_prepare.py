@@ -13,8 +13,7 @@ from attrimorph.data import writer
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import open_or_prepare, prepare
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.readers import read
-from attrimorph.data.source import Source
+from attrimorph.data.readers import Source, read
 from attrimorph.errors import AttrimorphError
 
 

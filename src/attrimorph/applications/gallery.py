@@ -15,10 +15,9 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.readers import RawData, detect
+from attrimorph.data.readers import RawData, Source, detect
 from attrimorph.data.readers.raw import check_folder, list_images
 from attrimorph.data.schema import Schema
-from attrimorph.data.source import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.models.model import Model

@@ -17,9 +17,8 @@ from attrimorph.version import __version__
 
 if TYPE_CHECKING:
     from attrimorph.data.prepared import PreparedData
-    from attrimorph.data.readers import RawData
+    from attrimorph.data.readers import RawData, Source
     from attrimorph.data.schema import Schema
-    from attrimorph.data.source import Source
     from attrimorph.models.model import Model
     from attrimorph.requests.receipt import Written
 
@@ -83,7 +82,7 @@ class Layout:
 
     def of(self, folder: Path) -> "Source":
         """Return where the images are and how they are read."""
-        from attrimorph.data.source import Source
+        from attrimorph.data.readers import Source
 
         return Source(folder, self.format, self.table)
 

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, open_prepared
-from attrimorph.data.readers import Crop, RawData
+from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.data.schema import Schema
-from attrimorph.data.source import Source
 from attrimorph.data.writer import PreparedWriter, clear_leftovers
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder, read_json

@@ -16,9 +16,8 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import drawn_faces, write_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.readers import lfw
+from attrimorph.data.readers import Source, lfw
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.data.source import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names

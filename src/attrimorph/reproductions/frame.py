@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.source import Source
+from attrimorph.data.readers import Source
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.recipe import Recipe

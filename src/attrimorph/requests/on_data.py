@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from attrimorph.requests.base import Inputs, Names, Option, Request, Result, Work
 
 if TYPE_CHECKING:
-    from attrimorph.data.source import Source
+    from attrimorph.data.readers import Source
     from attrimorph.models.model import Model
 
 
@@ -34,7 +34,7 @@ class OnData(Request):
     @property
     def source(self) -> "Source":
         """Where the images are and how they are read."""
-        from attrimorph.data.source import Source
+        from attrimorph.data.readers import Source
 
         return Source(self.data, self.format, self.table)
 

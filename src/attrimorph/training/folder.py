@@ -9,7 +9,7 @@ from typing import Any
 from attrimorph.data.drawn.synthetic import drawn_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.source import Source
+from attrimorph.data.readers import Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_json
 from attrimorph.methods import read_recipe

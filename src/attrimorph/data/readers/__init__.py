@@ -1,15 +1,16 @@
-"""Readers: from a folder as its publisher lays it out to one plain description, `RawData`."""
+"""Readers: from a folder as its publisher lays it out, a `Source`, to one plain description, `RawData`."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from attrimorph.data.images import Crop
 from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables, utkface
 from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
-__all__ = ["FORMATS", "Crop", "RawData", "detect", "read", "recognise"]
+__all__ = ["FORMATS", "Crop", "RawData", "Source", "detect", "read", "recognise"]
 
 FORMATS: dict[str, Callable[[Path], RawData]] = {
     "celeba": celeba.read,
@@ -84,3 +85,62 @@ def read(folder: str | Path, format: str = "auto", table: str | Path | None = No
     else:
         raise AttrimorphError(f"there is no data format {format!r}; {suggestion(format, FORMATS)}")
     return replace(raw, why=why, notes=[*raw.notes, *unread(folder, raw)])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A prepared folder, or a folder of images and how it is read.
+
+    Attributes:
+        path: the folder.
+        format: one of `readers.FORMATS`, or "auto" to recognise it.
+        table: a CSV or JSON-lines file of any name that labels the images.
+    """
+
+    path: Path
+    format: str = "auto"
+    table: Path | None = None
+
+    @staticmethod
+    def of(value: "str | Path | Source") -> "Source":
+        """Return what a path alone stands for, or the source itself."""
+        return value if isinstance(value, Source) else Source(Path(value))
+
+    @property
+    def recognised(self) -> bool:
+        """Whether nobody said how it is read."""
+        return self.format == "auto" and self.table is None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it is a prepared folder.
+
+        Raises:
+            AttrimorphError: it is, and something is said about how images are read.
+        """
+        if not (self.path / "schema.json").is_file():
+            return False
+        if not self.recognised:
+            raise AttrimorphError(
+                f"{self.path} is prepared already; --format and --table tell how images are read; leave them out"
+            )
+        return True
+
+    def read(self) -> RawData:
+        """Read the folder of images; errors as of `readers.read`."""
+        return read(self.path, self.format, self.table)
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain values for JSON, the paths absolute."""
+        words = {"data": str(self.path.resolve())}
+        if self.format != "auto":
+            words["format"] = self.format
+        if self.table is not None:
+            words["table"] = str(self.table.resolve())
+        return words
+
+    @staticmethod
+    def from_json(words: Mapping[str, Any]) -> "Source":
+        """Read what `to_json` wrote."""
+        table = Path(words["table"]) if "table" in words else None
+        return Source(Path(words["data"]), words.get("format", "auto"), table)
