@@ -1,6 +1,5 @@
 """Calibration: whether what a judge holds for 90 % likely comes true nine times in ten, and the temperature for it."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -9,8 +8,6 @@ from torch import Tensor
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import known_answers
-
-TEMPERATURES = (0.1, 10.0)
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -78,8 +75,7 @@ def fitted_temperature(loss: Callable[[float], Tensor]) -> float:
     Args:
         loss: temperature -> scalar; the cross-entropy of logits / temperature is convex in 1 / temperature.
     """
-    low, high = (math.log10(edge) for edge in TEMPERATURES)
-    candidates: list[float] = torch.logspace(low, high, 201).tolist()
+    candidates: list[float] = torch.logspace(-1, 1, 201).tolist()
     return min(candidates, key=lambda candidate: float(loss(candidate)))
 
 

@@ -151,12 +151,9 @@ def _with_and_without(
         without, with_them = (figures_of(each, seed) for each in (data, both))
         pairs.append((without, with_them))
         if say is not None:
-            changes = [
-                f"{without[name]:.4f} -> {with_them[name]:.4f} {name.partition(' (')[0]}"
-                for name in without
-                if name in with_them
-            ]
-            say(f"seed {seed}: " + "; ".join(changes))
+            shared = [name for name in without if name in with_them]
+            lines = [f"{without[name]:.4f} -> {with_them[name]:.4f} {name.partition(' (')[0]}" for name in shared]
+            say(f"seed {seed}: " + "; ".join(lines))
     words = f"{len(both) - len(data):,} generated images, {images_seen:,} images seen"
     return [
         Worth(f"{name}; {words}", *(tuple(side[name] for side in sides) for sides in zip(*pairs, strict=True)))

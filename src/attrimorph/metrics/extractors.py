@@ -125,12 +125,11 @@ def load_extractor(source: str | Path) -> InceptionFeatures | VggFeatures:
                 f"Inception weights must be of the graph of 2015 with 1008 classes, which FID is measured with; {path} "
                 f"has {rows}; get pt_inception-2015-12-05-{STANDARD_INCEPTION}.pth"
             )
-        standard = digest.startswith(STANDARD_INCEPTION)
-        name = "Inception" if standard else f"Inception with weights {digest[:8]}"
+        name = "Inception" if digest.startswith(STANDARD_INCEPTION) else f"Inception with weights {digest[:8]}"
         return InceptionFeatures(filled(Inception(), state, path), name)
     if "features.34.weight" in state:
-        standard = digest.startswith(STANDARD_VGG)
-        return VggFeatures(filled(Vgg19(), state, path), "VGG-19" if standard else f"VGG-19 with weights {digest[:8]}")
+        name = "VGG-19" if digest.startswith(STANDARD_VGG) else f"VGG-19 with weights {digest[:8]}"
+        return VggFeatures(filled(Vgg19(), state, path), name)
     raise AttrimorphError(
         f"{path} must hold the weights of Inception v3 or VGG-19 under their usual names; it holds "
         f"{', '.join(list(state)[:3]) or 'none'}; name another file"
