@@ -1,12 +1,9 @@
 """Edits looked at closely: how far from the true counterfactual, from the person before, from the background before."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
@@ -25,23 +22,13 @@ IDENTITY, TRUE_IDENTITY = "edit.identity_drift", "truth.identity_drift"
 BACKGROUND_DRIFT = "edit.background_drift"
 
 
-@dataclass(frozen=True)
-class Instruments:
-    """What edits are looked at with.
-
-    Attributes:
-        judge: who tells attributes.
-        identity_encoder: who tells people, or None.
-        extractor: whose feature maps two images are compared in, or None.
-    """
-
-    judge: Judges
-    identity_encoder: IdentityEncoder | None = None
-    extractor: SeesMaps | None = None
-
-
 def close_figures(
-    unseen: EvaluationSet, rows: Tensor, edited: Tensor, true_factors: Tensor | None, tools: Instruments
+    unseen: EvaluationSet,
+    rows: Tensor,
+    edited: Tensor,
+    true_factors: Tensor | None,
+    identity_encoder: IdentityEncoder | None,
+    extractor: SeesMaps | None,
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """Measure edits one by one.
 
@@ -50,7 +37,8 @@ def close_figures(
         rows: which of them were edited, [m].
         edited: [m, 3, S, S].
         true_factors: of the true counterfactuals of drawn faces, [m, F], else None.
-        tools: what to measure with.
+        identity_encoder: who tells people, or None.
+        extractor: whose feature maps two images are compared in, or None.
 
     Returns:
         Figures by name, each [m], NaN where there is no such area, and the pictures of the truth.
@@ -64,13 +52,13 @@ def close_figures(
         true = layers.image
         masks = None if masks is None else torch.maximum(masks, layers.mask)
         figures |= zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True)
-        if tools.extractor is not None:
-            distances = counterfactual_distance(tools.extractor, images, edited, true)
+        if extractor is not None:
+            distances = counterfactual_distance(extractor, images, edited, true)
             figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
-    if tools.identity_encoder is not None:
-        figures[IDENTITY] = identity_drift(tools.identity_encoder, before, edited)
+    if identity_encoder is not None:
+        figures[IDENTITY] = identity_drift(identity_encoder, before, edited)
         if true is not None:
-            figures[TRUE_IDENTITY] = identity_drift(tools.identity_encoder, images, true)
+            figures[TRUE_IDENTITY] = identity_drift(identity_encoder, images, true)
     if masks is not None:
         figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
     return figures, true

@@ -13,7 +13,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.metrics.counterfactuals import JUDGE_ERROR, Instruments, close_figures
+from attrimorph.metrics.counterfactuals import JUDGE_ERROR, close_figures
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.models.codes import Edits
@@ -244,7 +244,7 @@ def measure_edits(
         progress: gets a line of text after each attribute.
     """
     begin, schema = time.perf_counter(), judge.schema
-    names, tools = binary_names(schema) if names is None else names, Instruments(judge, identity_encoder, extractor)
+    names = binary_names(schema) if names is None else names
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
 
     def one_way(name: str, goal: bool, rows: Tensor) -> Way:
@@ -255,7 +255,7 @@ def measure_edits(
         others = [schema.columns(other).start for other in binary_names(schema) if other != name]
         few = rows[: max(SHOWN, counterfactuals)]
         factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
-        figures, true = close_figures(unseen, few, edited[: len(few)], factors, tools)
+        figures, true = close_figures(unseen, few, edited[: len(few)], factors, identity_encoder, extractor)
         shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
         if true is not None:
             figures[JUDGE_ERROR] = (decisions(judge(true), schema) != expected[: len(few)]).double().mean(1)

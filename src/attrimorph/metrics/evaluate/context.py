@@ -13,7 +13,6 @@ from attrimorph.evaluators.attributes import Judges, decisions, editable_names
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge
 from attrimorph.evaluators.trunk import halves
-from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
@@ -143,11 +142,9 @@ class EvaluationContext:
         return self.judge(self.reconstructions)
 
     @property
-    def instruments(self) -> Instruments:
-        """What edits are looked at with."""
-        assert self.judge is not None
-        maps = self.extractor if isinstance(self.extractor, SeesMaps) else None
-        return Instruments(self.judge, self.identity_encoder, maps)
+    def maps(self) -> SeesMaps | None:
+        """The extractor, where it sees feature maps."""
+        return self.extractor if isinstance(self.extractor, SeesMaps) else None
 
     @cached_property
     def edited_images(self) -> EvaluationSet:
@@ -159,20 +156,21 @@ class EvaluationContext:
     @cached_property
     def edit_measures(self) -> EditMeasures | None:
         """Every binary attribute of `edited_images` flipped and judged; None where there is nothing to flip."""
-        model, unseen, tools, names = self.model, self.edited_images, self.instruments, editable_names(self.model)
+        model, names = self.model, editable_names(self.model)
         assert isinstance(model, Edits)
+        assert self.judge is not None
         if not names:
             return None
         before = decisions(self.judged_reconstructions if isinstance(model, Encodes) else self.judged, model.schema)
         measures = measure_edits(
             model,
-            unseen,
-            tools.judge,
-            before[: len(unseen.images)],
+            self.edited_images,
+            self.judge,
+            before[: len(self.edited_images.images)],
             names=names,
             counterfactuals=self.counterfactuals,
-            identity_encoder=tools.identity_encoder,
-            extractor=tools.extractor,
+            identity_encoder=self.identity_encoder,
+            extractor=self.maps,
             progress=self.progress,
         )
         return measures if measures.flips else None

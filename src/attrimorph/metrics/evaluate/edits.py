@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.schema import Schema
-from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators.attributes import Judges, binary_names
 from attrimorph.metrics import counterfactuals
 from attrimorph.metrics.chance import of_mean, wilson
-from attrimorph.metrics.counterfactuals import Instruments
 from attrimorph.metrics.edits import EditMeasures, Flips
 from attrimorph.metrics.evaluate.context import EvaluationContext
-from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.models.codes import Edits
 
@@ -50,7 +48,7 @@ def measure_edit_group(context: EvaluationContext, evaluation: Evaluation) -> No
     elif context.edit_measures is None:
         evaluation.notes.append("No image has a binary attribute that can be edited: no edit was measured.")
     else:
-        put_edits(evaluation, context.edit_measures, context.edited_images, context.instruments)
+        put_edits(evaluation, context, context.judge, context.edit_measures)
 
 
 def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -> None:
@@ -62,11 +60,11 @@ def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -
     evaluation.parts["fairness"] = fairness_sheet(context.edit_measures, labels, context.judge.schema)
 
 
-def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: EvaluationSet, tools: Instruments) -> None:
+def put_edits(evaluation: Evaluation, context: EvaluationContext, judge: Judges, measures: EditMeasures) -> None:
     """Put the figures, those of single attributes, the leakage and the pictures of all edits into an evaluation."""
-    truth, flips = measures.truth, measures.flips
+    truth, flips, unseen = measures.truth, measures.flips, context.edited_images
     edits = int(truth.edits.sum())
-    words = f"{tools.judge.name}; {edits} edits of strength 1 on {unseen.words}"
+    words = f"{judge.name}; {edits} edits of strength 1 on {unseen.words}"
     ways = [way for flip in flips for way in flip.ways]
     rows = torch.cat([way.rows for way in ways])
     for key, protocol, value, every in (
@@ -87,13 +85,13 @@ def put_edits(evaluation: Evaluation, measures: EditMeasures, unseen: Evaluation
     for key, begin in CLOSE.items():
         values = torch.cat([flip.figure(key) for flip in flips])
         if len(values):
-            by = begin.format(judge=tools.judge, identity_encoder=tools.identity_encoder, by=tools.extractor)
+            by = begin.format(judge=judge, identity_encoder=context.identity_encoder, by=context.maps)
             evaluation.put(key, f"{by}{len(values)} edits, {unseen.words}", finite_mean(values))
     evaluation.about["edits judged per second"] = round(edits / measures.seconds, 1)
     for row, flip in enumerate(flips):
         evaluation.pictures[f"edit {flip.name}"] = flip.picture
         evaluation.leakage[flip.name] = dict(zip(truth.others, truth.leakage_matrix[row].tolist(), strict=True))
-        put_attribute(evaluation, flip, float(truth.leakage[row]), f"{tools.judge.name}; {unseen.words}")
+        put_attribute(evaluation, flip, float(truth.leakage[row]), f"{judge.name}; {unseen.words}")
 
 
 def put_attribute(evaluation: Evaluation, flip: Flips, leakage: float, words: str) -> None:

@@ -27,7 +27,7 @@ def measure_response_group(context: EvaluationContext, evaluation: Evaluation) -
     if not isinstance(context.model, Edits) or context.judge is None or not names:
         evaluation.notes.append("Responses need a model that edits binary attributes, and a judge: not measured.")
         return
-    extractor = context.extractor if isinstance(context.extractor, SeesMaps) else None
+    extractor = context.maps
     score = AttributeScore(context.judge)
     found = measure_responses(
         context.model,
