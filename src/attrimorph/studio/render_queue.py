@@ -35,14 +35,14 @@ class Live:
     Attributes:
         served: the model.
         origin: what is edited.
-        wish: how.
+        target: what shall become of it.
         format: of the picture; "rgba" are its bare bytes, the soonest made and painted.
         watch: whether side effects are looked for.
     """
 
     served: Served
     origin: Origin
-    wish: EditTarget
+    target: EditTarget
     format: Format = "jpeg"
     watch: bool = True
 
@@ -160,14 +160,14 @@ class RenderQueue:
         if not ready:
             return []
         served = ready[0][0].served
-        images = self.store.pictures(served, [seen for _, seen in ready], [live.wish for live, _ in ready])
+        images = self.store.pictures(served, [seen for _, seen in ready], [live.target for live, _ in ready])
         judge = served.judge if any(live.watch for live, _ in ready) else None
         probabilities = [None] * len(ready) if judge is None else list(judge(images).cpu())
         frames: list[Frame | Exception] = []
         for (live, seen), picture, after in zip(ready, to_pil(images), probabilities, strict=True):
             besides: dict[str, float] | None = {} if live.watch else None
             if live.watch and judge is not None and seen.probabilities is not None and after is not None:
-                besides = side_effects(judge.schema, seen.probabilities, after, live.wish.changes, LEAST)
+                besides = side_effects(judge.schema, seen.probabilities, after, live.target.changes, LEAST)
             frames.append(Frame(encoded(picture, live.format), besides))
         return frames
 
