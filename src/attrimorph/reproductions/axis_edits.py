@@ -355,7 +355,7 @@ def subjects(request: Request) -> tuple[AxesContext, EvaluationSet]:
     """
     if request.data is None:
         context = axes_context(request)
-        # Not the first ones: on some of those PLAIN and REACH of `axes.seen` were chosen.
+        # Not the first ones: on some of those PLAIN and REACH of `axes.space` were chosen.
         return context, drawn_images(request.form.unseen, context.model.image_size).last(FACES)
     if request.model is None:
         raise AttrimorphError("photographs of other data need a generator of such data; name one with --model")

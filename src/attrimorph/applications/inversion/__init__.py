@@ -112,7 +112,10 @@ class CodeSearch:
             if self.search.within is not None:
                 self.draw_in(z, self.search.within)
             if y.requires_grad:
-                self.hold(y)
+                with torch.no_grad():
+                    for kind, begin, end in self.model.schema.blocks:
+                        if kind != "real":
+                            y[:, begin:end].clamp_(0, 1)
         chosen = best.view(-1, images).argmin(0) * images + torch.arange(images, device=best.device)
         first = before.view(-1, images).argmin(0) * images + torch.arange(images, device=best.device)
         return Inversion(
@@ -123,13 +126,6 @@ class CodeSearch:
             steps=step,
             seconds=0.0,
         )
-
-    @torch.no_grad()
-    def hold(self, y: Tensor) -> None:
-        """Keep binary and categorical attributes in 0..1."""
-        for kind, start, stop in self.model.schema.blocks:
-            if kind != "real":
-                y[:, start:stop].clamp_(0, 1)
 
     def whitened(self, z: Tensor) -> Tensor:
         """Return w [B, Z], in which drawn codes are N(0, I)."""
@@ -157,7 +153,9 @@ class CodeSearch:
         """
         codes, encoded = [], isinstance(self.model, Encodes)
         if isinstance(self.model, Encodes):
-            y = self.known_or(self.model.guess_attributes(self.images) if self.guesses else None)
+            unknown = self.model.conditional and bool(torch.isnan(self.given).any())
+            guesses = unknown and "classifier" in self.model.networks
+            y = self.known_or(self.model.guess_attributes(self.images) if guesses else None)
             codes.append(self.model.encode(self.images, y if self.model.conditional else None))
         if not encoded or not self.distance.whole:
             codes += self.sampled(self.search.starts)
@@ -166,11 +164,6 @@ class CodeSearch:
             torch.cat([each.attributes.to(self.model.device) for each in codes]),
         )
         return code, self.rows.repeat(len(codes))
-
-    @property
-    def guesses(self) -> bool:
-        """Whether the model can guess attributes, and has to."""
-        return self.model.conditional and "classifier" in self.model.networks and bool(torch.isnan(self.given).any())
 
     def known_or(self, other: Tensor | None) -> Tensor:
         """Return the attributes that are known; for the others what is given here, or blanks."""

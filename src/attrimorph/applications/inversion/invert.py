@@ -1,8 +1,8 @@
 """Invert: the code of an image, found by optimisation through the frozen generator: for any model that generates.
 
-It starts from the encoder where there is one, and from the best of many samples where there is none; see `hunt`. What
-is compared is a choice, see `distances`: all pixels, those that are known (completion), a smaller image
-(super-resolution), or what a network sees.
+It starts from the encoder where there is one, and from the best of many samples where there is none, see
+`CodeSearch`. What is compared is a choice, see `distances`: all pixels, those that are known (completion), a smaller
+image (super-resolution), or what a network sees.
 """
 
 import math
@@ -65,15 +65,20 @@ def inversion(
     begin, search = time.perf_counter(), search or Search()
     distance = distance or Pixels(images.to(model.device))
     parts = list(torch.split(torch.arange(len(images)), AT_ONCE))
-    found = []
-    for number, rows in enumerate(parts):
+    found: list[Inversion] = []
+
+    def report(done: int, steps: int) -> None:
+        if progress is not None:
+            progress(len(found) * steps + done, len(parts) * steps)
+
+    for rows in parts:
         given = None if attributes is None else attributes[rows]
         until = math.inf
         if search.seconds is not None:
             # All images get as many steps as the first have time for: so the whole can be repeated.
             until, search = begin + search.seconds / len(parts), replace(search, seconds=None)
         codes = CodeSearch(model, images[rows], given, distance, rows.to(model.device), search, until)
-        found.append(codes.run(progress if len(parts) == 1 else _share(progress, number, len(parts))))
+        found.append(codes.run(report))
         search = replace(search, stop=found[0].steps)
     return Inversion(
         code=_joined([each.code for each in found]),
@@ -87,10 +92,6 @@ def inversion(
 
 def _joined(codes: list[Code]) -> Code:
     return Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
-
-
-def _share(progress: Progress | None, number: int, parts: int) -> Progress | None:
-    return None if progress is None else lambda done, steps: progress(number * steps + done, parts * steps)
 
 
 def distance_to(
