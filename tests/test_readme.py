@@ -33,7 +33,7 @@ def test_the_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     exec(compile(block, "README.md", "exec"), names)
     smiling = names["smiling"]
     assert isinstance(smiling, torch.Tensor)
-    assert smiling.shape == (4, 3, 64, 64)
+    assert smiling.shape == (1, 3, 64, 64)
 
 
 def test_two_commands_start_everything() -> None:

@@ -10,11 +10,10 @@ import torch
 
 from attrimorph import cli
 from attrimorph.applications.augment import balanced, classes_by, members, more_of_each
-from attrimorph.applications.augmented_folder import generated_rows, write_worth
+from attrimorph.applications.augmented_folder import LabelledFolder, folder_name, generated_rows, write_worth
 from attrimorph.applications.confirm import Confirmation, confirmation
-from attrimorph.applications.detail import edited_with_detail
 from attrimorph.applications.identities import new_identities
-from attrimorph.applications.labelled_folder import LabelledFolder, folder_name
+from attrimorph.applications.photograph import edited_with_detail
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels

@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.morph import morph, square
+from attrimorph.applications.morph import differences, morph, square, stages
 from attrimorph.applications.options import Search
 from attrimorph.applications.paths import crossfade
 from attrimorph.applications.reconstruct import reconstruct
-from attrimorph.applications.stages import differences, stages
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.applications.confirm import LEAST_SHARE, Confirmation
-from attrimorph.applications.detail import edited_with_detail
 from attrimorph.applications.gallery import holding
+from attrimorph.applications.photograph import edited_with_detail
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError

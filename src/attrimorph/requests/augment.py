@@ -94,9 +94,8 @@ class Augment(OnData):
                 than half of the images are confirmed; nothing is written then.
         """
         from attrimorph.applications.augment import class_attribute, classes_by
-        from attrimorph.applications.augmented_folder import GENERATED, Record, made_table, write_real
+        from attrimorph.applications.augmented_folder import GENERATED, LabelledFolder, Record, made_table, write_real
         from attrimorph.applications.gallery import labelled_data, unchanged
-        from attrimorph.applications.labelled_folder import LabelledFolder
 
         data = labelled_data(model, self.source, work.progress)
         unchanged(data.fingerprint, self.fingerprint, self.source)

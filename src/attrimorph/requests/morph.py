@@ -153,8 +153,8 @@ class Morph(Moving):
     def _chain(self, model: "Model", images: "Tensor") -> Result:
         import torch
 
+        from attrimorph.applications.morph import differences, stages
         from attrimorph.applications.paths import crossfade
-        from attrimorph.applications.stages import differences, stages
         from attrimorph.pictures import frames, sheet
 
         other = images[1:] if len(images) == 2 else None
@@ -175,7 +175,7 @@ class Morph(Moving):
         import torch
 
         from attrimorph.applications.axes.edit import Start
-        from attrimorph.applications.detail import blended
+        from attrimorph.applications.photograph import blended
         from attrimorph.models.codes import Code
         from attrimorph.pictures import frames, sheet, sheet_of
 

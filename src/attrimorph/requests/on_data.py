@@ -85,9 +85,9 @@ class Retrieve(OnData, Inputs):
         """Return the row of images and the table; their codes are kept beside."""
         import torch
 
-        from attrimorph.applications.detail import edited_with_detail
         from attrimorph.applications.gallery import encode_gallery, open_gallery, unchanged
         from attrimorph.applications.inputs import attributes_of, encoder
+        from attrimorph.applications.photograph import edited_with_detail
         from attrimorph.applications.retrieve import check_wishes, retrieval_table, retrieve
         from attrimorph.models.codes import Edits
         from attrimorph.pictures import MOST_SHOWN, sheet

@@ -17,11 +17,10 @@ from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.trajectory import JudgeGuide, effects, logits_of, way
-from attrimorph.applications.detail import blended
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph
 from attrimorph.applications.options import AxisOptions, Search
-from attrimorph.applications.photograph import put_back
+from attrimorph.applications.photograph import blended, put_back
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, JudgeNetwork
