@@ -13,7 +13,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics import extractors
 from attrimorph.metrics.extractors import JudgeFeatures, SeesMaps, VggFeatures, load_extractor
-from attrimorph.networks.inception import BlockA, BlockE, Inception
+from attrimorph.networks.inception import Inception, block_a, block_e, max_pool
 from attrimorph.networks.vgg import SEEN, WIDTHS, Vgg19
 
 
@@ -64,13 +64,13 @@ def test_vgg_is_its_convolutions_one_by_one(vgg: Path) -> None:
 def test_inception_differs_from_the_later_graph_where_fid_says_so() -> None:
     """The padding is not counted by the means; the last block takes the largest value."""
     x = torch.ones(1, 4, 5, 5)
-    block = BlockA(4, 2).eval()
+    block = block_a(4, 2).eval()
     seen: list[Tensor] = []
     block.branch_pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     block(x)
     torch.testing.assert_close(seen[0], x)
     x = torch.rand(1, 4, 5, 5, generator=torch.Generator().manual_seed(0))
-    last = BlockE(4, last=True).eval()
+    last = block_e(4, max_pool).eval()
     last.branch_pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     last(x)
     torch.testing.assert_close(seen[1], max_pool2d(x, 3, 1, 1))
