@@ -113,7 +113,7 @@ def measure_responses(
     sides = {name: list(directions(unseen.labels, schema, name, drawn=drawn)) for name in names}
     # Each image is encoded once, however many attributes and strengths it is edited to.
     shown = torch.cat([torch.zeros(0, dtype=torch.long), *(rows[:most] for each in sides.values() for _, rows in each)])
-    edits, found = _Edits(model, unseen, torch.unique(shown)), []  # type: ignore[no-untyped-call]
+    edits, found = _Edits(model, unseen, torch.unique(shown)), []
     for number, name in enumerate(names, start=1):
         for goal, rows in ((goal, rows[:most]) for goal, rows in sides[name] if len(rows)):
             signed = [strength if goal else -strength for strength in strengths]
