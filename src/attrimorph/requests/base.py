@@ -4,6 +4,7 @@ Its fields are the options of the command and the arguments of the receipt; what
 command's help. No torch here, nor in any request, before one is answered.
 """
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -191,12 +192,67 @@ class Request(BaseModel):
             progress, say: see `Work`.
 
         Raises:
-            AttrimorphError: see `result`; or a file cannot be written there.
+            AttrimorphError: see `result`; a result would take the place of an input, or `out` is no PNG, and nothing is
+                written; or a file cannot be written there.
         """
-        from attrimorph.requests.receipt import write_result
+        from attrimorph.files import write_bytes, write_json
+        from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
+        from attrimorph.requests.receipt import (
+            ModelNamed,
+            OutputFile,
+            Receipt,
+            Written,
+            input_files,
+            model_reference,
+            tag_of,
+        )
 
-        model, work = model or self.load(), Work(Path(out), progress, say)
-        return write_result(work.out, self, model, self.result(model, work))
+        out = Path(out)
+        if out.suffix.lower() not in ("", ".png"):
+            raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
+        model = model or self.load()
+        result = self.result(model, Work(out, progress, say))
+        out, inputs = out if out.suffix else out.with_suffix(".png"), self.inputs
+        films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if result.mp4 else {})} if result.animation else {}
+        places = {
+            suffix: out.with_name(f"{out.stem}.{suffix}{out.suffix}") if suffix else out for suffix in result.pictures
+        }
+        read = {path.resolve() for path in inputs}
+        for path in (*places.values(), *(out.with_suffix(suffix) for suffix in films)):
+            if path.resolve() in read:
+                raise AttrimorphError(
+                    f"a result must not take the place of a picture that it is made from; {path} would; "
+                    "choose another name with --out"
+                )
+        tag, outputs = tag_of(self.verb, model, self.model), []
+
+        def put(path: Path, content: bytes, pixels: str = "") -> Path:
+            write_bytes(path, content)
+            outputs.append(OutputFile(file=path.name, sha256=hashlib.sha256(content).hexdigest(), pixels_sha256=pixels))
+            return path
+
+        pictures = [
+            put(places[suffix], png_bytes(picture, tag), pixels_sha256(picture))
+            for suffix, picture in result.pictures.items()
+        ]
+        pictures += [put(out.with_suffix(suffix), film(result.animation, tag=tag)) for suffix, film in films.items()]
+        tables = [
+            put(out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv"), content.encode("utf-8", "surrogateescape"))
+            for suffix, content in result.tables.items()
+        ]
+        receipt = Receipt(
+            verb=self.verb,
+            model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
+            arguments={**self.arguments(), **result.told},
+            inputs=input_files(inputs),
+            outputs=outputs,
+            facts=dict(result.facts),
+        )
+        write_json(out.with_suffix(".json"), receipt.model_dump())
+        notes = (
+            [] if "" in places else [f"no sheet of all: it shows at most {MOST_SHOWN} pictures, each is written alone"]
+        )
+        return Written(tuple(pictures), out.with_suffix(".json"), tuple(tables), tuple(notes))
 
     def place_again(self, receipt: Path) -> Path:
         """Return where a result is written that is made again from a receipt."""

@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, reading, write_bytes, write_json
+from attrimorph.files import read_json, reading
 from attrimorph.models.finding import named_parts
-from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
     from attrimorph.models.model import Model
-    from attrimorph.requests.base import Request, Result
 
 FORMAT: Literal["attrimorph receipt"] = "attrimorph receipt"
 FORMAT_VERSION: Literal[1] = 1
@@ -124,61 +122,6 @@ def tag_of(verb: str, model: "Model", model_name: str | Path) -> str:
     """Return what a picture's text tag says of how it was made."""
     names = ",".join(Path(part).name for part in named_parts(model_reference(model_name)))
     return f"{MADE.get(verb, 'edited')} by attrimorph {__version__}; verb {verb}; model {names} {model.hash[:12]}"
-
-
-def write_result(out: Path, request: "Request", model: "Model", result: "Result") -> Written:
-    """Write what answers a request, and its receipt.
-
-    Args:
-        out: the main picture, e.g. smile.png; all else is named after it.
-        request: what was asked.
-        model: what it was done with.
-        result: the answer.
-
-    Raises:
-        AttrimorphError: a result would take the place of an input, or `out` is no PNG; nothing is written then.
-    """
-    if out.suffix.lower() not in ("", ".png"):
-        raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
-    out, inputs = out if out.suffix else out.with_suffix(".png"), request.inputs
-    films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if result.mp4 else {})} if result.animation else {}
-    places = {
-        suffix: out.with_name(f"{out.stem}.{suffix}{out.suffix}") if suffix else out for suffix in result.pictures
-    }
-    read = {path.resolve() for path in inputs}
-    for path in (*places.values(), *(out.with_suffix(suffix) for suffix in films)):
-        if path.resolve() in read:
-            raise AttrimorphError(
-                f"a result must not take the place of a picture that it is made from; {path} would; "
-                "choose another name with --out"
-            )
-    tag, outputs = tag_of(request.verb, model, request.model), []
-
-    def put(path: Path, content: bytes, pixels: str = "") -> Path:
-        write_bytes(path, content)
-        outputs.append(OutputFile(file=path.name, sha256=hashlib.sha256(content).hexdigest(), pixels_sha256=pixels))
-        return path
-
-    pictures = [
-        put(places[suffix], png_bytes(picture, tag), pixels_sha256(picture))
-        for suffix, picture in result.pictures.items()
-    ]
-    pictures += [put(out.with_suffix(suffix), film(result.animation, tag=tag)) for suffix, film in films.items()]
-    tables = [
-        put(out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv"), content.encode("utf-8", "surrogateescape"))
-        for suffix, content in result.tables.items()
-    ]
-    receipt = Receipt(
-        verb=request.verb,
-        model=ModelNamed(name=model_reference(request.model), sha256=model.hash),
-        arguments={**request.arguments(), **result.told},
-        inputs=input_files(inputs),
-        outputs=outputs,
-        facts=dict(result.facts),
-    )
-    write_json(out.with_suffix(".json"), receipt.model_dump())
-    notes = [] if "" in places else [f"no sheet of all: it shows at most {MOST_SHOWN} pictures, each is written alone"]
-    return Written(tuple(pictures), out.with_suffix(".json"), tuple(tables), tuple(notes))
 
 
 def read_receipt(path: Path) -> Receipt:
