@@ -75,9 +75,10 @@ def lay(folder: Path) -> None:
         path = folder / "own" / ("neutral", "smiling")[number % 2] / f"IMG_{number // 2 + 1:04d}.JPG"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
-    (folder / "freckles").mkdir()
     for number, picture in enumerate(pictures[:20]):
-        picture.save(folder / "freckles" / f"{number}.png")
+        path = folder / "freckles" / ("with", "without")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
     write_faces(folder / PREPARED[0], count=48, size=64)
     for name in PREPARED[1:]:
         if name.endswith("32"):

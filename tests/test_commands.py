@@ -62,7 +62,7 @@ ADDED = {
     "evaluate": ["--count", "24"],
     "calibrate": ["--images", "2"],
     "invert": ["--steps", "3"],
-    "axes fit": ["--count", "64"],
+    "axes fit": ["--samples", "512"],
     "data synthetic": ["--count", "24"],
     "experiment": ["--seeds", "1", "--images", "32"],
 }

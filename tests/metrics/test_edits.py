@@ -109,3 +109,10 @@ def test_the_error_is_split_into_the_area_that_changes_and_the_rest() -> None:
     assert outside.item() == pytest.approx(40, abs=1e-4)
     assert 20 < everywhere.item() < 24
     assert counterfactual_psnr(images, edited, images)[1].isnan().all()
+
+
+def test_without_an_attribute_to_edit_nothing_is_counted(unseen: EvaluationSet, judge: Judge) -> None:
+    before = decisions(judge(unseen.images), judge.schema)
+    found = measure_edits(Renderer(unseen), unseen, judge, before, names=())
+    assert found.flips == []
+    assert found.truth.changed.shape == (0, len(found.truth.others)) and not found.truth.leakage.numel()

@@ -90,7 +90,8 @@ class EditCounts:
         return self.changed / self.edits[:, None].clamp(min=1)
 
     def _own(self) -> Tensor:
-        return torch.tensor([[other == name for other in self.others] for name in self.targets], dtype=torch.bool)
+        own = [[other == name for other in self.others] for name in self.targets]
+        return torch.tensor(own, dtype=torch.bool).view(len(self.targets), len(self.others))
 
     @property
     def target_reached(self) -> Tensor:
