@@ -115,4 +115,5 @@ def test_without_an_attribute_to_edit_nothing_is_counted(unseen: EvaluationSet, 
     before = decisions(judge(unseen.images), judge.schema)
     found = measure_edits(Renderer(unseen), unseen, judge, before, names=())
     assert found.flips == []
-    assert found.truth.changed.shape == (0, len(found.truth.others)) and not found.truth.leakage.numel()
+    assert found.truth.changed.shape == (0, len(found.truth.others))
+    assert not found.truth.leakage.numel()
