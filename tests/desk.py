@@ -26,7 +26,7 @@ IN_CLASSES = ("README.md",)
 """Pages whose photos/ are folders of two classes, as a camera names pictures; elsewhere a table tells attributes."""
 PHOTOS = ("photos", "data/celeba", "data/people", "data/celeba-64", "celeba10k", ".../celeba10k", "PATH", "DIR", "DATA")
 """Folders of labelled pictures of people."""
-PREPARED = ("faces", "tied", "prepared", "celeba64", "celeba32", "lfw-64", "data/faces")
+PREPARED = ("faces", "tied", "prepared", "celeba64", "celeba32", "lfw-64", "data/faces", "faces400")
 RUNS = {
     "cvae-gan-edit": ("mine", "any", "cvae-gan", "celeba-64", "layers-cvae"),
     "gan": ("gan",),
@@ -102,7 +102,7 @@ def lay(folder: Path) -> None:
     for seed, (name, attribute) in enumerate(TRANSLATIONS.items()):
         changes = {"domains.attribute": attribute, "training.seed": seed, "data.image_size": 64}
         small_model(folder / "runs" / name, "cyclegan-64", changes)
-    for name, fields in (("mended", {}), ("published", PUBLISHED)):
-        size = {"data.image_size": 64}
+    size = {"data.image_size": 64}
+    for name, fields in (("homointerp-64", {}), ("mended", {}), ("published", PUBLISHED)):
         small_model(folder / "runs" / name, "homointerp-drawn-64", {**fields, **size})
         small_model(folder / "runs" / f"{name}-shapes", "homointerp-drawn-64", {**fields, **size}, schema=shapes.SCHEMA)

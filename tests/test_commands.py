@@ -36,7 +36,7 @@ STANDS_FOR = {
     "PICTURE": "photo.png",
     "NAME": "cvae-gan",
     "RECIPE": "cvae-gan",
-    "JUDGE": "judge-drawn-faces-64",
+    "JUDGE": "judge.safetensors",
     "PUBLISHED": "homointerp-drawn-64",
 }
 PAGE_STANDS_FOR = {
@@ -198,13 +198,23 @@ def run_all(page: Path, place: Path, *, long: bool) -> list[str]:
 def make_room(words: list[str], place: Path) -> None:
     """Take away what stands where the command writes: data, or a run of the same recipe with other fields.
 
-    Lay there what the page says that the reader makes: another evaluation, a classifier's answers.
+    Lay there what the page says that the reader makes: runs with logs, a judge, another evaluation, answers.
     """
     if words[:2] in (["data", "synthetic"], ["data", "prepare"]):
         made = words[2] if words[1] == "synthetic" else words[words.index("--out") + 1]
         shutil.rmtree(place / made, ignore_errors=True)
     elif words[0] == "train" and "--out" not in words:
         shutil.rmtree(place / "runs" / Path(words[1]).stem, ignore_errors=True)
+    elif words[0] == "compare":
+        shutil.rmtree(place / "runs" / "comparison", ignore_errors=True)
+    elif words[:2] == ["experiment", "growing"] and "--model" in words:
+        for run in ",".join(words[words.index(option) + 1] for option in ("--model", "--other-model")).split(","):
+            shutil.rmtree(place / run, ignore_errors=True)
+            train = ["train", Path(run).name, "--out", run, "--training.images", "32"]
+            assert terminal.run(train, folder=place, before=f"{__name__}:cut_short").code == 0
+    elif "JUDGE" in words:
+        judge = ["judge", words[words.index("--data") + 1], "--out", STANDS_FOR["JUDGE"], "--images", "64"]
+        assert terminal.run(judge, folder=place, before=f"{__name__}:cut_short").code == 0
     elif "--against" in words and not (other := place / words[words.index("--against") + 1]).exists():
         other.parent.mkdir(parents=True)
         shutil.copy(next(place.glob("runs/evaluations/*/evaluation.json")), other)
