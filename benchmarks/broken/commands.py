@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "prepare: a source that is not there": (("data", "prepare", "gone", "--out", "OUT"), "no folder gone"),
     "check: a source that is a file": (("data", "check", "FACE"), "must be a folder"),
     "synthetic: an unknown kind": (("data", "synthetic", "OUT", "--kind", "cats"), "kind"),
-    "synthetic: three images": (("data", "synthetic", "OUT", "--count", "3"), "count must be at least 10"),
+    "synthetic: two images": (("data", "synthetic", "OUT", "--count", "2"), "count must be at least 3"),
     "synthetic: a million million images": (
         ("data", "synthetic", "OUT", "--count", str(10**12), "--size", "16"),
         "count|write",
@@ -139,7 +139,7 @@ REAL = (
     "an unknown option",
     "no change",
     "an unknown recipe",
-    "synthetic: three images",
+    "synthetic: two images",
 )
 
 COMMANDS: tuple[Case, ...] = tuple(

@@ -1,7 +1,6 @@
 """Recipes of CycleGAN, pix2pix and HomoInterpGAN: they build, step, stop and go on."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,8 @@ from attrimorph.training.hardware import FastPath
 from attrimorph.training.trainer import train
 from tests.small_models import NARROW, narrow, pictures
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = FastPath("float32", "contiguous", {})
 WIDTHS = {
     "cyclegan": NARROW["cyclegan-64"],
@@ -39,14 +40,6 @@ WIDTHS = {
     },
     "homointerp-64": NARROW["homointerp-drawn-64"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION])

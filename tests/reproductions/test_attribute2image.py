@@ -23,24 +23,10 @@ from attrimorph.reproductions import EXPERIMENTS, attribute2image, inversion, na
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.contexts import face_model, reconstructed, training_faces
 from attrimorph.reproductions.frame import FULL, QUICK, Form, Request, write_outcome
+from tests.reproductions import tiny
 from tests.tiny_models import tiny_layers, tiny_model
 
-FIELDS = {
-    "data.image_size": 16,
-    "networks.latent": 4,
-    "networks.background_latent": 4,
-    "networks.encoder_width": 4,
-    "networks.decoder_width": 4,
-    "networks.background_width": 4,
-    "networks.classifier_width": 4,
-    "training.images": 32,
-    "training.batch_size": 16,
-    "training.log_images": 16,
-    "training.checkpoint_images": 1_000,
-    "training.sample_images": 1_000,
-    "training.precision": "float32",
-    "training.memory_format": "contiguous",
-}
+FIELDS = tiny.FIELDS | {"networks.background_latent": 4, "networks.decoder_width": 4, "networks.background_width": 4}
 TINY = Form("tiny", changes=FIELDS, faces=40, unseen=8, search=(2, 3))
 NAMES = [name for name, each in EXPERIMENTS.items() if each.paper == "Attribute2Image"]
 

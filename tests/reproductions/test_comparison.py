@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -27,15 +26,9 @@ from tests import terminal
 from tests.reproductions.tiny import FIELDS
 from tests.small_models import narrow
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = ("cvae", "cgan")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

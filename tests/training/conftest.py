@@ -1,9 +1,6 @@
 """What the tests of whole runs share: a few drawn faces, and one thread, so that bits can be compared."""
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
@@ -16,8 +13,5 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread: None) -> None:
+    """Every test here compares bits."""

@@ -77,8 +77,8 @@ def _internal(error: Exception) -> int:
         return _complain("out of GPU memory; lower --training.batch-size, or use --device cpu", BAD_INPUT, error)
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
         return _complain(OUT_OF_MEMORY, BAD_INPUT, error)
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return _complain(f"internal error ({said}); please report it, run with {TRACEBACK}=1", INTERNAL, error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return _complain(f"internal error ({text}); please report it, run with {TRACEBACK}=1", INTERNAL, error)
 
 
 def _complain(sentence: str, code: int, error: BaseException | None) -> int:
@@ -93,10 +93,10 @@ def _complain(sentence: str, code: int, error: BaseException | None) -> int:
 
 def _sentence(error: CycloptsError, words: Sequence[str]) -> str:
     """Say a parsing error in one sentence of the usual form."""
-    said = " ".join(str(error).split()).partition(" Available commands:")[0].rstrip(".")
-    if "Did you mean" in said:
-        return re.sub(r"\.? Did you mean", "; did you mean", said)
-    said = said.replace(". Choose from", "; choose from")
+    text = " ".join(str(error).split()).partition(" Available commands:")[0].rstrip(".")
+    if "Did you mean" in text:
+        return re.sub(r"\.? Did you mean", "; did you mean", text)
+    text = text.replace(". Choose from", "; choose from")
     names: list[str] = []
     level = app
     for word in words:
@@ -104,4 +104,4 @@ def _sentence(error: CycloptsError, words: Sequence[str]) -> str:
             break
         level = level[word]
         names.append(word)
-    return f"{said}; see `{' '.join(['attrimorph', *names, '--help'])}`"
+    return f"{text}; see `{' '.join(['attrimorph', *names, '--help'])}`"

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
 from attrimorph.errors import AttrimorphError
@@ -24,7 +26,7 @@ def evaluate(
     layout: Layout = LAYOUT,
     metrics: str | None = None,
     judge: str | None = None,
-    recogniser: str | None = None,
+    identity_encoder: Annotated[str | None, Parameter(name=("--identity-encoder", "--recogniser"))] = None,
     extractor: str | None = None,
     against: Path | None = None,
     out: Path | None = None,
@@ -46,7 +48,7 @@ def evaluate(
         disentanglement, identity; by default all.
     judge
         The attribute classifier (judge): a file or a shipped one; by default the shipped one that suits the model.
-    recogniser
+    identity_encoder
         The identity encoder (recogniser): a file or a shipped one; by default the shipped one that suits the model.
     extractor
         Whose features sets of images are compared in: inception or vgg19 from torch's cache, or a file of either; by
@@ -86,7 +88,7 @@ def evaluate(
             folder,
             data=images,
             judge=None if judge is None else load_judge(judge),
-            identity_encoder=None if recogniser is None else load_identity_encoder(recogniser),
+            identity_encoder=None if identity_encoder is None else load_identity_encoder(identity_encoder),
             extractor=None if extractor is None else load_extractor(extractor),
             metrics=groups,
             count=count,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -90,7 +91,7 @@ class TrunkNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
 
-class Evaluator:
+class Evaluator(ABC):
     """A trained network that looks at images: a dataclass of plain values, which its file has too, and the network.
 
     Attributes:
@@ -141,9 +142,9 @@ class Evaluator:
         beside(path).unlink(missing_ok=True)
 
     @classmethod
+    @abstractmethod
     def rebuilt(cls, words: dict[str, Any]) -> dict[str, Any]:
         """Return those of the fields that are no plain values, with a fresh network, from the values of a header."""
-        raise NotImplementedError
 
     @classmethod
     def load(cls, source: str | Path) -> Self:

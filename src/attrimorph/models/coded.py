@@ -1,5 +1,7 @@
 """What models with codes share: pictures made of z and attributes, codes drawn and found, edits that keep z."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 
 
-class CodedModel(Model):
+class CodedModel(Model, ABC):
     """A model whose pictures are made of z and attributes: it decodes and samples."""
 
     samples = True
@@ -24,9 +26,9 @@ class CodedModel(Model):
         """Return what the networks see of y: nothing where the model is unconditional."""
         return self.known(attributes)[:, : None if self.conditional else 0]
 
+    @abstractmethod
     def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
         """Return G(z, y) as `decode` does, with gradients towards z and y where they want any."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def decode(self, code: Code) -> Pictures:
@@ -66,9 +68,9 @@ class CodedModel(Model):
 class CodedEncoder(CodedModel):
     """One that finds the codes of pictures too."""
 
+    @abstractmethod
     def posterior(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | x, y), each [B, Z]; y without NaN, all on the model's device."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def encode(self, images: Source, attributes: Tensor | None = None) -> Code:

@@ -299,8 +299,8 @@ def few_examples(request: Request) -> Outcome:
     judged = {name: reached_by(context, AxisEditor(context.model, pack), code, before, name) for name in taught}
     looks = [Look(context, context.judge.name, context.judge.features)]
     # One who never learned attributes.
-    if (recogniser := identity_encoder_for(context.model.schema, context.model.image_size)) is not None:
-        looks.append(Look(context, recogniser.name, recogniser.features))
+    if (encoder := identity_encoder_for(context.model.schema, context.model.image_size)) is not None:
+        looks.append(Look(context, encoder.name, encoder.features))
     found: dict[str, dict[str, dict[str, float]]] = {}
     axes: dict[str, Axis] = {}
     for look in looks:
@@ -326,7 +326,7 @@ def few_examples(request: Request) -> Outcome:
             f"as without; seeds {', '.join(map(str, request.seeds))}",
             "way": f"a linear probe on features judges {DRAWN:,} drawn pictures at most",
             ENDLESS: f"{2 * request.form.many} other examples, taught the same way",
-            "features": "the judge was taught these attributes, the recogniser was not",
+            "features": "the judge was taught these attributes, the identity encoder was not",
             REACHED: f"of needed edits of {len(before)} other drawn codes, nothing locked, as the judge sees it",
         },
         few_claims(found[f"{2 * FEW} examples, features of {context.judge.name}"], judged, len(before)),

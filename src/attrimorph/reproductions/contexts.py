@@ -54,12 +54,12 @@ class ClassContext:
     Attributes:
         request: of the experiment.
         data: class data.
-        recogniser: trained on the real images of the train split, never with a method.
+        identity_encoder: trained on the real images of the train split, never with a method.
     """
 
     request: Request
     data: PreparedData
-    recogniser: IdentityEncoder
+    identity_encoder: IdentityEncoder
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class ClassContext:
             "data": f"{len(self.data):,} images of {len(self.classes)} classes, {self.data.image_size} px, "
             f"data {self.data.fingerprint}",
             "split": ", ".join(f"{split} {count:,}" for split, count in counts.items()) + ", by image in every class",
-            "recogniser": f"{self.recogniser.name}, trained on the train split alone",
+            "recogniser": f"{self.identity_encoder.name}, trained on the train split alone",
             "samples": f"{self.request.form.per_class} of every class, seed {SAMPLE_SEED}, z from N(0, I), for every "
             "method",
         }
@@ -121,23 +121,23 @@ class ClassContext:
         return images, y.argmax(1), z
 
     def top_1(self, images: Tensor, classes: Tensor) -> float:
-        """Return the share of images that the recogniser takes for their class."""
-        return float((self.recogniser(images).argmax(1) == classes).double().mean())
+        """Return the share of images that the identity encoder takes for their class."""
+        return float((self.identity_encoder(images).argmax(1) == classes).double().mean())
 
 
 def class_context(request: Request) -> ClassContext:
-    """Prepare data and recogniser, or take those that are there."""
+    """Prepare data and identity encoder, or take those that are there."""
     data = class_data(request, request.recipe("identities-cvae-gan", 0).data.image_size)
     seen = request.form.images_seen
     path = request.out / "recognisers" / f"{data.fingerprint}-{seen}.safetensors"
     if not path.exists():
-        request.say(f"training a recogniser on {len(data.indices('train')):,} real images")
+        request.say(f"training an identity encoder on {len(data.indices('train')):,} real images")
         trained = train_identity_encoder(
             data,
             IdentityRecipe(images_seen=seen),
             least=3,
             name=f"data {data.fingerprint[:8]}",
-            progress=request.counting("training a recogniser"),
+            progress=request.counting("training an identity encoder"),
             result=path,
         )
         trained.save(path)

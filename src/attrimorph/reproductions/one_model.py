@@ -65,7 +65,7 @@ def morphing(request: Request) -> Outcome:
     trajectory = torch.stack([decoded(model, Code(z, y)) for z in codes])  # [STEPS, N, 3, S, S]
     share = torch.linspace(0, 1, STEPS)[:, None, None, None, None]
     pixels = (1 - share) * trajectory[:1] + share * trajectory[-1:]
-    distance = perceptual_distance(context.recogniser)
+    distance = perceptual_distance(context.identity_encoder)
     figures: dict[str, list[float]] = {"perceptual length of each step": [
         float(distance(a, b).mean()) for a, b in pairwise(trajectory)
     ]}  # fmt: skip
@@ -80,7 +80,7 @@ def morphing(request: Request) -> Outcome:
         | {
             "model": describe(model),
             "pairs": f"{len(classes)} of held-out images of one class, {STEPS} steps; z = mean of q(z | x, class)",
-            "perceptual distance": f"by {context.recogniser.name}",
+            "perceptual distance": f"by {context.identity_encoder.name}",
         },
         morphing_claims(figures, len(classes)),
         figures,
@@ -169,7 +169,7 @@ def inpainting(request: Request) -> Outcome:
             more("Feeding the result back improves it", in_hole[-1], in_hole[1],
                  (f"PSNR in the hole in dB after {TIMES} iterations", "after one"), source, ".2f"),
             more("The inpainted image is still recognised", recognised[-1], untouched,
-                 (f"top-1 by {context.recogniser.name}", "of the untouched images"), "ours", ".1%",
+                 (f"top-1 by {context.identity_encoder.name}", "of the untouched images"), "ours", ".1%",
                  counted=len(images), times=RECOGNISED),
         ],
         figures,

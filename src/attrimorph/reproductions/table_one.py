@@ -72,12 +72,12 @@ def measure(
     context: ClassContext, images: torch.Tensor, classes: torch.Tensor, others: torch.Tensor
 ) -> dict[str, float]:
     """Measure images of known classes; the Frechet distance is that to `others`."""
-    recogniser = context.recogniser
+    identity_encoder = context.identity_encoder
     return {
         "top-1": context.top_1(images, classes),
-        "score": inception_style_score(recogniser(images)),
-        "frechet": frechet_distance(recogniser.features(others), recogniser.features(images)),
-        "diversity": diversity(images, classes, perceptual_distance(recogniser)),
+        "score": inception_style_score(identity_encoder(images)),
+        "frechet": frechet_distance(identity_encoder.features(others), identity_encoder.features(images)),
+        "diversity": diversity(images, classes, perceptual_distance(identity_encoder)),
     }
 
 
@@ -141,7 +141,7 @@ def ablation(request: Request) -> Outcome:
         real = sharpness(images).mean()
         return {
             "PSNR": float(psnr(images, made).mean()),
-            "perceptual distance": float(perceptual_distance(context.recogniser)(images, made).mean()),
+            "perceptual distance": float(perceptual_distance(context.identity_encoder)(images, made).mean()),
             "sharpness of reconstructions": float(sharpness(made).mean() / real),
             "sharpness of samples": float(sharpness(drawn).mean() / real),
             "top-1 of reconstructions": context.top_1(made, classes),

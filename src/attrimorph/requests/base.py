@@ -90,14 +90,14 @@ class Result:
         pictures: suffix -> picture; "" is the main one, "edited" is smile.edited.png of smile.png. Without "", a sheet
             that would be too long (`sheet_of`): that is noted.
         facts: figures worth reading.
-        told: arguments for the receipt that are known only now: how long an inversion took, which data there was.
+        arguments: those of the receipt that are known only now: how long an inversion took, which data there was.
         animation: frames of a GIF, and with `mp4` of an MP4, beside the main picture.
         tables: suffix -> content of a CSV, named as pictures are.
     """
 
     pictures: "Mapping[str, Image.Image]"
     facts: Mapping[str, Any] = field(default_factory=dict)
-    told: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     animation: "Sequence[Image.Image]" = ()
     mp4: bool = False
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -174,7 +174,7 @@ class Request(BaseModel):
         Raises:
             AttrimorphError: the model cannot, or something does not go together.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # EditFolder writes many results, each by an edit of its own
 
     def write(
         self,
@@ -243,7 +243,7 @@ class Request(BaseModel):
         receipt = Receipt(
             verb=self.verb,
             model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
-            arguments={**self.arguments(), **result.told},
+            arguments={**self.arguments(), **result.arguments},
             inputs=input_files(inputs),
             outputs=outputs,
             facts=dict(result.facts),
@@ -344,7 +344,7 @@ class Inverting(Inputs):
     invert: Invert | None = None
 
 
-def told_of(search: Search | None, found: "Inversion | None") -> dict[str, Any]:
+def inversion_arguments(search: Search | None, found: "Inversion | None") -> dict[str, Any]:
     """Return what a receipt says of an inversion; nothing where there was none."""
     return {} if search is None or found is None else {"invert": search.to_json(found.steps)}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from attrimorph.applications.options import AxisOptions
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import Changes, Inverting, Option, Result, Work, numbered, told_of
+from attrimorph.requests.base import Changes, Inverting, Option, Result, Work, inversion_arguments, numbered
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.edit import AxisEdit, Start
@@ -49,7 +49,7 @@ class Moving(Inverting):
             say(f"on drawn pictures:\n{table(rows, ('', 'linear model', judge, 'attribute'))}")
         return found
 
-    def along_told(self, axis_edit: "AxisEdit", start: "Start") -> tuple[dict[str, Any], dict[str, Any]]:
+    def along_facts(self, axis_edit: "AxisEdit", start: "Start") -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the facts of an edit along axes, and what the receipt is told of its inversion."""
         facts = {
             "judge": None if axis_edit.judge is None else axis_edit.judge.name,
@@ -58,7 +58,7 @@ class Moving(Inverting):
                 for each in axis_edit.expected
             },
         }
-        return facts, told_of(self.invert, start.inversion)
+        return facts, inversion_arguments(self.invert, start.inversion)
 
 
 class Edit(Moving):
@@ -135,7 +135,7 @@ class Edit(Moving):
                 "attributes before": [model.schema.describe(row) for row in found.before.cpu()],
                 "attributes after": [model.schema.describe(row) for row in found.after.cpu()],
             },
-            told_of(self.invert, found.inversion),
+            inversion_arguments(self.invert, found.inversion),
             animation,
         )
 
@@ -179,7 +179,7 @@ class Edit(Moving):
             columns, alone = {"drawn": start.found, words: edited}, to_pil(edited)
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
         page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-        return Result(page | numbered("edited", alone), *self.along_told(axis_edit, start))
+        return Result(page | numbered("edited", alone), *self.along_facts(axis_edit, start))
 
 
 def _words(changes: Any) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import model_validator
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import Inverting, Option, Result, Work, decibels, told_of
+from attrimorph.requests.base import Inverting, Option, Result, Work, decibels, inversion_arguments
 
 if TYPE_CHECKING:
     from attrimorph.models.model import Model
@@ -87,12 +87,12 @@ class Inpaint(Inverting):
                 "psnr in the hole (dB, against what the input shows there)": round(-10 * float(hidden.log10()), 3),
                 "attributes": model.schema.describe(found.attributes[0].cpu()),
             },
-            told_of(self.invert, found.inversion),
+            inversion_arguments(self.invert, found.inversion),
         )
 
     @classmethod
     def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
-        """Read a receipt that told of a mask by having no hole."""
+        """Read a receipt that tells of a mask by having no hole."""
         return {"mask": words.get("hole") is None, **words}
 
 
@@ -136,5 +136,5 @@ class Superresolve(Inverting):
                 facts[f"psnr against the truth (dB), {name}"] = decibels(columns[name], truth)[0]
             columns["truth"] = truth
         page = sheet([torch.cat(list(columns.values()))], columns=list(columns), cell=max(128, model.image_size))
-        told = told_of(self.invert, found.inversion)
-        return Result({"": page, "large": to_pil(found.images)[0]}, facts, told)
+        arguments = inversion_arguments(self.invert, found.inversion)
+        return Result({"": page, "large": to_pil(found.images)[0]}, facts, arguments)

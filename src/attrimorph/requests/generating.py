@@ -15,8 +15,8 @@ from attrimorph.requests.base import (
     Result,
     Work,
     decibels,
+    inversion_arguments,
     numbered,
-    told_of,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Reconstruct(Inverting):
                 "psnr (dB, at the model's size)": decibels(found.images, found.reconstructions),
                 "attributes": [model.schema.describe(row) for row in found.code.attributes.cpu()],
             },
-            told_of(self.invert, found.inversion),
+            inversion_arguments(self.invert, found.inversion),
         )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import Progress, Result, Work, told_of
+from attrimorph.requests.base import Progress, Result, Work, inversion_arguments
 from attrimorph.requests.edit import Moving
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class Morph(Moving):
         if self.path != "pixel":
             way, words = torch.cat([first, way, second]), ["from", *words, "to"]
         page = sheet([way], columns=words, cell=max(96, model.image_size))
-        told = told_of(self.invert, found)
-        return Result({"": page}, told=told, animation=frames(smooth), mp4=self.mp4)
+        arguments = inversion_arguments(self.invert, found)
+        return Result({"": page}, arguments=arguments, animation=frames(smooth), mp4=self.mp4)
 
     def _square(self, model: "Model", images: "Tensor", progress: Progress | None) -> Result:
         import torch
@@ -147,8 +147,8 @@ class Morph(Moving):
         corners, found = ends(model, torch.split(images, 1), invert=self.invert, progress=progress)
         filled, smooth = (among(model, corners, rows).images.cpu() for rows in (self.steps, max(self.steps, SMOOTH)))
         page = sheet(list(filled), cell=max(64, model.image_size))
-        told = told_of(self.invert, found)
-        return Result({"": page}, told=told, animation=frames_around(smooth), mp4=self.mp4)
+        arguments = inversion_arguments(self.invert, found)
+        return Result({"": page}, arguments=arguments, animation=frames_around(smooth), mp4=self.mp4)
 
     def _chain(self, model: "Model", images: "Tensor") -> Result:
         import torch
@@ -189,11 +189,11 @@ class Morph(Moving):
         strips, words = shown(self.steps, start), self._percent
         first = Start(start.images[:1], start.found[:1], Code(start.code.z[:1], start.code.attributes[:1]))
         page = sheet_of(len(strips), list(strips), columns=words, cell=max(96, model.image_size))
-        facts, told = self.along_told(axis_edit, start)
+        facts, arguments = self.along_facts(axis_edit, start)
         return Result(
             page or {f"way-{number}": sheet([strip], columns=words) for number, strip in enumerate(strips, 1)},
             facts,
-            told,
+            arguments,
             frames(shown(max(self.steps, SMOOTH), first)[0]),
             self.mp4,
         )

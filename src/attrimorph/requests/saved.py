@@ -7,6 +7,7 @@ are told beside it. Pictures within a receipt are PNGs in base64, codes and attr
 import base64
 import binascii
 import io
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -66,13 +67,13 @@ class SavedCode(BaseModel):
 class Saved(Request):
     """What a saved picture can be made of again."""
 
+    @abstractmethod
     def made(self, model: Model) -> Tensor:
         """Return the picture, [1, 3, S, S] in [-1, 1].
 
         Raises:
             AttrimorphError: the receipt does not fit the model.
         """
-        raise NotImplementedError
 
     def result(self, model: Model, work: Work) -> Result:
         """Return the picture."""

@@ -162,7 +162,7 @@ def _split(count: int) -> list[str]:
 
 def _check(count: int, size: int, seed: int, correlation: float = 0.0) -> None:
     for wrong, rule in (
-        (count < 10, f"count must be at least 10, so that every split has an image; got {count}"),
+        (count < 3, f"count must be at least 3, so that every split has an image; got {count}"),
         (count > MOST, f"count must be at most {MOST}; got {count}; draw fewer"),
         (not SIZES[0] <= size <= SIZES[1], f"size must lie in {SIZES[0]}..{SIZES[1]} pixels; got {size}; try 64"),
         (not 0 <= seed < 2**63, f"seed must lie in 0..2**63 - 1; got {seed}"),

@@ -81,8 +81,8 @@ def measure_reconstruction(context: EvaluationContext, evaluation: Evaluation) -
         put_mean(evaluation, "reconstruction.perceptual_distance", protocol, distance)
     if context.judge is not None:
         judge = context.judge.name
-        for what, said in (("reconstruction", context.judged_reconstructions), ("images", context.judged)):
-            accuracy = attribute_accuracy(said, unseen.labels, schema)
+        for what, probabilities in (("reconstruction", context.judged_reconstructions), ("images", context.judged)):
+            accuracy = attribute_accuracy(probabilities, unseen.labels, schema)
             evaluation.put(f"{what}.attribute_accuracy", f"{judge}; {words}", mean(accuracy))
     evaluation.pictures["reconstructions"] = sheet(
         [unseen.images[:9], made[:9]], labels=["input", "reconstruction"], cell=96, clear=True
@@ -138,23 +138,23 @@ def _measure_judged_samples(context: EvaluationContext, evaluation: Evaluation, 
                     f"samples.top1.{attribute.name}", f"{judge.name}; {words}", share,
                     wilson(share, len(context.judged_samples)),
                 )  # fmt: skip
-    for what, said, protocol in (
+    for what, probabilities, protocol in (
         ("samples", context.judged_samples, words),
         ("images", context.judged, context.unseen.words),
     ):
-        for kind, value in scores(said, schema).items():
+        for kind, value in scores(probabilities, schema).items():
             evaluation.put(f"{what}.score{kind}", f"{judge.name}; {protocol}", value)
 
 
-def scores(said: Tensor, schema: Schema) -> dict[str, float]:
+def scores(probabilities: Tensor, schema: Schema) -> dict[str, float]:
     """Return Inception-style scores of a judge's answers [N, width]: "" of all binary ones, ".NAME" of others."""
     found = {}
     if binary := [schema.columns(each.name).start for each in schema.attributes if each.kind == "binary"]:
-        found[""] = binary_score(said[:, binary])
+        found[""] = binary_score(probabilities[:, binary])
     for attribute in schema.attributes:
         if attribute.kind == "categorical":
             columns = schema.columns(attribute.name)
-            found[f".{attribute.name}"] = inception_style_score(said[:, columns])
+            found[f".{attribute.name}"] = inception_style_score(probabilities[:, columns])
     return found
 
 
