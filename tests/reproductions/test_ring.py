@@ -112,9 +112,12 @@ def test_verdicts_follow_the_curves() -> None:
 
 def test_curves_are_kept_and_used_again(tmp_path: Path) -> None:
     said: list[str] = []
-    request = Request(out=tmp_path, seeds=(0,), form=replace(QUICK, iterations=60), say=said.append)
+    units: set[str] = set()
+    form = replace(QUICK, iterations=60)
+    request = Request(tmp_path, seeds=(0,), form=form, say=said.append, progress=lambda *words: units.add(words[3]))
     page = write_outcome(ring.run(request), tmp_path)
     assert len(said) == 3
+    assert units == {"iterations"}  # the bar counts them, not images
     told = json.loads((tmp_path / "ring" / "results.json").read_text())
     assert {claim["verdict"] for claim in told["claims"]} <= {"seen once", "not reproduced", "not decided"}
     assert (tmp_path / "ring" / "pictures" / "figure-4.png").is_file()

@@ -75,8 +75,8 @@ def experiment(
     for each in names:
         with Meter(each) as meter:
 
-            def show(what: str, done: int, total: int, meter: Meter = meter) -> None:
-                meter.title = what
+            def show(what: str, done: int, total: int, unit: str = "images", meter: Meter = meter) -> None:
+                meter.title, meter.unit = what, unit
                 meter.update(done, total)
 
             request = Request(

@@ -283,7 +283,7 @@ def photographs(request: Request) -> Outcome:
     context, unseen = subjects(request)
     pack, drawn = context.pack(), unseen.factors is not None
     request.say(f"inverting {len(unseen.images)} photographs")
-    steps, close, progress = 2 * request.form.search[-1], request.form.close, request.counting("inverting")
+    steps, close, progress = 2 * request.form.search[-1], request.form.close, request.counting("inverting", "steps")
     inverted = inversion(context.model, unseen.images, search=Search(steps, within=1.0), progress=progress)
     code = Code(inverted.code.z.cpu(), inverted.code.attributes.cpu())
     found = decoded(context.model, inverted.code)

@@ -38,7 +38,7 @@ NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
 """What a log tells that is no learning curve."""
 LONGEST_PROBE = 10.0  # seconds that finding a recipe's speed may take
 Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
+Progress = Callable[..., None]
 Figures = Mapping[str, Mapping[str, float]]
 BySeed = Mapping[str, Sequence[Mapping[str, float]]]
 
@@ -107,7 +107,7 @@ class Request:
         images: length of each training in place of the form's.
         device: where to train.
         say: gets a line of text at each stage.
-        progress: called with (what, done, in all).
+        progress: called with (what, done, in all), and with the unit where images are not what is counted.
     """
 
     out: Path = Path("runs/experiments")
@@ -122,9 +122,9 @@ class Request:
     say: Say = nothing
     progress: Progress = nothing
 
-    def counting(self, what: str) -> Callable[..., None]:
+    def counting(self, what: str, unit: str = "images") -> Callable[..., None]:
         """Return what to call with (done, in all, ...) while something goes on."""
-        return lambda done, total, *_: self.progress(what, done, total)
+        return lambda done, total, *_: self.progress(what, done, total, unit)
 
     def recipe(
         self, name: str, seed: int, changes: Mapping[str, Any] | None = None, *, paced: bool = False

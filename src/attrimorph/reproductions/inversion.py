@@ -134,7 +134,7 @@ def without_encoder(model: Model) -> tuple[Model, str]:
 
 def look_for(request: Request, model: Model, unseen: EvaluationSet, steps: int, *, given: bool) -> Inverted:
     """Invert faces; `given`: with their true attributes, which otherwise are looked for too."""
-    progress = request.counting(f"inverting, {steps} steps")
+    progress = request.counting("inverting", "steps")
     y = unseen.labels if given else None
     done = invert(model, unseen.images, y, search=Search(steps), progress=progress)
     return Inverted(decoded(model, done.start), decoded(model, done.code))
@@ -226,7 +226,7 @@ def hole(name: str, unseen: EvaluationSet) -> Tensor:
 
 def complete(request: Request, model: Model, other: Model, unseen: EvaluationSet, name: str) -> dict[str, Tensor]:
     """Return the faces completed in every way, [N, 3, S, S]."""
-    images, masks, progress = unseen.images, hole(name, unseen), request.counting(f"completing {name}")
+    images, masks, progress = unseen.images, hole(name, unseen), request.counting(f"completing {name}", "steps")
     search = Search(request.form.search[-1])
 
     def found(by: Model, attributes: Tensor | None) -> Tensor:

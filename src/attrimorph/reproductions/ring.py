@@ -213,7 +213,8 @@ def curves_of(request: Request, words: str, method: str, options: RingOptions, s
     if missing:
         request.say(f"{words}: {options.iterations:,} iterations, seeds {listed(missing, 'd')}")
     for seed in missing:
-        known[seed] = train_ring(method, options, seed, snapshots, request.counting(f"{words}, seed {seed}"))
+        progress = request.counting(f"{words}, seed {seed}", "iterations")
+        known[seed] = train_ring(method, options, seed, snapshots, progress)
         write_json(paths[seed], {**wished, "seed": seed, "curve": asdict(known[seed])})
     return [known[seed] for seed in request.seeds]
 
