@@ -25,7 +25,7 @@ ROOT = SOURCE / "attrimorph"
 FLOORS = (
     ("console", "errors", "files", "interruption", "overrides", "unfinished", "version"),
     ("charts", "losses", "networks", "pictures", "recipe"),
-    ("data", "naming", "strength"),
+    ("data",),
     ("models",),
     ("methods",),
     ("loading",),

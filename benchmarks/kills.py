@@ -31,7 +31,7 @@ from torch import Tensor
 from attrimorph import cli
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 
 RECIPE = {
     "data.image-size": 16,

@@ -18,10 +18,8 @@ from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.figures import overall
-from attrimorph.models.attributes import SET, TAKEN_AWAY
-from attrimorph.models.codes import Edits
 from attrimorph.models.header import model_bytes
-from attrimorph.models.model import Model
+from attrimorph.models.model import SET, TAKEN_AWAY, Edits, Model
 
 SHIPPED = Path(__file__).parents[1] / "src" / "attrimorph" / "shipped"
 LARGEST = 20_000_000  # bytes

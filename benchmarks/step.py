@@ -29,8 +29,8 @@ from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, Recipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath, choose_fast_path
+from attrimorph.training.trainer import build
 
 PLAIN = FastPath("float32", "contiguous", {})
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")

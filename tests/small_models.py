@@ -17,8 +17,8 @@ from attrimorph.methods.recipes import recipe_named
 from attrimorph.models.header import model_bytes
 from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath
+from attrimorph.training.trainer import build
 
 PLAIN = FastPath("float32", "contiguous", {})
 NARROW: dict[str, dict[str, Any]] = {

@@ -16,8 +16,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor, Sampler
 from attrimorph.methods.cvae_gan.terms import METHODS
-from attrimorph.models.codes import Code, Decodes, Edits, Encodes
-from attrimorph.models.finding import shipped
+from attrimorph.models.header import shipped
+from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_model
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -155,7 +155,7 @@ import sys, torch
 from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.methods import METHODS
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.models.weights import Unfilled
+from attrimorph.models.model import Unfilled
 for name, make in RECIPES.items():
     recipe = make()
     if name in ("cyclegan", "cyclegan-64"):

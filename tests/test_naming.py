@@ -7,7 +7,7 @@ import torch
 
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.naming import parse_names, parse_settings, result_path
+from attrimorph.requests.base import parse_names, parse_settings, result_path
 
 
 def test_a_named_picture_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.models.codes import Code
-from attrimorph.models.header import with_header
-from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+from attrimorph.models.header import SET, TAKEN_AWAY, Strengths, with_header
+from attrimorph.models.model import Code
 from tests.tiny_models import tiny_model
 
 MAPS = Strengths({"Smiling": {SET: (0.1, 0.4, 0.9), TAKEN_AWAY: (0.5,)}}, {"measured by": "nobody"})

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from attrimorph.applications.sample import sample as sample
     from attrimorph.applications.superresolve import superresolve as superresolve
     from attrimorph.applications.transfer import transfer as transfer
-    from attrimorph.data.augment import Augment as Augment
     from attrimorph.data.drawn import faces as faces
+    from attrimorph.data.loader import Augment as Augment
     from attrimorph.data.loader import Batch as Batch
     from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepare import open_or_prepare as open_or_prepare
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from attrimorph.metrics.evaluate import evaluate as evaluate
     from attrimorph.metrics.evaluation_set import drawn_images as drawn_images
     from attrimorph.metrics.responses import measure_responses as measure_responses
-    from attrimorph.models.codes import Code as Code
+    from attrimorph.models.model import Code as Code
     from attrimorph.models.model import Model as Model
     from attrimorph.models.pictures import Pictures as Pictures
     from attrimorph.pictures import to_pil as to_pil

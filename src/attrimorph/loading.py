@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS, read_recipe
-from attrimorph.models.finding import find, named_parts
-from attrimorph.models.header import Header, read_json
-from attrimorph.strength import Strengths
+from attrimorph.models.header import Header, Strengths, find, named_parts, read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +32,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
     """
     import torch
 
-    from attrimorph.models.weights import Unfilled, fill, weights_in
+    from attrimorph.models.model import Unfilled, fill, weights_in
 
     if len(parts := named_parts(source)) > 1:
         from attrimorph.methods.translation.model import Chain

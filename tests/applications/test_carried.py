@@ -29,7 +29,7 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from attrimorph.pictures import to_pil
 from attrimorph.requests.receipt import EMBEDDED
 from attrimorph.requests.replay import replay

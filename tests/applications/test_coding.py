@@ -19,8 +19,7 @@ from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Encodes, Model
 from attrimorph.pictures import to_pil
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.filling import Inpaint, Superresolve

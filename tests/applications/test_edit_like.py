@@ -14,11 +14,11 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain
+from attrimorph.models.header import SET, TAKEN_AWAY, Strengths
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes, to_pil
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.replay import replay
-from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 from tests.small_models import pictures, seeing, small_model
 from tests.tiny_models import tiny_model
 

@@ -10,7 +10,7 @@ from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.export import Part, export
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 

@@ -12,7 +12,7 @@ from attrimorph.applications.layers import as_picture, layers
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.model import LayeredModel
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from attrimorph.pictures import to_pil
 from attrimorph.requests.generating import Layers
 from attrimorph.requests.replay import replay

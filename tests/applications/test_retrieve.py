@@ -18,8 +18,7 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Encodes, Model
 from attrimorph.requests.on_data import Retrieve
 from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model

@@ -19,8 +19,7 @@ from attrimorph.data.images import Crop
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model, decided
+from attrimorph.models.model import Code, Model, decided
 from attrimorph.models.pictures import crop_for
 from tests.tiny_models import tiny_model
 

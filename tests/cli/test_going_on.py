@@ -9,8 +9,7 @@ import pytest
 
 from attrimorph.cli import run as command
 from attrimorph.cli.app import STAND_IN
-from attrimorph.training.folder import data_words
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import data_words, read_log
 from tests.cli.conftest import TINY, Said
 
 Say = Callable[..., Said]

@@ -17,8 +17,8 @@ from attrimorph.data.schema import Schema
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath
+from attrimorph.training.trainer import build
 from tests import terminal
 from tests.cli.conftest import TINY, Said
 

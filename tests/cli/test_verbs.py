@@ -12,7 +12,7 @@ from attrimorph.data.drawn.faces import tied_factors
 from attrimorph.data.prepared import open_prepared
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.loading import load
-from attrimorph.naming import parse_settings
+from attrimorph.requests.base import parse_settings
 from tests.cli.conftest import TINY, Said
 from tests.tiny_models import tiny_model
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from attrimorph.data.augment import Augment
-from attrimorph.data.loader import Loader, batches, generator_for
+from attrimorph.data.loader import Augment, Loader, batches, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.build import build
+from attrimorph.training.trainer import build
 from tests.methods.test_golden import RUNS, batch
 from tests.small_models import PLAIN
 

@@ -15,7 +15,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.build import build
+from attrimorph.training.trainer import build
 from tests.small_models import NARROW, PLAIN
 
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -8,7 +8,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.logged import FAMILY, FIGURES, OTHERS, explanation, in_words, logged
 from attrimorph.methods.recipes import RECIPES, recipe_named
-from attrimorph.training.build import build
+from attrimorph.training.trainer import build
 from tests.methods.cvae_gan.small_family import NAMES, batch, make
 from tests.small_models import NARROW, PLAIN
 

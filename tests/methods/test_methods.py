@@ -13,7 +13,7 @@ LOADED = 'import attrimorph; attrimorph.load("drawn-faces-64")'
 BUILT = """
 from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.build import build
+from attrimorph.training.trainer import build
 from attrimorph.training.hardware import FastPath
 build(recipe_named("cvae-gan"), faces.SCHEMA, FastPath("float32", "contiguous", {}))
 """

@@ -18,11 +18,9 @@ from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.vgg import Vgg19
-from attrimorph.training.build import build
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.guard import tensors_in
+from attrimorph.training.checkpoint import checkpoint_folders, load_state, tensors_in
 from attrimorph.training.hardware import FastPath
-from attrimorph.training.trainer import train
+from attrimorph.training.trainer import build, train
 from tests.small_models import NARROW, narrow, pictures
 
 pytestmark = pytest.mark.usefixtures("one_thread")

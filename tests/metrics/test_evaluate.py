@@ -22,8 +22,7 @@ from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from tests.tiny_models import tiny_model
 
 

@@ -9,7 +9,7 @@ import torch
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.edits import FunctionEditor
-from attrimorph.models.codes import Edits
+from attrimorph.models.model import Edits
 
 IMAGES = torch.zeros(2, 3, 16, 16)
 

@@ -31,7 +31,7 @@ from attrimorph.metrics.responses import (
     unevenness,
 )
 from attrimorph.metrics.similarity import perceptual_embedding
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from tests.small_models import small_model
 
 NAME = "Mouth_Slightly_Open"

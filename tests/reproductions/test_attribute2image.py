@@ -17,8 +17,8 @@ from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.attribute2image.model import LayeredModel
 from attrimorph.metrics.evaluation_set import drawn_images
-from attrimorph.models.codes import Encodes
-from attrimorph.models.codes import ImageLayers as Painted
+from attrimorph.models.model import Encodes
+from attrimorph.models.model import ImageLayers as Painted
 from attrimorph.reproductions import EXPERIMENTS, attribute2image, inversion, names_of, runs
 from attrimorph.reproductions.claims import decide
 from attrimorph.reproductions.contexts import face_model, reconstructed, training_faces

@@ -12,8 +12,15 @@ from tiny_runs import lines_of, tiny_recipe
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.guard import COLLAPSED, DEAD_LINES, RETURNS, Guard, tensors_in
+from attrimorph.training.checkpoint import (
+    COLLAPSED,
+    DEAD_LINES,
+    RETURNS,
+    Guard,
+    checkpoint_folders,
+    load_state,
+    tensors_in,
+)
 from attrimorph.training.trainer import Progress, Run, train
 
 HEALTHY = {"kl": 2.0, "sample_spread": 0.6, "d_real_right": 0.8, "d_sample_right": 0.7, "c_accuracy": 0.9}

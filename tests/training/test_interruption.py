@@ -18,7 +18,7 @@ import attrimorph.cli
 from attrimorph.data.prepared import PreparedData
 from attrimorph.interruption import NAMES, Interrupted, defer_signals
 from attrimorph.training.checkpoint import checkpoint_folders
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 from tests import terminal
 from tests.cli.conftest import FIELDS
 

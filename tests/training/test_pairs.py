@@ -8,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.data.augment import Augment
-from attrimorph.data.loader import Loader
+from attrimorph.data.loader import Augment, Loader
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
@@ -17,8 +16,7 @@ from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.domains import pairs
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training.build import training_rows
-from attrimorph.training.trainer import train
+from attrimorph.training.trainer import train, training_rows
 from tests.small_models import narrow
 
 SIZE = 32

@@ -18,10 +18,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
-from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
-from attrimorph.training.ema import Ema
+from attrimorph.training.checkpoint import Ema, checkpoint_folders, load_state, save_checkpoint
+from attrimorph.training.folder import Log, read_log
 from attrimorph.training.hardware import choose_fast_path
-from attrimorph.training.log import Log, read_log
 from attrimorph.training.trainer import train
 
 

@@ -15,8 +15,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.training import checkpoint as checkpoint_module
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.guard import Guard
+from attrimorph.training.checkpoint import Guard, checkpoint_folders, load_state
 from attrimorph.training.trainer import Progress, train
 
 

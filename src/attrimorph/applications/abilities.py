@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from attrimorph.applications.edit import generator_of, has_codes, moves_codes
-from attrimorph.data.attribute import Kind
+from attrimorph.data.schema import Kind
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Edits, Encodes, Generates, Groups, PaintsLayers
-from attrimorph.models.model import Model, Moves
+from attrimorph.models.model import Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from attrimorph.applications.photograph import edited_with_detail
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Edits
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Edits, Model
 from attrimorph.pictures import to_bytes
 
 BATCH = 64

@@ -18,10 +18,8 @@ from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
-from attrimorph.models.finding import find, shipped
-from attrimorph.models.header import with_header
+from attrimorph.models.header import SET, TAKEN_AWAY, Strengths, find, shipped, with_header
 from attrimorph.models.model import Model
-from attrimorph.strength import SET, TAKEN_AWAY, Strengths
 
 SEED = 990_002  # set aside for calibration: nothing trains or is evaluated on faces of this seed
 DRAWN, PREPARED = 400, 2_000  # images among which those of each attribute and direction are sought

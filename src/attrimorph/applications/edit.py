@@ -16,11 +16,10 @@ from attrimorph.applications.inputs import attributes_of, code_of, editor
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Composes, Encodes, Generates
-from attrimorph.models.model import Model, Moves
+from attrimorph.models.header import Strengths
+from attrimorph.models.model import Code, Composes, Encodes, Generates, Model, Moves
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
-from attrimorph.strength import Strengths
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from attrimorph.applications.inputs import encoder
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
-from attrimorph.models.codes import Generates
-from attrimorph.models.model import Model
+from attrimorph.models.model import Generates, Model
 
 Part = Literal["generator", "encoder", "classifier"]
 SUFFIXES = (".pt2", ".onnx")

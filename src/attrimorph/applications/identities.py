@@ -12,8 +12,7 @@ from attrimorph.applications.confirm import Confirmation
 from attrimorph.applications.inputs import encoder
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes
 
 MIXED = 3  # identities that make a new one

@@ -9,8 +9,7 @@ from torch import Tensor
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Edits, Encodes, Generates
-from attrimorph.models.model import Model, Moves
+from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves
 
 if TYPE_CHECKING:
     from attrimorph.applications.inversion import Inversion, Progress

@@ -9,8 +9,7 @@ from torch import Tensor
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.model import LayeredModel
-from attrimorph.models.codes import Code, ImageLayers
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, ImageLayers, Model
 
 MOST = 64  # sampled backgrounds
 

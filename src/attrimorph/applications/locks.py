@@ -13,8 +13,7 @@ from torch import Tensor
 
 from attrimorph.data.schema import Schema
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 
 CLIPPED = 4.0  # logits: beyond, a judge is sure and more of it cannot be seen
 STRAYED = 0.15  # logits by which a locked attribute may stray without being brought back

@@ -17,8 +17,7 @@ from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.model import Chain
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import perceptual_distance
-from attrimorph.models.codes import Chains, Code
-from attrimorph.models.model import Model, decided
+from attrimorph.models.model import Chains, Code, Model, decided
 from attrimorph.models.pictures import Pictures, Source
 from attrimorph.pictures import png_bytes, sheet
 

@@ -11,8 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications.inputs import editor
 from attrimorph.data.images import open_image, placed
-from attrimorph.models.codes import Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Encodes, Model
 from attrimorph.models.pictures import crop_for
 
 FEATHER = 1 / 16

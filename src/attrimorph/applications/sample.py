@@ -1,8 +1,7 @@
 """Sample: new images from codes drawn at random."""
 
 from attrimorph.data.schema import Changes
-from attrimorph.models.codes import Sample
-from attrimorph.models.model import Model
+from attrimorph.models.model import Model, Sample
 
 
 def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Changes | None = None) -> Sample:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 

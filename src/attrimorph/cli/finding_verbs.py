@@ -58,8 +58,7 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
     from attrimorph.applications.axes.editor import AxisEditor
     from attrimorph.loading import load
     from attrimorph.metrics.figures import card_figures
-    from attrimorph.models.codes import Edits
-    from attrimorph.models.model import Moves, attributes_of
+    from attrimorph.models.model import Edits, Moves, attributes_of
     from attrimorph.reproductions.evaluation import read_evaluation
 
     report = None if evaluation is None else read_evaluation(evaluation)

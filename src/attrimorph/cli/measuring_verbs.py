@@ -71,8 +71,8 @@ def evaluate(
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
-    from attrimorph.naming import parse_names
     from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
+    from attrimorph.requests.base import parse_names
 
     layout.needs(data)
     check_tables(csv, latex)
@@ -192,7 +192,7 @@ def calibrate(
 
 def _print_strengths(model: "Model", positions: object) -> None:
     from attrimorph.console import table
-    from attrimorph.strength import Strengths
+    from attrimorph.models.header import Strengths
 
     assert isinstance(positions, dict)
     found = Strengths(positions)

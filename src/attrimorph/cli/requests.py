@@ -17,9 +17,8 @@ from pydantic.fields import FieldInfo
 from attrimorph.applications.options import AxisOptions, Range, Search
 from attrimorph.cli.app import FIND, USE, Device, Out, Whole, app, chosen, tell
 from attrimorph.errors import AttrimorphError
-from attrimorph.naming import parse_names, parse_settings, result_path
 from attrimorph.requests.augment import Augment
-from attrimorph.requests.base import Option, Request, meanings_of
+from attrimorph.requests.base import Option, Request, meanings_of, parse_names, parse_settings, result_path
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.filling import Inpaint, Superresolve
 from attrimorph.requests.generating import Invert, Layers, Reconstruct, Sample, Transfer

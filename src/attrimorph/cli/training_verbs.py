@@ -117,8 +117,8 @@ def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | N
     """Open the data that were named, or those of the run that was named, or draw faces."""
     from attrimorph.console import Meter
     from attrimorph.data.drawn.synthetic import drawn_faces
-    from attrimorph.training.build import check_labels
     from attrimorph.training.folder import data_of, data_words, is_begun, reopened
+    from attrimorph.training.trainer import check_labels
 
     size = value.data.image_size
     if data is not None:

@@ -6,8 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attrimorph.data.attribute import Attribute
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Attribute, Schema
 
 
 class Judges(Protocol):

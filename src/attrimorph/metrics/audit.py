@@ -18,8 +18,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.metrics.chance import wilson
 from attrimorph.metrics.tables import to_csv
-from attrimorph.models.codes import Edits, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Edits, Encodes, Model
 
 AT_ONCE = 64
 RESAMPLES = 2000

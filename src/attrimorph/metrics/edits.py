@@ -16,7 +16,7 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, close_figures
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
-from attrimorph.models.codes import Edits
+from attrimorph.models.model import Edits
 from attrimorph.pictures import sheet
 
 BATCH = 128

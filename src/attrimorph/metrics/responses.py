@@ -18,8 +18,7 @@ from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code, Composes, Edits, Encodes
-from attrimorph.models.model import Model, Moves
+from attrimorph.models.model import Code, Composes, Edits, Encodes, Model, Moves
 
 STRENGTHS = tuple(step / 10 for step in range(11))
 MOST = 20  # images of each attribute and direction

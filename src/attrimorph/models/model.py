@@ -1,19 +1,217 @@
-"""What every kind of model has."""
+"""Models: codes, what a model can do as one protocol each, what is known of its attributes, what all models have."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from attrimorph.data.schema import Changes, Schema
-from attrimorph.errors import AttrimorphError
-from attrimorph.models.attributes import SET, TAKEN_AWAY, AttributeFacts, Attributes
-from attrimorph.models.codes import Code, Edits, Encodes
-from attrimorph.models.header import Header, model_bytes
+from attrimorph.console import table
+from attrimorph.data.schema import Changes, Kind, Schema
+from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.models.header import Header, Strengths, model_bytes
 from attrimorph.models.pictures import Pictures, Source, prepared
-from attrimorph.strength import Strengths
+from attrimorph.pictures import grid, png_bytes
+
+
+@dataclass(frozen=True)
+class Code:
+    """What an image is decoded from: z [B, ...] and attributes [B, W]."""
+
+    z: Tensor
+    attributes: Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """New images.
+
+    Attributes:
+        images: [B, 3, S, S] in [-1, 1].
+        code: what they were decoded from.
+    """
+
+    images: Tensor
+    code: Code
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(grid(self.images))
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Images from codes."""
+
+    def decode(self, code: Code) -> Tensor:
+        """Code -> images [B, 3, S, S] in [-1, 1]."""
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Images from z and y, with gradients."""
+
+    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
+        """z [B, Z] and attributes [B, W] -> images [B, 3, S, S] in [-1, 1]."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Codes from images."""
+
+    def encode(self, images: Tensor, attributes: Tensor | None = None) -> Code:
+        """Images [B, 3, S, S] in [-1, 1] and their attributes [B, W] (guessed where None) -> Code."""
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """Images with other attributes."""
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Images [B, 3, S, S] and strengths by attribute name -> images."""
+
+
+@runtime_checkable
+class Composes(Protocol):
+    """Edits put back into the images that they began with."""
+
+    def composed(self, images: Tensor, code: Code) -> Tensor:
+        """Images [B, 3, S, S] and their codes with other attributes -> images."""
+
+
+@runtime_checkable
+class Chains(Protocol):
+    """Images changed one attribute after another."""
+
+    @property
+    def links(self) -> Mapping[str, Any]:
+        """Attribute -> the model that changes it, in their order."""
+
+    def stages(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> list[Tensor]:
+        """Images [B, 3, S, S] and strengths by attribute name -> images before, between and after the changes."""
+
+
+@dataclass(frozen=True)
+class ImageLayers:
+    """Images and what they are made of.
+
+    Attributes:
+        foreground: [B, 3, S, S] in [-1, 1], black where it is not.
+        gate: [B, 1 or 3, S, S] in [0, 1], 1 where the background shows.
+        background: [B, 3, S, S] in [-1, 1], also behind the foreground.
+        composite: [B, 3, S, S] in [-1, 1].
+    """
+
+    foreground: Tensor
+    gate: Tensor
+    background: Tensor
+    composite: Tensor
+
+
+@runtime_checkable
+class PaintsLayers(Encodes, Decodes, Protocol):
+    """Images made of a foreground and a background."""
+
+    def layers_of(self, code: Code) -> ImageLayers:
+        """Code -> what its images are made of."""
+
+    def with_background(self, code: Code, other: Code) -> Code:
+        """Codes, and one of other images or one for each -> codes with the backgrounds of the others'."""
+
+
+@runtime_checkable
+class Groups(Protocol):
+    """Attributes that change together, and follow another face.
+
+    Attributes:
+        groups: name -> its attributes.
+    """
+
+    groups: Mapping[str, tuple[str, ...]]
+
+    def follow(self, images: Tensor, references: Tensor, strengths: Mapping[str, float]) -> Tensor:
+        """Images [B, 3, S, S], references [B or 1, 3, S, S], and how far each group goes towards them -> images."""
+
+
+SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
+"""Keys of an evaluation; of one attribute they go on with its name."""
+
+
+@dataclass(frozen=True)
+class AttributeFacts:
+    """One attribute of a model.
+
+    Attributes:
+        name: as changes name it; a value of a categorical attribute is named "name=value".
+        kind: "binary", "categorical" or "real".
+        values: the names of a categorical attribute's values; empty otherwise.
+        edits: whether the model changes it in given pictures.
+        samples: whether the model's samples can be asked to have it.
+        reached_when_set: share of edits of strength 1 that reached it, in 0..1; None where nobody measured.
+        reached_when_taken_away: the same of strength -1.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[str, ...] = ()
+    edits: bool = False
+    samples: bool = False
+    reached_when_set: float | None = None
+    reached_when_taken_away: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Attributes(Mapping[str, AttributeFacts]):
+    """A model's attributes by name, in the order of its schema; printed, they are a table.
+
+    Attributes:
+        facts: one for each.
+    """
+
+    facts: tuple[AttributeFacts, ...]
+
+    def __getitem__(self, name: str) -> AttributeFacts:
+        """Return the attribute of that name.
+
+        Raises:
+            KeyError: there is none; the sentence names the nearest.
+        """
+        for fact in self.facts:
+            if fact.name == name:
+                return fact
+        raise KeyError(f"there is no attribute {name!r}; {suggestion(name, list(self))}")
+
+    def __iter__(self) -> Iterator[str]:
+        return (fact.name for fact in self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __repr__(self) -> str:
+        head = ("attribute", "edits", "samples", "reached when set", "when taken away", "kind")
+        rows: list[tuple[str, ...]] = [
+            (
+                fact.name,
+                "yes" if fact.edits else "no",
+                "yes" if fact.samples else "no",
+                share(fact.reached_when_set),
+                share(fact.reached_when_taken_away),
+                f"one of {', '.join(fact.values)}" if fact.values else fact.kind,
+            )
+            for fact in self.facts
+        ]
+        return table(rows, head)
+
+
+def share(value: float | None) -> str:
+    """Write a share as a person reads it."""
+    return "not measured" if value is None else f"{value:.1%}"
+
 
 MOST_SAMPLES = 4096
 
@@ -304,3 +502,148 @@ class Moves(Protocol):
 
     def with_axes(self, axes: Mapping[str, Any], *, photographs: bool = False) -> "Moves":
         """More axes by name; for photographs moves keep most of the picture."""
+
+
+class CodedModel(Model, ABC):
+    """A model whose pictures are made of z and attributes: it decodes and samples."""
+
+    samples = True
+
+    @property
+    def latent(self) -> int:
+        """Columns of z."""
+        columns: int = self.recipe.networks.latent  # type: ignore[attr-defined]
+        return columns
+
+    def shown(self, attributes: Tensor) -> Tensor:
+        """Return what the networks see of y: nothing where the model is unconditional."""
+        return self.known(attributes)[:, : None if self.conditional else 0]
+
+    @abstractmethod
+    def generate(self, z: Tensor, attributes: Tensor) -> Tensor:
+        """Return G(z, y) as `decode` does, with gradients towards z and y where they want any."""
+
+    @torch.no_grad()
+    def decode(self, code: Code) -> Pictures:
+        """Return G(z, y).
+
+        Args:
+            code: z [B, Z], attributes [B, W].
+
+        Returns:
+            float32 [B, 3, S, S] in [-1, 1].
+        """
+        return self.generate(code.z, code.attributes).as_subclass(Pictures)
+
+    def sample_codes(self, count: int, generator: torch.Generator, attributes: Tensor | None = None) -> Code:
+        """Draw codes.
+
+        z comes from the Gaussian fitted to the training images' codes, or from N(0, I) where there is none; y as given,
+        or drawn from the training data's own combinations.
+
+        Args:
+            count: B.
+            generator: a CPU generator.
+            attributes: [B, W] or [1, W].
+
+        Returns:
+            Code of B rows.
+        """
+        z = torch.randn(count, self.latent, generator=generator)
+        if "prior" in self.networks:
+            with torch.no_grad():
+                z = self.networks["prior"](z.to(self.device)).cpu()
+        if attributes is None:
+            attributes = self.draw_attributes(count, generator)
+        return Code(z, attributes.expand(count, -1).clone())
+
+
+class CodedEncoder(CodedModel):
+    """One that finds the codes of pictures too."""
+
+    @abstractmethod
+    def posterior(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of q(z | x, y), each [B, Z]; y without NaN, all on the model's device."""
+
+    @torch.no_grad()
+    def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
+        """Return the mean of q(z | x, y), and y.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            attributes: [B, W]; guessed by the classifier where None, unless they do not matter.
+        """
+        images = self.prepared(images)
+        if attributes is None and self.conditional:
+            attributes = self.guess_attributes(images)
+        elif attributes is None:
+            attributes = torch.full((len(images), self.schema.width), torch.nan)
+        mean, _ = self.posterior(images.to(self.device), self.shown(attributes))
+        return Code(mean, attributes.to(self.device))
+
+
+class CodedEditor(CodedEncoder):
+    """One that edits pictures by their attributes."""
+
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+        """Return G(E(x, y), y'), y' = y moved by the calibrated strengths of `changes`.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1].
+            changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away, 0.5 = half-way as far as the model
+                was calibrated.
+            attributes: [B, W]; guessed by the classifier where None.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1]; no changes give the reconstruction.
+        """
+        code = self.encode(images, attributes)
+        return self.decode(Code(code.z, self.moved(code.attributes, changes)))
+
+
+class Unfilled(TorchFunctionMode):
+    """New weights stay as they come: to fill them on the meta device would import all of torch._dynamo and sympy."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Leave out what every initialiser is made of."""
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def weights_in(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a model file by name, floats in float32.
+
+    Args:
+        content: of the file; path: its own.
+
+    Raises:
+        AttrimorphError: there is NaN or infinity among them.
+    """
+    tensors = {
+        name: value.to(torch.float32 if value.is_floating_point() else value.dtype)
+        for name, value in safetensors.torch.load(content).items()
+    }
+    # 0 times NaN or infinity is NaN: ten times as fast as isfinite.
+    if odd := [key for key, value in tensors.items() if (value * 0).sum() != 0]:
+        raise AttrimorphError(f"the weights in {path} hold NaN or infinity ({odd[0]}); it is damaged, get it again")
+    return tensors
+
+
+def fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors, named NETWORK.PARAMETER, into networks built on the meta device.
+
+    Raises:
+        AttrimorphError: some are missing, left over, or of another shape.
+    """
+    try:
+        for name, network in networks.items():
+            part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+            network.load_state_dict(part, assign=True)
+    except RuntimeError as error:
+        raise AttrimorphError(
+            f"the weights in {path} do not fit its recipe ({str(error).splitlines()[-1].strip()[:120]}); "
+            "it is damaged, get it again"
+        ) from error

@@ -23,8 +23,7 @@ from attrimorph.metrics.counterfactuals import background_drift
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code, Edits, ImageLayers
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Edits, ImageLayers, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, listed, more, spread
 from attrimorph.reproductions.contexts import BATCH, face_model, reconstructed, training_faces, turning

@@ -22,9 +22,8 @@ from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluation_set import drawn_images
-from attrimorph.models.codes import Code
-from attrimorph.models.finding import shipped
-from attrimorph.models.model import Model
+from attrimorph.models.header import shipped
+from attrimorph.models.model import Code, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import BATCH, decoded, face_model

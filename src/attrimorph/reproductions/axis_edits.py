@@ -29,7 +29,7 @@ from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code, Edits
+from attrimorph.models.model import Code, Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import AxesContext, axes_context, needing
 from attrimorph.reproductions.claims import Claim, at_least, more

@@ -26,8 +26,7 @@ from attrimorph.metrics.figures import KEYS, base_of
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions.entrants import Entrant, naming
 from attrimorph.reproductions.frame import LONGEST_PROBE, Progress, Say, lasting, nothing, seconds_of
-from attrimorph.training.folder import known_path
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import known_path, read_log
 from attrimorph.training.rehearsal import check_data, check_networks, seconds_per_image
 from attrimorph.training.trainer import train
 from attrimorph.version import __version__

@@ -18,8 +18,7 @@ from attrimorph.loading import load
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.figures import base_of, overall
 from attrimorph.metrics.tables import Cell, words, write_tables
-from attrimorph.models.codes import Edits, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Edits, Encodes, Model
 from attrimorph.pictures import grid, sheet, write_png
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import listed, spread

@@ -30,9 +30,8 @@ from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
-from attrimorph.models.codes import Code, Edits, Encodes
-from attrimorph.models.finding import named_parts, shipped
-from attrimorph.models.model import Model
+from attrimorph.models.header import named_parts, shipped
+from attrimorph.models.model import Code, Edits, Encodes, Model
 from attrimorph.reproductions.frame import Request, describe
 
 BATCH = 128

@@ -18,13 +18,13 @@ from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
 from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.models.codes import Edits
-from attrimorph.models.finding import named_parts
+from attrimorph.models.header import named_parts
+from attrimorph.models.model import Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
 from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, plain, seconds_of
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 
 # --- single groups
 

@@ -38,7 +38,7 @@ from attrimorph.reproductions.frame import (
     seconds_of,
 )
 from attrimorph.training.checkpoint import checkpoint_folders
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 from attrimorph.training.rehearsal import seconds_per_image
 
 OTHERS = ("gan", "wgan-gp")

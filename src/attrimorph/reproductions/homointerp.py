@@ -34,13 +34,12 @@ from attrimorph.metrics.responses import (
     normalised,
     rows_of,
 )
-from attrimorph.models.codes import Edits
-from attrimorph.models.model import Model
+from attrimorph.models.header import Strengths
+from attrimorph.models.model import Edits, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_most, more
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
 from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, plain
-from attrimorph.strength import Strengths
 
 # --- does half the strength go half the way?
 

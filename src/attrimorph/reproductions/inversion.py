@@ -17,8 +17,7 @@ from attrimorph.methods.attribute2image.recipe import DISCVAE
 from attrimorph.methods.cvae_gan.model import Autoencoder, Sampler
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Encodes, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import SHIPPED, decoded, face_model

@@ -15,8 +15,7 @@ from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.charts import chart
 from attrimorph.data.drawn.factors import PICTURE
 from attrimorph.metrics.similarity import perceptual_distance, psnr
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more

@@ -26,7 +26,7 @@ from attrimorph.methods.logged import in_words
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.figures import Evaluation, card_figures
-from attrimorph.models.finding import shipped
+from attrimorph.models.header import shipped
 from attrimorph.models.model import Model
 from attrimorph.pictures import frames, gif_bytes, grid, sheet, to_pil, write_png
 from attrimorph.recipe import AnyRecipe
@@ -36,7 +36,7 @@ from attrimorph.reproductions.evaluation import edited_attributes, evaluate_mode
 from attrimorph.reproductions.frame import NOT_CURVES, machine
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.morph import Morph
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 from attrimorph.training.trainer import Progress, train
 from attrimorph.version import __version__
 

@@ -100,7 +100,7 @@ class Edit(Moving):
         import torch
 
         from attrimorph.applications.edit import edit
-        from attrimorph.models.codes import Chains
+        from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of, to_pil
 
         if self.along is not None:
@@ -142,8 +142,8 @@ class Edit(Moving):
     def _like(self, model: "Model") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.references import edit_like, reference_sheet
+        from attrimorph.models.header import Strengths
         from attrimorph.pictures import MOST_SHOWN, to_pil
-        from attrimorph.strength import Strengths
 
         own = model if self.calibrated else model.with_strengths(Strengths())
         found = edit_like(own, self.images, self.like, self.changes)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrimorph.applications.options import PRIOR, Search
-from attrimorph.naming import parse_names
 from attrimorph.requests.base import (
     Changes,
     Inputs,
@@ -17,6 +16,7 @@ from attrimorph.requests.base import (
     decibels,
     inversion_arguments,
     numbered,
+    parse_names,
 )
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Invert(Inputs):
         import torch.nn.functional as F
 
         from attrimorph.applications.inversion.invert import distance_to, inversion, known_alone
-        from attrimorph.models.codes import Encodes
+        from attrimorph.models.model import Encodes
         from attrimorph.pictures import sheet_of, to_pil
 
         images = model.prepared(self.images)

@@ -176,7 +176,7 @@ class Morph(Moving):
 
         from attrimorph.applications.axes.edit import Start
         from attrimorph.applications.photograph import blended
-        from attrimorph.models.codes import Code
+        from attrimorph.models.model import Code
         from attrimorph.pictures import frames, sheet, sheet_of
 
         axis_edit = self.axis_edit(model, work.say)

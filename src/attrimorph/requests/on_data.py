@@ -89,7 +89,7 @@ class Retrieve(OnData, Inputs):
         from attrimorph.applications.inputs import attributes_of, encoder
         from attrimorph.applications.photograph import edited_with_detail
         from attrimorph.applications.retrieve import check_wishes, retrieval_table, retrieve
-        from attrimorph.models.codes import Edits
+        from attrimorph.models.model import Edits
         from attrimorph.pictures import MOST_SHOWN, sheet
 
         encoder(model, "retrieve")

@@ -25,8 +25,7 @@ from attrimorph.applications.provenance import xmp_of
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.models.codes import Code, Composes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Composes, Model
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
 from attrimorph.requests.base import Facts, Request, Result, Work

@@ -31,7 +31,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.loading import load
-from attrimorph.models.finding import named_parts
+from attrimorph.models.header import named_parts
 from attrimorph.models.model import Model, Moves
 from attrimorph.studio.caches import ContentStore, LRUCache
 from attrimorph.studio.guard import Limits

@@ -28,7 +28,7 @@ from attrimorph.overrides import find_recipe, override
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.faults import Refused
 from attrimorph.studio.messages import Answer, Fault, Message
-from attrimorph.training.log import read_log
+from attrimorph.training.folder import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_RUNS = 200

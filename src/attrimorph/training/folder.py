@@ -1,18 +1,26 @@
-"""The folder of a run: it belongs to one run for good."""
+"""The folder of a run, which belongs to one run for good: what run it is, its log, its sheets of samples."""
 
-from collections.abc import Callable
+import copy
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from attrimorph.data.drawn.synthetic import drawn_faces
+import torch
+from torch import nn
+
+from attrimorph.data.loader import generator_for
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, write_json
+from attrimorph.files import read_json, write_json, write_text, writing
+from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
+from attrimorph.pictures import grid, write_png
 from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training.hardware import FastPath
 
@@ -125,11 +133,12 @@ def reopened(folder: Path, image_size: int, progress: Callable[[int, int], None]
         return replace(data, source=None if "drawn" in words else source)
     if not source.path.exists() and "drawn" not in words:
         raise AttrimorphError(f"the data of {folder} are gone from {source.path}; name where they are now with --data")
-    data = (
-        drawn_faces(image_size, progress=progress)
-        if "drawn" in words
-        else open_or_prepare(source, image_size, progress=progress)
-    )
+    if "drawn" in words:
+        from attrimorph.data.drawn.synthetic import drawn_faces
+
+        data = drawn_faces(image_size, progress=progress)
+    else:
+        data = open_or_prepare(source, image_size, progress=progress)
     if data.fingerprint != fingerprint:
         raise AttrimorphError(
             f"the data in {source.path} have changed since {folder} began; begin another run with --data and --out"
@@ -143,3 +152,99 @@ def field(recipe: dict[str, Any], dotted: str) -> Any:
     for key in dotted.split("."):
         value = value[key]
     return value
+
+
+ANEW = "free some space, then give the same command"
+
+
+class Log:
+    """Lines of `log.jsonl`; on resuming, lines after the checkpoint are dropped.
+
+    Args:
+        folder: the run's.
+        images_seen: of the checkpoint that the run goes on from.
+
+    Raises:
+        AttrimorphError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, images_seen: int) -> None:
+        self.path = folder / "log.jsonl"
+        kept = [line for line in read_log(folder) if line["images_seen"] <= images_seen]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        with writing(self.path, ANEW):
+            # Unbuffered: what could not be written is not tried again when the file is closed.
+            self.file = self.path.open("ab", buffering=0)
+            self.writer: Any = None
+            if importlib.util.find_spec("tensorboard"):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line; it must hold `images_seen`.
+
+        Raises:
+            AttrimorphError: it cannot be written.
+        """
+        with writing(self.path, ANEW):
+            self.file.write((json.dumps(line) + "\n").encode())
+            if self.writer is not None:
+                for name, value in line.items():
+                    if isinstance(value, int | float) and name != "images_seen":
+                        self.writer.add_scalar(name, value, line["images_seen"])
+
+    def close(self) -> None:
+        """Close the files."""
+        self.file.close()
+        if self.writer is not None:
+            # A disk that is full was reported when a line was written; the curves can be drawn from log.jsonl.
+            with suppress(OSError):
+                self.writer.close()
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's log, oldest first; a last line cut short by a kill is left out."""
+    path = folder / "log.jsonl"
+    lines: list[dict[str, Any]] = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                break
+            if not isinstance(line, dict) or not isinstance(line.get("images_seen"), int):
+                break
+            lines.append(line)
+    return lines
+
+
+COLUMNS, ROWS = 8, 3
+
+
+class SampleSheet:
+    """Writes `samples/000020000.png`: held-out images, over them reconstructed or edited, then samples.
+
+    Args:
+        folder: the run's.
+        data: prepared; the held-out images are of "valid", "test" or "train", the first that has any.
+        seed: of the samples.
+    """
+
+    def __init__(self, folder: Path, data: PreparedData, seed: int) -> None:
+        self.folder, self.seed = folder / "samples", seed
+        rows = next(r for r in (data.indices(split) for split in ("valid", "test", "train")) if len(r))[:COLUMNS]
+        self.images, self.attributes = data.batch(rows)
+        self.masks = None if data.masks is None else torch.from_numpy(data.masks[rows])[:, None].float() / 255
+
+    @torch.inference_mode()
+    def write(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], images_seen: int) -> None:
+        """Write one sheet with the averaged networks, which stay as they are."""
+        device = str(next(next(iter(networks.values())).parameters()).device)
+        model = assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
+        rows = model.sheet_rows(self.images, self.attributes, self.masks)
+        # Some models only change images that they are given.
+        with suppress(AttrimorphError):
+            codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))
+            rows.append(model.decode(codes).cpu())
+        write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=len(self.images)))

@@ -9,10 +9,9 @@ from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.schema import Schema
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training.build import build, check_labels
-from attrimorph.training.ema import Ema
+from attrimorph.training.checkpoint import Ema
 from attrimorph.training.hardware import FastPath, choose_fast_path, keep_memory
-from attrimorph.training.trainer import NOISE, check_size, loader_of
+from attrimorph.training.trainer import NOISE, build, check_labels, check_size, loader_of
 
 PLAIN = FastPath("float32", "contiguous", {})
 LEAST_PLACES, MOST_PLACES = 3, 32

@@ -13,26 +13,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from attrimorph.data.augment import Augment
-from attrimorph.data.loader import Batch, Loader, generator_for
+from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
+from attrimorph.methods import METHODS
+from attrimorph.methods.base import Algorithm
+from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
 from attrimorph.models.header import model_bytes
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training import distributed
-from attrimorph.training.build import build, training_rows
-from attrimorph.training.checkpoint import checkpoint_folders, load_state, save_checkpoint
-from attrimorph.training.ema import Ema
-from attrimorph.training.folder import claim, known_path
-from attrimorph.training.guard import Guard
-from attrimorph.training.hardware import choose_fast_path, default_device, keep_memory
-from attrimorph.training.log import Log
-from attrimorph.training.samples import SampleSheet
+from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint
+from attrimorph.training.folder import Log, SampleSheet, claim, known_path
+from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
@@ -360,3 +360,57 @@ def averages(sums: dict[str, Tensor], counts: dict[str, int]) -> dict[str, float
     names = list(sums)
     values = torch.stack([sums[name] for name in names]).tolist() if names else []
     return {name: value / counts[name] for name, value in zip(names, values, strict=True)}
+
+
+def build(
+    recipe: AnyRecipe,
+    schema: Schema,
+    path: FastPath,
+    device: str = "cpu",
+    reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+) -> Algorithm:
+    """Return the recipe's method with fresh weights drawn from its seed.
+
+    Args:
+        recipe: the run.
+        schema: of the data.
+        path: precision and memory format.
+        device: where the networks live.
+        reduce_gradients: averages gradients over processes.
+    """
+    check_labels(recipe, schema)
+    return (
+        METHODS[recipe.method]
+        .step()
+        .build(
+            recipe,
+            schema,
+            device=device,
+            layout=path.layout,
+            autocast=path.autocast,
+            reduce_gradients=reduce_gradients,
+        )
+    )
+
+
+def check_labels(recipe: AnyRecipe, schema: Schema) -> None:
+    """Refuse images without labels for a recipe that learns from labels.
+
+    Raises:
+        AttrimorphError: the data have no attributes, and the recipe needs some.
+    """
+    if not schema.attributes and recipe.learns_from_labels:
+        without = [name for name, method in FAMILY.items() if not method.conditional]
+        raise AttrimorphError(
+            f"{recipe.name} learns from labels, and these images have none; put them into one folder for each class, "
+            f"name a CSV of labels with --table, or train what needs none: {', '.join([*without, 'pggan'])}"
+        )
+
+
+def training_rows(recipe: AnyRecipe, data: PreparedData) -> NDArray[np.int64]:
+    """Return the rows to learn from, [N]; [N, 2] where pairs stay together.
+
+    Raises:
+        AttrimorphError: the data have not what the recipe learns from.
+    """
+    return METHODS[recipe.method].step().rows(recipe, data)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.schema import Attribute, Schema
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.header import Strengths
+from attrimorph.models.model import Code, Model
 from attrimorph.recipe import AnyRecipe, DataOptions
-from attrimorph.strength import Strengths
 
 SIZE, LATENT = 16, 12
 NAMES = ("Bright", "Warm", "Wide", "Tall")

@@ -24,8 +24,7 @@ from attrimorph.applications.photograph import blended, put_back
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, JudgeNetwork
-from attrimorph.models.codes import Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Encodes, Model
 from attrimorph.pictures import to_pil
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.morph import Morph

@@ -21,7 +21,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
-from attrimorph.models.codes import Code, Edits
+from attrimorph.models.model import Code, Edits
 from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge
 from tests.tiny_models import tiny_model
 

@@ -15,7 +15,7 @@ from attrimorph.applications.axes.examples import (
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from tests.applications.axes.linear_world import LATENT, LinearGenerator, LinearJudge
 
 

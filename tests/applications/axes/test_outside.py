@@ -12,7 +12,7 @@ from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 
 
 class Foreign(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.fitting import fit_axes, judged_by
 from attrimorph.applications.axes.space import PLAIN, REACH, picture_gram
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 from tests.applications.axes.linear_world import LATENT, LinearGenerator, LinearJudge
 from tests.tiny_models import tiny_model
 

@@ -23,8 +23,7 @@ from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.networks.prior import FittedPrior
 from attrimorph.pictures import to_pil
 from attrimorph.requests.generating import Invert

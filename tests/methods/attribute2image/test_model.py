@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.methods.attribute2image.model import CVAEModel, LayeredModel
-from attrimorph.models.codes import Code, Decodes, Edits, Encodes
+from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_layers
 
 CVAE, DISCVAE = "attribute2image-cvae", "attribute2image-discvae"

@@ -14,8 +14,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.model import InterpolationModel, compose
-from attrimorph.models.codes import Code, Edits, Encodes
-from attrimorph.strength import SET, TAKEN_AWAY, Strengths
+from attrimorph.models.header import SET, TAKEN_AWAY, Strengths
+from attrimorph.models.model import Code, Edits, Encodes
 from tests.small_models import narrow, pictures, seeing, small_model
 
 LABELS = faces.attributes(faces.sample_factors(3, torch.Generator().manual_seed(0)))

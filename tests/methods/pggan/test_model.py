@@ -15,7 +15,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.pggan.model import ProgressiveModel
 from attrimorph.methods.pggan.recipe import RECIPES, ProgressiveRecipe
-from attrimorph.models.codes import Code, Encodes
+from attrimorph.models.model import Code, Encodes
 from attrimorph.requests.generating import Sample
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.trainer import train

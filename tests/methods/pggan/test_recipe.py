@@ -12,8 +12,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
 from attrimorph.methods.pggan.recipe import RECIPES
 from attrimorph.overrides import to_yaml
-from attrimorph.training.build import build
 from attrimorph.training.hardware import FastPath
+from attrimorph.training.trainer import build
 
 TINY: dict[str, Any] = {
     "data.image_size": 16,

@@ -15,7 +15,7 @@ from attrimorph.methods.translation.domains import edited_attribute
 from attrimorph.methods.translation.model import Chain, CycleGANModel, Pix2PixModel
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.evaluation_set import drawn_images
-from attrimorph.models.codes import Edits, Encodes
+from attrimorph.models.model import Edits, Encodes
 from tests.small_models import narrow, pictures, small_model
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.models.codes import Code
+from attrimorph.models.model import Code
 
 HIDDEN, DROPOUT = 256, 0.2
 EPOCHS, BATCH, RATE, DECAY = 24, 256, 2e-3, 0.05

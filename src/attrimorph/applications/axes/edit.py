@@ -20,8 +20,7 @@ from attrimorph.applications.photograph import blended, put_back
 from attrimorph.applications.sample import sample
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"

@@ -12,10 +12,9 @@ from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import REACH, Space, picture_gram
 from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Encodes
-from attrimorph.models.model import Model
+from attrimorph.models.header import Strengths
+from attrimorph.models.model import Code, Encodes, Model
 from attrimorph.models.pictures import Pictures, Source
-from attrimorph.strength import Strengths
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
 

@@ -20,8 +20,7 @@ from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.chance import wilson
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 
 DRAWN = 4_000
 LEAST = 4

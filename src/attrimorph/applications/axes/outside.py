@@ -15,11 +15,10 @@ from torch import Tensor
 from attrimorph.applications.options import Range
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.header import Strengths
+from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Pictures
 from attrimorph.recipe import AnyRecipe, DataOptions
-from attrimorph.strength import Strengths
 
 SUFFIXES = (".pt2", ".onnx")
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (1.0, 0.0), "0..1": (2.0, -1.0), "0..255": (2 / 255, -1.0)}

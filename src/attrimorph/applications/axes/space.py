@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.loader import generator_for
-from attrimorph.models.codes import Code
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.networks.prior import FittedPrior
 
 CHUNK = 256  # codes drawn from one stream: code i of a seed is the same however many are drawn

@@ -18,8 +18,7 @@ from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge
-from attrimorph.models.codes import Code, Generates
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Generates, Model
 
 STEPS = 12
 GOAL = 2.2  # logit of 0.9

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.options import Search
-from attrimorph.models.codes import Code, Encodes, Generates
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Encodes, Generates, Model
 from attrimorph.networks.prior import FittedPrior
 
 if TYPE_CHECKING:

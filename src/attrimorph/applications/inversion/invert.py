@@ -19,8 +19,7 @@ from attrimorph.applications.inversion.distances import Distance, Downsampled, P
 from attrimorph.applications.options import Search
 from attrimorph.data.schema import Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.codes import Code, Generates
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Generates, Model
 
 AT_ONCE = 64  # images that are inverted together
 Compared = Literal["pixel", "perceptual"]

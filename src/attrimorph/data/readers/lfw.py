@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from attrimorph.data.attribute import Attribute, parse_real
 from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
     RawData,
@@ -18,7 +17,7 @@ from attrimorph.data.readers.raw import (
     real_attribute,
     whole_number,
 )
-from attrimorph.data.schema import Schema
+from attrimorph.data.schema import Attribute, Schema, parse_real
 from attrimorph.errors import AttrimorphError
 
 IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw_funneled", "lfw")

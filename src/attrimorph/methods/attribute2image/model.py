@@ -11,9 +11,8 @@ from attrimorph import losses
 from attrimorph.methods.attribute2image.layering import Layering, compose, gate_of, settled
 from attrimorph.methods.attribute2image.networks import Paint
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
-from attrimorph.models.coded import CodedEditor
-from attrimorph.models.codes import Code, ImageLayers
 from attrimorph.models.header import Header
+from attrimorph.models.model import Code, CodedEditor, ImageLayers
 from attrimorph.models.pictures import Pictures, Source
 
 SURE = 1 / 16  # a gate this near to 0 or 1 is taken for it when pictures are made: the long tail of a sigmoid

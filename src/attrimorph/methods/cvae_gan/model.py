@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS
-from attrimorph.models.coded import CodedEditor, CodedEncoder, CodedModel
 from attrimorph.models.header import Header
-from attrimorph.models.model import Model
+from attrimorph.models.model import CodedEditor, CodedEncoder, CodedModel, Model
 
 
 class Sampler(CodedModel):

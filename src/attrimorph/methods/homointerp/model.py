@@ -11,9 +11,8 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.networks import MeanPrototypes, feature_side
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
-from attrimorph.models.codes import Code
 from attrimorph.models.header import Header
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Pictures, Source
 
 STRONGEST = 2.0

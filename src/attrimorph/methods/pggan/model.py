@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from attrimorph.methods.pggan.networks import GrowingGenerator, double
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
-from attrimorph.models.coded import CodedModel
 from attrimorph.models.header import Header
+from attrimorph.models.model import CodedModel
 
 
 class ProgressiveModel(CodedModel):

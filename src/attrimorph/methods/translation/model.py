@@ -11,10 +11,9 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.translation.domains import edited_attribute, source_of
 from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
-from attrimorph.models.header import Header
+from attrimorph.models.header import Header, Strengths
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
-from attrimorph.strength import Strengths
 
 
 class CycleGANModel(Model):

@@ -16,8 +16,7 @@ from attrimorph.evaluators.trunk import halves
 from attrimorph.metrics.edits import EditMeasures, measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
-from attrimorph.models.codes import Code, Edits, Encodes, Sample
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Edits, Encodes, Model, Sample
 
 BATCH = 256
 SAMPLE_SEED = 1

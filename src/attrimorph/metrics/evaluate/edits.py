@@ -13,7 +13,7 @@ from attrimorph.metrics.chance import of_mean, wilson
 from attrimorph.metrics.edits import EditMeasures, Flips
 from attrimorph.metrics.evaluate.context import EvaluationContext
 from attrimorph.metrics.figures import Evaluation
-from attrimorph.models.codes import Edits
+from attrimorph.models.model import Edits
 
 FAIRNESS_GROUPS = ("Male", "Young", "Pale_Skin")
 RESAMPLES = 500

@@ -36,7 +36,7 @@ from attrimorph.metrics.similarity import (
     squared_distance,
     ssim,
 )
-from attrimorph.models.codes import Encodes
+from attrimorph.models.model import Encodes
 from attrimorph.pictures import sheet
 
 MOST_SEEN = 2_000  # images that a perceptual distance or an identity encoder looks at

@@ -13,7 +13,7 @@ from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
 from attrimorph.metrics.similarity import perceptual_embedding
-from attrimorph.models.codes import Edits
+from attrimorph.models.model import Edits
 
 ROOT = "root of the perceptual distance"
 
