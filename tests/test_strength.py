@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.sample import sample
+from attrimorph.applications.generating import sample
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes

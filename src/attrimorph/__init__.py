@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from attrimorph.applications.axes.trajectory import way as way
     from attrimorph.applications.confirm import confirmation as confirmation
     from attrimorph.applications.edit import edit as edit
+    from attrimorph.applications.filling import inpaint as inpaint
+    from attrimorph.applications.filling import superresolve as superresolve
     from attrimorph.applications.gallery import open_gallery as open_gallery
+    from attrimorph.applications.generating import edit_like as edit_like
+    from attrimorph.applications.generating import homomorphic as homomorphic
+    from attrimorph.applications.generating import reconstruct as reconstruct
+    from attrimorph.applications.generating import sample as sample
+    from attrimorph.applications.generating import transfer as transfer
     from attrimorph.applications.identities import new_identities as new_identities
-    from attrimorph.applications.inpaint import inpaint as inpaint
     from attrimorph.applications.latent_map import latent_map as latent_map
     from attrimorph.applications.morph import morph as morph
     from attrimorph.applications.morph import square as square
     from attrimorph.applications.neighbours import compared as compared
     from attrimorph.applications.neighbours import neighbours as neighbours
+    from attrimorph.applications.neighbours import retrieve as retrieve
     from attrimorph.applications.options import Search as Search
-    from attrimorph.applications.reconstruct import reconstruct as reconstruct
-    from attrimorph.applications.references import edit_like as edit_like
-    from attrimorph.applications.references import homomorphic as homomorphic
-    from attrimorph.applications.retrieve import retrieve as retrieve
-    from attrimorph.applications.sample import sample as sample
-    from attrimorph.applications.superresolve import superresolve as superresolve
-    from attrimorph.applications.transfer import transfer as transfer
     from attrimorph.data.drawn import faces as faces
     from attrimorph.data.loader import Augment as Augment
     from attrimorph.data.loader import Batch as Batch

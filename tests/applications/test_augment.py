@@ -9,8 +9,16 @@ import pytest
 import torch
 
 from attrimorph import cli
-from attrimorph.applications.augment import balanced, classes_by, members, more_of_each
-from attrimorph.applications.augmented_folder import LabelledFolder, folder_name, generated_rows, write_worth
+from attrimorph.applications.augment import (
+    LabelledFolder,
+    balanced,
+    classes_by,
+    folder_name,
+    generated_rows,
+    members,
+    more_of_each,
+    write_worth,
+)
 from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.identities import new_identities
 from attrimorph.applications.photograph import edited_with_detail

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from attrimorph.applications.abilities import can, sliders
 from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space
@@ -22,8 +21,8 @@ from attrimorph.applications.edit import (
     rendered,
     sampled_sources,
 )
-from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
-from attrimorph.applications.sample import sample
+from attrimorph.applications.generating import sample
+from attrimorph.applications.locks import can, free_of, logits_of, side_effects, sliders, with_locks
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.inpaint import inpaint
-from attrimorph.applications.inversion.distances import Downsampled, Pixels
-from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.filling import averaged, inpaint, superresolve
+from attrimorph.applications.generating import reconstruct
+from attrimorph.applications.inversion import Downsampled, Pixels, inversion
 from attrimorph.applications.morph import morph, square
 from attrimorph.applications.options import Search
-from attrimorph.applications.reconstruct import reconstruct
-from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.similarity import psnr
@@ -245,7 +243,7 @@ def test_without_an_inversion_a_receipt_is_as_it_was(paths: list[Path], tmp_path
 def test_many_images_get_as_many_steps_as_the_first_have_time_for(
     gan: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attrimorph.applications.inversion.invert.AT_ONCE", 2)
+    monkeypatch.setattr("attrimorph.applications.inversion.AT_ONCE", 2)
     images = drawn(gan, 5)
     found = inversion(gan, images, search=Search(10_000, candidates=8, seconds=0.3))
     assert 0 < found.steps < 10_000

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inpaint import feathered, hole_mask, inpaint, mask_for, spread
+from attrimorph.applications.filling import feathered, hole_mask, inpaint, mask_for, spread
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError

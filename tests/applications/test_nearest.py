@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attrimorph.applications import nearest as module
-from attrimorph.applications.nearest import nearest, nearest_images
+from attrimorph.applications import neighbours as module
+from attrimorph.applications.neighbours import nearest, nearest_images
 from attrimorph.errors import AttrimorphError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attrimorph.applications.references import edit_like, homomorphic, reference_sheet
+from attrimorph.applications.generating import edit_like, homomorphic, reference_sheet
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.homointerp.model import InterpolationModel
 from tests.small_models import pictures, seeing, small_model

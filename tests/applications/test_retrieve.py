@@ -12,7 +12,7 @@ from PIL import Image
 from attrimorph.applications import gallery as gallery_module
 from attrimorph.applications.gallery import encode_gallery, gallery_of, holding, open_gallery
 from attrimorph.applications.inputs import attributes_of
-from attrimorph.applications.retrieve import retrieve
+from attrimorph.applications.neighbours import retrieve
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.superresolve import (
+from attrimorph.applications.filling import (
     averaged,
     back_projected,
     enlarged,

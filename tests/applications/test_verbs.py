@@ -8,12 +8,10 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.edit import edit
+from attrimorph.applications.generating import reconstruct, sample, transfer
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.morph import morph
 from attrimorph.applications.paths import linear, spherical
-from attrimorph.applications.reconstruct import reconstruct
-from attrimorph.applications.sample import sample
-from attrimorph.applications.transfer import transfer
 from attrimorph.data.drawn import faces
 from attrimorph.data.images import Crop
 from attrimorph.data.schema import Attribute, Schema

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.applications.generating import reconstruct
 from attrimorph.applications.morph import differences, morph, square, stages
 from attrimorph.applications.options import Search
 from attrimorph.applications.paths import crossfade
-from attrimorph.applications.reconstruct import reconstruct
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load

@@ -4,8 +4,7 @@ import time
 import pytest
 import torch
 
-from attrimorph.data.drawn import faces
-from attrimorph.data.drawn import factors as face_factors
+from attrimorph.data.drawn import canvas, faces
 from attrimorph.errors import AttrimorphError
 
 NAMES = faces.SCHEMA.names
@@ -116,27 +115,27 @@ def test_tied_faces_have_their_correlations():
 def test_an_identity_keeps_its_geometry_and_nothing_else():
     people = torch.tensor([7, 8, 7, 7, 2**24 - 1])
     drawn = sample(5, identities=people)
-    column = face_factors.COLUMN
-    for name in face_factors.GEOMETRY:
+    column = canvas.COLUMN
+    for name in canvas.GEOMETRY:
         assert drawn[0, column[name]] == drawn[2, column[name]] == drawn[3, column[name]]
-    assert any(drawn[0, column[name]] != drawn[1, column[name]] for name in face_factors.GEOMETRY)
-    for name in face_factors.PICTURE:
+    assert any(drawn[0, column[name]] != drawn[1, column[name]] for name in canvas.GEOMETRY)
+    for name in canvas.PICTURE:
         assert len(drawn[[0, 2, 3], column[name]].unique()) == 3
     assert torch.equal(drawn[:, column["identity"]].long(), people)
     again = sample(3, seed=99, identities=people[:3])
-    kept = [*face_factors.GEOMETRY, "Male", "Pale_Skin", "Narrow_Eyes", "Young", *face_factors.HAIR_COLOURS]
+    kept = [*canvas.GEOMETRY, "Male", "Pale_Skin", "Narrow_Eyes", "Young", *canvas.HAIR_COLOURS]
     for name in kept:
         assert again[0, column[name]] == drawn[0, column[name]]
 
 
 def test_hashed_numbers_are_uniform_and_unrelated():
-    numbers = face_factors.hashed_uniforms(torch.arange(20_000), 6)
+    numbers = canvas.hashed_uniforms(torch.arange(20_000), 6)
     assert numbers.shape == (6, 20_000)
     assert (numbers.mean(dim=1) - 0.5).abs().max() < 0.01
     assert (numbers.var(dim=1) - 1 / 12).abs().max() < 0.003
     assert (torch.corrcoef(numbers) - torch.eye(6)).abs().max() < 0.03
     # written down once: other numbers would be other people
-    assert [round(float(n), 6) for n in face_factors.hashed_uniforms(torch.tensor([1]), 2)[:, 0]] == GOLDEN_HASH
+    assert [round(float(n), 6) for n in canvas.hashed_uniforms(torch.tensor([1]), 2)[:, 0]] == GOLDEN_HASH
 
 
 GOLDEN_HASH = [0.338225, 0.230595]
@@ -203,8 +202,8 @@ def test_a_dial_goes_from_absent_to_present(name, factors):
 
 def test_a_degree_is_of_one_factor():
     factor = torch.linspace(0, 1, 101)
-    torch.testing.assert_close(face_factors.factor_of(face_factors.degree(factor)), factor, rtol=0, atol=1e-6)
-    torch.testing.assert_close(face_factors.degree(1 - factor), 1 - face_factors.degree(factor), rtol=0, atol=1e-6)
+    torch.testing.assert_close(canvas.factor_of(canvas.degree(factor)), factor, rtol=0, atol=1e-6)
+    torch.testing.assert_close(canvas.degree(1 - factor), 1 - canvas.degree(factor), rtol=0, atol=1e-6)
 
 
 def test_the_picture_follows_a_dial_smoothly():
@@ -219,7 +218,7 @@ def test_the_picture_follows_a_dial_smoothly():
 def test_taking_a_hair_colour_or_the_shaven_chin_away():
     face = faces.set_attribute(sample(1, seed=3), "Blond_Hair", True)
     red = faces.attributes(faces.set_attribute(face, "Blond_Hair", False))
-    assert not any(red[0, NAMES.index(name)] for name in face_factors.HAIR_COLOURS)
+    assert not any(red[0, NAMES.index(name)] for name in canvas.HAIR_COLOURS)
     shaven = faces.set_attribute(face, "No_Beard", True)
     bearded = faces.attributes(faces.set_attribute(shaven, "No_Beard", False))
     assert not any(bearded[0, NAMES.index(name)] for name in ("No_Beard", "Goatee", "Mustache", "Sideburns"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from attrimorph.data.readers import detect, lfw, read, recognise
-from attrimorph.data.readers.matfile import read_mat
+from attrimorph.data.readers.flowers import read_mat
 from attrimorph.data.readers.raw import assign_split
 from attrimorph.errors import AttrimorphError
 

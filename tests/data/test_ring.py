@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from attrimorph.data.drawn.ring import CENTRE, RADIUS, SPREAD, coverage, on_ring, ring
+from attrimorph.data.drawn.shapes import CENTRE, RADIUS, SPREAD, coverage, on_ring, ring
 from attrimorph.errors import AttrimorphError
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from attrimorph.data.drawn.ring import ring as points_of
+from attrimorph.data.drawn.shapes import ring as points_of
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.reproductions import ring

@@ -11,10 +11,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import edit
-from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.filling import inpaint
+from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import credentials_of
-from attrimorph.applications.transfer import transfer
 from attrimorph.loading import load
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import to_bytes

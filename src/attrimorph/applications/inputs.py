@@ -12,8 +12,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves
 
 if TYPE_CHECKING:
-    from attrimorph.applications.inversion import Inversion, Progress
-    from attrimorph.applications.inversion.distances import Distance
+    from attrimorph.applications.inversion import Distance, Inversion, Progress
 
 
 def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:
@@ -108,7 +107,7 @@ def code_of(
         encodes = encoder(model, verb, invertible=isinstance(model, Generates))
         return encodes.encode(images, attributes_of(model, images, known) if attributes is None else attributes), None
     # What only an inversion needs, networks that compare pictures among it, is imported for one.
-    from attrimorph.applications.inversion.invert import inversion, known_alone
+    from attrimorph.applications.inversion import inversion, known_alone
 
     given = known_alone(model.schema, len(images), known or {}) if attributes is None else attributes
     found = inversion(model, images, given, distance=distance, search=invert, progress=progress)

@@ -1,32 +1,306 @@
-"""Neighbours: are samples copies of training images? Nearest images, measured against those of held-out images."""
+"""The nearest images: exact search by Euclidean distance, retrieval by code, and whether samples are copies.
+
+Searches go in chunks, never over a matrix of all pairs. Are samples copies of training images? Their nearest training
+images are measured against those of held-out images.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from attrimorph.applications.gallery import Progress
-from attrimorph.applications.nearest import Nearest, nearest, nearest_images
-from attrimorph.applications.sample import sample
+from attrimorph.applications.gallery import Codes, Gallery, Progress, encode_gallery, holding
+from attrimorph.applications.generating import sample
+from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.charts import histograms, stacked
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge
 from attrimorph.metrics.tables import to_csv
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
 
+ROWS = 4096  # vectors compared at a time
+SPARE = 8  # more than asked for are taken from a rounded search and put in order exactly
+FAISS_FROM = 1_000_000  # vectors from which on faiss searches, where it is installed
+COARSE = 8  # pixels to which images are averaged for a first, lower bound
+TRIED = 32  # images compared exactly at a time
+ROUNDING = 1e-4  # share by which a float32 bound may be too high
+
+Pixels = NDArray[np.uint8]
+
+
+class Nearest(NamedTuple):
+    """The nearest of each query, the nearest first; of equals, the one that stands first.
+
+    Attributes:
+        distances: float64 [Q, K].
+        rows: int64 [Q, K], places among those that were searched.
+    """
+
+    distances: Tensor
+    rows: Tensor
+
+
+def nearest(queries: Tensor, base: Tensor, count: int = 1) -> Nearest:
+    """Find the nearest vectors, exactly.
+
+    From a million vectors on faiss does the work where it is installed, with the same result.
+
+    Args:
+        queries: [Q, D].
+        base: [N, D].
+        count: K; all N where there are fewer.
+
+    Raises:
+        AttrimorphError: nothing to search, or the widths differ.
+    """
+    if queries.dim() != 2 or base.dim() != 2 or queries.shape[1] != base.shape[1]:
+        raise AttrimorphError(
+            f"queries and what is searched must be vectors of one width; got {list(queries.shape)} and "
+            f"{list(base.shape)}; encode both with one model"
+        )
+    count = _checked_count(count, len(base))
+    queries = queries.double().cpu()
+    if len(base) >= FAISS_FROM and find_spec("faiss") is not None:
+        return _ordered(queries, base.cpu(), _faiss_rows(queries, base, count + SPARE), count)
+    found = Nearest(torch.empty(len(queries), 0, dtype=torch.float64), torch.empty(len(queries), 0, dtype=torch.long))
+    for start in range(0, len(base), ROWS):
+        part = base[start : start + ROWS].double().cpu()
+        squares = part.square().sum(1) - 2 * queries @ part.T
+        rows = squares.topk(min(count + SPARE, len(part)), dim=1, largest=False).indices
+        here = _ordered(queries, part, rows, count)
+        found = _merged(found, Nearest(here.distances, here.rows + start), count)
+    return found
+
+
+def _checked_count(count: int, most: int) -> int:
+    if most == 0:
+        raise AttrimorphError("there must be something to search; got nothing; name a folder of images")
+    if count < 1:
+        raise AttrimorphError(f"count must be at least 1; got {count}")
+    return min(count, most)
+
+
+def _ordered(queries: Tensor, base: Tensor, rows: Tensor, count: int) -> Nearest:
+    """Put candidates [Q, C] in order by their differences themselves: a product of matrices rounds near zero."""
+    rows = rows.sort(dim=1).values
+    pairs = zip(queries, rows, strict=True)
+    distances = torch.stack([(base[row].double() - query).square().sum(1).sqrt() for query, row in pairs])
+    return _first(distances, rows, count)
+
+
+def _merged(one: Nearest, other: Nearest, count: int) -> Nearest:
+    return _first(torch.cat([one.distances, other.distances], 1), torch.cat([one.rows, other.rows], 1), count)
+
+
+def _first(distances: Tensor, rows: Tensor, count: int) -> Nearest:
+    order = distances.sort(dim=1, stable=True).indices[:, :count]
+    return Nearest(distances.gather(1, order), rows.gather(1, order))
+
+
+def _faiss_rows(queries: Tensor, base: Tensor, count: int) -> Tensor:
+    """Return candidates [Q, C] of a flat (exact, float32) index."""
+    import faiss  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    index = faiss.IndexFlatL2(base.shape[1])
+    index.add(np.ascontiguousarray(base.float().numpy()))
+    _, rows = index.search(np.ascontiguousarray(queries.float().numpy()), min(count, len(base)))
+    return torch.from_numpy(rows)
+
+
+def nearest_images(
+    queries: Pixels, base: Pixels, rows: NDArray[np.int64], count: int = 1, progress: Progress | None = None
+) -> Nearest:
+    """Find the nearest images in pixel L2, exactly.
+
+    The distance of two averaged images, times the side of the blocks, is never more than that of the images (Jensen),
+    so most images are ruled out unseen.
+
+    Args:
+        queries: uint8 [Q, S, S, 3].
+        base: uint8 [N, S, S, 3], may be a memory map.
+        rows: int64 [M], those of `base` to search.
+        count: K.
+        progress: called with (queries done, Q).
+
+    Returns:
+        Distances as root mean squared differences in levels of 0..255; rows are places in `rows`.
+    """
+    count = _checked_count(count, len(rows))
+    side = max(1, base.shape[1] // COARSE)
+    coarse = torch.cat([_averaged(base[rows[start : start + ROWS]], side) for start in range(0, len(rows), ROWS)])
+    result = []
+    for number, (query, mean) in enumerate(zip(queries, _averaged(queries, side), strict=True), 1):
+        bounds = (coarse - mean).square().sum(1) * (side * side * (1 - ROUNDING))
+        result.append(_search_bounded(query, base, rows, bounds, count))
+        if progress is not None:
+            progress(number, len(queries))
+    squares = torch.stack([found.distances for found in result])
+    return Nearest((squares / base[0].size).sqrt(), torch.stack([found.rows for found in result]))
+
+
+def _averaged(pixels: Pixels, side: int) -> Tensor:
+    """Average blocks: uint8 [B, S, S, 3] -> float32 [B, 3 (S / side)^2]."""
+    images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+    return avg_pool2d(images, side).flatten(1)
+
+
+def _search_bounded(query: Pixels, base: Pixels, rows: NDArray[np.int64], bounds: Tensor, count: int) -> Nearest:
+    """Compare with images in the order of their lower bounds [M], until none can be nearer; squared distances."""
+    ascending, order = bounds.sort()
+    squares, places = torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.long)
+    for start in range(0, len(order), TRIED):
+        if len(squares) == count and float(ascending[start]) > float(squares[-1]):
+            break
+        # A memory map is read forwards.
+        tried = order[start : start + TRIED].sort().values
+        found = base[rows[tried.numpy()]].astype(np.int64) - query
+        fresh = torch.from_numpy((found * found).sum((1, 2, 3)).astype(np.float64))
+        squares, places = torch.cat([squares, fresh]), torch.cat([places, tried])
+        # By distance, and by place among equals.
+        best = np.lexsort((places.numpy(), squares.numpy()))[:count]
+        squares, places = squares[best], places[best]
+    return Nearest(squares, places)
+
+
+MOST = 1000
+SAME_PIXELS = 2.5 / 255  # largest difference, in [-1, 1], of two readings of one picture
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What was found, the nearest first.
+
+    Attributes:
+        rows: int64 [K], places in the gallery.
+        distances: float64 [K], Euclidean, between codes z.
+        searched: how many images had what was asked for.
+    """
+
+    rows: Tensor
+    distances: Tensor
+    searched: int
+
+
+def retrieve(
+    model: Model,
+    image: Tensor,
+    gallery: Gallery,
+    *,
+    count: int = 5,
+    wanted: Mapping[str, float] | None = None,
+    same: Sequence[str] = (),
+    other_identity: bool = False,
+    attributes: Tensor | None = None,
+    codes: Codes | None = None,
+) -> Retrieval:
+    """Find the nearest images by L2 in z (Bao et al. 2017, section 5.5): exact, in chunks.
+
+    z holds what the attributes leave open, so "this face, with glasses" is the same z among images with glasses.
+
+    Args:
+        model: one that encodes.
+        image: [1, 3, S, S] in [-1, 1].
+        gallery: what to search.
+        count: K; fewer where fewer images have what is asked for.
+        wanted: attribute (or "name=value") -> 1 must hold, 0 or -1 must not.
+        same: attributes that must be as those of the image.
+        other_identity: leave out everybody who is as the image; it must be in the gallery.
+        attributes: [1, W] of the image; guessed by the model when None.
+        codes: of the gallery; computed when None.
+
+    Raises:
+        AttrimorphError: no image has what is asked for, or an argument is out of range.
+    """
+    encodes = encoder(model, "retrieve")
+    check_wishes(gallery.schema or model.schema, count, wanted or {}, same)
+    codes = encode_gallery(model, gallery) if codes is None else codes
+    y = attributes_of(model, image) if attributes is None else attributes
+    z = encodes.encode(image, y).z.flatten(1).cpu()
+    schema, labels = _labels(model, gallery, codes)
+    allowed = holding(schema, labels, wanted or {}) & _alike(schema, labels, _in_schema(model, y, schema), same)
+    if other_identity:
+        allowed &= gallery.identity != _identity_of(image, gallery, nearest(z, codes.z).rows[0])
+    rows = allowed.nonzero()[:, 0]
+    if not len(rows):
+        asked = ", ".join([*(f"{name}={value:g}" for name, value in (wanted or {}).items()), *same]) or "another person"
+        raise AttrimorphError(f"some image must have what is asked for ({asked}); none of {len(gallery)} has; ask less")
+    found = nearest(z, codes.z[rows], count)
+    return Retrieval(rows[found.rows[0]], found.distances[0], len(rows))
+
+
+def check_wishes(schema: Schema, count: int, wanted: Mapping[str, float], same: Sequence[str]) -> None:
+    """Refuse what no gallery with these attributes could answer; arguments and errors as of `retrieve`."""
+    if not 1 <= count <= MOST:
+        raise AttrimorphError(f"count must lie in 1..{MOST}; got {count}; try 5")
+    nobody = torch.zeros(0, schema.width)
+    holding(schema, nobody, wanted)
+    _alike(schema, nobody, torch.zeros(1, schema.width), same)
+
+
+def _labels(model: Model, gallery: Gallery, codes: Codes) -> tuple[Schema, Tensor]:
+    """Return the labels that the images came with, or else what the model sees."""
+    if gallery.schema is None or gallery.labels is None:
+        return model.schema, codes.attributes
+    return gallery.schema, gallery.labels
+
+
+def _in_schema(model: Model, y: Tensor, schema: Schema) -> Tensor:
+    """Return the attributes of the image [1, W] in the columns of a gallery's schema; NaN where the model has none."""
+    found = torch.full((1, schema.width), torch.nan)
+    for column, name in enumerate(schema.column_names):
+        if name in model.schema.column_names:
+            found[:, column] = y[:, model.schema.column_names.index(name)].cpu()
+    return found
+
+
+def _alike(schema: Schema, labels: Tensor, y: Tensor, same: Sequence[str]) -> Tensor:
+    """Return which rows [N] have the named attributes as y [1, W] has them."""
+    allowed = torch.ones(len(labels), dtype=torch.bool)
+    for name in same:
+        if schema.attribute(name).kind == "real":
+            raise AttrimorphError(
+                f"the same {name} must be a binary or categorical attribute; it is real; leave it out"
+            )
+        columns = schema.columns(name)
+        allowed &= ((labels[:, columns] > 0.5) == (y[:, columns] > 0.5)).all(1) & ~labels[:, columns].isnan().any(1)
+    return allowed
+
+
+def _identity_of(image: Tensor, gallery: Gallery, rows: Tensor) -> Tensor:
+    """Return who is in the image, which must be the one nearest image of the gallery itself."""
+    row = rows.numpy()
+    same = (gallery.read(row) - image.cpu()).abs().max() <= SAME_PIXELS
+    if not bool(same) or int(gallery.identity[rows[0]]) < 0:
+        what = "it has no identities" if same else "the image is not in it"
+        raise AttrimorphError(
+            f"other_identity needs the image among images whose people are known; {what}; leave it out"
+        )
+    return gallery.identity[rows[0]]
+
+
+def retrieval_table(gallery: Gallery, result: Retrieval) -> str:
+    """Write rank, distance, identity, file as CSV."""
+    found = enumerate(zip(result.rows.tolist(), result.distances.tolist(), strict=True), 1)
+    rows = [[rank, f"{far:.6f}", int(gallery.identity[row]), gallery.names[row]] for rank, (row, far) in found]
+    return to_csv(["rank", "distance", "identity", "file"], rows)
+
+
 SIGMAS = 3.0  # by which a share must differ from one half to be told from chance
 SHOWN = 6  # samples in the picture: those nearest to a training image
 BESIDE = 3  # training images beside each
 FEWEST = 20
 BATCH = 256
-Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 COPIES, SMOOTH, NONE = "copies", "no copies, only smooth", "no copies"
 
@@ -161,10 +435,10 @@ def compared(
     each = min(len(train), len(held_out))
     few = np.sort(np.random.default_rng(seed + 1).choice(train, each, replace=False))
 
-    def in_pixels(queries: Images, rows: Rows, count: int) -> Nearest:
+    def in_pixels(queries: Pixels, rows: Rows, count: int) -> Nearest:
         return nearest_images(queries, data.images, rows, count, progress)
 
-    searches: dict[str, Callable[[Images, Rows, int], Nearest]] = {"pixels, levels of 255": in_pixels}
+    searches: dict[str, Callable[[Pixels, Rows, int], Nearest]] = {"pixels, levels of 255": in_pixels}
     if judge is not None:
         known = np.sort(np.concatenate([train, held_out]))
         searches[f"features of the {judge.name}"] = _in_features(data, judge, known)
@@ -180,12 +454,12 @@ def compared(
     return NearestImages(images, train, tuple(spaces))
 
 
-def _in_features(data: PreparedData, judge: Judge, known: Rows) -> Callable[[Images, Rows, int], Nearest]:
+def _in_features(data: PreparedData, judge: Judge, known: Rows) -> Callable[[Pixels, Rows, int], Nearest]:
     """Return a search among rows of the data in a judge's features, which are computed once, of `known` ones."""
     parts = np.array_split(known, math.ceil(len(known) / BATCH))
     features = torch.cat([judge.features(data.batch(part)[0]) for part in parts])
 
-    def search(images: Images, rows: Rows, count: int) -> Nearest:
+    def search(images: Pixels, rows: Rows, count: int) -> Nearest:
         queries = judge.features(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
         return nearest(queries, features[np.searchsorted(known, rows)], count)
 

@@ -14,7 +14,7 @@ from attrimorph.applications.axes.linear import conditional_projection
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
-from attrimorph.applications.inversion.invert import inversion
+from attrimorph.applications.inversion import inversion
 from attrimorph.applications.options import Search
 from attrimorph.applications.photograph import blended
 from attrimorph.data.drawn import faces

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from attrimorph.applications.sample import sample
+from attrimorph.applications.generating import sample
 from attrimorph.charts import chart
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError

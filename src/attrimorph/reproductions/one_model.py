@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
+from attrimorph.applications.filling import averaged, inpaint, superresolve
 from attrimorph.applications.gallery import gallery_of
-from attrimorph.applications.inpaint import inpaint
 from attrimorph.applications.latent_map import latent_map, thumbnails
-from attrimorph.applications.nearest import nearest, nearest_images
+from attrimorph.applications.neighbours import nearest, nearest_images
 from attrimorph.applications.paths import linear
-from attrimorph.applications.superresolve import averaged, superresolve
 from attrimorph.charts import chart
-from attrimorph.data.drawn.factors import PICTURE
+from attrimorph.data.drawn.canvas import PICTURE
 from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attrimorph.charts import Axes, Paper, chart
-from attrimorph.data.drawn.ring import CENTRE, coverage, on_ring, ring
+from attrimorph.data.drawn.shapes import CENTRE, coverage, on_ring, ring
 from attrimorph.data.loader import Batch
 from attrimorph.data.schema import Schema
 from attrimorph.files import read_json, write_json

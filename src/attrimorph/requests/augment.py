@@ -93,8 +93,15 @@ class Augment(OnData):
             AttrimorphError: the model, the data and what is asked do not go together, nothing is left to make, or fewer
                 than half of the images are confirmed; nothing is written then.
         """
-        from attrimorph.applications.augment import class_attribute, classes_by
-        from attrimorph.applications.augmented_folder import GENERATED, LabelledFolder, Record, made_table, write_real
+        from attrimorph.applications.augment import (
+            GENERATED,
+            LabelledFolder,
+            Record,
+            class_attribute,
+            classes_by,
+            made_table,
+            write_real,
+        )
         from attrimorph.applications.gallery import labelled_data, unchanged
 
         data = labelled_data(model, self.source, work.progress)
@@ -140,8 +147,8 @@ class Augment(OnData):
     def worth(
         self, model: "Model", folder: Path, seeds: int, images: int, say: "Say | None" = None
     ) -> "tuple[Path, list[Worth]]":
-        """Measure what the images that were made are worth; see `augmented_folder.write_worth`."""
-        from attrimorph.applications.augmented_folder import write_worth
+        """Measure what the images that were made are worth; see `augment.write_worth`."""
+        from attrimorph.applications.augment import write_worth
         from attrimorph.applications.gallery import labelled_data
 
         data, people = labelled_data(model, self.source), self.identities is not None

@@ -141,7 +141,7 @@ class Edit(Moving):
 
     def _like(self, model: "Model") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
-        from attrimorph.applications.references import edit_like, reference_sheet
+        from attrimorph.applications.generating import edit_like, reference_sheet
         from attrimorph.models.header import Strengths
         from attrimorph.pictures import MOST_SHOWN, to_pil
 

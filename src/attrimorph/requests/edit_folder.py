@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import edit
-from attrimorph.applications.references import edit_like
+from attrimorph.applications.generating import edit_like
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges

@@ -60,7 +60,7 @@ class Inpaint(Inverting):
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return the strip of iterations, and the result alone."""
-        from attrimorph.applications.inpaint import inpaint, mask_for, strip
+        from attrimorph.applications.filling import inpaint, mask_for, strip
         from attrimorph.pictures import to_pil
 
         images = model.prepared(self.image)
@@ -117,7 +117,7 @@ class Superresolve(Inverting):
         import torch
         from torch.nn.functional import interpolate
 
-        from attrimorph.applications.superresolve import small_image, superresolve
+        from attrimorph.applications.filling import small_image, superresolve
         from attrimorph.pictures import sheet, to_pil
 
         low, truth = small_image(model, self.image, self.times_larger)

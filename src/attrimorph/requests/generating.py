@@ -43,7 +43,7 @@ class Sample(Request):
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return a grid."""
-        from attrimorph.applications.sample import sample
+        from attrimorph.applications.generating import sample
         from attrimorph.pictures import grid
 
         images = sample(model, self.count, seed=self.seed, changes=self.changes).images
@@ -63,7 +63,7 @@ class Reconstruct(Inverting):
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return a sheet, inputs over reconstructions, or of many each alone."""
-        from attrimorph.applications.reconstruct import reconstruct
+        from attrimorph.applications.generating import reconstruct
         from attrimorph.pictures import sheet_of, to_pil
 
         found = reconstruct(model, self.images, known=self.known, invert=self.invert, progress=work.progress)
@@ -98,8 +98,8 @@ class Transfer(Inputs):
         """Return the row of four."""
         import torch
 
+        from attrimorph.applications.generating import transfer
         from attrimorph.applications.inputs import attributes_of
-        from attrimorph.applications.transfer import transfer
         from attrimorph.pictures import sheet
 
         images, source = (model.prepared(path) for path in (self.image, self.source))
@@ -228,7 +228,7 @@ class Invert(Inputs):
         import torch
         import torch.nn.functional as F
 
-        from attrimorph.applications.inversion.invert import distance_to, inversion, known_alone
+        from attrimorph.applications.inversion import distance_to, inversion, known_alone
         from attrimorph.models.model import Encodes
         from attrimorph.pictures import sheet_of, to_pil
 

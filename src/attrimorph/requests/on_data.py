@@ -87,8 +87,8 @@ class Retrieve(OnData, Inputs):
 
         from attrimorph.applications.gallery import encode_gallery, open_gallery, unchanged
         from attrimorph.applications.inputs import attributes_of, encoder
+        from attrimorph.applications.neighbours import check_wishes, retrieval_table, retrieve
         from attrimorph.applications.photograph import edited_with_detail
-        from attrimorph.applications.retrieve import check_wishes, retrieval_table, retrieve
         from attrimorph.models.model import Edits
         from attrimorph.pictures import MOST_SHOWN, sheet
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.edit import EditSource, EditTarget, moved_code, rendered
-from attrimorph.applications.inpaint import inpaint
+from attrimorph.applications.filling import inpaint
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.abilities import Slider, can, sliders
 from attrimorph.applications.axes.choosing import judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import Axis
@@ -25,7 +24,7 @@ from attrimorph.applications.edit import (
     rendered,
     sampled_sources,
 )
-from attrimorph.applications.locks import lockable, logits_of
+from attrimorph.applications.locks import Slider, can, lockable, logits_of, sliders
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges

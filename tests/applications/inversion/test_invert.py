@@ -8,15 +8,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications.inversion import CodeSearch, rate_factor
-from attrimorph.applications.inversion.distances import (
+from attrimorph.applications.inversion import (
+    CodeSearch,
     Downsampled,
     Perceptual,
     Pixels,
     convolution_maps,
+    distance_to,
+    inversion,
+    known_alone,
     perceptual_maps,
+    rate_factor,
 )
-from attrimorph.applications.inversion.invert import distance_to, inversion, known_alone
 from attrimorph.applications.options import Search
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema

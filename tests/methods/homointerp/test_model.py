@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from attrimorph.applications.edit import edit
+from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
-from attrimorph.applications.transfer import transfer
 from attrimorph.data.drawn import faces
 from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError

@@ -1,6 +1,7 @@
 """Drawn shapes: a domain with gaps, where no path leads from a circle to a star through other real pictures.
 
 Against it one sees whether a method jumps or blurs between kinds, and categorical and real attributes get exercised.
+And the 2-D toy of the CVAE-GAN paper: real samples on a ring, to watch how a generator learns to cover it.
 """
 
 import math
@@ -21,6 +22,10 @@ COLOURS = {
     "white": (244, 244, 240),
 }
 SMALLEST, LARGEST = 0.3, 0.65  # radius, in half frames
+# Of the ring.
+CENTRE = (100.0, 100.0)
+RADIUS = 2.0
+SPREAD = 0.05  # standard deviation of the distance to it
 
 SCHEMA = Schema(
     (
@@ -140,3 +145,47 @@ def _star(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
     ex, ey = 0.45 * sin, 0.45 * cos - 1
     length = math.hypot(ex, ey)
     return (x * -ey + y * ex) / length
+
+
+def ring(count: int, generator: torch.Generator) -> Tensor:
+    """Draw points on the ring: uniform in angle, normal with SPREAD around RADIUS.
+
+    Args:
+        count: points, N.
+        generator: the only source of randomness.
+
+    Returns:
+        float32 [N, 2].
+    """
+    angle = torch.rand(count, generator=generator) * (2 * math.pi)
+    radius = RADIUS + SPREAD * torch.randn(count, generator=generator)
+    return torch.stack([angle.cos() * radius + CENTRE[0], angle.sin() * radius + CENTRE[1]], dim=1)
+
+
+def on_ring(points: Tensor, tolerance: float = 4 * SPREAD) -> Tensor:
+    """Tell which points, [N, 2], lie within `tolerance` of the ring: bool [N]."""
+    distance = (points - _centre(points)).square().sum(dim=1).sqrt()
+    return (distance - RADIUS).abs().le(tolerance)
+
+
+def coverage(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -> float:
+    """Return the share of the ring's sectors that at least one point on the ring falls into, 0..1.
+
+    Args:
+        points: [N, 2].
+        sectors: equal angles that the ring is cut into.
+        tolerance: as for `on_ring`.
+
+    Raises:
+        AttrimorphError: fewer than one sector.
+    """
+    if sectors < 1:
+        raise AttrimorphError(f"the ring must be cut into at least one sector; got {sectors}")
+    centred = (points - _centre(points))[on_ring(points, tolerance)]
+    turn = torch.atan2(centred[:, 1], centred[:, 0]) / (2 * math.pi) + 0.5
+    hits = torch.bincount((turn * sectors).long().clamp(max=sectors - 1), minlength=sectors)
+    return int((hits > 0).sum()) / sectors
+
+
+def _centre(points: Tensor) -> Tensor:
+    return torch.tensor(CENTRE, dtype=points.dtype, device=points.device)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attrimorph.data.drawn import faces, ring, shapes
+from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
@@ -113,7 +113,7 @@ def write_ring(out: Path, *, count: int = 10_000, seed: int = 0) -> Path:
     """
     _check(count, SIZES[0], seed)
     path = out / "points.csv"
-    write_text(path, "x,y\n" + "".join(f"{x:.6f},{y:.6f}\n" for x, y in ring.ring(count, _seeded(seed)).tolist()))
+    write_text(path, "x,y\n" + "".join(f"{x:.6f},{y:.6f}\n" for x, y in shapes.ring(count, _seeded(seed)).tolist()))
     return path
 
 

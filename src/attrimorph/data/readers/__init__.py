@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attrimorph.data.images import Crop
-from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables, utkface
+from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables
 from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
@@ -17,7 +17,7 @@ FORMATS: dict[str, Callable[[Path], RawData]] = {
     "lfw": lfw.read,
     "lfw-people": lfw.read_people,
     "lfw-attributes": lfw.read_attributes,
-    "utkface": utkface.read,
+    "utkface": folders.read_utkface,
     "cub": cub.read,
     "flowers": flowers.read,
     "table": tables.read,
@@ -34,7 +34,7 @@ _SIGNS: dict[str, Callable[[Path], str]] = {
     "table": tables.sign,
     "unpaired": folders.sign_of_unpaired,
     "lfw": lfw.sign,
-    "utkface": utkface.sign,
+    "utkface": folders.sign_of_utkface,
     "classes": folders.sign_of_classes,
 }
 

@@ -1,4 +1,9 @@
-"""Edit with references: "like these faces' hair colour". Several references give several answers."""
+"""Pictures out of codes, and with what other pictures have.
+
+Sample: new images from codes drawn at random. Reconstruct: how a model sees an image, G(E(x, y), y), or the nearest
+that its generator makes. Transfer: one image with the attributes of another. Edit with references: "like these faces'
+hair colour"; several references give several answers.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +14,134 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications import paths
+from attrimorph.applications.inputs import attributes_of, code_of, encoder
+from attrimorph.applications.inversion import Inversion, Progress
+from attrimorph.applications.options import Search
+from attrimorph.data.schema import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.model import Model
+from attrimorph.models.model import Code, Model, Sample
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
+
+
+def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Changes | None = None) -> Sample:
+    """Draw codes and decode them.
+
+    Args:
+        model: any.
+        count: how many images.
+        seed: the same seed gives the same images.
+        changes: attribute -> strength, put on every drawn code; 1 sets it, -1 takes it away.
+    """
+    code = model.draw(count, changes, seed=seed)
+    return Sample(model.decode(code), code)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Images and their reconstructions.
+
+    Attributes:
+        images, reconstructions: [B, 3, S, S] in [-1, 1].
+        code: what the reconstructions were decoded from.
+        inversion: how the code was found; None where it is the encoder's.
+    """
+
+    images: Tensor
+    reconstructions: Tensor
+    code: Code
+    inversion: Inversion | None = None
+
+    def _repr_png_(self) -> bytes:
+        rows = [self.images[:MOST_SHOWN], self.reconstructions[:MOST_SHOWN]]
+        return png_bytes(sheet(rows, labels=["input", "reconstruction"]))
+
+
+def reconstruct(
+    model: Model,
+    images: Source,
+    attributes: Tensor | None = None,
+    *,
+    known: Mapping[str, float] | None = None,
+    invert: Search | None = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Encode and decode; arguments and errors as of `inputs.code_of`."""
+    images = model.prepared(images)
+    code, found = code_of(model, images, attributes, "reconstruct", known=known, invert=invert, progress=progress)
+    return Reconstruction(images, model.decode(code), code, found)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Images that took over attributes.
+
+    Attributes:
+        images: the inputs, [B, 3, S, S] in [-1, 1].
+        reconstructions: with their own attributes.
+        transferred: with those of the source.
+        code: of `transferred`.
+    """
+
+    images: Tensor
+    reconstructions: Tensor
+    transferred: Tensor
+    code: Code
+
+    def _repr_png_(self) -> bytes:
+        rows = [self.images[:MOST_SHOWN], self.transferred[:MOST_SHOWN]]
+        return png_bytes(sheet(rows, labels=["input", "transferred"]))
+
+
+def transfer(
+    model: Model,
+    images: Source,
+    source: Source,
+    *,
+    only: Sequence[str] | None = None,
+    attributes: Tensor | None = None,
+    source_attributes: Tensor | None = None,
+) -> Transfer:
+    """Decode the z of images under the attributes of a source.
+
+    Args:
+        model: one that encodes.
+        images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
+        source: one or B alike, the image whose attributes are taken.
+        only: the attributes to take; all when None.
+        attributes: [B, width] of the inputs; guessed by the model when None.
+        source_attributes: [1 or B, width]; guessed by the model when None.
+    """
+    encodes = encoder(model, "transfer")
+    if not (model.schema.names if only is None else only):
+        raise AttrimorphError(
+            "a transfer must take at least one attribute; got none; name one, or leave them out for all that the "
+            "model has"
+        )
+    images, source = model.prepared(images), model.prepared(source)
+    own = attributes_of(model, images) if attributes is None else attributes
+    taken = attributes_of(model, source) if source_attributes is None else source_attributes
+    taken = taken.expand_as(own)
+    y = own.clone()
+    for name in model.schema.names if only is None else only:
+        columns = model.schema.columns(name)
+        y[:, columns] = taken[:, columns]
+    if only is not None:
+        y = _without_rivals(model, y, only)
+    code = encodes.encode(images, own)
+    moved = Code(code.z, y)
+    return Transfer(images, model.decode(code), model.decode(moved), moved)
+
+
+def _without_rivals(model: Model, y: Tensor, only: Sequence[str]) -> Tensor:
+    """Let what was taken over win against its rivals in exclusive groups that were not."""
+    y = y.clone()
+    for group in model.schema.exclusive:
+        fresh = [model.schema.columns(name).start for name in group if name in only]
+        stale = [model.schema.columns(name).start for name in group if name not in only]
+        if fresh and stale:
+            y[:, stale] = torch.minimum(y[:, stale], 1 - y[:, fresh].amax(1, keepdim=True))
+    return y
 
 
 @runtime_checkable
