@@ -18,7 +18,7 @@ from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.figures import overall
-from attrimorph.models.header import model_bytes
+from attrimorph.models import model_bytes
 from attrimorph.models.model import SET, TAKEN_AWAY, Edits, Model
 
 SHIPPED = Path(__file__).parents[1] / "src" / "attrimorph" / "shipped"

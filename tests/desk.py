@@ -9,9 +9,9 @@ from PIL import Image
 
 from attrimorph import load
 from attrimorph.applications.edit import EditTarget, found_source
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.requests.saved import saved_png
 from tests import certificates
 from tests.small_models import small_model

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.models.header import model_bytes
+from attrimorph.models import model_bytes
 from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training.hardware import FastPath

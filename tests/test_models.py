@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor, Sampler
 from attrimorph.methods.cvae_gan.terms import METHODS
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_model
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import parse_names, parse_settings, result_path
+from attrimorph.requests import parse_names, parse_settings, result_path
 
 
 def test_a_named_picture_is_taken_as_it_is(tmp_path: Path) -> None:

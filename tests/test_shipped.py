@@ -12,7 +12,7 @@ from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.figures import card_figures
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.models.model import Edits
 
 LARGEST = 20_000_000

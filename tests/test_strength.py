@@ -14,7 +14,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.models.header import SET, TAKEN_AWAY, Strengths, with_header
+from attrimorph.models import SET, TAKEN_AWAY, Strengths, with_header
 from attrimorph.models.model import Code
 from tests.tiny_models import tiny_model
 

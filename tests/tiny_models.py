@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.files import write_bytes
 from attrimorph.loading import load
 from attrimorph.methods.attribute2image.networks import kept_networks
@@ -14,7 +14,7 @@ from attrimorph.methods.cvae_gan.networks import NETWORKS, networks_of
 from attrimorph.methods.cvae_gan.recipe import NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.models.header import model_bytes
+from attrimorph.models import model_bytes
 from attrimorph.models.model import Model
 from attrimorph.recipe import DataOptions
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
+    from attrimorph.applications import Search as Search
     from attrimorph.applications import paths as paths
     from attrimorph.applications.augment import balanced as balanced
     from attrimorph.applications.augment import more_of_each as more_of_each
@@ -45,14 +46,13 @@ if TYPE_CHECKING:
     from attrimorph.applications.neighbours import compared as compared
     from attrimorph.applications.neighbours import neighbours as neighbours
     from attrimorph.applications.neighbours import retrieve as retrieve
-    from attrimorph.applications.options import Search as Search
+    from attrimorph.data import Attribute as Attribute
+    from attrimorph.data import Schema as Schema
     from attrimorph.data.drawn import faces as faces
     from attrimorph.data.loader import Augment as Augment
     from attrimorph.data.loader import Batch as Batch
     from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepare import open_or_prepare as open_or_prepare
-    from attrimorph.data.schema import Attribute as Attribute
-    from attrimorph.data.schema import Schema as Schema
     from attrimorph.errors import AttrimorphError as AttrimorphError
     from attrimorph.evaluators.attributes import decisions as decisions
     from attrimorph.evaluators.identity_encoder import load_identity_encoder as load_identity_encoder

@@ -119,7 +119,7 @@ def _extras() -> Iterator[Line]:
 
 
 def _shipped() -> Line:
-    from attrimorph.models.header import shipped
+    from attrimorph.models import shipped
 
     if names := shipped():
         return Line("shipped models", ", ".join(names))

@@ -9,7 +9,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.files import write_bytes, write_text
 from attrimorph.loading import load
 from attrimorph.metrics.figures import card_figures, overall
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.models.model import Model
 
 

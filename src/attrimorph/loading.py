@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS, read_recipe
-from attrimorph.models.header import Header, Strengths, find, named_parts, read_json
+from attrimorph.models import Header, Strengths, find, named_parts, read_json
 
 if TYPE_CHECKING:
     from torch import nn

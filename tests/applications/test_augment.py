@@ -22,13 +22,13 @@ from attrimorph.applications.augment import (
 from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.identities import new_identities
 from attrimorph.applications.photograph import edited_with_detail
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepare import prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Source
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
@@ -36,7 +36,7 @@ from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Model, decided
-from attrimorph.requests.augment import Augment
+from attrimorph.requests.on_data import Augment
 from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 

@@ -12,7 +12,7 @@ from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.responses import STRENGTHS, deviation, measure_responses, normalised
-from attrimorph.models.header import SET, Strengths
+from attrimorph.models import SET, Strengths
 from tests.tiny_models import tiny_model
 
 

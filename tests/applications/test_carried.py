@@ -23,8 +23,8 @@ from attrimorph.applications.edit import (
 )
 from attrimorph.applications.generating import sample
 from attrimorph.applications.locks import can, free_of, logits_of, side_effects, sliders, with_locks
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel

@@ -8,20 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.applications import Search
 from attrimorph.applications.edit import edit
 from attrimorph.applications.filling import averaged, inpaint, superresolve
 from attrimorph.applications.generating import reconstruct
 from attrimorph.applications.inversion import Downsampled, Pixels, inversion
 from attrimorph.applications.morph import morph, square
-from attrimorph.applications.options import Search
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Code, Encodes, Model
 from attrimorph.pictures import to_pil
 from attrimorph.requests.edit import Edit
-from attrimorph.requests.filling import Inpaint, Superresolve
-from attrimorph.requests.generating import Invert, Reconstruct
+from attrimorph.requests.generating import Inpaint, Invert, Reconstruct, Superresolve
 from attrimorph.requests.morph import Morph
 from attrimorph.requests.receipt import Written
 from attrimorph.requests.replay import replay

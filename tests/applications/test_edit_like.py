@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.options import Search
+from attrimorph.applications import Search
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain
-from attrimorph.models.header import SET, TAKEN_AWAY, Strengths
+from attrimorph.models import SET, TAKEN_AWAY, Strengths
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes, to_pil
 from attrimorph.requests.edit import Edit

@@ -8,7 +8,7 @@ import torch
 
 from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.export import Part, export
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code
 from tests.small_models import small_model

@@ -15,7 +15,7 @@ from attrimorph.loading import load
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
-from attrimorph.requests.filling import Inpaint
+from attrimorph.requests.generating import Inpaint
 from tests.tiny_models import tiny_model
 
 

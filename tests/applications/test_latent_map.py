@@ -17,8 +17,8 @@ from attrimorph.applications.latent_map import (
     separability,
     thumbnails,
 )
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.verification import area_under_curve
 from attrimorph.requests.on_data import LatentMap

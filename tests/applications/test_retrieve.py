@@ -13,10 +13,10 @@ from attrimorph.applications import gallery as gallery_module
 from attrimorph.applications.gallery import encode_gallery, gallery_of, holding, open_gallery
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.neighbours import retrieve
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Encodes, Model
 from attrimorph.requests.on_data import Retrieve

@@ -19,7 +19,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Model
-from attrimorph.requests.filling import Superresolve
+from attrimorph.requests.generating import Superresolve
 from tests.tiny_models import tiny_model
 
 

@@ -12,9 +12,9 @@ from attrimorph.applications.generating import reconstruct, sample, transfer
 from attrimorph.applications.inputs import attributes_of
 from attrimorph.applications.morph import morph
 from attrimorph.applications.paths import linear, spherical
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.images import Crop
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Code, Model, decided

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.applications import Search
 from attrimorph.applications.generating import reconstruct
 from attrimorph.applications.morph import differences, morph, square, stages
-from attrimorph.applications.options import Search
 from attrimorph.applications.paths import crossfade
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from attrimorph.cli import run as called
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.files import write_json
 from attrimorph.metrics.figures import Evaluation
 from attrimorph.reproductions.evaluation import FORMAT

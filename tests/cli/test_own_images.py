@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from attrimorph.cli import run as command
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.recipes import RECIPES

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn.faces import tied_factors
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.loading import load
-from attrimorph.requests.base import parse_settings
+from attrimorph.requests import parse_settings
 from tests.cli.conftest import TINY, Said
 from tests.tiny_models import tiny_model
 

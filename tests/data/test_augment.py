@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Augment, generator_for
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Augment, Loader, batches, generator_for
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 
@@ -136,7 +136,7 @@ def test_an_error_in_the_thread_reaches_the_caller() -> None:
 def test_a_forgotten_iterator_lets_the_program_end() -> None:
     program = (
         "import numpy as np, torch; from attrimorph.data.prepared import PreparedData; "
-        "from attrimorph.data.schema import Attribute, Schema; from attrimorph.data.loader import Loader; "
+        "from attrimorph.data import Attribute, Schema; from attrimorph.data.loader import Loader; "
         "d = PreparedData(np.zeros((4, 8, 8, 3), np.uint8), torch.zeros(4, 1), torch.zeros(4).long(), "
         "np.array(['train'] * 4), list('abcd'), Schema((Attribute('a'),))); "
         "batches = Loader(d, d.indices('all'), 2, seed=0).iterate(0); next(batches); print('end')"

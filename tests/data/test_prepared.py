@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from attrimorph.data import writer
+from attrimorph.data import Attribute, Schema, writer
 from attrimorph.data.prepared import open_prepared
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import PreparedWriter, write_prepared
 from attrimorph.errors import AttrimorphError
 

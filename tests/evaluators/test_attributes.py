@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.evaluators.attributes import attribute_accuracy, binary_names, decisions
 from attrimorph.metrics.edits import count_edits
 

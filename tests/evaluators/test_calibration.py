@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.calibration import (
     calibration_errors,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.drawn import drawn_people, train_drawn_identity_encoder
 from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes

@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy
 from attrimorph.evaluators.calibration import calibration_errors, fitted_temperature

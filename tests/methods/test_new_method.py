@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.applications.edit import edit
+from attrimorph.data import Changes, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Changes, Schema
 from attrimorph.loading import load
 from attrimorph.methods import METHODS, MethodEntry, Recipes, Trained, read_recipe
 from attrimorph.methods.base import Algorithm

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.augmentation import Worth, joined, measure_augmentation, measure_identities

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.counterfactuals import (

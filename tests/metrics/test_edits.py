@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.metrics.counterfactuals import JUDGE_ERROR, PSNR, PSNR_TARGET, counterfactual_psnr

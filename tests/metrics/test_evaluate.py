@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.reproductions.contexts import class_data, classes_of, write_class_data

@@ -17,7 +17,7 @@ from PIL import Image
 
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.loading import load
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.requests.receipt import Written
 from attrimorph.requests.replay import replay
 

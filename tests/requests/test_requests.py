@@ -10,7 +10,7 @@ import pytest
 from attrimorph.cli.requests import option_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.requests.base import Request, meanings_of
+from attrimorph.requests import Request, meanings_of
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Reconstruct, Sample
 from attrimorph.requests.morph import Morph

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.studio.caches import ContentStore, Gone, LRUCache
 from attrimorph.studio.guard import is_loopback
+from attrimorph.studio.model_store import ContentStore, Gone, LRUCache
 from attrimorph.studio.server import create_app, listen
 from tests.studio.conftest import HOME, LIVE, SMALL, face_png, opened
 

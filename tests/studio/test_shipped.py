@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
 from tests.studio.conftest import HOME, face_png

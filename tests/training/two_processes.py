@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.interruption import Interrupted
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm

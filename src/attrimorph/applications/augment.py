@@ -26,9 +26,9 @@ from torch import Tensor
 from attrimorph.applications.confirm import LEAST_SHARE, Confirmation
 from attrimorph.applications.gallery import holding
 from attrimorph.applications.photograph import edited_with_detail
+from attrimorph.data import Schema
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes, write_json, writing
 from attrimorph.metrics.augmentation import Say, Worth, measure_augmentation, measure_identities

@@ -18,7 +18,7 @@ from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
-from attrimorph.models.header import SET, TAKEN_AWAY, Strengths, find, shipped, with_header
+from attrimorph.models import SET, TAKEN_AWAY, Strengths, find, shipped, with_header
 from attrimorph.models.model import Model
 
 SEED = 990_002  # set aside for calibration: nothing trains or is evaluated on faces of this seed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for, load_identity_encoder

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from attrimorph.applications import Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
-from attrimorph.applications.options import Search
-from attrimorph.data.schema import Changes
+from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.header import Strengths
+from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Composes, Encodes, Generates, Model, Moves
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
+from attrimorph.applications import Search
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Downsampled, Inversion, Pixels, Progress
-from attrimorph.applications.options import Search
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model

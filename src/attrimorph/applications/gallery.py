@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder
+from attrimorph.data import Schema
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers import RawData, Source, detect
 from attrimorph.data.readers.raw import check_folder, list_images
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.models.model import Model

@@ -13,11 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications import paths
+from attrimorph.applications import Search, paths
 from attrimorph.applications.inputs import attributes_of, code_of, encoder
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.options import Search
-from attrimorph.data.schema import Changes
+from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Model, Sample
 from attrimorph.models.pictures import Source

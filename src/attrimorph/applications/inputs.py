@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attrimorph.applications.options import Search
-from attrimorph.data.schema import Changes
+from attrimorph.applications import Search
+from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves
 

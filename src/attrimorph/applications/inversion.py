@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attrimorph.applications.options import Search
-from attrimorph.data.schema import Changes, Schema
+from attrimorph.applications import Search
+from attrimorph.data import Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.extractors import VggFeatures, load_extractor
 from attrimorph.metrics.similarity import maps_distance

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from attrimorph.applications.gallery import Gallery
 from attrimorph.charts import scatter
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.verification import area_under_curve
 from attrimorph.metrics.tables import to_csv

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications.edit import generator_of, has_codes, moves_codes
-from attrimorph.data.schema import Kind, Schema
+from attrimorph.data import Kind, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from attrimorph.applications import paths
+from attrimorph.applications import Search, paths
 from attrimorph.applications.generating import homomorphic
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.options import Search
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.model import Chain

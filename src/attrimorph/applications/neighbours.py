@@ -21,8 +21,8 @@ from attrimorph.applications.gallery import Codes, Gallery, Progress, encode_gal
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.charts import histograms, stacked
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge
 from attrimorph.metrics.tables import to_csv

@@ -16,9 +16,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
+    from attrimorph.data import Schema
     from attrimorph.data.prepared import PreparedData
     from attrimorph.data.readers import RawData, Source
-    from attrimorph.data.schema import Schema
     from attrimorph.models.model import Model
     from attrimorph.requests.receipt import Written
 

@@ -61,7 +61,7 @@ def fit(
     from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled, with_curved
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
-    from attrimorph.requests.base import parse_names
+    from attrimorph.requests import parse_names
     from attrimorph.unfinished import beside
 
     if labels is not None and judge is not None:
@@ -202,7 +202,7 @@ def show(
     from attrimorph.applications.axes.pack import load_pack
     from attrimorph.console import Meter
     from attrimorph.reproductions.axes_report import write_axes_report
-    from attrimorph.requests.base import parse_names
+    from attrimorph.requests import parse_names
 
     generator = generator_named(model, chosen(device), values=values)
     pack = load_pack(axes or find_pack(model))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from attrimorph.cli.app import FIND, app
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import DEFAULT_MODEL
+from attrimorph.requests import DEFAULT_MODEL
 
 REACHED = "edit.target_reached"
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import DEFAULT_MODEL
+from attrimorph.requests import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from attrimorph.evaluators.judge import Judge
@@ -72,7 +72,7 @@ def evaluate(
     from attrimorph.metrics.extractors import load_extractor
     from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
     from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
-    from attrimorph.requests.base import parse_names
+    from attrimorph.requests import parse_names
 
     layout.needs(data)
     check_tables(csv, latex)
@@ -192,7 +192,7 @@ def calibrate(
 
 def _print_strengths(model: "Model", positions: object) -> None:
     from attrimorph.console import table
-    from attrimorph.models.header import Strengths
+    from attrimorph.models import Strengths
 
     assert isinstance(positions, dict)
     found = Strengths(positions)

@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from pydantic.fields import FieldInfo
 
-from attrimorph.applications.options import AxisOptions, Range, Search
+from attrimorph.applications import AxisOptions, Range, Search
 from attrimorph.cli.app import FIND, USE, Device, Out, Whole, app, chosen, tell
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.augment import Augment
-from attrimorph.requests.base import Option, Request, meanings_of, parse_names, parse_settings, result_path
+from attrimorph.requests import Option, Request, meanings_of, parse_names, parse_settings, result_path
 from attrimorph.requests.edit import Edit
-from attrimorph.requests.filling import Inpaint, Superresolve
-from attrimorph.requests.generating import Invert, Layers, Reconstruct, Sample, Transfer
+from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph
-from attrimorph.requests.on_data import LatentMap, Neighbours, OnData, Retrieve
+from attrimorph.requests.on_data import Augment, LatentMap, Neighbours, OnData, Retrieve
 
 if TYPE_CHECKING:
-    from attrimorph.data.schema import Schema
+    from attrimorph.data import Schema
     from attrimorph.requests.receipt import Written
 
 Answer = Callable[..., None]

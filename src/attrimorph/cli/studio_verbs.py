@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from attrimorph.cli.app import USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import DEFAULT_MODEL
+from attrimorph.requests import DEFAULT_MODEL
 
 SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 """What opens when nothing is named: the shipped models, the first of them shown."""

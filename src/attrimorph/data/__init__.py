@@ -1,0 +1,404 @@
+"""Attributes and their schema: which attributes a data set has, and how they become a vector y.
+
+Names are looked up without torch and numpy, which take seconds to import.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrimorph.errors import AttrimorphError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Kind = Literal["binary", "categorical", "real"]
+KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
+MISSING = ("", "nan", "none", "null", "?")
+MOST_VALUES_LISTED = 8  # in one sentence
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute.
+
+    Attributes:
+        name: as the data set writes it, e.g. "Smiling".
+        kind: "binary" ({0, 1}), "categorical" (one-hot over `values`) or "real" (standardised).
+        values: the names of a categorical attribute's values; empty otherwise.
+        mean, scale: of a real attribute; y holds (value - mean) / scale.
+    """
+
+    name: str
+    kind: Kind = "binary"
+    values: tuple[str, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        told = f"the attribute {self.name!r} must"
+        if self.kind not in KINDS:
+            raise AttrimorphError(f"{told} be binary, categorical or real; got {self.kind!r}; mend the schema")
+        if not math.isfinite(self.mean) or not 0 < self.scale < math.inf:
+            scale = f"got {self.mean} and {self.scale}; mend the schema"
+            raise AttrimorphError(f"{told} have a finite mean and a scale above 0; {scale}")
+        if self.kind == "categorical" and len(self.values) < 2:
+            raise AttrimorphError(f"{told} have at least two values; got {list(self.values)}; leave it out")
+
+    @property
+    def width(self) -> int:
+        """Columns of y that the attribute takes."""
+        return len(self.values) if self.kind == "categorical" else 1
+
+    def describe_values(self) -> str:
+        """Return the values in words, the first of many."""
+        more = len(self.values) - MOST_VALUES_LISTED
+        return ", ".join(self.values[:MOST_VALUES_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+    def describe(self) -> str:
+        """Return the name, with what it takes where it is not binary."""
+        if self.kind == "categorical":
+            return f"{self.name} (one of {self.describe_values()})"
+        return self.name if self.kind == "binary" else f"{self.name} ({self.kind})"
+
+    def place(self, value: str) -> int:
+        """Return which of a categorical attribute's values it is.
+
+        Raises:
+            AttrimorphError: none of them.
+        """
+        if value not in self.values:
+            near = nearest(value, self.values)
+            raise AttrimorphError(
+                f"the attribute {self.name!r} has no value {value!r}; {f'did you mean {near!r}? ' if near else ''}"
+                f"it takes one of {self.describe_values()}"
+            )
+        return self.values.index(value)
+
+    def code(self, raw: Any) -> float:
+        """Return y of a raw binary or real value, or the place of a categorical one."""
+        if self.kind == "categorical":
+            return self.place(str(raw))
+        if self.kind == "binary":
+            return parse_binary(self.name, raw)
+        return (parse_real(self.name, raw) - self.mean) / self.scale
+
+
+def parse_binary(name: str, raw: Any) -> float:
+    """Read 0/1, -1/1, true/false, yes/no as 0.0 or 1.0."""
+    text = str(raw).strip().lower()
+    if text in ("1", "1.0", "+1", "true", "yes"):
+        return 1.0
+    if text in ("0", "0.0", "-1", "-1.0", "false", "no"):
+        return 0.0
+    raise AttrimorphError(f"the binary attribute {name!r} must be 0 or 1 (or -1/1, true/false, yes/no); got {raw!r}")
+
+
+def parse_real(name: str, raw: Any) -> float:
+    """Read a finite number."""
+    try:
+        number = float(raw)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise AttrimorphError(f"the real attribute {name!r} must be a finite number; got {raw!r}")
+    return number
+
+
+Changes = Mapping[str, float | str]
+"""Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
+
+STRONGEST = 100  # beyond, a network answers with nothing that is a picture
+MOST_LISTED = 40  # names in one sentence
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All attributes of a data set, in the order of the columns of y.
+
+    Attributes:
+        attributes: none for images without labels.
+        exclusive: groups of binary attributes of which at most one holds (the hair colours); setting one in an
+            edit takes the others of its group away by the same amount.
+    """
+
+    attributes: tuple[Attribute, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [attribute.name for attribute in self.attributes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
+        for name in (name for group in self.exclusive for name in group):
+            if self.attribute(name).kind != "binary":
+                raise AttrimorphError(f"exclusive groups hold binary attributes only; {name!r} is not binary")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Attribute names in order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @cached_property
+    def width(self) -> int:
+        """Columns of y."""
+        return sum(attribute.width for attribute in self.attributes)
+
+    @cached_property
+    def _columns(self) -> dict[str, slice]:
+        columns, start = {}, 0
+        for attribute in self.attributes:
+            columns[attribute.name] = slice(start, start + attribute.width)
+            start += attribute.width
+        return columns
+
+    def attribute(self, name: str) -> Attribute:
+        """Return the attribute of that name.
+
+        Raises:
+            AttrimorphError: there is none; the sentence names the nearest.
+        """
+        if name not in self._columns:
+            near = nearest(name, self.names)
+            raise AttrimorphError(
+                f"there is no attribute {name!r}; {f'did you mean {near!r}? ' if near else ''}{self.listed()}"
+            )
+        return self.attributes[self.names.index(name)]
+
+    def listed(self) -> str:
+        """Return the tail of an error: what attributes there are, with the kinds of those that are not binary."""
+        if len(self.names) > MOST_LISTED:
+            return f"there are {len(self.names)}; `attrimorph attributes MODEL` lists those of a model"
+        return f"there are: {', '.join(attribute.describe() for attribute in self.attributes) or 'none'}"
+
+    def find(self, key: str) -> tuple[Attribute, str]:
+        """Return the attribute that the key of an edit names, and the value of a categorical one ("" of others).
+
+        Args:
+            key: a name, of a categorical attribute "name=value"; names and values may hold "=" themselves.
+
+        Raises:
+            AttrimorphError: there is no such attribute or value, or a categorical attribute stands without a value.
+        """
+        for attribute in self.attributes:
+            if attribute.values and key.startswith(f"{attribute.name}="):
+                value = key.removeprefix(f"{attribute.name}=")
+                attribute.place(value)
+                return attribute, value
+        attribute = self.attribute(key)
+        if attribute.values:
+            raise AttrimorphError(
+                f"{key} takes one of its values, {attribute.describe_values()}; write {key}={attribute.values[0]}"
+            )
+        return attribute, ""
+
+    def changes(self, changes: Changes) -> dict[str, float]:
+        """Return changes with every key a name or "name=value" and every strength a number.
+
+        Raises:
+            AttrimorphError: no such attribute or value, or a strength that is none or out of range.
+        """
+        result = dict(self._numbered(changes, "1 sets it, -1 takes it away"))
+        for key, strength in result.items():
+            if not abs(strength) <= STRONGEST:
+                raise AttrimorphError(
+                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength:g}; try 1"
+                )
+        return result
+
+    def facts(self, known: Changes) -> dict[str, float]:
+        """Return what is known of an image: name or "name=value" -> 0 or 1, name of a real attribute -> its value.
+
+        Raises:
+            AttrimorphError: no such attribute or value, or a number that is none of these.
+        """
+        result = dict(self._numbered(known, "write 1 or 0"))
+        for key, value in result.items():
+            if self.find(key)[0].kind == "real":
+                if not math.isfinite(value):
+                    raise AttrimorphError(f"a known value must be a finite number; {key} got {value:g}; leave it out")
+            elif value not in (0, 1):
+                raise AttrimorphError(
+                    f"a known attribute must be 0 or 1; {key} got {value:g}; strengths belong to --set"
+                )
+        return result
+
+    def _numbered(self, wished: Changes, remedy: str) -> Iterator[tuple[str, float]]:
+        for key, number in wished.items():
+            if isinstance(number, str):
+                if not self.attribute(key).values:
+                    raise AttrimorphError(f"{self.attribute(key).describe()} takes a number; got {number!r}; {remedy}")
+                key, number = f"{key}={number}", 1.0
+            self.find(key)
+            yield key, float(number)
+
+    def columns(self, name: str) -> slice:
+        """Return the columns of y that belong to the attribute."""
+        self.attribute(name)
+        return self._columns[name]
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """One name for each column of y: "Smiling", or "person=Ada" for a categorical value."""
+        return tuple(
+            f"{attribute.name}={value}" if value else attribute.name
+            for attribute in self.attributes
+            for value in (attribute.values or ("",))
+        )
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[str, int, int], ...]:
+        """(kind, start, stop) of the columns of y; neighbours that are binary, or real, share a block."""
+        blocks: list[tuple[str, int, int]] = []
+        for attribute in self.attributes:
+            start, stop = self._columns[attribute.name].start, self._columns[attribute.name].stop
+            if blocks and blocks[-1][0] == attribute.kind != "categorical":
+                start = blocks.pop()[1]
+            blocks.append((attribute.kind, start, stop))
+        return tuple(blocks)
+
+    @cached_property
+    def mutually_exclusive(self) -> "Tensor":
+        """bool [W, W]: where setting column i takes column j away (exclusive groups, values of one attribute)."""
+        import torch
+
+        matrix = torch.zeros(self.width, self.width, dtype=torch.bool)
+        groups = [*self.exclusive, *((a.name,) for a in self.attributes if a.kind == "categorical")]
+        for group in groups:
+            columns = torch.cat([torch.arange(self.width)[self._columns[name]] for name in group])
+            matrix[columns[:, None], columns] = True
+        return matrix.fill_diagonal_(False)
+
+    def excluded_by(self, column: str) -> tuple[str, ...]:
+        """Return the names of the columns that setting this one takes away; none of what is no column."""
+        if column not in self.column_names:
+            return ()
+        row = self.mutually_exclusive[self.column_names.index(column)].tolist()
+        return tuple(other for other, excluded in zip(self.column_names, row, strict=True) if excluded)
+
+    @cached_property
+    def fill_value(self) -> "Tensor":
+        """float32 [W]: what a network is given for a missing value: 1/2, one in the number of values, or the mean."""
+        import torch
+
+        known = {"binary": 0.5, "real": 0.0}
+        return torch.tensor([known.get(a.kind, 1 / a.width) for a in self.attributes for _ in range(a.width)])
+
+    def encode(self, table: Mapping[str, Sequence[Any]], count: int | None = None) -> "NDArray[np.float32]":
+        """Turn columns of raw values into y.
+
+        Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones ("", "nan", None) become NaN.
+
+        Args:
+            table: attribute name -> N raw values.
+            count: N, which an empty table cannot tell.
+
+        Returns:
+            float32 [N, width].
+        """
+        import numpy as np
+
+        count = len(next(iter(table.values()))) if count is None else count
+        y = np.full((count, self.width), np.nan, dtype=np.float32)
+        for attribute in self.attributes:
+            start = self._columns[attribute.name].start
+            column = list(table[attribute.name])
+            texts = [str(raw).strip() for raw in column]
+            # Few different values in many rows: each is read once.
+            codes = {
+                text: attribute.code(raw)
+                for text, raw in dict(zip(reversed(texts), reversed(column), strict=True)).items()
+                if text.lower() not in MISSING
+            }
+            numbers = np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
+            if attribute.kind == "categorical":
+                known = np.flatnonzero(~np.isnan(numbers))
+                y[known, start : start + attribute.width] = 0
+                y[known, start + numbers[known].astype(np.int64)] = 1
+            else:
+                y[:, start] = numbers
+        return y
+
+    def describe(self, y: "Tensor") -> dict[str, float | str | None]:
+        """Turn one row of y, [width], back into raw values: name -> 0..1, value name, raw number or None."""
+        result: dict[str, float | str | None] = {}
+        for attribute in self.attributes:
+            part = y[self._columns[attribute.name]]
+            if bool(part.isnan().any()):
+                result[attribute.name] = None
+            elif attribute.kind == "categorical":
+                result[attribute.name] = attribute.values[int(part.argmax())]
+            elif attribute.kind == "real":
+                result[attribute.name] = float(part[0]) * attribute.scale + attribute.mean
+            else:
+                result[attribute.name] = float(part[0])
+        return result
+
+    def edit(self, y: "Tensor", changes: Changes) -> "Tensor":
+        """Move y by edit strengths.
+
+        Strength s in 0..1 moves a binary attribute from what it is towards 1, -1..0 towards 0: 0 = unchanged,
+        1 = set, -1 = taken away; beyond 1 it goes on. A categorical value is named "name=value", or given as
+        the strength, which sets it.
+        A real attribute moves by s standard deviations. Raising a member of an exclusive group lowers the others by
+        the same share. Applied to
+        y as given, in the order of `changes`.
+
+        Args:
+            y: float32 [B, width], no NaN in the columns that change.
+            changes: attribute name (or "name=value") -> strength; see `changes`.
+
+        Returns:
+            A new tensor [B, width].
+        """
+        y = y.clone()
+        for key, strength in self.changes(changes).items():
+            attribute, value = self.find(key)
+            name, columns = attribute.name, self.columns(attribute.name)
+            if attribute.kind == "real":
+                y[:, columns] += strength
+            elif attribute.kind == "categorical":
+                goal = y.new_zeros(attribute.width)
+                goal[attribute.place(value)] = 1
+                y[:, columns] += strength * (goal - y[:, columns])
+            else:
+                goal_value = 1.0 if strength >= 0 else 0.0
+                y[:, columns] += abs(strength) * (goal_value - y[:, columns])
+                if strength > 0:
+                    for other in self.excluded_by(name):
+                        y[:, self.columns(other)] *= max(0.0, 1 - strength)
+        return y
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "attributes": [asdict(attribute) for attribute in self.attributes],
+            "exclusive": [list(group) for group in self.exclusive],
+        }
+
+    @staticmethod
+    def from_json(value: Any) -> "Schema":
+        """Read what `to_json` wrote.
+
+        Raises:
+            AttrimorphError: the value is no schema.
+        """
+        try:
+            attributes = (
+                Attribute(
+                    str(item["name"]),
+                    item["kind"],
+                    tuple(map(str, item["values"])),
+                    float(item["mean"]),
+                    float(item["scale"]),
+                )
+                for item in value["attributes"]
+            )
+            return Schema(tuple(attributes), tuple(tuple(map(str, group)) for group in value["exclusive"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AttrimorphError(
+                f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
+            ) from error

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from attrimorph.data import Schema
 from attrimorph.data.images import FORMATS, open_image
 from attrimorph.data.prepared import SPLITS, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.raw import preview
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 
 Severity = Literal["error", "warning", "note"]

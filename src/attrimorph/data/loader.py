@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 
 LUMA = (0.299, 0.587, 0.114)

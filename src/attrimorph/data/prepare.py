@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data import Schema
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, open_prepared
 from attrimorph.data.readers import Crop, RawData, Source
-from attrimorph.data.schema import Schema
 from attrimorph.data.writer import PreparedWriter, clear_leftovers
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder, read_json

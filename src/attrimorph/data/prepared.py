@@ -26,9 +26,9 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.raw import whole_number
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json
 

@@ -13,8 +13,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.prepared import FORMAT, SPLITS, VERSION, attributes_csv, hash_images, raw_table
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_bytes, write_json
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 
 
 class Judges(Protocol):

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from attrimorph.data import Schema
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
 from attrimorph.unfinished import load_unfinished, save_unfinished

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.fitting import BATCH

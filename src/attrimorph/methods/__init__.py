@@ -14,9 +14,9 @@ from attrimorph.overrides import build
 if TYPE_CHECKING:
     from torch import nn
 
-    from attrimorph.data.schema import Schema
+    from attrimorph.data import Schema
     from attrimorph.methods.base import Algorithm
-    from attrimorph.models.header import Header
+    from attrimorph.models import Header
     from attrimorph.models.model import Model
     from attrimorph.recipe import AnyRecipe
 

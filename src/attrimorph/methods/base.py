@@ -11,9 +11,9 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.recipe import AnyRecipe
 
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.readers.raw import read_csv
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.metrics.chance import wilson

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.fitting import Labelled, rows_of

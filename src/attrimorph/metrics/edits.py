@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.identity_encoder import IdentityEncoder

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from attrimorph.console import table
-from attrimorph.data.schema import Changes, Kind, Schema
+from attrimorph.data import Changes, Kind, Schema
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.models.header import Header, Strengths, model_bytes
+from attrimorph.models import Header, Strengths, model_bytes
 from attrimorph.models.pictures import Pictures, Source, prepared
 from attrimorph.pictures import grid, png_bytes
 

@@ -22,7 +22,7 @@ from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluation_set import drawn_images
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.models.model import Code, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more

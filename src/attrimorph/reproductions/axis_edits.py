@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from attrimorph.applications import Search
 from attrimorph.applications.axes.choosing import guide_of, judge_named
 from attrimorph.applications.axes.curved import Curved, fit_curved
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
@@ -15,7 +16,6 @@ from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.inversion import inversion
-from attrimorph.applications.options import Search
 from attrimorph.applications.photograph import blended
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from attrimorph.console import duration
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import editable_names
 from attrimorph.evaluators.judge import Judge

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import drawn_faces, write_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Source, lfw
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
@@ -30,7 +30,7 @@ from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
-from attrimorph.models.header import named_parts, shipped
+from attrimorph.models import named_parts, shipped
 from attrimorph.models.model import Code, Edits, Encodes, Model
 from attrimorph.reproductions.frame import Request, describe
 

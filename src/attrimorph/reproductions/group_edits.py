@@ -18,7 +18,7 @@ from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
 from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
-from attrimorph.models.header import named_parts
+from attrimorph.models import named_parts
 from attrimorph.models.model import Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_least, at_most, more

@@ -34,7 +34,7 @@ from attrimorph.metrics.responses import (
     normalised,
     rows_of,
 )
-from attrimorph.models.header import Strengths
+from attrimorph.models import Strengths
 from attrimorph.models.model import Edits, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.claims import Claim, at_most, more

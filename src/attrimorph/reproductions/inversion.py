@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attrimorph.applications import Search
 from attrimorph.applications.filling import inpaint, mean_filled, spread
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.inversion import inversion as invert
-from attrimorph.applications.options import Search
 from attrimorph.charts import chart
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header

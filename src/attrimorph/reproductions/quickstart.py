@@ -26,7 +26,7 @@ from attrimorph.methods.logged import in_words
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.figures import Evaluation, card_figures
-from attrimorph.models.header import shipped
+from attrimorph.models import shipped
 from attrimorph.models.model import Model
 from attrimorph.pictures import frames, gif_bytes, grid, sheet, to_pil, write_png
 from attrimorph.recipe import AnyRecipe

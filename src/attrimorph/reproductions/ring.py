@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attrimorph.charts import Axes, Paper, chart
+from attrimorph.data import Schema
 from attrimorph.data.drawn.shapes import CENTRE, coverage, on_ring, ring
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.files import read_json, write_json
 from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN, grouped

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from attrimorph.applications.options import AxisOptions
+from attrimorph.applications import AxisOptions
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import Changes, Inverting, Option, Result, Work, inversion_arguments, numbered
+from attrimorph.requests import Changes, Inverting, Option, Result, Work, inversion_arguments, numbered
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.edit import AxisEdit, Start
@@ -142,7 +142,7 @@ class Edit(Moving):
     def _like(self, model: "Model") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.generating import edit_like, reference_sheet
-        from attrimorph.models.header import Strengths
+        from attrimorph.models import Strengths
         from attrimorph.pictures import MOST_SHOWN, to_pil
 
         own = model if self.calibrated else model.with_strengths(Strengths())

@@ -20,10 +20,10 @@ from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import write_bytes
 from attrimorph.interruption import Interrupted, defer_signals
-from attrimorph.models.header import Strengths
+from attrimorph.models import Strengths
 from attrimorph.models.model import Groups, Model
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
-from attrimorph.requests.base import Progress
+from attrimorph.requests import Progress
 from attrimorph.requests.edit import Edit, Moving
 from attrimorph.requests.edits_table import EditsTable, Row
 from attrimorph.requests.receipt import ModelNamed, Receipt, Written, file_sha256, input_files, model_reference, tag_of

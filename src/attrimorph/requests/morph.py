@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests.base import Progress, Result, Work, inversion_arguments
+from attrimorph.requests import Progress, Result, Work, inversion_arguments
 from attrimorph.requests.edit import Moving
 
 if TYPE_CHECKING:

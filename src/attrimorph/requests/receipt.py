@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, reading
-from attrimorph.models.header import named_parts
+from attrimorph.models import named_parts
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:

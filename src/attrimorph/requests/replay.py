@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.requests.augment import Augment
-from attrimorph.requests.base import Request
+from attrimorph.requests import Request
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.edit_folder import EditFolder
-from attrimorph.requests.filling import Inpaint, Superresolve
-from attrimorph.requests.generating import Invert, Layers, Reconstruct, Sample, Transfer
+from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph
-from attrimorph.requests.on_data import LatentMap, Neighbours, Retrieve
+from attrimorph.requests.on_data import Augment, LatentMap, Neighbours, Retrieve
 from attrimorph.requests.receipt import Receipt, Written, damaged, file_sha256, read_receipt
 from attrimorph.requests.saved import SavedBackground, SavedEdit, SavedInpaint
 

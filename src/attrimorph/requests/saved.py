@@ -28,7 +28,7 @@ from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Composes, Model
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
-from attrimorph.requests.base import Facts, Request, Result, Work
+from attrimorph.requests import Facts, Request, Result, Work
 from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
 
 LARGEST_CODE = 2**22  # numbers

@@ -31,8 +31,7 @@ from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_by
 from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_png
 from attrimorph.studio import messages as say
-from attrimorph.studio.caches import LRUCache
-from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served, decode_base64
+from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64
 from attrimorph.studio.render_queue import LEAST, RenderQueue
 from attrimorph.version import __version__
 

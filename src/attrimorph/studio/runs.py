@@ -26,7 +26,7 @@ from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.overrides import find_recipe, override
 from attrimorph.studio.api import FAULTS
-from attrimorph.studio.faults import Refused
+from attrimorph.studio.guard import Refused
 from attrimorph.studio.messages import Answer, Fault, Message
 from attrimorph.training.folder import read_log
 

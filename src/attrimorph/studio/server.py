@@ -24,8 +24,7 @@ from attrimorph.applications.edit import EditTarget
 from attrimorph.applications.provenance import Signature
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.api import Api
-from attrimorph.studio.faults import fault_of
-from attrimorph.studio.guard import AccessControl, Limits, is_loopback
+from attrimorph.studio.guard import AccessControl, Limits, fault_of, is_loopback
 from attrimorph.studio.messages import LiveEdit
 from attrimorph.studio.model_store import ModelStore
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import torch
 
+from attrimorph.data import Schema
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training.checkpoint import Ema
 from attrimorph.training.hardware import FastPath, choose_fast_path, keep_memory

@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attrimorph.data import Schema
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
-from attrimorph.models.header import model_bytes
+from attrimorph.models import model_bytes
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training import distributed
 from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint

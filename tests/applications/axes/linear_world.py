@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.data.schema import Attribute, Schema
-from attrimorph.models.header import Strengths
+from attrimorph.data import Attribute, Schema
+from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Model
 from attrimorph.recipe import AnyRecipe, DataOptions
 

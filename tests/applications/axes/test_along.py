@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph.applications import AxisOptions, Search
 from attrimorph.applications.axes.choosing import generator_named
 from attrimorph.applications.axes.edit import AxisEdit
 from attrimorph.applications.axes.editor import AxisEditor
@@ -19,7 +20,6 @@ from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.trajectory import JudgeGuide, effects, logits_of, way
 from attrimorph.applications.edit import edit
 from attrimorph.applications.morph import morph
-from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import blended, put_back
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError

@@ -15,8 +15,8 @@ from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
 from attrimorph.applications.edit import edit
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.metrics.edits import measure_edits

@@ -10,7 +10,7 @@ from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.fitting import fit_axes, judged_by
 from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.axes.space import drawn_codes
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code
 

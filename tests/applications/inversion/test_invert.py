@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications import Search
 from attrimorph.applications.inversion import (
     CodeSearch,
     Downsampled,
@@ -20,9 +21,8 @@ from attrimorph.applications.inversion import (
     perceptual_maps,
     rate_factor,
 )
-from attrimorph.applications.options import Search
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.metrics.similarity import psnr

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.methods.cvae_gan.forward import Forward
 from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.cvae_gan.centres import Centres
 from tests.methods.cvae_gan.small_family import MIXED, ONE_CLASS, batch, chance, clone, evaluate, make
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.base import flip_some
 from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, grouped
 from attrimorph.methods.cvae_gan.terms import METHODS

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.networks import PAPER, networks_of
 from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, NetworkOptions, Recipe

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.homointerp.recipe import (
     InterpolationLossOptions,
     InterpolationNetworkOptions,

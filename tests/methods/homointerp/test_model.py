@@ -8,13 +8,13 @@ import torch
 from attrimorph.applications.edit import edit
 from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.model import InterpolationModel, compose
-from attrimorph.models.header import SET, TAKEN_AWAY, Strengths
+from attrimorph.models import SET, TAKEN_AWAY, Strengths
 from attrimorph.models.model import Code, Edits, Encodes
 from tests.small_models import narrow, pictures, seeing, small_model
 

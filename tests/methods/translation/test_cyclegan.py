@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.translation.cyclegan import DISCRIMINATORS, CycleGAN, DomainBank, ImagePool
 from attrimorph.methods.translation.networks import GENERATORS, UnetGenerator
 from attrimorph.methods.translation.recipe import (

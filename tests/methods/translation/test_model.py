@@ -7,8 +7,8 @@ import torch
 
 from attrimorph.applications.calibrate import calibrate
 from attrimorph.applications.edit import edit
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.methods.translation.domains import edited_attribute

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.domains import pairs, source_of
 from attrimorph.methods.translation.pix2pix import Pix2Pix

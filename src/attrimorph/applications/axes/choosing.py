@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from attrimorph.applications import Range
 from attrimorph.applications.axes.outside import SUFFIXES, outside_generator
 from attrimorph.applications.axes.pack import AxisPack, load_pack
 from attrimorph.applications.axes.trajectory import JudgeGuide, logits_of
-from attrimorph.applications.options import Range
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, judge_for, load_judge

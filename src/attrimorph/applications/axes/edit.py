@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications import AxisOptions, Search
 from attrimorph.applications.axes.choosing import find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
@@ -16,7 +17,6 @@ from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effect
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.options import AxisOptions, Search
 from attrimorph.applications.photograph import blended, put_back
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge

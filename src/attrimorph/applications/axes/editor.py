@@ -10,9 +10,9 @@ from torch import Tensor
 from attrimorph.applications.axes.linear import shortest_move, untangle
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import REACH, Space, picture_gram
-from attrimorph.data.schema import STRONGEST, Attribute, Changes, Schema
+from attrimorph.data import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.header import Strengths
+from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Encodes, Model
 from attrimorph.models.pictures import Pictures, Source
 

@@ -15,8 +15,8 @@ from attrimorph.applications.axes.curved import fit_curved
 from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
+from attrimorph.data import parse_binary
 from attrimorph.data.readers.raw import read_csv
-from attrimorph.data.schema import parse_binary
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.applications.options import Range
-from attrimorph.data.schema import Attribute, Schema
+from attrimorph.applications import Range
+from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.models.header import Strengths
+from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Pictures
 from attrimorph.recipe import AnyRecipe, DataOptions

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.space import Space, drawn_codes
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge

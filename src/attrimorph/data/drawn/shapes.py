@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn.canvas import Layers, check_factors
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 
 SHAPES = ("circle", "square", "triangle", "star")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
     RawData,
@@ -18,7 +19,6 @@ from attrimorph.data.readers.raw import (
     read_text,
     whole_number,
 )
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")

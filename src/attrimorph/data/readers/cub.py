@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.readers.raw import (
     RawData,
     carve_valid,
@@ -16,7 +17,6 @@ from attrimorph.data.readers.raw import (
     read_text,
     whole_number,
 )
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 MOST = 10_000_000  # the largest number of an image, a class or an attribute

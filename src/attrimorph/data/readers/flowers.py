@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.readers.raw import RawData, list_images, need_images, read_bytes
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 MATRIX, COMPRESSED = 14, 15

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.readers.raw import (
     MOST_VALUES,
     SPLIT_WORDS,
@@ -16,7 +17,6 @@ from attrimorph.data.readers.raw import (
     number_identities,
     real_attribute,
 )
-from attrimorph.data.schema import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 DOMAINS = ("trainA", "trainB", "testA", "testB")

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from attrimorph.data import Attribute, Schema, parse_real
 from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
     RawData,
@@ -17,7 +18,6 @@ from attrimorph.data.readers.raw import (
     real_attribute,
     whole_number,
 )
-from attrimorph.data.schema import Attribute, Schema, parse_real
 from attrimorph.errors import AttrimorphError
 
 IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw_funneled", "lfw")

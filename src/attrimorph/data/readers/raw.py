@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attrimorph.data import MISSING, Attribute, Schema
 from attrimorph.data.images import Crop
-from attrimorph.data.schema import MISSING, Attribute, Schema
 from attrimorph.errors import AttrimorphError
 
 IMAGE_SUFFIXES = frozenset(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from attrimorph.data import Schema
 from attrimorph.data.readers.raw import (
     SPLIT_WORDS,
     RawData,
@@ -18,7 +19,6 @@ from attrimorph.data.readers.raw import (
     read_csv,
     read_text,
 )
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 
 TABLES = ("attributes.csv", "metadata.csv", "metadata.jsonl")

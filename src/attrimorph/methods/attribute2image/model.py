@@ -11,7 +11,7 @@ from attrimorph import losses
 from attrimorph.methods.attribute2image.layering import Layering, compose, gate_of, settled
 from attrimorph.methods.attribute2image.networks import Paint
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
-from attrimorph.models.header import Header
+from attrimorph.models import Header
 from attrimorph.models.model import Code, CodedEditor, ImageLayers
 from attrimorph.models.pictures import Pictures, Source
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import CVAE, LayerRecipe
 from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, Generator, Trunk, initialise

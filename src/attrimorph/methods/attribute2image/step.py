@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.layering import Layering, gate_of
 from attrimorph.methods.attribute2image.networks import networks_of

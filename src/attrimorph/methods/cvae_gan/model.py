@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS
-from attrimorph.models.header import Header
+from attrimorph.models import Header
 from attrimorph.models.model import CodedEditor, CodedEncoder, CodedModel, Model
 
 

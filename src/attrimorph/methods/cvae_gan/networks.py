@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from torch import nn
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.methods.cvae_gan import paper
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS

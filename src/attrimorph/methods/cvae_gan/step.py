@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.methods.base import Algorithm, mean_psnr, spread, world
 from attrimorph.methods.cvae_gan.centres import Centres
 from attrimorph.methods.cvae_gan.forward import Forward

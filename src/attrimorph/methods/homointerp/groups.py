@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.homointerp.recipe import CELEBA_GROUPS, InterpolationRecipe
 

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Changes
+from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.networks import MeanPrototypes, feature_side
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
-from attrimorph.models.header import Header
+from attrimorph.models import Header
 from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Pictures, Source
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.homointerp.groups import grouping
 from attrimorph.methods.homointerp.perceptual import AttributeMaps

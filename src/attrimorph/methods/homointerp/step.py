@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.methods.base import Algorithm, marginals, mean_psnr, world
 from attrimorph.methods.homointerp.edit_targets import EditTargets, TargetDraw
 from attrimorph.methods.homointerp.groups import grouping, membership

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from attrimorph.methods.pggan.networks import GrowingGenerator, double
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
-from attrimorph.models.header import Header
+from attrimorph.models import Header
 from attrimorph.models.model import CodedModel
 
 

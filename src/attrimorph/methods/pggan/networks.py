@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 

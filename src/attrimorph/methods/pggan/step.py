@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.data.schema import Schema
 from attrimorph.methods.base import Algorithm, spread, world
 from attrimorph.methods.pggan.networks import GrowingDiscriminator, faded, generator_of, levels
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe

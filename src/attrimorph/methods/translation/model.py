@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from attrimorph.data.schema import Changes, Schema
+from attrimorph.data import Changes, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.translation.domains import edited_attribute, source_of
 from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
-from attrimorph.models.header import Header, Strengths
+from attrimorph.models import Header, Strengths
 from attrimorph.models.model import Model
 from attrimorph.models.pictures import Pictures, Source
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attrimorph import losses
+from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
-from attrimorph.data.schema import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.base import Algorithm, seeded
 from attrimorph.methods.translation.domains import edited_attribute, paired_rows, pairs, source_of

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from attrimorph.data.schema import Schema
+from attrimorph.data import Schema
 from attrimorph.evaluators.attributes import Judges, binary_names
 from attrimorph.metrics import counterfactuals
 from attrimorph.metrics.chance import of_mean, wilson

@@ -8,8 +8,8 @@ import time
 import torch
 from torch import Tensor
 
+from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.schema import Schema
 from attrimorph.evaluators.attributes import Judges, attribute_accuracy
 from attrimorph.evaluators.verification import FOLDS, verification
 from attrimorph.metrics.chance import of_mean, wilson
