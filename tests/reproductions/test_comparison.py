@@ -307,7 +307,7 @@ def test_bad_words_are_one_sentence(
 
 
 def test_a_named_judge_must_know_the_data(data: PreparedData) -> None:
-    from attrimorph.cli.compare_verbs import _suitable
+    from attrimorph.cli.measuring import _suitable
     from attrimorph.evaluators.judge import load_judge
 
     judge = load_judge("drawn-faces-64")

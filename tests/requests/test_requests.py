@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from attrimorph.cli.requests import option_of
+from attrimorph.cli.app import option_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
 from attrimorph.requests import Request, meanings_of

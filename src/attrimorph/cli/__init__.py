@@ -6,19 +6,15 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from cyclopts import CycloptsError
 
+from attrimorph.cli import making, measuring, using  # noqa: F401 - which put their verbs into the app
 from attrimorph.cli.app import app, speaks
 from attrimorph.errors import AttrimorphError
 from attrimorph.interruption import Interrupted
 
 __all__ = ["app", "main", "run"]
-
-VERBS = ("data", "training", "compare", "experiment", "judging", "measuring", "axes", "studio", "finding")
-for _verbs in ("requests", *(f"{name}_verbs" for name in VERBS)):
-    import_module(f"attrimorph.cli.{_verbs}")  # which puts its verbs into the app
 
 TRACEBACK = "ATTRIMORPH_TRACEBACK"
 OUT_OF_MEMORY = "out of memory; use fewer or smaller images, or smaller batches"

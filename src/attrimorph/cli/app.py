@@ -1,18 +1,30 @@
-"""The app that the verbs are put into, and the options that several of them share.
+"""The app that the verbs are put into, the options that several of them share, and the verbs that are requests.
 
-torch takes seconds to import: everything that needs it is imported inside the verbs.
+A command is made of its request's fields, its help of what the request says of them: sample, reconstruct, edit, morph,
+transfer, inpaint, superresolve, retrieve, neighbours, latent-map, augment, layers, invert; and replay. torch takes
+seconds to import: everything that needs it is imported inside the verbs.
 """
 
+import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter, Token
+from pydantic.fields import FieldInfo
 
+from attrimorph.applications import AxisOptions, Range, Search
 from attrimorph.errors import AttrimorphError
+from attrimorph.requests import Option, Request, meanings_of, parse_names, parse_settings, result_path
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
+from attrimorph.requests.morph import Morph
+from attrimorph.requests.on_data import Augment, LatentMap, Neighbours, OnData, Retrieve
 from attrimorph.version import __version__
 
 if TYPE_CHECKING:
@@ -158,3 +170,300 @@ def tell(written: "Written") -> None:
     for path in (*written.pictures, *written.tables):
         print(path)
     print(f"{written.receipt}  (attrimorph replay makes the same again)")
+
+
+Answer = Callable[..., None]
+EMPTY = inspect.Parameter.empty
+FOLDER = "The folder to write; a sheet, a table of origins and metadata (a receipt) are written beside it."
+INVERT = {
+    "invert": (bool, False, None),
+    "invert_steps": (Whole | None, None, "With --invert: steps of the search; by default 100."),
+    "invert_seconds": (float | None, None, "With --invert: a budget of time."),
+    "invert_candidates": (
+        Whole | None,
+        None,
+        "With --invert: samples among which a start is looked for, without an encoder; by default 256.",
+    ),
+    "invert_seed": (Whole | None, None, "With --invert: of those samples; by default 0."),
+}
+"""The options of an inversion: type, default, help where the request says none."""
+ALONG = {
+    "axes": (str | None, None, None),
+    "lock": (str | None, None, "Attributes that stay, with commas, all at once: Male,Young."),
+    "seed": (Whole | None, None, "Edit pictures that the model draws, those of sample."),
+    "count": (Whole | None, None, "With --seed: how many; by default 1."),
+    "follow": (
+        Literal["curved", "judge"] | None,
+        None,
+        "In place of straight directions: the pack's curved ones, or the judge's own gradient.",
+    ),
+    "judge": (str | None, None, "Who tells what an edit along axes does besides; by default the one that suits."),
+    "values": (Range, "-1..1", "The range of the images of a .pt2 or .onnx file."),
+}
+"""The options of an edit along axes."""
+
+
+def verb(kind: type[Request]) -> Callable[[Answer], Answer]:
+    """Make a command of a request; the function gets the request, --out and --device, and options of its own."""
+
+    def put(answer: Answer) -> Answer:
+        more = list(inspect.signature(answer).parameters.values())[3:]
+        folder = Annotated[Path, Parameter(help=FOLDER)]
+        parameters = [
+            *_parameters(kind),
+            _option("out", folder, EMPTY) if kind is Augment else _option("out", Out, None),
+            _option("device", Device, "auto"),
+        ]
+        signature = inspect.Signature(sorted([*parameters, *more], key=lambda each: each.kind))
+
+        def command(*arguments: Any, **options: Any) -> None:
+            words = signature.bind(*arguments, **options)
+            words.apply_defaults()
+            given = dict(words.arguments)
+            rest = {each.name: given.pop(each.name) for each in more}
+            out, device = given.pop("out"), given.pop("device")
+            answer(read(kind, given), out, device, **rest)
+
+        command.__signature__ = signature  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+        about = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:")[0]
+        app.command(
+            command,
+            name=kind.verb,
+            group=FIND if kind in (Neighbours, LatentMap) else USE,
+            help=re.sub(r"(?<!\n)\n(?!\n)", " ", about),
+        )
+        return answer
+
+    return put
+
+
+def _parameters(kind: type[Request]) -> list[inspect.Parameter]:
+    """Return the fields of a request as a command takes them."""
+    meanings, found = meanings_of(kind), []
+    # A class's own fields first, then those that it has from others.
+    names = [name for each in kind.__mro__ for name in inspect.get_annotations(each)]
+    for name in dict.fromkeys(name for name in names if name in kind.model_fields):
+        field = kind.model_fields[name]
+        option = option_of(field)
+        if name in ("along", "invert") and option.kind is None:
+            table = ALONG if name == "along" else INVERT
+            found += [
+                _option(each, Annotated[type_, Parameter(help=text or meanings[name])], default)
+                for each, (type_, default, text) in table.items()
+            ]
+        elif name in kind.typed_first():
+            several = name == "images"
+            found.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.VAR_POSITIONAL if several else inspect.Parameter.POSITIONAL_ONLY,
+                    annotation=Annotated[Path if several else field.annotation, Parameter(help=meanings[name])],
+                    default=EMPTY if several or field.is_required() else field.default,
+                )
+            )
+        elif option.name != "-":
+            wholes: dict[Any, Any] = {int: Whole, int | None: Whole | None}
+            typed = option.kind or wholes.get(field.annotation, field.annotation)
+            default = False if option.kind is bool else None if option.kind else field.default
+            said = Parameter(name=option.name or None, help=meanings.get(name))
+            found.append(_option(name, Annotated[typed, said], EMPTY if field.is_required() else default))
+    return found
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def option_of(field: FieldInfo) -> Option:
+    """Return how a field of a request is typed."""
+    return next((each for each in field.metadata if isinstance(each, Option)), Option())
+
+
+def read(kind: type[Request], words: Mapping[str, Any]) -> Request:
+    """Return the request that the words of a command make; all is looked at without torch.
+
+    Args:
+        kind: of request.
+        words: what was typed, by parameter.
+
+    Raises:
+        AttrimorphError: no such model, attribute, value or picture, or something does not go together.
+    """
+    values: dict[str, Any] = {}
+    fields = kind.model_fields
+    if "along" in fields:
+        values["along"] = axis_options(words)
+    schema: Schema | None = None
+    groups: tuple[str, ...] = ()
+    if values.get("along") is None and any(option_of(field).schema for field in fields.values()):
+        from attrimorph.loading import groups_of, schema_of
+
+        schema = schema_of(words["model"])
+        groups = groups_of(words["model"]) if words.get("like") else ()
+    for name, field in fields.items():
+        option = option_of(field)
+        if name not in words or name in values or (name == "invert" and "invert_steps" in words):
+            continue
+        value = words[name] if option.read is None else option.read(words[name])
+        if option.name in ("--set", "--known"):
+            # Of images without labels: what cannot be asked, the model tells.
+            known = schema if option.schema and schema is not None and schema.names else None
+            value = parse_settings(value or [], known, option.name, groups if option.name == "--set" else ())
+            if known is not None and option.name == "--set":
+                known.changes({each: strength for each, strength in value.items() if each not in groups})
+            elif known is not None:
+                value = known.facts(value)
+        elif option.schema and schema is not None:
+            for each in value or ():
+                schema.attribute(each)
+        values[name] = list(value) if isinstance(value, tuple) else value
+    if "invert_steps" in words:
+        values["invert"] = search(words)
+    if "images" in fields and fields["images"].is_required() and not values["images"]:
+        raise AttrimorphError(f"{kind.verb} needs an IMAGE; got none; name a picture")
+    request = kind.checked(**values)
+    from attrimorph.data.images import check_image
+
+    for path in request.files:
+        if not (kind is Edit and path.is_dir()):
+            check_image(path)
+    return request
+
+
+def search(words: Mapping[str, Any]) -> Search | None:
+    """Return how to look for codes, None where the encoder tells them.
+
+    Raises:
+        AttrimorphError: options of a search without one, or a number out of range.
+    """
+    names = ("steps", "seconds", "candidates", "seed")
+    given = {name: words[f"invert_{name}"] for name in names if words[f"invert_{name}"] is not None}
+    if words["invert"]:
+        return Search(**given)
+    if given:
+        name = next(iter(given))
+        raise AttrimorphError(f"--invert-{name} tells how to invert; got it without --invert; add --invert")
+    return None
+
+
+def axis_options(words: Mapping[str, Any]) -> AxisOptions | None:
+    """Return how to go along axes, None where nobody asked for them.
+
+    Raises:
+        AttrimorphError: options of an edit along axes without one, or there are none.
+    """
+    if all(words[name] is None for name in ("axes", "lock", "seed")):
+        for name in ("count", "follow", "judge", "values"):
+            if words[name] != ALONG[name][1]:
+                raise AttrimorphError(f"--{name} belongs to an edit along axes; got it without; add --axes own")
+        return None
+    if words["count"] is not None and words["seed"] is None:
+        raise AttrimorphError("--count tells how many pictures --seed draws; got it alone; add --seed 0")
+    from attrimorph.applications.axes.edit import OWN, pack_named
+
+    return AxisOptions(
+        pack_named(words["axes"] or OWN, words["model"]),
+        tuple(parse_names(words["lock"] or "")),
+        words["judge"],
+        words["follow"],
+        words["seed"],
+        words["count"] or 1,
+        words["values"],
+    )
+
+
+def answered(request: Request, out: Path, device: str, say: Callable[[str], None] | None = None) -> "Written":
+    """Answer a request, with a bar while it takes; `say` gets what it has to say, else the bar prints it."""
+    from attrimorph.console import Meter
+
+    model = request.load(chosen(device))
+    with Meter(*request.meter) as meter:
+        return request.write(out, model, progress=meter.update, say=say or meter.say)
+
+
+def answer(request: Request, out: Path | None, device: str) -> None:
+    """Answer, and print where the results are."""
+    place = result_path(out, request.verb, request.files)
+    written = answered(request, place, device, partial(print, flush=True))
+    if isinstance(request, OnData) and not request.files:
+        print_facts(written)
+    tell(written)
+
+
+PLAIN: tuple[type[Request], ...] = (
+    Sample, Reconstruct, Morph, Transfer, Inpaint, Superresolve, Retrieve, Layers, Invert, Neighbours, LatentMap,
+)  # fmt: skip
+for each in PLAIN:
+    verb(each)(answer)
+
+
+@verb(Edit)
+def edit(request: Edit, out: Path | None, device: str) -> None:
+    """Edit pictures, or the one folder."""
+    if not any(path.is_dir() for path in request.images):
+        answer(request, out, device)
+        return
+    from attrimorph.requests.edit_folder import EditFolder, check_places
+
+    whole = EditFolder.of(request)
+    if out is None:
+        name = whole.folder.name
+        raise AttrimorphError(f"the results of a folder need a folder of their own; add --out {name}-edited")
+    check_places(whole.folder, out)
+    tell(answered(whole, out, device))
+
+
+@verb(Augment)
+def augment(
+    request: Augment,
+    out: Path,
+    device: str,
+    *,
+    measure: Annotated[
+        bool, Parameter(help="Train a classifier with and without the generated images; test it on held-out real ones.")
+    ] = False,
+    seeds: Annotated[Whole, Parameter(help="With --measure: pairs of trainings.")] = 3,
+    images: Annotated[Whole, Parameter(help="With --measure: images seen in each training.")] = 60_000,
+) -> None:
+    """Write the folder, and measure what it is worth."""
+    from attrimorph.console import Meter, table
+
+    written = answered(request, out.with_name(f"{out.name}.png"), device)
+    print(out)
+    tell(written)
+    if measure:
+        with Meter("measuring") as meter:
+            path, worths = request.worth(request.load(chosen(device)), out, seeds, images, meter.say)
+        print(table([(worth.line(), worth.name) for worth in worths], ("without -> with them", "figure")))
+        print(path)
+
+
+@app.command(group=USE)
+def replay(receipt: Path, /, *, out: Path | None = None) -> None:
+    """Make a result again from the JSON beside it, and say whether every pixel is the same.
+
+    Parameters
+    ----------
+    receipt
+        The JSON, or a picture that the studio saved.
+    out
+        The new picture; by default NAME.again.png.
+    """
+    from attrimorph.requests.replay import replay as make_again
+
+    again = make_again(receipt, out)
+    tell(again.written)
+    print("every pixel is the same" if again.identical else "pixels differ: another machine or version made it")
+
+
+def print_facts(written: "Written") -> None:
+    """Print the figures of a receipt as a table."""
+    from attrimorph.console import table
+    from attrimorph.files import read_json
+
+    rows: list[tuple[str, ...]] = []
+    for name, value in read_json(written.receipt)["facts"].items():
+        figures = value if isinstance(value, dict) else {"": value}
+        rows += [(f"{name}: {inner}" if inner else name, str(figure)) for inner, figure in figures.items()]
+    print(table(rows))

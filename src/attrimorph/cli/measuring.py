@@ -1,20 +1,254 @@
-"""evaluate, calibrate, audit."""
+"""compare, experiment, evaluate, calibrate, audit."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, tell_stand_in
+from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers, tell_stand_in
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from attrimorph.data.prepared import PreparedData
     from attrimorph.evaluators.judge import Judge
     from attrimorph.metrics.figures import Comparison, Evaluation
     from attrimorph.models.model import Model
+
+OPTIONS = (
+    "budget",
+    "images",
+    "seeds",
+    "data",
+    "format",
+    "table",
+    "judge",
+    "count",
+    "size",
+    "out",
+    "csv",
+    "latex",
+    "device",
+)
+
+
+@app.command(group=MAKE)
+def compare(
+    recipe: str,
+    /,
+    *recipes: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    budget: str | None = None,
+    images: Whole | None = None,
+    seeds: Whole = 3,
+    data: Path | None = None,
+    layout: Layout = LAYOUT,
+    judge: str | None = None,
+    count: Whole = 500,
+    size: Whole | None = None,
+    out: Path = Path("runs/comparison"),
+    csv: Path | None = None,
+    latex: Path | None = None,
+    device: Device = "auto",
+) -> None:
+    """Train several recipes on the same data and seeds, each as long, and write one report.
+
+    The same command goes on with an interrupted comparison.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name, a YAML or JSON file, or a run folder.
+    recipes
+        More of them, then changes of one: --cyclegan.domains.attribute Smiling, or of all: --training.batch-size 8.
+    budget
+        Wall clock of each training: 90s, 10min, 2h.
+    images
+        Images seen in each training, in place of a budget.
+    seeds
+        How many seeds each training is repeated with.
+    data
+        A prepared folder or a folder of images in any known layout; by default faces are drawn.
+    judge
+        Who judges samples and edits: a file of `attrimorph judge`, or a shipped one; by default the shipped one that
+        suits.
+    count
+        Images to measure on.
+    size
+        Image size of all recipes in place of their own.
+    out
+        The folder of everything.
+    csv
+        A file for all figures as a CSV table: mean and standard deviation over the seeds of each recipe.
+    latex
+        A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
+    """
+    from attrimorph.reproductions.entrants import entrants, parse_budget
+
+    layout.needs(data)
+    if (budget is None) == (images is None):
+        raise AttrimorphError(
+            "a comparison needs either --budget or --images; give one of them, such as --budget 10min"
+        )
+    for name, number in (("images", images), ("count", count)):
+        if number is not None and number < 1:
+            raise AttrimorphError(f"{name} must be at least 1; got {number}")
+    seconds = None if budget is None else parse_budget(budget)
+    by_name, numbers = entrants([recipe, *recipes], size, OPTIONS), seed_numbers(seeds)
+
+    from attrimorph.console import Meter
+    from attrimorph.data.drawn.synthetic import drawn_faces, undrawn_faces
+    from attrimorph.evaluators.judge import load_judge
+    from attrimorph.metrics.tables import check_tables
+    from attrimorph.reproductions.comparison import Benchmark, check, check_schema
+    from attrimorph.reproductions.comparison_page import compare as run
+
+    check_tables(csv, latex)
+    named = None if judge is None else load_judge(judge)
+    pixels = next(iter(by_name.values())).recipe.data.image_size
+    prepared = None
+    if data is not None:
+        prepared = layout.open(data, pixels, lambda schema: check_schema(by_name, schema))
+    tell_stand_in(data)
+    training = prepared or undrawn_faces(pixels)
+    with Meter("comparing") as meter:
+
+        def show(what: str, done: int, total: int) -> None:
+            meter.title = what
+            meter.update(done, total)
+
+        benchmark = Benchmark(
+            entrants=by_name,
+            out=out,
+            data=prepared,
+            training=training,
+            seeds=numbers,
+            images=images,
+            seconds=seconds,
+            count=count,
+            judge=_suitable(named, training),
+            device=chosen(device),
+            say=meter.say,
+            progress=show,
+        )
+        if prepared is None:
+            check(benchmark)  # before minutes of drawing; `run` checks all
+            meter.title = "drawing faces"
+            benchmark = replace(benchmark, training=drawn_faces(pixels, progress=meter.update))
+        page = run(benchmark, csv, latex)
+    print("\n".join(str(path) for path in (out / "results.json", csv, latex, page) if path is not None))
+
+
+def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
+    """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
+    from attrimorph.evaluators.judge import judge_for
+
+    if judge is None:
+        return judge_for(data.schema, data.image_size)
+    if (judge.schema.names, judge.image_size) != (data.schema.names, data.image_size):
+        raise AttrimorphError(
+            f"the judge must know the {len(data.schema.names)} attributes of the data at {data.image_size} px; "
+            f"{judge.name} knows {len(judge.schema.names)} at {judge.image_size} px; train one on the data with "
+            "attrimorph judge"
+        )
+    return judge
+
+
+@app.command(group=MAKE)
+def experiment(
+    name: str | None = None,
+    /,
+    *,
+    quick: bool = False,
+    data: Path | None = None,
+    layout: Layout = LAYOUT,
+    classes: str | None = None,
+    model: str | None = None,
+    other_model: str | None = None,
+    seeds: Whole | None = None,
+    images: Whole | None = None,
+    out: Path = Path("runs/experiments"),
+    csv: Path | None = None,
+    latex: Path | None = None,
+    device: Device = "auto",
+) -> None:
+    """Repeat a figure or table of a paper: its picture, its numbers beside the published ones or our bars, verdicts.
+
+    The same command goes on with an interrupted experiment.
+
+    Parameters
+    ----------
+    name
+        Which, by name or letter; without it they are listed. A paper's name, or all: one after another.
+    quick
+        The small form: minutes on two cores.
+    data
+        A prepared folder or a folder of images in any known layout; by default people are drawn. Attribute2Image's
+        train on synthetic faces, these or others.
+    classes
+        The attribute that tells the classes, or identity; by default the first categorical one, or the identities.
+    model
+        A model of such data to look at, where one is needed, in place of training it; several with commas, where
+        methods are compared.
+    other_model
+        A second one, where two are compared: the CVAE (drift), the GAN (inversion), the CVAE-GAN (completion), the
+        GAN and the WGAN-GP with a comma (growing); who judges photographs of other data (photographs).
+    seeds
+        How many; by default 3, quick 1.
+    images
+        Length of every training in place of the recipe's.
+    out
+        The folder; results go to OUT/NAME, data and models that experiments share beside it.
+    csv
+        A file for all verdicts with their margins as a CSV table.
+    latex
+        A file for the same as a LaTeX tabular (booktabs).
+    """
+    from attrimorph.console import Meter, table
+    from attrimorph.reproductions import EXPERIMENTS, names_of, runs
+
+    if name is None:
+        print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
+        return
+    layout.needs(data)
+    names = names_of(name)
+    from attrimorph.metrics.tables import Cell, check_tables, write_tables
+    from attrimorph.reproductions.claims import COLUMNS, decide
+    from attrimorph.reproductions.frame import FULL, QUICK, Request, write_outcome
+
+    check_tables(csv, latex)
+    if names != ["ring"]:  # points, no images
+        tell_stand_in(data)
+    rows: list[list[Cell]] = []
+    does = runs()
+    for each in names:
+        with Meter(each) as meter:
+
+            def show(what: str, done: int, total: int, unit: str = "images", meter: Meter = meter) -> None:
+                meter.title, meter.unit = what, unit
+                meter.update(done, total)
+
+            request = Request(
+                out=out,
+                data=None if data is None else layout.of(data),
+                classes=classes,
+                model=model,
+                other_model=other_model,
+                seeds=seed_numbers(seeds or (1 if quick else 3)),
+                form=QUICK if quick else FULL,
+                images=images,
+                device=chosen(device),
+                say=meter.say,
+                progress=show,
+            )
+            outcome = does[each](request)
+            page = write_outcome(outcome, out)
+        decisions = decide(outcome.claims)
+        print(table([(one.verdict, one.claim.words, f"{one.claim.evidence}; {one.why}") for one in decisions]))
+        rows += [[each, *decision.row()] for decision in decisions]
+        print("\n".join(map(str, [*write_tables(("experiment", *COLUMNS), rows, csv, latex), page])))
 
 
 @app.command(group=MAKE)

@@ -1,4 +1,4 @@
-"""axes fit, axes add, axes show."""
+"""axes fit, axes add, axes show; studio, export; quickstart, doctor, attributes."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from attrimorph.cli.app import USE, Device, Whole, app, chosen
+from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
+from attrimorph.requests import DEFAULT_MODEL
 
 axes_app = App(name="axes", help="Find latent directions (axes) that change one attribute each.", group=USE)
 app.command(axes_app)
@@ -213,3 +214,185 @@ def show(
             generator, pack, judge_named(judge, generator), out, locks=locks, progress=meter.update
         )
     print(page)
+
+
+SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
+"""What opens when nothing is named: the shipped models, the first of them shown."""
+
+
+@app.command(group=USE)
+def studio(
+    *models: Annotated[str, Parameter(help="Run folders, model files or shipped models; by default the shipped ones.")],
+    port: Whole | None = None,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    no_label: bool = False,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    runs: Path = Path("runs"),
+    no_training: bool = False,
+    open_: Annotated[bool, Parameter(name="--open")] = False,
+    device: Device = "auto",
+) -> None:
+    """Open a page with sliders on this machine: move one, and the face follows.
+
+    Parameters
+    ----------
+    port
+        Where it listens; by default the first free one from 8710 on.
+    host
+        The address that it listens on; one that other machines can reach needs --token.
+    token
+        A word that every request must carry; the page is given it by ?token=... once.
+    no_label
+        Leave out of saved pictures what says that they were edited: text tag, XMP and Content Credentials.
+    certificate
+        A PEM file with the certificates that sign Content Credentials (extra `c2pa`), the signing one first; without
+        one nothing is signed.
+    key
+        A PEM file with the private key of the certificate.
+    runs
+        The folder of trainings that the page shows.
+    no_training
+        Leave trainings out: nobody can see, start or stop them on the page.
+    open
+        Open the page in this machine's browser.
+    """
+    try:
+        from attrimorph.applications.provenance import signature_of
+        from attrimorph.studio.server import create_app, listen, serve
+    except ImportError as error:
+        raise AttrimorphError(
+            f"the studio needs the extra `studio` ({error.name} is missing); run: pip install 'attrimorph[studio]'"
+        ) from error
+    if token is not None and (len(token) < 16 or not token.isascii() or not token.isalnum()):
+        raise AttrimorphError(
+            "a token must be at least 16 letters and digits, so that nobody guesses it; got another; "
+            'make one with: python -c "import secrets; print(secrets.token_hex(16))"'
+        )
+    served = create_app(
+        models or SHIPPED,
+        device=chosen(device),
+        host=host,
+        token=token,
+        label=not no_label,
+        signature=signature_of(certificate, key),
+        runs=None if no_training else runs,
+    )
+    at = listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}/"
+    entrance = address if token is None else f"{address}?token={token}"
+
+    def ready() -> None:
+        print(f"the studio is open: {entrance}  (stop it with Ctrl+C)", flush=True)
+        if open_:
+            import webbrowser
+
+            webbrowser.open(entrance)
+
+    serve(served, at, ready)
+    print("the studio is closed", flush=True)
+
+
+@app.command(group=USE)
+def export(
+    model: ModelName = DEFAULT_MODEL,
+    /,
+    *,
+    out: Path,
+    part: Literal["generator", "encoder", "classifier"] = "generator",
+) -> None:
+    """Write a part of a model as a program for other runtimes, and check it against the model's own output.
+
+    Parameters
+    ----------
+    out
+        A .pt2 file (torch.export) or an .onnx file (needs the extra `export`).
+    part
+        generator: z and attributes to images; encoder: images and attributes to z; classifier: images to probabilities.
+    """
+    from attrimorph.applications.export import export as write
+    from attrimorph.loading import load
+
+    written = write(load(model), out, part=part)
+    for name, shape in (*written.inputs.items(), *written.outputs.items()):
+        print(f"{name}: float32 [{', '.join(['batch', *map(str, shape[1:])])}]")
+    print(f"it differs from the model by at most {written.difference:.1e}")
+    print(written.path)
+
+
+REACHED = "edit.target_reached"
+
+
+@app.command(group=FIND)
+def quickstart(*, out: Path = Path("runs/quickstart")) -> None:
+    """Draw faces, train on them, measure, edit, and write a report: minutes on two cores.
+
+    Parameters
+    ----------
+    out
+        The folder for it all.
+    """
+    from attrimorph.reproductions.quickstart import quickstart as run
+
+    run(out, say=lambda line: print(line, flush=True))
+
+
+@app.command(group=FIND)
+def doctor() -> None:
+    """Look at this machine: packages, speed, memory, disk, extras, models."""
+    from attrimorph.doctor import examine
+
+    bad = False
+    for finding in examine():
+        bad = bad or finding.bad
+        print(f"{finding.name + ':':<19}{finding.text}", flush=True)
+        if finding.remedy:
+            print(f"{'':<19}-> {finding.remedy}")
+    if bad:
+        raise AttrimorphError("this installation cannot work as it is; see the arrows above")
+
+
+@app.command(group=FIND)
+def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None, json: bool = False) -> None:
+    """List a model's attributes: names, kinds, values, what it can change, and how well.
+
+    Parameters
+    ----------
+    model
+        A run folder, a model file or a shipped model; several CycleGANs with commas.
+    evaluation
+        What `attrimorph evaluate` wrote of this model, where the model's own file tells no figures.
+    json
+        Print JSON instead of a table.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from attrimorph.applications.axes.choosing import pack_of
+    from attrimorph.applications.axes.editor import AxisEditor
+    from attrimorph.loading import load
+    from attrimorph.metrics.figures import card_figures
+    from attrimorph.models.model import Edits, Moves, attributes_of
+    from attrimorph.reproductions.evaluation import read_evaluation
+
+    report = None if evaluation is None else read_evaluation(evaluation)
+    loaded = load(model)
+    if not isinstance(loaded, Edits) and (pack := pack_of(model)) is not None:
+        loaded = AxisEditor(loaded, pack)
+    if report is not None and report["about"].get("model sha256") != loaded.hash:
+        raise AttrimorphError(f"{evaluation} was measured on another model than {model}; evaluate this one")
+    figures, protocols = card_figures(loaded.card) if report is None else (report["figures"], report["protocols"])
+    found = attributes_of(loaded, figures)
+    if json:
+        print(dumps([asdict(each) for each in found.facts], indent=2))
+        return
+    print(f"{loaded!r}"[1:-1])
+    print(found)
+    if any(each.reached_when_set is not None for each in found.facts):
+        told = protocols.get(REACHED, "").removeprefix("mean over attributes; ")
+        print(f"reached: share of edits after which it is so; {told}")
+    elif isinstance(loaded, Moves):
+        print(f"how well: attrimorph axes show {model}")
+    elif any(each.edits for each in found.facts):
+        print(f"how well: not measured; run attrimorph evaluate {model}, then add --evaluation with its folder")
