@@ -1,4 +1,7 @@
-"""Calibrate: make a strength of one half go half the way, for every attribute and either direction."""
+"""Calibrate: make a strength of one half go half the way, for every attribute and either direction.
+
+And what calibrations and audits take their pictures from: a folder, a data set, or drawn faces.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,26 +9,31 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from attrimorph.applications.inputs import editor
+from attrimorph.applications.inputs import attributes_of, editor
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, editable_names
 from attrimorph.evaluators.calibration import isotonic
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
-from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images
+from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
 from attrimorph.models import SET, TAKEN_AWAY, Strengths, find, shipped, with_header
 from attrimorph.models.model import Model
 
-SEED = 990_002  # set aside for calibration: nothing trains or is evaluated on faces of this seed
+# Set aside for calibration, and for audits: nothing trains or is evaluated on faces of these seeds.
+SEED, AUDIT_SEED = 990_002, 990_004
 DRAWN, PREPARED = 400, 2_000  # images among which those of each attribute and direction are sought
 MOST = 24
 KNOTS = 9
 PASSES = 2
+Audited = tuple[Tensor, Tensor, list[str]]
+"""Pictures [N, 3, S, S] in [-1, 1], their attributes [N, W], and what each is called."""
 
 
 class Calibrated(NamedTuple):
@@ -52,12 +60,21 @@ def images_for(model: Model, data: PreparedData | None = None) -> EvaluationSet:
                 "only a model of drawn faces is calibrated without data; this one has other attributes; add --data"
             )
         return drawn_images(DRAWN, model.image_size, SEED)
+    check_data(model, data)
+    return calibration_images(data, PREPARED)
+
+
+def check_data(model: Model, data: PreparedData) -> None:
+    """Refuse data of another size than the model's, or with other attributes.
+
+    Raises:
+        AttrimorphError: they are.
+    """
     if data.image_size != model.image_size or data.schema.names != model.schema.names:
         raise AttrimorphError(
             f"the data must have {model.image_size} px and the model's attributes; got {data.image_size} px and "
             f"{len(data.schema.names)} attributes; prepare it again for this model"
         )
-    return calibration_images(data, PREPARED)
 
 
 def calibrate(
@@ -176,3 +193,53 @@ def refuse_shipped(source: str | Path, out: Path | None) -> Path:
             f"a shipped model stays as it is; got {path.stem} and no other file; add --out {path.stem}.safetensors"
         )
     return path
+
+
+def from_folder(model: Model, folder: Path, count: int) -> Audited:
+    """Read the first `count` pictures of a folder; the model guesses their attributes.
+
+    Raises:
+        AttrimorphError: there is none.
+    """
+    _check(count)
+    if not folder.is_dir():
+        raise AttrimorphError(f"--images must be a folder of pictures; {folder} is none; check the path")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[:count]
+    if not paths:
+        raise AttrimorphError(f"{folder} must hold pictures; it holds none; name another folder")
+    images = model.prepared(paths)
+    return images, attributes_of(model, images), [path.name for path in paths]
+
+
+def from_data(model: Model, data: PreparedData, count: int) -> Audited:
+    """Take the first `count` held-out images of a data set, with their labels.
+
+    Raises:
+        AttrimorphError: the data does not fit the model.
+    """
+    _check(count)
+    check_data(model, data)
+    unseen = held_out_images(data, count)
+    split = "test" if len(data.indices("test")) else "valid"
+    return unseen.images, unseen.labels, [data.files[row] for row in data.indices(split)[:count].tolist()]
+
+
+def drawn(model: Model, count: int) -> Audited:
+    """Draw faces.
+
+    Raises:
+        AttrimorphError: the model is not one of drawn faces.
+    """
+    _check(count)
+    if model.schema.names != faces.SCHEMA.names:
+        raise AttrimorphError(
+            "only a model of drawn faces is audited without pictures; this one has other attributes; add --images or "
+            "--data"
+        )
+    unseen = drawn_images(count, model.image_size, AUDIT_SEED)
+    return unseen.images, unseen.labels.to(torch.float32), [f"drawn face {number}" for number in range(1, count + 1)]
+
+
+def _check(count: int) -> None:
+    if count < 1:
+        raise AttrimorphError(f"count must be at least 1; got {count}; try 100")

@@ -492,7 +492,7 @@ def audit(
         raise AttrimorphError("audit needs --attribute to make pairs, or --predictions to read; got neither; add one")
     if images is not None and data is not None:
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
-    from attrimorph.applications.audited import drawn, from_data, from_folder
+    from attrimorph.applications.calibrate import drawn, from_data, from_folder
     from attrimorph.loading import load
     from attrimorph.reproductions.evaluation import write_pairs
 
