@@ -17,7 +17,7 @@ from attrimorph.methods.homointerp.recipe import RECIPES as INTERPOLATION
 from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
-from attrimorph.networks.vgg import Vgg19
+from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, tensors_in
 from attrimorph.training.hardware import FastPath
 from attrimorph.training.trainer import build, train

@@ -13,8 +13,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics import extractors
 from attrimorph.metrics.extractors import JudgeFeatures, SeesMaps, VggFeatures, load_extractor
-from attrimorph.networks.inception import Inception, block_a, block_e, max_pool
-from attrimorph.networks.vgg import SEEN, WIDTHS, Vgg19
+from attrimorph.networks.pretrained import SEEN, WIDTHS, Inception, Vgg19, block_a, block_e, max_pool
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attrimorph.networks.modulate import modulate
+from attrimorph.networks.convolutional import modulate
 
 
 def plain(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import FittedPrior
 
 
 def test_unfitted_it_is_the_standard_normal() -> None:

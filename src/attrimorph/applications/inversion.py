@@ -28,7 +28,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.extractors import VggFeatures, load_extractor
 from attrimorph.metrics.similarity import maps_distance
 from attrimorph.models.model import Code, Encodes, Generates, Model
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import FittedPrior
 
 PAIRS = 512  # candidates times images that are compared at once
 RISE = 0.05  # of the steps: the rate rises from 0 to its full height

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, answers
-from attrimorph.networks.inception import Inception
-from attrimorph.networks.vgg import Vgg19
-from attrimorph.networks.weights import CACHED, cached, filled, read_weights
+from attrimorph.networks.pretrained import CACHED, Inception, Vgg19, cached, filled, read_weights
 
 BATCH = 64
 STANDARD_INCEPTION = "6726825d"  # how the sha256 of the weights begins that everybody's FID is measured with

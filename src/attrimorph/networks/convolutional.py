@@ -6,14 +6,64 @@ result never depends on its neighbours, so training on several processes and ser
 """
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.modulate import modulate
+
+SLOPE = 0.2
+EPSILON = 1e-6
+
+
+def modulate(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """LeakyReLU(n (1 + scale) + shift), where n = h / sqrt(mean over channels of h^2 + 1e-6): one function.
+
+    Left to autograd, this chain fills more than a dozen maps of the size of h and took two thirds of the time of a
+    stage's convolution; with its gradient written out, it takes about a fifth.
+
+    Args:
+        h: [B, C, S, S].
+        scale, shift: [B, C, 1, 1].
+
+    Returns:
+        [B, C, S, S]. It can be differentiated once.
+    """
+    out: Tensor = Modulate.apply(h, scale, shift)  # type: ignore[no-untyped-call]
+    return out
+
+
+class Modulate(torch.autograd.Function):
+    """What `modulate` computes. With m = n (1 + scale) + shift, r = rsqrt(...) and g = dL/dm:
+
+    dL/dshift = sum over pixels of g, dL/dscale = sum over pixels of g n, and with k = g (1 + scale)
+    dL/dh = r (k - n mean over channels of k n).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        r = torch.rsqrt(h.square().mean(1, keepdim=True).add_(EPSILON))
+        n, gain = h * r, 1 + scale
+        out = F.leaky_relu_(torch.addcmul(shift, n, gain), SLOPE)
+        ctx.save_for_backward(n, r, gain, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, r, gain, out = ctx.saved_tensors
+        # The slope is positive, so that the sign of the result is that of m.
+        g = torch.ops.aten.leaky_relu_backward(gradient, out, SLOPE, True)
+        product = g * n
+        scale, shift = product.sum((2, 3), keepdim=True), g.sum((2, 3), keepdim=True)
+        mean = product.mul_(gain).mean(1, keepdim=True)
+        return g.mul_(gain).addcmul_(n, mean, value=-1).mul_(r), scale, shift
+
 
 LOGVAR_RANGE = (-10.0, 4.0)
 
@@ -227,3 +277,45 @@ class CodeJudge(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         logits: Tensor = self.layers(z)  # [B, outputs]
         return logits
+
+
+class FittedPrior(nn.Module):
+    """noise [B, Z] ~ N(0, I) -> z = mean + factor noise; the identity until it is fitted.
+
+    Where samples come from after training: a Gaussian fitted to the codes of training images. An encoder trained with a
+    small weight of L_KL leaves N(0, I): its codes fill a part of it only, and G knows little of the rest. Drawing z
+    from a Gaussian fitted to the codes afterwards (ex-post density estimation, Ghosh et al., ICLR 2020) keeps samples
+    where G was taught. Methods without an encoder keep N(0, I).
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("factor", torch.zeros(latent, latent).fill_diagonal_(1))
+
+    @classmethod
+    def of(cls, codes: Iterable[tuple[Tensor, Tensor]]) -> Self:
+        """Return the Gaussian of the codes of training images, given as batches of `fit`'s arguments."""
+        means, logvars = (torch.cat(parts) for parts in zip(*codes, strict=True))
+        prior = cls(means.shape[1])
+        prior.fit(means, logvars)
+        return prior
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return torch.addmm(self.mean, noise, self.factor.T)  # [B, Z]
+
+    @torch.no_grad()
+    def fit(self, means: Tensor, logvars: Tensor) -> None:
+        """Take mean and covariance of the aggregate posterior, 1/N sum of N(mean_i, exp(logvar_i)).
+
+        Args:
+            means, logvars: of the training images' codes, [N, Z]; N = 1 and dead columns are allowed.
+        """
+        means, logvars = means.double().cpu(), logvars.double().cpu()
+        centred = means - means.mean(0)
+        covariance = centred.T @ centred / len(means) + torch.diag(logvars.exp().mean(0))
+        self.mean.copy_(means.mean(0))
+        self.factor.copy_(torch.linalg.cholesky(covariance))

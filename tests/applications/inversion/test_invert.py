@@ -27,7 +27,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.loading import parse_header
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Code, Model
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import FittedPrior
 from attrimorph.pictures import to_pil
 from attrimorph.requests.generating import Invert
 from attrimorph.requests.replay import replay

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from attrimorph.methods.homointerp.perceptual import AttributeMaps, VggMaps
-from attrimorph.networks.vgg import Vgg19
+from attrimorph.networks.pretrained import Vgg19
 
 
 def test_vgg_maps_are_relu3_1_and_relu5_1_of_normalised_images() -> None:

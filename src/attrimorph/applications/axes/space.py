@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.data.loader import generator_for
 from attrimorph.models.model import Code, Model
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import FittedPrior
 
 CHUNK = 256  # codes drawn from one stream: code i of a seed is the same however many are drawn
 CODES = 6  # a word that keeps these streams apart from all others

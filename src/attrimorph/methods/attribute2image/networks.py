@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.recipe import CVAE, LayerRecipe
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, Generator, Trunk, initialise
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, FittedPrior, Generator, Trunk, initialise
 
 PAPER_SIZE = 64
 PIXEL_LOGVAR = (-7.0, 2.0)  # a deviation of 0.03 at least: eight bits hold no less

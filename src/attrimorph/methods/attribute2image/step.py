@@ -27,8 +27,7 @@ from attrimorph.methods.attribute2image.layering import Layering, gate_of
 from attrimorph.methods.attribute2image.networks import networks_of
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
 from attrimorph.methods.base import Algorithm, marginals, mean_psnr
-from attrimorph.networks.convolutional import CodeJudge
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import CodeJudge, FittedPrior
 
 FULL = 1 - 0.5 / 255  # a mask that is foreground everywhere stands for none: prepared data have no other word for it
 

@@ -8,7 +8,7 @@ from attrimorph.data import Schema
 from attrimorph.methods.cvae_gan import paper
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS
-from attrimorph.networks import convolutional, prior
+from attrimorph.networks import convolutional
 
 Build = Callable[..., nn.Module]
 
@@ -19,7 +19,7 @@ SMALL: dict[str, Build] = {
     "classifier": convolutional.Classifier,
     "code_discriminator": convolutional.CodeJudge,
     "code_classifier": convolutional.CodeJudge,
-    "prior": prior.FittedPrior,
+    "prior": convolutional.FittedPrior,
 }
 
 PAPER: dict[str, Build] = SMALL | {

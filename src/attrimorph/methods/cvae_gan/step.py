@@ -21,7 +21,7 @@ from attrimorph.methods.cvae_gan.forward import Forward
 from attrimorph.methods.cvae_gan.networks import networks_of
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS, C, D, E, G, K, Method, Network, S, Term
-from attrimorph.networks.prior import FittedPrior
+from attrimorph.networks.convolutional import FittedPrior
 
 
 def _mean_d(p: Forward) -> Tensor:

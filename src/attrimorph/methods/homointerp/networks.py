@@ -17,9 +17,8 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.homointerp.groups import grouping
 from attrimorph.methods.homointerp.perceptual import AttributeMaps
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
-from attrimorph.networks.convolutional import LOGVAR_RANGE, ModulatedUp, initialise, initialise_he
-from attrimorph.networks.modulate import modulate
-from attrimorph.networks.vgg import Vgg19
+from attrimorph.networks.convolutional import LOGVAR_RANGE, ModulatedUp, initialise, initialise_he, modulate
+from attrimorph.networks.pretrained import Vgg19
 
 RELU5_1 = 29  # the place of relu5_1 among VGG-19's layers
 VGG_CHANNELS, VGG_STRIDE, SMALL_STRIDE = 512, 16, 8

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.networks.convolutional import Classifier
-from attrimorph.networks.vgg import Vgg19
-from attrimorph.networks.weights import cached, filled, read_weights
+from attrimorph.networks.pretrained import Vgg19, cached, filled, read_weights
 
 RELU3_1, RELU5_1 = 11, 29
 

@@ -1,15 +1,117 @@
-"""Inception v3 as the Frechet inception distance uses it (Szegedy et al. 2016; Heusel et al. 2017).
+"""Published networks and their weights, where torch's hub keeps them or the user says; no code of theirs is run.
 
-The original graph of 2015 pools without counting the padding, and its last block takes the largest value instead of
-the mean. Parameters have the names of the usual weights of that graph ("Mixed_5b.branch1x1.conv.weight").
+VGG-19 (Simonyan and Zisserman 2015) up to its last convolution; and Inception v3 as the Frechet inception distance uses
+it (Szegedy et al. 2016; Heusel et al. 2017): the original graph of 2015 pools without counting the padding, and its
+last block takes the largest value instead of the mean. Parameters have the names of the usual weights of that graph
+("Mixed_5b.branch1x1.conv.weight").
 """
 
-from collections.abc import Callable
-from typing import Any
+import hashlib
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, max_pool2d
+
+from attrimorph.errors import AttrimorphError
+
+CACHED = {"inception": "pt_inception-2015-12-05-*.pth", "vgg19": "vgg19-*.pth"}
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def cached(name: str) -> Path:
+    """Return the newest file of these weights in the cache of torch's hub.
+
+    Raises:
+        AttrimorphError: there is none.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    found = sorted(folder.glob(CACHED[name]))
+    if not found:
+        raise AttrimorphError(
+            f"the weights of {name} must lie in {folder} as {CACHED[name]}; they do not; put them there or name a file"
+        )
+    return found[-1]
+
+
+def read_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
+    """Read a state dict without running any code of the file, and the sha256 of the file.
+
+    Raises:
+        AttrimorphError: the file is missing, damaged, or no state dict.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        # What torch says of such a file advises to run its code.
+        raise AttrimorphError(
+            f"{path} must hold weights, as a state dict or safetensors; it is damaged or something else; get it again"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise AttrimorphError(f"{path} must hold a state dict, names and tensors; it holds something else")
+    return state, digest
+
+
+def filled(network: Network, state: Mapping[str, Tensor], path: Path) -> Network:
+    """Put weights into a network, in eval mode; parts that the network lacks (other heads) are left aside."""
+    own = network.state_dict()
+    wanted = {key: value.float() for key, value in state.items() if key in own and value.is_floating_point()}
+    missing = [key for key in own if key not in wanted and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise AttrimorphError(f"{path} must hold all weights of the network; {missing[0]} is missing; get it again")
+    try:
+        network.load_state_dict(wanted, strict=False)
+    except RuntimeError as error:
+        raise AttrimorphError(f"the weights in {path} have other shapes; get the usual file again") from error
+    return network.eval().requires_grad_(False)
+
+
+WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)  # 0: pool
+SEEN = (3, 8, 17, 26, 35)  # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4
+
+
+class Vgg19(nn.Module):
+    """Images [B, 3, H, W] in [-1, 1] -> feature maps relu1_2, relu2_2, relu3_4, relu4_4, relu5_4.
+
+    Parameters have the names of the usual ImageNet weights, "features.0.weight" to "features.34.bias".
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 3
+        for width in WIDTHS:
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(inplace=True)] if width else [nn.MaxPool2d(2, 2)]
+            before = width or before
+        self.features = nn.Sequential(*layers)
+        # The training images' colours, on the scale 0..1.
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        h = ((images + 1) / 2 - self.mean) / self.deviation  # [B, 3, H, W]
+        found = []
+        for number, layer in enumerate(self.features):
+            h = layer(h)  # [B, 64, H, W] ... [B, 512, H/16, W/16]
+            if number in SEEN:
+                found.append(h)
+        return found
+
 
 SIDE = 299  # pixels it was trained on
 Size = int | tuple[int, int]
