@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from attrimorph.errors import AttrimorphError, shown, suggestion
+from attrimorph.files import reading
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
@@ -81,9 +82,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+        with reading(path):
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "nested too deeply"
         raise AttrimorphError(f"{path} must be a YAML or JSON file; reading it failed: {reason}") from error

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,23 +16,13 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.prepared import FORMAT, SPLITS, VERSION, attributes_csv, hash_images, raw_table
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import sync_folder, whole_file, write_bytes, write_json
+from attrimorph.files import sync_folder, whole_file, write_bytes, write_json, writing
 
 PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 Pixels = NDArray[np.uint8]
 Factors = tuple[Sequence[str], NDArray[np.float32]]
 """The names of exact factors, F, and their values, [N, F]."""
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise AttrimorphError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
-        ) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -114,7 +104,7 @@ class PreparedWriter:
         shapes = {"images.npy": (count, image_size, image_size, 3), "masks.npy": (count, image_size, image_size)}
         names = ["images.npy", "masks.npy"] if masks else ["images.npy"]
         try:
-            with _told(self.path):
+            with writing(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
                 journal = self.path / "journal.part"
                 parts = [journal, *(self.path / f"{name}.part" for name in names)]
@@ -165,7 +155,7 @@ class PreparedWriter:
         size = self.image_size
         if image.shape != (size, size, 3) or image.dtype != np.uint8:
             raise AttrimorphError(f"an image must be uint8 [{size}, {size}, 3]; got {image.dtype} {list(image.shape)}")
-        with _told(self.path):
+        with writing(self.path):
             self._arrays["images.npy"].write(row, image)
             if "masks.npy" in self._arrays:
                 self._arrays["masks.npy"].write(row, np.full((size, size), 255, np.uint8) if mask is None else mask)
@@ -200,14 +190,14 @@ class PreparedWriter:
             table: attribute name -> N raw values (None = missing); like `files`, `split`, `identity` and `factors`
                 for all N rows, also those never written.
         """
-        with _told(self.path):
+        with writing(self.path):
             self.mark()
         rows = np.flatnonzero(self.done).astype(np.int64)
         places: list[int] = rows.tolist()
         if not places:
             first = f"{skipped[0]['file']} {skipped[0]['reason']}" if skipped else "there were none"
             raise AttrimorphError(f"no image could be read for {self.path}; the first reason: {first}")
-        with _told(self.path):
+        with writing(self.path):
             for name, array in self._arrays.items():
                 self._placed.append(self.path / name)
                 array.finish(self.path / name, rows)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.files import reading
 from attrimorph.recipe import AnyRecipe
 
 if TYPE_CHECKING:
@@ -160,13 +161,12 @@ def read_json(path: Path) -> dict[str, Any]:
         AttrimorphError: the file is damaged, too large, or none of ours.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
-        # Opened here first: safetensors says of a file that may not be read that there is none.
-        with path.open("rb"), safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+        with reading(path):
+            if path.stat().st_size > LARGEST_FILE:
+                raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
+            # Opened here first: safetensors says of a file that may not be read that there is none.
+            with path.open("rb"), safe_open(str(path), framework="np") as file:
+                metadata = file.metadata() or {}
     except SafetensorError as error:
         raise AttrimorphError(
             f"{path} is no readable model file ({error}); give a model.safetensors of attrimorph"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from attrimorph.data import MISSING, Attribute, Schema
 from attrimorph.data.images import Crop
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import reading
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -132,10 +133,8 @@ def unread(folder: Path, raw: RawData) -> list[str]:
 
 def check_folder(folder: Path) -> None:
     """Refuse what is no folder."""
-    try:
+    with reading(folder):
         exists, is_folder = folder.exists(), folder.is_dir()
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {folder}: {error.strerror}; check the path") from error
     if not exists:
         raise AttrimorphError(f"there is no folder {folder}; check the path")
     if not is_folder:
@@ -144,10 +143,8 @@ def check_folder(folder: Path) -> None:
 
 def read_bytes(path: Path) -> bytes:
     """Read a label file."""
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
 def read_text(path: Path) -> str:

@@ -20,6 +20,7 @@ from attrimorph.data.readers.raw import (
     read_text,
 )
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import reading
 
 TABLES = ("attributes.csv", "metadata.csv", "metadata.jsonl")
 FILE_COLUMNS = ("file_name", "file", "filename", "image", "image_id", "image_path", "path")
@@ -28,10 +29,8 @@ Row = Mapping[str, Any]
 
 def find(folder: Path) -> list[Path]:
     """Return the table of a folder, or those of its train, valid and test folders; [] without any."""
-    try:
+    with reading(folder, "check the path and permissions"):
         inside = sorted(child for child in folder.iterdir() if child.name.lower() in SPLIT_WORDS)
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {folder}: {error.strerror}; check the path and permissions") from error
     here, *inner = ([place / name for name in TABLES if (place / name).is_file()][:1] for place in (folder, *inside))
     return here or [path for found in inner for path in found]
 
