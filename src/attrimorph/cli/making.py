@@ -281,7 +281,6 @@ def train(
 def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | None, target: Path) -> "PreparedData":
     """Open the data that were named, or those of the run that was named, or draw faces."""
     from attrimorph.console import Meter
-    from attrimorph.data.drawn.synthetic import drawn_faces
     from attrimorph.training.folder import data_of, data_words, is_begun, reopened
     from attrimorph.training.trainer import check_labels
 
@@ -296,6 +295,8 @@ def _data(value: "AnyRecipe", data: Path | None, layout: Layout, named: Path | N
             f"{target} holds a run on {data_of(target)}; go on with `attrimorph train {target}`, or choose another "
             "folder with --out"
         )
+    from attrimorph.data.drawn.synthetic import drawn_faces
+
     tell_stand_in(data)
     with Meter("drawing faces") as meter:
         return drawn_faces(size, progress=meter.update)

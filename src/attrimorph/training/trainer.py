@@ -29,7 +29,7 @@ from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
 from attrimorph.models import model_bytes
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training import distributed
+from attrimorph.training import hardware
 from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.folder import Log, SampleSheet, claim, known_path
 from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
@@ -89,9 +89,9 @@ def train(
     check_size(recipe, data)
     keep_memory()
     with (
-        distributed.processes(),
+        hardware.processes(),
         torch.random.fork_rng(devices=[]),
-        lock_folder(Path(out)) if distributed.rank() == 0 else nullcontext(),
+        lock_folder(Path(out)) if hardware.rank() == 0 else nullcontext(),
     ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
@@ -107,13 +107,13 @@ class Run:
 
     def __init__(self, recipe: AnyRecipe, data: PreparedData, out: Path, device: str) -> None:
         self.recipe, self.data, self.out, self.device = recipe, data, out, device
-        self.rank, self.world = distributed.rank(), distributed.world()
+        self.rank, self.world = hardware.rank(), hardware.world()
         options = recipe.training
         path = known_path(out, recipe, data.fingerprint)
         if path is None:
             path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
-            path = distributed.from_first(path)
-        reduce = distributed.average_gradients if self.world > 1 else None
+            path = hardware.from_first(path)
+        reduce = hardware.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce)
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
@@ -127,7 +127,7 @@ class Run:
         self.fresh = not checkpoint_folders(out)
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
         # Every process has looked into the folder before the first one writes there.
-        distributed.wait_for_all()
+        hardware.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
         if self.rank == 0 and (self.fresh or self.images_seen < options.images):
             claim(out, recipe, data, path)
@@ -196,7 +196,7 @@ class Run:
                 shown = now
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
                 self.sheet.write(self.ema.networks, self.header(), self.images_seen)
-            signal = distributed.largest(signals.number)
+            signal = hardware.largest(signals.number)
             if ended or signal or passed(before, self.images_seen, options.checkpoint_images):
                 # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
                 if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
@@ -220,8 +220,8 @@ class Run:
     def _write_line(
         self, values: dict[str, float], speed: float, progress: Callable[[Progress], None] | None
     ) -> str | None:
-        values = distributed.mean_values(values)
-        speed = distributed.mean_values({"speed": speed})["speed"]
+        values = hardware.mean_values(values)
+        speed = hardware.mean_values({"speed": speed})["speed"]
         if self.log:
             waited = self.loader.waited_seconds
             speeds = {"images_per_second": round(speed, 2), "waited_seconds": round(waited, 3)}
@@ -251,7 +251,7 @@ class Run:
             )
         self.images_seen = self._load(folder, guard=False)
         # Started again now, the run must not go on from what it has just turned its back on.
-        distributed.wait_for_all()
+        hardware.wait_for_all()
         if self.rank == 0:
             for newer in folders[folders.index(folder) + 1 :]:
                 shutil.rmtree(newer, ignore_errors=True)
@@ -291,7 +291,7 @@ class Run:
         self.guard.saves(self.images_seen)
         whole = self.algorithm.state()
         own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}
-        ranks = distributed.gathered(own)
+        ranks = hardware.gathered(own)
         if self.rank == 0:
             state = {
                 "algorithm": whole,
@@ -305,7 +305,7 @@ class Run:
             model = model_bytes(networks, self.header())
             keep = self.recipe.training.keep
             save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
-        distributed.wait_for_all()
+        hardware.wait_for_all()
 
     def close(self) -> None:
         """Let go of the log."""

@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 from attrimorph.data import Attribute, Schema, parse_real
 from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
+    FacePair,
     RawData,
     assign_split,
     list_images,
@@ -26,14 +26,6 @@ FILE = re.compile(r"([^/]+)/\1_\d{4}\.\w+")
 FIRST_LAST = re.compile(r"[^\W\d_a-z][^_]*(_[^_]+)+")
 CROP = Crop(62, 62, 188, 188, of=(250, 250))  # the face, without the black corners that the warping left
 CUT_OUT = "of every picture the middle is cut out, as is usual for LFW; --format classes takes pictures whole"
-
-
-class FacePair(NamedTuple):
-    """Two images and whether they show one person."""
-
-    first: Path
-    second: Path
-    same: bool
 
 
 def find(folder: Path) -> Path | None:

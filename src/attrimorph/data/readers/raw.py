@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,14 @@ class RawData:
         """Return file names relative to the folder, with forward slashes."""
         root = str(self.folder) + os.sep
         return [str(file).removeprefix(root).replace(os.sep, "/") for file in self.files]
+
+
+class FacePair(NamedTuple):
+    """Two images and whether they show one person."""
+
+    first: Path
+    second: Path
+    same: bool
 
 
 def list_images(folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
