@@ -28,6 +28,9 @@ def row(name: str, method: Method) -> str:
         f"{method.critic_steps} steps of D" if method.critic_steps > 1 else "",
         f"D clipped to {method.clip:g}" if method.clip else "",
         "RMSProp" if method.optimiser == "rmsprop" else "",
+        "a class head on D's trunk" if method.class_head else "",
+        f"D compares means and {method.components} components of covariances" if method.components else "",
+        f"{len(method.phases)} phases in turn" if method.phases else "",
     ]
     cells[4:] = [" ".join(cell for cell in cells[4:] if cell)]
     return f"| `{name}` | {' | '.join(cells)} | {', '.join(note for note in notes if note)} |"

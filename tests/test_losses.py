@@ -88,6 +88,13 @@ def test_better_judgement_costs_less() -> None:
     assert losses.least_squares_fool(torch.ones(2, 1)) == 0 < losses.least_squares_fool(low)
 
 
+def test_a_loss_sensitive_critic_wants_a_margin_by_distance() -> None:
+    # Short by 1 - (2 - 0.5) < 0, 2 - (1 - 3) = 4, and 0.5 - (0 - 0) = 0.5.
+    real, fake = torch.tensor([[2.0], [1.0], [0.0]]), torch.tensor([[0.5], [3.0], [0.0]])
+    margin = torch.tensor([[1.0], [2.0], [0.5]])
+    assert losses.loss_sensitive(real, fake, margin).item() == pytest.approx(4.5 / 3)
+
+
 def test_gradient_penalty_by_hand() -> None:
     # Norms 5, 1 and 0: ((5 - 1)^2 + 0 + 1) / 3.
     gradient = torch.tensor([[3.0, 4.0], [0.6, 0.8], [0.0, 0.0]]).view(3, 1, 1, 2)

@@ -71,6 +71,21 @@ def hinge_real_or_fake(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
+def loss_sensitive(real: Tensor, fake: Tensor, margin: Tensor) -> Tensor:
+    """max(0, margin + L(x_r) - L(x_p)) with L = -D (Qi 2017, eq. 6): x_r outscores x_p by their distance.
+
+    The paper's other term, E L(x_r), may be left out (its theorem 3), and the authors' code does so.
+
+    Args:
+        real, fake: raw outputs [B, 1] of images that are compared in pairs.
+        margin: of each pair, [B, 1].
+
+    Returns:
+        Scalar: averaged over B.
+    """
+    return F.relu(margin + fake - real).mean()
+
+
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
     """E f(x_p) - E f(x_r), the critic's loss (Arjovsky et al. 2017), on raw outputs [B, 1]."""
     return fake.mean() - real.mean()

@@ -15,7 +15,7 @@ from tests.small_models import PLAIN
 
 # A field of a recipe that several methods share -> the one that shows it.
 SHOWN_BY = {
-    "cvae-gan-edit": {"losses.gradient_penalty": "wgan-gp"},
+    "cvae-gan-edit": {"losses.gradient_penalty": "wgan-gp", "losses.margin": "loss-sensitive-gan"},
     "attribute2image-discvae": {},
     "cyclegan-64": {"losses.l1": "pix2pix-64"},
     "homointerp-drawn-64": {},

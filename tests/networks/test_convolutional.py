@@ -1,11 +1,24 @@
 """The small set: shapes, parameter counts, and independence of an image from its batch."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Classifier, CodeJudge, Discriminator, Encoder, Generator
+from attrimorph.methods.cvae_gan.paper import DcganDiscriminator
+from attrimorph.networks.convolutional import (
+    LOGVAR_RANGE,
+    Classifier,
+    CodeJudge,
+    Discriminator,
+    Encoder,
+    Generator,
+    Judge,
+    MeanCovariance,
+    MinibatchDiscrimination,
+)
 
 CONDITION, LATENT, WIDTH = 5, 12, 8
 
@@ -196,3 +209,62 @@ def test_a_conditional_discriminator_soon_tells_right_labels_from_wrong_ones() -
         torch.nn.functional.softplus(-margins()).mean().backward()
         optimiser.step()
     assert (margins() > 0).float().mean() > 0.9
+
+
+@torch.no_grad()
+def test_minibatch_discrimination_by_hand() -> None:
+    layer = MinibatchDiscrimination(2, kernels=2, columns=1)
+    layer.tensor.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    # M = f(x) T has the rows (0, 0), (1, 2) and (1, 0): distances in each of both columns.
+    found = layer(torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]]))
+    near, far = math.exp(-1), math.exp(-2)
+    expected = torch.tensor([[1 + 2 * near, 2 + far], [2 + near, 1 + 2 * far], [2 + near, 2 + far]])
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_a_mean_and_covariance_critic_at_its_best_measures_the_distance_of_both() -> None:
+    random = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(50, 6, generator=random), torch.randn(50, 6, generator=random) * 0.5 + 1
+    critic = MeanCovariance(6, components=2)
+    moments = [features.T @ features / 50 for features in (real, fake)]
+    left, values, right = torch.linalg.svd(moments[0] - moments[1])
+    distance = real.mean(0) - fake.mean(0)
+    best = distance.norm() + values[:2].sum()
+    assert (critic(real).mean() - critic(fake).mean()).abs() < best
+    # Of any length: v is divided by it, and U and V are made orthonormal.
+    critic.mean.copy_(3 * distance)
+    critic.left.copy_(5 * left[:, :2])
+    critic.right.copy_(0.1 * right[:2].T)
+    assert (critic(real).mean() - critic(fake).mean()).item() == pytest.approx(best.item(), rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("build", [Discriminator, DcganDiscriminator])
+def test_a_discriminator_s_options(build: type[Judge]) -> None:
+    size, width = 128, 4
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y = torch.zeros(3, 0)
+    plain = build(size, 0, width)
+    flat = plain(images, y)[1].shape[1]
+    # More layers: the last one's features stand last.
+    deep = build(size, 0, width, layers=2)
+    deep.load_state_dict(plain.state_dict())
+    logits, features = deep(images, y)
+    assert torch.equal(logits, plain(images, y)[0])
+    assert torch.equal(features[:, -flat:], plain(images, y)[1])
+    assert features.shape[1] > flat
+    with pytest.raises(AttrimorphError, match="feature_layers must be at most the 5 layers"):
+        build(size, 0, width, layers=6)
+    # A class head reads the trunk's last stage, however many f_D holds.
+    reader = build(size, 0, width, outputs=5, layers=2)
+    assert reader.head is not None
+    features = reader(images, y)[1]
+    assert torch.equal(reader.read(features), reader.head(features[:, -flat:]))
+    # Minibatch discrimination looks at the neighbours, the plain verdict does not (in evaluation).
+    social = build(size, 0, width, kernels=4)
+    assert social.minibatch is not None
+    social.minibatch.tensor.mul_(1e4)
+    for network, alike in ((plain.eval(), True), (social.eval(), False)):
+        one, other = network(images, y)[0][:1], network(images[[0, 0, 0]], y)[0][:1]
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6) == alike

@@ -188,11 +188,16 @@ class Algorithm(ABC):
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
 
-    def update(self, *names: str) -> None:
-        """Average the gradients over processes, and let optimisers step: those of the named networks, or all."""
+    def update(self, *names: str, by: Callable[[str], str] = str) -> None:
+        """Average the gradients over processes, and let optimisers step: those of the named networks, or all.
+
+        Args:
+            names: of networks that have an optimiser each.
+            by: a network's name -> that of its optimiser.
+        """
         if self.reduce_gradients:
             self.reduce_gradients(self.parameters(*(names or self.networks)))
-        for name in names or self.optimisers:
+        for name in map(by, names) if names else self.optimisers:
             self.optimisers[name].step()
 
 
@@ -225,6 +230,22 @@ def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def keeping_averages(network: nn.Module) -> Iterator[None]:
+    """Let batch norm use a batch's own statistics and leave its running averages alone: for made images.
+
+    The averages, which stand in for a batch at test time, are those of real images.
+    """
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def marginals(labels: Tensor) -> Tensor:

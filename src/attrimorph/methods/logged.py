@@ -39,15 +39,15 @@ FIGURES = {row["key"]: Figure(row["words"], row["learns"], row["meaning"], row["
 """The most telling first: beside the bar stand the first six that a method has."""
 
 RECONSTRUCTED = {"image", "feature_d", "feature_c", "real_or_fake_3", "non_saturating_2"}
-JUDGED = {"real_or_fake_3", "real_or_fake", "least_squares", "hinge", "wasserstein"}
+JUDGED = {"real_or_fake_3", "real_or_fake", "least_squares", "hinge", "wasserstein", "loss_sensitive"}
 FAMILY = {
     # What is watched in the CVAE-GAN family -> the losses beside which it is computed.
     "psnr": RECONSTRUCTED,
     "sample_spread": JUDGED | {"classify_sample", "mean_c"},
     "d_real_right": JUDGED | {"feature_d", "mean_d"},
     "d_sample_right": JUDGED | {"mean_d"},
-    "c_accuracy": {"classify_real"},
-    "c_sample_accuracy": {"classify_sample", "mean_c"},
+    "c_accuracy": {"classify_real", "classify_both"},
+    "c_sample_accuracy": {"classify_sample", "classify_both", "mean_c"},
 }
 OTHERS: dict[str, set[str]] = {}
 """Method -> what its log may hold; some of it only with the weight, the labels or the phase that it belongs to."""

@@ -122,11 +122,15 @@ class Trunk(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels))
         self.features = channels[-1] * 16
 
-    def forward(self, images: Tensor) -> Tensor:
-        h = images
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Return what each convolution gives: [B, C, S/2, S/2] ... [B, 8C, 4, 4]."""
+        found = [images]
         for convolution in self.convolutions:
-            h = F.leaky_relu(convolution(h), 0.2, inplace=True)  # [B, C, S/2, S/2] ... [B, 8C, 4, 4]
-        return h.flatten(1)  # [B, 8C * 16]; fewer channels where S is below 64
+            found.append(F.leaky_relu(convolution(found[-1]), 0.2, inplace=True))
+        return found[1:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(images)[-1].flatten(1)  # [B, 8C * 16]; fewer channels where S is below 64
 
 
 class Encoder(nn.Module):
@@ -207,31 +211,146 @@ class Generator(nn.Module):
         return torch.tanh(self.maps(z, y))  # [B, 3, S, S]
 
 
-class Discriminator(nn.Module):
+class MinibatchDiscrimination(nn.Module):
+    """o(x_i)_b = sum over j of exp(-|M_ib - M_jb|), M_i = f(x_i) T (Salimans et al. 2016, section 3.2).
+
+    [B, F] -> [B, kernels]: how many images of the batch are like it, in each kernel's eyes. Each of several processes
+    compares the images of its own share of the batch.
+
+    Args:
+        features: F.
+        kernels: rows of each M_i.
+        columns: of each row; 5 in the authors' code.
+    """
+
+    def __init__(self, features: int, kernels: int, columns: int = 5) -> None:
+        super().__init__()
+        self.columns = columns
+        # Small (ours): images that are far apart in every kernel would teach nothing.
+        self.tensor = nn.Parameter(torch.randn(features, kernels * columns) * 0.5 / math.sqrt(features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        m = (features @ self.tensor).float().view(len(features), -1, self.columns)  # [B, kernels, columns]
+        distance = (m[:, None] - m).abs().sum(3)  # [B, B, kernels]
+        return torch.exp(-distance).sum(1)  # [B, kernels]
+
+
+class MeanCovariance(nn.Module):
+    """f(x) = v' Phi(x) + trace(U' Phi(x) Phi(x)' V), |v| = 1, U and V orthonormal [F, k] (Mroueh et al. 2017, McGAN).
+
+    E f(x_r) - E f(x_p), at its largest over v, U and V, is the distance of the mean features and the sum of the k
+    largest singular values of the difference of their (uncentred) covariances. [B, F] -> [B, 1].
+
+    Args:
+        features: F.
+        components: k.
+    """
+
+    def __init__(self, features: int, components: int) -> None:
+        super().__init__()
+        # Lengths do not matter: v is divided by its own, U and V are made orthonormal (QR).
+        self.mean = nn.Parameter(torch.randn(features) * 0.005)
+        self.left = nn.Parameter(torch.randn(features, components) * 0.005)
+        self.right = nn.Parameter(torch.randn(features, components) * 0.005)
+
+    def forward(self, features: Tensor) -> Tensor:
+        # In float32 under autocast, too: QR knows no other, and differences of moments are small.
+        with torch.autocast(features.device.type, enabled=False):
+            phi = features.float()
+            left, right = orthonormal(self.left), orthonormal(self.right)  # [F, k] each
+            means = phi @ F.normalize(self.mean, dim=0)  # [B]
+            return (means + ((phi @ left) * (phi @ right)).sum(1))[:, None]  # [B, 1]
+
+
+def orthonormal(basis: Tensor) -> Tensor:
+    """Return the columns of a basis [F, k] made orthonormal one after another (Gram-Schmidt), by QR.
+
+    QR alone leaves each column's sign to its first entry, and u_k and v_k could not be of any signs to each other.
+    """
+    q, r = torch.linalg.qr(basis)
+    signed: Tensor = q * r.diagonal().sign()
+    return signed
+
+
+class Judge(nn.Module):
+    """What discriminators make of their trunk's stages: a verdict, features, and with a class head the attributes."""
+
+    def add_heads(
+        self, features: int, condition: int, *, outputs: int, kernels: int, components: int, layers: int, stages: int
+    ) -> None:
+        """Add the last layers.
+
+        Args:
+            features: F, of the last stage, flattened.
+            condition: columns of y for a conditional one (joined at the last layer by projection); 0 for none.
+            outputs: columns of y that a class head reads off the last stage (AC-GAN); 0 for none.
+            kernels: of minibatch discrimination before the last layer; 0 for none.
+            components: of the covariances that the verdict compares beside the means (McGAN); 0 for neither.
+            layers: stages that f_D holds, from the last one back.
+            stages: of the trunk.
+
+        Raises:
+            AttrimorphError: f_D is to hold more stages than there are.
+        """
+        if layers > stages:
+            raise AttrimorphError(
+                f"networks.feature_layers must be at most the {stages} layers of this discriminator; got {layers}; "
+                f"take {stages}"
+            )
+        self.layers = layers
+        self.last = MeanCovariance(features, components) if components else nn.Linear(features + kernels, 1)
+        self.projection = nn.Linear(condition, features, bias=False) if condition else None
+        self.minibatch = MinibatchDiscrimination(features, kernels) if kernels else None
+        self.head = nn.Linear(features, outputs) if outputs else None
+
+    def judged(self, stages: list[Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B, 1] and f_D [B, F'], of stages [B, C, S, S] and y [B, condition]."""
+        h = stages[-1].flatten(1)  # [B, F]
+        seen = h if self.minibatch is None else torch.cat([h, self.minibatch(h)], dim=1)
+        logits: Tensor = self.last(seen)  # [B, 1]
+        if self.projection is not None:
+            logits = logits + (h * self.projection(y)).sum(1, keepdim=True)
+        return logits, torch.cat([stage.flatten(1) for stage in stages[-self.layers :]], dim=1)
+
+    def read(self, features: Tensor) -> Tensor:
+        """Return the class head's logits [B, outputs] of f_D [B, F']: it shares the whole trunk (AC-GAN)."""
+        assert self.head is not None
+        logits: Tensor = self.head(features[:, -self.head.in_features :])
+        return logits
+
+
+class Discriminator(Judge):
     """D(x[, y]) -> logits [B, 1] and f_D, the input of the last fully connected layer, [B, F].
 
     Args:
         image_size: S of the images [B, 3, S, S].
-        condition: columns of y for a conditional one (joined at the last layer by projection); 0 for none.
+        condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution.
+        outputs, kernels, components, layers: as of `Judge.add_heads`.
     """
 
-    def __init__(self, image_size: int, condition: int, width: int) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        condition: int,
+        width: int,
+        *,
+        outputs: int = 0,
+        kernels: int = 0,
+        components: int = 0,
+        layers: int = 1,
+    ) -> None:
         super().__init__()
         self.trunk = Trunk(image_size, width)
-        self.last = nn.Linear(self.trunk.features, 1)
-        self.projection = nn.Linear(condition, self.trunk.features, bias=False) if condition else None
+        heads = {"outputs": outputs, "kernels": kernels, "components": components, "layers": layers}
+        self.add_heads(self.trunk.features, condition, stages=len(self.trunk.convolutions), **heads)
         initialise(self)
-        nn.init.normal_(self.last.weight, std=0.02)
-        if self.projection is not None:
-            nn.init.normal_(self.projection.weight, std=0.02)
+        for layer in (self.last, self.projection, self.head):
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.02)
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(images)  # [B, F]
-        logits = self.last(features)  # [B, 1]
-        if self.projection is not None:
-            logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
-        return logits, features
+        return self.judged(self.trunk.stages(images), y)
 
 
 class Classifier(nn.Module):

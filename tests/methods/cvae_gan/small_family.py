@@ -10,7 +10,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.methods.cvae_gan.forward import Forward
 from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN
-from attrimorph.methods.cvae_gan.terms import Term
+from attrimorph.methods.cvae_gan.terms import METHODS, Term
 from attrimorph.recipe import DataOptions
 
 SIZE, LATENT = 16, 6
@@ -79,7 +79,12 @@ def make(
         torch.manual_seed(seed)
         networks = CVAEGAN.fresh(recipe, schema)
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
-    optimisers = {name: kinds[optimiser](network.parameters(), lr=rate) for name, network in networks.items()}
+    method = METHODS[recipe.method]
+    optimisers = {
+        method.optimiser_of(name, phase): kinds[optimiser](network.parameters(), lr=rate)
+        for name, network in networks.items()
+        for phase in method.phases_of(name)
+    }
     return CVAEGAN(recipe, schema, networks, optimisers)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph import losses
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.methods.base import flip_some
@@ -243,3 +244,29 @@ def test_the_gradient_penalty_is_that_of_a_loop_over_images() -> None:
         (slope,) = torch.autograd.grad(judge(x, y[:1, :0])[0].sum(), x)
         total += (slope.norm().item() - 1) ** 2
     assert seen.penalty.item() == pytest.approx(total / len(images), rel=1e-4)
+
+
+def test_the_class_head_of_ac_gan_shares_its_trunk_and_learns_from_samples_too() -> None:
+    algorithm = make("ac-gan")
+    assert set(algorithm.networks) == {"generator", "discriminator"}
+    images, y = batch()
+    judge, seen = algorithm.networks["discriminator"], evaluate(algorithm, (images, y))
+    trunk = [p for name, p in judge.named_parameters() if name.startswith("trunk")]
+    own = list(judge.get_submodule("head").parameters())
+    parts = {
+        "real": losses.attribute_loss(seen.h_r, y, algorithm.blocks),
+        "samples": losses.attribute_loss(seen.h_p, seen.y_p, algorithm.blocks),
+        "both": LOSSES["classify_both"][0](seen),
+    }
+    found = {
+        name: torch.cat([g.flatten() for g in torch.autograd.grad(part, [*trunk, *own], retain_graph=True)])
+        for name, part in parts.items()
+    }
+    assert parts["both"] == parts["real"] + parts["samples"]
+    assert found["real"].any()
+    assert found["samples"].any()
+    torch.testing.assert_close(found["both"], found["real"] + found["samples"])
+    # The verdict goes through the same trunk, and the head has no more than its last layer.
+    through = torch.autograd.grad(seen.d_r[0].sum(), trunk)
+    assert all(bool(g.any()) for g in through)
+    assert sum(p.numel() for p in own) == (judge.get_submodule("last").in_features + 1) * y.shape[1]

@@ -1,13 +1,17 @@
 """The published networks: shapes, layers, parameter counts from the papers' tables, what batch norm does."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from attrimorph.data import Attribute, Schema
+from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.networks import PAPER, networks_of
 from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, NetworkOptions, Recipe
+from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.networks.convolutional import LOGVAR_RANGE
 from attrimorph.recipe import DataOptions
 
@@ -205,3 +209,26 @@ def test_other_sizes_are_refused() -> None:
     for image_size in (64, 256):
         with pytest.raises(AttrimorphError, match=f"image_size must be 128 for the paper's networks; got {image_size}"):
             published(image_size=image_size)
+
+
+@pytest.mark.parametrize("method", ["cvae-gan", "ac-gan", "wgan-gp", "fm-cgan", "vae-gan"])
+def test_running_averages_are_those_of_real_images_alone(method: str) -> None:
+    """At test time they stand in for a batch: one of made images in three would spoil them."""
+    widths = {name: width // 8 for name, width in PAPER_WIDTHS.items()}
+    networks = NetworkOptions(kind="paper", latent=8, **widths)
+    recipe = Recipe(name="paper", method=method, data=DataOptions(image_size=128), networks=networks)
+    algorithm = CVAEGAN.build(recipe, SCHEMA)
+    before = copy.deepcopy(algorithm.networks)
+    images, y, _ = inputs(count=4)
+    algorithm.step(Batch(images, y.round()), torch.Generator().manual_seed(0))
+    shown = y.round() if algorithm.method.conditional else y[:, :0]
+    for name in set(algorithm.networks) & {"encoder", "discriminator", "classifier"}:
+        other = before[name]
+        with torch.no_grad():
+            other(images, *{"encoder": (shown,), "discriminator": (y[:, :0],), "classifier": ()}[name])
+        found, expected = dict(algorithm.networks[name].named_buffers()), dict(other.named_buffers())
+        assert found
+        for key, value in expected.items():
+            assert torch.equal(found[key], value), (name, key)
+        # Later, in training and in evaluation, they are what they were.
+        assert all(part.track_running_stats for part in algorithm.networks[name].modules() if hasattr(part, "momentum"))

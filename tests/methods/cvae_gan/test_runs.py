@@ -1,11 +1,14 @@
 """Several steps: sixteen images learned by heart, a resumed run, a run on another precision."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.step import CVAEGAN
+from attrimorph.methods.cvae_gan.forward import Forward
+from attrimorph.methods.cvae_gan.step import CVAEGAN, Backward
 from attrimorph.methods.cvae_gan.terms import METHODS
 from tests.methods.cvae_gan.small_family import batch, chance, make, parameters
 
@@ -58,7 +61,7 @@ def test_the_classifier_learns_sixteen_labels_by_heart() -> None:
     assert last["classify_real"] < 0.1 * first["classify_real"]
 
 
-@pytest.mark.parametrize("method", ["wgan", "cvae-gan", "aae"])
+@pytest.mark.parametrize("method", ["wgan", "mcgan", "ac-gan", "cvae-gan", "aae"])
 def test_a_restored_run_ends_with_the_same_bits(method: str) -> None:
     def run(algorithm: CVAEGAN, start: int, stop: int) -> None:
         for step in range(start, stop):
@@ -103,6 +106,44 @@ def test_a_warm_up_trains_on_the_terms_without_samples_and_ends_by_the_clock() -
             assert moved == set(algorithm.networks)
             assert "mean_d" in values
     assert algorithm.images_seen == 24
+
+
+def test_the_phases_of_an_aae_follow_one_another_each_with_an_optimiser_of_its_own() -> None:
+    algorithm = make("aae", optimiser="adam", weights=WEIGHTS)
+    assert set(algorithm.optimisers) == {"encoder", "generator", "code_discriminator", "encoder_3"}
+    taught, seen, backward = [], [], algorithm.backward
+
+    def watched(groups: list[Backward], evaluation: Forward) -> dict[str, Tensor]:
+        taught.append([term.loss for group in groups for term in group.terms])
+        seen.append(parameters(algorithm))
+        return backward(groups, evaluation)
+
+    algorithm.backward = watched  # type: ignore[method-assign]
+    algorithm.step(Batch(*batch()), chance())
+    seen.append(parameters(algorithm))
+    assert taught == [["image"], ["code_real_or_fake"], ["code_fool"]]
+    moved = [
+        {name for name in before if not torch.equal(before[name], after[name])}
+        for before, after in itertools.pairwise(seen)
+    ]
+    assert moved == [{"encoder", "generator"}, {"code_discriminator"}, {"encoder"}]
+
+
+def test_the_prior_of_an_aae_is_not_drowned_by_its_pixels() -> None:
+    def way(weight: float) -> Tensor:
+        """How far the last phase moves E, beside an error of the pixels of that weight."""
+        algorithm = make("aae", optimiser="adam", weights=WEIGHTS | {"image": weight})
+        generator = chance()
+        algorithm._phases, last = algorithm._phases[:2], algorithm._phases[2:]
+        for _ in range(3):
+            algorithm.step(Batch(*batch()), generator)
+        before = parameters(algorithm)["encoder"]
+        evaluation = Forward(algorithm, *batch(), generator)
+        algorithm.backward(last[0], evaluation)
+        algorithm.update("encoder", by=lambda name: algorithm.method.optimiser_of(name, 2))
+        return (parameters(algorithm)["encoder"] - before).norm()
+
+    assert way(1e4) == pytest.approx(float(way(1.0)), rel=0.1)
 
 
 def test_a_step_in_bfloat16_is_near_the_one_in_float32() -> None:

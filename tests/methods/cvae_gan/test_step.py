@@ -33,11 +33,13 @@ MATRIX: dict[str, dict[str, str]] = {
     "cvae": {"image": "EG", "kl": "E"},
     "gan": {"real_or_fake": "D", "non_saturating": "G"},
     "cgan": {"real_or_fake": "D", "non_saturating": "G"},
-    "ac-gan": {"real_or_fake": "D", "non_saturating": "G", "classify_real": "C", "classify_sample": "G"},
+    "ac-gan": {"real_or_fake": "D", "non_saturating": "G", "classify_both": "DG"},
     "lsgan": {"least_squares": "D", "least_squares_fool": "G"},
     "hinge-gan": {"hinge": "D", "wasserstein_fool": "G"},
     "wgan": {"wasserstein": "D", "wasserstein_fool": "G"},
     "wgan-gp": {"wasserstein": "D", "gradient_penalty": "D", "wasserstein_fool": "G"},
+    "loss-sensitive-gan": {"loss_sensitive": "D", "wasserstein_fool": "G"},
+    "mcgan": {"wasserstein": "D", "wasserstein_fool": "G"},
     "fm-gan": {"real_or_fake": "D", "mean_d": "G"},
     "fm-cgan": {"real_or_fake": "D", "classify_real": "C", "mean_d": "G", "mean_c": "G"},
     "vae-gan": {"real_or_fake_3": "D", "feature_d": "EG", "non_saturating_2": "G", "kl": "E"},
@@ -50,7 +52,9 @@ MATRIX: dict[str, dict[str, str]] = {
     | {"image": "EG", "feature_d": "EG", "feature_c": "EG"}
     | {"classify_sample": "G", "non_saturating": "G", "classify_code": "K", "hide": "E"},
 }
-UNCONDITIONAL = {"vae", "gan", "lsgan", "hinge-gan", "wgan", "wgan-gp", "fm-gan", "vae-gan", "aae"}
+UNCONDITIONAL = {
+    *("vae", "gan", "lsgan", "hinge-gan", "wgan", "wgan-gp", "loss-sensitive-gan", "mcgan", "fm-gan", "vae-gan", "aae"),
+}
 EVERY_TERM = [(method, loss) for method, row in MATRIX.items() for loss in row]
 
 
@@ -93,9 +97,13 @@ def test_the_family_is_the_published_one() -> None:
     assert {name: row.critic_steps for name, row in METHODS.items() if row.critic_steps != 1} == {
         "wgan": 5,
         "wgan-gp": 5,
+        "mcgan": 5,
     }
-    assert {name: row.clip for name, row in METHODS.items() if row.clip} == {"wgan": 0.01}
-    assert {name for name, row in METHODS.items() if row.optimiser == "rmsprop"} == {"wgan"}
+    assert {name: row.clip for name, row in METHODS.items() if row.clip} == {"wgan": 0.01, "mcgan": 0.01}
+    assert {name for name, row in METHODS.items() if row.optimiser == "rmsprop"} == {"wgan", "mcgan"}
+    assert {name for name, row in METHODS.items() if row.class_head} == {"ac-gan"}
+    assert {name for name, row in METHODS.items() if row.components} == {"mcgan"}
+    assert {name for name, row in METHODS.items() if row.phases} == {"aae"}
 
 
 def test_networks_step_in_the_order_of_the_paper() -> None:
@@ -178,6 +186,7 @@ EFFECTS = {
     "least_squares": ["gap"],
     "hinge": ["gap"],
     "wasserstein": ["gap"],
+    "loss_sensitive": ["gap"],
     "non_saturating": ["sample"],
     "non_saturating_2": ["sample"],
     "least_squares_fool": ["sample"],

@@ -1,5 +1,6 @@
 """One lazy evaluation of the family's networks on one batch, with the paper's names."""
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Protocol
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph import losses
-from attrimorph.methods.base import flip_some, marginals
+from attrimorph.methods.base import flip_some, keeping_averages, marginals
 from attrimorph.methods.cvae_gan.centres import Centres
 from attrimorph.methods.cvae_gan.terms import Method
 
@@ -25,6 +26,7 @@ class Family(Protocol):
     edited_share: float
     centres_d: Centres
     centres_c: Centres
+    margin: float
 
     def condition(self, y: Tensor) -> Tensor:
         """What E and G see of y."""
@@ -37,7 +39,8 @@ class Forward:
     """Everything one step may need of one batch; each quantity is computed when first asked for, and once.
 
     x_r real, x_f = G(E(x_r, y), y) reconstruction, x_p = G(z_p, y_p) sample: the paper's names. D and C see x_r, x_f
-    and x_p as separate batches (their batch-norm statistics, where they have any, stay separate).
+    and x_p as separate batches: batch norm, where they have any, takes each batch's own statistics, and only those of
+    x_r enter its running averages.
     """
 
     def __init__(self, algorithm: Family, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
@@ -106,13 +109,23 @@ class Forward:
         """D's logits [B, 1] and features f_D."""
         filled = torch.where(torch.isnan(y), self.algorithm.fill_value, y)
         shown = filled if self.algorithm.method.judged_with_condition else filled[:, :0]
-        logits, features = self.algorithm.networks["discriminator"](images, shown)
-        return logits.float(), features.float()
+        return self.seen("discriminator", images, shown)
 
     def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """C's logits [B, W] and features f_C."""
-        logits, features = self.algorithm.networks["classifier"](images)
-        return logits.float(), features.float()
+        return self.seen("classifier", images)
+
+    def seen(self, name: str, images: Tensor, *shown: Tensor) -> tuple[Tensor, Tensor]:
+        """What a network makes of images; made ones do not enter its running averages."""
+        network = self.algorithm.networks[name]
+        with nullcontext() if images is self.x_r else keeping_averages(network):
+            outputs, features = network(images, *shown)
+        return outputs.float(), features.float()
+
+    def read(self, features: Tensor) -> Tensor:
+        """What D's class head reads off features f_D: logits [B, W] (AC-GAN)."""
+        logits: Tensor = self.algorithm.networks["discriminator"].read(features)  # type: ignore[operator]
+        return logits.float()
 
     @cached_property
     def d_r(self) -> tuple[Tensor, Tensor]:
@@ -125,6 +138,14 @@ class Forward:
     @cached_property
     def d_p(self) -> tuple[Tensor, Tensor]:
         return self.judge(self.x_p, self.y_p)
+
+    @cached_property
+    def h_r(self) -> Tensor:
+        return self.read(self.d_r[1])
+
+    @cached_property
+    def h_p(self) -> Tensor:
+        return self.read(self.d_p[1])
 
     @cached_property
     def c_r(self) -> tuple[Tensor, Tensor]:
@@ -146,6 +167,11 @@ class Forward:
         logits, _ = self.judge(between, self.labels)
         (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
         return losses.gradient_penalty(gradient)
+
+    @cached_property
+    def margin(self) -> Tensor:
+        """By how much each x_r is to outscore the x_p beside it, [B, 1] (Loss-Sensitive GAN)."""
+        return self.algorithm.margin * (self.x_r - self.x_p.detach()).abs().flatten(1).sum(1, keepdim=True)
 
     @cached_property
     def code_logits(self) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ def networks_of(recipe: Recipe, schema: Schema, names: Iterable[str]) -> dict[st
             "prior".
 
     Raises:
-        AttrimorphError: the set has no networks for images of that size.
+        AttrimorphError: the set has no networks for images of that size, or sizes do not go together.
     """
     method, options = METHODS[recipe.method], recipe.networks
     size, attributes, latent = recipe.data.image_size, schema.width, options.latent
@@ -59,7 +59,14 @@ def networks_of(recipe: Recipe, schema: Schema, names: Iterable[str]) -> dict[st
         "code_classifier": (latent, attributes),
         "prior": (latent,),
     }
-    return {name: KINDS[options.kind][name](*arguments[name]) for name in names}
+    heads = {
+        "outputs": attributes if method.class_head else 0,
+        "kernels": options.minibatch_kernels,
+        "components": method.components,
+        "layers": options.feature_layers,
+    }
+    named = {"discriminator": heads}
+    return {name: KINDS[options.kind][name](*arguments[name], **named.get(name, {})) for name in names}
 
 
 def kept_networks(recipe: Recipe, schema: Schema, found: Collection[str]) -> dict[str, nn.Module]:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks.convolutional import LOGVAR_RANGE, initialise_dcgan, initialise_he
+from attrimorph.networks.convolutional import LOGVAR_RANGE, Judge, initialise_dcgan, initialise_he
 
 IMAGE_SIZE = 128
 
@@ -191,7 +191,7 @@ class DeconvolutionalGenerator(nn.Module):
         return torch.tanh(self.last(h))  # [B, 3, 128, 128]
 
 
-class DcganDiscriminator(nn.Module):
+class DcganDiscriminator(Judge):
     """D(x[, y]) -> logits [B, 1] and f_D [B, 8192]: DCGAN's (Radford et al. 2016), one stage longer for 128x128.
 
     | layer             | output        |
@@ -209,11 +209,22 @@ class DcganDiscriminator(nn.Module):
 
     Args:
         image_size: 128.
-        condition: columns of y for a conditional one (joined at the last layer by projection); 0 for none.
+        condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution, 64 as published; they double up to eightfold.
+        outputs, kernels, components, layers: as of `Judge.add_heads`.
     """
 
-    def __init__(self, image_size: int, condition: int, width: int = 64) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        condition: int,
+        width: int = 64,
+        *,
+        outputs: int = 0,
+        kernels: int = 0,
+        components: int = 0,
+        layers: int = 1,
+    ) -> None:
         super().__init__()
         check_size(image_size)
         channels = [width * times for times in (1, 2, 4, 8, 8)]
@@ -222,20 +233,16 @@ class DcganDiscriminator(nn.Module):
             nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
             for before, after in pairwise(channels)
         )
-        features = channels[-1] * 16
-        self.last = nn.Linear(features, 1)
-        self.projection = nn.Linear(condition, features, bias=False) if condition else None
+        heads = {"outputs": outputs, "kernels": kernels, "components": components, "layers": layers}
+        self.add_heads(channels[-1] * 16, condition, stages=len(channels), **heads)
         initialise_dcgan(self)
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.leaky_relu(self.first(images), 0.2)  # [B, 64, 64, 64]
+        stages = [F.leaky_relu(self.first(images), 0.2)]  # [B, 64, 64, 64]
         for convolution in self.convolutions:
-            h = convolution(h)  # [B, 128, 32, 32], [B, 256, 16, 16], [B, 512, 8, 8], [B, 512, 4, 4]
-        features = h.flatten(1)  # [B, 8192]
-        logits = self.last(features)  # [B, 1]
-        if self.projection is not None:
-            logits = logits + (features * self.projection(y)).sum(1, keepdim=True)
-        return logits, features
+            # [B, 128, 32, 32], [B, 256, 16, 16], [B, 512, 8, 8], [B, 512, 4, 4]
+            stages.append(convolution(stages[-1]))
+        return self.judged(stages, y)  # [B, 1], [B, 8192]
 
 
 class AlexNetClassifier(nn.Module):

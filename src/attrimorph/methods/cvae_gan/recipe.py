@@ -19,6 +19,10 @@ class NetworkOptions(Options):
         generator_width: Channels of G's last stage but one.
         discriminator_width: Channels of D's first convolution.
         classifier_width: Channels of C's first convolution.
+        feature_layers: Layers of D that f_D, of L_featD and L_GD, holds, from the last one back; their squared errors
+            add up.
+        minibatch_kernels: D's last layer also sees how alike the images of a batch are, in so many ways (Salimans et
+            al. 2016: 100); 0 for none.
     """
 
     kind: Literal["small", "paper"] = "small"
@@ -27,6 +31,8 @@ class NetworkOptions(Options):
     generator_width: Width = 32
     discriminator_width: Width = 16
     classifier_width: Width = 16
+    feature_layers: Annotated[int, Field(ge=1, le=8)] = 1
+    minibatch_kernels: Annotated[int, Field(ge=0, le=1_000)] = 0
 
 
 class LossOptions(Options):
@@ -40,9 +46,11 @@ class LossOptions(Options):
         mean_d: L_GD, the paper's 1e-3.
         mean_c: L_GC, the paper's 1e-3.
         adversarial: G's loss against D, in the methods that have one.
-        classify_sample: C's cross-entropy on samples, for G (AC-GAN, cvae-gan-edit).
+        classify_sample: C's cross-entropy on samples, for G (cvae-gan-edit).
         hide: Cross-entropy between the classifier of codes and the labels' means, for E (cvae-gan-edit).
         gradient_penalty: WGAN-GP's.
+        margin: Loss-Sensitive GAN: a real image's score is to exceed a sample's by so much times the absolute
+            difference of their pixels, summed; the authors' 2e-4 is for 64x64.
         centre_momentum: Momentum of the moving centres of L_GD and L_GC; 0 takes each batch's own.
         warmup_images: Before so many images only L_img, L_KL and the classifiers' own losses are on: three times as
             fast.
@@ -59,6 +67,7 @@ class LossOptions(Options):
     classify_sample: Weight = 1.0
     hide: Weight = 1.0
     gradient_penalty: Weight = 10.0
+    margin: Weight = 2e-4
     centre_momentum: Decay = 0.9
     warmup_images: Annotated[int, Field(ge=0)] = 0
     edited_share: Share = 0.0
@@ -93,6 +102,8 @@ MEMBERS = {
     "hinge-gan": "GAN with the hinge loss (Lim and Ye 2017).",
     "wgan": "Wasserstein GAN with clipped weights (Arjovsky et al. 2017).",
     "wgan-gp": "Wasserstein GAN with gradient penalty (Gulrajani et al. 2017).",
+    "loss-sensitive-gan": "Loss-Sensitive GAN: a margin by distance (Qi 2017).",
+    "mcgan": "McGAN: means and covariances of D's features matched (Mroueh et al. 2017).",
     "fm-gan": "GAN whose G matches the mean of D's features (CVAE-GAN paper).",
     "fm-cgan": "FM-GAN with one centre of C's features a class (CVAE-GAN paper).",
     "vae-gan": "VAE/GAN: reconstruction in D's features (Larsen et al. 2016).",
@@ -111,6 +122,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     # What a member has of its own beside the small networks at 64x64.
     "wgan": {"optimiser": {"learning_rate": 5e-5}},
     "wgan-gp": {"optimiser": {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}},
+    "mcgan": {"optimiser": {"learning_rate": 5e-5}},
     "vae-gan": {"losses": {"feature_d": 1.0, "kl": 1.0}},
     "cvae-gan-edit": {"losses": EDITS},
 }
@@ -151,6 +163,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = Recipe.table(
         **{
             method: {"about": about, "method": method, "losses": SUMS | {"kl": 1.0}, **OTHERWISE.get(method, {})}
             for method, about in MEMBERS.items()
+        },
+        "gan-minibatch": {
+            "about": "GAN whose D compares the images of a batch: minibatch discrimination (Salimans et al. 2016).",
+            "method": "gan",
+            "networks": {"minibatch_kernels": 100},
         },
         "cvae-gan-paper": {
             "about": "CVAE-GAN with the paper's networks: GoogLeNet E, deconvolutional G, DCGAN's D, AlexNet C, at "

@@ -6,6 +6,7 @@ gradients belong to the same parameters, as in the paper's Algorithm 1; then eve
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -59,13 +60,21 @@ LOSSES: dict[str, tuple[Callable[[Forward], Tensor], tuple[Network, ...]]] = {
     "wasserstein": (lambda p: losses.wasserstein(p.d_r[0], p.d_p[0]), (G, D)),
     "wasserstein_fool": (lambda p: losses.wasserstein_fool(p.d_p[0]), (G, D)),
     "gradient_penalty": (lambda p: p.penalty, (D,)),
-    # L_C; Odena et al. 2017, eq. 3: on samples as well
+    # Qi 2017, eq. 6
+    "loss_sensitive": (lambda p: losses.loss_sensitive(p.d_r[0], p.d_p[0], p.margin), (G, D)),
+    # Odena et al. 2017, eq. 3: L_C of D's class head on x_r and x_p, which both D and G learn from
+    "classify_both": (
+        lambda p: losses.attribute_loss(p.h_r, p.labels, p.algorithm.blocks)
+        + losses.attribute_loss(p.h_p, p.y_p, p.algorithm.blocks),
+        (G, D),
+    ),
+    # L_C; for G on samples as well
     "classify_real": (lambda p: losses.attribute_loss(p.c_r[0], p.labels, p.algorithm.blocks), (C,)),
     "classify_sample": (lambda p: losses.attribute_loss(p.c_p[0], p.y_p, p.algorithm.blocks), (G, C)),
     # eq. 2: L_GD; eq. 3: L_GC
     "mean_d": (_mean_d, (G, D)),
     "mean_c": (_mean_c, (G, C)),
-    # Makhzani et al. 2016, section 2: S tells draws of the prior from codes, and E fools it
+    # Makhzani et al. 2016, section 2: S tells draws of the prior from codes, and E fools it, each in a phase of its own
     "code_real_or_fake": (lambda p: losses.real_or_fake(p.code_logits[0], [p.code_logits[1]]), (E, S)),
     "code_fool": (lambda p: losses.non_saturating(p.code_logits[1]), (E, S)),
     # Ours: K reads the attributes off codes, and E hides them
@@ -115,8 +124,8 @@ def grouped(terms: Iterable[Term]) -> list[Backward]:
 class CVAEGAN(Algorithm):
     """Any member of the family, by the row of its method.
 
-    A critic's extra step teaches D alone; before `losses.warmup_images` only the terms in `WARMUP` are on (where the
-    method has any).
+    A step of several phases evaluates the networks anew for each, as the one before left them. A critic's extra step
+    teaches D alone; before `losses.warmup_images` only the terms in `WARMUP` are on (where the method has any).
     """
 
     remembers = ("centres_d", "centres_c", "steps", "images_seen")
@@ -132,9 +141,12 @@ class CVAEGAN(Algorithm):
         momentum = recipe.losses.centre_momentum
         self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
         self.warmup_images, self.steps, self.images_seen = recipe.losses.warmup_images, 0, 0
+        self.margin = recipe.losses.margin
         terms = [term for term in self.method.terms if self._weight(term) != 0]
         adversary = [term for term in terms if set(term.learns) <= {"discriminator", "classifier"}]
-        self._critic_groups, self._all_groups = grouped(adversary), grouped(terms)
+        self._critic_groups = grouped(adversary)
+        phases = self.method.phases or (tuple(LOSSES),)
+        self._phases = [grouped(term for term in terms if term.loss in phase) for phase in phases]
         self._warm_groups = grouped(term for term in terms if term.loss in WARMUP)
 
     @staticmethod
@@ -144,11 +156,16 @@ class CVAEGAN(Algorithm):
 
     @classmethod
     def optimisers_of(cls, recipe: Recipe, networks: Mapping[str, nn.Module]) -> dict[str, torch.optim.Optimizer]:
-        """As of `Algorithm`, by the method's own optimiser."""
+        """As of `Algorithm`, by the method's own optimiser; for every phase after the first one of its own."""
         if METHODS[recipe.method].optimiser == "rmsprop":
             rates = {name: cls.rate(recipe, name) for name in networks}
             return {name: torch.optim.RMSprop(networks[name].parameters(), lr=rate) for name, rate in rates.items()}
-        return super().optimisers_of(recipe, networks)
+        method = METHODS[recipe.method]
+        return {
+            method.optimiser_of(name, phase): cls.adam(recipe, networks, name)
+            for name in networks
+            for phase in method.phases_of(name)
+        }
 
     def _weight(self, term: Term) -> float:
         return 1.0 if term.weight == "one" else self.weights[term.weight]
@@ -171,20 +188,24 @@ class CVAEGAN(Algorithm):
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step of every network (of D alone in a critic's extra step); see `Algorithm`."""
         self.steps += 1
-        groups = self._all_groups if self.steps % self.method.critic_steps == 0 else self._critic_groups
+        phases = self._phases if self.steps % self.method.critic_steps == 0 else [self._critic_groups]
         if self.images_seen < self.warmup_images and self._warm_groups:
-            groups = self._warm_groups
+            phases = [self._warm_groups]
         self.images_seen += len(batch.images) * world()
-        with self.arithmetic():
-            evaluation = Forward(self, batch.images, batch.attributes, generator)
-            values = self.backward(groups, evaluation)
-        learning = sorted({name for group in groups for name in group.networks}, key=self.method.networks.index)
-        self.update(*learning)
+        values: dict[str, Tensor] = {}
+        gauges: dict[str, Tensor] = {}
+        for number, groups in enumerate(phases):
+            with self.arithmetic():
+                evaluation = Forward(self, batch.images, batch.attributes, generator)
+                values |= self.backward(groups, evaluation)
+            learning = sorted({name for group in groups for name in group.networks}, key=self.method.networks.index)
+            self.update(*learning, by=partial(self.method.optimiser_of, phase=number))
+            gauges |= self._gauges(evaluation)
         if self.method.clip:
             with torch.no_grad():
                 for parameter in self.parameters(D):
                     parameter.clamp_(-self.method.clip, self.method.clip)
-        return {name: value.detach() for name, value in values.items()} | self._gauges(evaluation)
+        return {name: value.detach() for name, value in values.items()} | gauges
 
     def backward(self, groups: list[Backward], evaluation: Forward) -> dict[str, Tensor]:
         """Put the gradient of every term into just the networks that learn from it; return the losses' values."""
@@ -215,10 +236,12 @@ class CVAEGAN(Algorithm):
                 gauges["d_real_right"] = (evaluation.d_r[0] > 0).float().mean()
             if "d_p" in done:
                 gauges["d_sample_right"] = (evaluation.d_p[0] < 0).float().mean()
-            if "c_r" in done:
-                gauges["c_accuracy"] = losses.attribute_accuracy(evaluation.c_r[0], evaluation.labels, self.blocks)
-            if "c_p" in done:
-                gauges["c_sample_accuracy"] = losses.attribute_accuracy(evaluation.c_p[0], evaluation.y_p, self.blocks)
+            if "c_r" in done or "h_r" in done:
+                read = evaluation.c_r[0] if "c_r" in done else evaluation.h_r
+                gauges["c_accuracy"] = losses.attribute_accuracy(read, evaluation.labels, self.blocks)
+            if "c_p" in done or "h_p" in done:
+                read = evaluation.c_p[0] if "c_p" in done else evaluation.h_p
+                gauges["c_sample_accuracy"] = losses.attribute_accuracy(read, evaluation.y_p, self.blocks)
         return gauges
 
     @property

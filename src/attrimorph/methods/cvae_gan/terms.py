@@ -32,6 +32,9 @@ class Method:
         critic_steps: steps of D for one of the others.
         clip: the range that D's parameters are clipped to after each step (WGAN); 0 for none.
         optimiser: its paper's optimiser, "adam" or "rmsprop".
+        class_head: D has a head on its trunk that reads y off images, and there is no C (AC-GAN).
+        components: of the covariances that D compares beside the means (McGAN); 0 for a plain D.
+        phases: losses taught one after another in each step, the networks evaluated anew for each; () for all at once.
     """
 
     terms: tuple[Term, ...]
@@ -40,11 +43,27 @@ class Method:
     critic_steps: int = 1
     clip: float = 0.0
     optimiser: Literal["adam", "rmsprop"] = "adam"
+    class_head: bool = False
+    components: int = 0
+    phases: tuple[tuple[str, ...], ...] = ()
 
     @property
     def networks(self) -> tuple[Network, ...]:
         """The networks that learn, in the order of the paper's updates: C, D, (codes), G, E."""
         return tuple(name for name in (C, D, S, K, G, E) if any(name in term.learns for term in self.terms))
+
+    def phases_of(self, network: str) -> list[int]:
+        """The phases that a network learns in."""
+        losses = {term.loss for term in self.terms if network in term.learns}
+        return [number for number, phase in enumerate(self.phases) if losses & set(phase)] or [0]
+
+    def optimiser_of(self, network: str, phase: int) -> str:
+        """The name of a network's optimiser in a phase.
+
+        Each phase has its own: Adam divides by the size of the gradients that it saw, and those of a reconstruction,
+        summed over pixels, would leave nothing of the others.
+        """
+        return network if phase == self.phases_of(network)[0] else f"{network}_{phase + 1}"
 
 
 E: Network = "encoder"
@@ -82,7 +101,7 @@ METHODS: dict[str, Method] = {
     "cvae": Method((IMAGE, KL)),
     "gan": Method((REAL_OR_FAKE, NON_SATURATING), conditional=False),
     "cgan": Method((REAL_OR_FAKE, NON_SATURATING), judged_with_condition=True),
-    "ac-gan": Method((CLASSIFY_REAL, REAL_OR_FAKE, NON_SATURATING, CLASSIFY_SAMPLE)),
+    "ac-gan": Method((REAL_OR_FAKE, NON_SATURATING, Term("classify_both", (D, G))), class_head=True),
     "lsgan": Method((Term("least_squares", (D,)), Term("least_squares_fool", (G,), "adversarial")), conditional=False),
     "hinge-gan": Method((Term("hinge", (D,)), WASSERSTEIN_FOOL), conditional=False),
     "wgan": Method((WASSERSTEIN, WASSERSTEIN_FOOL), conditional=False, critic_steps=5, clip=0.01, optimiser="rmsprop"),
@@ -91,6 +110,17 @@ METHODS: dict[str, Method] = {
         conditional=False,
         critic_steps=5,
     ),
+    # Qi 2017: x_r scores above x_p by their distance; G's loss is the critic's.
+    "loss-sensitive-gan": Method((Term("loss_sensitive", (D,)), WASSERSTEIN_FOOL), conditional=False),
+    "mcgan": Method(
+        # Mroueh et al. 2017: a critic that is linear in means and covariances of its features, else as Wasserstein's.
+        (WASSERSTEIN, WASSERSTEIN_FOOL),
+        conditional=False,
+        critic_steps=5,
+        clip=0.01,
+        optimiser="rmsprop",
+        components=16,
+    ),
     "fm-gan": Method((REAL_OR_FAKE, MEAN_D), conditional=False),
     "fm-cgan": Method((CLASSIFY_REAL, REAL_OR_FAKE, MEAN_D, MEAN_C)),
     "vae-gan": Method(
@@ -98,7 +128,12 @@ METHODS: dict[str, Method] = {
         (REAL_OR_FAKE_3, FEATURE_D, Term("non_saturating_2", (G,), "adversarial"), KL),
         conditional=False,
     ),
-    "aae": Method((IMAGE, Term("code_real_or_fake", (S,)), Term("code_fool", (E,), "adversarial")), conditional=False),
+    "aae": Method(
+        # Makhzani et al. 2016: reconstruction, then S, then E against S.
+        (IMAGE, Term("code_real_or_fake", (S,)), Term("code_fool", (E,), "adversarial")),
+        conditional=False,
+        phases=(("image",), ("code_real_or_fake",), ("code_fool",)),
+    ),
     "cvae-gan": Method(CVAE_GAN),
     "cvae-gan-without-image": Method(without(CVAE_GAN, "image")),
     "cvae-gan-without-feature-d": Method(without(CVAE_GAN, "feature_d")),
