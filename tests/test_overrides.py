@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.overrides import find_recipe, override, parse_words, settings, to_yaml
+from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
 
 
 class Inner(BaseModel):
@@ -98,7 +98,9 @@ def test_every_recipe_survives_its_yaml(name: str) -> None:
 
 
 def test_every_field_of_a_recipe_says_what_it_means() -> None:
-    assert [".".join(leaf.path) for leaf in settings(RECIPES["quickstart"]()) if not leaf.meaning] == []
+    lines = to_yaml(RECIPES["quickstart"]()).splitlines()
+    assert len(lines) > 30
+    assert [line for line in lines if " # " not in line and not line.endswith(":")] == []
 
 
 @pytest.mark.parametrize(

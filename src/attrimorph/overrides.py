@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,14 +19,7 @@ from attrimorph.files import reading
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
 RECIPE_FILES = (".yaml", ".yml", ".json")
-
-
-class Setting(NamedTuple):
-    """One leaf of a recipe: its dotted name, its value, and what it means."""
-
-    path: KeyPath
-    value: Any
-    meaning: str
+WHERE = "see the fields with `attrimorph recipes NAME`"
 
 
 def parse_words(words: Sequence[str], options: Sequence[str] = ()) -> dict[str, str]:
@@ -88,9 +81,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split()) or "nested too deeply"
         raise AttrimorphError(f"{path} must be a YAML or JSON file; reading it failed: {reason}") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise AttrimorphError(
-            f"{path} must hold `field: value` lines; it holds {_kind(value)}; see `attrimorph recipes NAME`"
-        )
+        held = "nothing" if value is None else f"a {type(value).__name__}"
+        raise AttrimorphError(f"{path} must hold `field: value` lines; it holds {held}; see `attrimorph recipes NAME`")
     return value
 
 
@@ -128,7 +120,7 @@ def override(recipe: ModelT, changes: Mapping[str, Any]) -> ModelT:
         result = build(type(recipe), values)
     for path, value in given.items():
         if isinstance(value, bool) and not isinstance(_at(result, path), bool):
-            raise AttrimorphError(f"{_dotted(path)} must not be true or false; got {value}; {_where()}")
+            raise AttrimorphError(f"{_dotted(path)} must not be true or false; got {value}; {WHERE}")
     return result
 
 
@@ -164,22 +156,13 @@ def find_recipe(
     return override(recipes[base](), values)
 
 
-def settings(recipe: BaseModel, path: KeyPath = ()) -> Iterator[Setting]:
-    """List every leaf field of a recipe, in order."""
-    for name, meaning in _meanings(type(recipe)).items():
-        value = getattr(recipe, name)
-        if isinstance(value, BaseModel):
-            yield from settings(value, (*path, name))
-        else:
-            yield Setting((*path, name), value, meaning)
-
-
 def to_yaml(recipe: BaseModel, depth: int = 0) -> str:
     """Write a recipe as YAML with each field's meaning beside it; `override` and `build` read it back."""
     lines = []
     plain = recipe.model_dump(mode="json")
-    for name, meaning in _meanings(type(recipe)).items():
-        value = getattr(recipe, name)
+    meanings = meanings_of(type(recipe))
+    for name, field in type(recipe).model_fields.items():
+        value, meaning = getattr(recipe, name), field.description or meanings.get(name)
         if isinstance(value, BaseModel):
             lines += [f"{'  ' * depth}{name}:", to_yaml(value, depth + 1)]
             continue
@@ -200,14 +183,14 @@ def _entry(name: str, value: Any) -> list[str]:
     return [f"{name}:", *pairs]
 
 
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return each field's meaning: its description, or what its class says of it under "Attributes"."""
+def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
+    """Return what classes say of their attributes, by field: comments in YAML, help of options, words of an API."""
     found: dict[str, str] = {}
-    for each in model.__mro__[: model.__mro__.index(BaseModel)]:
-        section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")[2]
-        for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
-            found.setdefault(name, " ".join(text.split()))
-    return {name: field.description or found.get(name, "") for name, field in model.model_fields.items()}
+    for each in reversed(kind.__mro__):
+        text = inspect.cleandoc(each.__dict__.get("__doc__") or "").partition("\nAttributes:\n")[2]
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, flags=re.MULTILINE)
+        found |= {name: " ".join(words.split()) for name, words in entries}
+    return found
 
 
 def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -232,14 +215,14 @@ def _leaves(model: BaseModel, changes: Mapping[str, Any], path: KeyPath = ()) ->
                 known = ", ".join(f"{_dotted(here)}.{field}" for field in list(type(inner).model_fields)[:4])
                 raise AttrimorphError(f"{_dotted(here)} is a group of fields; got {shown(value)}; set one of {known}")
         elif tail and not isinstance(inner, dict):
-            raise AttrimorphError(f"{_dotted(here)} has no fields of its own; got {key!r}; {_where()}")
+            raise AttrimorphError(f"{_dotted(here)} has no fields of its own; got {key!r}; {WHERE}")
         else:
             yield (*here, *(tail.split(".") if tail else ())), value
 
 
 def _unknown(path: KeyPath, model: BaseModel, above: KeyPath) -> str:
     word = path[-1]
-    leaves = {leaf.path[-1]: _dotted((*above, *leaf.path)) for leaf in settings(model)}
+    leaves = {name.rpartition(".")[2]: _dotted((*above, name)) for name in all_names(type(model))}
     # A bare `--batch-size` most often means the one field of that name somewhere below.
     near = get_close_matches(word, [*type(model).model_fields, *leaves], n=1, cutoff=0.6)
     if near:
@@ -284,21 +267,13 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"a recipe has no field {dotted!r}; {suggestion(dotted, all_names(model))}"
     if item["type"] == "missing":
-        return f"the recipe lacks the field {dotted!r}; {_where()}"
+        return f"the recipe lacks the field {dotted!r}; {WHERE}"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     rule = message.replace("Input should be", "must be").partition(", unable to parse")[0]
     # Rules about several fields at once say themselves which.
     if not dotted or not message.startswith("Input should"):
         return f"{dotted}: {rule}" if dotted else rule
-    return f"{dotted} {rule}; got {shown(item['input'])}; {_where()}"
-
-
-def _where() -> str:
-    return "see the fields with `attrimorph recipes NAME`"
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return f"{dotted} {rule}; got {shown(item['input'])}; {WHERE}"
 
 
 def _says_none(value: Any) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from attrimorph.cli.app import option_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.requests import Request, meanings_of
+from attrimorph.overrides import meanings_of
+from attrimorph.requests import Request
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Reconstruct, Sample
 from attrimorph.requests.morph import Morph

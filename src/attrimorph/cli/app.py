@@ -20,7 +20,8 @@ from pydantic.fields import FieldInfo
 
 from attrimorph.applications import AxisOptions, Range, Search
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests import Option, Request, meanings_of, parse_names, parse_settings, result_path
+from attrimorph.overrides import meanings_of
+from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph

@@ -404,7 +404,7 @@ def calibrate(
     """
     from attrimorph.applications.calibrate import calibrate as measure
     from attrimorph.applications.calibrate import images_for, refuse_shipped, write_calibrated
-    from attrimorph.console import Meter
+    from attrimorph.console import Meter, table
     from attrimorph.loading import load
 
     layout.needs(data)
@@ -420,23 +420,13 @@ def calibrate(
     unseen = images_for(loaded, None if data is None else layout.open_for(loaded, data))
     with Meter("measuring") as meter:
         strengths = measure(loaded, judges, unseen, most=images, progress=meter.say)
-    _print_strengths(loaded, strengths.positions)
-    print(write_calibrated(model, strengths, out).path)
-
-
-def _print_strengths(model: "Model", positions: object) -> None:
-    from attrimorph.console import table
-    from attrimorph.models import Strengths
-
-    assert isinstance(positions, dict)
-    found = Strengths(positions)
-    rows: list[tuple[str, ...]] = [
-        (f"{found.position(name, 0.5):.2f}", f"{-found.position(name, -0.5):.2f}", name) for name in positions
-    ]
-    if rows:
+    halves = [(strengths.position(name, 0.5), -strengths.position(name, -0.5), name) for name in strengths.positions]
+    if halves:
+        rows = [(f"{up:.2f}", f"{down:.2f}", name) for up, down, name in halves]
         print(table(rows, ("half-way when set", "when taken away", "attribute")))
     else:
-        print(f"no edit of {model.recipe.name} moves its attribute: nothing was calibrated")
+        print(f"no edit of {loaded.recipe.name} moves its attribute: nothing was calibrated")
+    print(write_calibrated(model, strengths, out).path)
 
 
 def _judge_for(model: "Model", named: str | None) -> "Judge | None":

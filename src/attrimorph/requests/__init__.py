@@ -5,9 +5,7 @@ command's help. No torch here, nor in any request, before one is answered.
 """
 
 import hashlib
-import inspect
 import os
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -118,16 +116,6 @@ class Work:
     out: Path
     progress: Progress | None = None
     say: Callable[[str], None] | None = None
-
-
-def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
-    """Return what the classes say of their attributes, by field: the help of options, the descriptions of an API."""
-    found: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        text = inspect.cleandoc(each.__dict__.get("__doc__") or "").partition("\nAttributes:\n")[2]
-        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, flags=re.MULTILINE)
-        found |= {name: " ".join(words.split()) for name, words in entries}
-    return found
 
 
 class Request(BaseModel):

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from attrimorph.applications.locks import Slider
-from attrimorph.requests import Changes, Facts, Name, meanings_of
+from attrimorph.overrides import meanings_of
+from attrimorph.requests import Changes, Facts, Name
 from attrimorph.studio.model_store import Origin
 
 MIB = 2**20
