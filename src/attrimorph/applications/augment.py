@@ -42,6 +42,11 @@ MOST_CLASSES = 1000
 MOST_IMAGES = 10_000_000
 Rows = NDArray[np.int64]
 Cell = Mapping[str, float]
+SHOWN = 8  # columns of the sheet
+MOST_ROWS = 8  # classes shown
+READ = 256  # images that are read together
+GENERATED = "generated"
+Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -264,13 +269,6 @@ def check_amount(classes: int, each: int) -> None:
 def capable(model: Model, way: str) -> str:
     """Return the way to balance: what is asked for, or for "auto" edits where the model edits, else samples."""
     return way if way != "auto" else "edit" if isinstance(model, Edits) else "sample"
-
-
-SHOWN = 8  # columns of the sheet
-MOST_ROWS = 8  # classes shown
-READ = 256  # images that are read together
-GENERATED = "generated"
-Row = dict[str, str]
 
 
 class LabelledFolder:

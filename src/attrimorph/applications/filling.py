@@ -22,11 +22,14 @@ from attrimorph.models.model import Model
 from attrimorph.models.pictures import crop_for
 from attrimorph.pictures import sheet
 
-MOST_TIMES = 1000
+MOST_TIMES, MOST_ROUNDS = 1000, 100  # that the model looks at a filled, and at an enlarged image
 MARKED = 0.1  # share of white from which on a pixel of a mask belongs to the hole
 FILLS = ("border", "mean")
 SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # iterations worth a column
 Hole = tuple[int, int, int, int]
+LEVEL = 2 / 255  # of an 8-bit image, in [-1, 1]
+AGREES = 0.05 * LEVEL  # difference to a known pixel at which back-projection stops
+SMOOTH, MOST_PROJECTIONS = 50, 200
 
 
 @dataclass(frozen=True)
@@ -231,12 +234,6 @@ def strip(result: Inpainting, cell: int) -> Image.Image:
     if result.inversion is not None:
         words = ["input", "known", "filled", "found"]
     return sheet([row], columns=words, cell=cell)
-
-
-MOST_ROUNDS = 100
-LEVEL = 2 / 255  # of an 8-bit image, in [-1, 1]
-AGREES = 0.05 * LEVEL  # difference to a known pixel at which back-projection stops
-SMOOTH, MOST_PROJECTIONS = 50, 200
 
 
 @dataclass(frozen=True)

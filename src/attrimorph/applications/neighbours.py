@@ -37,6 +37,15 @@ TRIED = 32  # images compared exactly at a time
 ROUNDING = 1e-4  # share by which a float32 bound may be too high
 
 Pixels = NDArray[np.uint8]
+MOST = 1000  # images retrieved
+SAME_PIXELS = 2.5 / 255  # largest difference, in [-1, 1], of two readings of one picture
+SIGMAS = 3.0  # by which a share must differ from one half to be told from chance
+SHOWN = 6  # samples in the picture: those nearest to a training image
+BESIDE = 3  # training images beside each
+FEWEST = 20  # images to be compared, of each sort
+BATCH = 256  # images whose features are computed together
+Rows = NDArray[np.int64]
+COPIES, SMOOTH, NONE = "copies", "no copies, only smooth", "no copies"
 
 
 class Nearest(NamedTuple):
@@ -173,10 +182,6 @@ def _search_bounded(query: Pixels, base: Pixels, rows: NDArray[np.int64], bounds
     return Nearest(squares, places)
 
 
-MOST = 1000
-SAME_PIXELS = 2.5 / 255  # largest difference, in [-1, 1], of two readings of one picture
-
-
 @dataclass(frozen=True)
 class Retrieval:
     """What was found, the nearest first.
@@ -294,15 +299,6 @@ def retrieval_table(gallery: Gallery, result: Retrieval) -> str:
     found = enumerate(zip(result.rows.tolist(), result.distances.tolist(), strict=True), 1)
     rows = [[rank, f"{far:.6f}", int(gallery.identity[row]), gallery.names[row]] for rank, (row, far) in found]
     return to_csv(["rank", "distance", "identity", "file"], rows)
-
-
-SIGMAS = 3.0  # by which a share must differ from one half to be told from chance
-SHOWN = 6  # samples in the picture: those nearest to a training image
-BESIDE = 3  # training images beside each
-FEWEST = 20
-BATCH = 256
-Rows = NDArray[np.int64]
-COPIES, SMOOTH, NONE = "copies", "no copies, only smooth", "no copies"
 
 
 @dataclass(frozen=True)

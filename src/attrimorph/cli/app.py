@@ -50,6 +50,16 @@ app = App(
 )
 app["--help"].group = FIND
 app["--version"].group = FIND
+Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
+ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
+Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
+STAND_IN = "synthetic faces are used since no --data was given; for your own pictures: --data FOLDER"
+Answer = Callable[..., None]
+EMPTY = inspect.Parameter.empty
+FOLDER = "The folder to write; a sheet, a table of origins and metadata (a receipt) are written beside it."
+PLAIN: tuple[type[Request], ...] = (
+    Sample, Reconstruct, Morph, Transfer, Inpaint, Superresolve, Retrieve, Layers, Invert, Neighbours, LatentMap,
+)  # fmt: skip
 
 
 def whole_number(_: type, tokens: Sequence[Token]) -> int:
@@ -61,9 +71,6 @@ def whole_number(_: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=whole_number)]
-Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
-ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
-Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
 
 
 @Parameter(name="*")
@@ -155,9 +162,6 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-STAND_IN = "synthetic faces are used since no --data was given; for your own pictures: --data FOLDER"
-
-
 def tell_stand_in(data: Path | None) -> None:
     """Say so where synthetic faces stand in for data that were not named."""
     if data is None and speaks():
@@ -173,9 +177,6 @@ def tell(written: "Written") -> None:
     print(f"{written.receipt}  (attrimorph replay makes the same again)")
 
 
-Answer = Callable[..., None]
-EMPTY = inspect.Parameter.empty
-FOLDER = "The folder to write; a sheet, a table of origins and metadata (a receipt) are written beside it."
 INVERT = {
     "invert": (bool, False, None),
     "invert_steps": (Whole | None, None, "With --invert: steps of the search; by default 100."),
@@ -392,9 +393,6 @@ def answer(request: Request, out: Path | None, device: str) -> None:
     tell(written)
 
 
-PLAIN: tuple[type[Request], ...] = (
-    Sample, Reconstruct, Morph, Transfer, Inpaint, Superresolve, Retrieve, Layers, Invert, Neighbours, LatentMap,
-)  # fmt: skip
 for each in PLAIN:
     verb(each)(answer)
 

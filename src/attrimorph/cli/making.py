@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 data_app = App(name="data", help="Check, prepare and draw data.", group=DATA)
 app.command(data_app)
+NEXT = {
+    "cyclegan": "attrimorph edit PICTURE --set ATTRIBUTE=1",
+    "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
+}
+"""What a run that does not sample is good for; others sample."""
+OPTIONS = ("data", "format", "table", "out", "dry-run", "explain", "device")
 
 
 @data_app.command
@@ -173,14 +179,6 @@ def mask(
     with Meter("masking") as meter:
         summary = make_masks(path, where=where, again=again, workers=workers, progress=meter.update)
     print("\n".join(summary.lines()))
-
-
-NEXT = {
-    "cyclegan": "attrimorph edit PICTURE --set ATTRIBUTE=1",
-    "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
-}
-"""What a run that does not sample is good for; others sample."""
-OPTIONS = ("data", "format", "table", "out", "dry-run", "explain", "device")
 
 
 @app.command(group=MAKE)

@@ -21,6 +21,9 @@ Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside t
 Values = Annotated[
     Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
 ]
+SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
+"""What opens when nothing is named: the shipped models, the first of them shown."""
+REACHED = "edit.target_reached"
 
 
 @axes_app.command
@@ -216,10 +219,6 @@ def show(
     print(page)
 
 
-SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
-"""What opens when nothing is named: the shipped models, the first of them shown."""
-
-
 @app.command(group=USE)
 def studio(
     *models: Annotated[str, Parameter(help="Run folders, model files or shipped models; by default the shipped ones.")],
@@ -319,9 +318,6 @@ def export(
         print(f"{name}: float32 [{', '.join(['batch', *map(str, shape[1:])])}]")
     print(f"it differs from the model by at most {written.difference:.1e}")
     print(written.path)
-
-
-REACHED = "edit.target_reached"
 
 
 @app.command(group=FIND)

@@ -20,6 +20,10 @@ Kind = Literal["binary", "categorical", "real"]
 KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
 MISSING = ("", "nan", "none", "null", "?")
 MOST_VALUES_LISTED = 8  # in one sentence
+Changes = Mapping[str, float | str]
+"""Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
+STRONGEST = 100  # beyond, a network answers with nothing that is a picture
+MOST_LISTED = 40  # names in one sentence
 
 
 @dataclass(frozen=True)
@@ -107,13 +111,6 @@ def parse_real(name: str, raw: Any) -> float:
     if not math.isfinite(number):
         raise AttrimorphError(f"the real attribute {name!r} must be a finite number; got {raw!r}")
     return number
-
-
-Changes = Mapping[str, float | str]
-"""Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
-
-STRONGEST = 100  # beyond, a network answers with nothing that is a picture
-MOST_LISTED = 40  # names in one sentence
 
 
 @dataclass(frozen=True)

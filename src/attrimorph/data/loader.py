@@ -19,6 +19,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 
 LUMA = (0.299, 0.587, 0.114)
+AHEAD = 3  # batches that wait ready
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,6 @@ def _tint(images: Tensor, factors: Tensor) -> Tensor:
 def _tells_sides(name: str) -> bool:
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return any(word.lower() in ("left", "right") for word in words)
-
-
-AHEAD = 3  # batches that wait ready
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STRENGTHS_VERSION = 1
 SET, TAKEN_AWAY = "set", "taken away"
 MOST_KNOTS = 1000
+FORMAT = 1
+LARGEST_FILE = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,6 @@ def _knots(name: str, values: Any) -> tuple[float, ...]:
             "they are not; calibrate again"
         )
     return tuple(float(value) for value in values)
-
-
-FORMAT = 1
-LARGEST_FILE = 4 * 2**30
 
 
 def model_bytes(networks: "Mapping[str, nn.Module]", header: Mapping[str, Any]) -> bytes:

@@ -19,6 +19,10 @@ from attrimorph.models import Header, Strengths, model_bytes
 from attrimorph.models.pictures import Pictures, Source, prepared
 from attrimorph.pictures import grid, png_bytes
 
+SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
+"""Keys of an evaluation; of one attribute they go on with its name."""
+MOST_SAMPLES = 4096
+
 
 @dataclass(frozen=True)
 class Code:
@@ -138,10 +142,6 @@ class Groups(Protocol):
         """Images [B, 3, S, S], references [B or 1, 3, S, S], and how far each group goes towards them -> images."""
 
 
-SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
-"""Keys of an evaluation; of one attribute they go on with its name."""
-
-
 @dataclass(frozen=True)
 class AttributeFacts:
     """One attribute of a model.
@@ -211,9 +211,6 @@ class Attributes(Mapping[str, AttributeFacts]):
 def share(value: float | None) -> str:
     """Write a share as a person reads it."""
     return "not measured" if value is None else f"{value:.1%}"
-
-
-MOST_SAMPLES = 4096
 
 
 class Model:

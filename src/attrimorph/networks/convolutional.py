@@ -19,6 +19,7 @@ from attrimorph.errors import AttrimorphError
 
 SLOPE = 0.2
 EPSILON = 1e-6
+LOGVAR_RANGE = (-10.0, 4.0)
 
 
 def modulate(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -63,9 +64,6 @@ class Modulate(torch.autograd.Function):
         scale, shift = product.sum((2, 3), keepdim=True), g.sum((2, 3), keepdim=True)
         mean = product.mul_(gain).mean(1, keepdim=True)
         return g.mul_(gain).addcmul_(n, mean, value=-1).mul_(r), scale, shift
-
-
-LOGVAR_RANGE = (-10.0, 4.0)
 
 
 def stage_channels(image_size: int, width: int) -> list[int]:

@@ -22,6 +22,11 @@ from attrimorph.errors import AttrimorphError
 
 CACHED = {"inception": "pt_inception-2015-12-05-*.pth", "vgg19": "vgg19-*.pth"}
 Network = TypeVar("Network", bound=nn.Module)
+# Of VGG-19: channels, 0 = pool; and the layers whose maps are seen.
+WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)
+SEEN = (3, 8, 17, 26, 35)  # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4
+SIDE = 299  # pixels that Inception was trained on
+Size = int | tuple[int, int]
 
 
 def cached(name: str) -> Path:
@@ -78,10 +83,6 @@ def filled(network: Network, state: Mapping[str, Tensor], path: Path) -> Network
     return network.eval().requires_grad_(False)
 
 
-WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)  # 0: pool
-SEEN = (3, 8, 17, 26, 35)  # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4
-
-
 class Vgg19(nn.Module):
     """Images [B, 3, H, W] in [-1, 1] -> feature maps relu1_2, relu2_2, relu3_4, relu4_4, relu5_4.
 
@@ -111,10 +112,6 @@ class Vgg19(nn.Module):
             if number in SEEN:
                 found.append(h)
         return found
-
-
-SIDE = 299  # pixels it was trained on
-Size = int | tuple[int, int]
 
 
 class Convolution(nn.Module):

@@ -42,6 +42,11 @@ EARLIER = {
     "seconds", "table",
 }  # fmt: skip
 """Arguments that a receipt leaves out where nobody wished for them, or that receipts of earlier versions lack."""
+Named = Annotated[str, BeforeValidator(str)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Strength = Annotated[float, Field(ge=-STRONGEST, le=STRONGEST, allow_inf_nan=False, strict=True)]
+Fact = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+RESULTS = Path("runs/results")
 
 
 class Option(NamedTuple):
@@ -70,10 +75,6 @@ def _search(value: Any) -> Any:
     return words | {"steps": value["of"], "stop": value.get("steps")}
 
 
-Named = Annotated[str, BeforeValidator(str)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
-Strength = Annotated[float, Field(ge=-STRONGEST, le=STRONGEST, allow_inf_nan=False, strict=True)]
-Fact = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Changes = Annotated[dict[Name, Strength], Field(max_length=200), Option("--set", list[str] | None, schema=True)]
 Facts = Annotated[dict[Name, Fact], Field(max_length=200), Option("--known", list[str] | None, schema=True)]
 Names = Annotated[tuple[str, ...], Option(kind=str | None, read=lambda words: tuple(parse_names(words or "")))]
@@ -351,9 +352,6 @@ def numbered(word: str, pictures: "Sequence[Image.Image]") -> "dict[str, Image.I
     if len(pictures) == 1:
         return {word: pictures[0]}
     return {f"{word}-{number}": picture for number, picture in enumerate(pictures, 1)}
-
-
-RESULTS = Path("runs/results")
 
 
 def result_path(out: Path | None, verb: str, inputs: Sequence[Path] = ()) -> Path:

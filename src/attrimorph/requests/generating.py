@@ -25,6 +25,8 @@ from attrimorph.requests import (
 if TYPE_CHECKING:
     from attrimorph.models.model import Model
 
+Rectangle = tuple[int, int, int, int]
+
 
 def _names(words: str | None) -> list[str] | None:
     return None if words is None else parse_names(words)
@@ -263,9 +265,6 @@ class Invert(Inputs):
             },
             {"steps": found.steps, "of": self.search.steps, "seconds": None},
         )
-
-
-Rectangle = tuple[int, int, int, int]
 
 
 def rectangle(words: str | None) -> Rectangle | None:

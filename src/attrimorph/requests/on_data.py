@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from attrimorph.metrics.augmentation import Say, Worth
     from attrimorph.models.model import Model
 
+EACH = 100  # images of a new identity
+
 
 class OnData(Request):
     """A request that reads a folder of images.
@@ -214,9 +216,6 @@ class LatentMap(OnData):
             {"fingerprint": data.fingerprint},
             tables={"": map_table(found, data)},
         )
-
-
-EACH = 100  # images of a new identity
 
 
 class Augment(OnData):

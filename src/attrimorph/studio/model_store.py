@@ -42,6 +42,8 @@ from attrimorph.models import named_parts
 from attrimorph.models.model import Model, Moves
 from attrimorph.studio.guard import Limits, Refused
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True, eq=False)
 class Served:
@@ -267,9 +269,6 @@ def decode_base64(text: str, what: str) -> bytes:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (ValueError, binascii.Error) as error:
         raise AttrimorphError(f"{what} must be base64; it is not; encode the file's bytes") from error
-
-
-Value = TypeVar("Value")
 
 
 class Gone(Refused):

@@ -22,6 +22,10 @@ from torch import Tensor, nn
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes
 
+COLLAPSED = 0.1  # spread of samples, as a share of that of real images, under which they are all alike
+DEAD_LINES = 40  # log lines in a row with a discriminator that is never wrong, or never right
+RETURNS = 3
+
 
 class Ema:
     """Averaged copies of networks: average <- w average + (1 - w) weights, w = 2^(-images / half-life).
@@ -134,11 +138,6 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
             f"{path} is no checkpoint of this program; remove its folder to go on from the one before"
         )
     return state
-
-
-COLLAPSED = 0.1  # spread of samples, as a share of that of real images, under which they are all alike
-DEAD_LINES = 40  # log lines in a row with a discriminator that is never wrong, or never right
-RETURNS = 3
 
 
 @dataclass

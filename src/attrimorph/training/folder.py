@@ -28,6 +28,8 @@ CHANGEABLE = (
     "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images"
 )  # fmt: skip
 """The fields in which a run may be gone on with differently: how long, and what is written on the way."""
+ANEW = "free some space, then give the same command"
+COLUMNS, ROWS = 8, 3  # of samples on a sheet
 
 
 def is_begun(folder: Path) -> bool:
@@ -154,9 +156,6 @@ def field(recipe: dict[str, Any], dotted: str) -> Any:
     return value
 
 
-ANEW = "free some space, then give the same command"
-
-
 class Log:
     """Lines of `log.jsonl`; on resuming, lines after the checkpoint are dropped.
 
@@ -217,9 +216,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
                 break
             lines.append(line)
     return lines
-
-
-COLUMNS, ROWS = 8, 3
 
 
 class SampleSheet:

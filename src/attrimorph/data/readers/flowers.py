@@ -15,6 +15,9 @@ from attrimorph.errors import AttrimorphError
 
 MATRIX, COMPRESSED = 14, 15
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+MOST = 100_000  # images, and classes, must be fewer
+SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}
+BLUE = (0, 0, 254)  # what the segmented images have for background
 
 
 def read_mat(path: Path) -> dict[str, NDArray[Any]]:
@@ -59,11 +62,6 @@ def _arrays(data: bytes, order: str) -> Iterator[tuple[str, NDArray[Any]]]:
             shape = np.frombuffer(parts[1][1], order + "i4")
             values = np.frombuffer(parts[3][1], order + TYPES[parts[3][0]])
             yield parts[2][1].decode("ascii"), values.reshape(shape, order="F")
-
-
-MOST = 100_000  # images, and classes, must be fewer
-SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}
-BLUE = (0, 0, 254)  # what the segmented images have for background
 
 
 def sign(folder: Path) -> str:

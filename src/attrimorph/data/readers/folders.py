@@ -20,6 +20,10 @@ from attrimorph.data.readers.raw import (
 from attrimorph.errors import AttrimorphError
 
 DOMAINS = ("trainA", "trainB", "testA", "testB")
+# Of UTKFace.
+RACES = ("White", "Black", "Asian", "Indian", "Others")
+# A few official names lack the race, or both gender and race: these labels then are missing.
+NAME = re.compile(r"(\d{1,3})(?:_(\d+))?(?:_(\d+))?_(\d{8,})(?:\.jpg)?(?:\.chip)?")
 
 
 def sign_of_unpaired(folder: Path) -> str:
@@ -146,11 +150,6 @@ def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
         classes = [part for place, part in enumerate(parts) if place != split]
         labels[name] = (classes[0] if classes else None, None if split is None else SPLIT_WORDS[parts[split].lower()])
     return labels
-
-
-RACES = ("White", "Black", "Asian", "Indian", "Others")
-# A few official names lack the race, or both gender and race: these labels then are missing.
-NAME = re.compile(r"(\d{1,3})(?:_(\d+))?(?:_(\d+))?_(\d{8,})(?:\.jpg)?(?:\.chip)?")
 
 
 def sign_of_utkface(folder: Path) -> str:
