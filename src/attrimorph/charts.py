@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 HUES = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
 COLOURS: tuple[Colour, ...] = ((38, 104, 189), (214, 96, 36), (62, 144, 80), (150, 70, 160), (190, 155, 20),
                                (20, 150, 160), (200, 60, 90), (110, 110, 120))  # fmt: skip
-WIDTH, HEIGHT, MARGIN = 640, 260, 44
+WIDTH, HEIGHT, MARGIN, GAP = 640, 260, 44, 8
 MOST_BINS = 48
 MOST_NAMES = 8
 
@@ -47,11 +47,11 @@ class Axes:
         return self.left + across * (self.right - self.left), self.bottom - up * (self.bottom - self.top)
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers that span low..high, about `count` steps of 1, 2 or 5 times a power of ten."""
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers that span low..high, about four steps of 1, 2 or 5 times a power of ten."""
     if high <= low:
         high = low + (abs(low) or 1.0)
-    rough = (high - low) / count
+    rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -156,13 +156,12 @@ def colours() -> Iterator[Colour]:
         yield from COLOURS
 
 
-def histograms(series: Mapping[str, Tensor], label: str, *, width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+def histograms(series: Mapping[str, Tensor], label: str) -> Image.Image:
     """Draw the distributions of several sets of values over one axis, each as a line of shares, medians marked.
 
     Args:
         series: name -> values [N].
         label: what the values are.
-        width, height: of the plot, in pixels.
     """
     values = torch.cat(list(series.values())).double()
     low, high = float(values.min()), float(values.max())
@@ -171,9 +170,9 @@ def histograms(series: Mapping[str, Tensor], label: str, *, width: int = WIDTH, 
     bins = max(8, min(MOST_BINS, round(min(len(each) for each in series.values()) ** 0.5)))
     shares = {name: torch.histc(each.double(), bins, low, high) / len(each) for name, each in series.items()}
     medians = {name: float(each.double().median()) for name, each in series.items()}
-    paper = Paper(width, height, [f"{name}: median {median:.4g}" for name, median in medians.items()])
+    paper = Paper(WIDTH, HEIGHT, [f"{name}: median {median:.4g}" for name, median in medians.items()])
     top = max(float(share.max()) for share in shares.values())
-    axes = Axes(MARGIN // 2, 16, width - MARGIN // 2, height - MARGIN, (low, high), (0, top))
+    axes = Axes(MARGIN // 2, 16, WIDTH - MARGIN // 2, HEIGHT - MARGIN, (low, high), (0, top))
     paper.x_axis(axes, label)
     for (name, share), colour in zip(shares.items(), colours(), strict=False):
         middles = [low + (number + 0.5) / bins * (high - low) for number in range(bins)]
@@ -206,19 +205,18 @@ def lines(series: Series, x_label: str, y_label: str, *, width: int = WIDTH, hei
     return paper.page
 
 
-def scatter(points: Tensor, groups: Tensor, names: Sequence[str], *, side: int = WIDTH) -> Image.Image:
+def scatter(points: Tensor, groups: Tensor, names: Sequence[str]) -> Image.Image:
     """Draw points in the colours of their groups.
 
     Args:
         points: [N, 2].
         groups: int64 [N], places in `names`; -1 = grey.
         names: of the groups; the first few are named beside their colours.
-        side: of the plot, in pixels.
     """
-    paper = Paper(side, side, names[:MOST_NAMES], columns=2)
+    paper = Paper(WIDTH, WIDTH, names[:MOST_NAMES], columns=2)
     (x_low, y_low), (x_high, y_high) = points.double().amin(0).tolist(), points.double().amax(0).tolist()
     half = MARGIN / 2
-    axes = Axes(half, half, side - half, side - half, (x_low, x_high), (y_low, y_high))
+    axes = Axes(half, half, WIDTH - half, WIDTH - half, (x_low, x_high), (y_low, y_high))
     # No group is drawn wholly over another.
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
     look = [GREY if group < 0 else COLOURS[group % len(COLOURS)] for group in groups[order].tolist()]
@@ -226,12 +224,12 @@ def scatter(points: Tensor, groups: Tensor, names: Sequence[str], *, side: int =
     return paper.page
 
 
-def stacked(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures one below the other on white paper."""
     width = max(picture.width for picture in pictures)
-    page = Image.new("RGB", (width, sum(picture.height + gap for picture in pictures) - gap), PAPER)
+    page = Image.new("RGB", (width, sum(picture.height + GAP for picture in pictures) - GAP), PAPER)
     top = 0
     for picture in pictures:
         page.paste(picture, (0, top))
-        top += picture.height + gap
+        top += picture.height + GAP
     return page

@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
     "TIFF": {"compression": "tiff_deflate"},
 }
+MILLISECONDS = 60  # of each frame of an animation
 MOST_SHOWN = 32
 """Pictures of which a sheet shows each in a row or column of its own; longer ones cannot be looked at."""
 XMP = "XML:com.adobe.xmp"
@@ -156,7 +157,7 @@ def frames_around(images: Tensor, *, width: int = 192) -> list[Image.Image]:
     return found
 
 
-def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str = "") -> bytes:
+def gif_bytes(frames: Sequence[Image.Image], *, tag: str = "") -> bytes:
     """Encode an endless animation; `tag` becomes its comment."""
     # One palette for all frames: with one for each the colours flicker. Few, small frames are enough to find it.
     few = [frame.reduce(2) for frame in frames[:: max(1, len(frames) // 8)]]
@@ -169,15 +170,8 @@ def gif_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str
     quantised = {key: frame.quantize(palette=palette) for key, frame in different.items()}
     shown = [quantised[id(frame)] for frame in frames]
     buffer = io.BytesIO()
-    shown[0].save(
-        buffer,
-        "GIF",
-        save_all=True,
-        append_images=shown[1:],
-        duration=milliseconds,
-        loop=0,
-        comment=tag.encode(),
-    )
+    more = {"save_all": True, "append_images": shown[1:], "duration": MILLISECONDS, "loop": 0}
+    shown[0].save(buffer, "GIF", comment=tag.encode(), **more)
     return buffer.getvalue()
 
 
@@ -198,12 +192,11 @@ def check_video() -> None:
         )
 
 
-def mp4_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str = "") -> bytes:
+def mp4_bytes(frames: Sequence[Image.Image], *, tag: str = "") -> bytes:
     """Encode a film (H.264), the same bytes every time on one machine; `tag` becomes its comment.
 
     Args:
         frames: of one size; an odd row or column at the border is left out.
-        milliseconds: that each is shown.
         tag: says how it was made.
 
     Raises:
@@ -217,7 +210,7 @@ def mp4_bytes(frames: Sequence[Image.Image], *, milliseconds: int = 60, tag: str
     with av.open(buffer, "w", format="mp4") as film:
         film.metadata["comment"] = tag
         # Several threads would divide pictures otherwise on another number of cores.
-        stream = film.add_stream("libx264", Fraction(1000, milliseconds), {"crf": "16", "threads": "1"})
+        stream = film.add_stream("libx264", Fraction(1000, MILLISECONDS), {"crf": "16", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             pixels = np.asarray(frame.convert("RGB").crop((0, 0, width, height)))

@@ -234,14 +234,13 @@ def number_identities(names: Sequence[str | None]) -> list[int]:
 
 
 def assign_split(
-    count: int, *, identity: Sequence[int] | None = None, within: Sequence[Any] | None = None, parts: int = 10
+    count: int, *, identity: Sequence[int] | None = None, within: Sequence[Any] | None = None
 ) -> list[str]:
     """Divide images 8 : 1 : 1 where the data set does not say how; the same every time.
 
     Args:
         identity: everything of one identity goes to one split (-1 = each image by itself).
         within: divide inside each of these groups, so that every class is in every split (overrules identity).
-        parts: one part of so many is valid and one is test.
     """
     order = np.random.default_rng(0).permutation(count)
     split = ["train"] * count
@@ -250,14 +249,14 @@ def assign_split(
         for row in order.tolist():
             groups.setdefault(None if within is None else within[row], []).append(row)
         for rows in groups.values():
-            share = round(len(rows) / parts) if len(rows) >= 5 else 0
+            share = round(len(rows) / 10) if len(rows) >= 5 else 0
             for place, row in enumerate(rows[: 2 * share]):
                 split[row] = "valid" if place < share else "test"
         return split
     people: dict[Any, list[int]] = {}
     for row in order.tolist():
         people.setdefault(identity[row] if identity[row] >= 0 else (row,), []).append(row)
-    wanted, taken = count / parts, {"valid": 0, "test": 0}
+    wanted, taken = count / 10, {"valid": 0, "test": 0}
     for rows in people.values():
         for name in ("valid", "test"):
             if taken[name] + len(rows) <= wanted:
