@@ -22,7 +22,7 @@ from attrimorph.applications.edit import (
     sampled_sources,
 )
 from attrimorph.applications.generating import sample
-from attrimorph.applications.locks import can, free_of, logits_of, side_effects, sliders, with_locks
+from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
@@ -33,6 +33,7 @@ from attrimorph.pictures import to_pil
 from attrimorph.requests.receipt import EMBEDDED
 from attrimorph.requests.replay import replay
 from attrimorph.requests.saved import saved_png
+from attrimorph.studio.model_store import can, sliders
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
 

@@ -1,6 +1,4 @@
-"""What a model can change, what else it can do, and what it can lock.
-
-Locked attributes stay as a judge sees them while others are edited; and what an edit drags along.
+"""Locks: locked attributes stay as a judge sees them while others are edited; and what an edit drags along.
 
 A generator that is given y learned from data in which attributes go together, so that an edit of one may show in
 another. The judge sees it, and the lock mends it with the locked attributes' own columns of y: one damped Gauss-Newton
@@ -8,17 +6,14 @@ step whose derivatives are measured by decoding, so that any model whose codes h
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.edit import generator_of, has_codes, moves_codes
-from attrimorph.data import Kind, Schema
-from attrimorph.errors import AttrimorphError
+from attrimorph.data import Schema
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.models.model import Code, Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
+from attrimorph.models.model import Code, Model
 
 CLIPPED = 4.0  # logits: beyond, a judge is sure and more of it cannot be seen
 STRAYED = 0.15  # logits by which a locked attribute may stray without being brought back
@@ -133,65 +128,3 @@ def side_effects(
     }
     strong = {name: change for name, change in moved.items() if abs(change) >= least}
     return dict(sorted(strong.items(), key=lambda item: -abs(item[1])))
-
-
-@dataclass(frozen=True)
-class Slider:
-    """One attribute, or one value of a categorical one, that a model can change.
-
-    Attributes:
-        name: as `changes` names it.
-        kind: binary, categorical or real.
-        group: what it belongs to by the model's own groups; None where it has none.
-        least, most, step: of its strengths.
-    """
-
-    name: str
-    kind: Kind
-    group: str | None = None
-    least: float = -1.0
-    most: float = 1.0
-    step: float = 0.01
-
-
-def sliders(model: Model) -> list[Slider]:
-    """Return what can be changed with the model, in the order of its schema, or of its axes."""
-    if isinstance(model, Moves):
-        return [Slider(name, "binary") for name in model.axis_names]
-    if not (isinstance(model, Edits) or moves_codes(model)):
-        return []
-    found = []
-    for name in model.schema.column_names:
-        kind = model.schema.find(name)[0].kind
-        far = 3.0 if kind == "real" else 1.0
-        found.append(Slider(name, kind, least=-far, most=far))
-    if not model.knows_strengths:
-        return [replace(each, step=1.0) for each in found if each.name in model.editable]
-    if isinstance(model, Groups):
-        groups = {name: group for group, names in model.groups.items() for name in names}
-        pairs = [(each, groups.get(each.name.partition("=")[0])) for each in found]
-        return [replace(each, group=group) for each, group in pairs if group is not None]
-    return found
-
-
-def can(model: Model) -> dict[str, bool]:
-    """Tell what a model can do, for pages that show only what works."""
-    return {
-        "edit": isinstance(model, Edits) or moves_codes(model),
-        "photograph": isinstance(model, Edits) or has_codes(model),
-        "encode": isinstance(generator_of(model), Encodes),
-        "search": has_codes(model) and not isinstance(generator_of(model), Encodes),
-        "sample": samples(model),
-        "lock": moves_codes(model),
-        "teach": isinstance(generator_of(model), Generates),
-        "layers": isinstance(model, PaintsLayers),
-    }
-
-
-def samples(model: Model) -> bool:
-    """Tell whether the model draws pictures of its own."""
-    try:
-        model.sample_codes(1, torch.Generator().manual_seed(0))
-    except AttrimorphError:
-        return False
-    return True

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from attrimorph.applications.locks import Slider
 from attrimorph.overrides import meanings_of
 from attrimorph.requests import Changes, Facts, Name
-from attrimorph.studio.model_store import Origin
+from attrimorph.studio.model_store import Origin, Slider
 
 MIB = 2**20
 
