@@ -97,14 +97,7 @@ def inpaint(
     steps, distance = [start], None if invert is None else Pixels(images, 1 - masks)
     for _ in range(times if invert is None else 1):
         code, found = code_of(
-            model,
-            steps[-1],
-            attributes,
-            "inpaint",
-            known=known,
-            invert=invert,
-            distance=distance,
-            progress=progress,
+            model, steps[-1], attributes, "inpaint", known=known, invert=invert, distance=distance, progress=progress
         )
         proposal = model.decode(code).cpu()
         if feather:
@@ -291,14 +284,7 @@ def superresolve(
     images, distance = bicubic, None if invert is None else Downsampled(low)
     for _ in range(rounds if invert is None else 1):
         code, found = code_of(
-            model,
-            images,
-            attributes,
-            "superresolve",
-            known=known,
-            invert=invert,
-            distance=distance,
-            progress=progress,
+            model, images, attributes, "superresolve", known=known, invert=invert, distance=distance, progress=progress
         )
         images = back_projected(model.decode(code).cpu(), low)
     disagreement = (averaged(images, low.shape[-1]) - low).abs().flatten(1).amax(1) / LEVEL

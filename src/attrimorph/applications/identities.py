@@ -29,13 +29,7 @@ Draws = Callable[[int], Code]
 
 
 def new_identities(
-    model: Model,
-    data: PreparedData,
-    count: int,
-    each: int = 100,
-    *,
-    confirm: Confirmation | None,
-    seed: int = 0,
+    model: Model, data: PreparedData, count: int, each: int = 100, *, confirm: Confirmation | None, seed: int = 0
 ) -> Iterator[Made]:
     """Make people that do not exist, by mixing three who do (Bao et al. 2017, section 5.6).
 

@@ -404,12 +404,7 @@ def neighbours(
 
 
 def compared(
-    images: Tensor,
-    data: PreparedData,
-    *,
-    seed: int = 0,
-    judge: Judge | None = None,
-    progress: Progress | None = None,
+    images: Tensor, data: PreparedData, *, seed: int = 0, judge: Judge | None = None, progress: Progress | None = None
 ) -> NearestImages:
     """Compare images with the training images; arguments and errors as of `neighbours`.
 

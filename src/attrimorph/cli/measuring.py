@@ -19,20 +19,8 @@ if TYPE_CHECKING:
     from attrimorph.models.model import Model
 
 OPTIONS = (
-    "budget",
-    "images",
-    "seeds",
-    "data",
-    "format",
-    "table",
-    "judge",
-    "count",
-    "size",
-    "out",
-    "csv",
-    "latex",
-    "device",
-)
+    "budget", "images", "seeds", "data", "format", "table", "judge", "count", "size", "out", "csv", "latex", "device"
+)  # fmt: skip
 
 
 @app.command(group=MAKE)

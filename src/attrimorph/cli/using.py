@@ -295,11 +295,7 @@ def studio(
 
 @app.command(group=USE)
 def export(
-    model: ModelName = DEFAULT_MODEL,
-    /,
-    *,
-    out: Path,
-    part: Literal["generator", "encoder", "classifier"] = "generator",
+    model: ModelName = DEFAULT_MODEL, /, *, out: Path, part: Literal["generator", "encoder", "classifier"] = "generator"
 ) -> None:
     """Write a part of a model as a program for other runtimes, and check it against the model's own output.
 

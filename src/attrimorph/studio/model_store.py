@@ -1,4 +1,4 @@
-"""The models that a studio serves, each loaded once, and what is edited with them.
+"""The models that a studio serves, each loaded once, what they can do, and what is edited with them.
 
 Opened photographs and taught axes are kept in memory only, under names that nobody can guess.
 """

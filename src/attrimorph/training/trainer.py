@@ -383,12 +383,7 @@ def build(
         METHODS[recipe.method]
         .step()
         .build(
-            recipe,
-            schema,
-            device=device,
-            layout=path.layout,
-            autocast=path.autocast,
-            reduce_gradients=reduce_gradients,
+            recipe, schema, device=device, layout=path.layout, autocast=path.autocast, reduce_gradients=reduce_gradients
         )
     )
 
