@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
+from attrimorph.recipe import find_recipe, override, parse_words, to_yaml
 
 
 class Inner(BaseModel):

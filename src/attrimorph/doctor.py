@@ -79,7 +79,8 @@ def _findable(module: str) -> bool:
 def _torch() -> Iterator[Line]:
     import torch
 
-    from attrimorph.training.hardware import choose_fast_path, default_device
+    from attrimorph.loading import default_device
+    from attrimorph.training.hardware import choose_fast_path
 
     yield Line("cores", f"{os.cpu_count()}; torch uses {torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):

@@ -1,4 +1,4 @@
-"""Models out of their files. One file holds a model: model.safetensors. It alone loads, serves and is shared.
+"""Models out of their files, and where they run. One file holds a model: model.safetensors. It alone loads and serves.
 
 What a command asks of a model is checked against its header before torch is imported.
 """
@@ -119,6 +119,28 @@ def groups_of(source: str | Path) -> tuple[str, ...]:
     """Return the groups of attributes that a model's recipe names; see `methods.homointerp.recipe`."""
     networks = read_header(find(source)).json["recipe"].get("networks", {})
     return (*networks.get("groups", ()), "everything else") if "groups" in networks else ()
+
+
+def checked_device(device: str) -> str:
+    """Return a device that the user named.
+
+    Raises:
+        AttrimorphError: torch finds no such thing here.
+    """
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise AttrimorphError(
+            "torch finds no GPU for the device cuda here; use --device cpu, or see `attrimorph doctor`"
+        )
+    return device
+
+
+def default_device() -> str:
+    """The accelerator where there is one, or the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _is_preprocessing(value: Any) -> bool:

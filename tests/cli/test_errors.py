@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from attrimorph import cli
+from attrimorph.cli.app import BAD_INPUT, CLOSED_PIPE, INTERNAL, INTERRUPTED, TRACEBACK
 from tests.cli.conftest import Said
 
 Say = Callable[..., Said]
@@ -103,7 +103,7 @@ def test_bad_input_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     places = {"TINY": "tiny_run", "FACE": "face"}
     said = say(*[request.getfixturevalue(places[word]) if word in places else word for word in words])
-    assert said.code == cli.BAD_INPUT, said
+    assert said.code == BAD_INPUT, said
     assert any(part in said.err for part in sentence.split("|")), said.err
     assert said.err.startswith("attrimorph: ")
     assert said.err.count("\n") == 1
@@ -115,13 +115,13 @@ def test_a_fault_of_ours_says_so_without_a_traceback(say: Say, monkeypatch: pyte
     def broken() -> None:
         raise ZeroDivisionError("seven")
 
-    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    monkeypatch.delenv(TRACEBACK, raising=False)
     monkeypatch.setattr("attrimorph.doctor.examine", broken)
     said = say("doctor")
-    assert said.code == cli.INTERNAL
+    assert said.code == INTERNAL
     assert said.err.startswith("attrimorph: internal error (ZeroDivisionError: seven)")
     assert "Traceback" not in said.err
-    monkeypatch.setenv(cli.TRACEBACK, "1")
+    monkeypatch.setenv(TRACEBACK, "1")
     assert "Traceback" in say("doctor").err
 
 
@@ -131,7 +131,7 @@ def test_interruption_is_one_line(say: Say, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("attrimorph.doctor.examine", interrupted)
     said = say("doctor")
-    assert said.code == cli.INTERRUPTED
+    assert said.code == INTERRUPTED
     assert said.err.count("\n") == 1
 
 
@@ -145,7 +145,7 @@ def test_a_signal_to_the_real_process_is_one_line(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == INTERRUPTED
     assert err.splitlines()[-1].startswith("attrimorph: interrupted")
     assert "Traceback" not in err
     assert not (tmp_path / "faces" / "schema.json").exists()
@@ -158,5 +158,5 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "attrimorph", "recipes"], stdout=closed, stderr=subprocess.PIPE, text=True
         )
-    assert done.returncode == cli.CLOSED_PIPE
+    assert done.returncode == CLOSED_PIPE
     assert done.stderr == ""

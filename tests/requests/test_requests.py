@@ -10,7 +10,7 @@ import pytest
 from attrimorph.cli.app import option_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.overrides import meanings_of
+from attrimorph.recipe import meanings_of
 from attrimorph.requests import Request
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Reconstruct, Sample

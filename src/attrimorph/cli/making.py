@@ -193,7 +193,7 @@ def recipes(name: str | None = None, /) -> None:
     from attrimorph.console import table
     from attrimorph.methods import read_recipe
     from attrimorph.methods.recipes import RECIPES
-    from attrimorph.overrides import find_recipe, to_yaml
+    from attrimorph.recipe import find_recipe, to_yaml
 
     if name is None:
         print(table([(each, make().about) for each, make in RECIPES.items()]))
@@ -235,7 +235,7 @@ def train(
     from attrimorph.methods import read_recipe
     from attrimorph.methods.logged import FIGURES, explanation, in_words, logged
     from attrimorph.methods.recipes import RECIPES
-    from attrimorph.overrides import find_recipe, override, parse_words, to_yaml
+    from attrimorph.recipe import find_recipe, override, parse_words, to_yaml
 
     if recipe is None:
         if not explain:

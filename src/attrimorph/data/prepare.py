@@ -19,7 +19,6 @@ from attrimorph.data import Schema
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, open_prepared
 from attrimorph.data.readers import Crop, RawData, Source
-from attrimorph.data.writer import PreparedWriter, clear_leftovers
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder, read_json
 
@@ -124,6 +123,8 @@ class _Job:
 
     def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
         """Decode every row that is not there yet; returns (rows there before, images per second)."""
+        from attrimorph.data.writer import PreparedWriter
+
         raw, names = self.raw, self.raw.relative()
         skipped: list[dict[str, str]] = []
         with PreparedWriter(out, len(raw), self.image_size, masks=self.masks, request=self.request) as writer:
@@ -197,6 +198,8 @@ def prepare(
                     f"{out} already holds prepared data of another source or other settings; "
                     "delete it or choose another folder with --out"
                 )
+            from attrimorph.data.writer import clear_leftovers
+
             clear_leftovers(out)
             resumed, rate = len(data), 0.0
         else:

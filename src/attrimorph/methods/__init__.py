@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, shown, suggestion
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
-from attrimorph.overrides import build
+from attrimorph.recipe import build
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.overrides import find_recipe, override, parse_words
-from attrimorph.recipe import AnyRecipe
+from attrimorph.recipe import AnyRecipe, find_recipe, override, parse_words
 
 UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 SET_FOR_ALL = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from attrimorph.overrides import meanings_of
+from attrimorph.recipe import meanings_of
 from attrimorph.requests import Changes, Facts, Name
 from attrimorph.studio.model_store import Origin, Slider
 

@@ -24,7 +24,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import is_locked, locked_by
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.overrides import find_recipe, override
+from attrimorph.recipe import find_recipe, override
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.guard import Refused
 from attrimorph.studio.messages import Answer, Fault, Message

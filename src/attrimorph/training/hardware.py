@@ -1,4 +1,4 @@
-"""What a training runs on: the fast path (precision and memory format, chosen by measuring), a device, processes.
+"""What a training runs on: the fast path (precision and memory format, chosen by measuring), processes.
 
 Every process that torchrun started reads its own share of the joint batch and takes the same step. The losses are means
 over a batch, so the mean of the processes' gradients is the gradient of the joint batch, whichever loss reached
@@ -143,24 +143,6 @@ def measure(device: str) -> tuple[tuple[str, float], ...]:
     order = ("float32 contiguous", "float32 channels_last", "bfloat16 contiguous", "bfloat16 channels_last")
     # The first round warms up, and counts only for a path that got no other.
     return tuple((name, round(median(times[name][1:] or times[name]), 3)) for name in order)
-
-
-def checked_device(device: str) -> str:
-    """Return a device that the user named.
-
-    Raises:
-        AttrimorphError: torch finds no such thing here.
-    """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise AttrimorphError(
-            "torch finds no GPU for the device cuda here; use --device cpu, or see `attrimorph doctor`"
-        )
-    return device
-
-
-def default_device() -> str:
-    """The accelerator where there is one, or the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

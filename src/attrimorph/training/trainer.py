@@ -24,6 +24,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
+from attrimorph.loading import default_device
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
@@ -32,7 +33,7 @@ from attrimorph.recipe import AnyRecipe
 from attrimorph.training import hardware
 from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.folder import Log, SampleSheet, claim, known_path
-from attrimorph.training.hardware import FastPath, choose_fast_path, default_device, keep_memory
+from attrimorph.training.hardware import FastPath, choose_fast_path, keep_memory
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from

@@ -11,7 +11,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
 from attrimorph.methods.pggan.recipe import RECIPES
-from attrimorph.overrides import to_yaml
+from attrimorph.recipe import to_yaml
 from attrimorph.training.hardware import FastPath
 from attrimorph.training.trainer import build
 
