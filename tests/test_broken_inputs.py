@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from attrimorph import cli
+from attrimorph.cli.app import TRACEBACK
 from benchmarks.broken import CASES, Case, Kit, Outcome, judge, make_kit, run_case
 
 HERE = [case for case in CASES if not (case.real or case.prefix or case.needs or "full disk" in case.name)]
@@ -21,7 +22,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    monkeypatch.delenv(TRACEBACK, raising=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

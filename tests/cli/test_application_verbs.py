@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from attrimorph import cli
+from attrimorph.cli.app import BAD_INPUT
 from tests.cli.conftest import Said
 from tests.tiny_models import tiny_model
 
@@ -132,7 +133,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     places = {"TINY": "tiny_run", "FACE": "face", "DATA": "drawn", "MANY": "many"}
     said = say(*[request.getfixturevalue(places[word]) if word in places else word for word in words])
-    assert said.code == cli.BAD_INPUT, said
+    assert said.code == BAD_INPUT, said
     assert sentence in said.err
     assert said.err.startswith("attrimorph: ")
     assert "Traceback" not in said.err
