@@ -29,7 +29,7 @@ from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, Recipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.hardware import FastPath, choose_fast_path
+from attrimorph.training import FastPath, choose_fast_path
 from attrimorph.training.trainer import build
 
 PLAIN = FastPath("float32", "contiguous", {})

@@ -21,7 +21,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training.hardware import FastPath, choose_fast_path
+from attrimorph.training import FastPath, choose_fast_path
 from attrimorph.training.trainer import build
 
 # VGG-19's weights or none: the perceptual network is then learned, so that a step does not depend on a download.

@@ -17,7 +17,7 @@ from attrimorph.methods.recipes import recipe_named
 from attrimorph.models import model_bytes
 from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 
 PLAIN = FastPath("float32", "contiguous", {})

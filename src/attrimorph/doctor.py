@@ -80,7 +80,7 @@ def _torch() -> Iterator[Line]:
     import torch
 
     from attrimorph.loading import default_device
-    from attrimorph.training.hardware import choose_fast_path
+    from attrimorph.training import choose_fast_path
 
     yield Line("cores", f"{os.cpu_count()}; torch uses {torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):

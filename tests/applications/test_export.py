@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from attrimorph.applications.axes.outside import OutsideGenerator
-from attrimorph.applications.export import Part, export
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.hub import Part, export
 from attrimorph.models.model import Code
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
@@ -90,7 +90,7 @@ def test_what_cannot_be_exported_gets_a_sentence_and_no_file(tmp_path: Path) -> 
 
 
 def test_a_program_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attrimorph.applications.export.CLOSE", -1.0)
+    monkeypatch.setattr("attrimorph.hub.CLOSE", -1.0)
     with pytest.raises(AttrimorphError, match="must agree with the model"):
         export(tiny_model(tmp_path / "run"), tmp_path / "it.pt2")
     assert not (tmp_path / "it.pt2").exists()

@@ -17,7 +17,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 from tests import terminal
 from tests.cli.conftest import TINY, Said

@@ -4,7 +4,8 @@ import time
 import pytest
 import torch
 
-from attrimorph.data.drawn import canvas, faces
+from attrimorph.data import drawn as canvas
+from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 
 NAMES = faces.SCHEMA.names

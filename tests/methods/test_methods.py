@@ -14,7 +14,7 @@ BUILT = """
 from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.trainer import build
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 build(recipe_named("cvae-gan"), faces.SCHEMA, FastPath("float32", "contiguous", {}))
 """
 LISTED = "import attrimorph.methods.recipes, sys; assert 'torch' not in sys.modules"

@@ -18,7 +18,7 @@ from attrimorph.methods import read_recipe
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import RECIPES, recipe_named
 from attrimorph.recipe import Options, field_names
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 from attrimorph.training.trainer import build, train
 from tests.methods.test_golden import RUNS
 

@@ -18,8 +18,8 @@ from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
+from attrimorph.training import FastPath
 from attrimorph.training.checkpoint import checkpoint_folders, load_state, tensors_in
-from attrimorph.training.hardware import FastPath
 from attrimorph.training.trainer import build, train
 from tests.small_models import NARROW, narrow, pictures
 

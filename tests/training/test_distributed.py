@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from attrimorph import training
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.methods import METHODS
-from attrimorph.training import hardware
 from tests.training import two_processes
 
 
@@ -23,7 +23,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for size in (16, 32):
         write_faces(out / f"faces{size}", count=24, size=size)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", two_processes.__file__, str(out)]
-    paths = [str(Path(hardware.__file__).parents[2]), str(Path(__file__).parents[2])]
+    paths = [str(Path(training.__file__).parents[2]), str(Path(__file__).parents[2])]
     environment = {name: value for name, value in os.environ.items() if name != "WORLD_SIZE"}
     done = subprocess.run(
         [sys.executable, *command],
@@ -80,10 +80,10 @@ def test_a_process_by_itself_changes_nothing() -> None:
     layer = nn.Linear(3, 2)
     layer(torch.ones(1, 3)).sum().backward()
     before = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
-    with hardware.processes():
-        hardware.wait_for_all()
-        hardware.average_gradients(list(layer.parameters()))
-        assert (hardware.rank(), hardware.world()) == (0, 1)
-        assert hardware.from_first("mine") == "mine"
-        assert hardware.mean_values({"a": 2.0}) == {"a": 2.0}
+    with training.processes():
+        training.wait_for_all()
+        training.average_gradients(list(layer.parameters()))
+        assert (training.rank(), training.world()) == (0, 1)
+        assert training.from_first("mine") == "mine"
+        assert training.mean_values({"a": 2.0}) == {"a": 2.0}
     assert all(torch.equal(p.grad, b) for p, b in zip(layer.parameters(), before, strict=True) if p.grad is not None)

@@ -18,9 +18,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
+from attrimorph.training import choose_fast_path
 from attrimorph.training.checkpoint import Ema, checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.folder import Log, read_log
-from attrimorph.training.hardware import choose_fast_path
 from attrimorph.training.trainer import train
 
 
@@ -154,7 +154,7 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
 HEAP = """
 import ctypes
 import sys
-from attrimorph.training.hardware import keep_memory
+from attrimorph.training import keep_memory
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
+from attrimorph import training
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData, open_prepared
@@ -23,7 +24,6 @@ from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY_METHODS
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.cyclegan import CycleGAN
-from attrimorph.training import hardware
 from attrimorph.training.checkpoint import checkpoint_folders, load_state
 from attrimorph.training.trainer import train
 from tests.methods.test_golden import RUNS
@@ -75,7 +75,7 @@ def parts_of(method: str) -> list[Tensor]:
 def joint_draws(parts: list[Tensor]) -> Iterator[None]:
     """Let every draw be one for the joint batch, of which a process takes its rows; orders stay within a process."""
     real = {name: getattr(torch, name) for name in ("rand", "randn", "randperm")}
-    rank, world = hardware.rank(), hardware.world()
+    rank, world = training.rank(), training.world()
 
     def rows_of(name: str) -> Any:
         def draw(*size: Any, **options: Any) -> Tensor:
@@ -107,8 +107,8 @@ def algorithm_of(method: str) -> Algorithm:
     """Return a method with plain gradient descent: Adam's first step hides how large a gradient is."""
     fields = RUNS[NAMES[method]] | (FAMILY if method in FAMILY_METHODS else {}) | CHANGES.get(method, {})
     if method == "pggan":
-        fields = fields | {"growth.batch_sizes": [COUNT // hardware.world()]}
-    reduce = hardware.average_gradients if hardware.world() > 1 else None
+        fields = fields | {"growth.batch_sizes": [COUNT // training.world()]}
+    reduce = training.average_gradients if training.world() > 1 else None
     recipe = recipe_named(NAMES[method]).with_changes(fields)
     algorithm: Algorithm = METHODS[method].step().build(recipe, SCHEMA, reduce_gradients=reduce)
     for key, optimiser in algorithm.optimisers.items():
@@ -148,7 +148,7 @@ def gradients_of(method: str, rows: Tensor | None = None) -> dict[str, Tensor]:
     algorithm, parts = algorithm_of(method), parts_of(method)
     draws = joint_draws if rows is None else nullcontext
     if rows is None:
-        rows = parts[hardware.rank()] if hardware.world() > 1 else torch.arange(COUNT)
+        rows = parts[training.rank()] if training.world() > 1 else torch.arange(COUNT)
     size = RUNS[NAMES[method]]["data.image_size"]
     for step in range(STEPS * (FAMILY_METHODS[method].critic_steps if method in FAMILY_METHODS else 1)):
         batch = share_of(joint_batch(step, size), rows)
@@ -193,7 +193,7 @@ def trained(method: str, data: dict[int, PreparedData], out: Path) -> dict[str, 
     recipe = recipe_named(name).with_changes(RUNS[name] | TRAINED | more)
 
     def stop(batch: Batch, generator: torch.Generator) -> None:
-        if batch.images_seen == 8 and hardware.rank() == 0:
+        if batch.images_seen == 8 and training.rank() == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with watched(method, lambda _, generator: seeds.append(generator.initial_seed())):
@@ -209,18 +209,18 @@ def trained(method: str, data: dict[int, PreparedData], out: Path) -> dict[str, 
 
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    with hardware.processes():
-        rank, world = hardware.rank(), hardware.world()
+    with training.processes():
+        rank, world = training.rank(), training.world()
         data = {size: open_prepared(out / f"faces{size}") for size in (16, 32)}
         result: dict[str, Any] = {
             "gradients": {method: gradients_of(method) for method in METHODS},
             "trained": {method: trained(method, data, out / "runs" / method) for method in METHODS},
-            "own": hardware.from_first(f"from {rank} of {world}"),
-            "mean": hardware.mean_values({"a": float(rank), "b": 5.0}),
+            "own": training.from_first(f"from {rank} of {world}"),
+            "mean": training.mean_values({"a": float(rank), "b": 5.0}),
         }
-        hardware.wait_for_all()
+        training.wait_for_all()
         torch.save(result, out / f"rank{rank}.pt")
-    assert (hardware.rank(), hardware.world()) == (0, 1)
+    assert (training.rank(), training.world()) == (0, 1)
 
 
 if __name__ == "__main__":

@@ -336,7 +336,7 @@ def judge(
     from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
     from attrimorph.metrics.figures import new_key
     from attrimorph.metrics.tables import words
-    from attrimorph.training.hardware import choose_fast_path, keep_memory
+    from attrimorph.training import choose_fast_path, keep_memory
     from attrimorph.unfinished import key_of
 
     prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)

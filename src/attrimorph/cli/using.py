@@ -306,7 +306,7 @@ def export(
     part
         generator: z and attributes to images; encoder: images and attributes to z; classifier: images to probabilities.
     """
-    from attrimorph.applications.export import export as write
+    from attrimorph.hub import export as write
     from attrimorph.loading import load
 
     written = write(load(model), out, part=part)

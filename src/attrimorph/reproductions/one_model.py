@@ -12,7 +12,7 @@ from attrimorph.applications.latent_map import latent_map, thumbnails
 from attrimorph.applications.neighbours import nearest, nearest_images
 from attrimorph.applications.paths import linear
 from attrimorph.charts import chart
-from attrimorph.data.drawn.canvas import PICTURE
+from attrimorph.data.drawn import PICTURE
 from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes

@@ -22,7 +22,7 @@ from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
 from attrimorph.pictures import grid, write_png
 from attrimorph.recipe import AnyRecipe, field_names
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 
 CHANGEABLE = (
     "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images"

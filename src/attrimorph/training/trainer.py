@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attrimorph import training
 from attrimorph.data import Schema
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
@@ -30,10 +31,9 @@ from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
 from attrimorph.models import model_bytes
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training import hardware
+from attrimorph.training import FastPath, choose_fast_path, keep_memory
 from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint
 from attrimorph.training.folder import Log, SampleSheet, claim, known_path
-from attrimorph.training.hardware import FastPath, choose_fast_path, keep_memory
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from
@@ -90,9 +90,9 @@ def train(
     check_size(recipe, data)
     keep_memory()
     with (
-        hardware.processes(),
+        training.processes(),
         torch.random.fork_rng(devices=[]),
-        lock_folder(Path(out)) if hardware.rank() == 0 else nullcontext(),
+        lock_folder(Path(out)) if training.rank() == 0 else nullcontext(),
     ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
@@ -108,13 +108,13 @@ class Run:
 
     def __init__(self, recipe: AnyRecipe, data: PreparedData, out: Path, device: str) -> None:
         self.recipe, self.data, self.out, self.device = recipe, data, out, device
-        self.rank, self.world = hardware.rank(), hardware.world()
+        self.rank, self.world = training.rank(), training.world()
         options = recipe.training
         path = known_path(out, recipe, data.fingerprint)
         if path is None:
             path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
-            path = hardware.from_first(path)
-        reduce = hardware.average_gradients if self.world > 1 else None
+            path = training.from_first(path)
+        reduce = training.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce)
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
@@ -128,7 +128,7 @@ class Run:
         self.fresh = not checkpoint_folders(out)
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
         # Every process has looked into the folder before the first one writes there.
-        hardware.wait_for_all()
+        training.wait_for_all()
         # Only now, when all of it fits together, does the folder become this run's.
         if self.rank == 0 and (self.fresh or self.images_seen < options.images):
             claim(out, recipe, data, path)
@@ -197,7 +197,7 @@ class Run:
                 shown = now
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
                 self.sheet.write(self.ema.networks, self.header(), self.images_seen)
-            signal = hardware.largest(signals.number)
+            signal = training.largest(signals.number)
             if ended or signal or passed(before, self.images_seen, options.checkpoint_images):
                 # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
                 if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
@@ -221,8 +221,8 @@ class Run:
     def _write_line(
         self, values: dict[str, float], speed: float, progress: Callable[[Progress], None] | None
     ) -> str | None:
-        values = hardware.mean_values(values)
-        speed = hardware.mean_values({"speed": speed})["speed"]
+        values = training.mean_values(values)
+        speed = training.mean_values({"speed": speed})["speed"]
         if self.log:
             waited = self.loader.waited_seconds
             speeds = {"images_per_second": round(speed, 2), "waited_seconds": round(waited, 3)}
@@ -252,7 +252,7 @@ class Run:
             )
         self.images_seen = self._load(folder, guard=False)
         # Started again now, the run must not go on from what it has just turned its back on.
-        hardware.wait_for_all()
+        training.wait_for_all()
         if self.rank == 0:
             for newer in folders[folders.index(folder) + 1 :]:
                 shutil.rmtree(newer, ignore_errors=True)
@@ -292,7 +292,7 @@ class Run:
         self.guard.saves(self.images_seen)
         whole = self.algorithm.state()
         own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}
-        ranks = hardware.gathered(own)
+        ranks = training.gathered(own)
         if self.rank == 0:
             state = {
                 "algorithm": whole,
@@ -306,7 +306,7 @@ class Run:
             model = model_bytes(networks, self.header())
             keep = self.recipe.training.keep
             save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
-        hardware.wait_for_all()
+        training.wait_for_all()
 
     def close(self) -> None:
         """Let go of the log."""

@@ -13,7 +13,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.methods.attribute2image.networks import networks_of
 from attrimorph.methods.attribute2image.recipe import RECIPES
 from attrimorph.methods.attribute2image.step import CVAE, Attribute2Image, DisCVAE
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 from tests.methods.cvae_gan.small_family import MIXED
 

@@ -12,7 +12,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods import read_recipe
 from attrimorph.methods.pggan.recipe import RECIPES
 from attrimorph.recipe import to_yaml
-from attrimorph.training.hardware import FastPath
+from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 
 TINY: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Drawn faces: the embedded data set, with exact factors, layers and true counterfactuals.
 
-Three ideas. A face is a row of factors (see `canvas`). An attribute holds where its factor is above 0.5. A
+Three ideas. A face is a row of factors (see the package). An attribute holds where its factor is above 0.5. A
 counterfactual mirrors that factor at 0.5, and those of the exclusive attributes that must give way, and nothing else.
 
 Painter's order: background | long hair, neck, clothes, ears, head | skin: shade, age, make-up, beard | nose, mouth,
@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attrimorph.data.drawn import parts
-from attrimorph.data.drawn.canvas import (
+from attrimorph.data.drawn import (
     COLUMN,
     IDENTITIES,
     Canvas,
@@ -27,14 +26,15 @@ from attrimorph.data.drawn.canvas import (
     factor_of,
     hashed_uniforms,
     hsv,
+    parts,
     rgb,
 )
-from attrimorph.data.drawn.canvas import FACTOR_NAMES as FACTOR_NAMES
-from attrimorph.data.drawn.canvas import SCHEMA as SCHEMA
-from attrimorph.data.drawn.canvas import Layers as Layers
-from attrimorph.data.drawn.canvas import sample_factors as sample_factors
-from attrimorph.data.drawn.canvas import tied_factors as tied_factors
-from attrimorph.data.drawn.canvas import to_bytes as to_bytes
+from attrimorph.data.drawn import FACTOR_NAMES as FACTOR_NAMES
+from attrimorph.data.drawn import SCHEMA as SCHEMA
+from attrimorph.data.drawn import Layers as Layers
+from attrimorph.data.drawn import sample_factors as sample_factors
+from attrimorph.data.drawn import tied_factors as tied_factors
+from attrimorph.data.drawn import to_bytes as to_bytes
 from attrimorph.errors import AttrimorphError, suggestion
 
 PIXELS_AT_ONCE = 64 * 64 * 64  # the planes of a chunk stay in the cache

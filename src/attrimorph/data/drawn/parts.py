@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from attrimorph.data.drawn.canvas import (
+from attrimorph.data.drawn import (
     Canvas,
     Factors,
     egg,

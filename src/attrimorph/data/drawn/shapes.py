@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
-from attrimorph.data.drawn.canvas import Layers, check_factors
+from attrimorph.data.drawn import Layers, check_factors
 from attrimorph.errors import AttrimorphError, suggestion
 
 SHAPES = ("circle", "square", "triangle", "star")
