@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attrimorph.cli import run
-from attrimorph.unfinished import beside
+from attrimorph.files import beside
 from tests import terminal
 
 

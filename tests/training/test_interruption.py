@@ -15,8 +15,8 @@ import pytest
 from tiny_runs import assert_same_runs
 
 import attrimorph.cli
+from attrimorph.console import NAMES, Interrupted, defer_signals
 from attrimorph.data.prepared import PreparedData
-from attrimorph.interruption import NAMES, Interrupted, defer_signals
 from attrimorph.training.checkpoint import checkpoint_folders
 from attrimorph.training.folder import read_log
 from tests import terminal

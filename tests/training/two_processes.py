@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from attrimorph import training
+from attrimorph.console import Interrupted
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.interruption import Interrupted
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY_METHODS

@@ -21,8 +21,8 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from attrimorph.applications import AxisOptions, Range, Search
+from attrimorph.console import Interrupted
 from attrimorph.errors import AttrimorphError
-from attrimorph.interruption import Interrupted
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
 from attrimorph.requests.edit import Edit

@@ -334,10 +334,10 @@ def judge(
     from attrimorph.console import Meter, table
     from attrimorph.data.prepared import open_prepared
     from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
+    from attrimorph.files import key_of
     from attrimorph.metrics.figures import new_key
     from attrimorph.metrics.tables import words
     from attrimorph.training import choose_fast_path, keep_memory
-    from attrimorph.unfinished import key_of
 
     prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)
     keep_memory()

@@ -65,8 +65,8 @@ def fit(
     from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled, with_curved
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
+    from attrimorph.files import beside
     from attrimorph.requests import parse_names
-    from attrimorph.unfinished import beside
 
     if labels is not None and judge is not None:
         raise AttrimorphError("either --judge or --labels must be given, not both; leave one out")

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from attrimorph.console import DeferredSignal, Interrupted, defer_signals
 from attrimorph.data import Schema
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
-from attrimorph.unfinished import load_unfinished, save_unfinished
+from attrimorph.files import load_unfinished, save_unfinished
 
 BATCH = 256  # images a step where nothing is learned
 LOOKS = 6  # at the held-out images, over the last half of the training

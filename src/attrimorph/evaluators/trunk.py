@@ -16,8 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.fitting import BATCH, channels_last
-from attrimorph.files import write_bytes
-from attrimorph.unfinished import beside
+from attrimorph.files import beside, write_bytes
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.generating import edit_like
+from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import write_bytes
-from attrimorph.interruption import Interrupted, defer_signals
 from attrimorph.models import Strengths
 from attrimorph.models.model import Groups, Model
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil

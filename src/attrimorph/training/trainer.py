@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attrimorph import training
+from attrimorph.console import DeferredSignal, Interrupted, defer_signals
 from attrimorph.data import Schema
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
-from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
 from attrimorph.loading import default_device
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm

@@ -15,13 +15,13 @@ from attrimorph.applications.axes.curved import fit_curved
 from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
+from attrimorph.console import DeferredSignal, Interrupted, defer_signals
 from attrimorph.data import parse_binary
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.interruption import DeferredSignal, Interrupted, defer_signals
+from attrimorph.files import load_unfinished, save_unfinished
 from attrimorph.models.model import Code, Model
-from attrimorph.unfinished import load_unfinished, save_unfinished
 
 SAMPLES = 50_000
 BATCH = 64  # pictures at a time: their maps stay in the cache; 256 take half as long again
