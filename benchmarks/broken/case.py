@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from attrimorph import cli
+from attrimorph.cli.app import BAD_INPUT
 from attrimorph.data.drawn.synthetic import write_faces
 
 TINY = {
@@ -183,7 +184,7 @@ def judge(case: Case, outcome: Outcome) -> list[str]:
     """Return everything that is wrong with an outcome; nothing when it is as it should be."""
     lines = [line for line in outcome.err.splitlines() if not PROGRESS.fullmatch(line)]
     wrong = []
-    if outcome.code != cli.BAD_INPUT:
+    if outcome.code != BAD_INPUT:
         wrong.append(f"exit code {outcome.code}")
     if len(lines) != 1 or not lines[0].startswith("attrimorph: ") or "Traceback" in outcome.err:
         wrong.append("not one sentence")
