@@ -20,7 +20,7 @@ from attrimorph.applications.latent_map import (
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.verification import area_under_curve
+from attrimorph.evaluators.identity_encoder import area_under_curve
 from attrimorph.requests.on_data import LatentMap
 from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model

@@ -58,7 +58,7 @@ def test_calibrate_needs_a_judge_and_spares_what_ships(say: Say, tiny_run: Path,
 
 
 def test_calibrate_writes_the_map_into_the_file(say: Say, tiny_run: Path, drawn: Path, tmp_path: Path) -> None:
-    from attrimorph.evaluators.fitting import channels_last
+    from attrimorph.evaluators.evaluator import channels_last
     from attrimorph.evaluators.judge import Judge, JudgeNetwork
     from attrimorph.loading import load
 

@@ -5,7 +5,7 @@ import torch
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.evaluators.attributes import attribute_accuracy, binary_names, decisions
-from attrimorph.metrics.edits import count_edits
+from attrimorph.metrics.edits import AttributeEdits, EditMeasures, judged_otherwise
 
 SCHEMA = Schema(
     (Attribute("A"), Attribute("hair", "categorical", ("x", "y")), Attribute("age", "real"), Attribute("B"))
@@ -30,9 +30,18 @@ def test_edits_are_counted_by_hand() -> None:
     judged_a = torch.tensor([[1, 0, 0, 9.0], [1, 1, 0, 9], [0, 1, 0, 9], [1, 0, 0, 9]])
     expected_a = torch.tensor([[1, 0, 0, 0.0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
     judged_c, expected_c = torch.tensor([[1, 0, 1, 0.0], [1, 1, 0, 0]]), torch.tensor([[0, 0, 1, 0.0], [0, 1, 0, 0]])
-    counts = count_edits(["A", "C"], [judged_a, judged_c], [expected_a, expected_c], schema)
-    assert binary_names(schema) == ("A", "B", "C")
-    assert counts.edits.tolist() == [4, 2]
-    assert counts.leakage_matrix.tolist() == [[0.25, 0.5, 0], [1, 0, 0]]
+    rows = [
+        AttributeEdits(name, True, torch.arange(len(judged)), judged_otherwise(judged, expected, schema),
+                       judged_otherwise(judged, judged, schema), own, {}, torch.empty(0))
+        for name, own, judged, expected in (("A", 0, judged_a, expected_a), ("C", 2, judged_c, expected_c))
+    ]  # fmt: skip
+    counts = EditMeasures(binary_names(schema), rows, 1.0)
+    assert counts.judged == ("A", "B", "C")
+    assert [len(each.rows) for each in counts.edits] == [4, 2]
+    assert counts.count == 6
+    wrong = [counts.joined(lambda each: each.wrong, name).double().mean(0).tolist() for name in counts.names]
+    assert wrong == [[0.25, 0.5, 0], [1, 0, 0]]
     assert counts.target_reached.tolist() == [0.75, 1]
-    assert counts.leakage.tolist() == [0.25, 0.5]
+    assert [counts.mean(lambda each: each.leaked, name) for name in ("A", "C")] == [0.25, 0.5]
+    assert counts.mean(lambda each: each.leaked) == 0.375
+    assert counts.mean(lambda each: each.drifted) == 0

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attrimorph.evaluators.fitting import Fitting, Labelled, fit
+from attrimorph.evaluators.evaluator import Fitting, Labelled, fit
 
 
 def seen(count: int, half: int | None, images_seen: int) -> list[Tensor]:

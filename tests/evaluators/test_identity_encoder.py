@@ -13,7 +13,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.drawn import drawn_people, train_drawn_identity_encoder
-from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes
+from attrimorph.evaluators.evaluator import SHIPPED, Labelled, from_bytes, of_bytes
 from attrimorph.evaluators.identity_encoder import (
     SCALE,
     IdentityEncoder,
@@ -31,7 +31,6 @@ from attrimorph.evaluators.training import (
     train_identity_encoder,
     verified,
 )
-from attrimorph.evaluators.trunk import SHIPPED
 
 QUICK = IdentityRecipe(images_seen=1_280, batch_size=32, dropout=0.0, seed=5)
 NAMES = ("Ada", "Bo", "Cy", "Di")

@@ -15,10 +15,9 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import attribute_accuracy
-from attrimorph.evaluators.calibration import calibration_errors, fitted_temperature
+from attrimorph.evaluators.attributes import attribute_accuracy, calibration_errors, fitted_temperature
 from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
-from attrimorph.evaluators.fitting import from_bytes, photographs, worn
+from attrimorph.evaluators.evaluator import from_bytes, photographs, worn
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge
 from attrimorph.evaluators.training import JudgeRecipe, described, three_splits, train_judge
 

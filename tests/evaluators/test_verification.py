@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.verification import (
+from attrimorph.evaluators.identity_encoder import (
     best_threshold,
     even_folds,
     lfw_folds,

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from attrimorph.metrics.chance import of_difference, of_mean, student, wilson
+from attrimorph.metrics.figures import of_difference, of_mean, student, wilson
 
 
 def test_wilsons_interval_of_a_share() -> None:

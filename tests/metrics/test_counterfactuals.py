@@ -7,7 +7,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
-from attrimorph.metrics.counterfactuals import (
+from attrimorph.metrics.edits import (
     BACKGROUND_DRIFT,
     DISTANCE,
     DISTANCE_TARGET,
@@ -17,9 +17,9 @@ from attrimorph.metrics.counterfactuals import (
     TRUE_IDENTITY,
     background_drift,
     counterfactual_distance,
+    measure_edits,
 )
-from attrimorph.metrics.edits import measure_edits
-from attrimorph.metrics.evaluate.edits import Cell, cells_of, fairness_sheet, gap_of, resampled
+from attrimorph.metrics.evaluate.edits import cells_of, fairness_sheet, gap_of, resampled
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import maps_distance, perceptual_distance
@@ -67,17 +67,17 @@ def test_who_draws_the_truth_makes_no_error_and_drifts_as_the_truth_does() -> No
         identity_encoder=identity_encoder,
         extractor=features,
     )
-    male, smiling = measures.flips
-    for flip in (male, smiling):
-        assert flip.figure(PSNR).min() > 55
-        assert flip.figure(DISTANCE).max() < 1e-3
-        assert flip.figure(BACKGROUND_DRIFT).max() < 0.5
-        assert torch.allclose(flip.figure(IDENTITY), flip.figure(TRUE_IDENTITY), atol=0.02)
+    assert measures.names == list(names)
+    for name in names:
+        assert measures.figure(PSNR, name).min() > 55
+        assert measures.figure(DISTANCE, name).max() < 1e-3
+        assert measures.figure(BACKGROUND_DRIFT, name).max() < 0.5
+        assert torch.allclose(measures.figure(IDENTITY, name), measures.figure(TRUE_IDENTITY, name), atol=0.02)
         # What leaks after a perfect edit is the judge's own error.
-        leaked = torch.cat([way.leaked for way in flip.ways])
-        assert leaked.mean() <= flip.figure(JUDGE_ERROR).mean() + 0.05
+        assert measures.mean(lambda each: each.leaked, name) <= measures.figure(JUDGE_ERROR, name).mean() + 0.05
     # Sex is part of who one is, a smile is not.
-    assert male.figure(TRUE_IDENTITY).mean() > 3 * smiling.figure(TRUE_IDENTITY).mean()
+    male, smiling = (measures.figure(TRUE_IDENTITY, name).mean() for name in names)
+    assert male > 3 * smiling
     # An edit that changes nothing is wrong in the target area alone.
     few = unseen.images[:3]
     true = faces.render(faces.set_attribute(unseen.factors[:3], "Eyeglasses", True), 32)  # type: ignore[index]
@@ -98,15 +98,15 @@ def test_a_gap_is_counted_within_the_same_edit() -> None:
     has = torch.tensor([1.0] * 6 + [0.0] * 6 + [float("nan")])
     everyone = torch.arange(13)
     # Edit a is harder than edit b, and mostly done to those who have it: no gap within either.
-    a = Cell("a", everyone[:8], torch.full((8,), 0.2, dtype=torch.float64))
-    b = Cell("b", everyone[4:], torch.full((9,), 0.9, dtype=torch.float64))
+    a = (everyone[:8], torch.full((8,), 0.2, dtype=torch.float64))
+    b = (everyone[4:], torch.full((9,), 0.9, dtype=torch.float64))
     found = gap_of([a, b], has, resampled(13, 50))
     assert found is not None
     assert found["gap"] == pytest.approx(0)
     assert found["edits"] == 16
     # A plain gap, and an edit that only one group had, which says nothing.
-    c = Cell("c", everyone[:12], torch.tensor([0.8] * 6 + [0.5] * 6, dtype=torch.float64))
-    only = Cell("only", everyone[:6], torch.zeros(6, dtype=torch.float64))
+    c = (everyone[:12], torch.tensor([0.8] * 6 + [0.5] * 6, dtype=torch.float64))
+    only = (everyone[:6], torch.zeros(6, dtype=torch.float64))
     found = gap_of([c, only], has, resampled(13, 50))
     assert found is not None
     assert (found["with"], found["without"], found["gap"]) == pytest.approx((0.8, 0.5, 0.3))
@@ -119,7 +119,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_images() -> None:
     generator = torch.Generator().manual_seed(4)
     values = torch.randn(400, generator=generator, dtype=torch.float64)
     has = (torch.arange(400) < 200).float()
-    found = gap_of([Cell("a", torch.arange(400), values)], has, resampled(400, 800))
+    found = gap_of([(torch.arange(400), values)], has, resampled(400, 800))
     assert found is not None
     # Two means of 200 standard normals: the gap's standard error is 0.1.
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * 0.1, rel=0.15)

@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.disentanglement import binned, dci, lasso, mig, mutual_information, sap, standardised
+from attrimorph.metrics.distribution import binned, dci, lasso, mig, mutual_information, sap, standardised
 
 
 def draw(count: int = 500, dims: int = 6, factors: int = 4) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,9 @@ from attrimorph.evaluators.attributes import attribute_accuracy
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork
 from attrimorph.evaluators.judge import OwnClassifier, load_judge
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.chance import wilson
 from attrimorph.metrics.evaluate import GROUPS, Evaluation, evaluate
 from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
-from attrimorph.metrics.figures import KEYS, base_of
+from attrimorph.metrics.figures import KEYS, base_of, wilson
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Code, Model

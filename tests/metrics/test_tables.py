@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.figures import KEYS, Comparison, Evaluation, Pair
-from attrimorph.metrics.tables import (
+from attrimorph.metrics.figures import (
     FIGURES,
+    KEYS,
     PAIRS,
+    Comparison,
+    Evaluation,
+    Pair,
     check_tables,
     figure_rows,
     pair_rows,

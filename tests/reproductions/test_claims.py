@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from attrimorph.reproductions.claims import WRONG, Claim, at_least, at_most, decide, decide_one, listed, more, spread
+from attrimorph.reproductions.frame import WRONG, Claim, at_least, at_most, decide, decide_one, listed, more, spread
 
 
 def verdict(*margins: float, bar: bool = False) -> str:

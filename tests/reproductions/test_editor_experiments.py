@@ -16,10 +16,10 @@ from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
-from attrimorph.reproductions import group_edits, homointerp, runs
-from attrimorph.reproductions.claims import at_most, decide
+from attrimorph.reproductions import group_edits, homointerp
 from attrimorph.reproductions.contexts import EditContext, edit_context
-from attrimorph.reproductions.frame import Form, Request, lasting, write_outcome
+from attrimorph.reproductions.frame import Form, Request, at_most, decide, lasting, write_outcome
+from attrimorph.reproductions.runs import RUNS
 from tests.small_models import NARROW, small_model
 from tests.tiny_models import tiny_model
 
@@ -78,7 +78,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[str, Path], tmp_path: Path) -> None:
-    outcome = runs()[name](asked(tmp_path, models, *GIVEN[name]))
+    outcome = RUNS[name](asked(tmp_path, models, *GIVEN[name]))
     page = write_outcome(outcome, tmp_path)
     told = json.loads((tmp_path / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["experiment"] == name
@@ -95,13 +95,13 @@ def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[st
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains_what_it_needs_once(name: str, tmp_path: Path) -> None:
     request = Request(out=tmp_path, form=TINY, seeds=(0,))
-    runs()[name](request)
+    RUNS[name](request)
     found = {path: path.stat().st_mtime_ns for path in tmp_path.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert (
         len({path.parents[2] for path in found})
         == {"uniformity": 2, "group-edits": 2, "faults": 4, "translation": 4}[name]
     )
-    runs()[name](request)
+    RUNS[name](request)
     assert found == {path: path.stat().st_mtime_ns for path in found}
 
 
@@ -210,7 +210,7 @@ def test_the_truth_reaches_its_target_and_changes_no_other_group(context: EditCo
     assert isinstance(model, InterpolationModel)
     names = ["Smiling", "Young"]
     good, bad = (
-        group_edits.summary(context, group_edits.measured(context, Truth(context, wrong=wrong), names), model.groups)
+        group_edits.summary(group_edits.measured(context, Truth(context, wrong=wrong), names), model.groups)
         for wrong in ((), ("Eyeglasses", "Wearing_Hat"))
     )
     assert good[group_edits.REACHED] > 0.9

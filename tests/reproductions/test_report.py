@@ -69,12 +69,14 @@ def test_numbers_are_short() -> None:
 
 
 def test_bars_and_tables_show_their_values() -> None:
-    assert "width:37%" in report.bar(0.3712)
-    assert "37.1 %" in report.bar(0.3712)
-    assert report.bar(None) == "–"
+    assert "width:37%" in report.written(0.3712, "bar")
+    assert "37.1 %" in report.written(0.3712, "bar")
+    assert report.written(None, "bar") == "–"
     html = report.table(["a", "b"], [["x", "1"]], numbers=[1])
     assert '<th class="n">b</th>' in html
     assert '<td class="n">1</td>' in html
+    html = report.table(["a", "b", "c"], [["<i>", report.bold("<i>"), 0.123]], form=".1f", forms={"c": "%"})
+    assert "<td>&lt;i&gt;</td><td><b>&lt;i&gt;</b></td><td>12.3 %</td>" in html
 
 
 def test_a_heat_map_frames_the_edited_attribute_and_leaves_small_cells_empty() -> None:

@@ -14,8 +14,7 @@ from attrimorph.data.drawn.shapes import ring as points_of
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.reproductions import ring
-from attrimorph.reproductions.claims import decide
-from attrimorph.reproductions.frame import QUICK, Request, write_outcome
+from attrimorph.reproductions.frame import QUICK, Request, decide, write_outcome
 from attrimorph.reproductions.ring import Perceptron, RingCurve, RingOptions, family, train_ring
 
 SMALL = RingOptions(iterations=4, every=2, widths=(5, 6), batch_size=8, critic_steps=1)

@@ -32,7 +32,7 @@ from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes, write_json, writing
 from attrimorph.metrics.augmentation import Say, Worth, measure_augmentation, measure_identities
-from attrimorph.metrics.tables import to_csv
+from attrimorph.metrics.figures import to_csv
 from attrimorph.models.model import Code, Edits, Model
 from attrimorph.pictures import sheet, to_bytes
 

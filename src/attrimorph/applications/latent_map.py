@@ -12,8 +12,8 @@ from attrimorph.charts import scatter
 from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.verification import area_under_curve
-from attrimorph.metrics.tables import to_csv
+from attrimorph.evaluators.identity_encoder import area_under_curve
+from attrimorph.metrics.figures import to_csv
 from attrimorph.pictures import PAPER, to_pil
 
 CELLS = 16  # thumbnails along each side of the map

@@ -25,7 +25,7 @@ from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge
-from attrimorph.metrics.tables import to_csv
+from attrimorph.metrics.figures import to_csv
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet, to_bytes
 

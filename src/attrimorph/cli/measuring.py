@@ -73,7 +73,7 @@ def compare(
     latex
         A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
     """
-    from attrimorph.reproductions.entrants import entrants, parse_budget
+    from attrimorph.reproductions.comparison import entrants, parse_budget
 
     layout.needs(data)
     if (budget is None) == (images is None):
@@ -89,7 +89,7 @@ def compare(
     from attrimorph.console import Meter
     from attrimorph.data.drawn.synthetic import drawn_faces, undrawn_faces
     from attrimorph.evaluators.judge import load_judge
-    from attrimorph.metrics.tables import check_tables
+    from attrimorph.metrics.figures import check_tables
     from attrimorph.reproductions.comparison import Benchmark, check, check_schema
     from attrimorph.reproductions.comparison_page import compare as run
 
@@ -195,22 +195,21 @@ def experiment(
         A file for the same as a LaTeX tabular (booktabs).
     """
     from attrimorph.console import Meter, table
-    from attrimorph.reproductions import EXPERIMENTS, names_of, runs
+    from attrimorph.reproductions import EXPERIMENTS, names_of
 
     if name is None:
         print(table([(each.paper, each.letter, key, each.about) for key, each in EXPERIMENTS.items()]))
         return
     layout.needs(data)
     names = names_of(name)
-    from attrimorph.metrics.tables import Cell, check_tables, write_tables
-    from attrimorph.reproductions.claims import COLUMNS, decide
-    from attrimorph.reproductions.frame import FULL, QUICK, Request, write_outcome
+    from attrimorph.metrics.figures import Cell, check_tables, write_tables
+    from attrimorph.reproductions.frame import COLUMNS, FULL, QUICK, Request, decide, write_outcome
+    from attrimorph.reproductions.runs import RUNS
 
     check_tables(csv, latex)
     if names != ["ring"]:  # points, no images
         tell_stand_in(data)
     rows: list[list[Cell]] = []
-    does = runs()
     for each in names:
         with Meter(each) as meter:
 
@@ -231,7 +230,7 @@ def experiment(
                 say=meter.say,
                 progress=show,
             )
-            outcome = does[each](request)
+            outcome = RUNS[each](request)
             page = write_outcome(outcome, out)
         decisions = decide(outcome.claims)
         print(table([(one.verdict, one.claim.words, f"{one.claim.evidence}; {one.why}") for one in decisions]))
@@ -292,7 +291,7 @@ def evaluate(
     from attrimorph.loading import load
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
-    from attrimorph.metrics.tables import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
+    from attrimorph.metrics.figures import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
     from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
     from attrimorph.requests import parse_names
 
@@ -329,8 +328,7 @@ def evaluate(
 def _print_evaluation(evaluation: "Evaluation") -> None:
     """Print the figures without those of single attributes, and the notes; on a terminal one line each."""
     from attrimorph.console import table
-    from attrimorph.metrics.figures import overall
-    from attrimorph.metrics.tables import words, written
+    from attrimorph.metrics.figures import overall, words, written
 
     rows: list[tuple[str, ...]] = []
     for key in overall(list(evaluation.figures)):
@@ -349,8 +347,7 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
 def _print_comparison(comparison: "Comparison", against: object) -> None:
     """Print the figures of two evaluations side by side, and why others are not compared."""
     from attrimorph.console import table
-    from attrimorph.metrics.figures import overall
-    from attrimorph.metrics.tables import words, written
+    from attrimorph.metrics.figures import overall, words, written
 
     shown = overall([pair.key for pair in comparison.pairs])
     rows: list[tuple[str, ...]] = [
@@ -472,7 +469,7 @@ def audit(
         raise AttrimorphError("audit takes --images or --data; got both; leave one out")
     from attrimorph.applications.calibrate import drawn, from_data, from_folder
     from attrimorph.loading import load
-    from attrimorph.reproductions.evaluation import write_pairs
+    from attrimorph.reproductions.audit import write_pairs
 
     loaded = load(model, chosen(device))
     loaded.schema.attribute(attribute)
@@ -491,7 +488,7 @@ def audit(
 
 def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
     from attrimorph.console import table
-    from attrimorph.reproductions.evaluation import with_interval, write_audit_report
+    from attrimorph.reproductions.audit import with_interval, write_audit_report
 
     rows = write_audit_report(out, predictions, threshold=threshold)
     print(

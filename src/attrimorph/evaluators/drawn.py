@@ -18,12 +18,11 @@ from torch import Tensor
 
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.calibration import isotonic
-from attrimorph.evaluators.fitting import BATCH, Fitting, Progress, fit, of_bytes
+from attrimorph.evaluators.attributes import isotonic
+from attrimorph.evaluators.evaluator import SHIPPED, Fitting, Progress, batched, fit, of_bytes
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
 from attrimorph.evaluators.training import IdentityRecipe, divide_classes, fit_identity_encoder, measured, verified
-from attrimorph.evaluators.trunk import SHIPPED
 
 DIALLED = 8  # attributes of a dialled face
 SCALED, KNOTS = 400, 20  # faces that a scale of degrees is measured on, and its knots
@@ -77,7 +76,7 @@ def drawn_faces(
 
 def _pictures(factors: Tensor, size: int) -> Tensor:
     """Return the faces of factors [N, F] as uint8 [N, 3, S, S]."""
-    return torch.cat([faces.to_bytes(faces.render(part, size)) for part in torch.split(factors, BATCH)])
+    return batched(lambda part: faces.to_bytes(faces.render(part, size)), factors)
 
 
 def degree_scales(judge: Judge, seed: int, each: int = SCALED) -> dict[str, tuple[list[float], list[float]]]:

@@ -17,8 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.fitting import BATCH
-from attrimorph.evaluators.trunk import Evaluator, Stages, TrunkNetwork
+from attrimorph.evaluators.evaluator import Evaluator, Stages, TrunkNetwork, batched
 from attrimorph.models.model import Model
 
 CLIPPED = 4.0  # logits, of an attribute's score
@@ -206,7 +205,7 @@ class OwnClassifier:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return probabilities [B, W] of images [B, 3, S, S]."""
-        return torch.cat([self.model.classify(part) for part in torch.split(images, BATCH)])
+        return batched(self.model.classify, images)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return logits [B, W] with gradients."""

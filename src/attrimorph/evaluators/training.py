@@ -18,17 +18,22 @@ from torch.nn.functional import cross_entropy
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import attribute_accuracy
-from attrimorph.evaluators.calibration import (
+from attrimorph.evaluators.attributes import (
+    attribute_accuracy,
     calibration_errors,
     expected_calibration_error,
     fitted_temperature,
     pooled_calibration_error,
 )
-from attrimorph.evaluators.fitting import Fitting, Keep, Labelled, Progress, fit, photographs, rows_of
-from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork, class_names, margin_logits
+from attrimorph.evaluators.evaluator import Fitting, Keep, Labelled, Progress, fit, photographs, rows_of
+from attrimorph.evaluators.identity_encoder import (
+    IdentityEncoder,
+    IdentityNetwork,
+    class_names,
+    margin_logits,
+    verification,
+)
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss
-from attrimorph.evaluators.verification import verification
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
 LEAST = 10  # images of a class that an identity encoder learns from

@@ -13,7 +13,7 @@ from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
-from attrimorph.evaluators.fitting import Labelled, rows_of
+from attrimorph.evaluators.evaluator import Labelled, rows_of
 from attrimorph.evaluators.training import (
     IdentityRecipe,
     JudgeRecipe,

@@ -1,4 +1,7 @@
-"""Edits measured: every attribute flipped on many images, judged, and held against the truth."""
+"""Edits measured: every attribute flipped on many images, judged, and held against the truth.
+
+The truth is the true counterfactual of drawn faces; the person and the background are held against those before.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +16,9 @@ from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.metrics.counterfactuals import JUDGE_ERROR, close_figures
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
+from attrimorph.metrics.similarity import maps_distance, psnr
 from attrimorph.models.model import Edits
 from attrimorph.pictures import sheet
 
@@ -68,135 +71,111 @@ class FunctionEditor:
 
 
 @dataclass(frozen=True)
-class EditCounts:
-    """What a judge found after editing attribute t of many images, for every t in `targets`.
-
-    Attributes:
-        targets: edited attributes, the rows of the tensors.
-        others: judged binary attributes, the columns.
-        edits: [T] number of edits.
-        changed: [T, A] edits after which attribute a is judged to be other than it should be; the column of the
-            target itself holds the edits that missed.
-    """
-
-    targets: tuple[str, ...]
-    others: tuple[str, ...]
-    edits: Tensor
-    changed: Tensor
-
-    @property
-    def leakage_matrix(self) -> Tensor:
-        """[T, A] share of edits after which attribute a is not as it should be."""
-        return self.changed / self.edits[:, None].clamp(min=1)
-
-    def _own(self) -> Tensor:
-        own = [[other == name for other in self.others] for name in self.targets]
-        return torch.tensor(own, dtype=torch.bool).view(len(self.targets), len(self.others))
-
-    @property
-    def target_reached(self) -> Tensor:
-        """[T] share of edits that reached their target."""
-        return 1 - self.leakage_matrix[self._own()]
-
-    @property
-    def leakage(self) -> Tensor:
-        """[T] share of the other attributes that are not as they should be, mean over edits and attributes."""
-        return self.leakage_matrix.masked_fill(self._own(), 0).sum(1) / max(1, len(self.others) - 1)
-
-
-def count_edits(
-    targets: Sequence[str], judged: Sequence[Tensor], expected: Sequence[Tensor], schema: Schema
-) -> EditCounts:
-    """Count, for each edited attribute, where the judge's decisions differ from what they should be.
-
-    Args:
-        targets: edited attributes, binary.
-        judged: for each target, decisions on the edited images [n_t, width].
-        expected: for each target, what they should be [n_t, width], the goal of the target included.
-    """
-    names = binary_names(schema)
-    columns = [schema.columns(name).start for name in names]
-    changed = torch.zeros(len(targets), len(names), dtype=torch.float64)
-    for row, (found, goal) in enumerate(zip(judged, expected, strict=True)):
-        changed[row] = (found[:, columns] != goal[:, columns]).sum(0)
-    edits = torch.tensor([len(found) for found in judged], dtype=torch.float64)
-    return EditCounts(tuple(targets), names, edits, changed)
-
-
-@dataclass(frozen=True)
-class Way:
-    """Edits of one attribute in one direction.
-
-    Attributes:
-        goal: True where it was set, False where it was taken away.
-        rows: the images edited, [n].
-        judged: decisions on the edited images, [n, width].
-        expected: what they should be: the true labels after the edit.
-        unmoved: what they would be had only the edit changed anything the judge saw before.
-        reached: [n] 1 where the edit reached its goal.
-        leaked: [n] share of the other binary attributes that are not as they should be.
-        figures: what was measured closely on the first m of the edits, by the names in `counterfactuals`: [m] each.
-        shown: a few of the edits, row by row.
-    """
-
-    goal: bool
-    rows: Tensor
-    judged: Tensor
-    expected: Tensor
-    unmoved: Tensor
-    reached: Tensor
-    leaked: Tensor
-    figures: dict[str, Tensor]
-    shown: Tensor
-
-
-@dataclass(frozen=True)
-class Flips:
-    """Every edit of one attribute: set where it is absent, taken away where it is present.
+class AttributeEdits:
+    """Edits of one attribute in one direction, an image a row.
 
     Attributes:
         name: of the attribute.
-        ways: one for each direction that has an image.
+        goal: True where it was set, False where it was taken away.
+        rows: the images edited, [n].
+        wrong: bool [n, A], judged other than it truly should be; the column of the attribute itself holds the misses.
+        moved: bool [n, A], judged other than it would be had only the edit changed anything the judge saw before.
+        own: the column of the attribute itself.
+        figures: what was measured closely on the first m of the edits, by its key: [m] each.
+        shown: a few of the edits, row by row: input, edited and, where it is known, the truth.
     """
 
     name: str
-    ways: list[Way]
-
-    def joined(self, part: Callable[[Way], Tensor]) -> Tensor:
-        """Return a part of all edits, [n, ...]."""
-        return torch.cat([part(way) for way in self.ways])
-
-    def reached(self, goal: bool) -> float:
-        """Return the share of the edits in one direction that reached their goal; NaN without any."""
-        found = [float(way.reached.mean()) for way in self.ways if way.goal == goal]
-        return found[0] if found else float("nan")
-
-    def figure(self, name: str) -> Tensor:
-        """Return one of the figures measured closely, of all edits, [m]; empty where it was not measured."""
-        return torch.cat([torch.zeros(0), *(way.figures[name] for way in self.ways if name in way.figures)])
+    goal: bool
+    rows: Tensor
+    wrong: Tensor
+    moved: Tensor
+    own: int
+    figures: dict[str, Tensor]
+    shown: Tensor
 
     @property
-    def picture(self) -> Image.Image:
-        """A few of the edits, to look at."""
-        words = ["input", "edited", "truth"][: self.ways[0].shown.shape[1]]
-        return sheet([way.shown.flatten(0, 1) for way in self.ways], columns=words * 4, cell=96, clear=True)
+    def reached(self) -> Tensor:
+        """1 where the edit reached its goal, float64 [n]."""
+        return (~self.wrong[:, self.own]).double()
+
+    @property
+    def leaked(self) -> Tensor:
+        """Share of the other attributes that are not as they should be, float64 [n]."""
+        return self._others(self.wrong)
+
+    @property
+    def drifted(self) -> Tensor:
+        """Share of the other attributes that are judged other than before the edit, float64 [n]."""
+        return self._others(self.moved)
+
+    def _others(self, changed: Tensor) -> Tensor:
+        count = changed.sum(1) - changed[:, self.own].long()
+        return count.double() / max(1, changed.shape[1] - 1)
 
 
 @dataclass(frozen=True)
 class EditMeasures:
-    """All edits of a model.
+    """All edits of a model: a table of attributes and directions.
 
     Attributes:
-        flips: one for each attribute that could be edited.
-        truth: counts against the true labels after the edit.
-        drift: counts against what the judge saw before the edit.
+        judged: the binary attributes that the judge tells, the columns of what is [n, A].
+        edits: one for each attribute and direction that has an image, those of one attribute together.
         seconds: of editing and judging, in all.
     """
 
-    flips: list[Flips]
-    truth: EditCounts
-    drift: EditCounts
+    judged: tuple[str, ...]
+    edits: list[AttributeEdits]
     seconds: float
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes that could be edited."""
+        return list(dict.fromkeys(each.name for each in self.edits))
+
+    @property
+    def count(self) -> int:
+        """How many edits there are."""
+        return sum(len(each.rows) for each in self.edits)
+
+    def of(self, name: str) -> list[AttributeEdits]:
+        """Return the edits of one attribute, one or both directions."""
+        return [each for each in self.edits if each.name == name]
+
+    def joined(self, part: Callable[[AttributeEdits], Tensor], name: str | None = None) -> Tensor:
+        """Return a part of all edits, or of those of one attribute, [n, ...]."""
+        return torch.cat([part(each) for each in self.edits if name in (None, each.name)])
+
+    def mean(self, part: Callable[[AttributeEdits], Tensor], name: str | None = None) -> float:
+        """Return the mean over the edits of one attribute, or over the attributes the mean of those; NaN of none."""
+        means = [float(self.joined(part, each).double().mean()) for each in ([name] if name else self.names)]
+        return sum(means) / len(means) if means else float("nan")
+
+    @property
+    def target_reached(self) -> Tensor:
+        """Share of the edits of each attribute that reached their target, float64 [T]."""
+        return torch.tensor([self.mean(lambda each: each.reached, name) for name in self.names], dtype=torch.float64)
+
+    @property
+    def truth(self) -> "EditMeasures":
+        """Itself: what was counted against the truth stood here before."""
+        return self
+
+    def figure(self, key: str, name: str | None = None) -> Tensor:
+        """Return a figure that was measured closely, of all edits or of those of one attribute, [m]; empty if none."""
+        kept = [each.figures[key] for each in self.edits if name in (None, each.name) and key in each.figures]
+        return torch.cat([torch.zeros(0), *kept])
+
+    def picture(self, name: str) -> Image.Image:
+        """A few of the edits of an attribute, to look at."""
+        shown = [each.shown for each in self.of(name)]
+        words = ["input", "edited", "truth"][: shown[0].shape[1]]
+        return sheet([each.flatten(0, 1) for each in shown], columns=words * 4, cell=96, clear=True)
+
+
+def judged_otherwise(judged: Tensor, expected: Tensor, schema: Schema) -> Tensor:
+    """Return which binary attributes are decided other than expected, bool [n, A], of decisions [n, width]."""
+    return (judged != expected)[:, [schema.columns(name).start for name in binary_names(schema)]]
 
 
 def directions(labels: Tensor, schema: Schema, name: str, *, drawn: bool) -> Iterator[tuple[bool, Tensor]]:
@@ -248,12 +227,13 @@ def measure_edits(
     names = binary_names(schema) if names is None else names
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
 
-    def one_way(name: str, goal: bool, rows: Tensor) -> Way:
+    binary = binary_names(schema)
+
+    def one_way(name: str, goal: bool, rows: Tensor) -> AttributeEdits:
         change = {name: 1.0 if goal else -1.0}
         parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
         edited = torch.cat(parts)
         judged, expected = decisions(judge(edited), schema), schema.edit(labels[rows], change)
-        others = [schema.columns(other).start for other in binary_names(schema) if other != name]
         few = rows[: max(SHOWN, counterfactuals)]
         factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
         figures, true = close_figures(unseen, few, edited[: len(few)], factors, identity_encoder, extractor)
@@ -261,29 +241,128 @@ def measure_edits(
         if true is not None:
             figures[JUDGE_ERROR] = (decisions(judge(true), schema) != expected[: len(few)]).double().mean(1)
             shown.append(true[:SHOWN])
-        return Way(
-            goal=goal,
-            rows=rows,
-            judged=judged,
-            expected=expected,
-            unmoved=schema.edit(before[rows], change),
-            reached=(judged[:, schema.columns(name).start] == float(goal)).double(),
-            leaked=(judged[:, others] != expected[:, others]).double().sum(1) / max(1, len(others)),
-            figures=figures,
-            shown=torch.stack(shown, 1),
-        )
+        unmoved = schema.edit(before[rows], change)
+        wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
+        return AttributeEdits(name, goal, rows, wrong, moved, binary.index(name), figures, torch.stack(shown, 1))
 
-    flips = []
+    edits = []
     for number, name in enumerate(names, start=1):
         sides = directions(unseen.labels, schema, name, drawn=unseen.factors is not None)
-        if ways := [one_way(name, goal, rows) for goal, rows in sides if len(rows)]:
-            flips.append(Flips(name, ways))
+        edits += [one_way(name, goal, rows) for goal, rows in sides if len(rows)]
         if progress is not None:
             progress(f"edited {name} ({number} of {len(names)}), {time.perf_counter() - begin:.0f} s")
-    edited, judged = [flip.name for flip in flips], [flip.joined(lambda way: way.judged) for flip in flips]
-    return EditMeasures(
-        flips,
-        count_edits(edited, judged, [flip.joined(lambda way: way.expected) for flip in flips], schema),
-        count_edits(edited, judged, [flip.joined(lambda way: way.unmoved) for flip in flips], schema),
-        time.perf_counter() - begin,
-    )
+    return EditMeasures(binary, edits, time.perf_counter() - begin)
+
+
+# --- beside the true counterfactual of drawn faces
+
+TARGET = 0.04  # a pixel is in the target area where the truth differs from the input by more than this
+BACKGROUND = 0.1  # of the mask: its soft edge is the person's
+
+# The keys of what is looked at closely.
+PSNR, PSNR_TARGET, PSNR_REST = "edit.psnr", "edit.psnr_inside", "edit.psnr_outside"
+DISTANCE = "edit.perceptual_distance"
+DISTANCE_TARGET, DISTANCE_REST = f"{DISTANCE}_inside", f"{DISTANCE}_outside"
+JUDGE_ERROR = "truth.judge_error"
+IDENTITY, TRUE_IDENTITY = "edit.identity_drift", "truth.identity_drift"
+BACKGROUND_DRIFT = "edit.background_drift"
+
+
+def close_figures(
+    unseen: EvaluationSet,
+    rows: Tensor,
+    edited: Tensor,
+    true_factors: Tensor | None,
+    identity_encoder: IdentityEncoder | None,
+    extractor: SeesMaps | None,
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Measure edits one by one.
+
+    Args:
+        unseen: the images, and their reconstructions, which drifts are counted from, where a model encodes.
+        rows: which of them were edited, [m].
+        edited: [m, 3, S, S].
+        true_factors: of the true counterfactuals of drawn faces, [m, F], else None.
+        identity_encoder: who tells people, or None.
+        extractor: whose feature maps two images are compared in, or None.
+
+    Returns:
+        Figures by name, each [m], NaN where there is no such area, and the pictures of the truth.
+    """
+    figures: dict[str, Tensor] = {}
+    images, true = unseen.images[rows], None
+    before = images if unseen.reconstructions is None else unseen.reconstructions[rows]
+    masks = None if unseen.masks is None else unseen.masks[rows]
+    if true_factors is not None:
+        layers = faces.render_layers(true_factors, edited.shape[-1])
+        true = layers.image
+        masks = None if masks is None else torch.maximum(masks, layers.mask)
+        figures |= zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True)
+        if extractor is not None:
+            distances = counterfactual_distance(extractor, images, edited, true)
+            figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
+    if identity_encoder is not None:
+        figures[IDENTITY] = identity_drift(identity_encoder, before, edited)
+        if true is not None:
+            figures[TRUE_IDENTITY] = identity_drift(identity_encoder, images, true)
+    if masks is not None:
+        figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
+    return figures, true
+
+
+def target_area(images: Tensor, true: Tensor) -> Tensor:
+    """Return where the truth differs from the input, float [m, 1, S, S] in {0, 1}."""
+    return ((true - images).abs().amax(1, keepdim=True) > TARGET).float()
+
+
+def counterfactual_psnr(images: Tensor, edited: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """PSNR of edits against the truth: everywhere, where the truth differs from the input, and elsewhere.
+
+    Args:
+        images, edited, true: [B, 3, S, S] in [-1, 1].
+
+    Returns:
+        Three of [B] in dB; NaN where there is no such area.
+    """
+    inside = target_area(images, true)
+    return psnr(edited, true), psnr(edited, true, inside), psnr(edited, true, 1 - inside)
+
+
+@torch.no_grad()
+def counterfactual_distance(
+    extractor: SeesMaps, images: Tensor, edited: Tensor, true: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Perceptual distance of edits from the truth: everywhere, where the truth differs from the input, and elsewhere.
+
+    Arguments and result as of `counterfactual_psnr`.
+    """
+    found = []
+    for parts in zip(*(torch.split(each, BATCH) for each in (images, edited, true)), strict=True):
+        inside = target_area(parts[0], parts[2])
+        maps, others = extractor.maps(parts[1]), extractor.maps(parts[2])
+        areas = (None, inside, 1 - inside)
+        found.append(torch.stack([maps_distance(maps, others, area).cpu() for area in areas]))
+    everywhere, target, rest = torch.cat(found, 1)
+    return everywhere, target, rest
+
+
+def identity_drift(identity_encoder: IdentityEncoder, before: Tensor, after: Tensor) -> Tensor:
+    """Return 1 - the cosine of an identity encoder's features, [B], 0..2; 0 = the same person.
+
+    Args:
+        identity_encoder: who tells people.
+        before, after: [B, 3, S, S] in [-1, 1].
+    """
+    return 1 - (identity_encoder.features(before) * identity_encoder.features(after)).sum(1).cpu()
+
+
+def background_drift(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:
+    """Return the mean absolute change of the background in 1/255, [B]; NaN where there is none.
+
+    Args:
+        before, after: [B, 3, S, S] in [-1, 1].
+        masks: [B, 1, S, S] in 0..1, 1 = foreground, before or after.
+    """
+    background = (masks < BACKGROUND).double()
+    change = (after - before).abs().double().mean(1, keepdim=True) * 127.5
+    return (change * background).sum((1, 2, 3)) / background.sum((1, 2, 3))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.evaluator import batched
 from attrimorph.evaluators.judge import Judge, answers
 from attrimorph.networks.pretrained import CACHED, Inception, Vgg19, cached, filled, read_weights
 
@@ -74,7 +75,7 @@ class InceptionFeatures:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return features [B, 2048]."""
-        return torch.cat([self.network(part.float()) for part in torch.split(images.cpu(), BATCH)])
+        return batched(lambda part: self.network(part.float()), images.cpu(), size=BATCH)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class VggFeatures:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the mean of relu5_4 over all places, [B, 512]."""
-        return torch.cat([self.network(part.float())[-1].mean((2, 3)) for part in torch.split(images.cpu(), BATCH)])
+        return batched(lambda part: self.network(part.float())[-1].mean((2, 3)), images.cpu(), size=BATCH)
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:

@@ -1,19 +1,104 @@
-"""Figures by key with their protocol beside them, and the refusal to compare what was measured otherwise.
+"""Figures by key with their protocol and interval, the refusal to compare what was measured otherwise, and tables.
 
 `keys.csv` and docs/measuring.md list the keys of all figures: what each means, its unit, which way is better. A key is
 short and stays what it is; the protocol (who judged, how many images of which data) stands beside a figure.
 """
 
 import csv
+import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import isfinite
 from pathlib import Path
+from statistics import NormalDist, fmean, stdev
 from typing import Any, Literal, NamedTuple, cast
 
 from PIL import Image
 
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import write_text
+
+# --- how far a figure may lie from the truth by chance: intervals of rates, of means, and over training seeds
+
+Interval = tuple[float, float]
+TAIL = 0.025  # on either side of an interval of 95 %
+
+
+def wilson(share: float, count: float, tail: float = TAIL) -> Interval:
+    """Return Wilson's interval of a rate (E. B. Wilson 1927).
+
+    Args:
+        share: of `count` cases, in 0..1.
+        count: at least 1.
+        tail: chance that the true rate lies above the interval, and as much that it lies below.
+    """
+    z = NormalDist().inv_cdf(1 - tail)
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def of_difference(high: float, counted: Interval, low: float, other: Interval, times: float = 1.0) -> Interval:
+    """Return the interval of high - times * low from those of its parts (R. G. Newcombe 1998; MOVER).
+
+    Args:
+        high: a figure, with its interval `counted`.
+        low: another, with its interval `other`.
+        times: at least 0.
+    """
+    difference = high - times * low
+    below = math.hypot(high - counted[0], times * (other[1] - low))
+    above = math.hypot(counted[1] - high, times * (low - other[0]))
+    return difference - below, difference + above
+
+
+def of_mean(values: Sequence[float], tail: float = TAIL) -> Interval:
+    """Return Student's interval of a mean; one value alone has none: NaN.
+
+    Args:
+        values: finite.
+        tail: as of `wilson`.
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    half = student(1 - tail, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+@cache
+def student(share: float, freedom: int) -> float:
+    """Return the quantile of Student's t distribution.
+
+    Args:
+        share: in 0.5..1.
+        freedom: degrees of freedom, at least 1.
+    """
+    if freedom > 1_000:
+        return NormalDist().inv_cdf(share)
+    low, high = 0.0, 1.0
+    while below(high, freedom) < share:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle, freedom) < share else (low, middle)
+    return (low + high) / 2
+
+
+def below(t: float, freedom: int) -> float:
+    """Return Student's distribution function, by its finite series in the angle (Abramowitz and Stegun 26.7.3-4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine, odd = math.cos(angle), freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for step in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine * cosine * step / (step + 1)
+    area = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+    return 0.5 + area / 2
+
+
+# --- figures by key
 
 Better = Literal["higher", "lower", ""]
 
@@ -70,9 +155,6 @@ def describe(keys: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return what these keys mean, for JSON: key without an attribute's name -> what, unit, better."""
     found = dict.fromkeys(base_of(key) for key in keys if base_of(key))
     return {base: KEYS[base]._asdict() for base in found}
-
-
-Interval = tuple[float, float]
 
 
 @dataclass
@@ -215,3 +297,123 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
             "measure both with the same data, count, judge and extractor"
         )
     return Comparison(pairs, refused, sorted(set(mine) ^ set(other)))
+
+
+# --- tables of figures as files: CSV for programs, LaTeX (booktabs) for papers
+
+Cell = str | int | float | None
+Rows = Sequence[Sequence[Cell]]
+ESCAPED = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}  # fmt: skip
+ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "": ""}
+FIGURES = ("key", "value", "low", "high", "unit", "better", "what", "protocol")
+PAIRS = ("key", "here", "there", "difference", "unit", "better", "what", "protocol")
+
+
+def figure_rows(evaluation: Evaluation) -> list[list[Cell]]:
+    """Return one row for each figure, by the columns of `FIGURES`."""
+    rows: list[list[Cell]] = []
+    for key, value in evaluation.figures.items():
+        low, high = evaluation.intervals.get(key, (None, None))
+        rows.append([key, value, low, high, *words(key), evaluation.protocols[key]])
+    return rows
+
+
+def pair_rows(comparison: Comparison) -> list[list[Cell]]:
+    """Return one row for each figure that two evaluations share, by the columns of `PAIRS`."""
+    return [
+        [pair.key, pair.ours, pair.theirs, pair.ours - pair.theirs, *words(pair.key), pair.protocol]
+        for pair in comparison.pairs
+    ]
+
+
+def words(key: str) -> list[str]:
+    """Return unit, better and what it is, of a key."""
+    entry = KEYS[base_of(key)]
+    return [entry.unit, entry.better, entry.what]
+
+
+def write_tables(head: Sequence[str], rows: Rows, csv_file: Path | None, latex_file: Path | None) -> list[Path]:
+    """Write one table as CSV, as LaTeX, or both, as far as they are named; return what was written.
+
+    In LaTeX a column "better" becomes an arrow behind the key, "protocol" and "what" become comments above the
+    table, and figures of single attributes are left out.
+    """
+    done = []
+    for file, form in ((csv_file, to_csv), (latex_file, to_latex)):
+        if file is not None:
+            write_text(file, form(head, rows))
+            done.append(file)
+    return done
+
+
+def check_tables(*files: Path | None) -> None:
+    """Refuse, before anything is measured, files that cannot be written.
+
+    Raises:
+        AttrimorphError: one is a folder, or two are the same.
+    """
+    named = [file for file in files if file is not None]
+    for file in named:
+        if file.is_dir():
+            raise AttrimorphError(f"a table is written to a file; {file} is a folder; name a file in it")
+    if len({file.resolve() for file in named}) < len(named):
+        raise AttrimorphError(f"--csv and --latex need a file each; both are {named[0]}; name another")
+
+
+def to_csv(head: Sequence[str], rows: Rows) -> str:
+    """Return a table as CSV; numbers keep all their digits, what is missing is empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([head, *rows])
+    return file.getvalue()
+
+
+def to_latex(head: Sequence[str], rows: Rows) -> str:
+    r"""Return a table as a LaTeX tabular (\usepackage{booktabs}), as `write_tables` tells."""
+    place = {name: column for column, name in enumerate(head)}
+    comments = [place[name] for name in ("what", "protocol") if name in place]
+    dropped = {*comments, *([place["better"]] if "better" in place else [])}
+    shown = [column for column in range(len(head)) if column not in dropped]
+    if "key" in place:
+        kept = overall([str(row[place["key"]]) for row in rows])
+        rows = [row for row in rows if row[place["key"]] in kept]
+    lines = [
+        f"% {row[0]}: " + "; ".join(" ".join(str(row[column]).split()) for column in comments if row[column])
+        for row in rows if comments
+    ]  # fmt: skip
+    kinds = [all(row[column] is None or isinstance(row[column], int | float) for row in rows) for column in shown]
+    lines += [
+        r"\begin{tabular}{" + "".join("r" if number else "l" for number in kinds) + "}",
+        r"\toprule",
+        " & ".join(escaped(head[column]) for column in shown) + r" \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        cells = [latex_cell(row[column]) for column in shown]
+        if "better" in place and (arrow := ARROWS[str(row[place["better"]])]):
+            cells[0] += f" {arrow}"
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_cell(value: Cell) -> str:
+    """Write one cell: numbers with four digits."""
+    if value is None:
+        return "--"
+    if isinstance(value, float):
+        number = f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 or value == 0 else f"{value:.4f}"
+        return f"${number}$" if value < 0 else number
+    return escaped(str(value))
+
+
+def written(value: float) -> str:
+    """Write a figure for people: counts as they are, else four decimals."""
+    return f"{value:,d}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def escaped(words: str) -> str:
+    """Return words as LaTeX prints them."""
+    return "".join(ESCAPED.get(sign, sign) for sign in words)

@@ -19,25 +19,30 @@ from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel, LowerBound
 from attrimorph.methods.attribute2image.recipe import CVAE, DISCVAE
 from attrimorph.methods.attribute2image.step import overlap
-from attrimorph.metrics.counterfactuals import background_drift
-from attrimorph.metrics.edits import directions
+from attrimorph.metrics.edits import background_drift, directions
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Code, Edits, ImageLayers, Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, listed, more, spread
 from attrimorph.reproductions.contexts import BATCH, face_model, reconstructed, training_faces, turning
-from attrimorph.reproductions.frame import BySeed, Outcome, Request, by_seed, describe
+from attrimorph.reproductions.frame import (
+    BySeed,
+    Claim,
+    Outcome,
+    Request,
+    by_seed,
+    claim,
+    describe,
+    listed,
+    outcome_of,
+    spread,
+)
 
 # --- a disCVAE's layers against the true ones, which the renderer of drawn faces knows
 
 GATE, HIDDEN, BACKGROUND = "gate's IoU", "background behind the face", "background, the whole layer"
 FOREGROUND, INSIDE, COMPOSITE = "foreground layer on black", "foreground inside the true mask", "reconstruction"
-BARS = {
-    GATE: (0.95, ".2f", "The gate is where the person is"),
-    HIDDEN: (20.0, ".1f", "The background behind the face is made up well"),
-    FOREGROUND: (22.0, ".1f", "The foreground is that of the person"),
-}
+BARS = {GATE: 0.95, HIDDEN: 20.0, FOREGROUND: 22.0}
 PROGRESSED = ("Smiling", "Male", "Young", "Eyeglasses", "Wearing_Hat", "Blond_Hair")
 SHOWN, SAMPLED, STEPS = 6, 7, 7
 
@@ -52,22 +57,10 @@ def layers(request: Request) -> Outcome:
         words: {name: value for name, value in lower_bound(model, unseen, masks).means().items() if value == value}
         for words, masks in (("masks seen", unseen.masks), ("no mask", None))
     }
-    outcome = Outcome(
-        "layers",
-        "Layers",
-        "A disCVAE takes faces apart that it never saw: what is in front, where it is, and what is behind it.",
-        {
-            "model": describe(model, seen=True),
-            "images": unseen.words,
-            "codes": "means of q(z_F, z_B | x, y) with the true attributes, and without any mask",
-            "gate's IoU": "gate below one half against true mask above one half, mean over images",
-            "PSNR": "data range 1, in dB, mean over images; behind the face: weighted with the true mask",
-            "lower bound": "nats of an image, one draw of the codes, densities on the scale of [-1, 1], deviation "
-            f"{model.recipe.losses.deviation:g}",
-        },
-        layer_claims(figures),
-        {"layers": figures, "lower bound": bounds},
-    )
+    outcome = outcome_of(
+        "layers", layer_claims(figures), {"layers": figures, "lower bound": bounds},
+        model=describe(model, seen=True), unseen=unseen, deviation=model.recipe.losses.deviation,
+    )  # fmt: skip
     outcome.pieces += [
         report.figures({name: {"IoU or PSNR in dB": value} for name, value in figures.items()}, ".3f", "layer"),
         report.heading("Lower bound", "Its terms, to be added up, in nats of an image."),
@@ -125,7 +118,7 @@ def lower_bound(model: LayeredModel, unseen: EvaluationSet, masks: Tensor | None
 
 def layer_claims(figures: Mapping[str, float]) -> list[Claim]:
     """Return the bars, held against the figures."""
-    return [at_least(words, figures[name], bar, name, "ours", form) for name, (bar, form, words) in BARS.items()]
+    return [claim("layers", name, figures[name], bar) for name, bar in BARS.items()]
 
 
 def show_layers(outcome: Outcome, model: LayeredModel, few: EvaluationSet) -> None:
@@ -212,19 +205,8 @@ def drift(request: Request) -> Outcome:
         judge = judge_for(model.schema, model.image_size)
         figures[which], reached[which] = drifts(edits[which], unseen, before, true_edits(unseen), judge)
     means = {which: sum(values.values()) / len(values) for which, values in figures.items()}
-    outcome = Outcome(
+    outcome = outcome_of(
         "drift",
-        "Background drift",
-        "An edit of a face should leave alone what is behind it.",
-        {
-            **{WORDS[which]: describe(model, seen=True) for which, model in models.items()},
-            "images": unseen.words,
-            "edits": f"each of {len(figures['cvae'])} attributes set where it is absent and taken away where it is "
-            f"present, on at most {EACH} faces each, true attributes given",
-            "drift": "mean absolute change of pixels outside the person (true masks, before and after the true edit) "
-            "from the reconstruction to the edit, in 1/255; mean over the edits, then over the attributes",
-            "reached": "share of edits after which the shipped judge of drawn faces sees what was wished",
-        },
         drift_claims(means),
         {
             "mean drift": means,
@@ -232,11 +214,13 @@ def drift(request: Request) -> Outcome:
             "edits that reached their goal": {which: x if x == x else None for which, x in reached.items()},
             "PSNR of reconstructions": similarity,
         },
-    )
+        unseen=unseen, attributes=len(figures["cvae"]), each=EACH,
+        cvae=describe(models["cvae"], seen=True), discvae=describe(models["discvae"], seen=True),
+    )  # fmt: skip
     rows: dict[str, dict[str, float | str]] = {
         name: {WORDS[which]: figures[which][name] for which in WORDS} for name in figures["cvae"]
     }
-    rows["mean of the attributes"] = {WORDS[which]: f"<b>{means[which]:.3f}</b>" for which in WORDS}
+    rows["mean of the attributes"] = {WORDS[which]: report.bold(f"{means[which]:.3f}") for which in WORDS}
     rows["edits that reached their goal"] = {WORDS[which]: f"{reached[which]:.1%}" for which in WORDS}
     rows["PSNR of reconstructions in dB"] = {WORDS[which]: f"{similarity[which]:.2f}" for which in WORDS}
     outcome.pieces.append(report.figures(rows, ".3f", "drift in 1/255"))
@@ -290,8 +274,7 @@ def drifts(
 
 def drift_claims(means: Mapping[str, float]) -> list[Claim]:
     """Return the bar, held against the mean drifts."""
-    words = f"disCVAE moves the background at most one {TIMES:g}th as much as CVAE"
-    return [more(words, means["cvae"], means["discvae"], ("CVAE's drift in 1/255", "disCVAE's"), "ours", times=TIMES)]
+    return [claim("drift", "less", means["cvae"], means["discvae"], times=TIMES, ratio=TIMES)]
 
 
 def show_drift(outcome: Outcome, models: Mapping[str, Model], edits: Mapping[str, Edits], few: EvaluationSet) -> None:
@@ -334,32 +317,19 @@ def wrong_masks(request: Request) -> Outcome:
 
     def trained(name: str, seed: int) -> Path:
         composition, masks = asked[name]
-        words = f"{DISCVAE} {composition}"
         whole = request.recipe(DISCVAE, seed, {**SHORT, "losses.composition": composition})
-        run = f"{words.replace(' ', '-')}-seed{seed}-{whole.training.images}"
-        return request.train(whole, data[masks], run, f"{words}, seed {seed}")
+        return request.trained(f"{DISCVAE} {composition}", whole, data[masks])
 
     figures, models = request.each_seed(
         asked, trained, lambda model: layer_figures(layered(model, "wrong-masks"), unseen), "wrong-masks",
         {"images": unseen.words},
     )  # fmt: skip
-    outcome = Outcome(
-        "wrong-masks",
-        "Wrong masks",
-        "A disCVAE that was taught with wrong masks, of which it cannot know, is asked for the right layers.",
-        {
-            "wrong masks": f"a third eroded and a third dilated by {SHARE:.0%} of the foreground's area, a third "
-            f"shifted by {SHARE:.0%} of its root, all that a run is taught with; the row tells which "
-            "mask is wrong how",
-            "training": f"{recipe.training.images:,} of {len(right.indices('train')):,} drawn faces of {size} px for "
-            f"each run, seeds {listed(request.seeds, 'd')}; else as recipe {DISCVAE}",
-            "images": unseen.words,
-            "codes": "with the true attributes, and without any mask",
-            "loss": "a run's figure with right masks less that with wrong ones, of the same composition and seed",
-        },
-        mask_claims(figures),
+    outcome = outcome_of(
+        "wrong-masks", mask_claims(figures),
         {"by seed": figures, "losses": {c: losses(figures, c) for c in COMPOSITIONS}},
-    )
+        share=SHARE, images=recipe.training.images, faces=len(right.indices("train")), size=size,
+        seeds=listed(request.seeds, "d"), recipe=DISCVAE, unseen=unseen,
+    )  # fmt: skip
     names = (COMPOSITE, GATE, BACKGROUND, HIDDEN, FOREGROUND, INSIDE)
     rows = {
         run: {name: spread(by_seed(figures, name)[run], ".3f" if name == GATE else ".2f") for name in names}
@@ -397,8 +367,4 @@ def losses(figures: BySeed, composition: str) -> dict[str, list[float]]:
 def mask_claims(figures: BySeed) -> list[Claim]:
     """Return that the paper's composition loses less, held against the figures."""
     convex, ours = losses(figures, "convex"), losses(figures, "sum")
-    return [
-        more(f"The {words} loses less by wrong masks with the paper's composition than with the convex one",
-             convex[name], ours[name], ("loss of the convex one in dB", "of the paper's"), "paper, section 3.2", ".3f")
-        for name, words in CLAIMED.items()
-    ]  # fmt: skip
+    return [claim("wrong-masks", "less", convex[name], ours[name], layer=words) for name, words in CLAIMED.items()]

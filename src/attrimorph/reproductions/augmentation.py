@@ -14,16 +14,26 @@ from attrimorph.applications.augment import more_of_each
 from attrimorph.applications.identities import MIXED, new_identities
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.evaluators.fitting import Labelled, from_bytes, of_bytes, photographs
-from attrimorph.evaluators.identity_encoder import IdentityEncoder
+from attrimorph.evaluators.evaluator import Labelled, batched, from_bytes, of_bytes, photographs
+from attrimorph.evaluators.identity_encoder import IdentityEncoder, verification
 from attrimorph.evaluators.training import IdentityRecipe, fit_identity_encoder, pairs
-from attrimorph.evaluators.verification import verification
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, listed, more, spread
 from attrimorph.reproductions.contexts import BATCH, ClassContext, class_context, labels_of, write_rows
-from attrimorph.reproductions.frame import BySeed, Form, Outcome, Request, by_seed, remembered
+from attrimorph.reproductions.frame import (
+    BySeed,
+    Claim,
+    Form,
+    Outcome,
+    Request,
+    by_seed,
+    claim,
+    listed,
+    outcome_of,
+    remembered,
+    spread,
+)
 
 STRANGERS, OF_A_STRANGER = 300, 4  # drawn people nobody trained on, and images of each
 STRANGERS_SEED = 991_003
@@ -57,26 +67,17 @@ def run(request: Request) -> Outcome:
 
             figures[strategy].append(remembered(folder, f"augmentation-{strategy}", key, measure))
     held_out, whose, drawn = len(context.data.indices("test")), whose_strangers(context), are_drawn(context.data)
-    outcome = Outcome(
+    verified = (
+        f"{STRANGERS} other drawn people, {OF_A_STRANGER} images each"
+        if drawn
+        else "held-out images of the known people"
+    )
+    outcome = outcome_of(
         "augmentation",
-        "Augmentation",
-        f"A recogniser learns from {form.few} real images of each of {len(context.classes)} people, with and "
-        "without generated ones.",
-        {
-            "data": context.protocol()["data"],
-            "real images": f"{form.few} of each class to train recogniser and CVAE-GAN; top-1 on {held_out:,} held-out "
-            f"ones; {len(context.data.indices('valid')):,} others choose the recogniser's best look",
-            "same people": f"{form.more} samples of each class",
-            "new people": f"{form.strangers} mixtures of {MIXED} class codes, {form.of_a_stranger} samples of each",
-            "recogniser": f"{form.images_seen:,} images seen in every case, half of them of real images where "
-            f"there are generated ones, seeds {listed(request.seeds, 'd')}",
-            "verification": "even pairs of "
-            + (f"{STRANGERS} other drawn people, {OF_A_STRANGER} images each" if drawn
-               else "held-out images of the known people")
-            + ", cosine of features, 10 folds",
-        },
         claims(figures, len(pairs(whose, 0)[0]), held_out),
         {"by seed": figures, "published gain in verification accuracy on LFW": PUBLISHED},
+        form=form, people=len(context.classes), data=context.protocol()["data"], held_out=held_out,
+        valid=len(context.data.indices("valid")), mixed=MIXED, seeds=listed(request.seeds, "d"), verified=verified,
     )  # fmt: skip
     outcome.pieces += [report.heading("With and without", "Means over the seeds, and their range."), table(figures)]
     images, labels = narrow.images("train")
@@ -187,20 +188,18 @@ def whose_strangers(context: ClassContext) -> Tensor:
 def strangers(size: int, whose: Tensor) -> Tensor:
     """Draw people, [N, 3, size, size]."""
     factors = faces.sample_factors(len(whose), torch.Generator().manual_seed(STRANGERS_SEED), identities=whose)
-    return torch.cat([faces.render(part, size) for part in torch.split(factors, BATCH)])
+    return batched(lambda part: faces.render(part, size), factors, size=BATCH)
 
 
 def claims(figures: BySeed, verified_pairs: int, held_out: int) -> list[Claim]:
     """Return what the paper says, held against the figures, which count so many pairs and images."""
     words = {"known": "More images of the same people", "new": "Images of new people"}
-    measures = (
-        ("verification", "verification accuracy", "paper, data augmentation", verified_pairs),
-        ("recognition of held-out images", "top-1", "ours", held_out),
-    )
     return [
-        more(f"{words[strategy]} improve {what}", by_seed(figures, name)[strategy], by_seed(figures, name)["real"],
-             (f"{what}: with them", "without"), source, ".2%", counted=counted)
-        for what, name, source, counted in measures
+        claim("augmentation", key, by_seed(figures, name)[strategy], by_seed(figures, name)["real"], counted=counted,
+              strategy=words[strategy])
+        for key, name, counted in (
+            ("verification", "verification accuracy", verified_pairs), ("recognition", "top-1", held_out),
+        )
         for strategy in words
     ]  # fmt: skip
 

@@ -25,9 +25,20 @@ from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models import shipped
 from attrimorph.models.model import Code, Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import BATCH, decoded, face_model
-from attrimorph.reproductions.frame import FULL, Figures, Outcome, Request, describe, machine, plain
+from attrimorph.reproductions.frame import (
+    FULL,
+    Claim,
+    Figures,
+    Outcome,
+    Request,
+    at_least,
+    at_most,
+    describe,
+    machine,
+    more,
+    plain,
+)
 
 PGGAN = "pggan-drawn-64"
 FRESH = 7_001  # seed of the codes that are edited: none of these fitted an axis

@@ -24,17 +24,24 @@ from attrimorph.evaluators.attributes import binary_names, decisions
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.loading import load
-from attrimorph.metrics.counterfactuals import BACKGROUND_DRIFT, DISTANCE, IDENTITY, PSNR, TRUE_IDENTITY
-from attrimorph.metrics.edits import SHOWN, EditMeasures, measure_edits
+from attrimorph.metrics.edits import (
+    BACKGROUND_DRIFT,
+    DISTANCE,
+    IDENTITY,
+    PSNR,
+    SHOWN,
+    TRUE_IDENTITY,
+    EditMeasures,
+    measure_edits,
+)
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Code, Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import AxesContext, axes_context, needing
-from attrimorph.reproductions.claims import Claim, at_least, more
 from attrimorph.reproductions.contexts import decoded
-from attrimorph.reproductions.frame import Figures, Outcome, Request, plain
+from attrimorph.reproductions.frame import Claim, Figures, Outcome, Request, at_least, more, plain
 
 # --- what a beard does to Male and grey hair to age, locked in several ways
 
@@ -300,8 +307,11 @@ def photographs(request: Request) -> Outcome:
     figures = {words: summary(unseen, each, close) for words, each in measures.items()}
     attributes = {
         words: {
-            flip.name: {REACHED: float(each.truth.target_reached[row]), CHANGED: float(each.drift.leakage[row])}
-            for row, flip in enumerate(each.flips)
+            name: {
+                REACHED: each.mean(lambda one: one.reached, name),
+                CHANGED: each.mean(lambda one: one.drifted, name),
+            }
+            for name in each.names
         }
         for words, each in measures.items()
     }
@@ -322,7 +332,7 @@ def photographs(request: Request) -> Outcome:
             "the way": f"the one that changes the picture least, {REACH:g} times as far as among drawn pictures; "
             f"'{IN_CODES}': the plain one",
         },
-        photograph_claims(figures, drawn, int(measures[COMPOSED].truth.edits.sum())),
+        photograph_claims(figures, drawn, measures[COMPOSED].count),
         {
             "ways": {words: plain(each) for words, each in figures.items()},
             "attributes": attributes,
@@ -394,18 +404,18 @@ def photographed(
 def summary(unseen: EvaluationSet, measures: EditMeasures, close: int) -> dict[str, float]:
     """Return means over the attributes; NaN for what nobody could measure; `close` edits are held to the truth."""
     found = {
-        REACHED: float(measures.truth.target_reached.mean()),
-        CHANGED: float(measures.drift.leakage.mean()),
-        WRONG: float(measures.truth.leakage.mean()),
+        REACHED: measures.mean(lambda each: each.reached),
+        CHANGED: measures.mean(lambda each: each.drifted),
+        WRONG: measures.mean(lambda each: each.leaked),
     }
-    values = {name: [flip.figure(name).double() for flip in measures.flips]
-              for name in (PSNR, DISTANCE, IDENTITY, TRUE_IDENTITY, BACKGROUND_DRIFT)}  # fmt: skip
+    closely = (PSNR, DISTANCE, IDENTITY, TRUE_IDENTITY, BACKGROUND_DRIFT)
+    values = {name: [measures.figure(name).double()] for name in closely}
     # The photographs as they are, against the truth, over the same edits.
     values[NOTHING] = []
-    for side, name in [(side, flip.name) for flip in measures.flips for side in flip.ways]:
+    for side in measures.edits:
         if unseen.factors is not None:
             rows = side.rows[: max(SHOWN, close)]
-            true = faces.set_attribute(unseen.factors[rows], name, side.goal)
+            true = faces.set_attribute(unseen.factors[rows], side.name, side.goal)
             values[NOTHING].append(psnr(unseen.images[rows], faces.render(true, unseen.images.shape[-1])).double())
     return found | {name: float(torch.cat([torch.zeros(0), *each]).nanmean()) for name, each in values.items()}
 
@@ -434,10 +444,8 @@ def photograph_claims(figures: Figures, drawn: bool, edits: int) -> list[Claim]:
 
 def show_edits(outcome: Outcome, measures: Mapping[str, EditMeasures], name: str) -> None:
     """Show the first edits of one attribute: photograph, the generator's, put back, the truth."""
-    shown = (measures[words].flips for words in (FOUND, COMPOSED))
-    flips = [next((flip for flip in each if flip.name == name), None) for each in shown]
     rows = []
-    for first, second in zip(*(flip.ways if flip else [] for flip in flips), strict=True):
+    for first, second in zip(*(measures[words].of(name) for words in (FOUND, COMPOSED)), strict=True):
         columns = [first.shown[:, 0], first.shown[:, 1], second.shown[:, 1], *second.shown[:, 2:].unbind(1)]
         rows.append(torch.stack(columns, 1).flatten(0, 1))
     if rows:

@@ -16,12 +16,10 @@ from attrimorph.evaluators.attributes import editable_names
 from attrimorph.files import write_json
 from attrimorph.loading import load
 from attrimorph.metrics.evaluation_set import EvaluationSet
-from attrimorph.metrics.figures import base_of, overall
-from attrimorph.metrics.tables import Cell, words, write_tables
+from attrimorph.metrics.figures import Cell, base_of, overall, words, write_tables
 from attrimorph.models.model import Edits, Encodes, Model
 from attrimorph.pictures import grid, sheet, write_png
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import listed, spread
 from attrimorph.reproductions.comparison import (
     RULE,
     SHOWN,
@@ -34,7 +32,7 @@ from attrimorph.reproductions.comparison import (
     run_benchmark,
 )
 from attrimorph.reproductions.evaluation import ARROWS
-from attrimorph.reproductions.frame import NOT_CURVES, machine, seconds_of
+from attrimorph.reproductions.frame import NOT_CURVES, listed, machine, seconds_of, spread
 from attrimorph.version import __version__
 
 FORMAT = "attrimorph comparison"
@@ -105,8 +103,8 @@ def budget_table(benchmark: Benchmark, entries: Sequence[Entry]) -> str:
         changes = " ".join(f"--{field} {value}" for field, value in entrant.changes.items())
         rows.append(
             [
-                report.text(name) + (f"<br><small>{report.text(changes)}</small>" if changes else ""),
-                report.text(entrant.recipe.method),
+                report.small(name, changes),
+                entrant.recipe.method,
                 listed([each.images for each in mine], ",d") if mine else NONE,
                 ", ".join(duration(each.seconds) for each in mine) or NONE,
                 f"{sum(each.images for each in mine) / sum(each.seconds for each in mine):,.0f}" if mine else NONE,
@@ -164,10 +162,7 @@ def side_by_side(benchmark: Benchmark, entries: Sequence[Entry]) -> list[str]:
         labels = [name if part == 0 else "" for name, each in parts.items() for part in range(len(each))]
         picture = sheet([part for each in parts.values() for part in each], labels=labels, cell=CELL, clear=True)
         write_png(benchmark.out / "pictures" / f"{title}.png", picture, f"comparison by attrimorph; {title}")
-        cells = [
-            [report.text(name), f"{NONE} {report.text(row)}" if isinstance(row, str) else strip(row, name)]
-            for name, row in rows.items()
-        ]
+        cells = [[name, f"{NONE} {row}" if isinstance(row, str) else strip(row, name)] for name, row in rows.items()]
         pieces += [report.heading(title, below, level=3), report.table(["", ""], cells)]
     return pieces
 
@@ -246,9 +241,7 @@ def figure_tables(benchmark: Benchmark, figures: Sequence[Ranking]) -> list[str]
     shared = [f for f in figures if f not in kept and base_of(f.key) in OF_ATTRIBUTES and len(f.values) > 1]
     single = [report.folded("Edits, attribute by attribute", figure_table(benchmark, shared))] if shared else []
     measured = [
-        [report.text(figure.key), report.text(of), report.text(f"{words(figure.key)[2]}; {protocol}")]
-        for figure in kept
-        for of, protocol in protocols(figure)
+        [figure.key, of, f"{words(figure.key)[2]}; {protocol}"] for figure in kept for of, protocol in protocols(figure)
     ]
     how = report.folded("What each figure is, and how it was measured", report.table(["figure", "of", "how"], measured))
     return [figure_table(benchmark, kept), *single, how]
@@ -259,12 +252,13 @@ def figure_table(benchmark: Benchmark, figures: Sequence[Ranking]) -> str:
     head, rows = ["figure", "", *benchmark.entrants], []
     for figure in figures:
         unit, better, what = words(figure.key)
-        name = f'<code title="{report.text(what)}">{report.text(figure.key)}</code>{"" if figure.alike else " *"}'
+        mark = "" if figure.alike else " *"
+        name = report.Html(f'<code title="{report.text(what)}">{report.text(figure.key)}</code>{mark}')
         cells = []
         for recipe in benchmark.entrants:
             mean, _, extent = spread(figure.values.get(recipe, ()), ".4g").partition(" (")
-            mean = f"<b>{mean}</b>" if recipe == figure.best else f"▼ {mean}" if recipe in figure.behind else mean
-            cells.append(mean + (f"<br><small>{extent.removesuffix(')')}</small>" if extent else ""))
+            mean = report.bold(mean) if recipe == figure.best else f"▼ {mean}" if recipe in figure.behind else mean
+            cells.append(report.small(mean, extent.removesuffix(")")))
         rows.append([name, "\u00a0".join(filter(None, (unit, ARROWS[better]))), *cells])
     unlike = "" if all(figure.alike for figure in figures) else report.note("* not measured alike, so not compared.")
     return report.table(head, rows, numbers=range(2, len(head))) + unlike

@@ -21,6 +21,7 @@ from attrimorph.data.readers import Source, lfw
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators.evaluator import batched
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
 from attrimorph.evaluators.judge import Judge, judge_for, load_judge
 from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
@@ -84,9 +85,7 @@ class ClassContext:
 
     def trained(self, method: str, seed: int) -> Path:
         """Return the run of a method on the data, trained now as far as it is not yet."""
-        recipe = self.request.recipe(f"identities-{method}", seed)
-        run = f"{method}-seed{seed}-{recipe.training.images}"
-        return self.request.train(recipe, self.data, run, f"{method}, seed {seed}")
+        return self.request.trained(method, self.request.recipe(f"identities-{method}", seed), self.data)
 
     def model(self) -> Model:
         """Return the one model that an experiment looks at: CVAE-GAN with the first seed, or the one that was named.
@@ -115,8 +114,8 @@ class ClassContext:
     def codes(self, model: Model, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """Return images [N, 3, S, S], classes [N] and z [N, Z] (the mean of q(z | x, class)) of rows of the data."""
         images, y = self.data.batch(rows)
-        parts = zip(torch.split(images, BATCH), torch.split(y, BATCH), strict=True)
-        z = torch.cat([encoding(model).encode(part, labels).z.cpu().flatten(1) for part, labels in parts])
+        encode = encoding(model).encode
+        z = batched(lambda part, labels: encode(part, labels).z.flatten(1), images, y, size=BATCH)
         return images, y.argmax(1), z
 
     def top_1(self, images: Tensor, classes: Tensor) -> float:
@@ -288,20 +287,18 @@ def encoding(model: Model) -> Encodes:
 @torch.no_grad()
 def decoded(model: Model, code: Code) -> Tensor:
     """Decode codes a batch at a time, [N, 3, S, S] on the CPU."""
-    parts = zip(torch.split(code.z, BATCH), torch.split(code.attributes, BATCH), strict=True)
-    return torch.cat([model.decode(Code(z, y)).cpu() for z, y in parts])
+    return batched(lambda z, y: model.decode(Code(z, y)), code.z, code.attributes, size=BATCH)
 
 
 def reconstructed(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     """Return images as a model makes them, with their true labels, [N, 3, S, S] on the CPU."""
-    parts = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
-    return torch.cat([model.decode(encoding(model).encode(part, y)).cpu() for part, y in parts])
+    encode = encoding(model).encode
+    return batched(lambda part, y: model.decode(encode(part, y)), images, labels, size=BATCH)
 
 
 def edited(model: Edits, images: Tensor, changes: Mapping[str, float], labels: Tensor) -> Tensor:
     """Edit images a batch at a time, [N, 3, S, S] on the CPU."""
-    parts = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
-    return torch.cat([model.edit(part, changes, y).cpu() for part, y in parts])
+    return batched(lambda part, y: model.edit(part, changes, y), images, labels, size=BATCH)
 
 
 # --- drawn faces
@@ -314,11 +311,9 @@ def face_model(request: Request, name: str | None, recipe: str, *, tied: bool = 
         AttrimorphError: the named model knows other attributes than those of drawn faces.
     """
     if name is None:
-        seed = request.seeds[0]
-        whole = request.recipe(recipe, seed)
+        whole = request.recipe(recipe, request.seeds[0])
         data = training_faces(request, whole.data.image_size, tied=tied)
-        run = request.train(whole, data, f"{recipe}-seed{seed}-{whole.training.images}", f"{recipe}, seed {seed}")
-        return load(run, request.device)
+        return load(request.trained(recipe, whole, data), request.device)
     model = load(name, request.device)
     if model.schema != faces.SCHEMA:
         raise AttrimorphError(

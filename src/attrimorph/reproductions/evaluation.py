@@ -1,4 +1,4 @@
-"""The evaluation of a model, and the audit of a classifier, as files: numbers, a page, pictures."""
+"""The evaluation of a model as files: numbers, a page, pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +9,11 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for
 from attrimorph.evaluators.judge import judge_for
-from attrimorph.files import read_json, write_json, write_text
-from attrimorph.metrics.audit import Pairs, effects, file_name, make_pairs, read_pairs, read_predictions, table_of
+from attrimorph.files import read_json, write_json
 from attrimorph.metrics.evaluate import evaluate
-from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare, overall
-from attrimorph.metrics.tables import words, written
+from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare, overall, words, written
 from attrimorph.models.model import Model
-from attrimorph.pictures import sheet, to_pil, write_png
+from attrimorph.pictures import write_png
 from attrimorph.reproductions import report
 from attrimorph.version import __version__
 
@@ -175,34 +173,23 @@ def sections(evaluation: Evaluation) -> list[str]:
 def edited_attributes(evaluation: Evaluation) -> list[str]:
     """Return the table of all edited attributes, the hardest first, and their pictures."""
     columns = {
-        "target reached": "edit.target_reached",
-        "when set": "edit.reached_when_set",
-        "when taken away": "edit.reached_when_taken_away",
-        "leakage": "edit.leakage",
-        "PSNR to truth": "edit.psnr",
-        "edits": "edit.count",
+        "target reached": ("edit.target_reached", "bar"),
+        "when set": ("edit.reached_when_set", "%"),
+        "when taken away": ("edit.reached_when_taken_away", "%"),
+        "leakage": ("edit.leakage", "%"),
+        "PSNR to truth": ("edit.psnr", "{:.1f} dB"),
+        "edits": ("edit.count", ",d"),
     }
-    found = {name: evaluation.of_attributes(key) for name, key in columns.items()}
+    found = {column: evaluation.of_attributes(key) for column, (key, _) in columns.items()}
     reached = found["target reached"]
-    body = []
-    for name in sorted(reached, key=lambda name: reached[name]):
-        nearness = found["PSNR to truth"].get(name)
-        body.append(
-            [
-                report.text(name),
-                report.bar(reached[name]),
-                *(report.percent(found[key].get(name)) for key in ("when set", "when taken away", "leakage")),
-                "–" if nearness is None else f"{nearness:.1f} dB",
-                written(found["edits"][name]),
-            ]
-        )
+    rows = {name: {c: found[c].get(name) for c in columns} for name in sorted(reached, key=lambda name: reached[name])}
     pictures = [
         report.heading(name, level=3) + report.picture(evaluation.pictures[f"edit {name}"])
         for name in evaluation.leakage
         if f"edit {name}" in evaluation.pictures
     ]
     return [
-        report.table(["attribute", *columns], body, numbers=range(2, 7)),
+        report.figures(rows, corner="attribute", forms={column: form for column, (_, form) in columns.items()}),
         report.folded("Look at them: above set where absent, below taken away where present", *pictures),
     ]
 
@@ -213,17 +200,9 @@ def figure_table(evaluation: Evaluation) -> str:
     for key in overall(list(evaluation.figures)):
         unit, better, what = words(key)
         low, high = evaluation.intervals.get(key, (None, None))
-        rows.append(
-            [
-                f"<code>{report.text(key)}</code>",
-                written(evaluation.figures[key]),
-                "" if low is None else f"{low:.4f} to {high:.4f}",
-                report.text(unit),
-                ARROWS[better],
-                report.text(what),
-                report.text(evaluation.protocols[key]),
-            ]
-        )
+        interval, protocol = "" if low is None else f"{low:.4f} to {high:.4f}", evaluation.protocols[key]
+        value = written(evaluation.figures[key])
+        rows.append([report.code(key), value, interval, unit, ARROWS[better], what, protocol])
     head = ["figure", "value", "95 % interval", "unit", "better", "what it is", "how it was measured"]
     return report.table(head, rows, numbers=(1, 2))
 
@@ -257,17 +236,10 @@ def fairness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     sure = [row for row in rows if row["low"] > 0 or row["high"] < 0]
     body = [
-        [
-            report.text(row["group"]),
-            report.text(row["figure"]),
-            f"{row['with']:.4f}",
-            f"{row['without']:.4f}",
-            f"{row['gap']:+.4f}",
-            f"{row['low']:+.4f} to {row['high']:+.4f}",
-            f"{row['edits']:,}",
-        ]
+        [*(row[key] for key in ("group", "figure", "with", "without", "gap")),
+         f"{row['low']:+.4f} to {row['high']:+.4f}", row["edits"]]
         for row in (*sure, *(row for row in rows if row not in sure))
-    ]
+    ]  # fmt: skip
     head = ["group", "figure", "with", "without", "gap", "95 % of resamples", "edits"]
     return [
         report.heading(
@@ -276,139 +248,20 @@ def fairness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             f"that both got. The interval leaves out zero in {len(sure)} of {len(rows)} rows, which stand first; one "
             "in twenty would by chance alone.",
         ),
-        report.table(head, body, numbers=(2, 3, 4, 5, 6)),
+        report.table(head, body, numbers=(2, 3, 4, 5, 6), form=".4f", forms={"gap": "+.4f", "edits": ",d"}),
     ]
 
 
 def compared(comparison: Comparison) -> list[str]:
     """Return the section about two evaluations side by side."""
-    rows = [
-        [
-            f"<code>{report.text(pair.key)}</code>",
-            written(pair.ours),
-            written(pair.theirs),
-            f"{pair.ours - pair.theirs:+.4f}",
-            ARROWS[words(pair.key)[1]],
-            report.text(words(pair.key)[2]),
-        ]
-        for pair in comparison.pairs
-        if pair.key in overall([each.key for each in comparison.pairs])
-    ]
+    rows: list[list[report.Cell]] = []
+    for pair in comparison.pairs:
+        if pair.key in overall([each.key for each in comparison.pairs]):
+            _, better, what = words(pair.key)
+            values = written(pair.ours), written(pair.theirs), f"{pair.ours - pair.theirs:+.4f}"
+            rows.append([report.code(pair.key), *values, ARROWS[better], what])
     return [
         report.heading("Beside the other evaluation", "Only figures that were measured alike are compared."),
         report.table(["figure", "here", "there", "difference", "better", "what it is"], rows, numbers=(1, 2, 3)),
         *map(report.note, comparison.refused),
     ]
-
-
-# --- the bias audit: pairs of pictures and their table; then what a classifier said of them
-
-AUDIT = "attrimorph audit"
-PAIRS_SHOWN = 8
-
-
-def write_pairs(
-    model: Model, images: Any, attributes: Any, sources: list[str], name: str, out: Path, judge: Judges | None = None
-) -> Pairs:
-    """Make counterfactual pairs and write OUT/images/*.png, pairs.png to look at, audit.json, and pairs.csv last.
-
-    Args:
-        model: one that edits.
-        images: [n, 3, S, S] in [-1, 1].
-        attributes: [n, width]; where the attribute is missing the image is left out.
-        sources: where each image comes from, for the table.
-        name: the attribute.
-        out: the folder.
-        judge: who checks the pairs.
-    """
-    known = (~attributes[:, model.schema.columns(name).start].isnan()).nonzero()[:, 0]
-    if not len(known):
-        raise AttrimorphError(f"at least one image must have the attribute {name} known; none has; give other images")
-    pairs = make_pairs(model, images[known], attributes[known].nan_to_num(0.0), name, judge)
-    tag = f"edited by attrimorph {__version__}; audit of {name}; model {model.hash[:12]}"
-    for value, batch in enumerate((pairs.without, pairs.having)):
-        for number, picture in enumerate(to_pil(batch), start=1):
-            write_png(out / file_name(number, name, value), picture, tag)
-    rows = [images[known[:PAIRS_SHOWN]], pairs.without[:PAIRS_SHOWN], pairs.having[:PAIRS_SHOWN]]
-    write_png(out / "pairs.png", sheet(rows, labels=["input", f"{name} = 0", f"{name} = 1"], cell=96), tag)
-    write_json(
-        out / "audit.json",
-        {
-            "format": AUDIT,
-            "format_version": 1,
-            "attrimorph": __version__,
-            "attribute": name,
-            "model sha256": model.hash,
-            "judge": None if judge is None else judge.name,
-            "pairs": len(known),
-            "only the target changed": None if pairs.clean is None else int(pairs.clean.sum()),
-        },
-    )
-    write_text(out / "pairs.csv", table_of(pairs, [sources[row] for row in known.tolist()]))
-    return pairs
-
-
-def write_audit_report(folder: Path, predictions: Path, *, threshold: float = 0.5) -> list[dict[str, Any]]:
-    """Read a classifier's predictions for the pairs of a folder; write report.json and report.html beside them.
-
-    Args:
-        folder: that `write_pairs` wrote.
-        predictions: a CSV file: the column "file", and one column for each thing that the classifier tells.
-        threshold: above which a number is a yes.
-
-    Returns:
-        The rows of `metrics.audit.effects`.
-    """
-    name, pairs = read_pairs(folder / "pairs.csv")
-    about = read_json(folder / "audit.json")
-    if not isinstance(about, dict) or about.get("format") != AUDIT:
-        raise AttrimorphError(f"{folder / 'audit.json'} must be of an audit; it is not; export the pairs again")
-    rows = effects(pairs, read_predictions(predictions), threshold=threshold)
-    write_json(
-        folder / "report.json",
-        {
-            "format": f"{AUDIT} report",
-            "format_version": 1,
-            "attrimorph": __version__,
-            "attribute": name,
-            "threshold": threshold,
-            "pairs": {key: about.get(key) for key in ("pairs", "only the target changed", "judge", "model sha256")},
-            "rows": rows,
-        },
-    )
-    head = ["prediction", "pairs", "n", "mean without", "mean with", "mean change", "flip rate"]
-    body = [
-        [
-            report.text(row["column"]),
-            report.text(row["pairs"]),
-            f"{row['count']:,}",
-            *(f"{row[key]:.3f}" if key in row else "–" for key in ("mean without", "mean with")),
-            with_interval(row.get("mean change"), "{:+.3f}"),
-            with_interval(row.get("flip rate"), "{:.1%}"),
-        ]
-        for row in rows
-    ]
-    report.write_page(
-        folder / "report.html",
-        title=f"What {name} does to a classifier",
-        eyebrow="attrimorph audit",
-        lead=f"{len(pairs):,} pairs of pictures that differ in {name}. Who ignores it says the same of both.",
-        pieces=[
-            report.table(head, body, numbers=(2, 3, 4, 5, 6)),
-            report.note(
-                f"Changes are with {name} minus without. In brackets 95 % intervals. Pairs of "
-                "which a judge says that only the target changed are counted apart: in the others the classifier may "
-                f"have answered to something else. Flips: numbers on different sides of {threshold:g}, or other words."
-            ),
-        ],
-        footer=f"attrimorph {__version__}; pairs checked by {about.get('judge') or 'nobody'}",
-    )
-    return rows
-
-
-def with_interval(figure: dict[str, float] | None, form: str) -> str:
-    """Write a figure with its interval."""
-    if figure is None:
-        return "–"
-    value, low, high = (form.format(figure[key]) for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"

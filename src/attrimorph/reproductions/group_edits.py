@@ -10,20 +10,29 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.attributes import decisions
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain, CycleGANModel
-from attrimorph.metrics.counterfactuals import DISTANCE, PSNR
-from attrimorph.metrics.edits import SHOWN, EditMeasures, Flips, measure_edits
+from attrimorph.metrics.edits import DISTANCE, PSNR, SHOWN, EditMeasures, measure_edits
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.models import named_parts
 from attrimorph.models.model import Edits
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
-from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, plain, seconds_of
+from attrimorph.reproductions.frame import (
+    Claim,
+    Figures,
+    Outcome,
+    Request,
+    at_least,
+    at_most,
+    describe,
+    more,
+    plain,
+    seconds_of,
+)
 from attrimorph.training.folder import read_log
 
 # --- single groups
@@ -47,7 +56,7 @@ def run(request: Request) -> Outcome:
     model, other = context.interpolator(), context.cvae_gan()
     editors: dict[str, Edits] = {HOMO: model, **({} if other is None else {CVAE: other})}
     measures = {name: measured(context, editor, model.editable) for name, editor in editors.items()}
-    figures = {name: summary(context, each, model.groups) for name, each in measures.items()}
+    figures = {name: summary(each, model.groups) for name, each in measures.items()}
     outcome = Outcome(
         "group-edits",
         "Edits of single groups",
@@ -61,25 +70,24 @@ def run(request: Request) -> Outcome:
             "image as the method makes it with no change)",
             WRONG: "share of them that are not as they are in the true counterfactual",
         },
-        claims(figures, int(measures[HOMO].truth.edits.sum())),
+        claims(figures, measures[HOMO].count),
         {
             "methods": {name: plain(each) for name, each in figures.items()},
             "attributes": {
-                name: {flip.name: plain(figures_of(context, flip, model.groups)) for flip in each.flips}
+                name: {edited: plain(figures_of(each, edited, model.groups)) for edited in each.names}
                 for name, each in measures.items()
             },
         },
     )
     outcome.pieces.append(report.figures(figures, forms=SHARES))
     words = ["input", *measures, *(["truth"] if context.unseen.factors is not None else [])]
-    for flips in zip(*(each.flips for each in measures.values()), strict=True):
-        if flips[0].name in one_of_each(model):
-            rows = []
-            for sides in zip(*(flip.ways for flip in flips), strict=True):
-                first = sides[0].shown
-                columns = [first[:, 0], *(side.shown[:, 1] for side in sides), *first[:, 2:].unbind(1)]
-                rows.append(torch.stack(columns, 1).flatten(0, 1))
-            outcome.sheet(f"edit-{flips[0].name}", rows, flips[0].name, columns=words * SHOWN, cell=80)
+    for name in (name for name in measures[HOMO].names if name in one_of_each(model)):
+        rows = []
+        for sides in zip(*(each.of(name) for each in measures.values()), strict=True):
+            first = sides[0].shown
+            columns = [first[:, 0], *(side.shown[:, 1] for side in sides), *first[:, 2:].unbind(1)]
+            rows.append(torch.stack(columns, 1).flatten(0, 1))
+        outcome.sheet(f"edit-{name}", rows, name, columns=words * SHOWN, cell=80)
     return outcome
 
 
@@ -100,30 +108,26 @@ def measured(context: EditContext, editor: Edits, names: Sequence[str]) -> EditM
     )
 
 
-def summary(context: EditContext, measures: EditMeasures, groups: Groups) -> dict[str, float]:
+def summary(measures: EditMeasures, groups: Groups) -> dict[str, float]:
     """Return the mean figures over attributes."""
-    rows = [figures_of(context, flip, groups) for flip in measures.flips]
+    rows = [figures_of(measures, name, groups) for name in measures.names]
     means = {key: float(torch.tensor([row[key] for row in rows]).nanmean()) for key in rows[0]}
-    return means | {SECONDS: measures.seconds / max(1, int(measures.truth.edits.sum()))}
+    return means | {SECONDS: measures.seconds / max(1, measures.count)}
 
 
-def figures_of(context: EditContext, flip: Flips, groups: Groups) -> dict[str, float]:
+def figures_of(measures: EditMeasures, name: str, groups: Groups) -> dict[str, float]:
     """Return the figures of one attribute's edits; NaN where there is no such attribute or no truth."""
-    schema = context.judge.schema
-    own = next((group for group in groups.values() if flip.name in group), (flip.name,))
-    binary = binary_names(schema)
-    others = [schema.columns(name).start for name in binary if name not in own]
-    rest = [schema.columns(name).start for name in binary if name in own and name != flip.name]
-    target = schema.columns(flip.name).start
-    judged, expected = flip.joined(lambda way: way.judged), flip.joined(lambda way: way.expected)
-    unmoved = flip.joined(lambda way: way.unmoved)
+    group = next((group for group in groups.values() if name in group), (name,))
+    others = [column for column, other in enumerate(measures.judged) if other not in group]
+    rest = [column for column, other in enumerate(measures.judged) if other in group and other != name]
+    wrong, moved = (measures.joined(part, name).double() for part in (lambda each: each.wrong, lambda each: each.moved))
     return {
-        REACHED: float((judged[:, target] == expected[:, target]).double().mean()),
-        CHANGED: float((judged[:, others] != unmoved[:, others]).double().mean()),
-        WRONG: float((judged[:, others] != expected[:, others]).double().mean()),
-        OWN: float((judged[:, rest] != expected[:, rest]).double().mean()),
-        ERROR: finite_mean(flip.figure(PSNR)),
-        FAR: finite_mean(flip.figure(DISTANCE)),
+        REACHED: measures.mean(lambda each: each.reached, name),
+        CHANGED: float(moved[:, others].mean()),
+        WRONG: float(wrong[:, others].mean()),
+        OWN: float(wrong[:, rest].mean()),
+        ERROR: finite_mean(measures.figure(PSNR, name)),
+        FAR: finite_mean(measures.figure(DISTANCE, name)),
     }
 
 
@@ -250,7 +254,7 @@ def measure(
 ) -> dict[str, float]:
     """Measure single edits of the attributes, all of them at once, and the time that an edit takes."""
     measures = measured(context, editor, names)
-    each = [figures_of(context, flip, model.groups) for flip in measures.flips]
+    each = [figures_of(measures, name, model.groups) for name in measures.names]
     figures = {
         key: float(torch.tensor([one[key] for one in each]).nanmean()) for key in (REACHED, CHANGED, WRONG, ERROR, FAR)
     }

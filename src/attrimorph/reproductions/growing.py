@@ -25,16 +25,18 @@ from attrimorph.models.model import Model
 from attrimorph.recipe import AnyRecipe
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import PGGAN
-from attrimorph.reproductions.claims import Claim, more
 from attrimorph.reproductions.contexts import training_faces
 from attrimorph.reproductions.frame import (
     LONGEST_PROBE,
+    Claim,
     Figures,
     Outcome,
     Request,
+    claim,
     describe,
     lasting,
     machine,
+    outcome_of,
     seconds_of,
 )
 from attrimorph.training.checkpoint import checkpoint_folders
@@ -86,21 +88,8 @@ def run(request: Request) -> Outcome:
                 f"images, {budget}": f"{moment.images:,}",
                 f"s, {budget}": f"{moment.seconds:,.0f}",
             }
-    outcome = Outcome(
+    outcome = outcome_of(
         "growing",
-        "Growing",
-        "Small images first, then larger ones: what that gives for the same images, and for the same time.",
-        {
-            "models": "; ".join(describe(load(each[-1].path), seen=True) for each in moments.values()),
-            "distance": f"Frechet distance of {len(truth)} samples to {unseen.words}, {look.name}",
-            **{
-                f"{name}, {budget}": f"after {moment.images:,} images and {moment.seconds:,.0f} s"
-                for name, each in chosen.items()
-                for budget, moment in each.items()
-            },
-            "time": "of training alone, as each run's log tells it; checkpoints nearest to the shortest run's end",
-            "machine": machine(),
-        },
         claims(distances),
         {
             "distance": distances,
@@ -109,7 +98,17 @@ def run(request: Request) -> Outcome:
                 for name, each in chosen.items()
             },
         },
-    )
+        models="; ".join(describe(load(each[-1].path), seen=True) for each in moments.values()),
+        count=len(truth), unseen=unseen, look=look,
+    )  # fmt: skip
+    for name, each in chosen.items():
+        for budget, moment in each.items():
+            amounts = f"after {moment.images:,} images and {moment.seconds:,.0f} s"
+            outcome.protocol[f"{name}, {budget}"] = amounts
+    outcome.protocol |= {
+        "time": "of training alone, as each run's log tells it; checkpoints nearest to the shortest run's end",
+        "machine": machine(),
+    }
     outcome.pieces.append(report.figures(rows, ".4g", "recipe"))
     drawn = [samples(load(each[TIME].path, request.device), SHOWN)[0] for each in chosen.values()]
     outcome.sheet("samples", drawn, "Samples at equal time.", labels=list(chosen))
@@ -206,8 +205,8 @@ def samples(model: Model, count: int) -> list[torch.Tensor]:
 def claims(distances: Figures) -> list[Claim]:
     """Return what growing is held to: a smaller distance than the others, for the same images and the same time."""
     return [
-        more(f"Grown, samples lie nearer to drawn faces than those of {name}, {budget}", distances[name][budget],
-             distances[PGGAN][budget], (name, PGGAN), "our bar", ".4g")
+        claim("growing", "nearer", distances[name][budget], distances[PGGAN][budget], name=name, budget=budget,
+              grown=PGGAN)
         for name in OTHERS
         for budget in (IMAGES, TIME)
     ]  # fmt: skip

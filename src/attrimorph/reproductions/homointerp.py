@@ -21,8 +21,7 @@ from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
-from attrimorph.metrics.counterfactuals import background_drift
-from attrimorph.metrics.edits import directions
+from attrimorph.metrics.edits import background_drift, directions
 from attrimorph.metrics.responses import (
     DEVIATION,
     JUMP,
@@ -37,9 +36,8 @@ from attrimorph.metrics.responses import (
 from attrimorph.models import Strengths
 from attrimorph.models.model import Edits, Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_most, more
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
-from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, plain
+from attrimorph.reproductions.frame import Claim, Figures, Outcome, Request, at_most, describe, more, plain
 
 # --- does half the strength go half the way?
 

@@ -19,9 +19,8 @@ from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.similarity import psnr
 from attrimorph.models.model import Encodes, Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import SHIPPED, decoded, face_model
-from attrimorph.reproductions.frame import Figures, Outcome, Request, describe, machine
+from attrimorph.reproductions.frame import Claim, Figures, Outcome, Request, claim, describe, machine, outcome_of
 
 # --- codes by optimisation, against an encoder alone, and for a GAN that has none
 
@@ -78,23 +77,11 @@ def run(request: Request) -> Outcome:
         for words, each, images in (("with encoder", model, unseen), ("without encoder", gan, others))
     }
     size = max(model.image_size, gan.image_size)
-    outcome = Outcome(
-        "inversion",
-        "Inversion",
-        "The code whose image comes nearest to a photograph is found by optimisation through the generator.",
-        {
-            "model with an encoder": describe(model, seen=True),
-            "model without": f"{describe(gan, seen=True)}; {whose}",
-            "images": unseen.words,
-            "images without encoder": others.words,
-            "search": f"Adam, at most {last} steps, settings as of attrimorph invert; prior {Search().prior:g}; "
-            f"without encoder from the best of {Search().candidates} samples, attributes unknown",
-            "PSNR": "of the images decoded from the codes, data range 1, in dB, mean over images",
-            "seconds": f"of {TIMED} images of {size}x{size} together, {last} steps, attributes unknown; {machine()}",
-        },
-        claims(quality, seconds, size, str(last)),
-        {"PSNR by step": quality, "seconds": seconds},
-    )
+    outcome = outcome_of(
+        "inversion", claims(quality, seconds, size, str(last)), {"PSNR by step": quality, "seconds": seconds},
+        model=describe(model, seen=True), gan=describe(gan, seen=True), whose=whose, unseen=unseen, others=others,
+        steps=last, search=Search(), timed=TIMED, size=size, machine=machine(),
+    )  # fmt: skip
     words = {"0": "start", **{str(step): f"{step} steps" for step in request.form.search}}
     rows = {BEGINNINGS[how]: {words[step]: values.get(step, "") for step in words} for how, values in quality.items()}
     points = [(float(step), value) for step, value in quality["given"].items()]
@@ -144,13 +131,11 @@ def claims(quality: Figures, seconds: Mapping[str, float], size: int, last: str)
     slowest = max(seconds.values()) if size == SIZE else float("nan")
     spent = ", ".join(f"{how} {value:.1f} s" for how, value in seconds.items())
     return [
-        *(at_least(f"{last} steps come nearer than the encoder alone, attributes {how}",
-                   quality[how][last] - quality[how]["0"], GAIN, "gain in dB", "ours", ".2f")
+        *(claim("inversion", "encoder", quality[how][last] - quality[how]["0"], GAIN, steps=last, how=how)
           for how in ("given", "unknown")),
-        at_least("A generator without encoder is inverted", quality["no encoder"][last], ALONE, "PSNR in dB", "ours",
-                 ".2f"),
-        at_most(f"{TIMED} images of {SIZE}x{SIZE}, {last} steps, take at most {SECONDS:g} s on two cores", slowest,
-                SECONDS, f"{spent} with {torch.get_num_threads()} threads; the slowest in s", "ours", ".1f"),
+        claim("inversion", "alone", quality["no encoder"][last], ALONE),
+        claim("inversion", "time", slowest, SECONDS, timed=TIMED, size=SIZE, steps=last, seconds=SECONDS, spent=spent,
+              threads=torch.get_num_threads()),
     ]  # fmt: skip
 
 
@@ -181,29 +166,17 @@ def completion(request: Request) -> Outcome:
         name: {how: float(psnr(unseen.images, images, hole(name, unseen)).mean()) for how, images in each.items()}
         for name, each in completed.items()
     }
-    outcome = Outcome(
+    sizes = (f"{name} {right - left}x{bottom - top}" for name, (left, top, right, bottom) in HOLES.items())
+    outcome = outcome_of(
         "completion",
-        "Completion",
-        "What is hidden is what the nearest image that a model can make, judged by the rest, shows there.",
-        {
-            "model": describe(model, seen=True),
-            "CVAE-GAN": describe(other, seen=True),
-            "images": unseen.words,
-            "holes": ", ".join(f"{name} {right - left}x{bottom - top}" for name, (left, top, right, bottom)
-                               in HOLES.items()) + " in 64ths of the image",
-            INVERTED: "min over z and y of the squared error over the known pixels, "
-            f"{request.form.search[-1]} steps of Adam",
-            ITERATED: f"x <- M G(E(x, y), y) + (1 - M) x, {TIMES} times, from the border spread inwards",
-            "attributes": "unknown; where it is said they are given",
-            "PSNR": "in the hole, against the truth, data range 1, in dB, mean over images",
-        },
         [
-            more(f"{name}: the completion by inversion is nearer to the truth than {words}", figures[name][INVERTED],
-                 figures[name][how], ("PSNR in the hole in dB", words), "ours", ".2f")
-            for how, words in ((MEAN, "the mean colour"), (ITERATED, "CVAE-GAN's iterated inpainting"))
+            claim("completion", "nearer", figures[name][INVERTED], figures[name][how], name=name, rival=rival)
+            for how, rival in ((MEAN, "the mean colour"), (ITERATED, "CVAE-GAN's iterated inpainting"))
             for name in HOLES
         ],
         figures,
+        model=describe(model, seen=True), other=describe(other, seen=True), unseen=unseen, holes=", ".join(sizes),
+        steps=request.form.search[-1], times=TIMES,
     )  # fmt: skip
     rows = {how: {name: figures[name][how] for name in HOLES} for how in figures["half"]}
     outcome.pieces.append(report.figures(rows, ".2f", "PSNR in the hole, dB"))

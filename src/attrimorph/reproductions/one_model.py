@@ -17,9 +17,8 @@ from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, at_least, at_most, more
 from attrimorph.reproductions.contexts import ClassContext, class_context, decoded, encoding, samples
-from attrimorph.reproductions.frame import Outcome, Request, describe
+from attrimorph.reproductions.frame import Claim, Outcome, Request, claim, describe, outcome_of
 
 IMAGES = 200  # that are measured: pairs of a morph, holes, small images, queries, samples
 FOUND = 5  # neighbours of each, as in the paper
@@ -27,10 +26,11 @@ SHOWN = 6
 KEPT = 0.95  # of the ends', or of samples', top-1 that images on the way, and transferred ones, must keep
 
 
-def looked_at(request: Request) -> tuple[ClassContext, Model]:
-    """Return the classes and the one model."""
+def looked_at(request: Request) -> tuple[ClassContext, Model, dict[str, str]]:
+    """Return the classes, the one model, and how every page's protocol begins."""
     context = class_context(request)
-    return context, context.model()
+    model = context.model()
+    return context, model, {**context.protocol(), "model": describe(model)}
 
 
 def sharpness(images: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ JUMP = 2.0  # the longest step, in mean steps, that still is gradual
 
 def morphing(request: Request) -> Outcome:
     """Go from one held-out image to another of its class, through z and, for comparison, through pixels."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     first, second, classes = pairs(context)
     y, encode = context.labels(classes), encoding(model).encode
     codes = linear(encode(first, y).z, encode(second, y).z, STEPS)
@@ -70,19 +70,10 @@ def morphing(request: Request) -> Outcome:
     for words, steps in (("", trajectory), (" through pixels", pixels)):
         figures[f"top-1 along the way{words}"] = [context.top_1(step, classes) for step in steps]
         figures[f"sharpness along the way{words}"] = [float(sharpness(step).mean()) for step in steps]
-    outcome = Outcome(
-        "morphing",
-        "Morphing",
-        "Between two images of one class the class is kept, and all else changes little by little.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "pairs": f"{len(classes)} of held-out images of one class, {STEPS} steps; z = mean of q(z | x, class)",
-            "perceptual distance": f"by {context.identity_encoder.name}",
-        },
-        morphing_claims(figures, len(classes)),
-        figures,
-    )
+    outcome = outcome_of(
+        "morphing", morphing_claims(figures, len(classes)), figures, protocol,
+        count=len(classes), steps=STEPS, identity_encoder=context.identity_encoder,
+    )  # fmt: skip
     count = min(SHOWN, len(classes))
     rows = [images[:, pair] for pair in range(count) for images in (trajectory, pixels)]
     outcome.sheet("morphs", rows, "One pair in two rows.", labels=["through z", "through pixels"] * count)
@@ -116,14 +107,11 @@ def morphing_claims(figures: dict[str, list[float]], count: int) -> list[Claim]:
         figures[f"sharpness along the way{words}"][STEPS // 2] / figures[f"sharpness along the way{words}"][0]
         for words in ("", " through pixels")
     )
-    source, names = "paper, attribute morphing", ("the least top-1 on the way", "of the ends")
     return [
-        more("On the way the class is kept", min(recognised), (recognised[0] + recognised[-1]) / 2, names, source,
-             ".1%", counted=(count, 2 * count), times=KEPT),
-        at_most("The change is gradual: no step is much longer than the others",
-                max(lengths) / (sum(lengths) / len(lengths)), JUMP, "the longest step in mean steps", source, ".2f"),
-        more("Half-way the image is sharper than a mixture of pixels", half, mixed,
-             ("sharpness half-way (ends = 1) through z", "through pixels"), "ours", ".3f"),
+        claim("morphing", "kept", min(recognised), (recognised[0] + recognised[-1]) / 2, counted=(count, 2 * count),
+              times=KEPT),
+        claim("morphing", "gradual", max(lengths) / (sum(lengths) / len(lengths)), JUMP),
+        claim("morphing", "sharper", half, mixed),
     ]  # fmt: skip
 
 
@@ -137,41 +125,26 @@ RECOGNISED = 0.9  # of the untouched images' top-1
 
 def inpainting(request: Request) -> Outcome:
     """Cut a hole into held-out images, fill it, and measure what stands in it after every iteration."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     images, classes = context.images(most=IMAGES)
     side = round(SIDE * images.shape[-1])
     masks = holes(len(images), images.shape[-1], side)
     done = inpaint(model, images, masks, context.labels(classes), TIMES)
     in_hole = [float(psnr(images, step, masks).mean()) for step in done.steps]
     recognised = [context.top_1(step, classes) for step in done.steps]
-    untouched = context.top_1(images, classes)
-    source = "paper, image inpainting"
+    untouched, judge = context.top_1(images, classes), context.identity_encoder
     figures = {
         "PSNR in the hole by step": in_hole,
         "top-1 by step": recognised,
         "top-1 of the untouched images": [untouched],
     }
-    outcome = Outcome(
-        "inpainting",
-        "Inpainting",
-        "A square hole is filled with what the model makes of the rest, and the result is fed back.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "holes": f"squares of {side} px at random places in {len(images)} held-out images; their class is given; "
-            "at first a hole holds what surrounds it, spread inwards",
-        },
-        [
-            more("The hole is filled with what belongs there, better than by what surrounds it", in_hole[-1],
-                 in_hole[0], ("PSNR in the hole in dB after the iterations", "of the first filling"), source, ".2f"),
-            more("Feeding the result back improves it", in_hole[-1], in_hole[1],
-                 (f"PSNR in the hole in dB after {TIMES} iterations", "after one"), source, ".2f"),
-            more("The inpainted image is still recognised", recognised[-1], untouched,
-                 (f"top-1 by {context.identity_encoder.name}", "of the untouched images"), "ours", ".1%",
-                 counted=len(images), times=RECOGNISED),
-        ],
-        figures,
-    )  # fmt: skip
+    claims = [
+        claim("inpainting", "filled", in_hole[-1], in_hole[0]),
+        claim("inpainting", "improved", in_hole[-1], in_hole[1], steps=TIMES),
+        claim("inpainting", "recognised", recognised[-1], untouched, counted=len(images), times=RECOGNISED,
+              identity_encoder=judge),
+    ]  # fmt: skip
+    outcome = outcome_of("inpainting", claims, figures, protocol, side=side, count=len(images))
     rows = []
     for row in range(min(SHOWN, len(images))):
         holed = torch.where(masks[row] > 0, torch.zeros(()), images[row])
@@ -201,7 +174,7 @@ LARGER = 4
 
 def superresolution(request: Request) -> Outcome:
     """Shrink held-out images, enlarge them again, and compare with the images and with bicubic interpolation."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     images, classes = context.images(most=IMAGES)
     done = superresolve(model, averaged(images, images.shape[-1] // LARGER), context.labels(classes))
     made = {"bicubic": done.bicubic, "model": done.images}
@@ -214,28 +187,15 @@ def superresolution(request: Request) -> Outcome:
         }
         for name, each in made.items()
     }
-    source = "paper, super-resolution"
-    outcome = Outcome(
+    outcome = outcome_of(
         "superresolution",
-        "Super-resolution",
-        f"Images {LARGER} times as small, enlarged by the model, which is told the class.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "images": f"{len(images)} held-out ones, shrunk by averages of {LARGER}x{LARGER} pixels; results average "
-            f"down to the same small images within {float(done.disagreement.max()):.2f} levels of 255",
-        },
         [
-            more(f"Enlarged images are {what} interpolated ones", figures["model"][name], figures["bicubic"][name],
-                 (f"{name} of the model's images", "of bicubic interpolation's"), by, ".3f",
-                 counted=len(images) if name == "top-1" else None)
-            for what, name, by in (
-                ("recognised more often than", "top-1", source),
-                ("sharper than", "sharpness", source),
-                ("nearer to the image than", "PSNR", "ours"),
-            )
+            claim("superresolution", name, figures["model"][name], figures["bicubic"][name],
+                  counted=len(images) if name == "top-1" else None)
+            for name in ("top-1", "sharpness", "PSNR")
         ],
         {**figures, "real": {"top-1": context.top_1(images, classes)}},
+        protocol, count=len(images), larger=LARGER, disagreement=float(done.disagreement.max()),
     )  # fmt: skip
     head = {"PSNR": "PSNR in dB", "sharpness": "sharpness (image = 1)"}
     rows = {words[name]: {head.get(key, key): value for key, value in each.items()} for name, each in figures.items()}
@@ -253,7 +213,7 @@ SOURCES = 300  # images whose z is measured
 
 def transferring(request: Request) -> Outcome:
     """Decode held-out images under another class each, and see what is kept."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     images, classes = context.images(most=SOURCES)
     random, many = torch.Generator().manual_seed(0), len(context.classes)
     targets = (classes + torch.randint(1, many, classes.shape, generator=random)) % many
@@ -265,28 +225,13 @@ def transferring(request: Request) -> Outcome:
         "finds its source": found_again(made, images),
         "finds its source by chance": 1 / len(images),
     }
-    source = "paper, attribute transfer"
-    outcome = Outcome(
-        "transferring",
-        "Attribute transfer",
-        "The latent vector of one image, decoded under other classes: the class changes, pose and the like stay.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "transfers": f"{len(images)} held-out images, each to one other class drawn at random",
-            "finds its source": "share of transferred images nearest, in pixels, to their own source among all sources",
-        },
-        [
-            more("A transferred image is of the new class, as surely as a sample of it",
-                 figures["top-1 of the target class"], figures["top-1 of samples"],
-                 ("top-1 of the new class", "of samples"), source, ".1%",
-                 counted=(len(images), len(every)), times=KEPT),
-            at_least("What does not belong to the class is kept: the source is found again, far more often than by "
-                     "chance", figures["finds its source"], 10 * figures["finds its source by chance"], "found again",
-                     source, ".3f", len(images)),
-        ],
-        figures,
-    )  # fmt: skip
+    claims = [
+        claim("transferring", "class", figures["top-1 of the target class"], figures["top-1 of samples"],
+              counted=(len(images), len(every)), times=KEPT),
+        claim("transferring", "kept", figures["finds its source"], 10 * figures["finds its source by chance"],
+              counted=len(images)),
+    ]  # fmt: skip
+    outcome = outcome_of("transferring", claims, figures, protocol, count=len(images))
     rows, shown = [], torch.linspace(0, many - 1, min(SHOWN + 2, many)).long()
     for row in range(0, len(images), max(1, len(images) // (SHOWN + 2)))[: SHOWN + 2]:
         one = images[row].expand(len(shown), -1, -1, -1)
@@ -313,7 +258,7 @@ def found_again(made: Tensor, sources: Tensor) -> float:
 
 def latents(request: Request) -> Outcome:
     """Project the latent vectors of training images, and see what neighbours in the plane share."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     images, classes, z = context.codes(model, context.data.indices("train"))
     held_out, held_out_classes, held_out_z = context.codes(model, context.data.indices("test"))
     found = latent_map(z)
@@ -331,28 +276,12 @@ def latents(request: Request) -> Outcome:
         "class told from pixels": by_centre(images.flatten(1), classes, held_out.flatten(1), held_out_classes),
         "class told by chance": 1 / len(context.classes),
     }
-    source = "paper, distribution of z"
-    outcome = Outcome(
-        "latents",
-        "The latent plane",
-        "Latent vectors tell how a picture looks, not whom it shows.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "codes": f"means of q(z | x, class) of {len(z):,} images of the train split",
-            "class told": "share of held-out images whose z (or pixels) is nearest to the centre of their class in the "
-            "train split",
-        },
-        [
-            more("Neighbours in the plane look alike", figures[f"{pixels}, drawn at random"],
-                 figures[f"{pixels}, neighbours in the plane"],
-                 (f"{pixels} between images drawn at random", "between neighbours"), source),
-            more("z tells less of the class than the pixels do", figures["class told from pixels"],
-                 figures["class told from z"], ("class told from pixels", "from z"), source, ".1%",
-                 counted=len(held_out)),
-        ],
-        figures,
-    )  # fmt: skip
+    claims = [
+        claim("latents", "alike", figures[f"{pixels}, drawn at random"], figures[f"{pixels}, neighbours in the plane"]),
+        claim("latents", "class", figures["class told from pixels"], figures["class told from z"],
+              counted=len(held_out)),
+    ]  # fmt: skip
+    outcome = outcome_of("latents", claims, figures, protocol, count=len(z))
     picture = thumbnails(found.points, gallery_of(context.data, "train"))
     outcome.show("plane", picture, "At each place an image nearby.")
     return outcome
@@ -370,7 +299,7 @@ def by_centre(train: Tensor, classes: Tensor, test: Tensor, test_classes: Tensor
 
 def retrieval(request: Request) -> Outcome:
     """Take held-out images and find those training images of other classes whose z is nearest."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     queries, gallery = context.data.indices("test")[:IMAGES], context.data.indices("train")
     images, classes, z = context.codes(model, queries)
     base, base_classes, base_z = context.codes(model, gallery)
@@ -386,30 +315,13 @@ def retrieval(request: Request) -> Outcome:
         for what, (mine, theirs) in compared.items()
         for how, rows in (("retrieved", found), ("drawn at random", drawn))
     }
-    words = {
-        "pixels": "Retrieved images look more like the query than others do",
-        "factors": "Retrieved images share what belongs to no class: pose, light, background, clothes",
-    }
-    outcome = Outcome(
-        "retrieval",
-        "Retrieval",
-        "The nearest latent vectors of other classes belong to images that are alike in all but the class.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "search": f"{len(queries)} held-out images among {len(gallery):,} of the train split, Euclidean distance "
-            f"of the means of q(z | x, class), the {FOUND} nearest of other classes",
-            "difference": "root mean square; of factors: those of drawn faces that belong to the one picture (pose, "
-            "light, background, clothes), each in 0..1",
-        },
-        [
-            more(words[what], figures[f"difference of {what}, drawn at random"],
-                 figures[f"difference of {what}, retrieved"],
-                 (f"difference of {what} from images drawn at random", "from those retrieved"), "paper, retrieval")
-            for what in compared
-        ],
-        figures,
-    )  # fmt: skip
+    claims = [
+        claim("retrieval", what, figures[f"difference of {what}, drawn at random"],
+              figures[f"difference of {what}, retrieved"])
+        for what in compared
+    ]  # fmt: skip
+    amounts = {"queries": len(queries), "gallery": len(gallery), "found": FOUND}
+    outcome = outcome_of("retrieval", claims, figures, protocol, **amounts)
     rows = [torch.cat([images[row : row + 1], base[found[row]]]) for row in range(min(SHOWN, len(images)))]
     columns = ["query", *(str(rank) for rank in range(1, FOUND + 1))]
     outcome.sheet("retrieved", rows, "All of other classes than the query.", columns=columns)
@@ -432,7 +344,7 @@ COPY = 0.5  # a copy lies less than this share as far from its original as from 
 
 def copies(request: Request) -> Outcome:
     """Search the train split for the images nearest to samples, and, for comparison, to held-out images."""
-    context, model = looked_at(request)
+    context, model, protocol = looked_at(request)
     made, (real, _) = samples(model, torch.arange(IMAGES) % len(context.classes)), context.images(most=IMAGES)
     rows = context.data.indices("train")
     figures, near = {}, {}
@@ -442,19 +354,7 @@ def copies(request: Request) -> Outcome:
         figures[f"median distance, {name}"] = float(near[name].distances[:, 0].median())
         figures[f"least ratio, {name}"] = float(ratio.min())
         figures[f"median ratio, {name}"] = float(ratio.median())
-    outcome = Outcome(
-        "copies",
-        "No copies",
-        "Beside each sample the training images nearest to it: alike, never the same.",
-        context.protocol()
-        | {
-            "model": describe(model),
-            "search": f"exact, {len(rows):,} images of the train split, root mean squared difference in levels of 255",
-            "ratio": "distance to the nearest image as a share of that to the second nearest; a copy's is near 0",
-        },
-        [copies_claim(figures)],
-        figures,
-    )
+    outcome = outcome_of("copies", [copies_claim(figures)], figures, protocol, count=len(rows))
     lines = []
     for sample in range(SHOWN):
         found, _ = context.data.batch(rows[near["samples"].rows[sample].numpy()])
@@ -470,13 +370,7 @@ def ratios(distances: Tensor) -> Tensor:
 
 def copies_claim(figures: dict[str, float]) -> Claim:
     """Return what the paper shows, held against the figures of the one model."""
-    return at_least(
-        "No sample is a copy of a training image",
-        figures["least ratio, samples"],
-        COPY,
-        f"median distance {figures['median distance, samples']:.1f} levels of 255, of held-out images "
-        f"{figures['median distance, held-out images']:.1f}; least distance to the nearest as a share of that to "
-        f"the second nearest, of held-out images {figures['least ratio, held-out images']:.3f}, of samples",
-        "paper, nearest neighbours",
-        ".3f",
-    )
+    return claim(
+        "copies", "copy", figures["least ratio, samples"], COPY, distance=figures["median distance, samples"],
+        others=figures["median distance, held-out images"], ratio=figures["least ratio, held-out images"],
+    )  # fmt: skip

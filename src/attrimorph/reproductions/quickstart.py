@@ -271,10 +271,7 @@ def about_shipped() -> list[str]:
         return [report.note(f"The model {SHIPPED} is not in this installation, so its edits are not shown.")]
     model = load(SHIPPED)
     figures, protocols = card_figures(model.card)
-    rows = [
-        [f"<code>{report.text(key)}</code>", f"{value:.4g}", report.text(protocols.get(key, ""))]
-        for key, value in figures.items()
-    ]
+    rows = [[report.code(key), f"{value:.4g}", protocols.get(key, "")] for key, value in figures.items()]
     images, factors = faces_to_show(6, model.image_size)
     right = (attributes_of(model, images) == faces.attributes(factors)).float().mean()
     card = report.table(["figure", "value", "how it was measured"], rows, numbers=(1,))
@@ -312,7 +309,7 @@ def about_speed(evaluation: Evaluation, seconds: dict[str, float], recipe: AnyRe
         f"{about.get('edits judged per second', 0):,.0f} edits judged/s",
         "editing": "with pictures, animations and metadata",
     }
-    rows = [[name, duration(seconds[name]), report.text(how)] for name, how in words.items()]
+    rows = [[name, duration(seconds[name]), how] for name, how in words.items()]
     return [report.heading("Speed", f"On this computer: {machine()}."), report.table(["stage", "time", ""], rows)]
 
 

@@ -17,9 +17,31 @@ from attrimorph.files import write_text
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 
 
-def text(words: str) -> str:
+class Html(str):
+    """What is HTML already; other words are escaped where they stand in a table."""
+
+
+Cell = str | float | None
+
+
+def text(words: str) -> Html:
     """Escape words for HTML."""
-    return html.escape(words)
+    return Html(html.escape(words))
+
+
+def bold(words: str) -> Html:
+    """Words that stand out."""
+    return Html(f"<b>{text(words)}</b>")
+
+
+def small(words: str, below: str) -> Html:
+    """Words, and below them smaller ones where there are any."""
+    return Html(f"{written(words)}<br><small>{text(below)}</small>" if below else written(words))
+
+
+def code(words: str) -> Html:
+    """A name as a computer reads it."""
+    return Html(f"<code>{text(words)}</code>")
 
 
 def write_page(path: Path, *, title: str, eyebrow: str, lead: str, pieces: Sequence[str], footer: str) -> Path:
@@ -69,11 +91,11 @@ def inline(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def picture(image: Image.Image, caption: str = "", *, width: int | None = None, alt: str = "") -> str:
+def picture(image: Image.Image, caption: str = "", *, width: int | None = None, alt: str = "") -> Html:
     """A picture with a caption, at most as wide as the page; `alt` describes one that has none."""
     shown = min(width or image.width, 1024)
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{inline(image)}" width="{shown}" alt="{text(caption or alt)}">{below}</figure>'
+    return Html(f'<figure><img src="{inline(image)}" width="{shown}" alt="{text(caption or alt)}">{below}</figure>')
 
 
 def animation(content: bytes, caption: str, *, width: int = 192) -> str:
@@ -90,59 +112,74 @@ def folded(summary: str, *pieces: str) -> str:
     return f"<details><summary>{text(summary)}</summary>{''.join(pieces)}</details>"
 
 
-def bar(share: float | None) -> str:
-    """A share in 0..1 as a bar and a percentage."""
-    if share is None:
-        return "–"
-    filled = 100 * min(1.0, max(0.0, share))
-    return f'<span class="share"><span class="bar"><i style="width:{filled:.0f}%"></i></span>{100 * share:.1f} %</span>'
-
-
 def percent(share: float | None) -> str:
     """A share in 0..1 as a percentage, a dash where there is none."""
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
-    """A table; cells are HTML, `numbers` are the columns set flush right."""
+def written(value: Cell, form: str = ".3g") -> str:
+    """Write a cell: words, escaped where they are no HTML; a figure by its form; a dash where there is none.
+
+    Args:
+        value: of the cell.
+        form: of a figure: as of `format`, or with braces as of `str.format`; "%" is a percentage, "bar" one with a bar.
+    """
+    if isinstance(value, str):
+        return value if isinstance(value, Html) else text(value)
+    if value is None or math.isnan(value):
+        return "–"
+    if form == "bar":
+        filled = 100 * min(1.0, max(0.0, value))
+        return (
+            f'<span class="share"><span class="bar"><i style="width:{filled:.0f}%"></i></span>{percent(value)}</span>'
+        )
+    if form == "%":
+        return percent(value)
+    return form.format(value) if "{" in form else format(value, form)
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    numbers: Sequence[int] = (),
+    form: str = ".3g",
+    forms: Mapping[str, str] | None = None,
+) -> str:
+    """A table.
+
+    Args:
+        head: of the columns.
+        rows: their cells.
+        numbers: the columns that are set flush right.
+        form: how a figure is written; see `written`.
+        forms: of columns that are written otherwise.
+    """
     kind = {column: ' class="n"' for column in numbers}
+    form_of = [(forms or {}).get(word, form) for word in head]
     top = "".join(f"<th{kind.get(column, '')}>{text(word)}</th>" for column, word in enumerate(head))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind.get(column, '')}>{cell}</td>" for column, cell in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{kind.get(c, '')}>{written(cell, form_of[c])}</td>" for c, cell in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def number(value: float | str | None, form: str = ".3g") -> str:
-    """Write a figure, a dash where there is none; the form "%" is a percentage, and words stay as they are."""
-    if isinstance(value, str):
-        return value
-    if value is None or math.isnan(value):
-        return "–"
-    return percent(value) if form == "%" else format(value, form)
-
-
 def figures(
-    rows: Mapping[str, Mapping[str, float | str | None]],
-    form: str = ".3g",
-    corner: str = "",
-    forms: Mapping[str, str] | None = None,
+    rows: Mapping[str, Mapping[str, Cell]], form: str = ".3g", corner: str = "", forms: Mapping[str, str] | None = None
 ) -> str:
     """A table of figures, a row each.
 
     Args:
         rows: name -> {column: figure}; the first row tells the columns.
-        form: how a figure is written; see `number`.
+        form, forms: as of `table`.
         corner: above the names.
-        forms: of columns that are written otherwise.
     """
     columns = list(next(iter(rows.values()), {}))
-    body = [
-        [text(name), *(number(row.get(column), (forms or {}).get(column, form)) for column in columns)]
-        for name, row in rows.items()
-    ]
-    return table([corner, *columns], body, numbers=range(1, len(columns) + 1))
+    body = [[name, *(row.get(column) for column in columns)] for name, row in rows.items()]
+    return table([corner, *columns], body, numbers=range(1, len(columns) + 1), form=form, forms=forms)
 
 
 def heat(

@@ -24,8 +24,7 @@ from attrimorph.methods.cvae_gan.step import CVAEGAN, grouped
 from attrimorph.methods.cvae_gan.terms import REAL_OR_FAKE, Term
 from attrimorph.pictures import GREY, INK
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, listed, more
-from attrimorph.reproductions.frame import Outcome, Request
+from attrimorph.reproductions.frame import Claim, Outcome, Request, listed, more
 
 SHARE = 0.95  # of the ring that counts as covered
 WORDS = {"gan": "GAN", "wgan": "WGAN", "fm-gan": "FM-GAN"}

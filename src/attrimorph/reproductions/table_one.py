@@ -10,9 +10,8 @@ from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report
-from attrimorph.reproductions.claims import Claim, listed, more, spread
 from attrimorph.reproductions.contexts import ClassContext, class_context, reconstructed, samples
-from attrimorph.reproductions.frame import BySeed, Outcome, Request, by_seed
+from attrimorph.reproductions.frame import BySeed, Claim, Outcome, Request, by_seed, listed, more, spread
 from attrimorph.reproductions.one_model import sharpness
 
 WORDS = {"real": "real images", "cvae": "CVAE", "cgan": "CGAN", "fm-cgan": "FM-CGAN", "cvae-gan": "CVAE-GAN"}

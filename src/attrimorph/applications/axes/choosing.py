@@ -9,8 +9,8 @@ from attrimorph.applications.axes.pack import AxisPack, load_pack
 from attrimorph.applications.axes.trajectory import JudgeGuide, logits_of
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.evaluator import SHIPPED
 from attrimorph.evaluators.judge import Judge, OwnClassifier, judge_for, load_judge
-from attrimorph.evaluators.trunk import SHIPPED
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 

@@ -19,7 +19,7 @@ from attrimorph.applications.axes.linear import fit, unit
 from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.chance import wilson
+from attrimorph.metrics.figures import wilson
 from attrimorph.models.model import Code, Model
 
 DRAWN = 4_000

@@ -16,16 +16,19 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge
-from attrimorph.metrics.evaluate.context import COUNTERFACTUALS, EDITS, SAMPLE_SEED, EvaluationContext, Progress
-from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group
+from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group, measure_response_group
 from attrimorph.metrics.evaluate.images import (
+    COUNTERFACTUALS,
+    EDITS,
+    SAMPLE_SEED,
+    EvaluationContext,
+    Progress,
     measure_disentanglement,
     measure_distribution,
     measure_diversity,
     measure_identity,
     measure_reconstruction,
 )
-from attrimorph.metrics.evaluate.responses import measure_response_group
 from attrimorph.metrics.evaluation_set import SEED, EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import Extractor, JudgeFeatures
 from attrimorph.metrics.figures import Evaluation

@@ -1,18 +1,35 @@
-"""The groups of figures about edits: what each attribute's edit reaches, what it changes besides, and for whom."""
+"""The groups of figures about edits: what each reaches, what it changes besides, for whom, and how it grows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attrimorph.data import Schema
-from attrimorph.evaluators.attributes import Judges, binary_names
-from attrimorph.metrics import counterfactuals
-from attrimorph.metrics.chance import of_mean, wilson
-from attrimorph.metrics.edits import EditMeasures, Flips
-from attrimorph.metrics.evaluate.context import EvaluationContext
-from attrimorph.metrics.figures import Evaluation
+from attrimorph.evaluators.attributes import Judges, binary_names, editable_names
+from attrimorph.evaluators.judge import AttributeScore
+from attrimorph.metrics import responses as shapes
+from attrimorph.metrics.edits import (
+    BACKGROUND_DRIFT,
+    DISTANCE,
+    DISTANCE_REST,
+    DISTANCE_TARGET,
+    IDENTITY,
+    JUDGE_ERROR,
+    PSNR,
+    PSNR_REST,
+    PSNR_TARGET,
+    TRUE_IDENTITY,
+    EditMeasures,
+)
+from attrimorph.metrics.evaluate.images import EvaluationContext
+from attrimorph.metrics.evaluation_set import EvaluationSet
+from attrimorph.metrics.extractors import SeesMaps
+from attrimorph.metrics.figures import Evaluation, of_mean, wilson
+from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
+from attrimorph.metrics.similarity import perceptual_embedding
 from attrimorph.models.model import Edits
 
 FAIRNESS_GROUPS = ("Male", "Young", "Pale_Skin")
@@ -21,18 +38,20 @@ SEED = 3
 INTERVAL = 0.95
 LEAST = 2  # images of a group in a cell
 
+DIRECTIONS = (("edit.reached_when_set", True), ("edit.reached_when_taken_away", False))
+
 # What is looked at closely, and how its protocol begins.
 CLOSE = {
-    counterfactuals.PSNR: "",
-    counterfactuals.PSNR_TARGET: "",
-    counterfactuals.PSNR_REST: "",
-    counterfactuals.DISTANCE: "{by.name}; ",
-    counterfactuals.DISTANCE_TARGET: "{by.name}; ",
-    counterfactuals.DISTANCE_REST: "{by.name}; ",
-    counterfactuals.IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder.name}; ",
-    counterfactuals.TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder.name}; ",
-    counterfactuals.BACKGROUND_DRIFT: "mean absolute change outside the person, reconstruction to edit; ",
-    counterfactuals.JUDGE_ERROR: "share of all attributes misjudged; {judge.name}; ",
+    PSNR: "",
+    PSNR_TARGET: "",
+    PSNR_REST: "",
+    DISTANCE: "{by.name}; ",
+    DISTANCE_TARGET: "{by.name}; ",
+    DISTANCE_REST: "{by.name}; ",
+    IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder.name}; ",
+    TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder.name}; ",
+    BACKGROUND_DRIFT: "mean absolute change outside the person, reconstruction to edit; ",
+    JUDGE_ERROR: "share of all attributes misjudged; {judge.name}; ",
 }
 
 
@@ -62,54 +81,51 @@ def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -
 
 def put_edits(evaluation: Evaluation, context: EvaluationContext, judge: Judges, measures: EditMeasures) -> None:
     """Put the figures, those of single attributes, the leakage and the pictures of all edits into an evaluation."""
-    truth, flips, unseen = measures.truth, measures.flips, context.edited_images
-    edits = int(truth.edits.sum())
-    words = f"{judge.name}; {edits} edits of strength 1 on {unseen.words}"
-    ways = [way for flip in flips for way in flip.ways]
-    rows = torch.cat([way.rows for way in ways])
-    for key, protocol, value, every in (
-        ("edit.target_reached", "mean over attributes", truth.target_reached, [way.reached for way in ways]),
-        ("edit.leakage", "share of the other attributes that are not as they truly should be", truth.leakage,
-         [way.leaked for way in ways]),
-    ):  # fmt: skip
-        mean = float(value.mean())
-        evaluation.put(key, f"{protocol}; {words}", mean, over_images(mean, torch.cat(every), rows))
-    moved = f"share of the other attributes judged other than before the edit; {words}"
-    evaluation.put("edit.drift", moved, float(measures.drift.leakage.mean()))
-    for key, each in (
-        ("edit.reached_when_set", [flip.reached(True) for flip in flips]),
-        ("edit.reached_when_taken_away", [flip.reached(False) for flip in flips]),
+    unseen, rows = context.edited_images, measures.joined(lambda each: each.rows)
+    words = f"{judge.name}; {measures.count} edits of strength 1 on {unseen.words}"
+    for key, protocol, part in (
+        ("edit.target_reached", "mean over attributes", lambda each: each.reached),
+        (
+            "edit.leakage",
+            "share of the other attributes that are not as they truly should be",
+            lambda each: each.leaked,
+        ),
     ):
-        evaluation.put(key, f"mean over attributes; {words}", float(torch.tensor(each, dtype=torch.float64).nanmean()))
-    evaluation.put("edit.count", words, edits)
+        mean = measures.mean(part)
+        evaluation.put(key, f"{protocol}; {words}", mean, over_images(mean, measures.joined(part), rows))
+    moved = f"share of the other attributes judged other than before the edit; {words}"
+    evaluation.put("edit.drift", moved, measures.mean(lambda each: each.drifted))
+    for key, goal in DIRECTIONS:
+        reached = [float(each.reached.mean()) for each in measures.edits if each.goal == goal]
+        evaluation.put(key, f"mean over attributes; {words}", finite_mean(torch.tensor(reached, dtype=torch.float64)))
+    evaluation.put("edit.count", words, measures.count)
     for key, begin in CLOSE.items():
-        values = torch.cat([flip.figure(key) for flip in flips])
+        values = measures.figure(key)
         if len(values):
             by = begin.format(judge=judge, identity_encoder=context.identity_encoder, by=context.maps)
             evaluation.put(key, f"{by}{len(values)} edits, {unseen.words}", finite_mean(values))
-    evaluation.about["edits judged per second"] = round(edits / measures.seconds, 1)
-    for row, flip in enumerate(flips):
-        evaluation.pictures[f"edit {flip.name}"] = flip.picture
-        evaluation.leakage[flip.name] = dict(zip(truth.others, truth.leakage_matrix[row].tolist(), strict=True))
-        put_attribute(evaluation, flip, float(truth.leakage[row]), f"{judge.name}; {unseen.words}")
+    evaluation.about["edits judged per second"] = round(measures.count / measures.seconds, 1)
+    for name in measures.names:
+        evaluation.pictures[f"edit {name}"] = measures.picture(name)
+        shares = measures.joined(lambda each: each.wrong, name).double().mean(0).tolist()
+        evaluation.leakage[name] = dict(zip(measures.judged, shares, strict=True))
+        put_attribute(evaluation, measures, name, f"{judge.name}; {unseen.words}")
 
 
-def put_attribute(evaluation: Evaluation, flip: Flips, leakage: float, words: str) -> None:
+def put_attribute(evaluation: Evaluation, measures: EditMeasures, name: str, words: str) -> None:
     """Put the figures of one attribute's edits into an evaluation; a direction that nobody needed has none."""
-    counts = {way.goal: len(way.rows) for way in flip.ways}
-    edits, hits = sum(counts.values()), sum(float(way.reached.sum()) for way in flip.ways)
+    edits = len(measures.joined(lambda each: each.rows, name))
+    directed = {each.goal: each.reached for each in measures.of(name)}
     for key, value, count in (
-        ("edit.target_reached", hits / edits, edits),
-        ("edit.reached_when_set", flip.reached(True), counts.get(True)),
-        ("edit.reached_when_taken_away", flip.reached(False), counts.get(False)),
-        ("edit.leakage", leakage, None),
+        ("edit.target_reached", measures.mean(lambda each: each.reached, name), edits),
+        *((key, float(directed[goal].mean()), len(directed[goal])) for key, goal in DIRECTIONS if goal in directed),
+        ("edit.leakage", measures.mean(lambda each: each.leaked, name), None),
         ("edit.count", edits, None),
-        ("edit.psnr", finite_mean(flip.figure(counterfactuals.PSNR)), None),
+        ("edit.psnr", finite_mean(measures.figure(PSNR, name)), None),
     ):
         if value == value:  # not NaN
             interval = None if count is None else wilson(value, count)
-            words_of = f"{count or edits} edits of strength 1; {words}"
-            evaluation.put(f"{key}.{flip.name}", words_of, value, interval)
+            evaluation.put(f"{key}.{name}", f"{count or edits} edits of strength 1; {words}", value, interval)
 
 
 def over_images(mean: float, values: Tensor, rows: Tensor) -> tuple[float, float]:
@@ -133,32 +149,21 @@ def finite_mean(values: Tensor) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-class Cell(NamedTuple):
-    """One figure of the edits of one attribute in one direction.
-
-    Attributes:
-        edit: attribute and direction.
-        rows: the images edited, [m].
-        values: [m]; NaN where the figure was not to be had.
-    """
-
-    edit: str
-    rows: Tensor
-    values: Tensor
+Cell = tuple[Tensor, Tensor]
+"""The edits of one attribute in one direction: the images edited, and a figure of each, [m]; NaN where it was not to be
+had."""
 
 
 def cells_of(measures: EditMeasures) -> dict[str, list[Cell]]:
     """Return every figure that was measured edit by edit: its name -> one cell for each attribute and direction."""
     found: dict[str, list[Cell]] = {}
-    for flip in measures.flips:
-        for way in flip.ways:
-            edit = f"{flip.name} {'set' if way.goal else 'taken away'}"
-            figures = {"edit.target_reached": way.reached, "edit.leakage": way.leaked}
-            # The truth's own drift and the judge's own error say nothing of the model.
-            own = (counterfactuals.TRUE_IDENTITY, counterfactuals.JUDGE_ERROR)
-            figures |= {name: values for name, values in way.figures.items() if name not in own}
-            for name, values in figures.items():
-                found.setdefault(name, []).append(Cell(edit, way.rows[: len(values)], values.double()))
+    # The truth's own drift and the judge's own error say nothing of the model.
+    own = (TRUE_IDENTITY, JUDGE_ERROR)
+    for each in measures.edits:
+        figures = {"edit.target_reached": each.reached, "edit.leakage": each.leaked}
+        figures |= {name: values for name, values in each.figures.items() if name not in own}
+        for name, values in figures.items():
+            found.setdefault(name, []).append((each.rows[: len(values)], values.double()))
     return found
 
 
@@ -214,9 +219,9 @@ def gap_of(cells: Sequence[Cell], has: Tensor, weights: Tensor) -> Mapping[str, 
         weights: of the images, [1 + resamples, N]; row 0 gives the figure, the others its interval.
     """
     means, edits = [], 0
-    for cell in cells:
-        known = cell.values.isfinite() & ~has[cell.rows].isnan()
-        rows, values = cell.rows[known], cell.values[known]
+    for images, figures in cells:
+        known = figures.isfinite() & ~has[images].isnan()
+        rows, values = images[known], figures[known]
         belongs = has[rows] > 0.5
         if min(int(belongs.sum()), int((~belongs).sum())) < LEAST:
             continue
@@ -244,3 +249,73 @@ def gap_of(cells: Sequence[Cell], has: Tensor, weights: Tensor) -> Mapping[str, 
 def _weighted(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted means of values [m] under each row of weights [R, m]; NaN where all weights are 0."""
     return (weights @ values) / weights.sum(1)
+
+
+# --- how edits grow with their strength, evenly or in jumps
+
+ROOT = "root of the perceptual distance"
+
+
+def measure_response_group(context: EvaluationContext, evaluation: Evaluation) -> None:
+    """Edit at every strength, on so many images that there are at most `subject.edits` edits."""
+    names = editable_names(context.model)
+    if not getattr(context.model, "knows_strengths", True):
+        evaluation.notes.append("The model knows no strength between 0 and 1: responses were not measured.")
+        return
+    if not isinstance(context.model, Edits) or context.judge is None or not names:
+        evaluation.notes.append("Responses need a model that edits binary attributes, and a judge: not measured.")
+        return
+    extractor = context.maps
+    score = AttributeScore(context.judge)
+    found = measure_responses(
+        context.model,
+        context.unseen,
+        score,
+        names=names,
+        most=max(1, min(MOST, context.edits // (2 * len(names) * len(STRENGTHS)))),
+        embedding=None if extractor is None else perceptual_embedding(extractor),
+        progress=context.progress,
+    )
+    put_responses(evaluation, found, score, context.unseen, extractor)
+
+
+def put_responses(
+    evaluation: Evaluation,
+    found: Sequence[Response],
+    score: AttributeScore,
+    unseen: EvaluationSet,
+    extractor: SeesMaps | None,
+) -> None:
+    """Put the mean figures and the rows of all responses into an evaluation."""
+    rows = rows_of(found)
+    images = max((len(response.measured) for response in found), default=0)
+    words = (
+        f"mean over {len(found)} attributes and directions, {len(STRENGTHS)} strengths, "
+        f"at most {images} images of each, {unseen.words}"
+    )
+    by = f"{score.name}; {words}"
+    seen = "" if extractor is None else f"{extractor.name}; {words}"
+    for name, figure, protocol in (
+        ("deviation", shapes.DEVIATION, by),
+        ("largest_jump", shapes.JUMP, f"in slopes of the straight line; {by}"),
+        ("deviation_single", shapes.SINGLE, by),
+        ("rising_steps", shapes.RISING, by),
+        ("rank_correlation", shapes.RANK, by),
+        ("unevenness", shapes.UNEVENNESS, f"coefficient of variation, {ROOT}, {seen}"),
+        ("longest_step", shapes.LONGEST, f"over the mean one, {ROOT}, {seen}"),
+    ):
+        _put(evaluation, f"response.{name}", protocol, rows, figure)
+        _put(evaluation, f"truth.{name}", f"of the true counterfactuals; {protocol}", rows, f"{figure} of the truth")
+    _put(evaluation, "response.deviation_from_truth", by, rows, shapes.DEVIATION_FROM_TRUTH)
+    truth = "between the ends, against the dialled truth"
+    _put(evaluation, "response.psnr", f"{truth}; {words}", rows, shapes.PSNR_ON_THE_WAY)
+    _put(evaluation, "response.perceptual_distance", f"{truth}; {seen}", rows, shapes.DISTANCE_ON_THE_WAY)
+    evaluation.parts["responses"] = rows
+
+
+def _put(evaluation: Evaluation, key: str, protocol: str, rows: Sequence[dict[str, Any]], figure: str) -> None:
+    """Put the mean of a figure over the rows that have it; figures that nothing has are left out."""
+    values = [row[figure] for row in rows if row.get(figure) is not None]
+    if values:
+        silent = len(rows) - len(values)
+        evaluation.put(key, protocol + (f"; {silent} that hardly move left out" if silent else ""), fmean(values))

@@ -1,31 +1,41 @@
-"""The groups of figures about images: reconstruction, distribution, diversity, disentanglement, identity.
+"""The subject of an evaluation, and the groups of figures about images: reconstruction, distribution, diversity, ...
 
-Each takes the subject and puts its figures, pictures and notes into the evaluation. What cannot be measured is a note.
+The subject is one model on one set of images: each pass over the images is made once, when needed. A group takes it
+and puts its figures, pictures and notes into the evaluation. What cannot be measured is a note.
 """
 
+import hashlib
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import Judges, attribute_accuracy
-from attrimorph.evaluators.verification import FOLDS, verification
-from attrimorph.metrics.chance import of_mean, wilson
-from attrimorph.metrics.disentanglement import dci, mig, sap
+from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.attributes import Judges, attribute_accuracy, decisions, editable_names
+from attrimorph.evaluators.evaluator import BATCH, batched, halves
+from attrimorph.evaluators.identity_encoder import FOLDS, IdentityEncoder, verification
+from attrimorph.evaluators.judge import Judge
 from attrimorph.metrics.distribution import (
     PAIRS,
     SUBSET,
     binary_score,
+    dci,
     diversity,
     inception_style_score,
     kernel_distance,
+    mig,
     precision_recall,
+    sap,
 )
-from attrimorph.metrics.evaluate.context import SAMPLE_SEED, EvaluationContext, batched
-from attrimorph.metrics.extractors import Extractor, SeesMaps
-from attrimorph.metrics.figures import Evaluation
+from attrimorph.metrics.edits import EditMeasures, measure_edits
+from attrimorph.metrics.evaluation_set import EvaluationSet
+from attrimorph.metrics.extractors import Extractor, JudgeFeatures, SeesMaps
+from attrimorph.metrics.figures import Evaluation, of_mean, wilson
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.similarity import (
     ms_ssim,
@@ -36,8 +46,179 @@ from attrimorph.metrics.similarity import (
     squared_distance,
     ssim,
 )
-from attrimorph.models.model import Encodes
+from attrimorph.models.model import Code, Edits, Encodes, Model, Sample
 from attrimorph.pictures import sheet
+
+SAMPLE_SEED = 1
+EDITS = 7_500  # in all, unless the caller wants more
+COUNTERFACTUALS = 40
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """What is measured, and with what.
+
+    Attributes:
+        model: any.
+        unseen: images that nobody trained on.
+        judge: who tells attributes, or None.
+        identity_encoder: who tells people, or None.
+        extractor: whose features distributions are compared in, or None.
+        edits: the most edits in all.
+        counterfactuals: edits of each attribute and direction that are looked at closely, beside the true picture.
+        progress: gets a line of text now and then.
+    """
+
+    model: Model
+    unseen: EvaluationSet
+    judge: Judges | None = None
+    identity_encoder: IdentityEncoder | None = None
+    extractor: Extractor | None = None
+    edits: int = EDITS
+    counterfactuals: int = COUNTERFACTUALS
+    progress: Progress | None = None
+
+    @property
+    def size(self) -> int:
+        """Pixels each way."""
+        return self.model.image_size
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The images' attributes, those that are missing as 0, [N, width]."""
+        return self.unseen.labels.nan_to_num(0.0)
+
+    @cached_property
+    def guesses(self) -> Tensor | None:
+        """Probabilities that the model's own classifier gives, [N, width]; None where it has none."""
+        try:
+            return batched(self.model.classify, self.unseen.images)
+        except AttrimorphError:
+            return None
+
+    @cached_property
+    def codes(self) -> Code:
+        """The images' codes, given their true attributes."""
+        return self.encoded(self.labels)
+
+    def encoded(self, attributes: Tensor) -> Code:
+        """Return the images' codes, given attributes [N, width]."""
+        model = self.model
+        assert isinstance(model, Encodes)
+        pairs = zip(torch.split(self.unseen.images, BATCH), torch.split(attributes, BATCH), strict=True)
+        codes = [model.encode(images, y) for images, y in pairs]
+        return Code(torch.cat([code.z.cpu() for code in codes]), torch.cat([code.attributes.cpu() for code in codes]))
+
+    @cached_property
+    def reconstructions(self) -> Tensor:
+        """G(E(x)), [N, 3, S, S]."""
+        return self.decoded(self.codes)
+
+    def decoded(self, code: Code) -> Tensor:
+        """Return the images of codes, [B, 3, S, S]."""
+        return batched(lambda z, y: self.model.decode(Code(z, y)), code.z, code.attributes)
+
+    @cached_property
+    def samples(self) -> Sample:
+        """As many new images as there are unseen ones, of attributes as in the training data."""
+        code = self.model.sample_codes(len(self.unseen.images), torch.Generator().manual_seed(SAMPLE_SEED))
+        return Sample(self.decoded(code), code)
+
+    @cached_property
+    def generates(self) -> bool:
+        """Whether the model draws codes and makes images of them."""
+        try:
+            self.model.sample_codes(1, torch.Generator())
+        except AttrimorphError:
+            return False
+        return True
+
+    @cached_property
+    def features(self) -> Tensor:
+        """The extractor's features of the images, [N, F]."""
+        assert self.extractor is not None
+        return self.extractor(self.unseen.images)
+
+    @cached_property
+    def sample_features(self) -> Tensor:
+        """The extractor's features of the samples, [N, F]."""
+        assert self.extractor is not None
+        return self.extractor(self.samples.images)
+
+    @cached_property
+    def judged(self) -> Tensor:
+        """The judge's probabilities of the images, [N, width]."""
+        return self._judged(self.unseen.images, lambda: self.features)
+
+    @cached_property
+    def judged_samples(self) -> Tensor:
+        """The judge's probabilities of the samples, [N, width]."""
+        return self._judged(self.samples.images, lambda: self.sample_features)
+
+    def _judged(self, images: Tensor, features: Callable[[], Tensor]) -> Tensor:
+        """Judge images; where the extractor's features are the judge's own, only its last layer is left to do."""
+        assert self.judge is not None
+        if isinstance(self.extractor, JudgeFeatures) and self.extractor.judge is self.judge:
+            return self.extractor.judged(features())
+        return self.judge(images)
+
+    @cached_property
+    def judged_reconstructions(self) -> Tensor:
+        """The judge's probabilities of the reconstructions, [N, width]."""
+        assert self.judge is not None
+        return self.judge(self.reconstructions)
+
+    @property
+    def maps(self) -> SeesMaps | None:
+        """The extractor, where it sees feature maps."""
+        return self.extractor if isinstance(self.extractor, SeesMaps) else None
+
+    @cached_property
+    def edited_images(self) -> EvaluationSet:
+        """The first of the images: so many that flipping each binary attribute of each makes at most `edits` edits."""
+        names = editable_names(self.model)
+        unedited = self.reconstructions if isinstance(self.model, Encodes) else None
+        return replace(self.unseen, reconstructions=unedited).first(max(1, self.edits // max(1, len(names))))
+
+    @cached_property
+    def edit_measures(self) -> EditMeasures | None:
+        """Every binary attribute of `edited_images` flipped and judged; None where there is nothing to flip."""
+        model, names = self.model, editable_names(self.model)
+        assert isinstance(model, Edits)
+        assert self.judge is not None
+        if not names:
+            return None
+        before = decisions(self.judged_reconstructions if isinstance(model, Encodes) else self.judged, model.schema)
+        measures = measure_edits(
+            model,
+            self.edited_images,
+            self.judge,
+            before[: len(self.edited_images.images)],
+            names=names,
+            counterfactuals=self.counterfactuals,
+            identity_encoder=self.identity_encoder,
+            extractor=self.maps,
+            progress=self.progress,
+        )
+        return measures if measures.edits else None
+
+    def weights(self) -> dict[str, str]:
+        """Return the digest of the weights behind each name that may stand in a protocol."""
+        tools = [self.judge if isinstance(self.judge, Judge) else None, self.identity_encoder,
+                 None if isinstance(self.extractor, JudgeFeatures) else self.extractor]  # fmt: skip
+        return {each.name: digest(each.network) for each in tools if each is not None}
+
+
+def digest(network: nn.Module) -> str:
+    """Return the beginning of the sha256 of a network's weights, rounded to half precision as files keep them."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(halves(network).items()):
+        total.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+# --- the groups of figures: reconstruction, distribution, diversity, disentanglement, identity
 
 MOST_SEEN = 2_000  # images that a perceptual distance or an identity encoder looks at
 MOST_NEIGHBOURS = 5_000  # images of either kind among which neighbours are sought

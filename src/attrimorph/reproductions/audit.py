@@ -16,9 +16,12 @@ from attrimorph.data import Schema
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
-from attrimorph.metrics.chance import wilson
-from attrimorph.metrics.tables import to_csv
+from attrimorph.files import read_json, write_json, write_text
+from attrimorph.metrics.figures import to_csv, wilson
 from attrimorph.models.model import Edits, Encodes, Model
+from attrimorph.pictures import sheet, to_pil, write_png
+from attrimorph.reproductions import report
+from attrimorph.version import __version__
 
 AT_ONCE = 64
 RESAMPLES = 2000
@@ -243,3 +246,110 @@ def _mean(values: Tensor) -> dict[str, float]:
     edges = torch.tensor([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], dtype=torch.float64)
     low, high = values[drawn].mean(1).quantile(edges).tolist()
     return {"value": float(values.mean()), "low": low, "high": high}
+
+
+# --- as files: the pairs and their table; then what a classifier said of them
+
+AUDIT = "attrimorph audit"
+PAIRS_SHOWN = 8
+
+
+def write_pairs(
+    model: Model, images: Any, attributes: Any, sources: list[str], name: str, out: Path, judge: Judges | None = None
+) -> Pairs:
+    """Make counterfactual pairs and write OUT/images/*.png, pairs.png to look at, audit.json, and pairs.csv last.
+
+    Args:
+        model: one that edits.
+        images: [n, 3, S, S] in [-1, 1].
+        attributes: [n, width]; where the attribute is missing the image is left out.
+        sources: where each image comes from, for the table.
+        name: the attribute.
+        out: the folder.
+        judge: who checks the pairs.
+    """
+    known = (~attributes[:, model.schema.columns(name).start].isnan()).nonzero()[:, 0]
+    if not len(known):
+        raise AttrimorphError(f"at least one image must have the attribute {name} known; none has; give other images")
+    pairs = make_pairs(model, images[known], attributes[known].nan_to_num(0.0), name, judge)
+    tag = f"edited by attrimorph {__version__}; audit of {name}; model {model.hash[:12]}"
+    for value, batch in enumerate((pairs.without, pairs.having)):
+        for number, picture in enumerate(to_pil(batch), start=1):
+            write_png(out / file_name(number, name, value), picture, tag)
+    rows = [images[known[:PAIRS_SHOWN]], pairs.without[:PAIRS_SHOWN], pairs.having[:PAIRS_SHOWN]]
+    write_png(out / "pairs.png", sheet(rows, labels=["input", f"{name} = 0", f"{name} = 1"], cell=96), tag)
+    write_json(
+        out / "audit.json",
+        {
+            "format": AUDIT,
+            "format_version": 1,
+            "attrimorph": __version__,
+            "attribute": name,
+            "model sha256": model.hash,
+            "judge": None if judge is None else judge.name,
+            "pairs": len(known),
+            "only the target changed": None if pairs.clean is None else int(pairs.clean.sum()),
+        },
+    )
+    write_text(out / "pairs.csv", table_of(pairs, [sources[row] for row in known.tolist()]))
+    return pairs
+
+
+def write_audit_report(folder: Path, predictions: Path, *, threshold: float = 0.5) -> list[dict[str, Any]]:
+    """Read a classifier's predictions for the pairs of a folder; write report.json and report.html beside them.
+
+    Args:
+        folder: that `write_pairs` wrote.
+        predictions: a CSV file: the column "file", and one column for each thing that the classifier tells.
+        threshold: above which a number is a yes.
+
+    Returns:
+        The rows of `effects`.
+    """
+    name, pairs = read_pairs(folder / "pairs.csv")
+    about = read_json(folder / "audit.json")
+    if not isinstance(about, dict) or about.get("format") != AUDIT:
+        raise AttrimorphError(f"{folder / 'audit.json'} must be of an audit; it is not; export the pairs again")
+    rows = effects(pairs, read_predictions(predictions), threshold=threshold)
+    write_json(
+        folder / "report.json",
+        {
+            "format": f"{AUDIT} report",
+            "format_version": 1,
+            "attrimorph": __version__,
+            "attribute": name,
+            "threshold": threshold,
+            "pairs": {key: about.get(key) for key in ("pairs", "only the target changed", "judge", "model sha256")},
+            "rows": rows,
+        },
+    )
+    head = ["prediction", "pairs", "n", "mean without", "mean with", "mean change", "flip rate"]
+    body = [
+        [row["column"], row["pairs"], row["count"], row.get("mean without"), row.get("mean with"),
+         with_interval(row.get("mean change"), "{:+.3f}"), with_interval(row.get("flip rate"), "{:.1%}")]
+        for row in rows
+    ]  # fmt: skip
+    report.write_page(
+        folder / "report.html",
+        title=f"What {name} does to a classifier",
+        eyebrow="attrimorph audit",
+        lead=f"{len(pairs):,} pairs of pictures that differ in {name}. Who ignores it says the same of both.",
+        pieces=[
+            report.table(head, body, numbers=(2, 3, 4, 5, 6), form=".3f", forms={"n": ",d"}),
+            report.note(
+                f"Changes are with {name} minus without. In brackets 95 % intervals. Pairs of "
+                "which a judge says that only the target changed are counted apart: in the others the classifier may "
+                f"have answered to something else. Flips: numbers on different sides of {threshold:g}, or other words."
+            ),
+        ],
+        footer=f"attrimorph {__version__}; pairs checked by {about.get('judge') or 'nobody'}",
+    )
+    return rows
+
+
+def with_interval(figure: dict[str, float] | None, form: str) -> str:
+    """Write a figure with its interval."""
+    if figure is None:
+        return "–"
+    value, low, high = (form.format(figure[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -13,10 +13,17 @@ from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.cvae_gan.model import Editor
-from attrimorph.metrics.audit import Listed, effects, make_pairs, only_target_changed, read_predictions
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_bytes
-from attrimorph.reproductions.evaluation import write_audit_report, write_pairs
+from attrimorph.reproductions.audit import (
+    Listed,
+    effects,
+    make_pairs,
+    only_target_changed,
+    read_predictions,
+    write_audit_report,
+    write_pairs,
+)
 from tests.tiny_models import tiny_model
 
 NAME = "Male"
