@@ -333,9 +333,9 @@ def judge(
     """
     from attrimorph.console import Meter, table
     from attrimorph.data.prepared import open_prepared
-    from attrimorph.evaluators.training import IdentityRecipe, train_identity_encoder
+    from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
     from attrimorph.files import key_of
-    from attrimorph.metrics.figures import new_key
+    from attrimorph.metrics.figures import new_key, words
     from attrimorph.training import choose_fast_path, keep_memory
 
     prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)
@@ -352,51 +352,14 @@ def judge(
             measures = [(name.removesuffix(")").partition(" ("), value) for name, value in encoder.measures.items()]
             told = [table([(f"{value:.4f}", new_key(key), protocol) for (key, _, protocol), value in measures])]
         else:
-            _attributes(prepared, out, given, meter.update)
-
-
-def _attributes(data: "PreparedData", out: Path, given: dict[str, Any], progress: Callable[..., None]) -> None:
-    from attrimorph.evaluators.training import JudgeRecipe, train_judge
-
-    found = train_judge(data, JudgeRecipe(**given), name=out.stem, progress=progress, result=out)
-    found.save(out)
-    _print_judge(found, out)
-
-
-def _identity(
-    data: "PreparedData", out: Path, given: dict[str, Any], least: int, progress: Callable[..., None]
-) -> None:
-    from attrimorph.evaluators.training import IdentityRecipe, train_identity_encoder
-
-    recipe = IdentityRecipe(**given)
-    found = train_identity_encoder(data, recipe, least=least, name=out.stem, progress=progress, result=out)
-    found.save(out)
-    _print_identity_encoder(found, out)
-
-
-def _print_judge(found: "Judge", out: Path) -> None:
-    from attrimorph.console import table
-    from attrimorph.metrics.figures import words
-
-    names = sorted(found.accuracies, key=lambda name: found.accuracies[name])
-    rows: list[tuple[str, ...]] = [
-        (f"{found.accuracies[name]:.1%}", f"{found.calibration[name]:.3f}", name) for name in names
-    ]
-    if rows:
-        print(table(rows, ("right", "calibration error", "attribute")))
-    measured = found.trained_on["measure"]
-    on = f"on {measured['images']:,} images ({measured['split']})"
-    print(table([(f"{value:.4f}", key, f"{words(key)[2]}, {on}") for key, value in found.means().items()]))
-    print(out)
-
-
-def _print_identity_encoder(found: "IdentityEncoder", out: Path) -> None:
-    from attrimorph.console import table
-    from attrimorph.metrics.figures import new_key
-
-    rows: list[tuple[str, ...]] = []
-    for name, value in found.measures.items():
-        was, _, protocol = name.removesuffix(")").partition(" (")
-        rows.append((f"{value:.4f}", new_key(was), protocol))
-    print(table(rows))
-    print(out)
+            found = train_judge(prepared, JudgeRecipe(**given), **rest)
+            found.save(out)
+            accuracies, errors = found.accuracies, found.calibration
+            names = sorted(accuracies, key=lambda name: accuracies[name])
+            rows = [(f"{accuracies[name]:.1%}", f"{errors[name]:.3f}", name) for name in names]
+            told = [table(rows, ("right", "calibration error", "attribute"))] if rows else []
+            measured = found.trained_on["measure"]
+            on = f"on {measured['images']:,} images ({measured['split']})"
+            means = found.means().items()
+            told.append(table([(f"{value:.4f}", key, f"{words(key)[2]}, {on}") for key, value in means]))
+    print("\n".join([*told, str(out)]))
