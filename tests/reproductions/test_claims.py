@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
-from attrimorph.reproductions.frame import WRONG, Claim, at_least, at_most, decide, decide_one, listed, more, spread
+from attrimorph.reproductions import EXPERIMENTS
+from attrimorph.reproductions.frame import (
+    WRONG,
+    Claim,
+    at_least,
+    at_most,
+    claim,
+    decide,
+    decide_one,
+    listed,
+    more,
+    spread,
+)
 
 
 def verdict(*margins: float, bar: bool = False) -> str:
@@ -140,3 +152,31 @@ def test_figures_of_several_seeds_in_words() -> None:
     assert spread([0.5]) == "0.500"
     assert spread([0.5, 0.7]) == "0.600 (0.500 to 0.700)"
     assert spread([math.nan]) == "–"
+
+
+def test_the_words_of_every_experiment_are_whole() -> None:
+    for name, page in EXPERIMENTS.items():
+        assert page.paper
+        assert page.about
+        for key, said in page.claims.items():
+            kind = next(iter(said))
+            assert len(said["names"]) == {"more": 2, "least": 1, "most": 1}[kind], (name, key)
+            assert said.get("source", page.source), (name, key)
+            assert not said.keys() - {kind, "names", "source", "form"}, (name, key)
+        assert bool(page.title) == bool(page.lead) == bool(page.protocol), name
+
+
+def test_a_claim_in_words_is_that_of_its_figures() -> None:
+    kept = claim("morphing", "kept", [0.9], [1.0], counted=(50, 100), times=0.95)
+    names = ("the least top-1 on the way", "of the ends")
+    words, source = "On the way the class is kept", "paper, attribute morphing"
+    assert kept == more(words, [0.9], [1.0], names, source, ".1%", counted=(50, 100), times=0.95)
+    gradual = claim("morphing", "gradual", 1.5, 2.0)
+    words, name = "The change is gradual: no step is much longer than the others", "the longest step in mean steps"
+    assert gradual == at_most(words, 1.5, 2.0, name, source, ".2f")
+    found = claim("transferring", "kept", 0.5, 0.1, counted=40)
+    assert (found.margins, found.bar, found.counted) == ((0.4,), True, (0.5, 40, 0.1, None, 1.0, 0.0))
+    assert "after 10 iterations" in claim("inpainting", "improved", 2.0, 1.0, steps=10).evidence
+    # A name in braces that is not filled in is a fault of ours, told at once.
+    with pytest.raises(KeyError):
+        claim("inpainting", "improved", 2.0, 1.0)
