@@ -150,7 +150,9 @@ def evaluate(
         begin = time.perf_counter()
         GROUPS[name].measure(context, evaluation)
         seconds[name] = round(time.perf_counter() - begin, 2)
-    _add_samples(context, evaluation)
+    if context.generates:
+        code = model.sample_codes(40, torch.Generator().manual_seed(SAMPLE_SEED))
+        evaluation.pictures["samples"] = grid(context.decoded(code), columns=10, clear=True)
     return evaluation
 
 
@@ -173,11 +175,3 @@ def _check(model: Model, unseen: EvaluationSet, judge: Judges | None, identity_e
                 f"judge and identity encoder must take images of {model.image_size} px like the model; {name} takes "
                 f"{size}; train one at that size"
             )
-
-
-def _add_samples(context: EvaluationContext, evaluation: Evaluation) -> None:
-    """Add a picture of forty samples."""
-    if not context.generates:
-        return
-    code = context.model.sample_codes(40, torch.Generator().manual_seed(SAMPLE_SEED))
-    evaluation.pictures["samples"] = grid(context.decoded(code), columns=10, clear=True)

@@ -226,29 +226,26 @@ def gap_of(cells: Sequence[Cell], has: Tensor, weights: Tensor) -> Mapping[str, 
         if min(int(belongs.sum()), int((~belongs).sum())) < LEAST:
             continue
         edits += len(rows)
-        means.append(torch.stack([_weighted(values[part], weights[:, rows[part]]) for part in (belongs, ~belongs)]))
+        # The weighted means of both sides under each row of weights; NaN where all weights are 0.
+        sides = ((weights[:, rows[part]], values[part]) for part in (belongs, ~belongs))
+        means.append(torch.stack([(times @ some) / times.sum(1) for times, some in sides]))
     if not means:
         return None
     # A resample that lacks a group in some cell takes the mean of the other cells.
     every = torch.stack(means)
     both = every.isfinite().all(1, keepdim=True).expand_as(every)
-    sides = torch.where(both, every, torch.nan).nanmean(0)
-    gaps = sides[0] - sides[1]
+    having, lacking = torch.where(both, every, torch.nan).nanmean(0)
+    gaps = having - lacking
     low, high = gaps[1:].nanquantile(torch.tensor([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], dtype=gaps.dtype)).tolist()
     return {
-        "with": float(sides[0, 0]),
-        "without": float(sides[1, 0]),
+        "with": float(having[0]),
+        "without": float(lacking[0]),
         "gap": float(gaps[0]),
         "low": low,
         "high": high,
         "edits": edits,
         "cells": len(means),
     }
-
-
-def _weighted(values: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted means of values [m] under each row of weights [R, m]; NaN where all weights are 0."""
-    return (weights @ values) / weights.sum(1)
 
 
 # --- how edits grow with their strength, evenly or in jumps
