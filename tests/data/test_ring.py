@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from attrimorph.data.drawn.shapes import CENTRE, RADIUS, SPREAD, coverage, on_ring, ring
+from attrimorph.data.drawn.shapes import CENTRE, RADIUS, SPREAD, coverage, evenness, on_ring, ring
 from attrimorph.errors import AttrimorphError
 
 
@@ -32,3 +32,13 @@ def test_coverage_counts_sectors():
     assert coverage(ring(5_000, torch.Generator().manual_seed(1))) == 1
     with pytest.raises(AttrimorphError, match="at least one sector"):
         coverage(half, sectors=0)
+
+
+def test_evenness_is_what_need_not_move() -> None:
+    corners = torch.tensor([[RADIUS, 0.5], [-RADIUS, 0.5], [RADIUS, -0.5], [-RADIUS, -0.5]]) + torch.tensor(CENTRE)
+    assert evenness(corners, sectors=4) == pytest.approx(1)
+    # Three of four points in one quarter: two of them would have to move.
+    assert evenness(corners[[0, 0, 0, 1]], sectors=4) == pytest.approx(0.5)
+    assert evenness(corners[:1], sectors=4) == pytest.approx(0.25)
+    assert evenness(torch.tensor([CENTRE])) == 0
+    assert 0.93 < evenness(ring(2_000, torch.Generator().manual_seed(1))) < 0.97

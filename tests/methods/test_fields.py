@@ -29,6 +29,7 @@ OTHERWISE: dict[str, Any] = {
     "losses.generator_every": 3,
     "losses.penalty_every": 1,
     "losses.warmup_images": 0,
+    "losses.kl_images": 100,
     "losses.pool": 0,
     "losses.reference_share": 0.5,
     "losses.full_share": 0.0,

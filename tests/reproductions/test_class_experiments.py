@@ -42,7 +42,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path)
 def figures(**values: tuple[float, ...]) -> dict[str, list[dict[str, float]]]:
     names = ("top-1", "score")
     return {
-        method.replace("_", "-"): [{**dict.fromkeys(names, value), "frechet": 0, "diversity": 0} for value in each]
+        method.replace("_", "-"): [{**dict.fromkeys(names, value), "frechet": 0, "diversity": 1} for value in each]
         for method, each in values.items()
     }
 
@@ -54,10 +54,39 @@ def test_table_one_is_decided_by_its_numbers() -> None:
     cgan, fm_cgan = (0.5, 0.51, 0.5), (0.6, 0.4, 0.6)
     apart = {"real": (1, 1, 1), "cvae": (0.1, 0.1, 0.11), "cgan": cgan, "fm_cgan": fm_cgan}
     assert verdicts(**apart, cvae_gan=(0.995, 0.996, 0.995)) == [
-        "reproduced", "not decided", "reproduced", "reproduced", "reproduced",
+        "reproduced", "not decided", "reproduced", "reproduced", "reproduced", "reproduced",
     ]  # fmt: skip
     once = verdicts(real=(1,), cvae=(0.9,), cgan=(0.5,), fm_cgan=(0.6,), cvae_gan=(0.95,))
-    assert once == ["not reproduced", "seen once", "seen once", "not reproduced", "seen once"]
+    assert once == ["not reproduced", "seen once", "seen once", "not reproduced", "seen once", "seen once"]
+
+
+def test_collapse_is_not_rewarded() -> None:
+    """Samples that are recognised as real images are, and all alike within a class."""
+    values = figures(real=(1, 1, 1), cvae=(0.1, 0.1, 0.1), cgan=(0.5, 0.5, 0.5), fm_cgan=(0.7, 0.7, 0.7),
+                     cvae_gan=(1, 1, 1))  # fmt: skip
+    for one in values["cvae-gan"]:
+        one["diversity"] = 0.5
+    verdicts = [each.verdict for each in decide(table_one.table_claims(values, 6_000, 1_500))]
+    assert verdicts[3:] == ["reproduced", "reproduced", "not reproduced"]
+
+
+def test_the_search_is_decided_by_the_seeds_that_did_not_choose() -> None:
+    real = {"top-1": 0.9}
+    setting = {"cvae": [{"top-1": value} for value in (0.0, 0.8, 0.8, 0.8)],
+               "cvae-gan": [{"top-1": value} for value in (0.9, 0.9, 0.9, 0.9)]}  # fmt: skip
+    assert table_one.missed(setting, real, 0) == 0
+    assert table_one.missed(setting, real, 1) == pytest.approx(0.8 / 0.9 - 0.0809 / 0.9961)
+    claims = table_one.search_claims(setting, real, 6_000, 1_500)
+    assert [each.verdict for each in decide(claims)] == ["not reproduced", "reproduced"]
+    alone = {method: each[:1] for method, each in setting.items()}
+    assert [each.verdict for each in decide(table_one.search_claims(alone, real, 6_000, 1_500))] == ["not decided"] * 2
+
+
+def test_the_search_leaves_its_page(folder: Path) -> None:
+    write_outcome(table_one.search(request(folder)), folder)
+    told = json.loads((folder / "table-one-search" / "results.json").read_text())
+    assert len(told["figures"]["by setting"]) == len(table_one.SETTINGS) * len(table_one.PRIORS)
+    assert [claim["verdict"] for claim in told["claims"]] == ["not decided"] * 2
 
 
 def test_a_difference_that_counting_gives_is_not_decided() -> None:
@@ -99,10 +128,25 @@ def test_codes_of_other_classes_are_found() -> None:
 
 def test_a_copy_has_a_ratio_near_nothing() -> None:
     assert one_model.ratios(torch.tensor([[0.0, 9.0], [8.0, 10.0], [0.0, 0.0]])).tolist() == pytest.approx([0, 0.8, 0])
-    claim = one_model.copies_claim(
-        {f"{a}, {b}": 0.3 for a in ("least ratio", "median distance") for b in ("samples", "held-out images")}
-    )
-    assert decide([claim])[0].verdict == "not reproduced"
+    told = {f"{a}, {b}": 0.3 for a in ("least ratio", "median distance") for b in ("samples", "held-out images")}
+    told |= {"nearest image of the sample's class": 0.9, "of its class by chance": 0.1}
+    verdicts = [each.verdict for each in decide(one_model.copies_claims(told))]
+    assert verdicts == ["not reproduced", "seen once", "not decided"]
+    told |= {
+        "attributes otherwise than in the nearest": 0.02,
+        "attributes otherwise than in any image of the class": 0.3,
+    }
+    assert decide(one_model.copies_claims(told))[2].verdict == "not reproduced"
+
+
+def test_gaussian_columns_are_told_from_others() -> None:
+    drawn = torch.randn(500, 200, generator=torch.Generator().manual_seed(3))
+    bound = one_model.chance_distance(500)
+    assert 0.02 < float((one_model.gaussian_distances(3 * drawn + 7) > bound).double().mean()) < 0.1
+    assert (one_model.gaussian_distances(drawn.exp()) > bound).all()
+    # By hand: -1, 0, 1 have deviation 1; Phi(-1) = 0.1587, so that the steps 1/3 and 2/3 lie 0.1747 from it.
+    distance = one_model.gaussian_distances(torch.tensor([[-1.0], [0.0], [1.0]]))
+    assert float(distance) == pytest.approx(1 / 3 - 0.158655, abs=1e-5)
 
 
 def test_recipes_of_the_table_are_equal_but_for_the_method() -> None:

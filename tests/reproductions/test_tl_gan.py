@@ -82,7 +82,7 @@ def test_leakage_is_held_to_a_fifth() -> None:
         row = {axis_edits.REACHED: reached, axis_edits.LEAK: after, axis_edits.OTHERS: 0.1, axis_edits.WITNESSED: 0.9}
         row["edits"] = 500.0
         alone = {**row, axis_edits.LEAK: before}
-        ways = {words: row for words in (axis_edits.ONE, axis_edits.CURVED, axis_edits.ALL, axis_edits.IN_TURN)}
+        ways = {words: row for words in (axis_edits.ONE, axis_edits.CURVED, axis_edits.ALL, axis_edits.FLAT)}
         followed = {**row, axis_edits.WITNESSED: 0.5}
         return {edited: {axis_edits.ALONE: alone, **ways, axis_edits.FOLLOWED: followed} for edited in axis_edits.PAIRS}
 

@@ -76,6 +76,8 @@ class AxisOptions:
         follow: what is followed in place of straight axes: the pack's curved ones, or the judge's gradient.
         seed, count: of pictures that the generator draws, in place of photographs; seed None = photographs.
         values: of a generator from outside.
+        sphere: move on the sphere where the generator normalises z; see `AxisEditor`. Receipts from before it was told
+            mean straight on.
     """
 
     pack: Path
@@ -85,3 +87,4 @@ class AxisOptions:
     seed: int | None = None
     count: int = 1
     values: Range = "-1..1"
+    sphere: bool = True

@@ -23,7 +23,7 @@ from attrimorph.loading import load, read_header
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
 from attrimorph.metrics.responses import LEAST_SPAN, Response, measure_responses
 from attrimorph.models import SET, TAKEN_AWAY, Strengths, find, shipped, with_header
-from attrimorph.models.model import Model
+from attrimorph.models.model import Edits, Model
 
 # Set aside for calibration, and for audits: nothing trains or is evaluated on faces of these seeds.
 SEED, AUDIT_SEED = 990_002, 990_004
@@ -113,11 +113,33 @@ def calibrate(
             "nothing to calibrate; use HomoInterpGAN or CVAE-GAN for what lies between"
         )
     names = editable_names(model) if names is None else names
-    score, found = AttributeScore(judge), Strengths()
+
+    def calibrated(strengths: Strengths) -> Edits:
+        return editor(model.with_strengths(strengths), "calibrate")
+
+    return evened(calibrated, AttributeScore(judge), unseen, names, most, progress)
+
+
+def evened(
+    calibrated: Callable[[Strengths], Edits],
+    score: AttributeScore,
+    unseen: EvaluationSet,
+    names: Sequence[str],
+    most: int = MOST,
+    progress: Callable[[str], None] | None = None,
+) -> Strengths:
+    """Return the maps that make the edits of anybody grow evenly; see `calibrate`.
+
+    Args:
+        calibrated: who edits by given maps.
+        score: how much an attribute holds.
+        unseen, names, most, progress: as of `calibrate`.
+    """
+    found = Strengths()
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for number in range(1, PASSES + 1):
         say = None if progress is None else _numbered(number, progress)
-        attempt = editor(model.with_strengths(found), "calibrate")
+        attempt = calibrated(found)
         responses = measure_responses(attempt, unseen, score, names=names, most=most, truths=False, progress=say)
         positions: dict[str, dict[str, tuple[float, ...]]] = {}
         for response in responses:

@@ -1,5 +1,6 @@
 """What experiments of one kind share: images of classes and who recognises them; drawn faces; who judges edits."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import avg_pool2d, one_hot
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
@@ -23,7 +24,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.evaluator import batched
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
-from attrimorph.evaluators.judge import Judge, judge_for, load_judge
+from attrimorph.evaluators.judge import AttributeScore, Judge, judge_for, load_judge
 from attrimorph.evaluators.training import IdentityRecipe, JudgeRecipe, train_identity_encoder, train_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
@@ -73,19 +74,29 @@ class ClassContext:
 
     def protocol(self) -> dict[str, Any]:
         """What figures measured here depend on."""
+        parts = self.identity_encoder.network.state_dict().values()
+        weights = hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in parts)).hexdigest()
         counts = {split: len(self.data.indices(split)) for split in ("train", "valid", "test")}
         return {
             "data": f"{len(self.data):,} images of {len(self.classes)} classes, {self.data.image_size} px, "
             f"data {self.data.fingerprint}",
             "split": ", ".join(f"{split} {count:,}" for split, count in counts.items()) + ", by image in every class",
-            "recogniser": f"{self.identity_encoder.name}, trained on the train split alone",
+            "recogniser": f"{self.identity_encoder.name}, trained on the train split alone, weights {weights[:16]}",
             "samples": f"{self.request.form.per_class} of every class, seed {SAMPLE_SEED}, z from N(0, I), for every "
             "method",
         }
 
-    def trained(self, method: str, seed: int) -> Path:
-        """Return the run of a method on the data, trained now as far as it is not yet."""
-        return self.request.trained(method, self.request.recipe(f"identities-{method}", seed), self.data)
+    def trained(self, method: str, seed: int, changes: Mapping[str, Any] | None = None, word: str = "") -> Path:
+        """Return the run of a method on the data, trained now as far as it is not yet.
+
+        Args:
+            method: of Table 1 or its ablation.
+            seed: of the training.
+            changes: of the recipe's fields.
+            word: in the name of the run, for these.
+        """
+        recipe = self.request.recipe(f"identities-{method}", seed, changes)
+        return self.request.trained(f"{method} {word}".strip(), recipe, self.data)
 
     def model(self) -> Model:
         """Return the one model that an experiment looks at: CVAE-GAN with the first seed, or the one that was named.
@@ -258,13 +269,14 @@ def labels_of(data: PreparedData, rows: NDArray[np.int64]) -> Tensor:
     return data.attributes[torch.from_numpy(rows)].argmax(1)
 
 
-def samples(model: Model, classes: Tensor, seed: int = SAMPLE_SEED) -> Tensor:
+def samples(model: Model, classes: Tensor, seed: int = SAMPLE_SEED, *, fitted: bool = False) -> Tensor:
     """Sample one image for each class named, with z from N(0, I).
 
     Args:
         model: of class data, with a z of numbers.
         classes: int64 [N].
         seed: of z.
+        fitted: z from the Gaussian that was fitted to the codes of training images, of a model that encodes.
 
     Returns:
         [N, 3, S, S] in [-1, 1], on the CPU.
@@ -272,6 +284,8 @@ def samples(model: Model, classes: Tensor, seed: int = SAMPLE_SEED) -> Tensor:
     recipe = model.recipe
     assert isinstance(recipe, Recipe)
     z = torch.randn(len(classes), recipe.networks.latent, generator=torch.Generator().manual_seed(seed))
+    if fitted:
+        z = model.networks["prior"](z.to(model.device)).cpu()
     return decoded(model, Code(z, one_hot(classes, model.schema.width).float()))
 
 
@@ -358,6 +372,19 @@ REFERENCE_SEED = 990_003  # of drawn references: neither those of an evaluation 
 REFERENCES = 300
 
 
+class Halved(AttributeScore):
+    """How much attributes hold, as a judge of pictures of half the size sees it."""
+
+    @property
+    def name(self) -> str:
+        """As of `AttributeScore`."""
+        return f"{super().name}, at half the size"
+
+    def __call__(self, images: Tensor, name: str) -> Tensor:
+        """As of `AttributeScore`, of images [B, 3, S, S]."""
+        return super().__call__(avg_pool2d(images, 2), name)
+
+
 @dataclass(frozen=True)
 class EditContext:
     """Models that edit, given or trained, and the images and the judge that edits are measured with.
@@ -375,11 +402,15 @@ class EditContext:
     @cached_property
     def data(self) -> PreparedData:
         """What is trained on: the user's images, or drawn faces."""
+        return self.data_at(self.size)
+
+    def data_at(self, size: int) -> PreparedData:
+        """Return it at any size."""
         request = self.request
         if request.data is not None:
-            return open_or_prepare(request.data, self.size, progress=request.counting("preparing"))
+            return open_or_prepare(request.data, size, progress=request.counting("preparing"))
         count, progress = request.form.people * request.form.images, request.counting("drawing faces")
-        return drawn_faces(self.size, count=count, folder=request.out / "data", progress=progress)
+        return drawn_faces(size, count=count, folder=request.out / "data", progress=progress)
 
     @cached_property
     def unseen(self) -> EvaluationSet:
@@ -396,16 +427,25 @@ class EditContext:
 
     @cached_property
     def judge(self) -> Judge:
-        """The shipped judge of these attributes, or one that learned from the user's data, once."""
+        """Who measures: see `judge_at`."""
+        return self.judge_at(self.size)
+
+    @cached_property
+    def calibrator(self) -> AttributeScore:
+        """Who calibrates what the judge measures: another judge, which is shown pictures of half the size."""
+        return Halved(self.judge_at(self.size // 2))
+
+    def judge_at(self, size: int) -> Judge:
+        """Return the shipped judge of these attributes, or one that learned from the user's data, once."""
         schema = faces.SCHEMA if self.request.data is None else self.data.schema
-        if (found := judge_for(schema, self.size)) is not None:
+        if (found := judge_for(schema, size)) is not None:
             return found
-        request, seen = self.request, self.request.form.images_seen
-        path = request.out / "judges" / f"{self.data.fingerprint}-{seen}.safetensors"
+        request, seen, data = self.request, self.request.form.images_seen, self.data_at(size)
+        path = request.out / "judges" / f"{data.fingerprint}-{seen}.safetensors"
         if not path.exists():
-            request.say("training a judge")
+            request.say(f"training a judge of {size} px")
             recipe, progress = JudgeRecipe(images_seen=seen), request.counting("training a judge")
-            train_judge(self.data, recipe, progress=progress, result=path).save(path)
+            train_judge(data, recipe, progress=progress, result=path).save(path)
         return load_judge(path)
 
     def column(self, name: str) -> int:

@@ -347,7 +347,7 @@ class Form:
     images_seen: int = 60_000
     changes: Mapping[str, Any] = field(default_factory=dict)
     per_class: int = 100
-    iterations: int = 200_000
+    iterations: int = 100_000
     few: int = 20
     more: int = 200
     strangers: int = 120
@@ -484,6 +484,8 @@ def lasting(recipe: AnyRecipe, images: int, seed: int, *, paced: bool = True) ->
     changes: dict[str, Any] = {"training.images": images, "training.seed": seed}
     if isinstance(recipe, Recipe | InterpolationRecipe):
         changes["losses.warmup_images"] = round(recipe.losses.warmup_images * share)
+    if isinstance(recipe, Recipe):
+        changes["losses.kl_images"] = round(recipe.losses.kl_images * share)
     if isinstance(recipe, ProgressiveRecipe):
         for name, stages in (("fixed", recipe.growth.fixed_images), ("fading", recipe.growth.fading_images)):
             changes[f"growth.{name}_images"] = [max(1, round(stage * share)) for stage in stages]

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from attrimorph.applications.photograph import blended
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
@@ -18,7 +19,7 @@ from attrimorph.metrics.edits import DISTANCE, PSNR, SHOWN, EditMeasures, measur
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.models import named_parts
-from attrimorph.models.model import Edits
+from attrimorph.models.model import Edits, Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
 from attrimorph.reproductions.frame import (
@@ -33,11 +34,13 @@ from attrimorph.reproductions.frame import (
     plain,
     seconds_of,
 )
+from attrimorph.reproductions.homointerp import composed
 from attrimorph.training.folder import read_log
 
 # --- single groups
 
 HOMO, CVAE = "HomoInterpGAN", "CVAE-GAN"
+DECODED, BACK = "{}, as decoded", "{}, put back"
 REACHED, CHANGED, WRONG, OWN = "target reached", "other groups changed", "other groups wrong", "own group wrong"
 ERROR, FAR, SECONDS = (
     "PSNR against the true counterfactual in dB",
@@ -54,7 +57,8 @@ def run(request: Request) -> Outcome:
     """Turn every attribute of the same images the other way with both methods."""
     context = edit_context(request)
     model, other = context.interpolator(), context.cvae_gan()
-    editors: dict[str, Edits] = {HOMO: model, **({} if other is None else {CVAE: other})}
+    named = {HOMO: model, **({} if other is None else {CVAE: other})}
+    editors = {way: editor for name, each in named.items() for way, editor in both_ways(name, each).items()}
     measures = {name: measured(context, editor, model.editable) for name, editor in editors.items()}
     figures = {name: summary(each, model.groups) for name, each in measures.items()}
     outcome = Outcome(
@@ -63,14 +67,17 @@ def run(request: Request) -> Outcome:
         "An edit should reach its target, leave the attributes of other groups alone, and look like the truth.",
         {
             **context.protocol({HOMO: model, CVAE: other}),
+            "images seen": f"{model.images_seen:,} by HomoInterpGAN, {other.images_seen if other else 0:,} by CVAE-GAN",
             "edits": "every attribute set where it is absent, taken away where it is present; "
             f"{', '.join(model.editable)}",
             "groups": "; ".join(f"{name}: {', '.join(group)}" for name, group in model.groups.items()),
+            "ways": "as decoded: the picture of the model; put back: what the edit changes in it put into the image; "
+            "every method alike",
             CHANGED: "share of the binary attributes of other groups judged otherwise than before the edit (on the "
             "image as the method makes it with no change)",
             WRONG: "share of them that are not as they are in the true counterfactual",
         },
-        claims(figures, measures[HOMO].count),
+        claims(figures, measures[BACK.format(HOMO)].count),
         {
             "methods": {name: plain(each) for name, each in figures.items()},
             "attributes": {
@@ -81,7 +88,7 @@ def run(request: Request) -> Outcome:
     )
     outcome.pieces.append(report.figures(figures, forms=SHARES))
     words = ["input", *measures, *(["truth"] if context.unseen.factors is not None else [])]
-    for name in (name for name in measures[HOMO].names if name in one_of_each(model)):
+    for name in (name for name in measures[BACK.format(HOMO)].names if name in one_of_each(model)):
         rows = []
         for sides in zip(*(each.of(name) for each in measures.values()), strict=True):
             first = sides[0].shown
@@ -89,6 +96,29 @@ def run(request: Request) -> Outcome:
             rows.append(torch.stack(columns, 1).flatten(0, 1))
         outcome.sheet(f"edit-{name}", rows, name, columns=words * SHOWN, cell=80)
     return outcome
+
+
+def both_ways(name: str, model: Model) -> dict[str, Edits]:
+    """Return a method's edits as they are decoded, and put back into the image: all methods alike."""
+    plain = composed(model, "none") if isinstance(model, InterpolationModel) else model
+    assert isinstance(plain, Edits)
+    return {DECODED.format(name): plain, BACK.format(name): PutBack(plain)}
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """An editor whose changes are put back into the image.
+
+    Attributes:
+        editor: whose.
+    """
+
+    editor: Edits
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return the images edited; see `photograph.blended`."""
+        before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
+        return blended(images, before, after)
 
 
 def measured(context: EditContext, editor: Edits, names: Sequence[str]) -> EditMeasures:
@@ -133,19 +163,22 @@ def figures_of(measures: EditMeasures, name: str, groups: Groups) -> dict[str, f
 
 def claims(figures: Figures, edits: int) -> list[Claim]:
     """Return the bars, held against the figures of so many edits."""
-    mine, theirs, source = figures[HOMO], figures.get(CVAE), "our bar"
+    mine, source = figures[BACK.format(HOMO)], "our bar"
 
-    def pair(key: str) -> tuple[list[float], list[float]]:
-        return ([], []) if theirs is None else ([mine[key]], [theirs[key]])
+    def pair(way: str, key: str) -> list[list[float]]:
+        both = [way.format(name) for name in (HOMO, CVAE)]
+        return [[figures[name][key]] if both[1] in figures else [] for name in both]
 
-    nearer = "They are nearer to the true counterfactual than CVAE-GAN's,"
+    nearer = "they are nearer to the true counterfactual than CVAE-GAN's"
     return [
         at_least("HomoInterpGAN's edits reach their target in at least 90 % of cases", mine[REACHED], LEAST_REACHED,
                  REACHED, source, ".1%", edits),
         at_most("They change at most 5 % of the attributes of other groups", mine[CHANGED], MOST_CHANGED, CHANGED,
                 source, ".2%", edits),
-        more(f"{nearer} in pixels", *pair(ERROR), (HOMO, CVAE), source),
-        more(f"{nearer} as the judge sees it", *pair(FAR)[::-1], (CVAE, HOMO), source),
+        *(claim for way, words in ((BACK, "Put back"), (DECODED, "As decoded")) for claim in (
+            more(f"{words} {nearer}, in pixels", *pair(way, ERROR), (HOMO, CVAE), source),
+            more(f"{words} {nearer}, as the judge sees it", *pair(way, FAR)[::-1], (CVAE, HOMO), source),
+        )),
     ]  # fmt: skip
 
 
@@ -161,6 +194,7 @@ SIZE, SIZE_OF_ALL, TIME, TRAINING = (
     "seconds of training",
 )
 TIMED, CHAINS = 64, 6
+ALIKE = 0.1  # of the longer training: so much longer is as long
 
 
 def translation(request: Request) -> Outcome:
@@ -174,6 +208,8 @@ def translation(request: Request) -> Outcome:
     size, sizes = (sum(len(each.to_bytes()) for each in parts) / 1e6 for parts in ([model], links))
     figures[CYCLE] |= {SIZE: sizes, SIZE_OF_ALL: sizes / len(links) * attributes, TRAINING: seconds[CYCLE]}
     figures[HOMO] |= {SIZE: size, SIZE_OF_ALL: size, TRAINING: seconds[HOMO]}
+    images = {CYCLE: sum(link.images_seen for link in links), HOMO: model.images_seen}
+    fair = alike(*images.values()) or alike(*seconds.values())
     outcome = Outcome(
         "translation",
         "One model for each attribute, or one for all",
@@ -185,8 +221,11 @@ def translation(request: Request) -> Outcome:
             "chain": f"all of {', '.join(names)} turned the other way, one after another, on {len(goals)} images",
             SIZE_OF_ALL: f"{attributes} attributes, one CycleGAN each, against the one model",
             TRAINING: "of the runs named, all CycleGANs together; their logs tell it, pauses left out",
+            "images seen": f"{images[CYCLE]:,} by all CycleGANs together, {images[HOMO]:,} by HomoInterpGAN",
+            "equally long": f"{'yes' if fair else 'no: no verdict on what they learned'} (images or seconds within "
+            f"{ALIKE:.0%} of one another)",
         },
-        translation_claims(figures, len(goals)),
+        translation_claims(figures, len(goals), fair),
         {name: plain(each) for name, each in figures.items()},
     )
     outcome.pieces.append(report.figures(figures))
@@ -197,6 +236,8 @@ def translation(request: Request) -> Outcome:
 def both(context: EditContext) -> tuple[InterpolationModel, list[CycleGANModel], dict[str, float]]:
     """Return HomoInterpGAN, the CycleGANs, and how long each method trained; those that were named, or trained.
 
+    Trained ones see as many images together as HomoInterpGAN alone.
+
     Raises:
         AttrimorphError: models were named, no CycleGAN among them.
     """
@@ -204,6 +245,8 @@ def both(context: EditContext) -> tuple[InterpolationModel, list[CycleGANModel],
         runs = [Path(part) for part in named_parts(str(context.request.model))]
         given = list(zip(context.given, runs, strict=True))
     else:
+        whole = context.interpolator().images_seen
+        context = replace(context, request=replace(context.request, images=whole // len(ATTRIBUTES)))
         runs = [context.trained("cyclegan-64", f"cyclegan-{name}", {"domains.attribute": name}) for name in ATTRIBUTES]
         given = [(load(run, context.request.device), run) for run in runs]
     links = [model for model, _ in given if isinstance(model, CycleGANModel)]
@@ -275,11 +318,26 @@ def measure(
     return figures | {TIME: 1e3 * (time.perf_counter() - begin) / (len(images) * len(names))}
 
 
-def translation_claims(figures: Figures, counted: int) -> list[Claim]:
-    """Return what one model for all promises, held against the figures, which are shares of `counted` images."""
+def alike(one: float, other: float) -> bool:
+    """Return whether two lengths of training are equal enough to compare what was learned; never where one is NaN."""
+    return abs(one - other) <= ALIKE * max(one, other)
+
+
+def translation_claims(figures: Figures, counted: int, fair: bool) -> list[Claim]:
+    """Return what one model for all promises, held against the figures.
+
+    Args:
+        figures: by method.
+        counted: images of which they are shares.
+        fair: whether the methods were trained equally long: else there is no verdict on what they learned.
+    """
     mine, theirs = figures[HOMO], figures[CYCLE]
+
+    def both(key: str, *order: Mapping[str, float]) -> list[list[float]]:
+        return [[each[key]] if fair or key == SIZE_OF_ALL else [] for each in order]
+
     found = [
-        more(words, mine[key], theirs[key], (HOMO, CYCLE), "ours", ".1%", counted=counted)
+        more(words, *both(key, mine, theirs), (HOMO, CYCLE), "ours", ".1%", counted=counted)
         for words, key in (
             ("HomoInterpGAN reaches the target of single edits more often than CycleGANs", REACHED),
             ("It reaches all targets of a chain of edits more often", ALL),
@@ -289,7 +347,7 @@ def translation_claims(figures: Figures, counted: int) -> list[Claim]:
         ("It changes fewer attributes of other groups", CHANGED, counted),
         ("It is smaller than a CycleGAN for each attribute", SIZE_OF_ALL, None),
     ):
-        found.append(more(words, theirs[key], mine[key], (CYCLE, HOMO), "ours", counted=images))
+        found.append(more(words, *both(key, theirs, mine), (CYCLE, HOMO), "ours", counted=images))
     return found
 
 

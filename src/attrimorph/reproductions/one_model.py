@@ -12,13 +12,15 @@ from attrimorph.applications.latent_map import latent_map, thumbnails
 from attrimorph.applications.neighbours import nearest, nearest_images
 from attrimorph.applications.paths import linear
 from attrimorph.charts import chart
-from attrimorph.data.drawn import PICTURE
+from attrimorph.data.drawn import PICTURE, faces
+from attrimorph.evaluators.attributes import decisions
+from attrimorph.evaluators.judge import judge_for
 from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Code, Model
 from attrimorph.pictures import to_bytes
 from attrimorph.reproductions import report
-from attrimorph.reproductions.contexts import ClassContext, class_context, decoded, encoding, samples
-from attrimorph.reproductions.frame import Claim, Outcome, Request, claim, describe, outcome_of
+from attrimorph.reproductions.contexts import ClassContext, class_context, decoded, encoding, labels_of, samples
+from attrimorph.reproductions.frame import Claim, Outcome, Request, claim, describe, outcome_of, plain
 
 IMAGES = 200  # that are measured: pairs of a morph, holes, small images, queries, samples
 FOUND = 5  # neighbours of each, as in the paper
@@ -255,6 +257,10 @@ def found_again(made: Tensor, sources: Tensor) -> float:
 
 # --- h: all latent vectors in the plane of their two principal components
 
+ACTIVE = 0.01  # variance of the means of a column that holds something (Burda et al. 2016)
+MOST_TOLD = 0.2  # of the columns, one in twenty of which is told by chance
+SIMULATED = 1_000
+
 
 def latents(request: Request) -> Outcome:
     """Project the latent vectors of training images, and see what neighbours in the plane share."""
@@ -267,7 +273,13 @@ def latents(request: Request) -> Outcome:
     neighbour = torch.where(near[:, 0] == torch.arange(len(near)), near[:, 1], near[:, 0])
     drawn = torch.randint(0, len(z), (len(z), 1), generator=torch.Generator().manual_seed(0))
     pixels = "difference of pixels"
+    columns = held_out_z[:, held_out_z.var(0) > ACTIVE]
+    apart, by_chance = gaussian_distances(columns), chance_distance(len(held_out_z))
     figures = {
+        "columns of z that vary": float(columns.shape[1]),
+        "distance of a column from a Gaussian": float(apart.mean()) if len(apart) else float("nan"),
+        "that distance, of Gaussian columns, exceeded by one in twenty": by_chance,
+        "columns told from Gaussian ones": float((apart > by_chance).double().mean()) if len(apart) else float("nan"),
         "variance in the plane": float(found.plane.explained.sum()),
         "axes that the variance spreads over": found.spread,
         f"{pixels}, neighbours in the plane": difference(images, images[neighbour[:, None]]),
@@ -277,14 +289,36 @@ def latents(request: Request) -> Outcome:
         "class told by chance": 1 / len(context.classes),
     }
     claims = [
+        claim("latents", "gaussian", figures["columns told from Gaussian ones"], MOST_TOLD,
+              counted=columns.shape[1] or None, most=MOST_TOLD, chance=by_chance,
+              distance=figures["distance of a column from a Gaussian"]),
         claim("latents", "alike", figures[f"{pixels}, drawn at random"], figures[f"{pixels}, neighbours in the plane"]),
         claim("latents", "class", figures["class told from pixels"], figures["class told from z"],
               counted=len(held_out)),
     ]  # fmt: skip
-    outcome = outcome_of("latents", claims, figures, protocol, count=len(z))
+    outcome = outcome_of(
+        "latents", claims, plain(figures), protocol, count=len(z), held_out=len(held_out_z), active=ACTIVE
+    )
     picture = thumbnails(found.points, gallery_of(context.data, "train"))
     outcome.show("plane", picture, "At each place an image nearby.")
     return outcome
+
+
+def gaussian_distances(columns: Tensor) -> Tensor:
+    """Return the Kolmogorov-Smirnov distance of each column, scaled to mean 0 and variance 1, from N(0, 1).
+
+    sup |F_N(x) - Phi(x)|, of columns [N, K]: [K] float64.
+    """
+    values = columns.double().sort(0).values
+    below = torch.special.ndtr((values - values.mean(0)) / values.std(0))
+    steps = torch.arange(len(values) + 1, dtype=torch.float64)[:, None] / len(values)
+    return torch.maximum((steps[1:] - below).amax(0), (below - steps[:-1]).amax(0))
+
+
+def chance_distance(count: int) -> float:
+    """Return the distance that one in twenty columns of `count` Gaussian numbers exceeds (Lilliefors), as simulated."""
+    drawn = torch.randn(count, SIMULATED, generator=torch.Generator().manual_seed(0))
+    return float(gaussian_distances(drawn).quantile(0.95))
 
 
 def by_centre(train: Tensor, classes: Tensor, test: Tensor, test_classes: Tensor) -> float:
@@ -339,6 +373,8 @@ def of_other_classes(z: Tensor, classes: Tensor, base: Tensor, base_classes: Ten
 
 # --- k: the training images nearest to samples, to see that samples are no copies
 
+SAME_CLASS = 0.5  # of the samples at least, whose nearest training image is of their class
+OTHERWISE = 0.5  # of the attributes in which two images of a person differ
 COPY = 0.5  # a copy lies less than this share as far from its original as from the next image
 
 
@@ -354,7 +390,20 @@ def copies(request: Request) -> Outcome:
         figures[f"median distance, {name}"] = float(near[name].distances[:, 0].median())
         figures[f"least ratio, {name}"] = float(ratio.min())
         figures[f"median ratio, {name}"] = float(ratio.median())
-    outcome = outcome_of("copies", [copies_claim(figures)], figures, protocol, count=len(rows))
+    theirs = context.data.batch(rows[near["samples"].rows[:, 0].numpy()])[1].argmax(1)
+    same = (theirs == torch.arange(IMAGES) % len(context.classes)).double().mean()
+    figures["nearest image of the sample's class"] = float(same)
+    figures["of its class by chance"] = 1 / len(context.classes)
+    if (judge := judge_for(faces.SCHEMA, model.image_size)) is not None and context.data.factors is not None:
+        nearest_one = context.data.batch(rows[near["samples"].rows[:, 0].numpy()])[0]
+        base, random = labels_of(context.data, rows), torch.Generator().manual_seed(0)
+        # One image of the sample's class, drawn at random.
+        others = [pick(base, label, random) for label in (torch.arange(IMAGES) % len(context.classes)).tolist()]
+        any_one = context.data.batch(rows[others])[0]
+        seen = [decisions(judge(each), faces.SCHEMA) for each in (made, nearest_one, any_one)]
+        figures["attributes otherwise than in the nearest"] = float((seen[0] != seen[1]).double().mean())
+        figures["attributes otherwise than in any image of the class"] = float((seen[0] != seen[2]).double().mean())
+    outcome = outcome_of("copies", copies_claims(figures), figures, protocol, count=len(rows))
     lines = []
     for sample in range(SHOWN):
         found, _ = context.data.batch(rows[near["samples"].rows[sample].numpy()])
@@ -368,9 +417,22 @@ def ratios(distances: Tensor) -> Tensor:
     return distances[:, 0] / distances[:, 1].clamp_min(1e-9)
 
 
-def copies_claim(figures: dict[str, float]) -> Claim:
+def pick(labels: Tensor, label: int, random: torch.Generator) -> int:
+    """Return a row of a class, drawn at random."""
+    own = (labels == label).nonzero()[:, 0]
+    return int(own[torch.randint(len(own), (1,), generator=random)])
+
+
+def copies_claims(figures: dict[str, float]) -> list[Claim]:
     """Return what the paper shows, held against the figures of the one model."""
-    return claim(
-        "copies", "copy", figures["least ratio, samples"], COPY, distance=figures["median distance, samples"],
-        others=figures["median distance, held-out images"], ratio=figures["least ratio, held-out images"],
-    )  # fmt: skip
+    nearest_one, any_one = (
+        figures.get(f"attributes otherwise than in {which}", float("nan"))
+        for which in ("the nearest", "any image of the class")
+    )
+    return [
+        claim("copies", "copy", figures["least ratio, samples"], COPY, distance=figures["median distance, samples"],
+              others=figures["median distance, held-out images"], ratio=figures["least ratio, held-out images"]),
+        claim("copies", "person", figures["nearest image of the sample's class"], SAME_CLASS, counted=IMAGES,
+              chance=figures["of its class by chance"]),
+        claim("copies", "attributes", nearest_one, any_one, counted=IMAGES, times=OTHERWISE),
+    ]  # fmt: skip

@@ -20,6 +20,7 @@ from attrimorph.reproductions.frame import Outcome, Request
 RUNS: dict[str, Callable[[Request], Outcome]] = {
     "ring": ring.run,
     "table-one": table_one.run,
+    "table-one-search": table_one.search,
     "morphing": one_model.morphing,
     "inpainting": one_model.inpainting,
     "augmentation": augmentation.run,

@@ -281,7 +281,7 @@ class Request(BaseModel):
                 raise AttrimorphError(f"its argument {name!r} is missing or wrong")
         try:
             if isinstance(words.get("along"), dict):
-                words["along"] = {**words["along"], "pack": paths.pop()}
+                words["along"] = {"sphere": False, **words["along"], "pack": paths.pop()}
             for name in reversed(cls.pictures):
                 if name == "images":
                     words[name] = paths

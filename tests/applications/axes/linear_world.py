@@ -35,6 +35,14 @@ class LinearGenerator(Model):
         return Code(torch.randn(count, self.latent, generator=generator), torch.full((count, 1), torch.nan))
 
 
+class Normalising(LinearGenerator):
+    """The same of z's direction alone, as PGGAN sees it."""
+
+    def decode(self, code: Code) -> Tensor:
+        z = code.z.float()
+        return super().decode(Code(z * z.square().mean(1, keepdim=True).rsqrt(), code.attributes))
+
+
 class WithGradient(LinearGenerator):
     """The same, and gradients pass."""
 

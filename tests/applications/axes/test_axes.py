@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from attrimorph.applications.axes.editor import AxisEditor, Remembered, free_share
 from attrimorph.applications.axes.fitting import FitOptions, calibrated, fit_axes, judged_by, labelled
 from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
-from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
+from attrimorph.applications.axes.space import CHUNK, REACH, Space, drawn_codes, normalises
 from attrimorph.applications.edit import edit
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
@@ -22,7 +23,7 @@ from attrimorph.evaluators.attributes import Judges, decisions
 from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.models.model import Code, Edits
-from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge
+from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge, Normalising
 from tests.tiny_models import tiny_model
 
 
@@ -237,6 +238,39 @@ def test_edits_reach_their_goal_by_the_score_and_locks_stay_in_the_pictures(
     # In the linear model itself nothing moves at all, to the precision of the codes (float32).
     scores = held.space.coordinates(held.move(codes, {"Bright": 1.0})) @ pack.rows(["Warm", "Wide"]).T
     torch.testing.assert_close(scores, codes.z.double() @ pack.rows(["Warm", "Wide"]).T, rtol=0, atol=3e-6)
+
+
+def test_a_generator_that_normalises_z_is_moved_on_the_sphere(pack: AxisPack) -> None:
+    model = Normalising()
+    assert normalises(model)
+    assert not normalises(LinearGenerator())
+    codes = next(drawn_codes(model, 50, 11))
+    locks, goal = pack.rows(["Warm", "Wide"]), pack.axis("Bright").high
+    # Twelve columns hold no scores that are all extreme; and of any length: the pictures are the same.
+    mild = (codes.z.double() @ locks.T).abs().amax(1) < 1
+    codes = Code(3 * codes.z[mild], codes.attributes[mild])
+
+    def seen(code: Code) -> Tensor:
+        z = code.z.double()
+        return z * z.square().mean(1, keepdim=True).rsqrt()
+
+    for gram in (None, torch.eye(LATENT).double() + 0.5):
+        far = 1.0 if gram is None else 1 / REACH  # of photographs a move goes REACH times as far
+        editor = AxisEditor(model, pack, locks=["Warm", "Wide"], gram=gram)
+        straight = AxisEditor(model, pack, locks=["Warm", "Wide"], gram=gram, sphere=False)
+        moved = editor.move(codes, {"Bright": far})
+        torch.testing.assert_close(seen(moved) @ locks.T, seen(codes) @ locks.T, rtol=0, atol=1e-5)
+        assert (seen(moved) @ pack.axis("Bright").direction >= goal - 1e-5).all()
+        torch.testing.assert_close(moved.z.norm(dim=1), codes.z.norm(dim=1))
+        shrunk = seen(straight.move(codes, {"Bright": far})) @ locks.T
+        assert (shrunk - seen(codes) @ locks.T).abs().max() > 0.05
+    # Half the strength, half of the way; what is there already stays.
+    editor = AxisEditor(model, pack)
+    half, score = (seen(code) @ pack.axis("Tall").direction for code in (editor.move(codes, {"Tall": 0.5}), codes))
+    torch.testing.assert_close(half, score + 0.5 * (pack.axis("Tall").high - score).clamp(min=0), rtol=0, atol=1e-5)
+    beyond = score > pack.axis("Tall").high
+    torch.testing.assert_close(editor.move(codes, {"Tall": 1.0}).z[beyond], codes.z[beyond], rtol=1e-5, atol=1e-5)
+    assert AxisEditor(LinearGenerator(), pack).radius is None
 
 
 def test_strength_goes_its_share_of_the_way(model: LinearGenerator, pack: AxisPack) -> None:

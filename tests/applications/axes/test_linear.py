@@ -11,10 +11,10 @@ from torch import Tensor
 
 from attrimorph.applications.axes.linear import (
     basis,
-    conditional_projection,
     cosines,
     fit,
     linked,
+    on_sphere,
     shortest_move,
     unit,
     untangle,
@@ -203,16 +203,23 @@ def test_an_axis_within_the_locks_is_gone_and_without_locks_nothing_changes() ->
     torch.testing.assert_close(untangle(axes, axes[:0]), axes)
 
 
-def test_conditional_projection_is_untangling_for_one_condition_alone() -> None:
+def test_locking_all_at_once_is_the_projection_off_all_conditions() -> None:
+    """InterFaceGAN's code solves for all conditions jointly: n - C' (C C')^-1 C n."""
     axes = correlated(4, 20)
-    torch.testing.assert_close(conditional_projection(axes[0], axes[1:2]), untangle(axes[:1], axes[1:2])[0])
-    # With three it lets the first ones slip, by more or less as their order is.
-    slips = [
-        float((conditional_projection(axes[0], axes[list(order)]) @ axes[1:].T).abs().max())
-        for order in itertools.permutations((1, 2, 3))
-    ]
-    assert min(slips) > 0.01
-    assert max(slips) - min(slips) > 1e-3
+    c = axes[1:]
+    joint = axes[0] - c.T @ torch.linalg.solve(c @ c.T, c @ axes[0])
+    torch.testing.assert_close(untangle(axes[:1], c)[0], joint / joint.norm())
+
+
+def test_points_come_to_the_sphere_with_their_scores() -> None:
+    axes, points = correlated(2, 20), 3 * draw(7, 20, seed=8)
+    found = on_sphere(points, axes, 12.0)
+    torch.testing.assert_close(found @ axes.T, points @ axes.T)
+    torch.testing.assert_close(found.norm(dim=1), torch.full((7,), 12.0).double())
+    # Where the scores lead beyond, the nearest point with them.
+    near = on_sphere(points, axes, 1e-3)
+    torch.testing.assert_close(near @ axes.T, points @ axes.T)
+    torch.testing.assert_close(near, (points @ basis(axes)) @ basis(axes).T)
 
 
 # ---- moves

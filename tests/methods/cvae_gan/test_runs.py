@@ -146,6 +146,21 @@ def test_the_prior_of_an_aae_is_not_drowned_by_its_pixels() -> None:
     assert way(1e4) == pytest.approx(float(way(1.0)), rel=0.1)
 
 
+def test_an_annealed_weight_of_kl_rises_by_the_clock() -> None:
+    """Images 8 and 16 of 32: a quarter and a half of the weight; then all of it."""
+    plain, risen = (make("cvae", weights=WEIGHTS | {"image": 0.0}) for _ in range(2))
+    risen.kl_images = 32
+    shares = []
+    for step in range(5):
+        steps = []
+        for one in (plain, risen):
+            one.load_state(make("cvae", weights=WEIGHTS | {"image": 0.0}).state() | {"images_seen": 8 * step})
+            one.step(Batch(*batch(8)), chance(0))
+            steps.append(torch.cat([p.grad.flatten() for p in one.parameters("encoder") if p.grad is not None]))
+        shares.append(float(steps[1].norm() / steps[0].norm()))
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1], rel=1e-4)
+
+
 def test_a_step_in_bfloat16_is_near_the_one_in_float32() -> None:
     full, half = make("cvae-gan", weights=WEIGHTS), make("cvae-gan", weights=WEIGHTS)
     half.autocast = torch.bfloat16

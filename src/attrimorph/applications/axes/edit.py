@@ -73,7 +73,7 @@ class AxisEdit:
         pack = load_pack(along.pack)
         # Drawn pictures go the shortest way of codes, as published; photographs the one that keeps most of the picture.
         gram = picture_gram(model) if along.seed is None and along.follow is None else None
-        self.editor = AxisEditor(model, pack, locks=along.locks, gram=gram)
+        self.editor = AxisEditor(model, pack, locks=along.locks, gram=gram, sphere=along.sphere)
         self.judge = self._judge()
         self.guide = self._guide()
         self.expected: list[Effect] = []

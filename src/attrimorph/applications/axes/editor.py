@@ -1,15 +1,17 @@
 """Any generator with an axis pack as a model that edits: along one or several axes, with others locked."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.axes.linear import shortest_move, untangle
+from attrimorph.applications.axes.linear import on_sphere, shortest_move, untangle
 from attrimorph.applications.axes.pack import Axis, AxisPack
-from attrimorph.applications.axes.space import REACH, Space, picture_gram
+from attrimorph.applications.axes.space import REACH, Space, normalises, picture_gram
 from attrimorph.data import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
@@ -35,6 +37,8 @@ class AxisEditor(Model):
         invert: how a picture becomes a code, where the generator does not encode (or better than it does).
         gram: of photographs: how long a move is, [D, D]; see `linear.shortest_move` and `space.picture_gram`. Moves
             then go REACH times as far. None: their length in codes, as far as the strength says.
+        sphere: of a generator that normalises z: move on the sphere that its codes lie on. False: straight on, which
+            lengthens codes, so that normalised all scores shrink, the locked ones too.
 
     Raises:
         AttrimorphError: the pack belongs to another generator, or there is no axis for a lock.
@@ -48,6 +52,7 @@ class AxisEditor(Model):
         locks: Sequence[str] = (),
         invert: Invert | None = None,
         gram: Tensor | None = None,
+        sphere: bool = True,
     ) -> None:
         pack.check(model)
         self.header, self.device, self.hash, self.recipe = model.header, model.device, model.hash, model.recipe
@@ -61,20 +66,27 @@ class AxisEditor(Model):
         self.model, self.pack, self.space, self.invert = model, pack, Space.of(model), invert
         self.axis_names = pack.names
         self.gram, self.reach = gram, 1.0 if gram is None else REACH
+        self.sphere = sphere
         self.locks = tuple(pack.axis(name).name for name in dict.fromkeys(locks))
 
     @cached_property
     def for_photographs(self) -> "AxisEditor":
         """The editor whose moves keep most of a photograph; it takes seconds to find how, once."""
         gram = picture_gram(self.model)
-        return AxisEditor(self.model, self.pack, locks=self.locks, invert=self.invert, gram=gram)
+        return AxisEditor(self.model, self.pack, locks=self.locks, invert=self.invert, gram=gram, sphere=self.sphere)
+
+    @cached_property
+    def radius(self) -> float | None:
+        """Of the sphere that codes move on, sqrt(D); None: they move straight on."""
+        return math.sqrt(self.space.size) if self.sphere and normalises(self.model) else None
 
     def with_axes(self, axes: Mapping[str, Axis], *, photographs: bool = False) -> "AxisEditor":
         """Return the editor with more axes; for photographs it moves as `for_photographs` does."""
         if photographs:
             return self.for_photographs.with_axes(axes)
         pack = replace(self.pack, axes={**self.pack.axes, **axes})
-        return AxisEditor(self.model, pack, locks=self.locks, invert=self.invert, gram=self.gram) if axes else self
+        parts: dict[str, Any] = {"locks": self.locks, "invert": self.invert, "gram": self.gram, "sphere": self.sphere}
+        return AxisEditor(self.model, pack, **parts) if axes else self
 
     @property
     def changeable(self) -> tuple[str, ...]:
@@ -153,6 +165,8 @@ class AxisEditor(Model):
     def move(self, code: Code, changes: Changes, locks: Sequence[str] | None = None) -> Code:
         """Return codes moved the shortest way to the goals of all changes at once, the locked scores as they are.
 
+        On a sphere (see `radius`) what is neither moved nor locked shrinks as far as the goals lie farther out.
+
         Strength s in 0..1 goes that share of the way from the code's own score to the axis's high goal, -s to the low
         one; a code that is beyond its goal stays. Beyond 1 it goes on.
 
@@ -182,11 +196,16 @@ class AxisEditor(Model):
                 )
         moving = self._with_rivals(moving, locked)
         here = self.space.coordinates(self.own(code), self.model.schema.fill_value)
+        # Codes keep their length, which such a generator does not see: scores are those of the sphere.
+        scale = 1.0 if self.radius is None else here.norm(dim=1, keepdim=True).clamp(min=1e-12) / self.radius
+        here = here / scale
         wanted = torch.stack(
             [self._wanted(name, strength, here @ self.pack.axis(name).direction) for name, strength in moving.items()],
             dim=1,
         )
         there = here + shortest_move(self.pack.rows(list(moving)), rows, wanted, self.gram)
+        if self.radius is not None:
+            there = on_sphere(there, self.pack.rows([*moving, *locked]), self.radius) * scale
         return self._widened(self.space.code(there, self.own(code), self.model.schema.fill_value))
 
     def mutually_exclusive(self, name: str) -> list[str]:

@@ -182,19 +182,26 @@ def untangle(axes: Tensor, locked: Tensor) -> Tensor:
     return unit(torch.where(left.norm(dim=1, keepdim=True) > SAME, left, 0.0))
 
 
-def conditional_projection(axis: Tensor, conditions: Tensor) -> Tensor:
-    """Return an axis as InterFaceGAN makes it conditional (Shen et al. 2020): n - (n'c) c, one condition after another.
+def on_sphere(points: Tensor, kept: Tensor, radius: float) -> Tensor:
+    """Return points brought to a distance from the origin, their scores along some axes as they are.
 
-    For one condition it is `untangle`. For several it depends on their order, and the first ones are kept only where
-    the conditions are perpendicular: it is here to be compared with.
+    What is perpendicular to these axes grows or shrinks. Where the scores alone lead farther out,
+    the point stays there.
 
     Args:
-        axis: [D]; conditions: [K, D].
+        points: [B, D].
+        kept: axes [K, D].
+        radius: the distance.
+
+    Returns:
+        [B, D].
     """
-    found = axis.double()
-    for condition in unit(conditions):
-        found = found - (found @ condition) * condition
-    return unit(found[None])[0]
+    q = basis(kept)
+    held = (points @ q) @ q.T
+    rest = points - held
+    left = (radius**2 - held.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    found: Tensor = held + rest * (left / rest.norm(dim=1, keepdim=True).clamp(min=SAME))
+    return found
 
 
 def shortest_move(targets: Tensor, locked: Tensor, wanted: Tensor, gram: Tensor | None = None) -> Tensor:

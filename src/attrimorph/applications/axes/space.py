@@ -20,6 +20,7 @@ PLAIN = 0.3
 REACH = 1.25
 """How much farther a photograph's edit goes than a drawn picture's: a part is lost where it is put back."""
 TOGETHER = 64
+SAME_PICTURE = 1e-3  # largest difference, on the scale of [-1, 1], of pictures that are one
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,20 @@ def drawn_codes(model: Model, count: int, seed: int) -> Iterator[Code]:
         code = model.sample_codes(CHUNK, generator_for(seed, CODES, place))
         few = min(CHUNK, count - start)
         yield Code(code.z[:few], code.attributes[:few])
+
+
+@torch.inference_mode()
+def normalises(model: Model) -> bool:
+    """Return whether a generator sees the direction of z alone, as those do that normalise it (PGGAN).
+
+    Never of one that is given attributes as well, or whose codes are whitened: their coordinates are not z.
+    """
+    space = Space.of(model)
+    if space.mean is not None or space.size > space.latent:
+        return False
+    code = next(drawn_codes(model, 1, SEED))
+    one, twice = model.decode(Code(torch.cat([code.z, 2 * code.z]), code.attributes.repeat(2, 1)))
+    return bool(torch.allclose(one, twice, atol=SAME_PICTURE))
 
 
 @torch.inference_mode()

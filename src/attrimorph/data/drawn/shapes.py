@@ -179,12 +179,33 @@ def coverage(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -
     Raises:
         AttrimorphError: fewer than one sector.
     """
+    return int((_counts(points, sectors, tolerance) > 0).sum()) / sectors
+
+
+def evenness(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -> float:
+    """Return how evenly the points on the ring lie around it: 1 less the share that would have to change its sector.
+
+    1 = as many in each sector, 1 / sectors = all in one; 2,000 real points have 0.95. 0 where no point is on the ring.
+
+    Args:
+        points: [N, 2].
+        sectors: equal angles that the ring is cut into.
+        tolerance: as for `on_ring`.
+
+    Raises:
+        AttrimorphError: fewer than one sector.
+    """
+    counts = _counts(points, sectors, tolerance).double()
+    total = float(counts.sum())
+    return float((counts / total).clamp(max=1 / sectors).sum()) if total else 0.0
+
+
+def _counts(points: Tensor, sectors: int, tolerance: float) -> Tensor:
     if sectors < 1:
         raise AttrimorphError(f"the ring must be cut into at least one sector; got {sectors}")
     centred = (points - _centre(points))[on_ring(points, tolerance)]
     turn = torch.atan2(centred[:, 1], centred[:, 0]) / (2 * math.pi) + 0.5
-    hits = torch.bincount((turn * sectors).long().clamp(max=sectors - 1), minlength=sectors)
-    return int((hits > 0).sum()) / sectors
+    return torch.bincount((turn * sectors).long().clamp(max=sectors - 1), minlength=sectors)
 
 
 def _centre(points: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class LossOptions(Options):
 
     Attributes:
         kl: L_KL, the paper's 3.
+        kl_images: Images over which the weight of L_KL rises from 0 to `kl` (annealing); 0: it stands from the start.
         image: L_img.
         feature_d: L_featD.
         feature_c: L_featC.
@@ -58,6 +59,7 @@ class LossOptions(Options):
     """
 
     kl: Weight = 3.0
+    kl_images: Annotated[int, Field(ge=0)] = 0
     image: Weight = 1.0
     feature_d: Weight = 1.0
     feature_c: Weight = 1.0

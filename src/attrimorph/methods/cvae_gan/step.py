@@ -140,9 +140,10 @@ class CVAEGAN(Algorithm):
             self.binary[start:stop] = kind == "binary"
         momentum = recipe.losses.centre_momentum
         self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
-        self.warmup_images, self.steps, self.images_seen = recipe.losses.warmup_images, 0, 0
+        self.warmup_images, self.kl_images = recipe.losses.warmup_images, recipe.losses.kl_images
+        self.steps = self.images_seen = 0
         self.margin = recipe.losses.margin
-        terms = [term for term in self.method.terms if self._weight(term) != 0]
+        terms = [term for term in self.method.terms if self.weights.get(term.weight) != 0]
         adversary = [term for term in terms if set(term.learns) <= {"discriminator", "classifier"}]
         self._critic_groups = grouped(adversary)
         phases = self.method.phases or (tuple(LOSSES),)
@@ -168,6 +169,8 @@ class CVAEGAN(Algorithm):
         }
 
     def _weight(self, term: Term) -> float:
+        if term.weight == "kl" and self.images_seen < self.kl_images:
+            return self.weights["kl"] * self.images_seen / self.kl_images
         return 1.0 if term.weight == "one" else self.weights[term.weight]
 
     def condition(self, y: Tensor) -> Tensor:
