@@ -135,7 +135,11 @@ def test_seeds_decide_the_curves(method: str) -> None:
 def test_a_training_that_a_signal_ended_goes_on(tmp_path: Path) -> None:
     options, result = replace(SMALL, iterations=8), tmp_path / "curves.json"
     whole = train_ring("wgan", options, (5, 7), [8], lambda *_: None, traced)
-    kill = lambda done, _: done == 4 and os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+
+    def kill(done: int, _: int) -> None:
+        if done == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     with pytest.raises(Interrupted, match=r"4 iterations are kept in .*curves\.json\.unfinished"):
         train_ring("wgan", options, (5, 7), [8], kill, traced, result)
     assert train_ring("wgan", options, (5, 7), [8], lambda *_: None, traced, result) == whole

@@ -165,9 +165,9 @@ def claims(figures: Figures, edits: int) -> list[Claim]:
     """Return the bars, held against the figures of so many edits."""
     mine, source = figures[BACK.format(HOMO)], "our bar"
 
-    def pair(way: str, key: str) -> list[list[float]]:
-        both = [way.format(name) for name in (HOMO, CVAE)]
-        return [[figures[name][key]] if both[1] in figures else [] for name in both]
+    def pair(way: str, key: str) -> tuple[list[float], list[float]]:
+        homo, cvae = (way.format(name) for name in (HOMO, CVAE))
+        return ([figures[homo][key]], [figures[cvae][key]]) if cvae in figures else ([], [])
 
     nearer = "they are nearer to the true counterfactual than CVAE-GAN's"
     return [
@@ -333,8 +333,8 @@ def translation_claims(figures: Figures, counted: int, fair: bool) -> list[Claim
     """
     mine, theirs = figures[HOMO], figures[CYCLE]
 
-    def both(key: str, *order: Mapping[str, float]) -> list[list[float]]:
-        return [[each[key]] if fair or key == SIZE_OF_ALL else [] for each in order]
+    def both(key: str, first: Mapping[str, float], second: Mapping[str, float]) -> tuple[list[float], list[float]]:
+        return ([first[key]], [second[key]]) if fair or key == SIZE_OF_ALL else ([], [])
 
     found = [
         more(words, *both(key, mine, theirs), (HOMO, CYCLE), "ours", ".1%", counted=counted)

@@ -132,7 +132,7 @@ def uniformity(request: Request) -> Outcome:
     if other is not None:
         as_learned[CVAE] = other.with_strengths(Strengths())
     # All of them or none: what one calibration gives to every method alike is no merit of any.
-    methods = {name: calibrated(context, editor, names, name) for name, editor in as_learned.items()}
+    methods: dict[str, Edits] = {name: calibrated(context, editor, names, name) for name, editor in as_learned.items()}
     methods |= {LEARNED.format(name): editor for name, editor in as_learned.items()}
     found = {method: responses(context, editor, names, method) for method, editor in methods.items()}
     common = moved_by_all(found.values())
@@ -233,8 +233,8 @@ def uniformity_claims(figures: Figures) -> list[Claim]:
             words = (
                 f"{method}: the response deviates from the straight line at most {bound:g} times as much as that of: "
             )
-            both = [[figures[each][DEVIATION]] if other in figures else [] for each in (other, method)]
-            found.append(more(f"{words}{other}", *both, names, source, ".3f", times=1 / bound))
+            theirs, ours = ([figures[each][DEVIATION]] if other in figures else [] for each in (other, method))
+            found.append(more(f"{words}{other}", theirs, ours, names, source, ".3f", times=1 / bound))
     return found
 
 
@@ -299,7 +299,9 @@ def faults(request: Request) -> Outcome:
     holes = {name: each for name, (each, _) in found.items()}
     faces_told, shapes_told = equally_long(on_faces), equally_long(on_shapes)
     outcome.claims = fault_claims(
-        *(each if faces_told else {} for each in (position, white, following)),
+        position if faces_told else {},
+        white if faces_told else {},
+        following if faces_told else {},
         holes if shapes_told else {},
         (count * len(names), count),
     )
