@@ -95,6 +95,12 @@ def test_a_loss_sensitive_critic_wants_a_margin_by_distance() -> None:
     assert losses.loss_sensitive(real, fake, margin).item() == pytest.approx(4.5 / 3)
 
 
+def test_smooth_l1_by_hand() -> None:
+    x, mean = torch.tensor([[0.5, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, 0.0], [-1.0, 4.0]])
+    assert losses.smooth_l1_errors(x, mean).tolist() == pytest.approx([0.125 + 1.5, 0.5 + 3.5])
+    assert losses.smooth_l1_error(x, mean, known=torch.tensor([True, False])).item() == pytest.approx(1.625 / 2)
+
+
 def test_gradient_penalty_by_hand() -> None:
     # Norms 5, 1 and 0: ((5 - 1)^2 + 0 + 1) / 3.
     gradient = torch.tensor([[3.0, 4.0], [0.6, 0.8], [0.0, 0.0]]).view(3, 1, 1, 2)

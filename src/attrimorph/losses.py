@@ -218,6 +218,23 @@ def gaussian_error(
     return _mean_of_known(0.5 * errors.flatten(1).sum(1), known)
 
 
+def smooth_l1_errors(x: Tensor, mean: Tensor) -> Tensor:
+    """1/2 d^2 where |d| < 1, else |d| - 1/2, d = x - mean: L(x_F) and L(x) of disCVAE in the authors' code.
+
+    Args:
+        x, mean: [B, ...] of one shape.
+
+    Returns:
+        [B]: summed over a sample.
+    """
+    return F.smooth_l1_loss(mean, x, reduction="none").flatten(1).sum(1)
+
+
+def smooth_l1_error(x: Tensor, mean: Tensor, *, known: Tensor | None = None) -> Tensor:
+    """As of `smooth_l1_errors`, averaged over B; samples that are not `known`, bool [B], add nothing."""
+    return _mean_of_known(smooth_l1_errors(x, mean), known)
+
+
 def gate_error(logits: Tensor, gate: Tensor, *, known: Tensor | None = None) -> Tensor:
     """-log P(g | z_F): cross-entropy of a gate's logits (Attribute2Image: L(g)).
 

@@ -24,6 +24,7 @@ SHOWN_BY = {
 # Where another value is not 3 x + 1.
 OTHERWISE: dict[str, Any] = {
     "losses.composition": "convex",
+    "losses.error": "smooth_l1",
     "losses.variance": "learned",
     "losses.penalty_of": "sum",
     "losses.generator_every": 3,

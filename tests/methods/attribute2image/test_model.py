@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from attrimorph import losses
 from attrimorph.data.drawn import faces
-from attrimorph.methods.attribute2image.model import CVAEModel, LayeredModel
+from attrimorph.methods.attribute2image.model import SMOOTH_L1_CONSTANT, CVAEModel, LayeredModel
 from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_layers
 
@@ -202,3 +203,9 @@ def test_a_published_one_looks_for_the_mask_itself(tmp_path: Path) -> None:
     layers = model.layers(images, y)
     assert layers.gate.shape == (2, 3, 64, 64)
     assert layers.composite.shape == (2, 3, 64, 64)
+
+
+def test_smooth_l1_s_density_is_one() -> None:
+    x = torch.linspace(-30, 30, 600_001, dtype=torch.float64)[:, None]
+    density = torch.exp(-losses.smooth_l1_errors(x, torch.zeros_like(x)) - SMOOTH_L1_CONSTANT)
+    assert torch.trapezoid(density, x[:, 0]).item() == pytest.approx(1, rel=1e-4)

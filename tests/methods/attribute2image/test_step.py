@@ -12,7 +12,7 @@ from attrimorph import losses
 from attrimorph.data.loader import Batch
 from attrimorph.methods.attribute2image.networks import networks_of
 from attrimorph.methods.attribute2image.recipe import RECIPES
-from attrimorph.methods.attribute2image.step import CVAE, Attribute2Image, DisCVAE
+from attrimorph.methods.attribute2image.step import CVAE, Attribute2Image, DisCVAE, sharpened
 from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 from tests.methods.cvae_gan.small_family import MIXED
@@ -291,3 +291,37 @@ def test_extras_are_the_gaussian_of_the_codes() -> None:
 def test_every_network_has_an_optimiser() -> None:
     recipe = RECIPES["attribute2image-discvae"]().with_changes(FIELDS)
     assert set(make("attribute2image-discvae").optimisers) == set(networks_of(recipe, MIXED))
+
+
+def test_sharpening_adds_what_a_mean_takes_away() -> None:
+    x = torch.rand(2, 3, 6, 6, generator=chance())
+    amount = torch.tensor([0.0, 1.5])[:, None, None, None]
+    found = (sharpened(2 * x - 1, amount) + 1) / 2
+    torch.testing.assert_close(found[0], x[0])
+    # Outside of the image there are zeros.
+    for row, column in ((0, 0), (3, 3), (5, 2)):
+        mean = x[1, :, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].sum((1, 2)) / 25
+        at = x[1, :, row, column]
+        torch.testing.assert_close(found[1, :, row, column], at + 1.5 * (at - mean))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_step_on_sharpened_images_is_one_on_others(name: str) -> None:
+    plain, sharp = (make(name, losses__sharpness=value).step(batch(), chance())["image"] for value in (0.0, 1.5))
+    assert plain != sharp
+    assert sharp == make(name, losses__sharpness=1.5).step(batch(), chance())["image"]
+
+
+def test_smooth_l1_takes_the_place_of_both_pictures_errors() -> None:
+    algorithm = make("attribute2image-discvae", losses__error="smooth_l1", losses__deviation=0.3)
+    assert isinstance(algorithm, DisCVAE)
+    data = batch(unmasked=(1,))
+    values, _ = algorithm.terms(data, algorithm.blanked(data.attributes), chance())
+    x, known = data.images, torch.tensor([True, False, True, True])
+    mean = torch.zeros_like(x)
+    each = torch.where(x.abs() < 1, 0.5 * x.square(), x.abs() - 0.5).flatten(1).sum(1)
+    assert algorithm.error(x, mean, None).item() == pytest.approx(each.mean().item())
+    assert algorithm.error(x, mean, None, known).item() == pytest.approx(each[known].sum().item() / 4)
+    gaussian = make("attribute2image-discvae", losses__deviation=0.3)
+    others, _ = gaussian.terms(data, gaussian.blanked(data.attributes), chance())
+    assert {name for name, value in values.items() if value != others[name]} == {"image", "foreground"}

@@ -101,5 +101,24 @@ def test_pix2pix_translates(tmp_path: Path) -> None:
     model, images = small_model(tmp_path, "pix2pix-64"), pictures()
     assert isinstance(model, Pix2PixModel)
     assert model.translate(images).shape == images.shape
-    assert torch.equal(model.translate(images), model.translate(images))
+    # Dropout, its only noise, stays on, and a seed decides it: not what else is drawn, nor the neighbours.
+    before = torch.get_rng_state()
+    made = model.translate(images)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(made, model.translate(images))
+    assert not torch.equal(made, model.translate(images, seed=1))
+    assert torch.equal(made[1:], model.translate(images[1:]))
+    plain = small_model(tmp_path, "pix2pix-64", {"networks.dropout": 0.0})
+    assert isinstance(plain, Pix2PixModel)
+    assert torch.equal(plain.translate(images), plain.translate(images, seed=1))
     assert not isinstance(model, Edits)
+
+
+def test_a_cyclegan_is_without_dropout_once_trained(tmp_path: Path) -> None:
+    unet = {"networks.generator": "unet", "networks.dropout": 0.5}
+    model, images = small_model(tmp_path, "cyclegan-64", unet), pictures()
+    assert isinstance(model, CycleGANModel)
+    torch.manual_seed(0)
+    made = model.edit(images, {"Smiling": 1.0})
+    torch.manual_seed(1)
+    assert torch.equal(made, model.edit(images, {"Smiling": 1.0}))

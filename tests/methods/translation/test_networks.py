@@ -65,12 +65,14 @@ def test_a_mirrored_border_is_part_of_the_image() -> None:
     assert made.flatten(2).std(2).max() < 1e-6
 
 
-def test_the_u_net_has_skips_and_dropout_in_training_only() -> None:
+def test_the_u_net_has_skips_and_dropout_in_training_and_where_it_is_the_noise() -> None:
     network = UnetGenerator(32, 8, dropout=0.5)
     images = torch.rand(1, 3, 32, 32)
     assert not torch.equal(network(images), network(images))
     network.eval()
     assert torch.equal(network(images), network(images))
+    noisy = UnetGenerator(32, 8, dropout=0.5, noisy=True).eval()
+    assert not torch.equal(noisy(images), noisy(images))
     # Cut at the smallest size, what the image holds still comes through.
     nn.init.zeros_(network.down[-1].weight)
     assert not torch.allclose(network(images), network(1 - images), atol=1e-4)

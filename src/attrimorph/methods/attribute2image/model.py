@@ -15,6 +15,8 @@ from attrimorph.models import Header
 from attrimorph.models.model import Code, CodedEditor, ImageLayers
 from attrimorph.models.pictures import Pictures, Source
 
+# log of the integral over d of exp(-smooth L1(d)): a Gaussian's within 1 of 0, an exponential's beyond
+SMOOTH_L1_CONSTANT = math.log(math.sqrt(2 * math.pi) * math.erf(math.sqrt(0.5)) + 2 * math.exp(-0.5))
 SURE = 1 / 16  # a gate this near to 0 or 1 is taken for it when pictures are made: the long tail of a sigmoid
 
 
@@ -49,6 +51,8 @@ class Attribute2ImageModel(CodedEditor):
 
     def log_likelihood(self, x: Tensor, mean: Tensor, logvar: Tensor | None) -> Tensor:
         """Return log p of pictures x given what was painted, [B] nats; densities on the scale of [-1, 1]."""
+        if self.recipe.losses.error == "smooth_l1":
+            return -losses.smooth_l1_errors(x, mean) - SMOOTH_L1_CONSTANT * x[0].numel()
         if logvar is None:
             logvar = torch.full_like(mean, 2 * math.log(self.recipe.losses.deviation))
         errors = (x - mean).square() * torch.exp(-logvar) + logvar + math.log(2 * math.pi)

@@ -11,10 +11,12 @@ of codes reads the attributes off z (z_F), and the encoder learns to hide them, 
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -44,6 +46,7 @@ class Attribute2Image(Algorithm):
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.latent = recipe.networks.latent
         self.deviation, self.dropout = recipe.losses.deviation, recipe.networks.dropout
+        self.sharpness = recipe.losses.sharpness
 
     @staticmethod
     def fresh(recipe: LayerRecipe, schema: Schema) -> dict[str, nn.Module]:
@@ -75,6 +78,9 @@ class Attribute2Image(Algorithm):
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step, on masks too (disCVAE); see `Algorithm`."""
+        if self.sharpness:
+            amount = self.sharpness * torch.rand(len(batch.images), 1, 1, 1, generator=generator).to(self.device)
+            batch = replace(batch, images=sharpened(batch.images, amount))
         with self.arithmetic():
             values, gauges = self.terms(batch, self.blanked(batch.attributes), generator)
             logits = self.networks["classifier"](batch.images)[0].float()
@@ -174,7 +180,7 @@ class DisCVAE(Attribute2Image):
         self.latents = (recipe.networks.latent, recipe.networks.background_latent)
         self.latent = sum(self.latents)
         self.published, self.composition = recipe.networks.kind == "paper", recipe.losses.composition
-        self.masks_hidden = recipe.losses.masks_hidden
+        self.masks_hidden, self.smooth = recipe.losses.masks_hidden, recipe.losses.error == "smooth_l1"
         self.layering = self._layering(self.networks)
 
     @staticmethod
@@ -216,11 +222,9 @@ class DisCVAE(Attribute2Image):
         values = {
             "kl_foreground": losses.kl_divergence(mean_f, logvar_f),
             "kl_background": losses.kl_divergence(mean_b, logvar_b),
-            "foreground": losses.gaussian_error(
-                observed, 2 * foreground.colour - 1, foreground.logvar, deviation=self.deviation, known=known
-            ),
+            "foreground": self.error(observed, 2 * foreground.colour - 1, foreground.logvar, known),
             "gate": losses.gate_error(foreground.gate, gate, known=known),
-            "image": losses.gaussian_error(images, picture, logvar, deviation=self.deviation),
+            "image": self.error(images, picture, logvar),
             **self.hiding(z_f, batch.attributes),
         }
         if self.weights["roughness"]:
@@ -232,9 +236,24 @@ class DisCVAE(Attribute2Image):
         }
         return values, gauges
 
+    def error(self, x: Tensor, mean: Tensor, logvar: Tensor | None, known: Tensor | None = None) -> Tensor:
+        """-log p(x) without its constant, as the recipe has it: L(x_F) and L(x)."""
+        if self.smooth:
+            return losses.smooth_l1_error(x, mean, known=known)
+        return losses.gaussian_error(x, mean, logvar, deviation=self.deviation, known=known)
+
     def posterior(self, networks: Mapping[str, nn.Module], images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return q(z_F, z_B | x, y) without any mask."""
         return self._layering(networks).posterior(images, None, y)
+
+
+def sharpened(images: Tensor, amount: Tensor) -> Tensor:
+    """Add to images [B, 3, S, S] in [-1, 1] `amount` [B, 1, 1, 1] of their difference from their 5x5 means.
+
+    As in the authors' code, on [0, 1], with zeros around the image and without a clamp.
+    """
+    x = (images + 1) / 2
+    return 2 * (x + amount * (x - F.avg_pool2d(x, 5, 1, 2))) - 1
 
 
 @torch.no_grad()

@@ -148,10 +148,23 @@ class Pix2PixModel(Model):
         return ("translate",)
 
     @torch.no_grad()
-    def translate(self, sources: Source) -> Pictures:
-        """Sources [B, 3, S, S] in [-1, 1] (as `sources.source_of` makes them, or of pairs) -> images of that shape."""
-        images: Tensor = self.networks["generator"](self.prepared(sources).to(self.device)).float()
-        return images.contiguous().as_subclass(Pictures)
+    def translate(self, sources: Source, seed: int = 0) -> Pictures:
+        """Make the images that belong to sources.
+
+        Args:
+            sources: [B, 3, S, S] in [-1, 1], as `domains.source_of` makes them, or of pairs.
+            seed: of the dropout, the generator's only noise; one draw for all sources, so that an image does not depend
+                on its neighbours.
+
+        Returns:
+            [B, 3, S, S] in [-1, 1].
+        """
+        made = []
+        with torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []):
+            for source in self.prepared(sources).to(self.device).split(1):
+                torch.manual_seed(seed)
+                made.append(self.networks["generator"](source).float())
+        return torch.cat(made).contiguous().as_subclass(Pictures)
 
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, sources made of them, and translations.

@@ -75,9 +75,10 @@ class UnetGenerator(nn.Module):
         image_size: S, a power of two.
         width: channels at S/2; they double up to eight times this.
         dropout: at the three smallest sizes between the ends, in training (pix2pix: 0.5).
+        noisy: whether it stays on at test time (pix2pix: its only noise).
     """
 
-    def __init__(self, image_size: int, width: int = 64, dropout: float = 0.0) -> None:
+    def __init__(self, image_size: int, width: int = 64, dropout: float = 0.0, *, noisy: bool = False) -> None:
         super().__init__()
         levels = int(math.log2(image_size))
         channels = [width * min(2**level, 8) for level in range(levels)]
@@ -89,7 +90,7 @@ class UnetGenerator(nn.Module):
             nn.ConvTranspose2d(channels[level] * (1 if level == levels - 1 else 2), after, 4, 2, 1)
             for level, after in reversed(list(enumerate([3, *channels[:-1]])))
         )
-        self.dropout = dropout
+        self.dropout, self.noisy = dropout, noisy
         initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class UnetGenerator(nn.Module):
             if number < len(self.up) - 1:
                 h = F.instance_norm(h)
             if self.dropout and 1 <= number <= 3 and number < len(self.up) - 1:
-                h = F.dropout(h, self.dropout, self.training)
+                h = F.dropout(h, self.dropout, self.training or self.noisy)
         return torch.tanh(h)
 
 
@@ -162,5 +163,5 @@ def generator(recipe: TranslationRecipe) -> nn.Module:
     options, size = recipe.networks, recipe.data.image_size
     check_size(size)
     if options.generator == "unet":
-        return UnetGenerator(size, options.generator_width, options.dropout)
+        return UnetGenerator(size, options.generator_width, options.dropout, noisy=recipe.method == "pix2pix")
     return ResnetGenerator(options.blocks, options.generator_width)
