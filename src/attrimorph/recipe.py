@@ -67,7 +67,7 @@ class OptimiserOptions(Options):
 
     Attributes:
         learning_rate: Of E and G, and of D and C unless they have their own.
-        discriminator_rate: Learning rate of D; none for the same as the others'.
+        discriminator_rate: Learning rate of D (AAE: of S); none for the same as the others'.
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         warmup_images: The rates rise from 0 over the first so many images.

@@ -126,6 +126,8 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "wgan-gp": {"optimiser": {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}},
     "mcgan": {"optimiser": {"learning_rate": 5e-5}},
     "vae-gan": {"losses": {"feature_d": 1.0, "kl": 1.0}},
+    # Codes as short as the published ones: E cannot fill many more directions than faces have. S is to stay ahead of E.
+    "aae": {"networks": {"latent": 8}, "optimiser": {"discriminator_rate": 1.5e-3}},
     "cvae-gan-edit": {"losses": EDITS},
 }
 LONG = {"learning_rate": 8e-4, "beta1": 0.9, "schedule": "cosine", "constant_share": 0.6, "warmup_images": 2_000}

@@ -128,6 +128,7 @@ class CVAEGAN(Algorithm):
     teaches D alone; before `losses.warmup_images` only the terms in `WARMUP` are on (where the method has any).
     """
 
+    critics = (D, S)
     remembers = ("centres_d", "centres_c", "steps", "images_seen")
 
     def __init__(self, recipe: Recipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
