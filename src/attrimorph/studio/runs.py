@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +123,7 @@ class Started:
 
 
 class Runs:
-    """The runs in one folder.
+    """The runs in one folder, and their routes.
 
     Args:
         folder: where runs are; it need not exist.
@@ -133,9 +132,22 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._started: dict[str, Started] = {}
+        faults = FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
+        self.router = APIRouter(prefix="/api", responses=faults)
+        self.router.get("/recipes")(self.recipes)
+        self.router.get("/runs")(self.all)
+        self.router.get("/runs/{name}")(self.one)
+        self.router.get("/runs/{name}/sheets/{sheet}", response_class=Response)(self.sheet)
+        self.router.post("/runs")(self.start)
+        self.router.post("/runs/{name}/stop")(self.stop)
+        self.router.post("/runs/{name}/resume")(self.resume)
+
+    def recipes(self) -> list[RecipeResponse]:
+        """Tell which recipes there are."""
+        return [RecipeResponse(name=name, about=make().about) for name, make in RECIPES.items()]
 
     def all(self) -> list[RunStatus]:
-        """Return the runs, the newest first; before all those that have no recipe on disk yet, or never came so far."""
+        """Tell of all runs, the newest first; before them those that have no recipe on disk yet."""
         found = [path.parent for path in self.folder.glob("*/recipe.json") if NAME.fullmatch(path.parent.name)]
         found.sort(key=lambda path: -(path / "recipe.json").stat().st_mtime)
         names = {path.name for path in found}
@@ -170,41 +182,30 @@ class Runs:
         lines = self._started[name].lines if name in self._started else ()
         return next((line for line in reversed(lines) if line), "")
 
-    def curves(self, name: str) -> dict[str, list[list[float]]]:
-        """Return what a run's log holds, name -> [images seen, value], thinned to about 300 points each."""
+    def one(self, name: str) -> CurvesResponse:
+        """Return a run's curves, thinned to about 300 points each, and the names of its sample sheets."""
+        if name in self._started and not (self.folder / name / "recipe.json").exists():
+            return CurvesResponse(curves={}, sheets=[])
         curves: dict[str, list[list[float]]] = {}
         for line in read_log(self._path(name)):
             for key, value in line.items():
                 if key not in NO_CURVES and isinstance(value, int | float) and value == value:
                     curves.setdefault(key, []).append([line["images_seen"], float(value)])
-        return {key: points[:: max(1, len(points) // POINTS)] for key, points in curves.items()}
+        thinned = {key: points[:: max(1, len(points) // POINTS)] for key, points in curves.items()}
+        return CurvesResponse(curves=thinned, sheets=self._sheets(name))
 
-    def sheets(self, name: str) -> list[str]:
-        """Return the names of a run's sample sheets, the oldest first."""
+    def _sheets(self, name: str) -> list[str]:
         return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
 
-    def sheet(self, name: str, sheet: str) -> bytes:
-        """Return one sample sheet.
-
-        Raises:
-            Refused: there is none.
-        """
-        if sheet not in self.sheets(name):
+    def sheet(self, name: str, sheet: str) -> Response:
+        """Return a sample sheet, a PNG."""
+        if sheet not in self._sheets(name):
             raise Refused(404, f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
-        return (self._path(name) / "samples" / sheet).read_bytes()
+        return Response((self._path(name) / "samples" / sheet).read_bytes(), media_type="image/png")
 
-    def start(self, recipe: str, name: str, fields: Mapping[str, str], data: str | None) -> None:
-        """Start a training in a new folder.
-
-        Args:
-            recipe: the name of a recipe.
-            name: of the run.
-            fields: dotted fields of the recipe -> values as words.
-            data: a folder on this machine; None = drawn faces.
-
-        Raises:
-            AttrimorphError: the recipe, a field, the name or the data will not do.
-        """
+    def start(self, request: StartRequest) -> None:
+        """Start a training in a new folder."""
+        recipe, name = request.recipe, request.name
         if recipe not in RECIPES:
             raise AttrimorphError(f"there is no recipe {recipe!r}; choose one of the list")
         if not NAME.fullmatch(name):
@@ -213,19 +214,15 @@ class Runs:
             )
         if (self.folder / name).exists() or self._ours(name):
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
-        override(find_recipe(recipe, RECIPES, read_recipe), fields)
-        self._begin(name, [recipe, *(f"--{key}={value}" for key, value in fields.items())], data)
+        override(find_recipe(recipe, RECIPES, read_recipe), request.fields)
+        self._begin(name, [recipe, *(f"--{key}={value}" for key, value in request.fields.items())], request.data)
 
-    def resume(self, name: str, data: str | None) -> None:
-        """Go on with a run.
-
-        Raises:
-            AttrimorphError: there is none, or it runs.
-        """
+    def resume(self, name: str, request: ResumeRequest) -> None:
+        """Go on with a training."""
         path = self._path(name)
         if is_locked(path) or self._ours(name):
             raise AttrimorphError(f"the run {name!r} runs already; wait for it, or stop it")
-        self._begin(name, [str(path)], data)
+        self._begin(name, [str(path)], request.data)
 
     def _begin(self, name: str, words: list[str], data: str | None) -> None:
         if data is not None and not Path(data).is_dir():
@@ -234,11 +231,7 @@ class Runs:
         self._started[name] = Started([*words, f"--out={self.folder / name}", *more])
 
     def stop(self, name: str) -> None:
-        """Interrupt a run, whoever started it on this machine; it can be gone on with from its newest checkpoint.
-
-        Raises:
-            AttrimorphError: it does not run, runs on another machine, or belongs to another user.
-        """
+        """Interrupt a training on this machine; it can be gone on with from its newest checkpoint."""
         with suppress(ProcessLookupError):  # a run may end at any moment
             # SIGINT would be ignored where the studio itself runs in the background.
             if self._ours(name):
@@ -252,58 +245,8 @@ class Runs:
             except PermissionError as error:
                 raise AttrimorphError(f"the run {name!r} is another user's; stop it where it was started") from error
 
-    def begins(self, name: str) -> bool:
-        """Tell whether a run was started here and has written nothing yet."""
-        return name in self._started and not (self.folder / name / "recipe.json").exists()
-
     def _path(self, name: str) -> Path:
         path = self.folder / name
         if not NAME.fullmatch(name) or not (path / "recipe.json").is_file():
             raise Refused(404, f"there is no run {name!r} in {self.folder.name}; see the list of runs")
         return path
-
-
-def runs_router(runs: Runs) -> APIRouter:
-    """Return the routes of the trainings in a folder."""
-    router = APIRouter(
-        prefix="/api", responses=FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
-    )
-
-    @router.get("/recipes")
-    def recipes() -> list[RecipeResponse]:
-        """Tell which recipes there are."""
-        return [RecipeResponse(name=name, about=make().about) for name, make in RECIPES.items()]
-
-    @router.get("/runs")
-    def all_runs() -> list[RunStatus]:
-        """Tell of all runs, the newest first."""
-        return runs.all()
-
-    @router.get("/runs/{name}")
-    def one(name: str) -> CurvesResponse:
-        """Return a run's curves and the names of its sample sheets."""
-        if runs.begins(name):
-            return CurvesResponse(curves={}, sheets=[])
-        return CurvesResponse(curves=runs.curves(name), sheets=runs.sheets(name))
-
-    @router.get("/runs/{name}/sheets/{sheet}", response_class=Response)
-    def sheet(name: str, sheet: str) -> Response:
-        """Return a sample sheet, a PNG."""
-        return Response(runs.sheet(name, sheet), media_type="image/png")
-
-    @router.post("/runs")
-    def start(request: StartRequest) -> None:
-        """Start a training in a new folder."""
-        runs.start(request.recipe, request.name, request.fields, request.data)
-
-    @router.post("/runs/{name}/stop")
-    def stop(name: str) -> None:
-        """Interrupt a training that this studio started."""
-        runs.stop(name)
-
-    @router.post("/runs/{name}/resume")
-    def resume(name: str, request: ResumeRequest) -> None:
-        """Go on with a training."""
-        runs.resume(name, request.data)
-
-    return router

@@ -28,7 +28,7 @@ from attrimorph.studio.guard import AccessControl, Limits, fault_of, is_loopback
 from attrimorph.studio.messages import LiveEdit
 from attrimorph.studio.model_store import ModelStore
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
-from attrimorph.studio.runs import Runs, runs_router
+from attrimorph.studio.runs import Runs
 from attrimorph.version import __version__
 
 PAGE = Path(__file__).parent / "static"
@@ -94,7 +94,7 @@ def create_app(
         lifespan=lifespan,
         default_response_class=Ascii,
     )
-    routers = [api.router, *([] if runs is None else [runs_router(Runs(runs))])]
+    routers = [api.router, *([] if runs is None else [Runs(runs).router])]
     for router in routers:
         app.include_router(router)
     _add_faults(app, [route for router in routers for route in router.routes])
