@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data.readers import detect, lfw, read, recognise
-from attrimorph.data.readers.flowers import read_mat
+from attrimorph.data.readers import detect, people, read, recognise
 from attrimorph.data.readers.raw import assign_split
+from attrimorph.data.readers.species import read_mat
 from attrimorph.errors import AttrimorphError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -148,7 +148,7 @@ def lfw_folder(folder: Path) -> Path:
 
 
 def test_lfw_people(tmp_path: Path) -> None:
-    raw = lfw.read_people(lfw_folder(tmp_path), min_images=10)
+    raw = people.read_people(lfw_folder(tmp_path), min_images=10)
     assert detect(tmp_path) == "lfw"
     assert raw.schema.attributes[0].values == ("Ada_Lovelace", "Bo_Li")
     assert len(raw) == 24
@@ -157,7 +157,7 @@ def test_lfw_people(tmp_path: Path) -> None:
         own = [split for split, who in zip(raw.split, raw.table["person"], strict=True) if who == person]
         assert [own.count(split) for split in ("train", "valid", "test")] == [10, 1, 1]
     with pytest.raises(AttrimorphError, match="at least two people with 20 images"):
-        lfw.read_people(tmp_path)
+        people.read_people(tmp_path)
 
 
 def test_lfw_is_told_by_every_name(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_lfw_is_told_by_every_name(tmp_path: Path) -> None:
     assert recognise(tmp_path) == ("lfw", "each of the 3 files is NAME/NAME_0001.jpg, of 3 people")
     image(tmp_path / "Ann_Veneman" / "IMG_0002.jpg")
     assert detect(tmp_path) == "classes"
-    assert lfw.read_people(tmp_path, min_images=1).images_without_row == ["Ann_Veneman/IMG_0002.jpg"]
+    assert people.read_people(tmp_path, min_images=1).images_without_row == ["Ann_Veneman/IMG_0002.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -247,15 +247,15 @@ def test_a_table_of_names_alone_has_no_labels(tmp_path: Path, lines: list[str]) 
 
 
 def test_lfw_pairs(tmp_path: Path) -> None:
-    pairs = lfw.read_pairs(lfw_folder(tmp_path))
+    pairs = people.read_pairs(lfw_folder(tmp_path))
     assert [pair.same for pair in pairs] == [True, False]
     assert pairs[1].second.name == "Cy_Young_0002.jpg"
     write(tmp_path / "pairs.txt", "1", "Ada_Lovelace 1 99")
     with pytest.raises(AttrimorphError, match=r"Ada_Lovelace_0099\.jpg; there is no such image"):
-        lfw.read_pairs(tmp_path)
+        people.read_pairs(tmp_path)
     write(tmp_path / "pairs.txt", "1", "Ada_Lovelace 1")
     with pytest.raises(AttrimorphError, match="3 or 4 fields; line 2 has 2"):
-        lfw.read_pairs(tmp_path)
+        people.read_pairs(tmp_path)
 
 
 @pytest.mark.parametrize("official", [True, False])
@@ -616,12 +616,12 @@ def test_real_celeba() -> None:
 
 @pytest.mark.skipif(not (SHARED / "lfw").is_dir(), reason="the LFW subset is not here")
 def test_real_lfw() -> None:
-    people = lfw.read_people(SHARED / "lfw", min_images=20)
-    assert (len(people), len(people.schema.attributes[0].values)) == (3023, 62)
-    scores = lfw.read_attributes(SHARED / "lfw")
+    raw = people.read_people(SHARED / "lfw", min_images=20)
+    assert (len(raw), len(raw.schema.attributes[0].values)) == (3023, 62)
+    scores = people.read_attributes(SHARED / "lfw")
     assert len(scores.schema.attributes) == 73
     assert len(scores) + len(scores.rows_without_image) == 4144
     train = np.array([name == "train" for name in scores.split])
     np.testing.assert_allclose(scores.schema.encode(scores.table)[train].mean(0), 0, atol=1e-4)
-    pairs = lfw.read_pairs(SHARED / "lfw")
+    pairs = people.read_pairs(SHARED / "lfw")
     assert (len(pairs), sum(pair.same for pair in pairs)) == (1200, 600)

@@ -72,7 +72,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Preparation:
     """How every image is made."""
 
     raw: RawData
@@ -212,7 +212,7 @@ def prepare(
 
 def _job(
     raw: RawData, image_size: int, crop: CropLike, align: bool, masks: bool | None, attributes: Sequence[str] | None
-) -> _Job:
+) -> _Preparation:
     if not 8 <= image_size <= LARGEST:
         raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")
     if attributes is not None:
@@ -231,7 +231,7 @@ def _job(
         if masks or crop is not None:
             raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
     with_masks = raw.masks is not None and not align if masks is None else masks
-    return _Job(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
+    return _Preparation(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
 
 
 def open_or_prepare(

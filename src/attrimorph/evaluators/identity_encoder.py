@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.images import read_pixels
-from attrimorph.data.readers import lfw
+from attrimorph.data.readers import people
 from attrimorph.data.readers.raw import read_text
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import Evaluator, Stages, TrunkNetwork
@@ -137,7 +137,7 @@ def lfw_folds(folder: Path) -> Tensor | None:
     Its first line says "folds pairs": each fold has that many pairs of one person, then as many of two.
     """
     words = read_text(folder / "pairs.txt").splitlines()[0].split()
-    count = len(lfw.read_pairs(folder))
+    count = len(people.read_pairs(folder))
     folds, pairs = map(int, words) if len(words) == 2 and all(word.isdigit() for word in words) else (0, 0)
     return torch.arange(count) // (2 * pairs) if folds > 1 and count == 2 * folds * pairs else None
 
@@ -153,11 +153,11 @@ def verify_lfw(features: Callable[[Tensor], Tensor], folder: Path, image_size: i
     Returns:
         The outcome and its protocol in words.
     """
-    pairs = lfw.read_pairs(Path(folder))
+    pairs = people.read_pairs(Path(folder))
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
     seen = []
     for start in range(0, len(paths), BATCH):
-        pixels = np.stack([read_pixels(path, image_size, lfw.CROP) for path in paths[start : start + BATCH]])
+        pixels = np.stack([read_pixels(path, image_size, people.LFW_CROP) for path in paths[start : start + BATCH]])
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
         seen.append(torch.nn.functional.normalize(features(images).double(), dim=1))
     rows, places = torch.cat(seen), {path: row for row, path in enumerate(paths)}

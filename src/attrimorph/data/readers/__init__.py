@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from attrimorph.data.images import Crop
-from attrimorph.data.readers import celeba, cub, flowers, folders, lfw, tables
+from attrimorph.data.readers import folders, people, species
 from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
 __all__ = ["FORMATS", "Crop", "RawData", "Source", "detect", "read", "recognise"]
 
 FORMATS: dict[str, Callable[[Path], RawData]] = {
-    "celeba": celeba.read,
-    "lfw": lfw.read,
-    "lfw-people": lfw.read_people,
-    "lfw-attributes": lfw.read_attributes,
-    "utkface": folders.read_utkface,
-    "cub": cub.read,
-    "flowers": flowers.read,
-    "table": tables.read,
+    "celeba": people.read_celeba,
+    "lfw": people.read_lfw,
+    "lfw-people": people.read_people,
+    "lfw-attributes": people.read_attributes,
+    "utkface": people.read_utkface,
+    "cub": species.read_cub,
+    "flowers": species.read_flowers,
+    "table": folders.read_table,
     "unpaired": folders.read_unpaired,
     "classes": folders.read_classes,
     "images": folders.read_images,
@@ -28,13 +28,13 @@ FORMATS: dict[str, Callable[[Path], RawData]] = {
 
 # From the most to the least particular: the first that says why it holds is taken.
 _SIGNS: dict[str, Callable[[Path], str]] = {
-    "celeba": celeba.sign,
-    "cub": cub.sign,
-    "flowers": flowers.sign,
-    "table": tables.sign,
+    "celeba": people.sign_of_celeba,
+    "cub": species.sign_of_cub,
+    "flowers": species.sign_of_flowers,
+    "table": folders.sign_of_table,
     "unpaired": folders.sign_of_unpaired,
-    "lfw": lfw.sign,
-    "utkface": folders.sign_of_utkface,
+    "lfw": people.sign_of_lfw,
+    "utkface": people.sign_of_utkface,
     "classes": folders.sign_of_classes,
 }
 
@@ -76,7 +76,7 @@ def read(folder: str | Path, format: str = "auto", table: str | Path | None = No
     if table is not None:
         if format not in ("auto", "table"):
             raise AttrimorphError(f"a table of labels goes with the format table; got {format}; leave one of them out")
-        raw, why = tables.read(folder, Path(table)), f"the labels are in {table}"
+        raw, why = folders.read_table(folder, Path(table)), f"the labels are in {table}"
     elif format == "auto":
         format, why = recognise(folder)
         raw = FORMATS[format](folder)

@@ -1,9 +1,13 @@
-"""Labels that stand in names: of folders (ImageFolder, two unpaired folders), of files (UTKFace), or nowhere."""
+"""Folders of images: whose names are the labels (ImageFolder, one folder for each class; two unpaired folders); with a
+table, attributes.csv or the hub's metadata.csv or metadata.jsonl; or without labels.
+"""
 
-import re
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.readers.raw import (
@@ -12,18 +16,21 @@ from attrimorph.data.readers.raw import (
     RawData,
     assign_split,
     carve_valid,
+    infer_attribute,
+    is_missing,
     list_images,
     need_images,
     number_identities,
-    real_attribute,
+    read_csv,
+    read_text,
 )
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import reading
 
 DOMAINS = ("trainA", "trainB", "testA", "testB")
-# Of UTKFace.
-RACES = ("White", "Black", "Asian", "Indian", "Others")
-# A few official names lack the race, or both gender and race: these labels then are missing.
-NAME = re.compile(r"(\d{1,3})(?:_(\d+))?(?:_(\d+))?_(\d{8,})(?:\.jpg)?(?:\.chip)?")
+TABLES = ("attributes.csv", "metadata.csv", "metadata.jsonl")
+FILE_COLUMNS = ("file_name", "file", "filename", "image", "image_id", "image_path", "path")
+Row = Mapping[str, Any]
 
 
 def sign_of_unpaired(folder: Path) -> str:
@@ -152,49 +159,167 @@ def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
     return labels
 
 
-def sign_of_utkface(folder: Path) -> str:
-    """Say why a folder is UTKFace: most images have names of this kind; "" where it is not."""
-    names = [path.stem for path in list_images(folder).values()]
-    fitting = sum(_full(name) for name in names)
-    return f"{fitting} of {len(names)} names are age_gender_race_date" if 2 * fitting > len(names) else ""
+def find_tables(folder: Path) -> list[Path]:
+    """Return the table of a folder, or those of its train, valid and test folders; [] without any."""
+    with reading(folder, "check the path and permissions"):
+        inside = sorted(child for child in folder.iterdir() if child.name.lower() in SPLIT_WORDS)
+    here, *inner = ([place / name for name in TABLES if (place / name).is_file()][:1] for place in (folder, *inside))
+    return here or [path for found in inner for path in found]
 
 
-def _full(stem: str) -> bool:
-    found = NAME.fullmatch(stem)
-    return bool(found and found[2] and found[3])
+def sign_of_table(folder: Path) -> str:
+    """Say why a folder has a table; "" where it has none."""
+    found = find_tables(folder)
+    return f"{found[0].relative_to(folder).as_posix()} lies there" if found else ""
 
 
-def read_utkface(folder: Path) -> RawData:
-    """Read attributes age (real), Male (gender 0) and race (categorical); the images are divided 8 : 1 : 1."""
-    files, strange = [], []
-    ages: list[int] = []
-    males: list[int | None] = []
-    races: list[str | None] = []
-    for name, path in list_images(folder).items():
-        found = NAME.fullmatch(path.stem)
-        age, gender, race = found.groups()[:3] if found else ("999", None, None)
-        if int(age) > 120 or gender not in (None, "0", "1") or race not in (None, "0", "1", "2", "3", "4"):
-            strange.append(name)
+def read_table(folder: Path, table: Path | None = None) -> RawData:
+    """Read the table(s): a column with file names, optional columns split and identity, every other an attribute.
+
+    Names are understood as `matched` says. Kinds are inferred (see `infer_attribute`). Where nothing names the split,
+    images are divided 8 : 1 : 1, by identity where that is known.
+
+    Args:
+        folder: of the images.
+        table: a file of any name, seen from here or from the folder; None = one of `TABLES`.
+    """
+    tables = find_tables(folder)
+    if table is not None:
+        tables = [folder / table if not table.is_file() and (folder / table).is_file() else table]
+    if not tables:
+        raise AttrimorphError(f"{folder} must hold one of {', '.join(TABLES)}; it has none; name a file with --table")
+    images = list_images(folder)
+    rows: dict[str, Row] = {}
+    orphans: list[str] = []
+    notes: list[str] = []
+    for path in tables:
+        lines = _json_lines(path) if path.suffix == ".jsonl" else _csv_lines(path)
+        below = path.parent.relative_to(folder).as_posix() if path.parent.is_relative_to(folder) else "."
+        column, words = _file_names(path, lines, images)
+        names = matched(words, list(images), "" if below == "." else f"{below}/")
+        if column.lower() not in FILE_COLUMNS:
+            notes.append(f"the column {column!r} of {path.name} was taken for the names of the files")
+        pairs = zip(names, words, strict=True)
+        if loosely := sum(bool(name) and name not in (word, f"{below}/{word}") for name, word in pairs):
+            notes.append(f"{loosely} rows of {path.name} were matched to images by the last part of their names")
+        for name, word, line in zip(names, words, lines, strict=True):
+            if name is None:
+                orphans.append(word)
+            elif name in rows:
+                raise AttrimorphError(f"{path} must name every file once; {word!r} stands twice; remove one row")
+            else:
+                given = {"split": SPLIT_WORDS[below.lower()]} if below.lower() in SPLIT_WORDS else {}
+                rows[name] = {key: value for key, value in {**line, **given}.items() if key != column}
+    need_images([images[name] for name in rows], folder, tables[0])
+    people = [row.get("identity") for row in rows.values()]
+    identity = number_identities([None if is_missing(raw) else str(raw) for raw in people])
+    split = _split_of(tables[0], list(rows.values()), identity)
+    train = [name == "train" for name in split]
+    attributes, columns = [], {}
+    for name in dict.fromkeys(key for row in rows.values() for key in row if key not in ("split", "identity")):
+        values = [None if is_missing(value) else value for value in (row.get(name) for row in rows.values())]
+        if any(isinstance(value, list | dict) for value in values):
+            notes.append(f"the column {name!r} was left out: it holds lists or objects")
             continue
-        files.append(path)
-        ages.append(int(age))
-        males.append(None if gender is None else 1 - int(gender))
-        races.append(None if race is None else RACES[int(race)])
-    need_images(files, folder)
-    split = assign_split(len(files))
+        attribute = infer_attribute(name, values, train)
+        if isinstance(attribute, str):
+            notes.append(attribute)
+        else:
+            attributes.append(attribute)
+            columns[name] = [str(value).strip() for value in values] if attribute.kind == "categorical" else values
+    if not attributes:
+        notes.append(f"{tables[0].name} has no column of labels: the images are read without labels")
     return RawData(
-        name="utkface",
+        name="table",
         folder=folder,
-        files=files,
-        table={"age": ages, "Male": males, "race": races},
-        schema=Schema(
-            (
-                real_attribute("age", ages, [name == "train" for name in split]),
-                Attribute("Male"),
-                Attribute("race", "categorical", RACES),
-            )
-        ),
+        files=[images[name] for name in rows],
+        table=dict(columns),
+        schema=Schema(tuple(attributes)),
         split=split,
-        identity=[-1] * len(files),
-        images_without_row=strange,
+        identity=identity,
+        rows_without_image=orphans,
+        images_without_row=[name for name in images if name not in rows],
+        notes=notes,
     )
+
+
+def matched(words: Sequence[str], images: Sequence[str], below: str = "") -> list[str | None]:
+    """Return which of the images each row of a table means, None where there is none.
+
+    Args:
+        words: as the rows name them: relative to the folder or to the table. Those that fit neither may fit by their
+            last part, its ending left aside, where only one row and one image are called so.
+        images: names relative to the folder.
+        below: the table's place in the folder, such as "train/".
+    """
+    there = set(images)
+    names = [next((name for name in (below + word, word) if name in there), None) for word in words]
+    stems = [PurePosixPath(word).stem for word in words]
+    rows, counts = Counter(stems), Counter(PurePosixPath(name).stem for name in images)
+    alone = {stem: name for name in images if counts[stem := PurePosixPath(name).stem] == 1}
+    return [name or (alone.get(stem) if rows[stem] == 1 else None) for name, stem in zip(names, stems, strict=True)]
+
+
+def _file_names(path: Path, lines: Sequence[Row], images: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the column of file names, called as usual or else the one that names the most images, and its words."""
+    called = {name.lower(): name for name in lines[0]}
+    column = next((called[name] for name in FILE_COLUMNS if name in called), None)
+    if column is None:
+        ends = {name.rpartition("/")[2] for name in images}
+        hits = {name: sum(_file(line.get(name)).rpartition("/")[2] in ends for line in lines) for name in lines[0]}
+        column = max(hits, key=lambda name: hits[name])
+        if not hits[column]:
+            raise AttrimorphError(
+                f"{path} must have a column file_name (or {', '.join(FILE_COLUMNS[1:4])}) that names images; its "
+                f"columns are {', '.join(list(lines[0])[:6])}; rename one"
+            )
+    words = [_file(line.get(column)) for line in lines]
+    if "" in words:
+        raise AttrimorphError(f"every row of {path} must name a file; row {words.index('') + 1} names none; mend it")
+    return column, words
+
+
+def _file(raw: Any) -> str:
+    return raw.strip().replace("\\", "/").removeprefix("./") if isinstance(raw, str) else ""
+
+
+def _split_of(path: Path, rows: Sequence[Row], identity: list[int]) -> list[str]:
+    words = [str(row.get("split") or "").strip().lower() for row in rows]
+    if not any(words):
+        known = any(number >= 0 for number in identity)
+        return assign_split(len(rows), identity=identity if known else None)
+    for word in words:
+        if word not in SPLIT_WORDS:
+            raise AttrimorphError(f"the split in {path} must be train, valid or test; got {word!r}; mend the row")
+    return [SPLIT_WORDS[word] for word in words]
+
+
+def _csv_lines(path: Path) -> list[dict[str, Any]]:
+    header, lines = read_csv(path)
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise AttrimorphError(f"the columns of {path} must differ; {twice[0]!r} stands twice; rename one")
+    if not all(header):
+        raise AttrimorphError(
+            f"every column of {path} must have a name; column {header.index('') + 1} has none; name it"
+        )
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    lines = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise AttrimorphError(f"line {number} of {path} must be JSON: {reason}; mend it") from error
+        if not isinstance(value, dict):
+            raise AttrimorphError(
+                f"line {number} of {path} must be a JSON object; it is {type(value).__name__}; mend it"
+            )
+        lines.append(value)
+    if not lines:
+        raise AttrimorphError(f"{path} must have at least one line; it is empty; fill it")
+    return lines
