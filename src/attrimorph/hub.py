@@ -262,18 +262,13 @@ def _compared(content: bytes, suffix: str, model: Model, part: Part, run: Callab
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"program{suffix}"
         path.write_bytes(content)
-        again = _read_pt2(path) if suffix == ".pt2" else _read_onnx(path)
+        again: Callable[..., Tensor] = torch.export.load(path).module() if suffix == ".pt2" else _read_onnx(path)
         worst = 0.0
         for count in CHECKED:
             inputs = _inputs(model, part, count)
             with torch.no_grad():
                 worst = max(worst, float((again(*inputs) - run(*inputs)).abs().max()))
     return worst
-
-
-def _read_pt2(path: Path) -> Callable[..., Tensor]:
-    module = torch.export.load(path).module()
-    return lambda *inputs: module(*inputs)
 
 
 def _read_onnx(path: Path) -> Callable[..., Tensor]:

@@ -33,7 +33,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes, write_json, writing
 from attrimorph.metrics.augmentation import Say, Worth, measure_augmentation, measure_identities
 from attrimorph.metrics.figures import to_csv
-from attrimorph.models.model import Code, Edits, Model
+from attrimorph.models.model import Code, Model
 from attrimorph.pictures import sheet, to_bytes
 
 BATCH = 64
@@ -264,11 +264,6 @@ def check_amount(classes: int, each: int) -> None:
             f"identities and each must be at least 1, and at most {MOST_IMAGES} images together; got {classes} and "
             f"{each}; try 100 each"
         )
-
-
-def capable(model: Model, way: str) -> str:
-    """Return the way to balance: what is asked for, or for "auto" edits where the model edits, else samples."""
-    return way if way != "auto" else "edit" if isinstance(model, Edits) else "sample"
 
 
 class LabelledFolder:

@@ -145,7 +145,10 @@ def between(model: Model, a: Code, b: Code, steps: int, *, path: str = "linear")
             z[:, :arc] = paths.spherical(a.z[0, :arc], b.z[0, :arc], at)
         return Code(z, paths.linear(a.attributes[0], b.attributes[0], at))
 
-    code = way(_even_positions(model, way, steps) if path == "uniform" else steps)
+    at: int | Tensor = steps
+    if path == "uniform":  # where all steps look equally large, [steps] from 0 to 1
+        at = paths.uniform(lambda at: decoded(model, way(at)).cpu(), step_length(model), steps)[1]
+    code = way(at)
     inner = decoded(model, code)[1:-1]
     # The ends are decoded alone, as a reconstruction is: another batch size may round the last bit differently.
     return Morph(torch.cat([model.decode(a), inner, model.decode(b)]).as_subclass(Pictures), code)
@@ -193,11 +196,6 @@ def decoded(model: Model, code: Code) -> Tensor:
     """Return the images of many codes, a batch at a time, [B, 3, S, S]."""
     pairs = zip(torch.split(code.z, AT_ONCE), torch.split(code.attributes, AT_ONCE), strict=True)
     return torch.cat([model.decode(Code(z, y)) for z, y in pairs])
-
-
-def _even_positions(model: Model, way: Callable[[Tensor], Code], steps: int) -> Tensor:
-    """Return where on a way to stop so that all steps look equally large, [steps] from 0 to 1."""
-    return paths.uniform(lambda at: decoded(model, way(at)).cpu(), step_length(model), steps)[1]
 
 
 def step_length(model: Model) -> Callable[[Tensor, Tensor], Tensor]:

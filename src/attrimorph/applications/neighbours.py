@@ -88,7 +88,8 @@ def nearest(queries: Tensor, base: Tensor, count: int = 1) -> Nearest:
         squares = part.square().sum(1) - 2 * queries @ part.T
         rows = squares.topk(min(count + SPARE, len(part)), dim=1, largest=False).indices
         here = _ordered(queries, part, rows, count)
-        found = _merged(found, Nearest(here.distances, here.rows + start), count)
+        distances = torch.cat([found.distances, here.distances], 1)
+        found = _first(distances, torch.cat([found.rows, here.rows + start], 1), count)
     return found
 
 
@@ -106,10 +107,6 @@ def _ordered(queries: Tensor, base: Tensor, rows: Tensor, count: int) -> Nearest
     pairs = zip(queries, rows, strict=True)
     distances = torch.stack([(base[row].double() - query).square().sum(1).sqrt() for query, row in pairs])
     return _first(distances, rows, count)
-
-
-def _merged(one: Nearest, other: Nearest, count: int) -> Nearest:
-    return _first(torch.cat([one.distances, other.distances], 1), torch.cat([one.rows, other.rows], 1), count)
 
 
 def _first(distances: Tensor, rows: Tensor, count: int) -> Nearest:

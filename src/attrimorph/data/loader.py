@@ -52,7 +52,7 @@ class Augment:
         if not self.flip:
             return
         for name in schema.column_names:
-            if _tells_sides(name):
+            if {"left", "right"} & {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}:
                 raise AttrimorphError(
                     f"augmentation flip must be 0 where an attribute tells left from right; {name!r} does; "
                     "set flip to 0 or leave the attribute out"
@@ -114,11 +114,6 @@ def _tint(images: Tensor, factors: Tensor) -> Tensor:
     constant = brightness * ((1 - contrast) * middle + 1) - 1
     tinted = torch.baddbmm(constant, pixels, matrix).clamp_(-1, 1)
     return tinted.view(*images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
-
-
-def _tells_sides(name: str) -> bool:
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
-    return any(word.lower() in ("left", "right") for word in words)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,11 +30,6 @@ def _open(path: Path) -> BinaryIO:
     return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _write_header(file: BinaryIO, shape: Sequence[int]) -> None:
     npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
 
@@ -167,7 +162,8 @@ class PreparedWriter:
         """Make the rows written so far durable, then say so in the journal."""
         if self._unmarked:
             for rows in self._arrays.values():
-                _sync(rows.file)
+                rows.file.flush()
+                os.fsync(rows.file.fileno())
             self.done[self._unmarked] = True
             self._unmarked.clear()
             self._write_journal()

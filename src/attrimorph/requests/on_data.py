@@ -262,9 +262,10 @@ class Augment(OnData):
         self, model: "Model", data: "PreparedData", claimed: Sequence[str]
     ) -> "tuple[Confirmation, Iterator[Made]]":
         """Return who confirms what is made, and what is made, piece by piece; `claimed` attributes make the classes."""
-        from attrimorph.applications.augment import balanced, capable, more_of_each
+        from attrimorph.applications.augment import balanced, more_of_each
         from attrimorph.applications.confirm import confirmation
         from attrimorph.applications.identities import new_identities
+        from attrimorph.models.model import Edits
 
         if self.balance and (self.identities is not None or self.each is not None):
             raise AttrimorphError("augment takes balance, or identities with each, or each alone; leave the others out")
@@ -277,7 +278,7 @@ class Augment(OnData):
         people = self.identities is not None and not claimed
         confirm = confirmation(model, data.schema, claimed, self.judge, people=people)
         if self.balance:
-            way = capable(model, self.way)
+            way = self.way if self.way != "auto" else "edit" if isinstance(model, Edits) else "sample"
             return confirm, balanced(model, data, self.balance, confirm=confirm, seed=self.seed, way=way)
         if self.identities is not None:
             each = EACH if self.each is None else self.each
