@@ -174,7 +174,7 @@ class AnyRecipe(Options):
         return True
 
     def with_changes(self, changes: dict[str, Any]) -> Self:
-        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}; see `overrides.override`."""
+        """Return a recipe with dotted fields replaced: {"training.batch_size": 32}; see `override`."""
         return override(self, changes)
 
 
