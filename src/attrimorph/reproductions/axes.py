@@ -37,6 +37,7 @@ from attrimorph.reproductions.frame import (
     describe,
     machine,
     more,
+    outcome_of,
     plain,
 )
 
@@ -165,20 +166,8 @@ def run(request: Request) -> Outcome:
     before, known = context.decided(code), set(binary_names(context.judge.schema))
     reached = {name: reached_by(context, editor, code, before, name) for name in pack.names if name in known}
     fits = compared(context, pack, judged)
-    outcome = Outcome(
+    outcome = outcome_of(
         "axes",
-        "Axes, timed",
-        "Draw codes, generate, judge, fit: the generator is never trained again.",
-        {
-            **context.protocol(),
-            "samples": f"{count:,}, seed 0",
-            "axes": ", ".join(pack.names),
-            "one more": f"{ONE_MORE}, from {LABELLED} unseen faces with and {LABELLED} without it, by way of "
-            f"{context.judge.name}'s features of {DRAWN:,} drawn pictures",
-            "reached": f"of {request.form.unseen} other drawn codes, those that are not yet as wished: share that the "
-            "judge sees so at strength 1 (set) or -1 (taken away)",
-            "machine": machine(),
-        },
         claims(context.model.image_size, len(pack.names), count, seconds, one_more),
         {
             "seconds": seconds,
@@ -187,7 +176,10 @@ def run(request: Request) -> Outcome:
             "reached": plain(reached),
             "fits": fits,
         },
-    )
+        context.protocol(),
+        count=count, axes=", ".join(pack.names), more=ONE_MORE, labelled=LABELLED, judge=context.judge, drawn=DRAWN,
+        edited=request.form.unseen, machine=machine(),
+    )  # fmt: skip
     times = {
         step: {"s": value, "share": value / total, "ms a picture": f"{1000 * value / count:.3f}"}
         for step, value in [*seconds.items(), ("all", total)]
@@ -325,26 +317,17 @@ def few_examples(request: Request) -> Outcome:
                 found[words][name] = figures_of(context, pack, made, endless[name], code, before)
                 if look is looks[0] and each == FEW:
                     axes[name] = made[0]
-    outcome = Outcome(
+    outcome = outcome_of(
         "few-examples",
-        "Few examples",
-        "A new attribute from twenty labelled pictures, the generator as it is.",
-        {
-            **context.protocol(),
-            "axes to compare with": f"{pack.about['samples']:,} judged samples",
-            "examples": "unseen drawn faces with their true labels, others for every seed, as many with the attribute "
-            f"as without; seeds {', '.join(map(str, request.seeds))}",
-            "way": f"a linear probe on features judges {DRAWN:,} drawn pictures at most",
-            ENDLESS: f"{2 * request.form.many} other examples, taught the same way",
-            "features": "the judge was taught these attributes, the identity encoder was not",
-            REACHED: f"of needed edits of {len(before)} other drawn codes, nothing locked, as the judge sees it",
-        },
         few_claims(found[f"{2 * FEW} examples, features of {context.judge.name}"], judged, len(before)),
         {
             "examples": {words: {name: plain(row) for name, row in rows.items()} for words, rows in found.items()},
             "target reached with judged samples": plain(judged),
         },
-    )
+        context.protocol(),
+        samples=pack.about["samples"], seeds=", ".join(map(str, request.seeds)), drawn=DRAWN,
+        endless=2 * request.form.many, edited=len(before),
+    )  # fmt: skip
     for words, rows in found.items():
         shown = {name: {**row, "reached with judged samples": judged[name]} for name, row in rows.items()}
         shown["mean"] = {key: mean([row[key] for row in shown.values()]) for key in next(iter(shown.values()))}

@@ -31,6 +31,7 @@ from attrimorph.reproductions.frame import (
     at_most,
     describe,
     more,
+    outcome_of,
     plain,
     seconds_of,
 )
@@ -61,22 +62,8 @@ def run(request: Request) -> Outcome:
     editors = {way: editor for name, each in named.items() for way, editor in both_ways(name, each).items()}
     measures = {name: measured(context, editor, model.editable) for name, editor in editors.items()}
     figures = {name: summary(each, model.groups) for name, each in measures.items()}
-    outcome = Outcome(
+    outcome = outcome_of(
         "group-edits",
-        "Edits of single groups",
-        "An edit should reach its target, leave the attributes of other groups alone, and look like the truth.",
-        {
-            **context.protocol({HOMO: model, CVAE: other}),
-            "images seen": f"{model.images_seen:,} by HomoInterpGAN, {other.images_seen if other else 0:,} by CVAE-GAN",
-            "edits": "every attribute set where it is absent, taken away where it is present; "
-            f"{', '.join(model.editable)}",
-            "groups": "; ".join(f"{name}: {', '.join(group)}" for name, group in model.groups.items()),
-            "ways": "as decoded: the picture of the model; put back: what the edit changes in it put into the image; "
-            "every method alike",
-            CHANGED: "share of the binary attributes of other groups judged otherwise than before the edit (on the "
-            "image as the method makes it with no change)",
-            WRONG: "share of them that are not as they are in the true counterfactual",
-        },
         claims(figures, measures[BACK.format(HOMO)].count),
         {
             "methods": {name: plain(each) for name, each in figures.items()},
@@ -85,7 +72,10 @@ def run(request: Request) -> Outcome:
                 for name, each in measures.items()
             },
         },
-    )
+        context.protocol({HOMO: model, CVAE: other}),
+        mine=model.images_seen, theirs=other.images_seen if other else 0, attributes=", ".join(model.editable),
+        groups="; ".join(f"{name}: {', '.join(group)}" for name, group in model.groups.items()),
+    )  # fmt: skip
     outcome.pieces.append(report.figures(figures, forms=SHARES))
     words = ["input", *measures, *(["truth"] if context.unseen.factors is not None else [])]
     for name in (name for name in measures[BACK.format(HOMO)].names if name in one_of_each(model)):

@@ -14,7 +14,7 @@ from attrimorph.metrics.similarity import perceptual_distance, psnr
 from attrimorph.models.model import Model
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import ClassContext, class_context, reconstructed, samples
-from attrimorph.reproductions.frame import BySeed, Claim, Outcome, Request, by_seed, listed, more, spread
+from attrimorph.reproductions.frame import BySeed, Claim, Outcome, Request, by_seed, claim, listed, outcome_of, spread
 from attrimorph.reproductions.one_model import sharpness
 
 WORDS = {"real": "real images", "cvae": "CVAE", "cgan": "CGAN", "fm-cgan": "FM-CGAN", "cvae-gan": "CVAE-GAN"}
@@ -42,19 +42,13 @@ def run(request: Request) -> Outcome:
     trained, models = request.each_seed(METHODS, context.trained, sampled, "table-one", context.protocol())
     figures = {"real": [real] * len(request.seeds), **trained}
     recipe = models["cvae-gan"].recipe
-    outcome = Outcome(
+    outcome = outcome_of(
         "table-one",
-        "Table 1: who is it?",
-        f"Four methods with equal networks learn {len(context.classes)} classes from the same images. A recogniser "
-        "that was trained on the real ones looks at their samples.",
-        context.protocol()
-        | {
-            "training": f"{recipe.training.images:,} images each, batches of {recipe.training.batch_size}, seeds "
-            f"{listed(request.seeds, 'd')}; all fields: attrimorph recipes identities-cvae-gan",
-        },
         table_claims(figures, len(context.every_class), len(images)),
         {"by seed": figures, "published": {m: {"top-1": a, "score": b} for m, (a, b) in PUBLISHED.items()}},
-    )
+        context.protocol(),
+        classes=len(context.classes), training=recipe.training, seeds=listed(request.seeds, "d"),
+    )  # fmt: skip
     outcome.pieces += [
         report.heading("Table 1", "Means over the seeds, and their range; the paper's numbers beside."),
         table(figures),
@@ -91,25 +85,21 @@ def measure(
 
 def table_claims(figures: BySeed, sampled: int, held_out: int) -> list[Claim]:
     """Return what the paper's Table 1 says, held against the measured one, which counts so many images."""
-    accuracy, score, source = by_seed(figures, "top-1"), by_seed(figures, "score"), "paper, Table 1"
-    spread_of = by_seed(figures, "diversity")
+    accuracy, score, various = (by_seed(figures, name) for name in ("top-1", "score", "diversity"))
     found = [
-        more(f"{WORDS[high]}'s samples are recognised more often than {WORDS[low]}'s", accuracy[high], accuracy[low],
-             (WORDS[high], WORDS[low]), source, ".1%", counted=sampled)
+        claim("table-one", "recognised", accuracy[high], accuracy[low], counted=sampled, high=WORDS[high],
+              low=WORDS[low])
         for low, high in pairwise(METHODS)
     ]  # fmt: skip
     for column, (name, values) in enumerate((("top-1", accuracy), ("Inception-style score", score))):
         published = PUBLISHED["cvae-gan"][column] / PUBLISHED["real"][column]
-        bound = int(published * 100) / 100
-        words = f"CVAE-GAN's {name} is {bound:.2f} of that of real images (published {published:.4f})"
-        names, counted = (f"{name} of CVAE-GAN's samples", "of real images"), None if column else (sampled, held_out)
+        bound, counted = int(published * 100) / 100, None if column else (sampled, held_out)
         found.append(
-            more(words, values["cvae-gan"], values["real"], names, source, ".3f", counted=counted, times=bound)
-        )
+            claim("table-one", "published", values["cvae-gan"], values["real"], counted=counted, times=bound,
+                  name=name, bound=bound, published=published)
+        )  # fmt: skip
     # One image of each person, again and again, would be recognised as well.
-    words = f"And its samples of one class differ at least {ALIKE:g} times as much as real images of one class"
-    names = ("diversity in a class of CVAE-GAN's samples", "of real images")
-    return [*found, more(words, spread_of["cvae-gan"], spread_of["real"], names, "our bar", ".3f", times=ALIKE)]
+    return [*found, claim("table-one", "various", various["cvae-gan"], various["real"], times=ALIKE, alike=ALIKE)]
 
 
 def table(figures: BySeed) -> str:
@@ -190,22 +180,11 @@ def search(request: Request) -> Outcome:
         }
         for setting, found in figures.items()
     }
-    outcome = Outcome(
-        "table-one-search",
-        "Both ends of Table 1",
-        "Published: CVAE's samples are hardly ever recognised, CVAE-GAN's as real images are. A setting is looked for "
-        "in which both come out.",
-        context.protocol()
-        | {
-            "samples": f"{request.form.per_class} of every class, z as the row says",
-            "seeds": listed(request.seeds, "d"),
-            "annealed": "the weight rises from 0 over the first half of the run",
-            "the best setting": f"{best}: that of the first seed that misses the published shares least; the verdicts "
-            "are on the other seeds, which did not choose it",
-        },
-        search_claims(figures[best], real, len(every), len(images)),
-        {"by setting": figures, "real": real, "best": best},
-    )
+    outcome = outcome_of(
+        "table-one-search", search_claims(figures[best], real, len(every), len(images)),
+        {"by setting": figures, "real": real, "best": best}, context.protocol(),
+        per_class=request.form.per_class, seeds=listed(request.seeds, "d"), best=best,
+    )  # fmt: skip
     outcome.pieces += [report.heading("Settings", f"The best one: {best}."), report.figures(shown, corner="setting")]
     return outcome
 
@@ -223,12 +202,10 @@ def search_claims(figures: BySeed, real: Mapping[str, float], sampled: int, held
     theirs = [real["top-1"]] * (len(figures["cvae"]) - 1)
     low, high = (round(PUBLISHED_ENDS[method], 2) for method in ENDS)
     return [
-        more(f"Its CVAE is recognised at most {low:.2f} times as often as real images", theirs, accuracy["cvae"],
-             ("top-1 of real images", "of CVAE's samples"), "paper, Table 1", ".3f", counted=(held_out, sampled),
-             times=1 / low),
-        more(f"Its CVAE-GAN at least {high:.2f} times as often", accuracy["cvae-gan"], theirs,
-             ("top-1 of CVAE-GAN's samples", "of real images"), "paper, Table 1", ".3f", counted=(sampled, held_out),
-             times=high),
+        claim("table-one-search", "cvae", theirs, accuracy["cvae"], counted=(held_out, sampled), times=1 / low,
+              share=low),
+        claim("table-one-search", "cvae-gan", accuracy["cvae-gan"], theirs, counted=(sampled, held_out), times=high,
+              share=high),
     ]  # fmt: skip
 
 
@@ -262,20 +239,11 @@ def ablation(request: Request) -> Outcome:
         }
 
     figures, models = request.each_seed(LOSSES, context.trained, measured, "ablation", context.protocol())
-    outcome = Outcome(
-        "ablation",
-        "What each loss gives",
-        "CVAE-GAN, and the same without one of its three losses on pairs of an image and its reconstruction.",
-        context.protocol()
-        | {
-            "training": f"{models['cvae-gan'].recipe.training.images:,} images each, "
-            f"seeds {listed(request.seeds, 'd')}",
-            "reconstructions": "of the test split, from the mean of q(z | x, class)",
-            "sharpness": "mean square of the Laplacian of the grey image, as a share of that of the same real images",
-        },
-        ablation_claims(figures, len(context.every_class), len(images)),
-        {"by seed": figures},
-    )
+    outcome = outcome_of(
+        "ablation", ablation_claims(figures, len(context.every_class), len(images)), {"by seed": figures},
+        context.protocol(),
+        images=models["cvae-gan"].recipe.training.images, seeds=listed(request.seeds, "d"),
+    )  # fmt: skip
     rows = {LOSSES[method]: {name: spread([one[name] for one in each]) for name in each[0]}
             for method, each in figures.items()}  # fmt: skip
     outcome.pieces += [
@@ -293,19 +261,11 @@ def ablation(request: Request) -> Outcome:
 
 def ablation_claims(figures: BySeed, sampled: int, held_out: int) -> list[Claim]:
     """Return what the paper's ablation says, held against the figures, which count so many images."""
-    full, found = "cvae-gan", []
-    for loss, without, words, name, what, form, counted in (
-        ("L_featD", "feature-d", "reconstructions are blurred", "sharpness of reconstructions",
-         "sharpness (real = 1)", ".3f", None),
-        ("L_img", "image", "details are lost: reconstructions are farther from the image", "PSNR", "PSNR in dB", ".2f",
-         None),
-        ("L_featC", "feature-c", "the class is lost: samples are recognised less often", "top-1 of samples", "top-1",
-         ".1%", sampled),
-        ("L_featC", "feature-c", "the class is lost: reconstructions are recognised less often",
-         "top-1 of reconstructions", "top-1", ".1%", held_out),
-    ):  # fmt: skip
-        values, names = by_seed(figures, name), (f"{what} with all losses", f"without {loss}")
-        less = values[f"{full}-without-{without}"]
-        source = "paper, combinations of losses"
-        found.append(more(f"Without {loss} {words}", values[full], less, names, source, form, counted=counted))
-    return found
+    return [
+        claim("ablation", name, values["cvae-gan"], values[f"cvae-gan-without-{without}"], counted=counted)
+        for without, name, counted in (
+            ("feature-d", "sharpness of reconstructions", None), ("image", "PSNR", None),
+            ("feature-c", "top-1 of samples", sampled), ("feature-c", "top-1 of reconstructions", held_out),
+        )
+        for values in (by_seed(figures, name),)
+    ]  # fmt: skip
