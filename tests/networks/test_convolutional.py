@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.cvae_gan.paper import DcganDiscriminator
+from attrimorph.methods.cvae_gan.networks import DcganDiscriminator
 from attrimorph.networks.convolutional import (
     LOGVAR_RANGE,
     Classifier,

@@ -17,8 +17,7 @@ from attrimorph import losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.methods.base import Algorithm, mean_psnr, spread, world
-from attrimorph.methods.cvae_gan.centres import Centres
-from attrimorph.methods.cvae_gan.forward import Forward
+from attrimorph.methods.cvae_gan.forward import Centres, Forward
 from attrimorph.methods.cvae_gan.networks import networks_of
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS, C, D, E, G, K, Method, Network, S, Term
