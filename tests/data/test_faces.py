@@ -36,7 +36,7 @@ def factors() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def layers(factors) -> faces.Layers:
+def layers(factors) -> faces.TrueLayers:
     return faces.render_layers(factors, SIZE)
 
 

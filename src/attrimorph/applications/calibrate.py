@@ -35,7 +35,7 @@ Audited = tuple[Tensor, Tensor, list[str]]
 """Pictures [N, 3, S, S] in [-1, 1], their attributes [N, W], and what each is called."""
 
 
-class Calibrated(NamedTuple):
+class CalibratedModel(NamedTuple):
     """What `write_calibrated` made.
 
     Attributes:
@@ -185,7 +185,7 @@ def even_positions(points: Sequence[tuple[float, float]], knots: int = KNOTS) ->
     return tuple(round(value, 4) for value in found.tolist())
 
 
-def write_calibrated(source: str | Path, strengths: Strengths, out: Path | None = None) -> Calibrated:
+def write_calibrated(source: str | Path, strengths: Strengths, out: Path | None = None) -> CalibratedModel:
     """Write a model file with these strengths; its weights stay as they are.
 
     Args:
@@ -199,7 +199,7 @@ def write_calibrated(source: str | Path, strengths: Strengths, out: Path | None 
     path = refuse_shipped(source, out)
     target = path if out is None else out
     write_bytes(target, with_header(path, {**read_header(path).json, "strength": strengths.to_json()}))
-    return Calibrated(load(target), target)
+    return CalibratedModel(load(target), target)
 
 
 def refuse_shipped(source: str | Path, out: Path | None) -> Path:

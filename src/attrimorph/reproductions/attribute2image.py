@@ -70,7 +70,7 @@ def layers(request: Request) -> Outcome:
     return outcome
 
 
-def true_layers(unseen: EvaluationSet) -> faces.Layers:
+def true_layers(unseen: EvaluationSet) -> faces.TrueLayers:
     """Return the true layers of drawn faces."""
     assert unseen.factors is not None
     return faces.render_layers(unseen.factors, unseen.images.shape[-1])
@@ -99,7 +99,7 @@ def layer_figures(model: LayeredModel, unseen: EvaluationSet) -> dict[str, float
     }
 
 
-def on_black(true: faces.Layers) -> Tensor:
+def on_black(true: faces.TrueLayers) -> Tensor:
     """Return the true foreground on black, as a disCVAE paints it, [N, 3, S, S] in [-1, 1]."""
     return (true.foreground + 1) * true.mask - 1
 

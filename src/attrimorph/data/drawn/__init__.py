@@ -230,7 +230,7 @@ def _value(present: Tensor, degree: Tensor) -> Tensor:
     return degree * 0.3 + present.float() * 0.7
 
 
-class Layers(NamedTuple):
+class TrueLayers(NamedTuple):
     """A picture and what it is made of: image = mask * foreground + (1 - mask) * background.
 
     Attributes:

@@ -31,7 +31,7 @@ from attrimorph.data.drawn import (
 )
 from attrimorph.data.drawn import FACTOR_NAMES as FACTOR_NAMES
 from attrimorph.data.drawn import SCHEMA as SCHEMA
-from attrimorph.data.drawn import Layers as Layers
+from attrimorph.data.drawn import TrueLayers as TrueLayers
 from attrimorph.data.drawn import sample_factors as sample_factors
 from attrimorph.data.drawn import tied_factors as tied_factors
 from attrimorph.data.drawn import to_bytes as to_bytes
@@ -215,7 +215,7 @@ def render(factors: Tensor, size: int) -> Tensor:
     return render_layers(factors, size).image
 
 
-def render_layers(factors: Tensor, size: int) -> Layers:
+def render_layers(factors: Tensor, size: int) -> TrueLayers:
     """Draw faces and give the layers too; arguments and errors as for `render`."""
     check_factors(factors, FACTOR_NAMES, size, "face")
     count = len(factors)
@@ -233,7 +233,7 @@ def render_layers(factors: Tensor, size: int) -> Layers:
         image[rows] = mask[rows] * foreground[rows] + (1 - mask[rows]) * background[rows]
 
     _spread(draw_chunk, range(0, count, chunk))
-    return Layers(image, mask, foreground, background)
+    return TrueLayers(image, mask, foreground, background)
 
 
 def _spread(work: Callable[[int], None], starts: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
-from attrimorph.data.drawn import Layers, check_factors
+from attrimorph.data.drawn import TrueLayers, check_factors
 from attrimorph.errors import AttrimorphError, suggestion
 
 SHAPES = ("circle", "square", "triangle", "star")
@@ -99,7 +99,7 @@ def render(factors: Tensor, size: int) -> Tensor:
     return render_layers(factors, size).image
 
 
-def render_layers(factors: Tensor, size: int) -> Layers:
+def render_layers(factors: Tensor, size: int) -> TrueLayers:
     """Draw shapes and give the layers too.
 
     Args:
@@ -129,7 +129,7 @@ def render_layers(factors: Tensor, size: int) -> Layers:
     ground = (0.12 + 0.3 * hue.mean(dim=1, keepdim=True) + 0.22 * hue)[:, :, None, None]
     stripe = ((axis[None, None] + axis[None, :, None]) * 2.5 % 1 - 0.5).abs().mul(4).sub(1).mul(size / 20).clamp(-1, 1)
     background = ((ground + stripe[:, None] * striped[:, None] * 0.12) * 2 - 1).expand(-1, -1, size, size).contiguous()
-    return Layers(mask * foreground + (1 - mask) * background, mask, foreground, background)
+    return TrueLayers(mask * foreground + (1 - mask) * background, mask, foreground, background)
 
 
 def _star(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
