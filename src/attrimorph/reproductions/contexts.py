@@ -19,6 +19,7 @@ from attrimorph.data.drawn.synthetic import drawn_faces, write_faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Source
+from attrimorph.data.readers.people import sign_of_lfw
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import binary_names
@@ -178,7 +179,7 @@ def class_data(request: Request, size: int) -> PreparedData:
         )
     else:
         given = Source.of(request.data)
-        if given.recognised and people.sign_of_lfw(given.path):
+        if given.recognised and sign_of_lfw(given.path):
             # A table of scores beside the photographs names no classes, and covers only a part of them.
             given = Source(given.path, "lfw-people")
         source = open_or_prepare(given, size, progress=request.counting("preparing"))
