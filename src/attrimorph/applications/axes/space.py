@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -123,9 +124,16 @@ def normalises(model: Model) -> bool:
 
     Never of one that is given attributes as well, or whose codes are whitened: their coordinates are not z.
     """
-    space = Space.of(model)
-    if space.mean is not None or space.size > space.latent:
-        return False
+    if model not in _NORMALISE:
+        space = Space.of(model)
+        _NORMALISE[model] = space.mean is None and space.size == space.latent and _same_of_twice(model)
+    return _NORMALISE[model]
+
+
+_NORMALISE: WeakKeyDictionary[Model, bool] = WeakKeyDictionary()  # a live edit asks again and again
+
+
+def _same_of_twice(model: Model) -> bool:
     code = next(drawn_codes(model, 1, SEED))
     one, twice = model.decode(Code(torch.cat([code.z, 2 * code.z]), code.attributes.repeat(2, 1)))
     return bool(torch.allclose(one, twice, atol=SAME_PICTURE))
