@@ -1,6 +1,5 @@
 """Experiments b, c and g of the CVAE-GAN paper: Table 1 with Figure 5, and the ablation of three losses."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,7 @@ def of_real(column: dict[str, list[float]], method: str) -> list[float]:
 
 ENDS = ("cvae", "cvae-gan")
 RISING = 24_000  # images of the recipe's 48,000, over which an annealed weight rises
-PUBLISHED_ENDS = {method: PUBLISHED[method][0] / PUBLISHED["real"][0] for method in ENDS}
+PUBLISHED_CLASSES = 530
 SETTINGS: dict[str, dict[str, Any]] = {
     f"weight of L_KL {weight:g}, {latent} columns of z{', annealed' if annealed else ''}": {
         "losses.kl": weight, "networks.latent": latent, "losses.kl_images": annealed
@@ -149,7 +148,7 @@ def search(request: Request) -> Outcome:
     """Train the two ends of Table 1 in every setting, and sample from N(0, I) and from the Gaussian of the codes."""
     context = class_context(request)
     images, _ = context.images()
-    real, every = measured_real(context), context.every_class
+    real, every, many = measured_real(context), context.every_class, len(context.classes)
     figures: dict[str, dict[str, list[dict[str, float]]]] = {}
     for words, changes in SETTINGS.items():
         # The first is Table 1's own: its runs are the table's.
@@ -171,7 +170,7 @@ def search(request: Request) -> Outcome:
                 method: [{name: one[f"{name}, {prior}"] for name in real} for one in each]
                 for method, each in found.items()
             }
-    best = min(figures, key=lambda setting: missed(figures[setting], real, 0))
+    best = min(figures, key=lambda setting: missed(figures[setting], real["top-1"], many, 0))
     shown = {
         setting: {
             f"{WORDS[method]}, {name} (share of real's)": spread([one[key] / real[key] for one in each], ".3f")
@@ -181,7 +180,7 @@ def search(request: Request) -> Outcome:
         for setting, found in figures.items()
     }
     outcome = outcome_of(
-        "table-one-search", search_claims(figures[best], real, len(every), len(images)),
+        "table-one-search", search_claims(figures[best], real["top-1"], many, len(every), len(images)),
         {"by setting": figures, "real": real, "best": best}, context.protocol(),
         per_class=request.form.per_class, seeds=listed(request.seeds, "d"), best=best,
     )  # fmt: skip
@@ -189,18 +188,27 @@ def search(request: Request) -> Outcome:
     return outcome
 
 
-def missed(figures: BySeed, real: Mapping[str, float], seed: int) -> float:
+def published_shares(real: float, classes: int) -> dict[str, float]:
+    """Return the published ends as shares of real images' top-1 here.
+
+    What counts is what lies beyond chance, (top-1 - chance) / (real - chance): of a few classes one is often guessed.
+    """
+    chance, theirs = 1 / classes, 1 / PUBLISHED_CLASSES
+    beyond = {method: (PUBLISHED[method][0] - theirs) / (PUBLISHED["real"][0] - theirs) for method in ENDS}
+    return {method: (chance + share * (real - chance)) / real for method, share in beyond.items()}
+
+
+def missed(figures: BySeed, real: float, classes: int, seed: int) -> float:
     """Return how far a setting's two shares of real images' top-1 lie on the wrong side of the published ones."""
-    shares = {method: figures[method][seed]["top-1"] / real["top-1"] for method in ENDS}
-    over, under = shares["cvae"] - PUBLISHED_ENDS["cvae"], PUBLISHED_ENDS["cvae-gan"] - shares["cvae-gan"]
-    return max(0.0, over) + max(0.0, under)
+    shares, wanted = {method: figures[method][seed]["top-1"] / real for method in ENDS}, published_shares(real, classes)
+    return max(0.0, shares["cvae"] - wanted["cvae"]) + max(0.0, wanted["cvae-gan"] - shares["cvae-gan"])
 
 
-def search_claims(figures: BySeed, real: Mapping[str, float], sampled: int, held_out: int) -> list[Claim]:
+def search_claims(figures: BySeed, real: float, classes: int, sampled: int, held_out: int) -> list[Claim]:
     """Return both ends, held against the best setting's other seeds."""
     accuracy = {method: [one["top-1"] for one in each[1:]] for method, each in figures.items()}
-    theirs = [real["top-1"]] * (len(figures["cvae"]) - 1)
-    low, high = (round(PUBLISHED_ENDS[method], 2) for method in ENDS)
+    theirs, wanted = [real] * (len(figures["cvae"]) - 1), published_shares(real, classes)
+    low, high = wanted["cvae"], wanted["cvae-gan"]
     return [
         claim("table-one-search", "cvae", theirs, accuracy["cvae"], counted=(held_out, sampled), times=1 / low,
               share=low),
