@@ -26,6 +26,7 @@ FLOORS = (
     ("console", "errors", "files", "version"),
     ("charts", "losses", "networks", "pictures", "recipe"),
     ("data",),
+    ("photographs",),
     ("models",),
     ("methods",),
     ("loading",),

@@ -61,7 +61,8 @@ def test_a_path_a_picture_and_pixels_are_the_same_picture(model: Editor, photo: 
 
 
 def test_it_is_what_the_command_makes(model: Editor, photo: Path, tmp_path: Path) -> None:
-    written = Edit(model=tmp_path / "model", images=[photo], changes={"Smiling": 1}).write(tmp_path / "out.png", model)
+    request = Edit(model=tmp_path / "model", images=[photo], changes={"Smiling": 1}, composition="whole face")
+    written = request.write(tmp_path / "out.png", model)
     with Image.open(written.pictures[1]) as edited:
         assert np.array_equal(np.asarray(edited), to_bytes(model.edit(photo, {"Smiling": 1}))[0])
 

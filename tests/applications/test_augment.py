@@ -21,7 +21,7 @@ from attrimorph.applications.augment import (
 )
 from attrimorph.applications.confirm import Confirmation, confirmation
 from attrimorph.applications.identities import new_identities
-from attrimorph.applications.photograph import edited_with_detail
+from attrimorph.applications.photograph import edited_images
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
@@ -36,6 +36,7 @@ from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Model, decided
+from attrimorph.photographs.fields import composed
 from attrimorph.requests.on_data import Augment
 from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
@@ -170,15 +171,17 @@ def _distance(words: str, other: str) -> int:
     return sum(a != b for a, b in zip(words.split(","), other.split(","), strict=True))
 
 
-def test_an_edit_with_detail_adds_the_difference_of_two_decodings(model: Model, data: PreparedData) -> None:
+def test_edits_are_put_into_their_images(model: Model, data: PreparedData) -> None:
     assert isinstance(model, Editor)
     images, y = data.batch(np.arange(6))
-    code = model.encode(images, y)
-    after = model.edit(images, {"Smiling": 1.0}, y)
-    expected = (images + after - model.decode(code)).clamp(-1, 1)
-    torch.testing.assert_close(edited_with_detail(model, images, {"Smiling": 1.0}, y), expected)
+    before, after = model.decode(model.encode(images, y)), model.edit(images, {"Smiling": 1.0}, y)
+    found = edited_images(model, images, {"Smiling": 1.0}, y)
+    torch.testing.assert_close(found, composed(images, before, after))
     already = y[:, data.schema.names.index("Smiling")] == 1
-    torch.testing.assert_close(edited_with_detail(model, images, {"Smiling": 1.0}, y)[already], images[already])
+    assert torch.equal(found[already], images[already])
+    # As receipts of before mean it, the difference of the two decodings is added.
+    earlier = edited_images(model, images, {"Smiling": 1.0}, y, "earlier")
+    torch.testing.assert_close(earlier, (images + after - before).clamp(-1, 1))
 
 
 def test_more_of_each_class(people_model: Model) -> None:
@@ -266,7 +269,9 @@ def test_a_balanced_folder_is_prepared_as_it_was_written(
 
 
 @pytest.mark.parametrize(
-    "wish", [{"balance": ("Hat",)}, {"identities": 2, "each": 3}, {"each": 2}], ids=["balance", "identities", "each"]
+    "wish",
+    [{"balance": ("Hat",)}, {"identities": 2, "each": 3}, {"each": 2}],
+    ids=["balance", "identities", "each"],
 )
 def test_a_receipt_makes_the_same_images_again(
     trained: Path, coloured: PreparedData, tmp_path: Path, wish: dict[str, object]
@@ -339,7 +344,13 @@ def test_generated_images_are_read_back_for_trial(shipped: Model, large: Prepare
 
 
 @pytest.mark.parametrize(
-    "wish", [{"balance": ("Hat",)}, {"balance": ("Hat", "person"), "way": "sample"}, {"each": 6}], ids=str
+    "wish",
+    [
+        {"balance": ("Hat",), "composition": "earlier"},
+        {"balance": ("Hat", "person"), "way": "sample"},
+        {"each": 6},
+    ],
+    ids=str,
 )
 def test_a_weak_model_is_refused_and_writes_nothing(
     people_model: Model, coloured: PreparedData, tmp_path: Path, wish: dict[str, object]

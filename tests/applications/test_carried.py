@@ -17,12 +17,12 @@ from attrimorph.applications.edit import (
     edit,
     found_source,
     moved_code,
-    picture_of,
     rendered,
     sampled_sources,
 )
 from attrimorph.applications.generating import sample
 from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
+from attrimorph.applications.photograph import put_together
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
@@ -47,8 +47,13 @@ def test_a_subject_is_edited_as_the_command_line_edits(tmp_path: Path, face: Ima
     for model in (tiny_model(tmp_path / "family"), tiny_layers(tmp_path / "layers")):
         subject = found_source(model, face, {"Male": 1})
         changes = {"Smiling": 1.0, "Bald": 0.5}
-        told = edit(model, model.prepared(face), changes, subject.attributes)
-        assert torch.equal(picture_of(model, subject, EditTarget(changes)), told.edited)
+        told, own = (edit(model, model.prepared(face), changes, subject.attributes, composition=each)
+                     for each in ("fields", "whole face"))  # fmt: skip
+        picture = rendered(model, [subject], [moved_code(model, subject, EditTarget(changes))], [EditTarget(changes)])
+        assert torch.equal(picture, own.edited)
+        shown, _ = put_together(model, subject.image, model.decode(subject.code), picture)
+        assert torch.equal(shown, told.edited)
+        assert not torch.equal(told.edited, own.edited)
 
 
 def test_sliders_are_what_a_model_can_change(tmp_path: Path) -> None:
@@ -75,11 +80,11 @@ def test_a_model_without_codes_keeps_the_picture(tmp_path: Path, face: Image.Ima
     assert subject.code is None
     assert not can(model)["lock"]
     assert torch.equal(
-        picture_of(model, subject, EditTarget({"Smiling": 1.0})),
+        rendered(model, [subject], [None], [EditTarget({"Smiling": 1.0})]),
         model.edit(subject.image, {"Smiling": 1.0}, subject.attributes),  # type: ignore[attr-defined]
     )
     with pytest.raises(AttrimorphError, match="cannot lock"):
-        picture_of(model, subject, EditTarget({"Smiling": 1.0}, ("Male",)))
+        rendered(model, [subject], [None], [EditTarget({"Smiling": 1.0}, ("Male",))])
 
 
 def test_drawn_subjects_are_the_samples(tmp_path: Path) -> None:
@@ -97,7 +102,8 @@ def test_wishes_are_decoded_together(tmp_path: Path) -> None:
     codes = [moved_code(model, *pair) for pair in zip(subjects, wishes, strict=True)]
     together = rendered(model, subjects, codes, wishes)
     for row, (subject, wish) in enumerate(zip(subjects, wishes, strict=True)):
-        assert torch.allclose(together[row], picture_of(model, subject, wish)[0], atol=1e-4)
+        alone = rendered(model, [subject], [moved_code(model, subject, wish)], [wish])
+        assert torch.allclose(together[row], alone[0], atol=1e-4)
 
 
 def test_locks_hold_what_a_judge_sees() -> None:

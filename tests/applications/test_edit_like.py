@@ -53,7 +53,8 @@ def test_every_reference_gives_an_answer(
     assert isinstance(homo, InterpolationModel)
     out = tmp_path / "out" / "e.png"
     strengths = {"hair colour": 1.5, "Young": 1.0}
-    written = Edit(model=tmp_path / "homo", images=photos[:2], changes=strengths, like=photos[2:]).write(out, homo)
+    words = {"changes": strengths, "like": photos[2:], "composition": "whole face"}
+    written = Edit(model=tmp_path / "homo", images=photos[:2], **words).write(out, homo)
     names = [f"e.edited-{image}-like-{reference}.png" for reference in (1, 2) for image in (1, 2)]
     assert [picture.name for picture in written.pictures] == ["e.png", *names]
     images, references = homo.prepared(photos[:2]), homo.prepared(photos[2:])
@@ -138,7 +139,8 @@ def test_a_chain_shows_its_in_between_images(photos: list[Path], tmp_path: Path)
     chain = load(named)
     assert isinstance(chain, Chain)
     changes = {"Male": -1.0, "Young": 1.0}
-    written = Edit(model=named, images=photos[:2], changes=changes).write(tmp_path / "o" / "e.png", chain)
+    request = Edit(model=named, images=photos[:2], changes=changes, composition="whole face")
+    written = request.write(tmp_path / "o" / "e.png", chain)
     names = [picture.name for picture in written.pictures]
     assert names == ["e.png", "e.edited-1.png", "e.edited-2.png", "e.gif"]
     edited = to_bytes(chain.edit(chain.prepared(photos[:2]), changes))[0]

@@ -86,7 +86,7 @@ def test_each_edited_image_also_stands_alone(workplace: tuple[Model, list[Path],
     written = Edit(model="run", images=paths, changes={"Smiling": 1.0}).write(out, model)
     assert [picture.name for picture in written.pictures] == ["it.png", "it.edited-1.png", "it.edited-2.png"]
     with Image.open(written.pictures[1]) as image:
-        assert image.size == (16, 16)
+        assert image.size == (32, 32)  # as large as the photograph
 
 
 def test_a_changed_input_is_noticed(workplace: tuple[Model, list[Path], Path]) -> None:

@@ -70,15 +70,18 @@ def test_a_reconstruction_is_the_decoded_code(model: Editor, drawn: tuple[Tensor
     assert result.reconstructions.shape == images.shape
 
 
-def test_strength_zero_is_the_reconstruction(model: Editor, drawn: tuple[Tensor, Tensor]) -> None:
-    result = edit(model, drawn[0], {"Smiling": 0.0}, drawn[1])
+def test_strength_zero_is_the_image_and_of_the_models_picture_the_reconstruction(
+    model: Editor, drawn: tuple[Tensor, Tensor]
+) -> None:
+    assert torch.equal(edit(model, drawn[0], {"Smiling": 0.0}, drawn[1]).edited, drawn[0])
+    result = edit(model, drawn[0], {"Smiling": 0.0}, drawn[1], composition="whole face")
     assert result.reconstructions is not None
     torch.testing.assert_close(result.edited, result.reconstructions, rtol=0, atol=0)
 
 
 def test_an_edit_moves_y_and_keeps_z(model: Editor, drawn: tuple[Tensor, Tensor]) -> None:
     images, labels = drawn
-    result = edit(model, images, {"Bald": 1.0, "Smiling": -0.5}, labels)
+    result = edit(model, images, {"Bald": 1.0, "Smiling": -0.5}, labels, composition="whole face")
     y = labels.clone()
     y[:, column("Bald")] = 1
     y[:, [column(name) for name in ("Bangs", "Receding_Hairline", "Wearing_Hat", "Wavy_Hair")]] = 0

@@ -45,6 +45,9 @@ def test_everything_is_measured_on_drawn_faces(model: Model, found: Evaluation) 
     assert found.figures["reconstruction.psnr"] == pytest.approx(float(psnr(unseen.images, made).mean()), rel=1e-5)
     assert found.figures["images.attribute_accuracy"] > 0.9
     assert found.figures["edit.target_reached"] < 0.9
+    # An untrained model's edits change pictures less than its decoder does.
+    assert found.figures["composed.psnr"] > found.figures["edit.psnr"]
+    assert found.figures["composed.background_drift"] >= 0
     assert found.of_attributes("edit.target_reached").keys() == set(faces.SCHEMA.names)
     assert found.leakage["Smiling"].keys() == set(faces.SCHEMA.names)
     assert found.leakage["Smiling"]["Smiling"] == pytest.approx(1 - found.figures["edit.target_reached.Smiling"])
@@ -54,7 +57,8 @@ def test_everything_is_measured_on_drawn_faces(model: Model, found: Evaluation) 
 
 def test_every_figure_has_a_key_that_is_told_and_its_protocol_beside_it(found: Evaluation) -> None:
     assert found.protocols.keys() == found.figures.keys()
-    by_itself = ("reconstruction", "classifier", "edit.psnr", "edit.background", "code", "samples.ms", "truth.ms")
+    by_itself = ("reconstruction", "classifier", "code", "samples.ms", "truth.ms")
+    by_itself += tuple(f"{how}.{what}" for how in ("edit", "composed") for what in ("psnr", "background"))
     for key, protocol in found.protocols.items():
         assert base_of(key) in KEYS, key
         assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.[A-Z][A-Za-z_]*)?", key), key

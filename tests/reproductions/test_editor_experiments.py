@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from attrimorph.applications.photograph import blended
+from attrimorph.applications.photograph import Composed
 from attrimorph.cli import run
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.errors import AttrimorphError
@@ -19,6 +19,7 @@ from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
+from attrimorph.photographs import fields
 from attrimorph.reproductions import group_edits, homointerp
 from attrimorph.reproductions.contexts import EditContext, edit_context
 from attrimorph.reproductions.frame import Form, Request, at_most, decide, lasting, write_outcome
@@ -252,7 +253,7 @@ def test_every_method_is_measured_as_decoded_and_put_back(context: EditContext, 
         before, after = (decoded.edit(images, each, y) for each in ({}, {"Smiling": 1.0}))
         assert not torch.equal(before, images)  # as the model makes it
         torch.testing.assert_close(back.edit(images, {}, y), images)
-        torch.testing.assert_close(back.edit(images, {"Smiling": 1.0}, y), blended(images, before, after))
+        torch.testing.assert_close(back.edit(images, {"Smiling": 1.0}, y), fields.composed(images, before, after))
 
 
 def test_pictures_move_by_whole_pixels() -> None:
@@ -272,8 +273,7 @@ def test_a_white_background_is_white_and_its_shift_is_measured(context: EditCont
     model = small_model(tmp_path, "homointerp-drawn-64")
     assert isinstance(model, InterpolationModel)
     plain, mended = (
-        homointerp.background(context, homointerp.composed(model, word), ["Smiling"])[homointerp.BACKGROUND]
-        for word in ("none", "difference")
+        homointerp.background(context, each, ["Smiling"])[homointerp.BACKGROUND] for each in (model, Composed(model))
     )
     assert plain > 20
     assert mended < 0.3 * plain

@@ -1,4 +1,4 @@
-"""How codes are looked for, and how edits go along axes: plain values, which commands read without torch."""
+"""How codes are looked for, how edits go along axes, what they show: plain values, read by commands without torch."""
 
 import math
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ MOST_STEPS, MOST_CANDIDATES = 100_000, 65_536
 PRIOR = 0.002
 Range = Literal["-1..1", "0..1", "0..255"]
 """Of the images of a generator from outside."""
+Composition = Literal["fields", "whole face", "earlier"]
+"""What an edit shows: the input's own pixels as fields change them; the model's own picture; as receipts without this
+word mean it."""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications import Composition
 from attrimorph.applications.confirm import LEAST_SHARE, Confirmation
 from attrimorph.applications.gallery import holding
-from attrimorph.applications.photograph import edited_with_detail
+from attrimorph.applications.photograph import edited_images
 from attrimorph.data import Schema
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
@@ -158,6 +159,7 @@ def balanced(
     confirm: Confirmation | None,
     seed: int = 0,
     way: str = "edit",
+    composition: Composition = "fields",
 ) -> Iterator[Made]:
     """Make images until all classes of the train split are as large as the largest.
 
@@ -171,6 +173,7 @@ def balanced(
         seed: of everything drawn.
         way: "edit": real images of other classes edited into this one, those with the fewest changes first; "sample":
             new images from codes drawn at random.
+        composition: of edits, as of `edit`.
 
     Raises:
         AttrimorphError: the model cannot, or the classes cannot be made equal.
@@ -190,7 +193,7 @@ def balanced(
             yield from until_confirmed(draw, lacking, TRIES * lacking, confirm, names)
         else:
             sources = _nearest_classes(cells, found, cell, random)
-            draw = partial(_edited, model, data, words, cell, sources)
+            draw = partial(_edited, model, data, words, cell, sources, composition)
             yield from until_confirmed(draw, lacking, min(TRIES * lacking, len(sources)), confirm, names)
 
 
@@ -207,12 +210,21 @@ def _nearest_classes(
     return np.concatenate(parts).astype(np.int64)
 
 
-def _edited(model: Model, data: PreparedData, words: str, cell: Cell, sources: Rows, start: int, count: int) -> Made:
+def _edited(
+    model: Model,
+    data: PreparedData,
+    words: str,
+    cell: Cell,
+    sources: Rows,
+    composition: Composition,
+    start: int,
+    count: int,
+) -> Made:
     rows = sources[start : start + count]
     images, y = data.batch(rows)
     people = [int(number) for number in data.identity[torch.from_numpy(rows)]]
     return Made(
-        to_bytes(edited_with_detail(model, images, cell, y)),
+        to_bytes(edited_images(model, images, cell, y, composition)),
         model.schema.edit(y, cell),
         words,
         [str(number) if number >= 0 else "" for number in people],

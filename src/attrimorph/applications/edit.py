@@ -1,8 +1,8 @@
 """Edit: the same image with attributes changed. The command, the studio's sliders and a replay come here.
 
 What is edited is a source: one picture, or several, as a model holds them. Where a model decodes what it edits, that is
-a code, and the codes of many edits are decoded together; other models keep the picture itself, and those that put an
-edit back into it keep both.
+a code, and the codes of many edits are decoded together; other models keep the picture itself. What the edit changes in
+the model's picture is then changed in the input's own pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attrimorph.applications import Search
+from attrimorph.applications import Composition, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
+from attrimorph.applications.photograph import put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
-from attrimorph.models.model import Code, Composes, Encodes, Generates, Model, Moves
+from attrimorph.models.model import Code, Encodes, Generates, Model, Moves
 from attrimorph.models.pictures import Source
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis
     from attrimorph.applications.inversion import Inversion, Progress
     from attrimorph.evaluators.attributes import Judges
+    from attrimorph.photographs.fields import Fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ class Edit:
         images: the inputs, [B, 3, S, S] in [-1, 1].
         reconstructions: without any change, or None of a model that does not encode.
         edited: with the changes.
+        fields: how they change the inputs' own pixels, at any size; None where the model's own picture is shown.
         before, after: attributes, [B, width].
         inversion: how the codes were found; None where they are the encoder's.
     """
@@ -77,6 +80,7 @@ class Edit:
     before: Tensor
     after: Tensor
     inversion: "Inversion | None" = None
+    fields: "Fields | None" = None
 
     def _repr_png_(self) -> bytes:
         shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
@@ -95,6 +99,7 @@ def edit(
     known: Changes | None = None,
     invert: Search | None = None,
     progress: "Progress | None" = None,
+    composition: Composition = "fields",
 ) -> Edit:
     """Change attributes of images.
 
@@ -109,6 +114,8 @@ def edit(
         known: attribute -> 0 or 1, put over what is guessed, and not looked for.
         invert: how to look for the codes; None = take the encoder's.
         progress: of the inversion, called with (steps done, steps).
+        composition: "fields": the images' own pixels, changed where and as the model changes its reconstruction;
+            "whole face": the model's own picture.
 
     Raises:
         AttrimorphError: the model does not edit, or there is no such attribute.
@@ -124,7 +131,11 @@ def edit(
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
-        return Edit(images, reconstructions, edited, before, model.schema.edit(before, target.changes))
+        after = model.schema.edit(before, target.changes)
+        edited, fields = put_together(
+            model, images, images if reconstructions is None else reconstructions, edited, composition
+        )
+        return Edit(images, reconstructions, edited, before, after, None, fields)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
         after = moved.attributes.cpu()
@@ -132,8 +143,9 @@ def edit(
         found = moved_code(model, source, target)
         assert found is not None
         moved, after = found, model.schema.edit(before, target.changes)
-    edited = decoded(model, moved, images)
-    return Edit(images, model.decode(source.code), edited, before, after, source.inversion)
+    reconstructions = model.decode(source.code)
+    edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
+    return Edit(images, reconstructions, edited, before, after, source.inversion, fields)
 
 
 def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:
@@ -153,7 +165,7 @@ def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:
 
 def has_codes(model: Model) -> bool:
     """Tell whether a source of the model is a code."""
-    return isinstance(model, Moves | Generates | Composes)
+    return isinstance(model, Moves | Generates | Encodes)
 
 
 def moves_codes(model: Model) -> bool:
@@ -276,31 +288,14 @@ def moved_code(
 
     from attrimorph.applications.locks import logits_of, with_locks
 
-    def decode(codes: Code) -> Tensor:
-        return decoded(model, codes, source.image)
-
-    seen = logits_of(judge, decode(source.code)) if before is None else before
-    return with_locks(model, judge, seen, code, locks, changes, decode=decode)
-
-
-def decoded(model: Model, code: Code, images: Tensor | None) -> Tensor:
-    """Return pictures of codes [B, 3, S, S]; some models put them back into the images that they began with.
-
-    Args:
-        model: one of which `has_codes` holds.
-        code: B rows.
-        images: [B or 1, 3, S, S]; None of samples.
-    """
-    if isinstance(model, Composes):
-        assert images is not None
-        return model.composed(images.expand(len(code.z), -1, -1, -1), code)
-    return model.decode(code)
+    seen = logits_of(judge, model.decode(source.code)) if before is None else before
+    return with_locks(model, judge, seen, code, locks, changes)
 
 
 def rendered(
     model: Model, sources: Sequence[EditSource], codes: Sequence[Code | None], targets: Sequence[EditTarget]
 ) -> Tensor:
-    """Return the pictures of targets, [B, 3, S, S] in [-1, 1] on the CPU; those that have codes are decoded together.
+    """Return the model's own pictures of targets, [B, 3, S, S] in [-1, 1] on the CPU; codes are decoded together.
 
     Args:
         model: of all.
@@ -311,8 +306,7 @@ def rendered(
     rows = [code for code in codes if code is not None]
     if len(rows) == len(codes):
         together = Code(torch.cat([row.z for row in rows]), torch.cat([row.attributes.to(rows[0].z) for row in rows]))
-        images = [each.image for each in sources if each.image is not None]
-        return decoded(model, together, torch.cat(images) if len(images) == len(sources) else None).cpu()
+        return model.decode(together).cpu()
     pictures = []
     for source, target in zip(sources, targets, strict=True):
         assert source.image is not None
@@ -322,8 +316,3 @@ def rendered(
             )
         pictures.append(editor(model, "edit").edit(source.image, target.changes, source.attributes).cpu())
     return torch.cat(pictures)
-
-
-def picture_of(model: Model, source: EditSource, target: EditTarget, judge: "Judges | None" = None) -> Tensor:
-    """Return the picture of one target, decoded alone, [1, 3, S, S]: what is saved and what a replay makes again."""
-    return rendered(model, [source], [moved_code(model, source, target, judge)], [target])

@@ -13,13 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications import Search, paths
+from attrimorph.applications import Composition, Search, paths
 from attrimorph.applications.inputs import attributes_of, code_of, encoder
 from attrimorph.applications.inversion import Inversion, Progress
+from attrimorph.applications.photograph import put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Model, Sample
 from attrimorph.models.pictures import Source
+from attrimorph.photographs.fields import Fields
 from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
 
 
@@ -173,11 +175,13 @@ class ReferenceEdit:
         images: [B, 3, S, S] in [-1, 1].
         references: [R, 3, S, S].
         edited: [R, B, 3, S, S]: one answer for each reference.
+        fields: of each answer; None where the model's own picture is shown.
     """
 
     images: Tensor
     references: Tensor
     edited: Tensor
+    fields: tuple[Fields | None, ...] = ()
 
     def _repr_png_(self) -> bytes:
         return png_bytes(reference_sheet(self))
@@ -197,7 +201,13 @@ def follower(model: Model, verb: str) -> Follows:
     return model
 
 
-def edit_like(model: Model, images: Source, references: Source, strengths: Mapping[str, float]) -> ReferenceEdit:
+def edit_like(
+    model: Model,
+    images: Source,
+    references: Source,
+    strengths: Mapping[str, float],
+    composition: Composition = "fields",
+) -> ReferenceEdit:
     """Give images what references have.
 
     Args:
@@ -205,6 +215,7 @@ def edit_like(model: Model, images: Source, references: Source, strengths: Mappi
         images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
         references: R alike; each gives an answer of its own.
         strengths: group (or an attribute of it) -> 0 unchanged .. 1 as the reference .. 2.
+        composition: as of `edit`.
 
     Raises:
         AttrimorphError: the model does not follow references, there is no such group, or nothing to do.
@@ -216,8 +227,10 @@ def edit_like(model: Model, images: Source, references: Source, strengths: Mappi
     images, references = model.prepared(images), model.prepared(references)
     if not len(references):
         raise AttrimorphError("an edit with references needs at least one reference; got none; name a picture")
-    edited = [follows.follow(images, reference[None], strengths).cpu() for reference in references]
-    return ReferenceEdit(images, references, torch.stack(edited))
+    before = follows.render(follows.features(images))
+    answers = [follows.follow(images, reference[None], strengths) for reference in references]
+    edited, fields = zip(*(put_together(model, images, before, each, composition) for each in answers), strict=True)
+    return ReferenceEdit(images, references, torch.stack(edited), fields)
 
 
 def reference_sheet(result: ReferenceEdit, cell: int = 128) -> Image.Image:

@@ -1,29 +1,26 @@
-"""A whole photograph, and where in it the square lies that a model is shown: what changes there is put back into it."""
+"""A whole photograph, where in it the square lies that a model is shown, and what an edit there makes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
+from attrimorph.applications import Composition
 from attrimorph.applications.inputs import editor
+from attrimorph.data.align import Frame
 from attrimorph.data.images import open_image, placed
-from attrimorph.models.model import Encodes, Model
-from attrimorph.models.pictures import crop_for
-
-FEATHER = 1 / 16
-"""Of the square's side: so wide is the border over which a change fades out inside a larger photograph."""
-Affine = tuple[float, float, float, float, float, float]
+from attrimorph.models.model import Edits, Encodes, Model
+from attrimorph.models.pictures import Pictures, crop_for
+from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
 
 
-def place_of(model: Model, image: Image.Image) -> Affine:
+def frame_of(model: Model, image: Image.Image) -> Frame:
     """Return where the square lies that the model is shown of a photograph.
-
-    Returns:
-        (a, b, c, d, e, f): pixel (x, y) of the square is (a x + b y + c, d x + e y + f) of the photograph.
 
     Raises:
         AttrimorphError: the model's images were aligned, and there is no face in the photograph.
@@ -33,42 +30,121 @@ def place_of(model: Model, image: Image.Image) -> Affine:
         from attrimorph.data.align import check_installed, find_eyes, similarity
 
         check_installed()
-        return similarity(find_eyes(image), model.image_size)
+        return Frame(similarity(find_eyes(image), model.image_size), model.image_size)
     left, top, right, bottom = placed(image.size, crop_for(image.size, preprocessing.get("crop")), model.image_size)
-    return (right - left) / model.image_size, 0.0, left, 0.0, (bottom - top) / model.image_size, top
+    size = model.image_size
+    return Frame(((right - left) / size, 0.0, left, 0.0, (bottom - top) / size, top), size)
+
+
+def photographs(model: Model, paths: Sequence[Path], fields: Fields) -> list[Image.Image]:
+    """Return photographs, as large as they are, as fields change them.
+
+    Args:
+        model: that was shown them.
+        paths: of B photographs.
+        fields: of as many.
+    """
+    images = [open_image(path) for path in paths]
+    return [
+        Image.fromarray(apply(np.asarray(image), frame_of(model, image), fields[row]))
+        for row, image in enumerate(images)
+    ]
+
+
+def put_together(
+    model: Model, images: Tensor, before: Tensor, after: Tensor, composition: Composition = "fields"
+) -> tuple[Pictures, Fields | None]:
+    """Return what an edit shows of images, [B, 3, S, S] on the CPU, and the fields that make it, where they do.
+
+    Args:
+        model: the editor.
+        images: [B, 3, S, S] in [-1, 1].
+        before, after: what the model makes of them, unedited and edited.
+        composition: see `Composition`.
+    """
+    if composition == "fields":
+        fields = explain(before, after)
+        return changed(images, fields).cpu().as_subclass(Pictures), fields
+    networks = getattr(model.recipe, "networks", None)
+    if composition == "earlier" and getattr(networks, "composition", "none") == "difference":
+        after = difference(images.to(after.device), before, after)
+    return after.as_subclass(Tensor).cpu().as_subclass(Pictures), None
+
+
+def edited_images(
+    model: Model,
+    images: Tensor,
+    changes: Mapping[str, float],
+    attributes: Tensor | None,
+    composition: Composition = "fields",
+) -> Tensor:
+    """Return images as an edit changes them, [B, 3, S, S] in [-1, 1]; what the model cannot reconstruct stays.
+
+    Args:
+        model: one that edits.
+        images: [B, 3, S, S] in [-1, 1].
+        changes: see `Schema.edit`.
+        attributes: [B, W] of the images.
+        composition: see `Composition`.
+    """
+    before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
+    shown = put_together(model, images, before, after, composition)[0]
+    if composition == "earlier" and isinstance(model, Encodes):
+        return with_detail(images, put_together(model, images, before, before, composition)[0], shown)
+    return shown
+
+
+@dataclass(frozen=True)
+class Composed:
+    """An editor whose edits are put into the images, as people see them.
+
+    Attributes:
+        editor: whose.
+    """
+
+    editor: Edits
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return images edited, [B, 3, S, S] in [-1, 1] on the CPU; see `photographs.fields.composed`."""
+        before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
+        return composed(images, before, after).cpu()
+
+
+# --- what receipts that say nothing of a composition are made again with
+
+FADING = 1 / 16  # of the square's side, over which a change fades out inside a larger photograph
+UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
+FAINT, PLAIN = 0.06, 0.3  # on the same scale
+
+
+def difference(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Put an edit into images by how much it changes; arguments as of `put_together`."""
+
+    def mask(amount: Tensor) -> Tensor:
+        wide = max_pool2d(amount.clamp(max=1), 3, 1, 1)
+        return avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
+
+    size = (after - before).abs().amax(1, keepdim=True)
+    some, much = mask(size / UNCHANGED), mask(size / REPLACED)
+    target = much * after + (1 - much) * (images + after - before)
+    return (some * target + (1 - some) * images).clamp(-1, 1)
 
 
 def put_back(model: Model, path: Path, change: Tensor) -> Image.Image:
-    """Return a whole photograph with a change of the square that the model was shown: its own detail stays.
-
-    Args:
-        model: that was shown it.
-        path: of the photograph.
-        change: [3, S, S], edited less unedited, in [-2, 2].
-    """
+    """Return a whole photograph with a change [3, S, S] of its square added, edited less unedited."""
     image = open_image(path)
-    a, b, c, d, e, f = place_of(model, image)
-    size, turned = model.image_size, a * e - b * d
-    # From the photograph's pixels to the square's.
-    inverse = (e / turned, -b / turned, (b * f - c * e) / turned, -d / turned, a / turned, (c * d - a * f) / turned)
-    whole = (a, b, c, d, e, f) == (image.width / size, 0.0, 0.0, 0.0, image.height / size, 0.0)
-    levels = change.float().cpu().mul(127.5) * (1.0 if whole else _fading(size))
+    frame = frame_of(model, image)
+    size = frame.side
+    whole = frame.matrix == (image.width / size, 0.0, 0.0, 0.0, image.height / size, 0.0)
+    inward = torch.arange(size).add(0.5).minimum(size - 0.5 - torch.arange(size)) / (FADING * size)
+    ramp = inward.clamp(max=1)
+    levels = change.float().cpu().mul(127.5) * (1.0 if whole else ramp[:, None] * ramp[None])
     pixels = np.asarray(image).astype(np.float32)
     for channel, values in enumerate(levels):
         layer = Image.fromarray(values.contiguous().numpy())
-        moved = layer.transform(image.size, Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC)
+        moved = layer.transform(image.size, Image.Transform.AFFINE, frame.inverse, Image.Resampling.BICUBIC)
         pixels[..., channel] += np.asarray(moved)
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-
-
-def _fading(size: int) -> Tensor:
-    """Return weights [S, S]: 1 inside, falling to 0 at the border."""
-    inward = torch.arange(size).add(0.5).minimum(size - 0.5 - torch.arange(size)) / (FEATHER * size)
-    ramp = inward.clamp(max=1)
-    return ramp[:, None] * ramp[None]
-
-
-FAINT, PLAIN = 0.06, 0.3  # of the scale of [-1, 1]
 
 
 def with_detail(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
@@ -98,25 +174,3 @@ def blended(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
         size = avg_pool2d(size, 5, 1, 2, count_include_pad=False)
     w = ((size - FAINT) / (PLAIN - FAINT)).clamp(0, 1)
     return ((1 - w) * (images + after - before) + w * after).clamp(-1, 1)
-
-
-def edited_with_detail(model: Model, images: Tensor, changes: Mapping[str, float], attributes: Tensor) -> Tensor:
-    """Put what an edit changes onto the image itself: x + G(z, y') - G(z, y).
-
-    What the model cannot reconstruct (grain, background, fine detail) stays. A model that does not encode gives its
-    edits as they are.
-
-    Args:
-        model: one that edits.
-        images: [B, 3, S, S] in [-1, 1].
-        changes: see `Schema.edit`.
-        attributes: [B, W] of the images.
-
-    Returns:
-        [B, 3, S, S] in [-1, 1].
-    """
-    edits = editor(model, "edit")
-    if not isinstance(model, Encodes):
-        return edits.edit(images, changes, attributes).cpu()
-    after, before = edits.edit(images, changes, attributes), edits.edit(images, dict.fromkeys(changes, 0.0), attributes)
-    return with_detail(images, before, after)

@@ -6,6 +6,7 @@ middles of the eyes where they belong.
 
 import math
 import threading
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +23,42 @@ from attrimorph.errors import AttrimorphError
 # centred square of 148 pixels.
 EYES = ((0.366, 0.517), (0.634, 0.517))
 LARGEST = 1024  # pixels at which faces are looked for: larger photographs are searched at this size
+Affine = tuple[float, float, float, float, float, float]
 _local = threading.local()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where in a photograph the square lies that a model is shown.
+
+    Attributes:
+        matrix: (a, b, c, d, e, f): the point (x, y) of the square, 0..side, is (a x + b y + c, d x + e y + f) of the
+            photograph; in both, whole numbers are the borders between pixels.
+        side: of the square, in its own pixels.
+    """
+
+    matrix: Affine
+    side: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the photograph for each pixel of the square."""
+        a, b, _, d, e, _ = self.matrix
+        return math.sqrt(abs(a * e - b * d))
+
+    @property
+    def inverse(self) -> Affine:
+        """The matrix of the way back, from the photograph to the square."""
+        a, b, c, d, e, f = self.matrix
+        area = a * e - b * d
+        return e / area, -b / area, (b * f - c * e) / area, -d / area, a / area, (c * d - a * f) / area
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """The corners in the photograph, [4, 2]: top left, top right, bottom right, bottom left of the square."""
+        a, b, c, d, e, f = self.matrix
+        square = self.side * np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
+        return square @ np.array([(a, d), (b, e)]) + (c, f)
 
 
 def check_installed() -> None:

@@ -5,7 +5,7 @@ The truth is the true counterfactual of drawn faces; the person and the backgrou
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -20,6 +20,7 @@ from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.similarity import maps_distance, psnr
 from attrimorph.models.model import Edits
+from attrimorph.photographs.fields import composed as put_into
 from attrimorph.pictures import sheet
 
 BATCH = 128
@@ -122,11 +123,13 @@ class EditMeasures:
         judged: the binary attributes that the judge tells, the columns of what is [n, A].
         edits: one for each attribute and direction that has an image, those of one attribute together.
         seconds: of editing and judging, in all.
+        composed: the same edits as people see them, put into the images; None where nobody asked.
     """
 
     judged: tuple[str, ...]
     edits: list[AttributeEdits]
     seconds: float
+    composed: "EditMeasures | None" = None
 
     @property
     def names(self) -> list[str]:
@@ -207,6 +210,7 @@ def measure_edits(
     counterfactuals: int = 200,
     identity_encoder: IdentityEncoder | None = None,
     extractor: SeesMaps | None = None,
+    composed: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> EditMeasures:
     """Flip attributes of every image.
@@ -221,6 +225,8 @@ def measure_edits(
             picture, with the person and the background before.
         identity_encoder: who tells people; without one no identity drift is measured.
         extractor: whose feature maps are compared; without one no perceptual distance is measured.
+        composed: whether the edits are measured put into the images too, as `photographs.fields.composed` does; drifts
+            of those are counted from the images.
         progress: gets a line of text after each attribute.
     """
     begin, schema = time.perf_counter(), judge.schema
@@ -228,11 +234,24 @@ def measure_edits(
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
 
     binary = binary_names(schema)
+    unedited = unseen.images if unseen.reconstructions is None else unseen.reconstructions
+    images = replace(unseen, reconstructions=None)
+    seen = decisions(judge(unseen.images), schema) if composed else before
 
-    def one_way(name: str, goal: bool, rows: Tensor) -> AttributeEdits:
+    def one_way(name: str, goal: bool, rows: Tensor) -> list[AttributeEdits]:
         change = {name: 1.0 if goal else -1.0}
         parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
-        edited = torch.cat(parts)
+        found = [measured(unseen, before, name, goal, rows, torch.cat(parts))]
+        if composed:
+            pairs = zip(parts, torch.split(rows, BATCH), strict=True)
+            put = [put_into(unseen.images[part], unedited[part], edited) for edited, part in pairs]
+            found.append(measured(images, seen, name, goal, rows, torch.cat(put)))
+        return found
+
+    def measured(
+        unseen: EvaluationSet, before: Tensor, name: str, goal: bool, rows: Tensor, edited: Tensor
+    ) -> AttributeEdits:
+        change = {name: 1.0 if goal else -1.0}
         judged, expected = decisions(judge(edited), schema), schema.edit(labels[rows], change)
         few = rows[: max(SHOWN, counterfactuals)]
         factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
@@ -245,13 +264,15 @@ def measure_edits(
         wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
         return AttributeEdits(name, goal, rows, wrong, moved, binary.index(name), figures, torch.stack(shown, 1))
 
-    edits = []
+    edits: list[list[AttributeEdits]] = []
     for number, name in enumerate(names, start=1):
         sides = directions(unseen.labels, schema, name, drawn=unseen.factors is not None)
         edits += [one_way(name, goal, rows) for goal, rows in sides if len(rows)]
         if progress is not None:
             progress(f"edited {name} ({number} of {len(names)}), {time.perf_counter() - begin:.0f} s")
-    return EditMeasures(binary, edits, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    put = EditMeasures(binary, [each[1] for each in edits], seconds) if composed else None
+    return EditMeasures(binary, [each[0] for each in edits], seconds, put)
 
 
 # --- beside the true counterfactual of drawn faces

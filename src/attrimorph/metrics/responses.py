@@ -18,7 +18,7 @@ from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Code, Composes, Edits, Encodes, Model, Moves
+from attrimorph.models.model import Code, Edits, Encodes, Model, Moves
 
 STRENGTHS = tuple(step / 10 for step in range(11))
 MOST = 20  # images of each attribute and direction
@@ -161,7 +161,7 @@ class _Edits:
         if isinstance(model, Moves):
             return model.decode(model.move(code, changes))
         code = Code(code.z, model.moved(code.attributes, changes))
-        return model.composed(images, code) if isinstance(model, Composes) else model.decode(code)
+        return model.decode(code)
 
 
 def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float], size: int) -> Tensor:

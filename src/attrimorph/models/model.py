@@ -81,14 +81,6 @@ class Edits(Protocol):
 
 
 @runtime_checkable
-class Composes(Protocol):
-    """Edits put back into the images that they began with."""
-
-    def composed(self, images: Tensor, code: Code) -> Tensor:
-        """Images [B, 3, S, S] and their codes with other attributes -> images."""
-
-
-@runtime_checkable
 class Chains(Protocol):
     """Images changed one attribute after another."""
 

@@ -1,7 +1,7 @@
 """TL-GAN's axes at work: correlated attributes untangled, and photographs edited by way of inversion."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.inversion import inversion
-from attrimorph.applications.photograph import blended
+from attrimorph.applications.photograph import Composed
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepare import open_or_prepare
 from attrimorph.errors import AttrimorphError
@@ -248,22 +248,6 @@ IN_CODES = "put back, the shortest way of codes"
 CHANGED, WRONG, NOTHING = "others changed", "others wrong", "PSNR of no edit"
 DRIFT = 0.1
 PICTURES = ("Smiling", "Eyeglasses", "No_Beard", "Young", "Gray_Hair", "Wearing_Hat")
-
-
-@dataclass(frozen=True)
-class Composed:
-    """Edits of photographs along axes, the change put back into the photograph.
-
-    Attributes:
-        editor: along axes.
-    """
-
-    editor: AxisEditor
-
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
-        """Return the photographs edited; see `AxisEditor.edit`."""
-        found = self.editor.decode(self.editor.encode(images)).cpu()
-        return blended(images, found, self.editor.edit(images, changes).cpu())
 
 
 def photographs(request: Request) -> Outcome:

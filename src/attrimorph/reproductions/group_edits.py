@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from attrimorph.applications.photograph import blended
+from attrimorph.applications.photograph import Composed
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
@@ -35,7 +35,6 @@ from attrimorph.reproductions.frame import (
     plain,
     seconds_of,
 )
-from attrimorph.reproductions.homointerp import composed
 from attrimorph.training.folder import read_log
 
 # --- single groups
@@ -90,25 +89,8 @@ def run(request: Request) -> Outcome:
 
 def both_ways(name: str, model: Model) -> dict[str, Edits]:
     """Return a method's edits as they are decoded, and put back into the image: all methods alike."""
-    plain = composed(model, "none") if isinstance(model, InterpolationModel) else model
-    assert isinstance(plain, Edits)
-    return {DECODED.format(name): plain, BACK.format(name): PutBack(plain)}
-
-
-@dataclass(frozen=True)
-class PutBack:
-    """An editor whose changes are put back into the image.
-
-    Attributes:
-        editor: whose.
-    """
-
-    editor: Edits
-
-    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
-        """Return the images edited; see `photograph.blended`."""
-        before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
-        return blended(images, before, after)
+    assert isinstance(model, Edits)
+    return {DECODED.format(name): model, BACK.format(name): Composed(model)}
 
 
 def measured(context: EditContext, editor: Edits, names: Sequence[str]) -> EditMeasures:

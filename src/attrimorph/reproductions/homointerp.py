@@ -4,7 +4,6 @@ The report on HomoInterpGAN (figure 11) shows that a straight line through featu
 jumps, and that its interpolator goes evenly. The faults are position, background, gaps in the domain, references.
 """
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attrimorph.applications.calibrate import evened, images_for
+from attrimorph.applications.photograph import Composed
 from attrimorph.charts import lines
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_shapes
@@ -315,7 +315,7 @@ def faults(request: Request) -> Outcome:
         missing = report.note("No such model was given: not measured.")
         outcome.pieces += [report.heading(title), report.figures(figures, ".3f") if figures else missing]
         if title == "A white background" and on_faces:
-            show_white(outcome, context, shown)
+            show_white(outcome, context, shown, names)
     for name, (_, trajectories) in found.items():
         columns = [f"{strength:g}" for strength in HALVES]
         caption = f"From one shape to the next: {name}."
@@ -364,20 +364,12 @@ def shared(models: Iterable[InterpolationModel]) -> tuple[str, ...]:
     return tuple(name for name in names if all(name in model.editable for model in models))
 
 
-def with_plain(found: Mapping[str, InterpolationModel]) -> dict[str, InterpolationModel]:
-    """Return the models, and the mended one with its edits shown as they are decoded: the same weights, unmended."""
-    shown = dict(found)
-    if AFTER in found and found[AFTER].composition != "none":
-        shown = {BEFORE: found[BEFORE]} if BEFORE in found else {}
-        shown |= {COMPOSED: composed(found[AFTER], "none"), AFTER: found[AFTER]}
+def with_plain(found: Mapping[str, InterpolationModel]) -> dict[str, Edits]:
+    """Return the models' edits as they are decoded, and the mended one's put into the images as well."""
+    shown: dict[str, Edits] = dict(found)
+    if AFTER in found:
+        shown |= {COMPOSED: found[AFTER], AFTER: Composed(found[AFTER])}
     return shown
-
-
-def composed(model: InterpolationModel, composition: str) -> InterpolationModel:
-    """Return the same model with another composition of its edits."""
-    other = copy.copy(model)
-    other.composition = "difference" if composition == "difference" else "none"
-    return other
 
 
 def reached(context: EditContext, editor: Edits, images: Tensor, names: Sequence[str]) -> float:
@@ -426,7 +418,7 @@ def on_white(context: EditContext) -> tuple[Tensor, Tensor, Tensor]:
     return images, layers.mask, context.unseen.labels
 
 
-def background(context: EditContext, model: InterpolationModel, names: Sequence[str]) -> dict[str, float]:
+def background(context: EditContext, model: Edits, names: Sequence[str]) -> dict[str, float]:
     """Return the mean change of white background pixels, outside the person before and after the true edit."""
     images, masks, labels = on_white(context)
     assert context.unseen.factors is not None
@@ -536,10 +528,9 @@ def mending(fault: Claim, mended: Claim) -> list[Claim]:
     return [fault, mended if shown else nothing_to_mend]
 
 
-def show_white(outcome: Outcome, context: EditContext, shown: Mapping[str, InterpolationModel]) -> None:
+def show_white(outcome: Outcome, context: EditContext, shown: Mapping[str, Edits], names: Sequence[str]) -> None:
     """Show a few faces before white, each with one attribute turned, one model a row."""
     images, _, labels = on_white(context)
-    names = next(iter(one_of_each(model) for model in shown.values()), ())
     rows = [images[: len(names)]]
     for model in shown.values():
         made = []

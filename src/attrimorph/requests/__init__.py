@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
 
-from attrimorph.applications import Search
+from attrimorph.applications import Composition, Search
 from attrimorph.data import STRONGEST, Schema
 from attrimorph.errors import AttrimorphError, sentence_of
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attrimorph.applications.inversion import Inversion
+    from attrimorph.data.align import Frame
     from attrimorph.models.model import Model
+    from attrimorph.photographs.fields import Fields
     from attrimorph.requests.receipt import Receipt, Written
 
 DEFAULT_MODEL = "drawn-faces-64"
@@ -86,6 +88,7 @@ class Result:
         arguments: those of the receipt that are known only now: how long an inversion took, which data there was.
         animation: frames of a GIF, and with `mp4` of an MP4, beside the main picture.
         tables: suffix -> content of a CSV, named as pictures are.
+        fields: file -> the fields of an edit and their frame, to be kept there.
     """
 
     pictures: "Mapping[str, Image.Image]"
@@ -94,6 +97,7 @@ class Result:
     animation: "Sequence[Image.Image]" = ()
     mp4: bool = False
     tables: Mapping[str, str] = field(default_factory=dict)
+    fields: "Mapping[Path, tuple[Fields, Frame]]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,8 @@ class Request(BaseModel):
             put(out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv"), content.encode("utf-8", "surrogateescape"))
             for suffix, content in result.tables.items()
         ]
+        for path, (fields, frame) in result.fields.items():
+            fields.save(path, frame)
         receipt = Receipt(
             verb=self.verb,
             model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
@@ -235,7 +241,7 @@ class Request(BaseModel):
         notes = (
             [] if "" in places else [f"no sheet of all: it shows at most {MOST_SHOWN} pictures, each is written alone"]
         )
-        return Written(tuple(pictures), out.with_suffix(".json"), tuple(tables), tuple(notes))
+        return Written(tuple(pictures), out.with_suffix(".json"), (*tables, *result.fields), tuple(notes))
 
     def place_again(self, receipt: Path) -> Path:
         """Return where a result is written that is made again from a receipt."""
@@ -305,6 +311,24 @@ class Request(BaseModel):
     def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a receipt, those that an earlier version wrote otherwise as they are said now."""
         return words
+
+
+class Composing(Request):
+    """A request that shows edits of pictures.
+
+    Attributes:
+        composition: Show the model's own picture, in place of yours changed where the model changes its own.
+    """
+
+    composition: Annotated[
+        Composition,
+        Option("--whole-face", bool, lambda whole: "whole face" if whole else "fields"),
+    ] = "fields"
+
+    @classmethod
+    def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """Read a receipt that says nothing of a composition."""
+        return {"composition": "earlier", **super().earlier(words)}
 
 
 class Inputs(Request):

@@ -4,16 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 from attrimorph.applications import AxisOptions
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests import Changes, Inverting, Option, Result, Work, inversion_arguments, numbered
+from attrimorph.requests import Changes, Composing, Inverting, Option, Result, Work, inversion_arguments, numbered
 
 if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
     from attrimorph.applications.axes.edit import AxisEdit, Start
+    from attrimorph.data.align import Frame
     from attrimorph.models.model import Model
+    from attrimorph.photographs.fields import Fields
 
 
-class Moving(Inverting):
+class Moving(Inverting, Composing):
     """A request that can go along axes.
 
     Attributes:
@@ -75,6 +82,7 @@ class Edit(Moving):
         like: A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
             second answer.
         calibrated: Uncalibrated: take strengths as they stand, although the model is calibrated.
+        save_fields: Write how the picture changes, as fields; of several pictures NAME-1, NAME-2, ...
     """
 
     verb = "edit"
@@ -82,6 +90,7 @@ class Edit(Moving):
     images: list[Path] = []
     like: Annotated[list[Path], Option("--like", list[Path] | None, lambda paths: paths or [])] = []
     calibrated: Annotated[bool, Option("--raw", bool, lambda raw: not raw)] = True
+    save_fields: Path | None = Field(None, exclude=True)
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what does not go together."""
@@ -89,6 +98,10 @@ class Edit(Moving):
             raise AttrimorphError("--like and --raw do nothing in an edit along axes; leave them out")
         if self.like and (self.known or self.invert is not None):
             raise AttrimorphError("--known and --invert do nothing in an edit with references; leave them out")
+        if self.save_fields is not None and (self.composition != "fields" or self.like or not self.images):
+            raise AttrimorphError(
+                "--save-fields keeps how a picture changes; got it with --whole-face, --like or --seed; leave one out"
+            )
         if not self.images and (self.along is None or self.along.seed is None):
             raise AttrimorphError("edit needs an IMAGE; got none; name a picture, or draw some with --seed 0")
 
@@ -100,8 +113,9 @@ class Edit(Moving):
         import torch
 
         from attrimorph.applications.edit import edit
+        from attrimorph.applications.photograph import put_together
         from attrimorph.models.model import Chains
-        from attrimorph.pictures import frames, sheet_of, to_pil
+        from attrimorph.pictures import frames, sheet_of
 
         if self.along is not None:
             return self._along(model, work)
@@ -115,6 +129,7 @@ class Edit(Moving):
             known=self.known,
             invert=self.invert,
             progress=work.progress,
+            composition=self.composition,
         )
         changes = model.changes(self.changes)
         shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}
@@ -123,13 +138,16 @@ class Edit(Moving):
         if isinstance(model, Chains):
             from attrimorph.applications.paths import crossfade
 
-            passed = [stage.cpu() for stage in model.stages(found.images, changes, found.before)]
+            passed = [
+                put_together(model, found.images, found.images, stage, self.composition)[0]
+                for stage in model.stages(found.images, changes, found.before)
+            ]
             columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
             animation = frames(crossfade([stage[0] for stage in passed], 12 * len(changes) + 1))
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
         return Result(
             sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-            | numbered("edited", to_pil(found.edited)),
+            | numbered("edited", self._alone(model, found.edited, found.fields)),
             {
                 "position of each strength": model.strengths.calibrated(changes) if self.calibrated else changes,
                 "attributes before": [model.schema.describe(row) for row in found.before.cpu()],
@@ -137,21 +155,44 @@ class Edit(Moving):
             },
             inversion_arguments(self.invert, found.inversion),
             animation,
+            fields=self._kept(model, found.fields),
         )
+
+    def _alone(self, model: "Model", edited: "Tensor", fields: "Fields | None") -> "list[Image.Image]":
+        """Return each edited picture: the photograph at its own size, or as the model shows it."""
+        from attrimorph.applications.photograph import photographs
+        from attrimorph.pictures import to_pil
+
+        return to_pil(edited) if fields is None else photographs(model, self.images, fields)
+
+    def _kept(self, model: "Model", fields: "Fields | None") -> "dict[Path, tuple[Fields, Frame]]":
+        """Return the files for fields and what belongs in them; none where nobody asked."""
+        from attrimorph.applications.photograph import frame_of
+        from attrimorph.data.images import open_image
+
+        if self.save_fields is None or fields is None:
+            return {}
+        path = self.save_fields if self.save_fields.suffix else self.save_fields.with_suffix(".safetensors")
+        return {
+            path if len(self.images) == 1 else path.with_stem(f"{path.stem}-{row + 1}"):
+            (fields[row], frame_of(model, open_image(image)))
+            for row, image in enumerate(self.images)
+        }  # fmt: skip
 
     def _like(self, model: "Model") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.generating import edit_like, reference_sheet
         from attrimorph.models import Strengths
-        from attrimorph.pictures import MOST_SHOWN, to_pil
+        from attrimorph.pictures import MOST_SHOWN
 
         own = model if self.calibrated else model.with_strengths(Strengths())
-        found = edit_like(own, self.images, self.like, self.changes)
+        found = edit_like(own, self.images, self.like, self.changes, self.composition)
         few = max(len(self.images), len(self.like)) <= MOST_SHOWN
         pictures = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
-        for number, answers in enumerate(found.edited, 1):
+        for number, (answers, fields) in enumerate(zip(found.edited, found.fields, strict=True), 1):
             which = f"-like-{number}" if len(self.like) > 1 else ""
-            pictures |= {f"{word}{which}": each for word, each in numbered("edited", to_pil(answers)).items()}
+            alone = numbered("edited", self._alone(model, answers, fields))
+            pictures |= {f"{word}{which}": each for word, each in alone.items()}
         return Result(pictures)
 
     def _along(self, model: "Model", work: Work) -> Result:
@@ -164,14 +205,15 @@ class Edit(Moving):
         assert self.along is not None
         axis_edit, words = self.axis_edit(model, work.say), _words(self.changes)
         given = (axis_edit, self.images, self.changes, self.known, self.invert, work.progress)
+        kept = {}
         if self.along.seed is None:
-            moved = edit_photographs(*given)
-            start, alone = moved.start, moved.pictures
+            moved = edit_photographs(*given, composition=self.composition)
+            start, alone, kept = moved.start, moved.pictures, self._kept(model, moved.fields)
             columns = {
                 "input": start.images,
                 "found": start.found,
                 f"{words}, found": moved.edited,
-                words: moved.blended,
+                words: moved.shown,
             }
         else:
             start = axis_edit.start(*given[1:])
@@ -179,7 +221,7 @@ class Edit(Moving):
             columns, alone = {"drawn": start.found, words: edited}, to_pil(edited)
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
         page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-        return Result(page | numbered("edited", alone), *self.along_facts(axis_edit, start))
+        return Result(page | numbered("edited", alone), *self.along_facts(axis_edit, start), fields=kept)
 
 
 def _words(changes: Any) -> str:

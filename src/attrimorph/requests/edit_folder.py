@@ -14,6 +14,7 @@ from torch import Tensor
 from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.generating import edit_like
+from attrimorph.applications.photograph import photographs
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
@@ -73,11 +74,11 @@ class EditFolder(Moving):
             AttrimorphError: there are more, or several references, or a seed.
         """
         along, (folder, *others) = request.along, request.images
-        if others or len(request.like) > 1 or (along is not None and along.seed is not None):
+        if others or len(request.like) > 1 or request.save_fields or (along is not None and along.seed is not None):
             raise AttrimorphError(
-                "edit takes one folder alone, at most one --like, and no --seed; leave the others out"
+                "edit takes one folder alone, at most one --like, and no --seed nor --save-fields; leave the others out"
             )
-        names = ("model", "changes", "along", "known", "invert", "calibrated")
+        names = ("model", "changes", "along", "known", "invert", "calibrated", "composition")
         like = request.like[0] if request.like else None
         return cls(folder=folder, like=like, **{name: getattr(request, name) for name in names})
 
@@ -162,20 +163,24 @@ class EditFolder(Moving):
             axis_edit = self.axis_edit(model, say)
 
             def move(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
-                moved = edit_photographs(axis_edit, paths, self.changes, self.known, self.invert)
-                return moved.pictures, moved.blended
+                given = (self.changes, self.known, self.invert)
+                moved = edit_photographs(axis_edit, paths, *given, composition=self.composition)
+                return moved.pictures, moved.shown
 
             return move, axis_edit.judge
 
         def change(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
             if self.like is not None:
                 own = model if self.calibrated else model.with_strengths(Strengths())
-                edited = edit_like(own, images, model.prepared(self.like), self.changes).edited[0]
+                answers = edit_like(own, images, model.prepared(self.like), self.changes, self.composition)
+                edited, fields = answers.edited[0], answers.fields[0]
             else:
-                edited = edit(
-                    model, images, self.changes, calibrated=self.calibrated, known=self.known, invert=self.invert
-                ).edited.cpu()
-            return to_pil(edited), edited
+                found = edit(
+                    model, images, self.changes, calibrated=self.calibrated, known=self.known, invert=self.invert,
+                    composition=self.composition,
+                )  # fmt: skip
+                edited, fields = found.edited, found.fields
+            return to_pil(edited) if fields is None else photographs(model, paths, fields), edited
 
         return change, judge
 

@@ -75,6 +75,7 @@ class Morph(Moving):
     @classmethod
     def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
         """Read the path that a receipt names where the way goes along axes."""
+        words = super().earlier(words)
         return {**words, "path": "linear"} if words.get("path") == "axes" else words
 
     def arguments(self) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class Morph(Moving):
         import torch
 
         from attrimorph.applications.axes.edit import Start
-        from attrimorph.applications.photograph import blended
+        from attrimorph.applications.photograph import blended, put_together
         from attrimorph.models.model import Code
         from attrimorph.pictures import frames, sheet, sheet_of
 
@@ -184,7 +185,11 @@ class Morph(Moving):
 
         def shown(count: int, rows: Start) -> "Tensor":
             passed = axis_edit.pictures(rows, self.changes, count)
-            return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
+            if self.composition == "earlier":
+                return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
+            return torch.stack(
+                [put_together(model, rows.images, rows.found, each, self.composition)[0] for each in passed], 1
+            )
 
         strips, words = shown(self.steps, start), self._percent
         first = Start(start.images[:1], start.found[:1], Code(start.code.z[:1], start.code.attributes[:1]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests import Inputs, Names, Option, Request, Result, Work
+from attrimorph.requests import Composing, Inputs, Names, Option, Request, Result, Work
 
 if TYPE_CHECKING:
     from attrimorph.applications.augment import Made
@@ -56,7 +56,7 @@ class OnData(Request):
         return words
 
 
-class Retrieve(OnData, Inputs):
+class Retrieve(OnData, Inputs, Composing):
     """Find the images most like one, with the attributes that --set asks for; writes a row, a table, and keeps codes.
 
     Attributes:
@@ -87,7 +87,7 @@ class Retrieve(OnData, Inputs):
     @classmethod
     def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
         """Read what a receipt says of the data."""
-        return {"data" if name == "among" else name: value for name, value in words.items()}
+        return {"data" if name == "among" else name: value for name, value in super().earlier(words).items()}
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return the row of images and the table; their codes are kept beside."""
@@ -96,7 +96,7 @@ class Retrieve(OnData, Inputs):
         from attrimorph.applications.gallery import encode_gallery, open_gallery, unchanged
         from attrimorph.applications.inputs import attributes_of, encoder
         from attrimorph.applications.neighbours import check_wishes, retrieval_table, retrieve
-        from attrimorph.applications.photograph import edited_with_detail
+        from attrimorph.applications.photograph import edited_images
         from attrimorph.models.model import Edits
         from attrimorph.pictures import MOST_SHOWN, sheet
 
@@ -123,7 +123,7 @@ class Retrieve(OnData, Inputs):
         asked = {key: value for key, value in self.wanted.items() if key in model.schema.column_names}
         if asked and isinstance(model, Edits):
             changes = {key: 1.0 if value == 1 else -1.0 for key, value in asked.items()}
-            shown["as sought"] = edited_with_detail(model, image, changes, y)
+            shown["as sought"] = edited_images(model, image, changes, y, self.composition)
         words = [f"{number}: {distance:.2f}" for number, distance in enumerate(found.distances.tolist(), 1)]
         row = torch.cat([*shown.values(), gallery.read(found.rows[:MOST_SHOWN].numpy())])
         named = zip(rows, found.distances.tolist(), strict=True)
@@ -218,7 +218,7 @@ class LatentMap(OnData):
         )
 
 
-class Augment(OnData):
+class Augment(OnData, Composing):
     """Make labelled images that a data set lacks: a folder for any trainer, with a table that data prepare reads.
 
     Every image is confirmed before it is written: the model's own classifier, and a judge where one suits, must see the
@@ -279,7 +279,9 @@ class Augment(OnData):
         confirm = confirmation(model, data.schema, claimed, self.judge, people=people)
         if self.balance:
             way = self.way if self.way != "auto" else "edit" if isinstance(model, Edits) else "sample"
-            return confirm, balanced(model, data, self.balance, confirm=confirm, seed=self.seed, way=way)
+            return confirm, balanced(
+                model, data, self.balance, confirm=confirm, seed=self.seed, way=way, composition=self.composition
+            )
         if self.identities is not None:
             each = EACH if self.each is None else self.each
             return confirm, new_identities(model, data, self.identities, each, confirm=confirm, seed=self.seed)

@@ -17,18 +17,19 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from attrimorph.applications.axes.pack import Axis
-from attrimorph.applications.edit import EditSource, EditTarget, moved_code, rendered
+from attrimorph.applications.edit import EditSource, EditTarget, generator_of, moved_code, rendered
 from attrimorph.applications.filling import inpaint
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
+from attrimorph.applications.photograph import put_together
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.models.model import Code, Composes, Model
+from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import pixels_of
 from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
-from attrimorph.requests import Facts, Request, Result, Work
+from attrimorph.requests import Composing, Facts, Request, Result, Work
 from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
 
 LARGEST_CODE = 2**22  # numbers
@@ -106,12 +107,12 @@ class Saved(Request):
         return buffer.getvalue()
 
 
-class SavedEdit(Saved):
+class SavedEdit(Saved, Composing):
     """An edit.
 
     Attributes:
         start, code: of the source, and what was decoded; None where the picture tells them.
-        picture: the photograph, where no code tells all.
+        picture: the photograph.
         own, moved: attributes of the source, and as they were decoded where an edit is put back into the picture.
         changes, locks, axes: what was asked.
     """
@@ -128,14 +129,23 @@ class SavedEdit(Saved):
 
     def made(self, model: Model) -> Tensor:
         """Return the picture."""
+        before: Tensor
+        after: Tensor
         if self.code is not None:
-            return model.decode(self.code.read(model))
-        image, own = _read_png(self.picture, model), _read_attributes(self.own, model)
-        code = None
-        if self.moved is not None:
-            z = encoder(model, "this picture").encode(image, own).z
-            code = Code(z, _read_attributes(self.moved, model))
-        return rendered(model, [EditSource(image, None, own)], [code], [EditTarget(self.changes)])
+            after = model.decode(self.code.read(model))
+            if self.picture is None or self.start is None:
+                return after
+            image, before = _read_png(self.picture, model), model.decode(self.start.read(model))
+        else:
+            image, own = _read_png(self.picture, model), _read_attributes(self.own, model)
+            if self.moved is None:
+                before = image
+                after = rendered(model, [EditSource(image, None, own)], [None], [EditTarget(self.changes)])
+            else:
+                z = encoder(model, "this picture").encode(image, own).z
+                moved = _read_attributes(self.moved, model)
+                before, after = (generator_of(model).decode(Code(z, y)) for y in (own, moved))
+        return put_together(model, image, before, after, self.composition)[0]
 
 
 class SavedInpaint(Saved):
@@ -186,13 +196,13 @@ def saved_png(
         label: see `Saved.png`.
     """
     final = moved_code(model, source, target, judge)
-    # Where an edit is put back into its image, that image tells the code, and is smaller.
-    whole = final is not None and not isinstance(model, Composes)
+    # Where nothing but an image has a code, that image tells it, and is smaller.
+    whole = final is not None and model.samples
     request = SavedEdit(
         model=model_name,
         start=SavedCode.of(source.code) if whole else None,
         code=SavedCode.of(final) if whole else None,
-        picture=None if whole or source.image is None else _png(source.image),
+        picture=None if source.image is None else _png(source.image),
         own=_numbers(source.attributes),
         moved=None if whole or final is None else _numbers(final.attributes),
         changes=dict(target.changes),
@@ -203,8 +213,7 @@ def saved_png(
         "judge": None if judge is None else judge.name,
         "began with": "a sample of the model" if source.image is None else "a photograph",
     }
-    made = rendered(model, [source], [final], [target])
-    return request.png(model, made, photograph=source.image is not None, label=label, **facts)
+    return request.png(model, request.made(model), photograph=source.image is not None, label=label, **facts)
 
 
 def inpainted_png(

@@ -35,6 +35,7 @@ from attrimorph.applications.edit import (
     sampled_sources,
 )
 from attrimorph.applications.locks import lockable, logits_of
+from attrimorph.applications.photograph import put_together
 from attrimorph.data import Kind
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
@@ -136,8 +137,9 @@ class Seen:
 
     Attributes:
         subject: of one model.
-        picture: without any change, [1, 3, S, S]; the reconstruction of a photograph.
-        probabilities, logits: what the judge says of it, [W] and [1, W]; None without a judge.
+        picture: what the model makes of it, [1, 3, S, S]; the reconstruction of a photograph.
+        probabilities, logits: what the judge says of it without any change, [W], and of `picture`, [1, W]; None without
+            a judge.
     """
 
     subject: EditSource
@@ -279,8 +281,10 @@ class ModelStore:
         else:
             assert subject.image is not None
             picture = subject.image
-        probabilities = None if served.judge is None else served.judge(picture)[0].cpu()
-        return Seen(subject, picture, probabilities, None if served.judge is None else logits_of(served.judge, picture))
+        if served.judge is None:
+            return Seen(subject, picture, None, None)
+        probabilities = served.judge(picture if subject.image is None else subject.image)[0].cpu()
+        return Seen(subject, picture, probabilities, logits_of(served.judge, picture))
 
     @torch.inference_mode()
     def pictures(self, served: Served, seen: Sequence[Seen], targets: Sequence[EditTarget]) -> Tensor:
@@ -291,7 +295,11 @@ class ModelStore:
             else None
             for each, target in zip(seen, targets, strict=True)
         ]
-        return rendered(served.model, [each.subject for each in seen], codes, targets)
+        pictures = rendered(served.model, [each.subject for each in seen], codes, targets)
+        for row, each in enumerate(seen):
+            if each.subject.image is not None:
+                pictures[row] = put_together(served.model, each.subject.image, each.picture, pictures[row, None])[0][0]
+        return pictures
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications import AxisOptions, Search
+from attrimorph.applications import AxisOptions, Composition, Search
 from attrimorph.applications.axes.choosing import find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
@@ -17,10 +17,12 @@ from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effect
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.photograph import blended, put_back
+from attrimorph.applications.photograph import blended, photographs, put_back, put_together
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.models.model import Code, Model
+from attrimorph.photographs.fields import Fields
+from attrimorph.pictures import to_pil
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
 OWN = "own"
@@ -152,14 +154,16 @@ class EditedPhotographs:
     Attributes:
         start: where the move began.
         edited: the generator's pictures at its end, [B, 3, S, S] in [-1, 1].
-        blended: the photographs with the change put back into what the generator was shown of them, [B, 3, S, S].
-        pictures: the whole photographs, as large as they are, with it.
+        shown: what the generator was shown of the photographs, with the change, [B, 3, S, S].
+        pictures: the whole photographs, as large as they are, with it; the generator's own where nothing else is asked.
+        fields: the change; None where there are none.
     """
 
     start: Start
     edited: Tensor
-    blended: Tensor
+    shown: Tensor
     pictures: list[Image.Image]
+    fields: Fields | None
 
 
 def edit_photographs(
@@ -169,6 +173,7 @@ def edit_photographs(
     known: Mapping[str, float] | None = None,
     invert: Search | None = None,
     progress: Progress | None = None,
+    composition: Composition = "fields",
 ) -> EditedPhotographs:
     """Move photographs along axes.
 
@@ -179,11 +184,15 @@ def edit_photographs(
         known: attributes of the photographs that are known, for a conditional generator.
         invert: how to look for their codes; None = take the encoder's.
         progress: of the inversion, called with (steps done, steps).
+        composition: as of `applications.edit.edit`.
     """
     start = axis_edit.start(paths, changes, known, invert, progress)
     edited = axis_edit.pictures(start, changes, 2)[-1]
-    blend = blended(start.images, start.found, edited)
-    changed = zip(paths, blend - start.images, strict=True)
-    return EditedPhotographs(
-        start, edited, blend, [put_back(axis_edit.model, Path(path), change) for path, change in changed]
-    )
+    if composition == "earlier":
+        shown = blended(start.images, start.found, edited)
+        changed = zip(paths, shown - start.images, strict=True)
+        pictures = [put_back(axis_edit.model, Path(path), change) for path, change in changed]
+        return EditedPhotographs(start, edited, shown, pictures, None)
+    shown, fields = put_together(axis_edit.model, start.images, start.found, edited, composition)
+    pictures = to_pil(shown) if fields is None else photographs(axis_edit.model, paths, fields)
+    return EditedPhotographs(start, edited, shown, pictures, fields)

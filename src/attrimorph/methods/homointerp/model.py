@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.data import Changes
@@ -16,7 +15,6 @@ from attrimorph.models.model import Code, Model
 from attrimorph.models.pictures import Pictures, Source
 
 STRONGEST = 2.0
-UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
 
 
 class InterpolationModel(Model):
@@ -36,7 +34,7 @@ class InterpolationModel(Model):
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
-        self.composition, self.reach = recipe.networks.composition, recipe.networks.reach
+        self.reach = recipe.networks.reach
         self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
@@ -190,7 +188,7 @@ class InterpolationModel(Model):
         """
         images = self.prepared(images)
         code = self.encode(images, attributes)
-        return self.composed(images, Code(code.z, self.moved(code.attributes, changes)))
+        return self.decode(Code(code.z, self.moved(code.attributes, changes)))
 
     def moved(self, attributes: Tensor, changes: Changes) -> Tensor:
         """Return attributes [B, W] moved by calibrated strengths.
@@ -204,15 +202,6 @@ class InterpolationModel(Model):
             if not abs(strength) <= STRONGEST:
                 raise AttrimorphError(f"a strength must lie in -2..2; {key} got {strength:g}; try 1")
         return super().moved(attributes, changes)
-
-    def composed(self, images: Tensor, code: Code) -> Pictures:
-        """Return a code's picture, the input put back where nothing changes (the recipe's composition).
-
-        Args:
-            images: [B, 3, S, S] in [-1, 1], of which `code` is the code, with other attributes.
-        """
-        face, _ = self._parts(code.z)
-        return self._composed(images, face, self.decode(code))
 
     def changes(self, changes: Changes) -> dict[str, float]:
         """Return changes as `Model.changes` does; a group is refused with what to do."""
@@ -248,7 +237,7 @@ class InterpolationModel(Model):
         face, other = self.features(images), self.features(references)
         difference = other.expand_as(face) - face
         moved = face + self.moves(face, difference, v.expand(len(face), -1))
-        return self._composed(images, face, self.render(moved))
+        return self.render(moved).as_subclass(Pictures)
 
     def group_of(self, name: str) -> str:
         """Return the group of that name, or the group that an attribute belongs to.
@@ -270,12 +259,6 @@ class InterpolationModel(Model):
             f"there is no group or attribute {name!r}; {suggestion(name, [*self.groups, *self.schema.names])}"
         )
 
-    def _composed(self, images: Tensor, face: Tensor, edited: Tensor) -> Pictures:
-        """Put the input back where the edit changes nothing (the recipe's composition)."""
-        if self.composition == "none":
-            return edited.as_subclass(Pictures)
-        return compose(images.to(self.device), self.render(face), edited).as_subclass(Pictures)
-
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, reconstructed, and an edit of each group."""
         rows = [images, self.decode(self.encode(images, attributes)).cpu()]
@@ -286,25 +269,3 @@ class InterpolationModel(Model):
             key = f"{name}={attribute.values[0]}" if attribute.values else name
             rows.append(self.edit(images, {key: 1.0}, attributes).cpu())
         return rows
-
-
-def compose(images: Tensor, reconstructions: Tensor, edited: Tensor) -> Tensor:
-    """Put an edit into the image, by how much it changes: c = |edited - reconstruction|, of 3 channels the largest.
-
-    c = 0: the image as it is. c = 0.12: with the difference added, so that detail stays which the decoder cannot draw.
-    From 0.48 on: as decoded, for what stood there is gone. So what a decoder gets wrong (a white background that comes
-    out grey) shows only where something changes.
-
-    Args:
-        images, reconstructions, edited: [B, 3, S, S] in [-1, 1].
-    """
-    changed = (edited - reconstructions).abs().amax(1, keepdim=True)
-    some, much = mask(changed / UNCHANGED), mask(changed / REPLACED)
-    target = much * edited + (1 - much) * (images + edited - reconstructions)
-    return (some * target + (1 - some) * images).clamp(-1, 1)
-
-
-def mask(amount: Tensor) -> Tensor:
-    """Return amounts [B, 1, S, S] cut off at 1, widened by a pixel and smoothed, so that borders do not show."""
-    wide = F.max_pool2d(amount.clamp(max=1), 3, 1, 1)
-    return F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)

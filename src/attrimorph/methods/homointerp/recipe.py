@@ -56,7 +56,7 @@ class InterpolationNetworkOptions(Options):
         code: Numbers in the code of learned prototypes.
         reach: How far learned prototypes go at strength 1: an answer is a mean over what is not known of the face, and
             falls short (mended).
-        composition: Edited images: none = as decoded; difference = the input, where the edit changes nothing (mended).
+        composition: Nothing any more: every edit is put into its image. By it receipts of before are repeated.
     """
 
     kind: Literal["small", "paper"] = "small"

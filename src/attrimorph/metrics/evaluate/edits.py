@@ -81,35 +81,50 @@ def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -
 
 def put_edits(evaluation: Evaluation, context: EvaluationContext, judge: Judges, measures: EditMeasures) -> None:
     """Put the figures, those of single attributes, the leakage and the pictures of all edits into an evaluation."""
-    unseen, rows = context.edited_images, measures.joined(lambda each: each.rows)
-    words = f"{judge.name}; {measures.count} edits of strength 1 on {unseen.words}"
-    for key, protocol, part in (
-        ("edit.target_reached", "mean over attributes", lambda each: each.reached),
-        (
-            "edit.leakage",
-            "share of the other attributes that are not as they truly should be",
-            lambda each: each.leaked,
-        ),
-    ):
-        mean = measures.mean(part)
-        evaluation.put(key, f"{protocol}; {words}", mean, over_images(mean, measures.joined(part), rows))
-    moved = f"share of the other attributes judged other than before the edit; {words}"
-    evaluation.put("edit.drift", moved, measures.mean(lambda each: each.drifted))
+    put_means(evaluation, context, judge, measures, "edit", CLOSE)
     for key, goal in DIRECTIONS:
         reached = [float(each.reached.mean()) for each in measures.edits if each.goal == goal]
+        words = f"{judge.name}; {measures.count} edits of strength 1 on {context.edited_images.words}"
         evaluation.put(key, f"mean over attributes; {words}", finite_mean(torch.tensor(reached, dtype=torch.float64)))
     evaluation.put("edit.count", words, measures.count)
-    for key, begin in CLOSE.items():
-        values = measures.figure(key)
-        if len(values):
-            by = begin.format(judge=judge, identity_encoder=context.identity_encoder, by=context.maps)
-            evaluation.put(key, f"{by}{len(values)} edits, {unseen.words}", finite_mean(values))
+    if measures.composed is not None:
+        close = {key: begin.replace("reconstruction to", "input to") for key, begin in CLOSE.items() if "edit." in key}
+        put_means(evaluation, context, judge, measures.composed, "composed", close)
     evaluation.about["edits judged per second"] = round(measures.count / measures.seconds, 1)
+    unseen = context.edited_images
     for name in measures.names:
         evaluation.pictures[f"edit {name}"] = measures.picture(name)
         shares = measures.joined(lambda each: each.wrong, name).double().mean(0).tolist()
         evaluation.leakage[name] = dict(zip(measures.judged, shares, strict=True))
         put_attribute(evaluation, measures, name, f"{judge.name}; {unseen.words}")
+
+
+def put_means(
+    evaluation: Evaluation,
+    context: EvaluationContext,
+    judge: Judges,
+    measures: EditMeasures,
+    prefix: str,
+    close: Mapping[str, str],
+) -> None:
+    """Put what all edits together come to into an evaluation, under keys that begin with `prefix` for "edit"."""
+    unseen, rows = context.edited_images, measures.joined(lambda each: each.rows)
+    words = f"{judge.name}; {measures.count} edits of strength 1 on {unseen.words}"
+    for key, protocol, part in (
+        ("target_reached", "mean over attributes", lambda each: each.reached),
+        ("leakage", "share of the other attributes that are not as they truly should be", lambda each: each.leaked),
+    ):
+        mean = measures.mean(part)
+        interval = over_images(mean, measures.joined(part), rows)
+        evaluation.put(f"{prefix}.{key}", f"{protocol}; {words}", mean, interval)
+    moved = f"share of the other attributes judged other than before the edit; {words}"
+    evaluation.put(f"{prefix}.drift", moved, measures.mean(lambda each: each.drifted))
+    for key, begin in close.items():
+        values = measures.figure(key)
+        if len(values):
+            by = begin.format(judge=judge, identity_encoder=context.identity_encoder, by=context.maps)
+            whole = f"{by}{len(values)} edits, {unseen.words}"
+            evaluation.put(key.replace("edit.", f"{prefix}."), whole, finite_mean(values))
 
 
 def put_attribute(evaluation: Evaluation, measures: EditMeasures, name: str, words: str) -> None:

@@ -199,6 +199,7 @@ class EvaluationContext:
             counterfactuals=self.counterfactuals,
             identity_encoder=self.identity_encoder,
             extractor=self.maps,
+            composed=True,
             progress=self.progress,
         )
         return measures if measures.edits else None

@@ -1,0 +1,1 @@
+"""What an edit changes in a picture, as fields, and a picture of any size with it."""

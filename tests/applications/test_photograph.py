@@ -1,0 +1,118 @@
+"""A photograph and an edit of what a model was shown of it: put together at its own size, whatever the method."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from attrimorph.applications.edit import edit
+from attrimorph.applications.photograph import difference, frame_of, put_together
+from attrimorph.data.drawn import faces
+from attrimorph.models.model import Model
+from attrimorph.photographs.fields import apply, composed, load_fields
+from attrimorph.pictures import to_pil
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.edit_folder import EditFolder
+from attrimorph.requests.replay import replay
+from tests.small_models import small_model
+from tests.tiny_models import tiny_layers, tiny_model
+
+METHODS = ("cvae-gan", "discvae", "homointerp-drawn-64", "cyclegan-64")
+
+
+def model_of(method: str, folder: Path) -> Model:
+    if method == "cvae-gan":
+        return tiny_model(folder)
+    return tiny_layers(folder) if method == "discvae" else small_model(folder, method)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A drawn face in the middle of a wide picture of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    picture.paste(to_pil(faces.render(faces.sample_factors(1, torch.Generator().manual_seed(1)), 100))[0], (50, 10))
+    picture.save(tmp_path / "photograph.png")
+    return tmp_path / "photograph.png"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_the_photograph_back_changed_in_its_frame(
+    method: str, photograph: Path, tmp_path: Path
+) -> None:
+    model = model_of(method, tmp_path / "run")
+    out = tmp_path / "out" / "it.png"
+    kept = tmp_path / "out" / "fields.safetensors"
+    request = Edit(model=str(tmp_path / "run"), images=[photograph], changes={"Smiling": 1.0}, save_fields=kept)
+    written = request.write(out, model)
+    with Image.open(photograph) as before, Image.open(written.pictures[1]) as after:
+        old, new = np.asarray(before), np.asarray(after)
+    assert new.shape == (120, 200, 3)
+    outside = np.ones((120, 200), bool)
+    outside[:, 40:160] = False
+    assert np.array_equal(new[outside], old[outside])
+    # The untrained disCVAE changes next to nothing.
+    assert method == "discvae" or not np.array_equal(new, old)
+    fields, frame = load_fields(kept)
+    assert np.array_equal(apply(old, frame, fields), new)
+    assert kept in written.tables
+    again = replay(written.receipt, model=model)
+    assert again.identical
+
+
+def test_an_edit_says_what_it_shows(photograph: Path, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "run")
+    found = edit(model, photograph, {"Smiling": 1.0})
+    own = edit(model, photograph, {"Smiling": 1.0}, composition="whole face")
+    assert own.fields is None
+    assert torch.equal(found.edited, composed(found.images, own.reconstructions, own.edited))
+    nothing = edit(model, photograph, {"Smiling": 0.0})
+    assert torch.equal(nothing.edited, nothing.images)
+    request = Edit(model="run", images=[photograph], changes={"Smiling": 1.0}, composition="whole face")
+    with Image.open(request.write(tmp_path / "whole.png", model).pictures[1]) as whole:
+        assert whole.tobytes() == to_pil(own.edited)[0].tobytes()
+
+
+def test_a_folder_gives_photographs_of_their_own_sizes(photograph: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    with Image.open(photograph) as picture:
+        picture.save(folder / "wide.png")
+        picture.crop((50, 0, 150, 120)).save(folder / "tall.png")
+    model = tiny_model(tmp_path / "run")
+    EditFolder(model="run", folder=folder, changes={"Smiling": 1.0}).write(tmp_path / "edited", model)
+    sizes = {path.name: Image.open(path).size for path in sorted((tmp_path / "edited").glob("*.png"))}
+    assert sizes == {"tall.png": (100, 120), "wide.png": (200, 120)}
+
+
+def test_the_frame_is_the_square_that_the_model_is_shown(photograph: Path, tmp_path: Path) -> None:
+    frame = frame_of(tiny_model(tmp_path / "run"), Image.open(photograph))
+    assert frame.matrix == (7.5, 0.0, 40.0, 0.0, 7.5, 0.0)
+    assert frame.side == 16
+
+
+# --- what receipts of before are made again with
+
+
+def test_differences_keep_what_does_not_change() -> None:
+    images = torch.ones(1, 3, 16, 16)
+    grey = torch.full_like(images, 0.8)
+    edited = grey.clone()
+    edited[:, :, 4:7, 4:7] = -0.5
+    found = difference(images, grey, edited)
+    assert torch.equal(found[:, :, 10:], images[:, :, 10:])
+    torch.testing.assert_close(found[:, :, 5, 5], edited[:, :, 5, 5])
+
+
+def test_receipts_of_before_mean_the_models_picture_or_its_own_way(tmp_path: Path) -> None:
+    images = faces.render(faces.sample_factors(1, torch.Generator().manual_seed(1)), 16)
+    before, after = images * 0.9, images * 0.9 + 0.2
+    plain = tiny_model(tmp_path / "run")
+    assert torch.equal(put_together(plain, images, before, after, "earlier")[0], after)
+    mended = small_model(tmp_path / "homointerp", "homointerp-drawn-64")
+    assert mended.recipe.networks.composition == "difference"
+    found, fields = put_together(mended, images, before, after, "earlier")
+    assert fields is None
+    assert torch.equal(found, difference(images, before, after))
