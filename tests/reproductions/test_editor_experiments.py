@@ -13,7 +13,7 @@ from attrimorph.applications.photograph import Composed
 from attrimorph.cli import run
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.judge import AttributeScore
+from attrimorph.evaluators.judge import AttributeScore, Judge
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
@@ -177,11 +177,15 @@ def test_an_even_editor_is_straighter_than_one_that_jumps(context: EditContext) 
 def test_calibration_makes_any_way_even(context: EditContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """A way that waits and jumps, calibrated as every other is, by other images and another judge, goes evenly."""
     late, other = Truth(context, 5.0), drawn_images(60, 32, 77)
+    assert context.unseen.factors is not None
+    assert other.factors is not None
     late.images = torch.cat([context.unseen.images, other.images])
     late.factors = torch.cat([context.unseen.factors, other.factors])
     monkeypatch.setattr(homointerp, "images_for", lambda *_: other)
-    assert context.calibrator.judge.image_size == context.size // 2
-    assert context.calibrator.judge is not context.judge
+    calibrates = context.calibrator.judge
+    assert isinstance(calibrates, Judge)
+    assert calibrates.image_size == context.size // 2
+    assert calibrates is not context.judge
     # That one, of 16 px, has seen 64 images here: whoever sees something shows what calibration does.
     monkeypatch.setitem(context.__dict__, "calibrator", AttributeScore(context.judge))
     found = homointerp.calibrated(context, late, ["Smiling"], "x")
