@@ -5,7 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from attrimorph.applications.edit import Edit
 from attrimorph.cli import run
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +34,9 @@ def test_the_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     names: dict[str, object] = {"torch": torch}
     exec(compile(block, "README.md", "exec"), names)
     smiling = names["smiling"]
-    assert isinstance(smiling, torch.Tensor)
-    assert smiling.shape == (1, 3, 64, 64)
+    assert isinstance(smiling, Edit)
+    with Image.open(ROOT / "docs/images/ada.png") as given:
+        assert smiling.photographs[0].size == given.size
 
 
 def test_two_commands_start_everything() -> None:

@@ -7,20 +7,23 @@ the model's picture is then changed in the input's own pixels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications import Composition, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
-from attrimorph.applications.photograph import put_together
+from attrimorph.applications.photograph import photographs, put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Encodes, Generates, Model, Moves
-from attrimorph.models.pictures import Source
-from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
+from attrimorph.models.pictures import Source, save_pictures
+from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, to_pil
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis
@@ -70,6 +73,7 @@ class Edit:
         reconstructions: without any change, or None of a model that does not encode.
         edited: with the changes.
         fields: how they change the inputs' own pixels, at any size; None where the model's own picture is shown.
+        given: the model, and the pictures as it was given them.
         before, after: attributes, [B, width].
         inversion: how the codes were found; None where they are the encoder's.
     """
@@ -81,6 +85,18 @@ class Edit:
     after: Tensor
     inversion: "Inversion | None" = None
     fields: "Fields | None" = None
+    given: tuple[Model, Source] | None = None
+
+    @cached_property
+    def photographs(self) -> list[Image.Image]:
+        """The pictures that were given, upright and at their own size, edited; the model's own where nothing is put in."""
+        if self.fields is None or self.given is None:
+            return to_pil(self.edited)
+        return photographs(*self.given, self.fields)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write `photographs` to a file, or to NAME-1.png, NAME-2.png, ...; see `Pictures.save`."""
+        return save_pictures(self.photographs, path)
 
     def _repr_png_(self) -> bytes:
         shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
@@ -123,6 +139,7 @@ def edit(
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
+    given = (model, images)
     images, target = model.prepared(images), EditTarget(model.changes(changes))
     _refuse(model, target, invert)
     source = edit_source(model, images, attributes, known=model.schema.facts(known or {}), invert=invert,
@@ -135,7 +152,7 @@ def edit(
         edited, fields = put_together(
             model, images, images if reconstructions is None else reconstructions, edited, composition
         )
-        return Edit(images, reconstructions, edited, before, after, None, fields)
+        return Edit(images, reconstructions, edited, before, after, None, fields, given)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
         after = moved.attributes.cpu()
@@ -145,7 +162,7 @@ def edit(
         moved, after = found, model.schema.edit(before, target.changes)
     reconstructions = model.decode(source.code)
     edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
-    return Edit(images, reconstructions, edited, before, after, source.inversion, fields)
+    return Edit(images, reconstructions, edited, before, after, source.inversion, fields, given)
 
 
 def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:

@@ -1,6 +1,6 @@
 """A whole photograph, where in it the square lies that a model is shown, and what an edit there makes of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from attrimorph.applications.inputs import editor
 from attrimorph.data.align import Frame
 from attrimorph.data.images import open_image, placed
 from attrimorph.models.model import Edits, Encodes, Model
-from attrimorph.models.pictures import Pictures, crop_for
+from attrimorph.models.pictures import Pictures, Source, crop_for, opened
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
 
 
@@ -36,18 +36,17 @@ def frame_of(model: Model, image: Image.Image) -> Frame:
     return Frame(((right - left) / size, 0.0, left, 0.0, (bottom - top) / size, top), size)
 
 
-def photographs(model: Model, paths: Sequence[Path], fields: Fields) -> list[Image.Image]:
+def photographs(model: Model, source: Source, fields: Fields) -> list[Image.Image]:
     """Return photographs, as large as they are, as fields change them.
 
     Args:
         model: that was shown them.
-        paths: of B photographs.
+        source: B photographs, as the model was given them.
         fields: of as many.
     """
-    images = [open_image(path) for path in paths]
     return [
         Image.fromarray(apply(np.asarray(image), frame_of(model, image), fields[row]))
-        for row, image in enumerate(images)
+        for row, image in enumerate(opened(source))
     ]
 
 

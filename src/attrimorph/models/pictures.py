@@ -54,16 +54,7 @@ class Pictures(Tensor):
         Raises:
             AttrimorphError: another ending, or the file cannot be written.
         """
-        path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
-        if path.suffix.lower() not in WRITTEN:
-            raise AttrimorphError(f"a picture is saved as {', '.join(WRITTEN)}; got {path.name}; name it NAME.png")
-        pictures = self.to_pil()
-        places = [path]
-        if len(pictures) != 1:
-            places = [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(pictures) + 1)]
-        for place, picture in zip(places, pictures, strict=True):
-            write_bytes(place, picture_bytes(picture, place.suffix, "made by attrimorph"))
-        return places
+        return save_pictures(self.to_pil(), path)
 
     def _repr_png_(self) -> bytes:
         pictures = self.images[:SHOWN]
@@ -79,6 +70,19 @@ class Pictures(Tensor):
             f"<{count} picture{'s' * (count != 1)} of {width}x{height}: a tensor {list(self.shape)} in -1..1 with "
             ".save(path), .to_pil(), .images>"
         )
+
+
+def save_pictures(pictures: Sequence[Image.Image], path: str | Path) -> list[Path]:
+    """Write pictures as `Pictures.save` does."""
+    path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
+    if path.suffix.lower() not in WRITTEN:
+        raise AttrimorphError(f"a picture is saved as {', '.join(WRITTEN)}; got {path.name}; name it NAME.png")
+    places = [path]
+    if len(pictures) != 1:
+        places = [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(pictures) + 1)]
+    for place, picture in zip(places, pictures, strict=True):
+        write_bytes(place, picture_bytes(picture, place.suffix, "made by attrimorph"))
+    return places
 
 
 def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Tensor:
@@ -105,12 +109,14 @@ def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Ten
             raise AttrimorphError("at least one picture must be given; got none; name a file")
         parts = [prepared(each, size, preprocessing).cpu() for each in source]
     else:
-        parts = [_squared(picture, size, preprocessing) for picture in _opened(source)]
+        parts = [_squared(picture, size, preprocessing) for picture in opened(source)]
     return torch.cat(parts).as_subclass(Pictures)
 
 
-def _opened(source: Any) -> list[Image.Image]:
-    """Return upright RGB pictures of any size."""
+def opened(source: Any) -> list[Image.Image]:
+    """Return upright RGB pictures of any size; source and errors as of `prepared`."""
+    if isinstance(source, list | tuple):
+        return [picture for each in source for picture in opened(each)]
     if isinstance(source, str | Path):
         return [open_image(Path(source))]
     if isinstance(source, Image.Image):
