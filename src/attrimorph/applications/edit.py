@@ -89,7 +89,7 @@ class Edit:
 
     @cached_property
     def photographs(self) -> list[Image.Image]:
-        """The pictures that were given, upright and at their own size, edited; the model's own where nothing is put in."""
+        """The pictures given, upright and at their own size, edited; the model's own where nothing is put in."""
         if self.fields is None or self.given is None:
             return to_pil(self.edited)
         return photographs(*self.given, self.fields)
