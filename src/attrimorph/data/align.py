@@ -58,7 +58,7 @@ class Frame:
         """The corners in the photograph, [4, 2]: top left, top right, bottom right, bottom left of the square."""
         a, b, c, d, e, f = self.matrix
         square = self.side * np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
-        return square @ np.array([(a, d), (b, e)]) + (c, f)
+        return np.asarray(square @ np.array([(a, d), (b, e)]) + (c, f))
 
 
 def check_installed() -> None:

@@ -90,7 +90,7 @@ class Edit(Moving):
     images: list[Path] = []
     like: Annotated[list[Path], Option("--like", list[Path] | None, lambda paths: paths or [])] = []
     calibrated: Annotated[bool, Option("--raw", bool, lambda raw: not raw)] = True
-    save_fields: Path | None = Field(None, exclude=True)
+    save_fields: Path | None = Field(default=None, exclude=True)
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what does not go together."""

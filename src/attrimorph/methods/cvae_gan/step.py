@@ -170,8 +170,8 @@ class CVAEGAN(Algorithm):
 
     def _weight(self, term: Term) -> float:
         if term.weight == "kl" and self.images_seen < self.kl_images:
-            return self.weights["kl"] * self.images_seen / self.kl_images
-        return 1.0 if term.weight == "one" else self.weights[term.weight]
+            return float(self.weights["kl"] * self.images_seen / self.kl_images)
+        return 1.0 if term.weight == "one" else float(self.weights[term.weight])
 
     def condition(self, y: Tensor) -> Tensor:
         """What E and G see of y: all of it, or nothing in an unconditional method."""

@@ -161,7 +161,7 @@ class Pix2PixModel(Model):
         """
         made = []
         with torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []):
-            for source in self.prepared(sources).to(self.device).split(1):
+            for source in self.prepared(sources).to(self.device).split(1):  # type: ignore[no-untyped-call]
                 torch.manual_seed(seed)
                 made.append(self.networks["generator"](source).float())
         return torch.cat(made).contiguous().as_subclass(Pictures)
