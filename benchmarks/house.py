@@ -29,6 +29,7 @@ FLOORS = (
     ("photographs",),
     ("models",),
     ("methods",),
+    ("photographs",),
     ("loading",),
     ("training",),
     ("evaluators", "metrics"),

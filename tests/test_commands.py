@@ -75,7 +75,6 @@ ALONE = {"attributes", "doctor", "evaluate", "experiment", "recipes", "sample", 
 """Verbs that are commands without another word."""
 REFUSED = {
     "more-of-each": "at least half of the generated images",  # by a model that has learned nothing: rightly
-    "--align": "the extra `faces`, which is not installed",
     "data mask": "the extra `masks`, which is not installed",
 }
 """Commands that may end with exit code 2 and a sentence, where what they need is not here."""

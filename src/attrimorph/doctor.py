@@ -14,7 +14,6 @@ from attrimorph.version import __version__
 
 # Extra -> the modules it brings, and what is lost without them.
 EXTRAS = {
-    "faces": (("_dlib_pybind11", "face_recognition_models"), "data prepare --align"),
     "hub": (("huggingface_hub",), "models from and to the Hugging Face hub"),
     "masks": (("cv2",), "data mask"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "models as ONNX files"),

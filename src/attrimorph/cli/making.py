@@ -73,7 +73,7 @@ def prepare(
     crop
         centre, a size in pixels, or left,top,right,bottom; by default what is usual for the data set.
     align
-        Turn and scale faces so that the eyes lie alike (extra `faces`).
+        Turn and scale faces so that the eyes lie alike.
     attributes
         Which to keep, with commas; by default all.
     workers

@@ -83,8 +83,15 @@ def check_image(path: Path) -> None:
     Raises:
         AttrimorphError: the file is missing, no image, or larger than `MOST_PIXELS`.
     """
-    with _readable(path) as file, _looked_at(file, str(path), MOST_PIXELS):
+    with opened_image(path):
         pass
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, undecoded yet; what is wrong with it is told as of `open_image`, decoding it included."""
+    with _readable(path) as file, _looked_at(file, str(path), MOST_PIXELS) as image:
+        yield image
 
 
 @contextmanager

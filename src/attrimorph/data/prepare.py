@@ -172,7 +172,7 @@ def prepare(
         out: the folder to write; must not hold other prepared data.
         image_size: height and width in pixels, 8 .. 1024.
         crop: None = what is usual for the data set, otherwise the centre square; "centre"; a size; a rectangle.
-        align: put the eyes of every face at fixed places (extra `faces`); images without a face are skipped.
+        align: put the eyes of every face at fixed places; images without a face are skipped.
         masks: write masks; None = where the data set has them.
         attributes: keep only these; None = all.
         workers: decoding threads; None = one for each core.
@@ -224,12 +224,8 @@ def _job(
         raw = replace(raw, schema=schema, table={name: raw.table[name] for name in kept})
     if masks and raw.masks is None:
         raise AttrimorphError(f"the format {raw.name} has no masks; leave --masks out")
-    if align:
-        from attrimorph.data.align import check_installed
-
-        check_installed()
-        if masks or crop is not None:
-            raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
+    if align and (masks or crop is not None):
+        raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
     with_masks = raw.masks is not None and not align if masks is None else masks
     return _Preparation(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
 

@@ -174,9 +174,8 @@ def _check_range(values: Tensor, *, strictly: bool = False) -> None:
 
 def _squared(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) -> Tensor:
     if preprocessing.get("align"):
-        from attrimorph.data.align import align, check_installed
+        from attrimorph.data.align import align
 
-        check_installed()
         image = align(image, size)
     else:
         image = fit(image, size, crop_for(image.size, preprocessing.get("crop")))

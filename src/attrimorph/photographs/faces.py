@@ -1,0 +1,129 @@
+"""Which faces of a photograph are meant, where a model is shown them, and when an edit of them cannot be trusted."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from attrimorph.data.align import EYES, Frame, frame_of
+from attrimorph.data.faces import Face
+from attrimorph.errors import AttrimorphError
+
+REMEDIES = "say where one is with --box x,y,w,h, or give --aligned for a picture that is a face already"
+# Of a typical face in its box, medians over 500 photographs of LFW: the middle of the eyes above that of the box, and
+# the eyes' distance, both as parts of the box's height.
+RAISED, APART = 0.11, 0.34
+LEAST_SIDE = 40  # pixels
+LEAST_SCORE = 0.97
+MOST_ASIDE = 0.4  # the nose from the middle of the eyes, in parts of their distance: 99 of 100 of LFW lie nearer
+INK, PAPER = (255, 196, 0), (20, 20, 20)
+
+
+def chosen_faces(faces: Sequence[Face], which: str) -> list[Face]:
+    """Return the faces that are meant.
+
+    Args:
+        faces: all of a photograph, the largest first.
+        which: "largest", "all", a number as of `numbered_faces`, or "x,y": a point of the photograph within one.
+
+    Raises:
+        AttrimorphError: there are none, or none is meant.
+    """
+    if not faces:
+        raise AttrimorphError(f"no face was found in this photograph; {REMEDIES}")
+    if which in ("largest", "all"):
+        return list(faces if which == "all" else faces[:1])
+    try:
+        numbers = [float(part) for part in which.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0].is_integer():
+        if 1 <= numbers[0] <= len(faces):
+            return [faces[int(numbers[0]) - 1]]
+        raise AttrimorphError(
+            f"face must be a number from 1 to {len(faces)}, as many as were found; got {which}; --faces shows them"
+        )
+    if len(numbers) == 2:
+        around = [face for face in faces if _inside(face, numbers[0], numbers[1])]
+        if around:
+            return [min(around, key=lambda face: math.dist(_middle(face), numbers))]
+        raise AttrimorphError(f"face must be a point within a face; there is none at {which}; --faces shows them")
+    raise AttrimorphError(f"face must be largest, all, a number or a point x,y; got {which!r}; --faces shows them")
+
+
+def _inside(face: Face, x: float, y: float) -> bool:
+    left, top, right, bottom = face.box
+    return left <= x <= right and top <= y <= bottom
+
+
+def _middle(face: Face) -> tuple[float, float]:
+    left, top, right, bottom = face.box
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def frame_in_box(words: str, size: tuple[int, int], side: int) -> Frame:
+    """Return the frame of an upright face that a person drew a box around, forehead to chin.
+
+    Args:
+        words: "x,y,w,h", in pixels of the upright photograph.
+        size: width and height of the photograph.
+        side: of the model's square.
+
+    Raises:
+        AttrimorphError: the words are no box within the photograph.
+    """
+    try:
+        x, y, width, height = (float(part) for part in words.split(","))
+    except ValueError:
+        x = y = width = height = math.nan
+    if not (0 <= x < x + width <= size[0] and 0 <= y < y + height <= size[1]):
+        raise AttrimorphError(
+            f"box must be x,y,w,h in pixels within the photograph of {size[0]}x{size[1]}; got {words!r}; try "
+            f"{size[0] // 4},{size[1] // 4},{size[0] // 2},{size[1] // 2}"
+        )
+    middle, eyes, apart = x + width / 2, y + height * (0.5 - RAISED), APART * height / 2
+    return frame_of(((middle - apart, eyes), (middle + apart, eyes)), side)
+
+
+def square_frame(box: tuple[float, float, float, float], side: int) -> Frame:
+    """Return the frame of an upright square (left, top, right, bottom): of a picture that is a face already."""
+    left, top, right, bottom = box
+    return Frame(((right - left) / side, 0.0, left, 0.0, (bottom - top) / side, top), side)
+
+
+def doubts(face: Face, side: int) -> Iterator[str]:
+    """Yield why an edit of a face cannot be trusted, with figures; nothing where it can.
+
+    Args:
+        face: as found.
+        side: of the model's square, in pixels.
+    """
+    points = np.array(face.points)
+    across = points[1] - points[0]
+    apart = float(np.hypot(*across))
+    aside = float((points[2] - points[:2].mean(0)) @ across) / apart**2
+    if abs(aside) > MOST_ASIDE:
+        yield f"it is turned aside (nose {abs(aside):.0%} of the eyes' distance aside; at most {MOST_ASIDE:.0%})"
+    if face.side < LEAST_SIDE:
+        yield f"it is small ({face.side:.0f} pixels; {LEAST_SIDE} are needed)"
+    elif apart < (EYES[1][0] - EYES[0][0]) * side / 2:
+        yield f"it is less than half as large as the model's pictures (eyes {apart:.0f} pixels apart)"
+    if face.score < LEAST_SCORE:
+        yield f"it is hidden, blurred or no face (detector's score {face.score:.2f}; {LEAST_SCORE} is little)"
+
+
+def numbered_faces(image: Image.Image, faces: Sequence[Face], side: int = 64) -> Image.Image:
+    """Return an RGB photograph with the frame of each face drawn, and its number, 1 the largest."""
+    shown = image.copy()
+    draw = ImageDraw.Draw(shown)
+    line = max(2, round(max(image.size) / 400))
+    for number, face in enumerate(faces, 1):
+        corners = [(float(x), float(y)) for x, y in frame_of(face.eyes, side).corners]
+        draw.line([*corners, corners[0], corners[1]], INK, line, joint="curve")
+        font = ImageFont.load_default(max(12, round(math.dist(corners[0], corners[1]) / 8)))
+        # Inside the photograph, wherever the frame lies.
+        x = min(max(min(x for x, _ in corners), 0), image.width - font.size)
+        y = min(max(min(y for _, y in corners), 0), image.height - font.size)
+        draw.text((x + line, y + line), str(number), INK, font, stroke_width=max(1, line // 2), stroke_fill=PAPER)
+    return shown

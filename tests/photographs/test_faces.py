@@ -1,0 +1,104 @@
+"""Which faces are meant, the frames that people draw, and when an edit cannot be trusted."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attrimorph.data.align import EYES
+from attrimorph.data.faces import Face, find_faces
+from attrimorph.errors import AttrimorphError
+from attrimorph.photographs.faces import INK, chosen_faces, doubts, frame_in_box, numbered_faces, square_frame
+
+PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
+
+
+@pytest.fixture(scope="module")
+def group() -> Image.Image:
+    """Two people in one photograph: a man of about 200 pixels, and a smaller woman on his right."""
+    room = Image.new("RGB", (800, 500), (90, 110, 120))
+    room.paste(Image.open(PEOPLE / "man.jpg").resize((460, 460)), (10, 20))
+    room.paste(Image.open(PEOPLE / "woman.jpg").resize((260, 260)), (520, 180))
+    return room
+
+
+@pytest.fixture(scope="module")
+def faces(group: Image.Image) -> list[Face]:
+    return find_faces(group)
+
+
+def test_the_faces_that_are_meant(faces: list[Face]) -> None:
+    man, woman = faces
+    assert man.side > woman.side
+    assert chosen_faces(faces, "largest") == chosen_faces(faces, "1") == [man]
+    assert chosen_faces(faces, "all") == [man, woman]
+    assert chosen_faces(faces, "2") == [woman]
+    x, y = woman.points[2]
+    assert chosen_faces(faces, f"{x:.0f},{y:.0f}") == [woman]
+
+
+@pytest.mark.parametrize(
+    ("which", "sentence"),
+    [
+        ("3", "face must be a number from 1 to 2, as many as were found; got 3"),
+        ("0", "from 1 to 2"),
+        ("790,10", "face must be a point within a face; there is none at 790,10"),
+        ("smallest", "face must be largest, all, a number or a point x,y; got 'smallest'"),
+        ("1.5", "face must be largest"),
+        ("nan,nan", "there is none at nan,nan"),
+    ],
+)
+def test_a_face_that_is_not_there(faces: list[Face], which: str, sentence: str) -> None:
+    with pytest.raises(AttrimorphError, match=re.escape(sentence)):
+        chosen_faces(faces, which)
+
+
+def test_none_found_says_what_to_do() -> None:
+    with pytest.raises(AttrimorphError, match=r"no face was found in this photograph; .*--box x,y,w,h.*--aligned"):
+        chosen_faces([], "largest")
+
+
+def test_a_box_around_a_face_is_about_the_frame_of_its_eyes(faces: list[Face]) -> None:
+    for face in faces:
+        left, top, right, bottom = face.box
+        frame = frame_in_box(f"{left},{top},{right - left},{bottom - top}", (800, 500), 64)
+        a, b, c, d, e, f = frame.matrix
+        for (x, y), eye in zip(EYES, face.eyes, strict=True):
+            place = 64 * a * x + 64 * b * y + c, 64 * d * x + 64 * e * y + f
+            assert np.hypot(*np.subtract(place, eye)) < 0.12 * face.side
+    for words in ("1,2,3", "700,400,200,50", "0,0,0,10", "a,b,c,d", "-1,0,50,50", "nan,0,5,5"):
+        with pytest.raises(AttrimorphError, match=re.escape("box must be x,y,w,h in pixels within the photograph of")):
+            frame_in_box(words, (800, 500), 64)
+
+
+def test_a_square_that_is_a_face_already() -> None:
+    assert square_frame((0, 0, 64, 64), 64).matrix == (1, 0, 0, 0, 1, 0)
+    assert square_frame((100, 0, 612, 512), 64).corners.tolist() == [[100, 0], [612, 0], [612, 512], [100, 512]]
+
+
+def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:
+    man, _ = faces
+    assert list(doubts(man, 64)) == []
+    (words,) = doubts(man, 400)
+    assert "less than half as large as the model's pictures" in words
+    (left, y), (right, _), *_ = man.points
+    aside = replace(man, points=(*man.points[:2], (right - 5, y + 40), *man.points[3:]))
+    assert "turned aside" in next(doubts(aside, 64))
+    assert "score 0.91" in next(doubts(replace(man, score=0.912), 64))
+    assert "it is small (30 pixels; 40 are needed)" in list(doubts(replace(man, box=(left, y, left + 30, y + 30)), 8))
+
+
+def test_frames_are_drawn_with_their_numbers(group: Image.Image, faces: list[Face]) -> None:
+    drawn = np.asarray(numbered_faces(group, faces))
+    assert drawn.shape == (500, 800, 3)
+    changed = (drawn != np.asarray(group)).any(2)
+    for face in faces:
+        left, top, right, bottom = (round(value) for value in face.box)
+        assert changed[max(0, top - 90) : bottom + 90, max(0, left - 90) : right + 90].sum() > 500
+        # The face itself stays to be seen.
+        x, y = (round(value) for value in face.points[2])
+        assert not changed[y - 10 : y + 10, x - 10 : x + 10].any()
+    assert (drawn[changed] == INK).all(1).mean() > 0.5
