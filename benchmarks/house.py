@@ -29,7 +29,6 @@ FLOORS = (
     ("photographs",),
     ("models",),
     ("methods",),
-    ("photographs",),
     ("loading",),
     ("training",),
     ("evaluators", "metrics"),

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data.align import EYES
+from attrimorph.data.align import EYES, frame_of
 from attrimorph.data.faces import Face, find_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.photographs.faces import INK, chosen_faces, doubts, frame_in_box, numbered_faces, square_frame
+from attrimorph.photographs.faces import (
+    INK,
+    chosen_faces,
+    doubts,
+    frame_in_box,
+    frames_of,
+    numbered_faces,
+    square_frame,
+)
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
 
@@ -77,6 +85,32 @@ def test_a_box_around_a_face_is_about_the_frame_of_its_eyes(faces: list[Face]) -
 def test_a_square_that_is_a_face_already() -> None:
     assert square_frame((0, 0, 64, 64), 64).matrix == (1, 0, 0, 0, 1, 0)
     assert square_frame((100, 0, 612, 512), 64).corners.tolist() == [[100, 0], [612, 0], [612, 512], [100, 512]]
+
+
+def test_the_frames_of_a_photograph(group: Image.Image, faces: list[Face]) -> None:
+    whole = square_frame((150, 0, 650, 500), 64)
+    man, woman = (frame_of(face.eyes, 64) for face in faces)
+    frames, said = frames_of(group, whole)
+    assert frames == [man]
+    assert said == ["2 faces were found, the largest is edited; --face all or a number takes others"]
+    assert frames_of(group, whole, "all") == ([man, woman], [])
+    assert frames_of(group, whole, "2") == ([woman], [])
+    assert frames_of(group, whole, aligned=True) == ([whole], [])
+    assert frames_of(group, whole, box="10,20,100,120")[0] == [frame_in_box("10,20,100,120", (800, 500), 64)]
+    (sentence,) = frames_of(group, square_frame((150, 0, 650, 500), 256), "2")[1]
+    assert sentence.startswith("face 2 may not be edited well: it is less than half as large")
+
+
+def test_a_picture_that_is_a_face_already_is_taken_whole(group: Image.Image, faces: list[Face]) -> None:
+    cut = frame_of(faces[0].eyes, 128).cut(group)
+    assert frames_of(cut, square_frame((0, 0, 128, 128), 64)) == ([square_frame((0, 0, 128, 128), 64)], [])
+    own = Image.radial_gradient("L").resize((64, 64)).convert("RGB")
+    whole = square_frame((0, 0, 64, 64), 64)
+    assert frames_of(own, whole) == ([whole], [])
+    (sentence,) = frames_of(own.resize((200, 200)), square_frame((0, 0, 200, 200), 64))[1]
+    assert "no face was found; the square picture is taken as one" in sentence
+    with pytest.raises(AttrimorphError, match="no face was found in this photograph"):
+        frames_of(own.resize((200, 150)), square_frame((25, 0, 175, 150), 64))
 
 
 def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:

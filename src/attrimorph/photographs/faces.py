@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from attrimorph.data.align import EYES, Frame, frame_of
-from attrimorph.data.faces import Face
+from attrimorph.data.faces import Face, find_faces
 from attrimorph.errors import AttrimorphError
 
 REMEDIES = "say where one is with --box x,y,w,h, or give --aligned for a picture that is a face already"
@@ -17,6 +17,7 @@ RAISED, APART = 0.11, 0.34
 LEAST_SIDE = 40  # pixels
 LEAST_SCORE = 0.97
 MOST_ASIDE = 0.4  # the nose from the middle of the eyes, in parts of their distance: 99 of 100 of LFW lie nearer
+NEAR = 0.12  # of the frame's side: eyes as far from their places are those of a picture that is a face already
 INK, PAPER = (255, 196, 0), (20, 20, 20)
 
 
@@ -90,6 +91,49 @@ def square_frame(box: tuple[float, float, float, float], side: int) -> Frame:
     """Return the frame of an upright square (left, top, right, bottom): of a picture that is a face already."""
     left, top, right, bottom = box
     return Frame(((right - left) / side, 0.0, left, 0.0, (bottom - top) / side, top), side)
+
+
+def frames_of(
+    image: Image.Image, whole: Frame, which: str = "largest", *, box: str | None = None, aligned: bool = False
+) -> tuple[list[Frame], list[str]]:
+    """Return the frames in which a photograph is edited, and sentences worth reading.
+
+    A picture in which the face lies as in the model's pictures, or of the model's own size, is taken as a face already;
+    so is a square one in which none is found.
+
+    Args:
+        image: upright RGB.
+        whole: the frame of a picture that is a face already.
+        which: as of `chosen_faces`.
+        box: as of `frame_in_box`, in place of looking for faces.
+        aligned: whether the picture is a face already.
+
+    Raises:
+        AttrimorphError: there is no such face, or the box is none.
+    """
+    if box is not None:
+        return [frame_in_box(box, image.size, whole.side)], []
+    if aligned or image.size == (whole.side, whole.side):
+        return [whole], []
+    faces = find_faces(image)
+    if faces and _fills(faces[0], whole):
+        return [whole], []
+    if not faces and image.width == image.height:
+        return [whole], ["no face was found; the square picture is taken as one (another place: --box x,y,w,h)"]
+    chosen, said = chosen_faces(faces, which), []
+    if which == "largest" and len(faces) > 1:
+        said.append(f"{len(faces)} faces were found, the largest is edited; --face all or a number takes others")
+    for face in chosen:
+        if reasons := "; ".join(doubts(face, whole.side)):
+            said.append(f"face {faces.index(face) + 1} may not be edited well: {reasons}")
+    return [frame_of(face.eyes, whole.side) for face in chosen], said
+
+
+def _fills(face: Face, whole: Frame) -> bool:
+    """Tell whether a face lies in a frame about as faces do in the model's pictures."""
+    a, b, c, d, e, f = whole.inverse
+    eyes = [((a * x + b * y + c) / whole.side, (d * x + e * y + f) / whole.side) for x, y in face.eyes]
+    return all(math.dist(eye, place) < NEAR for eye, place in zip(eyes, EYES, strict=True))
 
 
 def doubts(face: Face, side: int) -> Iterator[str]:
