@@ -17,6 +17,24 @@ word mean it."""
 
 
 @dataclass(frozen=True)
+class Meant:
+    """Which faces of a photograph are meant.
+
+    Attributes:
+        face: "largest", "all", a number (1 the largest), or "x,y", a point within one.
+        box: "x,y,w,h": where the face is, in place of looking for it.
+        aligned: the picture is a face already.
+    """
+
+    face: str = "largest"
+    box: str | None = None
+    aligned: bool = False
+
+
+LARGEST = Meant()
+
+
+@dataclass(frozen=True)
 class Search:
     """How a code is looked for.
 

@@ -10,30 +10,103 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from attrimorph.applications import Composition
+from attrimorph.applications import LARGEST, Composition, Meant
 from attrimorph.applications.inputs import editor
-from attrimorph.data.align import Frame
-from attrimorph.data.images import open_image, placed
+from attrimorph.data import align
+from attrimorph.data.align import Affine, Frame
+from attrimorph.data.images import fit, open_image, placed
 from attrimorph.models.model import Edits, Encodes, Model
-from attrimorph.models.pictures import Pictures, Source, crop_for, opened
+from attrimorph.models.pictures import Pictures, Source, crop_for, opened, pixels_of
+from attrimorph.photographs.faces import frames_of, square_frame
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
+from attrimorph.photographs.file import Photograph, read_photograph
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Photographs, and what a model is shown of them.
+
+    Attributes:
+        photographs: as their files hold them.
+        frames: of each, where faces are that are meant.
+        images: what lies in the frames, [N, 3, S, S] in [-1, 1], photograph after photograph.
+        said: sentences worth reading.
+    """
+
+    photographs: Sequence[Photograph]
+    frames: Sequence[Sequence[Frame]]
+    images: Tensor
+    said: Sequence[str]
+
+    @classmethod
+    def together(cls, parts: "Sequence[Looked]") -> "Looked":
+        """Join several."""
+        return cls(
+            [each for part in parts for each in part.photographs],
+            [each for part in parts for each in part.frames],
+            torch.cat([part.images for part in parts]),
+            [each for part in parts for each in part.said],
+        )
+
+    def changed(self, fields: Fields) -> list[Photograph]:
+        """Return the photographs as fields, N of them, change them within their frames."""
+        found, row = [], 0
+        for photograph, frames in zip(self.photographs, self.frames, strict=True):
+            pixels = photograph.pixels
+            for frame in frames:
+                pixels = apply(pixels, frame, fields[row])
+                row += 1
+            found.append(photograph.with_pixels(pixels))
+        return found
+
+
+def look(
+    model: Model, paths: Sequence[Path], meant: Meant = LARGEST, known: Sequence[Sequence[Affine]] | None = None
+) -> Looked:
+    """Open photographs and find what a model is shown of them.
+
+    Args:
+        model: whose pictures are like what is looked for.
+        paths: of the photographs.
+        meant: which faces.
+        known: the frames' matrices for each photograph, where they were found before.
+
+    Raises:
+        AttrimorphError: a file cannot be read, or a face that is meant is not there.
+    """
+    photographs, frames, images, said = [], [], [], []
+    for row, path in enumerate(paths):
+        photograph = read_photograph(path)
+        image, name = photograph.rgb(), f"{path.name}: " if len(paths) > 1 else ""
+        whole = whole_frame(model, image)
+        found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
+        if known is None:
+            found, sentences = frames_of(image, whole, meant.face, box=meant.box, aligned=meant.aligned)
+            said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
+        crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+        for frame in found:
+            # What is a face already goes the way of the training images.
+            images.append(pixels_of(fit(image, whole.side, crop) if frame == whole else frame.cut(image)))
+        photographs.append(photograph)
+        frames.append(found)
+    return Looked(photographs, frames, torch.cat(images).as_subclass(Pictures), said)
+
+
+def whole_frame(model: Model, image: Image.Image) -> Frame:
+    """Return where the square lies that the model is shown of a picture that is a face already."""
+    crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+    return square_frame(placed(image.size, crop, model.image_size), model.image_size)
 
 
 def frame_of(model: Model, image: Image.Image) -> Frame:
-    """Return where the square lies that the model is shown of a photograph.
+    """Return where the square lies that earlier versions showed a model of a photograph.
 
     Raises:
         AttrimorphError: the model's images were aligned, and there is no face in the photograph.
     """
-    preprocessing = dict(model.header.get("preprocessing") or {})
-    if preprocessing.get("align"):
-        from attrimorph.data.align import check_installed, find_eyes, similarity
-
-        check_installed()
-        return Frame(similarity(find_eyes(image), model.image_size), model.image_size)
-    left, top, right, bottom = placed(image.size, crop_for(image.size, preprocessing.get("crop")), model.image_size)
-    size = model.image_size
-    return Frame(((right - left) / size, 0.0, left, 0.0, (bottom - top) / size, top), size)
+    if (model.header.get("preprocessing") or {}).get("align"):
+        return align.frame_of(align.largest_face(image).eyes, model.image_size)
+    return whole_frame(model, image)
 
 
 def photographs(model: Model, source: Source, fields: Fields) -> list[Image.Image]:

@@ -4,6 +4,7 @@ What says something about the photograph (colour profile, EXIF, XMP, text) is ta
 thumbnail is made new, and the place left out on demand.
 """
 
+import hashlib
 import io
 import re
 import struct
@@ -67,6 +68,13 @@ class Photograph:
         """Return what a model and a detector are shown: upright RGB of 8 bits; transparent parts white."""
         pixels = self.pixels if self.pixels.dtype == np.uint8 else (self.pixels // 257).astype(np.uint8)
         return upright_rgb(_image(pixels))
+
+    def pixels_sha256(self) -> str:
+        """Hash what is seen, whatever the compression: shape, kind and pixels."""
+        digest = hashlib.sha256(f"{self.pixels.dtype} {self.pixels.shape}".encode())
+        for row in self.pixels:
+            digest.update(np.ascontiguousarray(row).data)
+        return digest.hexdigest()
 
     def bytes(self, *, no_location: bool = False, tag: str = "") -> bytes:
         """Return the content of a file in the format, colours, bits and layout of the one that was read.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
 
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from attrimorph.data.align import Frame
     from attrimorph.models.model import Model
     from attrimorph.photographs.fields import Fields
+    from attrimorph.photographs.file import Photograph
     from attrimorph.requests.receipt import Receipt, Written
 
 DEFAULT_MODEL = "drawn-faces-64"
 Progress = Callable[[int, int], None]
 EARLIER = {
-    "along", "calibrated", "format", "invert", "judge", "known", "label_rate", "like", "moved", "rate",
-    "seconds", "table",
+    "aligned", "along", "box", "calibrated", "face", "format", "frames", "invert", "judge", "known", "label_rate",
+    "like", "moved", "no_location", "numbers", "rate", "seconds", "table",
 }  # fmt: skip
 """Arguments that a receipt leaves out where nobody wished for them, or that receipts of earlier versions lack."""
 Named = Annotated[str, BeforeValidator(str)]
@@ -41,6 +42,9 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Strength = Annotated[float, Field(ge=-STRONGEST, le=STRONGEST, allow_inf_nan=False, strict=True)]
 Fact = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 RESULTS = Path("runs/results")
+
+
+Picture = TypeVar("Picture")
 
 
 class Option(NamedTuple):
@@ -82,22 +86,24 @@ class Result:
     """What answers a request, before it is written.
 
     Attributes:
-        pictures: suffix -> picture; "" is the main one, "edited" is smile.edited.png of smile.png. Without "", a sheet
-            that would be too long (`sheet_of`): that is noted.
+        pictures: suffix -> picture, or a photograph, which is written as its file was; "" is the main one, "edited" is
+            smile.edited.png of smile.png. Without "", a sheet that would be too long (`sheet_of`): that is noted.
         facts: figures worth reading.
         arguments: those of the receipt that are known only now: how long an inversion took, which data there was.
         animation: frames of a GIF, and with `mp4` of an MP4, beside the main picture.
         tables: suffix -> content of a CSV, named as pictures are.
         fields: file -> the fields of an edit and their frame, to be kept there.
+        no_location: whether photographs' files lose where they were taken.
     """
 
-    pictures: "Mapping[str, Image.Image]"
+    pictures: "Mapping[str, Image.Image | Photograph]"
     facts: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     animation: "Sequence[Image.Image]" = ()
     mp4: bool = False
     tables: Mapping[str, str] = field(default_factory=dict)
     fields: "Mapping[Path, tuple[Fields, Frame]]" = field(default_factory=dict)
+    no_location: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,8 @@ class Request(BaseModel):
             AttrimorphError: see `result`; a result would take the place of an input, or `out` is no PNG, and nothing is
                 written; or a file cannot be written there.
         """
+        from PIL import Image
+
         from attrimorph.files import write_bytes, write_json
         from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
         from attrimorph.requests.receipt import (
@@ -202,7 +210,8 @@ class Request(BaseModel):
         out, inputs = out if out.suffix else out.with_suffix(".png"), self.inputs
         films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if result.mp4 else {})} if result.animation else {}
         places = {
-            suffix: out.with_name(f"{out.stem}.{suffix}{out.suffix}") if suffix else out for suffix in result.pictures
+            suffix: out.with_name(f"{out.stem}.{suffix}{getattr(picture, 'suffix', out.suffix)}") if suffix else out
+            for suffix, picture in result.pictures.items()
         }
         read = {path.resolve() for path in inputs}
         for path in (*places.values(), *(out.with_suffix(suffix) for suffix in films)):
@@ -220,6 +229,8 @@ class Request(BaseModel):
 
         pictures = [
             put(places[suffix], png_bytes(picture, tag), pixels_sha256(picture))
+            if isinstance(picture, Image.Image)
+            else put(places[suffix], picture.bytes(no_location=result.no_location, tag=tag), picture.pixels_sha256())
             for suffix, picture in result.pictures.items()
         ]
         pictures += [put(out.with_suffix(suffix), film(result.animation, tag=tag)) for suffix, film in films.items()]
@@ -271,7 +282,9 @@ class Request(BaseModel):
                 words[name] = len(value) if isinstance(value, list) else value is not None
         if words.get("along"):
             del words["along"]["pack"]
-        left_out = {"along": None, "invert": None, "like": 0, "format": "auto", "table": None, "seconds": None}
+        left_out = {"along": None, "invert": None, "like": 0, "format": "auto", "table": None, "seconds": None,
+                    "face": "largest", "box": None, "aligned": False, "frames": None, "numbers": False,
+                    "no_location": False}  # fmt: skip
         return {name: value for name, value in words.items() if name not in left_out or value != left_out[name]}
 
     @classmethod
@@ -363,7 +376,7 @@ def decibels(pictures: "Tensor", images: "Tensor") -> list[float]:
     return [round(value, 3) for value in psnr(pictures.cpu(), images.cpu()).tolist()]
 
 
-def numbered(word: str, pictures: "Sequence[Image.Image]") -> "dict[str, Image.Image]":
+def numbered(word: str, pictures: "Sequence[Picture]") -> "dict[str, Picture]":
     """Return a suffix for each of several pictures: a word, with numbers where there are more than one."""
     if len(pictures) == 1:
         return {word: pictures[0]}

@@ -1,12 +1,12 @@
 """edit: attributes of images changed, towards references, along axes, or in a chain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from attrimorph.applications import AxisOptions
+from attrimorph.applications import AxisOptions, Meant
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import Changes, Composing, Inverting, Option, Result, Work, inversion_arguments, numbered
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attrimorph.applications.axes.edit import AxisEdit, Start
+    from attrimorph.applications.photograph import Looked
     from attrimorph.data.align import Frame
     from attrimorph.models.model import Model
     from attrimorph.photographs.fields import Fields
+    from attrimorph.photographs.file import Photograph
 
 
 class Moving(Inverting, Composing):
@@ -26,8 +28,17 @@ class Moving(Inverting, Composing):
     Attributes:
         changes: An attribute and how far: Smiling=1 sets it, -1 takes it away, 0.5 is half-way; class=smiling, a value.
         along: Go along latent directions (axes): a pack of them; own: those beside the model. --lock, --seed: own.
+        face: The face that is edited: largest, all, a number (1 is the largest; --faces shows them), or a point x,y
+            within it.
+        box: Where the face is, x,y,w,h in pixels of the upright photograph, forehead to chin; none is looked for.
+        aligned: The picture is a face already, as the model's pictures are: take its largest centred square.
+        no_location: Leave out of the result where the photograph was taken.
     """
 
+    face: str = "largest"
+    box: str | None = None
+    aligned: bool = False
+    no_location: bool = False
     changes: Changes = {}
     along: AxisOptions | None = None
 
@@ -38,6 +49,17 @@ class Moving(Inverting, Composing):
         from attrimorph.applications.axes.choosing import generator_named
 
         return generator_named(self.model, device, values=self.along.values)
+
+    def meant(self) -> Meant:
+        """Return which faces are meant.
+
+        Raises:
+            AttrimorphError: two options say it.
+        """
+        said = [self.face != "largest", self.box is not None, self.aligned]
+        if sum(said) > 1:
+            raise AttrimorphError("--face, --box and --aligned each say where the face is; got two; leave one out")
+        return Meant(self.face, self.box, self.aligned)
 
     def axis_edit(self, model: "Model", say: Callable[[str], None] | None) -> "AxisEdit":
         """Return the edit along axes; somebody who listens is told first what it does to pictures that are drawn.
@@ -82,6 +104,8 @@ class Edit(Moving):
         like: A picture to be like in the groups that --set names, 0 to 2: --set "hair colour=1.5". Give it again for a
             second answer.
         calibrated: Uncalibrated: take strengths as they stand, although the model is calibrated.
+        numbers: Edit nothing: write the photograph with a numbered frame around every face.
+        frames: Of each picture, where the faces were found.
         save_fields: Write how the picture changes, as fields; of several pictures NAME-1, NAME-2, ...
     """
 
@@ -90,6 +114,8 @@ class Edit(Moving):
     images: list[Path] = []
     like: Annotated[list[Path], Option("--like", list[Path] | None, lambda paths: paths or [])] = []
     calibrated: Annotated[bool, Option("--raw", bool, lambda raw: not raw)] = True
+    numbers: Annotated[bool, Option("--faces", bool)] = False
+    frames: Annotated[list[list[tuple[float, float, float, float, float, float]]] | None, Option("-")] = None
     save_fields: Path | None = Field(default=None, exclude=True)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -113,17 +139,24 @@ class Edit(Moving):
         import torch
 
         from attrimorph.applications.edit import edit
-        from attrimorph.applications.photograph import put_together
+        from attrimorph.applications.photograph import look, put_together
         from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of
 
+        if self.numbers:
+            return self._numbers()
+        looked = None
+        if self.composition != "earlier" and self.images:
+            looked = look(model, self.images, self.meant(), self.frames)
+            for sentence in looked.said if work.say is not None else ():
+                work.say(sentence)
         if self.along is not None:
-            return self._along(model, work)
+            return self._along(model, work, looked)
         if self.like:
-            return self._like(model)
+            return self._like(model, looked)
         found = edit(
             model,
-            self.images,
+            self.images if looked is None else looked.images,
             self.changes,
             calibrated=self.calibrated,
             known=self.known,
@@ -147,55 +180,60 @@ class Edit(Moving):
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
         return Result(
             sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-            | numbered("edited", self._alone(model, found.edited, found.fields)),
+            | numbered("edited", _alone(found.edited, found.fields, looked)),
             {
                 "position of each strength": model.strengths.calibrated(changes) if self.calibrated else changes,
                 "attributes before": [model.schema.describe(row) for row in found.before.cpu()],
                 "attributes after": [model.schema.describe(row) for row in found.after.cpu()],
             },
-            inversion_arguments(self.invert, found.inversion),
+            inversion_arguments(self.invert, found.inversion) | _frames(looked),
             animation,
-            fields=self._kept(model, found.fields),
+            fields=self._kept(found.fields, looked),
+            no_location=self.no_location,
         )
 
-    def _alone(self, model: "Model", edited: "Tensor", fields: "Fields | None") -> "list[Image.Image]":
-        """Return each edited picture: the photograph at its own size, or as the model shows it."""
-        from attrimorph.applications.photograph import photographs
-        from attrimorph.pictures import to_pil
-
-        return to_pil(edited) if fields is None else photographs(model, self.images, fields)
-
-    def _kept(self, model: "Model", fields: "Fields | None") -> "dict[Path, tuple[Fields, Frame]]":
-        """Return the files for fields and what belongs in them; none where nobody asked."""
-        from attrimorph.applications.photograph import frame_of
+    def _numbers(self) -> Result:
+        """Return the photographs with numbered frames."""
+        from attrimorph.data.faces import find_faces
         from attrimorph.data.images import open_image
+        from attrimorph.photographs.faces import chosen_faces, numbered_faces
 
-        if self.save_fields is None or fields is None:
+        shown = []
+        for path in self.images:
+            image = open_image(path)
+            shown.append(numbered_faces(image, chosen_faces(find_faces(image), "all")))
+        return Result({"": shown[0]} if len(shown) == 1 else numbered("faces", shown))
+
+    def _kept(self, fields: "Fields | None", looked: "Looked | None") -> "dict[Path, tuple[Fields, Frame]]":
+        """Return the files for fields and what belongs in them; none where nobody asked."""
+        if self.save_fields is None or fields is None or looked is None:
             return {}
+        frames = [frame for each in looked.frames for frame in each]
         path = self.save_fields if self.save_fields.suffix else self.save_fields.with_suffix(".safetensors")
         return {
-            path if len(self.images) == 1 else path.with_stem(f"{path.stem}-{row + 1}"):
-            (fields[row], frame_of(model, open_image(image)))
-            for row, image in enumerate(self.images)
-        }  # fmt: skip
+            path if len(frames) == 1 else path.with_stem(f"{path.stem}-{row + 1}"): (fields[row], frame)
+            for row, frame in enumerate(frames)
+        }
 
-    def _like(self, model: "Model") -> Result:
+    def _like(self, model: "Model", looked: "Looked | None") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.generating import edit_like, reference_sheet
         from attrimorph.models import Strengths
         from attrimorph.pictures import MOST_SHOWN
 
         own = model if self.calibrated else model.with_strengths(Strengths())
-        found = edit_like(own, self.images, self.like, self.changes, self.composition)
+        found = edit_like(
+            own, self.images if looked is None else looked.images, self.like, self.changes, self.composition
+        )
         few = max(len(self.images), len(self.like)) <= MOST_SHOWN
         pictures = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
         for number, (answers, fields) in enumerate(zip(found.edited, found.fields, strict=True), 1):
             which = f"-like-{number}" if len(self.like) > 1 else ""
-            alone = numbered("edited", self._alone(model, answers, fields))
+            alone = numbered("edited", _alone(answers, fields, looked))
             pictures |= {f"{word}{which}": each for word, each in alone.items()}
-        return Result(pictures)
+        return Result(pictures, arguments=_frames(looked), no_location=self.no_location)
 
-    def _along(self, model: "Model", work: Work) -> Result:
+    def _along(self, model: "Model", work: Work, looked: "Looked | None") -> Result:
         """Go along axes; a photograph is itself, as large as it is, with the change put back into it."""
         import torch
 
@@ -207,8 +245,8 @@ class Edit(Moving):
         given = (axis_edit, self.images, self.changes, self.known, self.invert, work.progress)
         kept = {}
         if self.along.seed is None:
-            moved = edit_photographs(*given, composition=self.composition)
-            start, alone, kept = moved.start, moved.pictures, self._kept(model, moved.fields)
+            moved = edit_photographs(*given, composition=self.composition, looked=looked)
+            start, alone, kept = moved.start, moved.pictures, self._kept(moved.fields, looked)
             columns = {
                 "input": start.images,
                 "found": start.found,
@@ -221,7 +259,21 @@ class Edit(Moving):
             columns, alone = {"drawn": start.found, words: edited}, to_pil(edited)
         rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
         page = sheet_of(len(rows), rows, columns=list(columns), cell=max(128, model.image_size))
-        return Result(page | numbered("edited", alone), *self.along_facts(axis_edit, start), fields=kept)
+        facts, arguments = self.along_facts(axis_edit, start)
+        arguments |= _frames(looked)
+        return Result(page | numbered("edited", alone), facts, arguments, fields=kept, no_location=self.no_location)
+
+
+def _alone(edited: "Tensor", fields: "Fields | None", looked: "Looked | None") -> "Sequence[Image.Image | Photograph]":
+    """Return each edited picture: the photograph at its own size, or as the model shows it."""
+    from attrimorph.pictures import to_pil
+
+    return to_pil(edited) if fields is None or looked is None else looked.changed(fields)
+
+
+def _frames(looked: "Looked | None") -> dict[str, Any]:
+    """Return what a receipt says of frames, so that faces need not be found again."""
+    return {} if looked is None else {"frames": [[frame.matrix for frame in each] for each in looked.frames]}
 
 
 def _words(changes: Any) -> str:

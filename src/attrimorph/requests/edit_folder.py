@@ -14,7 +14,7 @@ from torch import Tensor
 from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import edit
 from attrimorph.applications.generating import edit_like
-from attrimorph.applications.photograph import photographs
+from attrimorph.applications.photograph import Looked, look
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
@@ -23,6 +23,7 @@ from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import write_bytes
 from attrimorph.models import Strengths
 from attrimorph.models.model import Groups, Model
+from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
 from attrimorph.requests import Progress
 from attrimorph.requests.edit import Edit, Moving
@@ -30,8 +31,10 @@ from attrimorph.requests.edits_table import EditsTable, Row
 from attrimorph.requests.receipt import ModelNamed, Receipt, Written, file_sha256, input_files, model_reference, tag_of
 
 PIXELS = 64 * 64 * 64  # that go through a model at once
-Change = Callable[[Tensor, Sequence[Path]], tuple[Sequence[Image.Image], Tensor]]
-"""Images [B, 3, S, S] in [-1, 1] and their B files -> the results, and the same at the model's size."""
+BYTES = 1 << 28  # of photographs that are held at once
+Change = Callable[[Tensor, Sequence[Path], Looked | None], tuple[Sequence[Image.Image | Photograph], Tensor]]
+"""Images [N, 3, S, S] in [-1, 1], their files, and the photographs that they were taken from (None: as earlier versions
+did) -> the results, and the N images edited."""
 
 
 class EditFolder(Moving):
@@ -74,11 +77,16 @@ class EditFolder(Moving):
             AttrimorphError: there are more, or several references, or a seed.
         """
         along, (folder, *others) = request.along, request.images
-        if others or len(request.like) > 1 or request.save_fields or (along is not None and along.seed is not None):
+        seed = along is not None and along.seed is not None
+        if others or len(request.like) > 1 or request.save_fields or request.numbers or seed:
             raise AttrimorphError(
-                "edit takes one folder alone, at most one --like, and no --seed nor --save-fields; leave the others out"
+                "edit takes one folder alone, at most one --like, and no --seed, --save-fields nor --faces; leave the "
+                "others out"
             )
-        names = ("model", "changes", "along", "known", "invert", "calibrated", "composition")
+        names = (
+            "model", "changes", "along", "known", "invert", "calibrated", "composition",
+            "face", "box", "aligned", "no_location",
+        )  # fmt: skip
         like = request.like[0] if request.like else None
         return cls(folder=folder, like=like, **{name: getattr(request, name) for name in names})
 
@@ -137,7 +145,7 @@ class EditFolder(Moving):
         )
         witness = self._witness(model, judge)
         table = EditsTable(out, receipt, witness.columns)
-        job = _Job(model, change, found, out, table, witness, tag_of(self.verb, model, self.model))
+        job = _Job(self, model, change, found, out, table, witness)
         with defer_signals() as signals:
             for done in job.work():
                 if progress is not None:
@@ -162,14 +170,18 @@ class EditFolder(Moving):
         if self.along is not None:
             axis_edit = self.axis_edit(model, say)
 
-            def move(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
+            def move(
+                images: Tensor, paths: Sequence[Path], looked: Looked | None
+            ) -> tuple[Sequence[Image.Image | Photograph], Tensor]:
                 given = (self.changes, self.known, self.invert)
-                moved = edit_photographs(axis_edit, paths, *given, composition=self.composition)
+                moved = edit_photographs(axis_edit, paths, *given, composition=self.composition, looked=looked)
                 return moved.pictures, moved.shown
 
             return move, axis_edit.judge
 
-        def change(images: Tensor, paths: Sequence[Path]) -> tuple[Sequence[Image.Image], Tensor]:
+        def change(
+            images: Tensor, paths: Sequence[Path], looked: Looked | None
+        ) -> tuple[Sequence[Image.Image | Photograph], Tensor]:
             if self.like is not None:
                 own = model if self.calibrated else model.with_strengths(Strengths())
                 answers = edit_like(own, images, model.prepared(self.like), self.changes, self.composition)
@@ -180,7 +192,7 @@ class EditFolder(Moving):
                     composition=self.composition,
                 )  # fmt: skip
                 edited, fields = found.edited, found.fields
-            return to_pil(edited) if fields is None else photographs(model, paths, fields), edited
+            return to_pil(edited) if fields is None or looked is None else looked.changed(fields), edited
 
         return change, judge
 
@@ -264,18 +276,19 @@ class _Job:
 
     def __init__(
         self,
+        request: EditFolder,
         model: Model,
         change: Change,
         found: dict[str, Path],
         out: Path,
         table: EditsTable,
         witness: _Witness,
-        tag: str,
     ) -> None:
-        self.model, self.change, self.found, self.out, self.table = model, change, found, out, table
-        self.witness, self.tag, self.places = witness, tag, results_of(found)
-        self.before = 0
-        self._batch: list[tuple[str, str, Tensor]] = []
+        self.request, self.model, self.change, self.found = request, model, change, found
+        self.out, self.table, self.witness, self.places = out, table, witness, results_of(found)
+        self.tag = tag_of(request.verb, model, request.model)
+        self.before = self._held = 0
+        self._batch: list[tuple[str, str, Looked | Tensor]] = []
         self._lines: list[Row] = []
 
     def work(self) -> Iterator[int]:
@@ -285,7 +298,8 @@ class _Job:
                 self._take(name, path)
             except AttrimorphError as error:
                 self._lines.append(self.table.row(name, "", "unreadable", str(error)))
-            if len(self._batch) * self.model.image_size**2 >= PIXELS or done == len(self.found):
+            many = len(self._batch) * self.model.image_size**2 >= PIXELS or self._held > BYTES
+            if many or done == len(self.found):
                 self._finish()
             yield done - len(self._batch)
 
@@ -297,25 +311,45 @@ class _Job:
         elif (self.out / place).exists() and not self.table.is_own(name, place):
             reason = f"{self.out / place} is another file; move it, or choose another folder with --out"
             self._lines.append(self.table.row(name, place, "skipped", reason))
-        else:
+        elif self.request.composition == "earlier":
             self._batch.append((name, digest, self.model.prepared(path)))
+        else:
+            looked = look(self.model, [path], self.request.meant())
+            self._held += looked.photographs[0].pixels.nbytes
+            self._batch.append((name, digest, looked))
 
     def _finish(self) -> None:
         """Edit what has been gathered and write it: the lines first, for a file without a line is somebody else's."""
         contents: dict[str, bytes] = {}
         if self._batch:
-            images = torch.cat([image for _, _, image in self._batch])
-            pictures, after = self.change(images, [self.found[name] for name, _, _ in self._batch])
+            seen = [each for _, _, each in self._batch]
+            looks = [each for each in seen if isinstance(each, Looked)]
+            images = torch.cat([each.images if isinstance(each, Looked) else each for each in seen])
+            counts = [len(each.images) if isinstance(each, Looked) else 1 for each in seen]
+            looked = Looked.together(looks) if looks else None
+            pictures, after = self.change(images, [self.found[name] for name, _, _ in self._batch], looked)
             figures = self.witness.figures(images, after)
-            for (name, digest, _), picture, row in zip(self._batch, pictures, figures, strict=True):
+            firsts = [sum(counts[:row]) for row in range(len(counts))]  # of several faces the first one is told of
+            for (name, digest, _), picture, row in zip(
+                self._batch,
+                [pictures[row] for row in firsts] if len(pictures) == sum(counts) else pictures,
+                firsts,
+                strict=True,
+            ):
                 place = self.places[name]
-                contents[place] = picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
-                line = self.table.row(name, place, "edited", digest=digest, content=contents[place], figures=row)
+                contents[place] = (
+                    picture.bytes(no_location=self.request.no_location, tag=self.tag)
+                    if isinstance(picture, Photograph)
+                    else picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
+                )
+                line = self.table.row(
+                    name, place, "edited", digest=digest, content=contents[place], figures=figures[row]
+                )
                 self._lines.append(line)
         self.table.append(self._lines)
         for place, content in contents.items():
             write_bytes(self.out / place, content)
-        self._batch, self._lines = [], []
+        self._batch, self._lines, self._held = [], [], 0
 
     def lines(self) -> Iterator[str]:
         """Say in sentences what came of it."""

@@ -17,11 +17,12 @@ from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effect
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.photograph import blended, photographs, put_back, put_together
+from attrimorph.applications.photograph import Looked, blended, put_back, put_together
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.models.model import Code, Model
 from attrimorph.photographs.fields import Fields
+from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import to_pil
 
 FEW = 16  # drawn codes on which a way is tried that follows a judge: it is slow
@@ -117,7 +118,7 @@ class AxisEdit:
 
     def start(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | Tensor,
         changes: Mapping[str, float],
         known: Mapping[str, float] | None,
         invert: Search | None,
@@ -132,7 +133,7 @@ class AxisEdit:
             images = self.model.prepared(paths)
             code, found = code_of(self.editor, images, None, "edit", known=known, invert=invert, progress=progress)
             return Start(images, self.editor.decode(code).cpu(), code, found)
-        if paths or invert is not None or known:
+        if len(paths) or invert is not None or known:
             raise AttrimorphError(
                 "--seed edits pictures that the model draws; got a photograph, --known or --invert besides; leave "
                 "either out"
@@ -162,7 +163,7 @@ class EditedPhotographs:
     start: Start
     edited: Tensor
     shown: Tensor
-    pictures: list[Image.Image]
+    pictures: Sequence[Image.Image | Photograph]
     fields: Fields | None
 
 
@@ -174,6 +175,7 @@ def edit_photographs(
     invert: Search | None = None,
     progress: Progress | None = None,
     composition: Composition = "fields",
+    looked: Looked | None = None,
 ) -> EditedPhotographs:
     """Move photographs along axes.
 
@@ -185,8 +187,9 @@ def edit_photographs(
         invert: how to look for their codes; None = take the encoder's.
         progress: of the inversion, called with (steps done, steps).
         composition: as of `applications.edit.edit`.
+        looked: what the generator is shown of the photographs; None: whole squares, as earlier versions showed it.
     """
-    start = axis_edit.start(paths, changes, known, invert, progress)
+    start = axis_edit.start(paths if looked is None else looked.images, changes, known, invert, progress)
     edited = axis_edit.pictures(start, changes, 2)[-1]
     if composition == "earlier":
         shown = blended(start.images, start.found, edited)
@@ -194,5 +197,5 @@ def edit_photographs(
         pictures = [put_back(axis_edit.model, Path(path), change) for path, change in changed]
         return EditedPhotographs(start, edited, shown, pictures, None)
     shown, fields = put_together(axis_edit.model, start.images, start.found, edited, composition)
-    pictures = to_pil(shown) if fields is None else photographs(axis_edit.model, paths, fields)
+    pictures = to_pil(shown) if fields is None or looked is None else looked.changed(fields)
     return EditedPhotographs(start, edited, shown, pictures, fields)
