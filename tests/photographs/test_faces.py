@@ -97,7 +97,7 @@ def test_the_frames_of_a_photograph(group: Image.Image, faces: list[Face]) -> No
     assert frames_of(group, whole, "2") == ([woman], [])
     assert frames_of(group, whole, aligned=True) == ([whole], [])
     assert frames_of(group, whole, box="10,20,100,120")[0] == [frame_in_box("10,20,100,120", (800, 500), 64)]
-    (sentence,) = frames_of(group, square_frame((150, 0, 650, 500), 256), "2")[1]
+    (sentence,) = frames_of(group, square_frame((150, 0, 650, 500), 512), "2")[1]
     assert sentence.startswith("face 2 may not be edited well: it is less than half as large")
 
 
@@ -116,7 +116,7 @@ def test_a_picture_that_is_a_face_already_is_taken_whole(group: Image.Image, fac
 def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:
     man, _ = faces
     assert list(doubts(man, 64)) == []
-    (words,) = doubts(man, 400)
+    (words,) = doubts(man, 600)
     assert "less than half as large as the model's pictures" in words
     (left, y), (right, _), *_ = man.points
     aside = replace(man, points=(*man.points[:2], (right - 5, y + 40), *man.points[3:]))

@@ -79,6 +79,7 @@ def test_pixels_stand_upright_and_come_back_to_the_bit(tmp_path: Path, name: str
         path = saved(tmp_path, picture(mode), name, exif=exif, **options)
         photograph = read_photograph(path)
         with Image.open(path) as image:
+            image.load()  # by which a TIFF is turned
             expected = np.asarray(ImageOps.exif_transpose(image))
         assert np.array_equal(photograph.pixels.squeeze(), expected.squeeze())
         assert photograph.size == expected.shape[1::-1]
@@ -94,8 +95,7 @@ def test_pixels_stand_upright_and_come_back_to_the_bit(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(("name", "channels"), [("a.png", 1), ("a.png", 3), ("a.png", 4), ("a.tif", 1), ("a.tif", 3)])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_sixteen_bits_are_sixteen_bits(tmp_path: Path, name: str, channels: int, orientation: int) -> None:
+def test_sixteen_bits_are_sixteen_bits(tmp_path: Path, name: str, channels: int) -> None:
     """OpenCV writes them and reads them back: another reader and writer."""
     pixels = noise(41, 29, channels, np.uint16)
     assert cv2.imwrite(str(tmp_path / name), pixels.squeeze())
@@ -174,9 +174,7 @@ def test_the_thumbnail_is_made_new(order: str) -> None:
 
 
 def test_profiles_texts_and_resolution_of_png_tiff_and_webp_stay(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x010F] = "A maker"
-    exif.get_ifd(0x8825)[1] = "N"
+    exif = b"Exif\0\0" + exif_block()
     for name in ("a.png", "a.tif", "a.webp"):
         options: dict[str, Any] = {"dpi": (300, 300)} if name != "a.webp" else {"lossless": True}
         photograph = read_photograph(saved(tmp_path, picture(), name, icc_profile=SRGB, exif=exif, **options))
@@ -185,7 +183,7 @@ def test_profiles_texts_and_resolution_of_png_tiff_and_webp_stay(tmp_path: Path)
             photograph.write(place, no_location=no_location, tag="edited")
             with Image.open(place) as image:
                 assert image.info["icc_profile"] == SRGB, name
-                assert image.getexif()[0x010F] == "A maker"
+                assert image.getexif()[0x010F] == "A maker of cameras"
                 assert bool(image.getexif().get_ifd(0x8825)) != no_location, name
                 if name != "a.webp":
                     assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -200,10 +198,11 @@ def test_what_a_file_cannot_hold_is_told(tmp_path: Path) -> None:
         "a.gif": (picture().quantize(64), "256 colours", "RGB", "PNG"),
     }
     for name, (image, word, mode, kind) in cases.items():
-        photograph = read_photograph(saved(tmp_path, image, name))
+        path = saved(tmp_path, image, name)
+        photograph, shown = read_photograph(path), Image.open(path).convert("RGB")
         assert word in " ".join(photograph.notes), name
         assert photograph.format == kind
-        assert np.abs(np.asarray(photograph.rgb()).astype(int) - np.asarray(image.convert("RGB"))).max() <= 1, name
+        assert np.abs(np.asarray(photograph.rgb()).astype(int) - np.asarray(shown)).max() <= 1, name
         place = tmp_path / f"b{photograph.suffix}"
         photograph.write(place)
         with Image.open(place) as read:

@@ -107,7 +107,7 @@ def read_photograph(path: Path) -> Photograph:
     """
     with opened_image(path) as image:
         notes = [] if getattr(image, "n_frames", 1) == 1 else ["only the first of its pictures is taken"]
-        exif = image.getexif()
+        raw, exif = _raw(image), image.getexif()  # in this order: the latter may decode a PNG
         orientation = exif.get(ORIENTATION, 1)
         orientation = orientation if orientation in range(1, 9) else 1
         kind = {"MPO": "JPEG", "GIF": "PNG"}.get(str(image.format), str(image.format))
@@ -115,12 +115,11 @@ def read_photograph(path: Path) -> Photograph:
             notes.append("a GIF holds 256 colours; it is written as PNG")
         content = path.read_bytes() if kind in ("JPEG", "PNG", "WEBP") else b""
         parts = READERS[kind](image, content) if kind in READERS else {}
-        deep = kind in ("PNG", "TIFF") and _deep(image)
-        if deep:
-            pixels: Pixels = _deep_pixels(image, path)
+        if kind in ("PNG", "TIFF") and _is_deep(image.mode, raw):
+            pixels: Pixels = _deep_pixels(image, raw, path)
         else:
             mode = image.mode
-            if ";16" in _raw(image) and mode != "CMYK":
+            if ";16" in raw and mode != "CMYK":
                 notes.append("its 16 bits are written as 8")
             if mode == "CMYK":
                 notes.append("its inks (CMYK) are written as RGB")
@@ -180,30 +179,31 @@ def _raw(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _deep(image: Image.Image) -> bool:
+def _is_deep(mode: str, raw: str) -> bool:
     """Tell whether the file holds 16 bits for each channel, and they can be had."""
-    name, _, order = _raw(image).partition(";")
-    return image.mode.startswith("I;16") or (order in OTHER_BYTE and name in ("LA", "RGB", "RGBX", "RGBA"))
+    name, _, order = raw.partition(";")
+    return mode.startswith("I;16") or (order in OTHER_BYTE and name in ("LA", "RGB", "RGBX", "RGBA"))
 
 
-def _deep_pixels(image: Image.Image, path: Path) -> NDArray[np.uint16]:
+def _deep_pixels(image: Image.Image, raw: str, path: Path) -> NDArray[np.uint16]:
     """Return 16-bit pixels [H, W, C]."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., None]
-    name, _, order = _raw(image).partition(";")
-    if name == "LA":  # two channels of 16 bits are four of 8
-        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
-        return np.asarray(image).view(">u2").astype(np.uint16)
     upper = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return upper.astype(np.uint16)[..., None]
+    name, _, order = raw.partition(";")
+    # Two channels of 16 bits are four of 8.
+    other = "RGBA" if name == "LA" else f"{name};{OTHER_BYTE[order]}"
     with opened_image(path) as again:
-        other = f"{name};{OTHER_BYTE[order]}"
         again.tile = [
             tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)
             for tile in again.tile
         ]
-        found = upper.astype(np.uint16) << 8
-        found |= np.asarray(again)
-        return found
+        lower = np.asarray(again)
+    if name == "LA":
+        return lower.view(">u2").astype(np.uint16)
+    found = upper.astype(np.uint16) << 8
+    found |= lower
+    return found
 
 
 # EXIF -----------------------------------------------------------------------------------------------------------------
