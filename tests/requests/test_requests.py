@@ -79,7 +79,9 @@ def test_a_receipt_tells_the_request_again(request_: Request, tmp_path: Path) ->
     asked = request_.model_copy(update=changes)
     written = asked.write(tmp_path / "out.png", model)
     receipt = read_receipt(written.receipt)
-    assert type(asked).from_receipt(receipt) == asked
+    found = type(asked).from_receipt(receipt)
+    # The receipt knows besides where the faces were.
+    assert found.model_copy(update={"frames": None} if hasattr(asked, "frames") else {}) == asked
 
 
 def test_an_unknown_word_and_a_wrong_form_get_a_sentence() -> None:

@@ -1,0 +1,172 @@
+"""A person's photograph comes back at its own size and in its own format, changed only where it should."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from attrimorph.data import faces as detector
+from attrimorph.errors import AttrimorphError
+from attrimorph.models.model import Model
+from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.requests.edit import Edit
+from attrimorph.requests.edit_folder import EditFolder
+from attrimorph.requests.receipt import Receipt, read_receipt
+from attrimorph.requests.replay import replay
+
+PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Edit(images=[PEOPLE / "man.jpg"], changes={"Eyeglasses": 1}).load()
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    room = Image.effect_noise((711, 402), 30).convert("RGB")
+    room.paste(Image.open(PEOPLE / "man.jpg").resize((380, 380)), (3, 10))
+    room.paste(Image.open(PEOPLE / "woman.jpg").resize((260, 260)), (440, 100))
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    room.save(path)
+    return path
+
+
+def written(out: Path, model: Model, image: Path, **words: Any) -> tuple[Photograph, Receipt, list[str]]:
+    """Edit a photograph; returns what was written, its receipt, and what was said."""
+    said: list[str] = []
+    done = Edit(images=[image], changes={"Eyeglasses": 1}, **words).write(out, model, say=said.append)
+    return read_photograph(done.pictures[-1]), read_receipt(done.receipt), said
+
+
+def inside(photograph: Photograph, receipt: Receipt, number: int = 0) -> np.ndarray:
+    """The pixels within a frame of the receipt, [H, W]."""
+    a, _, c, d, _, f = receipt.arguments["frames"][0][number]
+    width, height = photograph.size
+    y, x = np.mgrid[:height, :width] + 0.5
+    m, t = complex(a, d), complex(c, f)
+    square = ((x + 1j * y) - t) / m / 64
+    return (np.minimum(square.real, square.imag) > -0.02) & (np.maximum(square.real, square.imag) < 1.02)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("kind", ["png 16", "png RGBA", "tif L", "webp RGB"])
+def test_only_what_lies_in_the_frame_changes(tmp_path: Path, model: Model, kind: str, orientation: int) -> None:
+    suffix, mode = kind.split()
+    upright = Image.effect_noise((319, 271), 30).convert("RGB")
+    upright.paste(Image.open(PEOPLE / "woman.jpg").resize((230, 230)), (60, 20))
+    exif = Image.Exif()
+    exif[0x0112] = {3: 3, 6: 8, 7: 7, 1: 1}[orientation]  # the turn that lays it down
+    buffer = io.BytesIO()
+    upright.save(buffer, "PNG", exif=exif)
+    laid = ImageOps.exif_transpose(Image.open(buffer))
+    exif[0x0112] = orientation
+    laid = laid if mode == "16" else laid.convert(mode)
+    path = tmp_path / f"photo.{suffix}"
+    options = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    laid.save(path, exif=exif, **options)
+    if mode == "16":
+        deep = read_photograph(path)
+        pixels = deep.pixels.astype(np.uint16) * 257
+        pixels[::2, ::3] -= np.minimum(pixels[::2, ::3], 99)
+        deep.with_pixels(pixels).write(path)
+    before = read_photograph(path)
+    assert np.abs(np.asarray(before.rgb().convert("L")).astype(int) - np.asarray(upright.convert("L"))).mean() < 2
+    after, receipt, said = written(tmp_path / "made.png", model, path)
+    assert said == []
+    assert (after.size, after.format, after.orientation) == (before.size, before.format, orientation)
+    assert (after.pixels.dtype, after.pixels.shape) == (before.pixels.dtype, before.pixels.shape)
+    changed = (after.pixels != before.pixels).any(2)
+    frame = inside(before, receipt)
+    assert changed.sum() > 100
+    assert not (changed & ~frame).any()
+    if mode == "RGBA":
+        assert np.array_equal(after.pixels[..., 3], before.pixels[..., 3])
+
+
+def test_the_faces_that_are_meant_are_changed(tmp_path: Path, model: Model, group: Path) -> None:
+    before = read_photograph(group)
+    man, woman = (slice(0, 402), slice(0, 383)), (slice(0, 402), slice(440, 711))
+    for face, expected in {"largest": (1, 0), "all": (1, 1), "2": (0, 1), "570,200": (0, 1)}.items():
+        after, receipt, said = written(tmp_path / "made.png", model, group, face=face)
+        changed = (after.pixels != before.pixels).any(2)
+        assert (changed[man].any(), changed[woman].any()) == expected, face
+        assert len(receipt.arguments["frames"][0]) == sum(expected)
+        told = ["2 faces were found, the largest is edited; --face all or a number takes others"]
+        assert said == (told if face == "largest" else [])
+    with pytest.raises(AttrimorphError, match="face must be a number from 1 to 2"):
+        written(tmp_path / "made.png", model, group, face="3")
+    after, receipt, _ = written(tmp_path / "made.png", model, group, box="500,140,110,150")
+    changed = (after.pixels != before.pixels).any(2)
+    assert changed[woman].any()
+    assert not changed[man].any()
+    with pytest.raises(AttrimorphError, match="--face, --box and --aligned each say where the face is"):
+        written(tmp_path / "made.png", model, group, box="500,140,110,150", aligned=True)
+
+
+def test_a_replay_needs_no_detector(tmp_path: Path, model: Model, group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Edit(images=[group], changes={"Eyeglasses": 1}, face="all").write(tmp_path / "made.png", model)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("looked for faces")
+
+    monkeypatch.setattr(detector, "_found", refuse)
+    again = replay(done.receipt, model=model)
+    assert again.identical
+
+
+def test_faces_are_shown_with_their_numbers(tmp_path: Path, model: Model, group: Path) -> None:
+    done = Edit(images=[group], numbers=True).write(tmp_path / "faces.png", model)
+    assert done.pictures == (tmp_path / "faces.png",)
+    with Image.open(done.pictures[0]) as image:
+        assert image.size == (711, 402)
+        assert (np.asarray(image.convert("RGB")) == (255, 196, 0)).all(2).sum() > 500
+
+
+def test_a_picture_without_a_face(tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "noise.png"
+    Image.effect_noise((300, 200), 40).convert("RGB").save(path)
+    with pytest.raises(AttrimorphError, match=re.escape("no face was found in this photograph")):
+        written(tmp_path / "made.png", model, path)
+    after, _, _ = written(tmp_path / "made.png", model, path, aligned=True)
+    assert after.size == (300, 200)
+    assert np.array_equal(after.pixels[:, :50], read_photograph(path).pixels[:, :50])
+
+
+def test_the_place_is_left_out_on_demand(tmp_path: Path, model: Model) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010F] = "A maker"
+    Image.open(PEOPLE / "man.jpg").save(tmp_path / "photo.jpg", exif=exif, quality=90)
+    for no_location in (False, True):
+        done = Edit(images=[tmp_path / "photo.jpg"], changes={"Eyeglasses": 1}, no_location=no_location).write(
+            tmp_path / "made.png", model
+        )
+        with Image.open(done.pictures[-1]) as image:
+            assert image.format == "JPEG"
+            assert image.getexif()[0x010F] == "A maker"
+            assert bool(image.getexif().get_ifd(0x8825)) != no_location
+            assert b"edited by attrimorph" in image.info["comment"]
+
+
+def test_a_folder_of_photographs(tmp_path: Path, model: Model, group: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "group.png").write_bytes(group.read_bytes())
+    (tmp_path / "in" / "man.jpg").write_bytes((PEOPLE / "man.jpg").read_bytes())
+    Image.effect_noise((90, 50), 40).convert("RGB").save(tmp_path / "in" / "noise.png")
+    request = EditFolder(folder=tmp_path / "in", changes={"Eyeglasses": 1}, face="all")
+    done = request.write(tmp_path / "out", model)
+    for name in ("group.png", "man.jpg"):
+        before, after = read_photograph(tmp_path / "in" / name), read_photograph(tmp_path / "out" / name)
+        assert (after.size, after.format) == (before.size, before.format)
+    one, other = (read_photograph(tmp_path / each / "group.png").pixels for each in ("in", "out"))
+    changed = (one != other).any(2)
+    assert changed[:, :383].any()
+    assert changed[:, 440:].any()
+    lines = (tmp_path / "out" / "edits.csv").read_text().splitlines()
+    assert any(line.startswith('noise.png,,unreadable,"no face was found') for line in lines), lines
+    assert replay(done.receipt, tmp_path / "again", model=model).identical
