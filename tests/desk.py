@@ -47,6 +47,12 @@ def lay(folder: Path) -> None:
     for number, name in enumerate(PICTURES):
         pictures[number].save(folder / f"{name}.png")
         pictures[number].save(folder / f"{name}.jpg")
+    party = Image.new("RGB", (720, 400), (90, 110, 120))
+    for place, name in ((0, "man"), (400, "woman")):
+        party.paste(
+            Image.open(ROOT / "tests" / "fixtures" / "photographs" / f"{name}.jpg").resize((320, 320)), (place, 60)
+        )
+    party.save(folder / "party.jpg")
     (folder / "mine.yaml").write_text("recipe: cvae-gan\nname: mine\nlosses.kl: 2\n")
     Image.fromarray((torch.rand(64, 64) > 0.9).byte().mul(255).numpy()).save(folder / "scratch.png")
     first = folder / PHOTOS[0]
