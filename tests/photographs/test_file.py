@@ -78,7 +78,8 @@ def test_pixels_stand_upright_and_come_back_to_the_bit(tmp_path: Path, name: str
         options: dict[str, Any] = {"lossless": True, "exact": True} if name == "a.webp" else {}
         path = saved(tmp_path, picture(mode), name, exif=exif, **options)
         photograph = read_photograph(path)
-        with Image.open(path) as image:
+        # From memory: of a file on disk, plain and turned, Pillow maps the pixels before it turns them.
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
             image.load()  # by which a TIFF is turned
             expected = np.asarray(ImageOps.exif_transpose(image))
         assert np.array_equal(photograph.pixels.squeeze(), expected.squeeze())
@@ -109,7 +110,8 @@ def test_sixteen_bits_are_sixteen_bits(tmp_path: Path, name: str, channels: int)
     read = cv2.imread(str(place), cv2.IMREAD_UNCHANGED)
     assert read.dtype == np.uint16
     assert np.array_equal(read.reshape(changed.shape)[..., order], changed)
-    assert np.abs(np.asarray(photograph.rgb().convert("L")).astype(int).mean() - pixels[..., :3].mean() / 257) < 6
+    if channels < 4:
+        assert abs(np.asarray(photograph.rgb()).mean() - pixels.mean() / 257) < 1
 
 
 def test_grey_with_alpha_of_sixteen_bits(tmp_path: Path) -> None:
