@@ -131,8 +131,12 @@ def test_a_picture_without_a_face(tmp_path: Path, model: Model) -> None:
     path = tmp_path / "noise.png"
     Image.effect_noise((300, 200), 40).convert("RGB").save(path)
     with pytest.raises(AttrimorphError, match=re.escape("no face was found in this photograph")):
-        written(tmp_path / "made.png", model, path)
-    after, _, _ = written(tmp_path / "made.png", model, path, aligned=True)
+        written(tmp_path / "made.png", model, path, face="all")
+    after, _, said = written(tmp_path / "made.png", model, path)
+    assert said == ["no face was found; the largest centred square is edited (another place: --box x,y,w,h)"]
+    same, _, said = written(tmp_path / "made.png", model, path, aligned=True)
+    assert said == []
+    assert np.array_equal(same.pixels, after.pixels)
     assert after.size == (300, 200)
     assert np.array_equal(after.pixels[:, :50], read_photograph(path).pixels[:, :50])
 

@@ -75,15 +75,18 @@ def look(
         AttrimorphError: a file cannot be read, or a face that is meant is not there.
     """
     photographs, frames, images, said = [], [], [], []
+    preprocessing = dict(model.header.get("preprocessing") or {})
     for row, path in enumerate(paths):
         photograph = read_photograph(path)
         image, name = photograph.rgb(), f"{path.name}: " if len(paths) > 1 else ""
         whole = whole_frame(model, image)
         found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
         if known is None:
-            found, sentences = frames_of(image, whole, meant.face, box=meant.box, aligned=meant.aligned)
+            found, sentences = frames_of(
+                image, whole, meant.face, box=meant.box, aligned=meant.aligned, needed=bool(preprocessing.get("align"))
+            )
             said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
-        crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+        crop = crop_for(image.size, preprocessing.get("crop"))
         for frame in found:
             # What is a face already goes the way of the training images.
             images.append(pixels_of(fit(image, whole.side, crop) if frame == whole else frame.cut(image)))

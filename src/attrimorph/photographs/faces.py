@@ -94,12 +94,18 @@ def square_frame(box: tuple[float, float, float, float], side: int) -> Frame:
 
 
 def frames_of(
-    image: Image.Image, whole: Frame, which: str = "largest", *, box: str | None = None, aligned: bool = False
+    image: Image.Image,
+    whole: Frame,
+    which: str = "largest",
+    *,
+    box: str | None = None,
+    aligned: bool = False,
+    needed: bool = False,
 ) -> tuple[list[Frame], list[str]]:
     """Return the frames in which a photograph is edited, and sentences worth reading.
 
     A picture in which the face lies as in the model's pictures, or of the model's own size, is taken as a face already;
-    so is a square one in which none is found.
+    so is one in which none is found, unless one is needed.
 
     Args:
         image: upright RGB.
@@ -107,6 +113,7 @@ def frames_of(
         which: as of `chosen_faces`.
         box: as of `frame_in_box`, in place of looking for faces.
         aligned: whether the picture is a face already.
+        needed: whether there must be a face: the model's pictures were aligned. Those of others may be of anything.
 
     Raises:
         AttrimorphError: there is no such face, or the box is none.
@@ -118,8 +125,8 @@ def frames_of(
     faces = find_faces(image)
     if faces and _fills(faces[0], whole):
         return [whole], []
-    if not faces and image.width == image.height:
-        return [whole], ["no face was found; the square picture is taken as one (another place: --box x,y,w,h)"]
+    if not faces and which == "largest" and not needed:
+        return [whole], ["no face was found; the largest centred square is edited (another place: --box x,y,w,h)"]
     chosen, said = chosen_faces(faces, which), []
     if which == "largest" and len(faces) > 1:
         said.append(f"{len(faces)} faces were found, the largest is edited; --face all or a number takes others")
