@@ -134,8 +134,8 @@ def _refined(image: Image.Image, face: Face) -> Face:
     told = _stages()[2](_pixels(windows))
     offsets = 48 * told["points"].double().view(-1, 2, 5).numpy()
     found = np.mean([m * (x + 1j * y) + t for (m, t), (x, y) in zip(places, offsets, strict=True)], 0)
-    points = _pairs(np.stack([found.real, found.imag], 1))
-    return replace(face, points=points, score=float(_probabilities(told).mean()))
+    pairs = _pairs(np.stack([found.real, found.imag], 1))
+    return replace(face, points=pairs, score=float(_probabilities(told).mean()))
 
 
 def _pairs(points: Array) -> Points:
@@ -169,7 +169,8 @@ def _found(image: Image.Image, least: float) -> list[Face]:
 
 def _levels(image: Image.Image, scale: float) -> tuple[Levels, Levels]:
     """Return the photograph at scales that fall by halves, to look closer at; and from `scale` on, to be searched."""
-    closer, searched = [(1.0, image)], []
+    closer: Levels = [(1.0, image)]
+    searched: Levels = []
     while closer[-1][0] / 2 > scale:
         closer.append((closer[-1][0] / 2, closer[-1][1].reduce(2)))
     picture = closer[-1][1]

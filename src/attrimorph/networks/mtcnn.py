@@ -63,6 +63,7 @@ class Stage(nn.Module):
                 if isinstance(part, nn.Conv2d):
                     channels = part.out_channels
                     part.weight.copy_(next(left).permute(3, 2, 0, 1))
+                    assert part.bias is not None
                     part.bias.copy_(next(left))
                 elif isinstance(part, nn.PReLU):
                     part.weight.copy_(next(left).flatten())

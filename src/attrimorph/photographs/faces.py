@@ -172,9 +172,10 @@ def numbered_faces(image: Image.Image, faces: Sequence[Face], side: int = 64) ->
     for number, face in enumerate(faces, 1):
         corners = [(float(x), float(y)) for x, y in frame_of(face.eyes, side).corners]
         draw.line([*corners, corners[0], corners[1]], INK, line, joint="curve")
-        font = ImageFont.load_default(max(12, round(math.dist(corners[0], corners[1]) / 8)))
+        height = max(12, round(math.dist(corners[0], corners[1]) / 8))
         # Inside the photograph, wherever the frame lies.
-        x = min(max(min(x for x, _ in corners), 0), image.width - font.size)
-        y = min(max(min(y for _, y in corners), 0), image.height - font.size)
+        x = min(max(min(x for x, _ in corners), 0), image.width - height)
+        y = min(max(min(y for _, y in corners), 0), image.height - height)
+        font = ImageFont.load_default(height)
         draw.text((x + line, y + line), str(number), INK, font, stroke_width=max(1, line // 2), stroke_fill=PAPER)
     return shown

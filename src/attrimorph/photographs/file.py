@@ -10,7 +10,7 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,8 @@ OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "litt
 
 def _raw(image: Image.Image) -> str:
     """Return how Pillow unpacks the file's pixels."""
-    arguments = image.tile[0].args if image.tile else ""
+    tiles = getattr(image, "tile", ())
+    arguments = tiles[0].args if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
@@ -194,14 +195,15 @@ def _deep_pixels(image: Image.Image, raw: str, path: Path) -> NDArray[np.uint16]
     # Two channels of 16 bits are four of 8.
     other = "RGBA" if name == "LA" else f"{name};{OTHER_BYTE[order]}"
     with opened_image(path) as again:
-        again.tile = [
+        again.tile = [  # type: ignore[attr-defined]
             tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)
-            for tile in again.tile
+            for tile in again.tile  # type: ignore[attr-defined]
         ]
         lower = np.asarray(again)
     if name == "LA":
         return lower.view(">u2").astype(np.uint16)
-    found = upper.astype(np.uint16) << 8
+    found: NDArray[np.uint16] = upper.astype(np.uint16)
+    found <<= 8
     found |= lower
     return found
 
@@ -442,5 +444,5 @@ def _write_plain(format: str) -> Any:
 
 
 READERS = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_webp, "TIFF": _read_tiff}
-WRITERS = {"JPEG": _write_jpeg, "PNG": _write_png, "WEBP": _write_webp, "TIFF": _write_tiff,
+WRITERS: dict[str, Callable[[NDArray[Any], dict[str, Any], bool, str], bytes]] = {"JPEG": _write_jpeg, "PNG": _write_png, "WEBP": _write_webp, "TIFF": _write_tiff,
            "BMP": _write_plain("BMP"), "PPM": _write_plain("PPM")}  # fmt: skip

@@ -148,8 +148,8 @@ class Edit(Moving):
         looked = None
         if self.composition != "earlier" and self.images:
             looked = look(model, self.images, self.meant(), self.frames)
-            for sentence in looked.said if work.say is not None else ():
-                work.say(sentence)
+            if work.say is not None and looked.said:
+                work.say("\n".join(looked.said))
         if self.along is not None:
             return self._along(model, work, looked)
         if self.like:
@@ -226,7 +226,7 @@ class Edit(Moving):
             own, self.images if looked is None else looked.images, self.like, self.changes, self.composition
         )
         few = max(len(self.images), len(self.like)) <= MOST_SHOWN
-        pictures = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
+        pictures: dict[str, Any] = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
         for number, (answers, fields) in enumerate(zip(found.edited, found.fields, strict=True), 1):
             which = f"-like-{number}" if len(self.like) > 1 else ""
             alone = numbered("edited", _alone(answers, fields, looked))

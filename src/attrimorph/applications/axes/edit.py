@@ -197,5 +197,5 @@ def edit_photographs(
         pictures = [put_back(axis_edit.model, Path(path), change) for path, change in changed]
         return EditedPhotographs(start, edited, shown, pictures, None)
     shown, fields = put_together(axis_edit.model, start.images, start.found, edited, composition)
-    pictures = to_pil(shown) if fields is None or looked is None else looked.changed(fields)
-    return EditedPhotographs(start, edited, shown, pictures, fields)
+    whole = to_pil(shown) if fields is None or looked is None else looked.changed(fields)
+    return EditedPhotographs(start, edited, shown, whole, fields)
