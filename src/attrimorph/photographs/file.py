@@ -444,5 +444,11 @@ def _write_plain(format: str) -> Any:
 
 
 READERS = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_webp, "TIFF": _read_tiff}
-WRITERS: dict[str, Callable[[NDArray[Any], dict[str, Any], bool, str], bytes]] = {"JPEG": _write_jpeg, "PNG": _write_png, "WEBP": _write_webp, "TIFF": _write_tiff,
-           "BMP": _write_plain("BMP"), "PPM": _write_plain("PPM")}  # fmt: skip
+WRITERS: dict[str, Callable[[NDArray[Any], dict[str, Any], bool, str], bytes]] = {
+    "JPEG": _write_jpeg,
+    "PNG": _write_png,
+    "WEBP": _write_webp,
+    "TIFF": _write_tiff,
+    "BMP": _write_plain("BMP"),
+    "PPM": _write_plain("PPM"),
+}
