@@ -1,6 +1,6 @@
 """A whole photograph, where in it the square lies that a model is shown, and what an edit there makes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
