@@ -81,9 +81,9 @@ def test_a_model_edits_at_the_position_of_its_file(tmp_path: Path) -> None:
     assert torch.equal(model.edit(images, {"Smiling": 1.5}, labels), raw.edit(images, {"Smiling": 1.5}, labels))
     assert not torch.equal(model.edit(images, {"Smiling": 0.5}, labels), raw.edit(images, {"Smiling": 0.5}, labels))
     # The switch that turns it off, and back on again.
-    plain = edit(model, images, {"Smiling": 0.5}, labels, calibrated=False)
+    plain = edit(model, images, {"Smiling": 0.5}, labels, calibrated=False, composition="whole face")
     assert torch.equal(plain.edited, raw.edit(images, {"Smiling": 0.5}, labels))
-    changed = edit(model, images, {"Smiling": 0.5}, labels)
+    changed = edit(model, images, {"Smiling": 0.5}, labels, composition="whole face")
     assert torch.equal(changed.edited, raw.edit(images, {"Smiling": 0.4}, labels))
     again = model.with_strengths(Strengths()).with_strengths(MAPS)
     assert again.moved(labels, {"Smiling": 0.5}).max() == torch.tensor(0.4)

@@ -137,7 +137,7 @@ def test_it_is_trained_stopped_loaded_edited_and_served(tmp_path: Path) -> None:
     assert model.can == ("encode", "edit")
 
     images, labels = data.batch(data.indices("train")[:2])
-    result = edit(model, images, {"Smiling": 1.0}, labels)
+    result = edit(model, images, {"Smiling": 1.0}, labels, composition="whole face")
     assert torch.equal(result.edited, model.edit(images, {"Smiling": 1.0}, labels))
     assert not torch.equal(result.edited, model.decode(model.encode(images, labels)))
 
