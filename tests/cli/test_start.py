@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import attrimorph
+from attrimorph.cli import app
 
 PROBE = """
 import json, sys
@@ -54,6 +55,15 @@ def test_no_heavy_import_for(words: list[str]) -> None:
         ["retrieve", "nosuch.png", "--among", "."],
         ["layers", "FACE", "--set", "Nose=1", "--model", "discvae-drawn-64"],
         ["invert", "FACE", "--known", "Nose=1"],
+        ["compare", "quickstart", "nosuch", "--images", "100"],
+        ["compare", "cvae", "cgan"],
+        ["compare", "cvae", "cgan", "--budget", "soon"],
+        ["compare", "cvae", "cgan", "--images", "100", "--losses.kl", "much"],
+        ["compare", "cvae", "cgan", "--images", "100", "--nosuch.field", "1"],
+        ["compare", "cvae", "cgan", "--images", "100", "--seeds", "0"],
+        ["experiment", "nosuch"],
+        ["train", "nosuch"],
+        ["train", "quickstart", "--losses.kl", "much"],
     ],
     ids=" ".join,
 )
@@ -86,3 +96,13 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"attrimorph {attrimorph.__version__}"
+
+
+@pytest.mark.parametrize("words", [[name] for name in app if not name.startswith("-")], ids=" ".join)
+def test_a_wrong_option_is_told_before_torch_is_imported(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps([*words, "--nosuch", "1"])], capture_output=True, text=True, check=True
+    )
+    code, heavy = json.loads(done.stderr.splitlines()[-1])
+    assert code == 2
+    assert "torch" not in heavy

@@ -13,9 +13,9 @@ from attrimorph.networks.convolutional import (
     Classifier,
     CodeJudge,
     Discriminator,
+    DiscriminatorHeads,
     Encoder,
     Generator,
-    Judge,
     MeanCovariance,
     MinibatchDiscrimination,
 )
@@ -241,7 +241,7 @@ def test_a_mean_and_covariance_critic_at_its_best_measures_the_distance_of_both(
 
 @torch.no_grad()
 @pytest.mark.parametrize("build", [Discriminator, DcganDiscriminator])
-def test_a_discriminator_s_options(build: type[Judge]) -> None:
+def test_a_discriminator_s_options(build: type[DiscriminatorHeads]) -> None:
     size, width = 128, 4
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     y = torch.zeros(3, 0)

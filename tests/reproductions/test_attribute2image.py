@@ -22,7 +22,6 @@ from attrimorph.models.model import ImageLayers as Painted
 from attrimorph.reproductions import EXPERIMENTS, attribute2image, inversion, names_of
 from attrimorph.reproductions.contexts import face_model, reconstructed, training_faces
 from attrimorph.reproductions.frame import FULL, QUICK, Form, Request, decide, write_outcome
-from attrimorph.reproductions.runs import RUNS
 from tests.reproductions import tiny
 from tests.tiny_models import tiny_layers, tiny_model
 
@@ -53,7 +52,7 @@ def asked(out: Path, **changes: object) -> Request:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path, others: dict[str, str]) -> None:
     asks = asked(folder, other_model=others.get(name))
-    page = write_outcome(RUNS[name](asks), folder)
+    page = write_outcome(EXPERIMENTS[name].run(asks), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert {claim["verdict"] for claim in told["claims"]} <= {"seen once", "not reproduced", "not decided"}
@@ -62,7 +61,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path,
     assert all(claim["evidence"].split(",")[0] in content for claim in told["claims"])
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert models
-    RUNS[name](asks)
+    EXPERIMENTS[name].run(asks)
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 

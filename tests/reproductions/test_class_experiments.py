@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions import EXPERIMENTS, names_of, one_model, table_one
 from attrimorph.reproductions.frame import QUICK, Request, decide, remembered, write_outcome
-from attrimorph.reproductions.runs import RUNS
 from tests.reproductions.tiny import TINY, request
 from tests.tiny_models import tiny_model
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name, each in EXPERIMENTS.items() if each.letter and name != "ring"])
 def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path) -> None:
-    page = write_outcome(RUNS[name](request(folder)), folder)
+    page = write_outcome(EXPERIMENTS[name].run(request(folder)), folder)
     told = json.loads((folder / name / "results.json").read_text())
     assert told["experiment"] == name
     assert told["claims"]
@@ -35,7 +35,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(name: str, folder: Path)
     for claim in told["claims"]:
         assert claim["claim"].split(":")[0].replace("'", "&#x27;") in content
     models = {path: path.stat().st_mtime_ns for path in folder.glob("models/*/*/checkpoints/*/model.safetensors")}
-    RUNS[name](request(folder))
+    EXPERIMENTS[name].run(request(folder))
     assert models == {path: path.stat().st_mtime_ns for path in models}
 
 
@@ -177,9 +177,15 @@ def test_figures_are_remembered_under_their_key(tmp_path: Path) -> None:
 def test_experiments_go_by_name_or_letter() -> None:
     assert names_of("table-one") == ["table-one"]
     assert names_of("b") == names_of("c") == ["table-one"]
-    assert names_of("all") == list(EXPERIMENTS) == list(RUNS)
+    assert names_of("all") == list(EXPERIMENTS)
     with pytest.raises(AttrimorphError, match="no experiment 'table_one'; did you mean 'table-one'"):
         names_of("table_one")
+
+
+def test_every_experiment_names_a_function() -> None:
+    for each in EXPERIMENTS.values():
+        module, name = each.function.split(".")
+        assert callable(getattr(import_module(f"attrimorph.reproductions.{module}"), name))
 
 
 def test_the_command_prints_verdicts_and_the_page(

@@ -19,16 +19,14 @@ from attrimorph.methods.recipes import recipe_named
 from attrimorph.reproductions import comparison
 from attrimorph.reproductions.comparison import (
     Benchmark,
-    Entrant,
     Entry,
     Ranking,
     differ,
-    entrants,
-    parse_budget,
     planned_images,
     rankings,
 )
 from attrimorph.reproductions.comparison_page import all_over, compare, curve, notes
+from attrimorph.reproductions.entrants import Entrant, entrants, parse_budget
 from attrimorph.reproductions.frame import lasting, seconds_of
 from attrimorph.training import rehearsal
 from tests import terminal

@@ -20,10 +20,9 @@ from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
 from attrimorph.photographs import fields
-from attrimorph.reproductions import group_edits, homointerp
+from attrimorph.reproductions import EXPERIMENTS, group_edits, homointerp
 from attrimorph.reproductions.contexts import EditContext, edit_context
 from attrimorph.reproductions.frame import Form, Request, at_most, decide, lasting, write_outcome
-from attrimorph.reproductions.runs import RUNS
 from tests.small_models import NARROW, small_model
 from tests.tiny_models import tiny_model
 
@@ -82,7 +81,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[str, Path], tmp_path: Path) -> None:
-    outcome = RUNS[name](asked(tmp_path, models, *GIVEN[name]))
+    outcome = EXPERIMENTS[name].run(asked(tmp_path, models, *GIVEN[name]))
     page = write_outcome(outcome, tmp_path)
     told = json.loads((tmp_path / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["experiment"] == name
@@ -99,13 +98,13 @@ def test_an_experiment_on_named_models_trains_nothing(name: str, models: dict[st
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains_what_it_needs_once(name: str, tmp_path: Path) -> None:
     request = Request(out=tmp_path, form=TINY, seeds=(0,))
-    RUNS[name](request)
+    EXPERIMENTS[name].run(request)
     found = {path: path.stat().st_mtime_ns for path in tmp_path.glob("models/*/*/checkpoints/*/model.safetensors")}
     assert (
         len({path.parents[2] for path in found})
         == {"uniformity": 2, "group-edits": 2, "faults": 4, "translation": 4}[name]
     )
-    RUNS[name](request)
+    EXPERIMENTS[name].run(request)
     assert found == {path: path.stat().st_mtime_ns for path in found}
 
 

@@ -12,12 +12,11 @@ from attrimorph.data.drawn.synthetic import write_faces, write_shapes
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.reproductions import axes, axis_edits, growing, names_of
+from attrimorph.reproductions import EXPERIMENTS, axes, axis_edits, growing, names_of
 from attrimorph.reproductions.axes import PGGAN, axes_context
 from attrimorph.reproductions.axis_edits import phi
 from attrimorph.reproductions.frame import Form, Request, decide, lasting, write_outcome
 from attrimorph.reproductions.growing import Moment, budgets, moments_of, transitions
-from attrimorph.reproductions.runs import RUNS
 from tests.tiny_models import tiny_model
 
 TINY = Form("tiny", faces=40, unseen=16, codes=300, search=(1,), close=4, many=8)
@@ -43,7 +42,7 @@ def test_an_experiment_leaves_page_numbers_and_pictures(
     monkeypatch.setattr(axes, "TAUGHT", ("Smiling", "Male"))
     monkeypatch.setattr(axis_edits, "FOLLOWING", 4)
     # The shipped CVAE-GAN: a GAN of a test's size shows nothing that a judge could tell.
-    page = write_outcome(RUNS[name](asked(folder, model="drawn-faces-64")), folder)
+    page = write_outcome(EXPERIMENTS[name].run(asked(folder, model="drawn-faces-64")), folder)
     told = json.loads((folder / name / "results.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert told["claims"]
     assert list((folder / name / "pictures").glob("*.png"))

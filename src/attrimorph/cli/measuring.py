@@ -73,7 +73,7 @@ def compare(
     latex
         A file for the same as a LaTeX tabular (booktabs), without those of single attributes.
     """
-    from attrimorph.reproductions.comparison import entrants, parse_budget
+    from attrimorph.reproductions.entrants import entrants, parse_budget
 
     layout.needs(data)
     if (budget is None) == (images is None):
@@ -204,7 +204,6 @@ def experiment(
     names = names_of(name)
     from attrimorph.metrics.figures import Cell, check_tables, write_tables
     from attrimorph.reproductions.frame import COLUMNS, FULL, QUICK, Request, decide, write_outcome
-    from attrimorph.reproductions.runs import RUNS
 
     check_tables(csv, latex)
     if names != ["ring"]:  # points, no images
@@ -230,7 +229,7 @@ def experiment(
                 say=meter.say,
                 progress=show,
             )
-            outcome = RUNS[each](request)
+            outcome = EXPERIMENTS[each].run(request)
             page = write_outcome(outcome, out)
         decisions = decide(outcome.claims)
         print(table([(one.verdict, one.claim.words, f"{one.claim.evidence}; {one.why}") for one in decisions]))

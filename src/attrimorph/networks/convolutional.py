@@ -270,7 +270,7 @@ def orthonormal(basis: Tensor) -> Tensor:
     return signed
 
 
-class Judge(nn.Module):
+class DiscriminatorHeads(nn.Module):
     """What discriminators make of their trunk's stages: a verdict, features, and with a class head the attributes."""
 
     def add_heads(
@@ -317,14 +317,14 @@ class Judge(nn.Module):
         return logits
 
 
-class Discriminator(Judge):
+class Discriminator(DiscriminatorHeads):
     """D(x[, y]) -> logits [B, 1] and f_D, the input of the last fully connected layer, [B, F].
 
     Args:
         image_size: S of the images [B, 3, S, S].
         condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution.
-        outputs, kernels, components, layers: as of `Judge.add_heads`.
+        outputs, kernels, components, layers: as of `DiscriminatorHeads.add_heads`.
     """
 
     def __init__(

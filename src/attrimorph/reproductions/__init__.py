@@ -1,14 +1,18 @@
-"""EXPERIMENTS: the experiments of the papers, by name, in words; `runs` is what does them.
+"""EXPERIMENTS: the experiments of the papers, by name, in words, and the function that does each.
 
 No torch here: the command line lists them without it.
 """
 
 import tomllib
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, suggestion
+
+if TYPE_CHECKING:
+    from attrimorph.reproductions.frame import Outcome, Request
 
 
 class Experiment(NamedTuple):
@@ -17,6 +21,7 @@ class Experiment(NamedTuple):
     Attributes:
         paper: whose it is.
         about: what it shows.
+        function: what does it: the module of this folder, a dot, and its name there.
         letter: its letter; table-one is two of them; "" outside the CVAE-GAN paper.
         title, lead: of its page.
         source: who says what is claimed, where a claim does not tell.
@@ -26,12 +31,19 @@ class Experiment(NamedTuple):
 
     paper: str
     about: str
+    function: str
     letter: str = ""
     title: str = ""
     lead: str = ""
     source: str = ""
     protocol: Mapping[str, str] = {}
     claims: Mapping[str, Mapping[str, Any]] = {}
+
+    def run(self, request: "Request") -> "Outcome":
+        """Do the experiment; only its own module is imported for it."""
+        module, name = self.function.split(".")
+        outcome: Outcome = getattr(import_module(f"{__name__}.{module}"), name)(request)
+        return outcome
 
 
 with Path(__file__).with_name("experiments.toml").open("rb") as _file:

@@ -24,7 +24,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.cvae_gan.terms import METHODS
 from attrimorph.networks import convolutional
-from attrimorph.networks.convolutional import LOGVAR_RANGE, Judge, initialise_dcgan, initialise_he
+from attrimorph.networks.convolutional import LOGVAR_RANGE, DiscriminatorHeads, initialise_dcgan, initialise_he
 
 IMAGE_SIZE = 128
 INCEPTIONS: tuple[tuple[tuple[int, ...], ...], ...] = (
@@ -207,7 +207,7 @@ class DeconvolutionalGenerator(nn.Module):
         return torch.tanh(self.last(h))  # [B, 3, 128, 128]
 
 
-class DcganDiscriminator(Judge):
+class DcganDiscriminator(DiscriminatorHeads):
     """D(x[, y]) -> logits [B, 1] and f_D [B, 8192]: DCGAN's (Radford et al. 2016), one stage longer for 128x128.
 
     | layer             | output        |
@@ -227,7 +227,7 @@ class DcganDiscriminator(Judge):
         image_size: 128.
         condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution, 64 as published; they double up to eightfold.
-        outputs, kernels, components, layers: as of `Judge.add_heads`.
+        outputs, kernels, components, layers: as of `DiscriminatorHeads.add_heads`.
     """
 
     def __init__(
