@@ -126,7 +126,8 @@ def test_a_small_image_is_looked_for_by_its_means(model: Model) -> None:
 
 def test_an_edit_moves_the_attributes_of_what_was_found(cgan: Model) -> None:
     images = drawn(cgan)
-    result = edit(cgan, images, {"Smiling": 1.0, "Male": -0.5}, known={"Male": 1}, invert=BRIEF)
+    changes = {"Smiling": 1.0, "Male": -0.5}
+    result = edit(cgan, images, changes, known={"Male": 1}, invert=BRIEF, composition="whole face")
     names = faces.SCHEMA.names
     assert result.before[:, names.index("Male")].eq(1).all()
     assert result.after[:, names.index("Male")].eq(0.5).all()
