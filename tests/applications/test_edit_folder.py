@@ -79,6 +79,7 @@ def test_names_and_sub_folders_are_kept_and_the_table_tells_all(
     assert "no readable image" in table["broken.jpg"]["reason"]
     assert told == [
         "5 of 6 pictures edited\n1 could not be read: broken.jpg (reasons in edits.csv)\n"
+        "5 edited with a note: b.png, c.jpg, sub/a.jpg and 2 more (notes in edits.csv)\n"
         "1 under another name (format not written, or name taken): sub/e.gif as sub/e.png"
     ]
     assert seen[-1] == (6, 6)
@@ -103,7 +104,7 @@ def test_a_picture_comes_out_as_if_it_were_edited_alone(model: Model, run: Path,
         assert np.abs(alone.astype(int) - edited).max() <= 1
     lossy = np.asarray(Image.open(tmp_path / "out" / "c.jpg")).astype(int)
     Edit(model=run, images=[photos / "c.jpg"], changes=SMILE["changes"]).write(tmp_path / "one.png", model)
-    assert np.abs(lossy - np.asarray(Image.open(tmp_path / "one.edited.png"))).mean() < 5
+    assert np.abs(lossy - np.asarray(Image.open(tmp_path / "one.edited.jpg"))).mean() < 5
 
 
 def _turned() -> Image.Exif:

@@ -1,6 +1,8 @@
 """A person's photograph comes back at its own size and in its own format, changed only where it should."""
 
+import csv
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,10 @@ def test_only_what_lies_in_the_frame_changes(tmp_path: Path, model: Model, kind:
         assert np.array_equal(after.pixels[..., 3], before.pixels[..., 3])
 
 
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("looked for faces")
+
+
 def test_the_faces_that_are_meant_are_changed(tmp_path: Path, model: Model, group: Path) -> None:
     before = read_photograph(group)
     man, woman = (slice(0, 402), slice(0, 383)), (slice(0, 402), slice(440, 711))
@@ -110,10 +116,6 @@ def test_the_faces_that_are_meant_are_changed(tmp_path: Path, model: Model, grou
 
 def test_a_replay_needs_no_detector(tmp_path: Path, model: Model, group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = Edit(images=[group], changes={"Eyeglasses": 1}, face="all").write(tmp_path / "made.png", model)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("looked for faces")
-
     monkeypatch.setattr(detector, "_found", refuse)
     again = replay(done.receipt, model=model)
     assert again.identical
@@ -157,7 +159,7 @@ def test_the_place_is_left_out_on_demand(tmp_path: Path, model: Model) -> None:
             assert b"edited by attrimorph" in image.info["comment"]
 
 
-def test_a_folder_of_photographs(tmp_path: Path, model: Model, group: Path) -> None:
+def test_a_folder_of_photographs(tmp_path: Path, model: Model, group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "group.png").write_bytes(group.read_bytes())
     (tmp_path / "in" / "man.jpg").write_bytes((PEOPLE / "man.jpg").read_bytes())
@@ -171,6 +173,26 @@ def test_a_folder_of_photographs(tmp_path: Path, model: Model, group: Path) -> N
     changed = (one != other).any(2)
     assert changed[:, :383].any()
     assert changed[:, 440:].any()
-    lines = (tmp_path / "out" / "edits.csv").read_text().splitlines()
-    assert any(line.startswith('noise.png,,unreadable,"no face was found') for line in lines), lines
+    with (tmp_path / "out" / "edits.csv").open(newline="") as file:
+        table = {row["picture"]: row for row in csv.DictReader(file)}
+    assert table["noise.png"]["status"] == "unreadable"
+    assert table["noise.png"]["reason"].startswith("no face was found")
+    assert [len(json.loads(table[name]["frames"])) for name in ("group.png", "man.jpg")] == [2, 1]
+    monkeypatch.setattr(detector, "_found", refuse)
     assert replay(done.receipt, tmp_path / "again", model=model).identical
+
+
+def test_a_folder_tells_what_is_to_be_said_of_its_pictures(tmp_path: Path, model: Model, group: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "group.png").write_bytes(group.read_bytes())
+    (tmp_path / "in" / "man.jpg").write_bytes((PEOPLE / "man.jpg").read_bytes())
+    said: list[str] = []
+    request = EditFolder(folder=tmp_path / "in", changes={"Eyeglasses": 1})
+    request.write(tmp_path / "out", model, say=said.append)
+    with (tmp_path / "out" / "edits.csv").open(newline="") as file:
+        notes = {row["picture"]: row["reason"] for row in csv.DictReader(file)}
+    assert notes["group.png"].startswith("2 faces were found, the largest is edited")
+    assert "2 of 2 pictures edited\n1 edited with a note: group.png (notes in edits.csv)" in said
+    # The same call again does nothing, and keeps what was found.
+    request.write(tmp_path / "out", model)
+    assert len(read_receipt(tmp_path / "out" / "edits.json").arguments["frames"]["group.png"]) == 1

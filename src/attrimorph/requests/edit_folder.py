@@ -16,6 +16,7 @@ from attrimorph.applications.edit import edit
 from attrimorph.applications.generating import edit_like
 from attrimorph.applications.photograph import Looked, look
 from attrimorph.console import Interrupted, defer_signals
+from attrimorph.data.align import Affine
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
@@ -49,6 +50,7 @@ class EditFolder(Moving):
         like: A reference.
         calibrated: See `Edit`.
         only: Names of the pictures to edit; None = all.
+        frames: Of the pictures by name, where the faces were found.
     """
 
     verb = "edit-folder"
@@ -58,6 +60,7 @@ class EditFolder(Moving):
     like: Path | None = None
     calibrated: bool = True
     only: list[str] | None = Field(None, exclude=True)
+    frames: dict[str, list[Affine]] | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what does not go together."""
@@ -314,7 +317,8 @@ class _Job:
         elif self.request.composition == "earlier":
             self._batch.append((name, digest, self.model.prepared(path)))
         else:
-            looked = look(self.model, [path], self.request.meant())
+            frames = (self.request.frames or {}).get(name)
+            looked = look(self.model, [path], self.request.meant(), None if frames is None else [frames])
             self._held += looked.photographs[0].pixels.nbytes
             self._batch.append((name, digest, looked))
 
@@ -330,7 +334,7 @@ class _Job:
             pictures, after = self.change(images, [self.found[name] for name, _, _ in self._batch], looked)
             figures = self.witness.figures(images, after)
             firsts = [sum(counts[:row]) for row in range(len(counts))]  # of several faces the first one is told of
-            for (name, digest, _), picture, row in zip(
+            for (name, digest, shown), picture, row in zip(
                 self._batch,
                 [pictures[row] for row in firsts] if len(pictures) == sum(counts) else pictures,
                 firsts,
@@ -342,9 +346,11 @@ class _Job:
                     if isinstance(picture, Photograph)
                     else picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
                 )
+                said, frames = ([], []) if isinstance(shown, Tensor) else (shown.said, shown.frames[0])
                 line = self.table.row(
-                    name, place, "edited", digest=digest, content=contents[place], figures=figures[row]
-                )
+                    name, place, "edited", "; ".join(said), digest=digest, content=contents[place],
+                    figures=figures[row], frames=[frame.matrix for frame in frames],
+                )  # fmt: skip
                 self._lines.append(line)
         self.table.append(self._lines)
         for place, content in contents.items():
@@ -363,5 +369,7 @@ class _Job:
             if names := [row["picture"] for row in rows if row["status"] == status]:
                 yield f"{len(names):,} {words}: {preview(names)} (reasons in {self.table.path.name})"
         edited = [row for row in rows if row["status"] == "edited"]
+        if names := [row["picture"] for row in edited if row["reason"]]:
+            yield f"{len(names):,} edited with a note: {preview(names)} (notes in {self.table.path.name})"
         if names := [f"{row['picture']} as {row['result']}" for row in edited if row["picture"] != row["result"]]:
             yield f"{len(names):,} under another name (format not written, or name taken): {preview(names)}"

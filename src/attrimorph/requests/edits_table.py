@@ -3,12 +3,15 @@
 import csv
 import hashlib
 import io
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from attrimorph.data.align import Affine
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.requests.receipt import InputFile, OutputFile, Receipt, file_sha256
@@ -34,7 +37,7 @@ class EditsTable:
     def __init__(self, out: Path, receipt: Receipt, columns: Sequence[str]) -> None:
         self.out, self.receipt = out, receipt
         self.path, self.receipt_path = out / TABLE, out / RECEIPT
-        self.columns = ["picture", "result", "status", "reason", *columns]
+        self.columns = ["picture", "result", "status", "reason", *columns, "frames"]
         self.columns += ["picture_sha256", "result_sha256", "model_sha256"]
         self.rows = self._earlier()
         self._begun = False
@@ -47,7 +50,7 @@ class EditsTable:
             told = Receipt.model_validate(read_json(self.receipt_path) if self.receipt_path.exists() else {})
             # The references come first, then the pictures, once all are done.
             same = (
-                (told.verb, told.arguments) == (self.receipt.verb, self.receipt.arguments)
+                (told.verb, _asked(told)) == (self.receipt.verb, _asked(self.receipt))
                 and told.model.sha256 == self.receipt.model.sha256
                 and told.inputs[: len(self.receipt.inputs)] == self.receipt.inputs
             )
@@ -62,17 +65,19 @@ class EditsTable:
             return {}
         text = self.path.read_bytes().decode("utf-8", "surrogateescape")
         lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
-        rows = [dict(zip(self.columns, line, strict=True)) for line in lines[1:] if len(line) == len(self.columns)]
+        rows = [dict(zip(lines[0], line, strict=True)) for line in lines[1:] if len(line) == len(lines[0])]
+        rows = [{column: row.get(column, "") for column in self.columns} for row in rows]
         return {row["picture"]: row for row in rows}
 
     def row(
         self, name: str, result: str, status: str, reason: str = "", *, digest: str = "", content: bytes | None = None,
-        figures: Mapping[str, str] | None = None,
+        figures: Mapping[str, str] | None = None, frames: Sequence[Affine] = (),
     ) -> Row:  # fmt: skip
-        """Return the line of one picture; `digest` is of its file, `content` is its result."""
+        """Return the line of one picture; `digest` is of its file, `content` its result, `frames` where it changes."""
         fixed = {"picture": name, "result": result, "status": status, "reason": reason, "picture_sha256": digest}
         fixed["result_sha256"] = "" if content is None else hashlib.sha256(content).hexdigest()
         fixed["model_sha256"] = self.receipt.model.sha256
+        fixed["frames"] = json.dumps(frames) if frames else ""
         return {column: {**fixed, **(figures or {})}.get(column, "") for column in self.columns}
 
     def is_own(self, name: str, place: str) -> bool:
@@ -108,8 +113,16 @@ class EditsTable:
         edited = [row for row in self.rows.values() if row["status"] == "edited"]
         pictures = [InputFile(path=f"{folder}/{row['picture']}", sha256=row["picture_sha256"]) for row in edited]
         outputs = [OutputFile(file=row["result"], sha256=row["result_sha256"], pixels_sha256="") for row in edited]
-        whole = self.receipt.model_copy(update={"inputs": [*self.receipt.inputs, *pictures], "outputs": outputs})
+        frames = {row["picture"]: json.loads(row["frames"]) for row in edited if row["frames"]}
+        arguments = self.receipt.arguments | ({"frames": frames} if frames else {})
+        inputs = [*self.receipt.inputs, *pictures]
+        whole = self.receipt.model_copy(update={"arguments": arguments, "inputs": inputs, "outputs": outputs})
         write_json(self.receipt_path, whole.model_dump())
+
+
+def _asked(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt's arguments without what was found."""
+    return {name: value for name, value in receipt.arguments.items() if name != "frames"}
 
 
 def _encoded(rows: Iterable[Iterable[str]]) -> bytes:
