@@ -24,8 +24,9 @@ ROOT = SOURCE / "attrimorph"
 # Whoever stands in a later row may import from the rows before it and from its own.
 FLOORS = (
     ("console", "errors", "files", "version"),
-    ("charts", "losses", "networks", "pictures", "recipe"),
+    ("losses", "networks", "recipe"),
     ("data",),
+    ("charts", "pictures"),
     ("photographs",),
     ("models",),
     ("methods",),

@@ -30,8 +30,7 @@ from torch import Tensor
 
 from attrimorph import cli
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.folder import read_log
+from attrimorph.training.folder import checkpoint_folders, load_state, read_log
 
 RECIPE = {
     "data.image-size": 16,
@@ -57,7 +56,7 @@ RECIPE = {
 }
 KINDS = ("start", "steps", "checkpoint", "log")
 SPEEDS = ("images_per_second", "waited_seconds")
-LATE = ("torch._dynamo", "torch.utils.tensorboard", "attrimorph.training.trainer", "attrimorph.data.prepare")
+LATE = ("torch._dynamo", "torch.utils.tensorboard", "attrimorph.training.trainer", "attrimorph.data.prepared")
 PATIENCE = 600.0  # seconds without an end after which a run counts as hung
 
 

@@ -21,8 +21,7 @@ from PIL import Image
 
 from attrimorph.data.images import read_pixels
 from attrimorph.data.loader import Loader
-from attrimorph.data.prepare import prepare
-from attrimorph.data.prepared import open_prepared
+from attrimorph.data.prepared import open_prepared, prepare
 from attrimorph.data.readers import RawData, read
 
 

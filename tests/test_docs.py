@@ -9,7 +9,7 @@ import pytest
 
 from attrimorph.cli import app
 from attrimorph.data.readers import FORMATS
-from attrimorph.methods.cvae_gan.terms import METHODS, Method
+from attrimorph.methods.cvae_gan.recipe import METHODS, Method
 from attrimorph.methods.logged import FIGURES, NETWORKS
 from attrimorph.methods.recipes import RECIPES
 

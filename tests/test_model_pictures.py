@@ -17,8 +17,7 @@ from attrimorph import edit, morph, reconstruct, sample, square, transfer
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor
 from attrimorph.models.model import Model
-from attrimorph.models.pictures import Pictures
-from attrimorph.pictures import to_bytes
+from attrimorph.pictures import Pictures, to_bytes
 from attrimorph.requests.edit import Edit
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model

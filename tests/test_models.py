@@ -15,7 +15,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor, Sampler
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS
 from attrimorph.models import shipped
 from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_model

@@ -11,8 +11,7 @@ from attrimorph.loading import load
 from attrimorph.methods.attribute2image.networks import kept_networks
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
 from attrimorph.methods.cvae_gan.networks import NETWORKS, networks_of
-from attrimorph.methods.cvae_gan.recipe import NetworkOptions, Recipe
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS, NetworkOptions, Recipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.models import model_bytes
 from attrimorph.models.model import Model

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from attrimorph.data.loader import Augment as Augment
     from attrimorph.data.loader import Batch as Batch
     from attrimorph.data.loader import batches as batches
-    from attrimorph.data.prepare import open_or_prepare as open_or_prepare
+    from attrimorph.data.prepared import open_or_prepare as open_or_prepare
     from attrimorph.errors import AttrimorphError as AttrimorphError
     from attrimorph.evaluators.attributes import decisions as decisions
     from attrimorph.evaluators.identity_encoder import load_identity_encoder as load_identity_encoder
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from attrimorph.metrics.responses import measure_responses as measure_responses
     from attrimorph.models.model import Code as Code
     from attrimorph.models.model import Model as Model
-    from attrimorph.models.pictures import Pictures as Pictures
+    from attrimorph.pictures import Pictures as Pictures
     from attrimorph.pictures import to_pil as to_pil
     from attrimorph.requests.replay import replay as replay
     from attrimorph.studio.client import Studio as Studio

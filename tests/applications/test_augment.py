@@ -26,8 +26,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.images import read_pixels
-from attrimorph.data.prepare import prepare
-from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.prepared import PreparedData, open_prepared, prepare
 from attrimorph.data.readers import Source
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError

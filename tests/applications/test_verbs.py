@@ -18,7 +18,7 @@ from attrimorph.data.images import Crop
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Code, Model, decided
-from attrimorph.models.pictures import crop_for
+from attrimorph.pictures import crop_for
 from tests.tiny_models import tiny_model
 
 

@@ -15,7 +15,7 @@ from attrimorph.cli import run as command
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.loading import load
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.training import FastPath
 from attrimorph.training.trainer import build

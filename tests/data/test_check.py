@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from attrimorph.data.check import Report, check
-from attrimorph.data.prepare import prepare
+from attrimorph.data.prepared import prepare
 from attrimorph.errors import AttrimorphError
 
 

@@ -11,8 +11,7 @@ from PIL import Image
 
 from attrimorph.data import writer
 from attrimorph.data.images import read_pixels
-from attrimorph.data.prepare import open_or_prepare, prepare
-from attrimorph.data.prepared import open_prepared
+from attrimorph.data.prepared import open_or_prepare, open_prepared, prepare
 from attrimorph.data.readers import Source, read
 from attrimorph.errors import AttrimorphError
 

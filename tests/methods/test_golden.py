@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
 from attrimorph.methods import METHODS
-from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
+from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.trainer import build
 from tests.small_models import NARROW, PLAIN

@@ -5,7 +5,7 @@ import torch
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS
 from attrimorph.methods.logged import FAMILY, FIGURES, OTHERS, explanation, in_words, logged
 from attrimorph.methods.recipes import RECIPES, recipe_named
 from attrimorph.training.trainer import build

@@ -20,7 +20,7 @@ from attrimorph.loading import load
 from attrimorph.methods import METHODS, MethodEntry, Recipes, Trained, read_recipe
 from attrimorph.methods.base import Algorithm
 from attrimorph.models.model import Code, Model
-from attrimorph.models.pictures import Pictures, Source
+from attrimorph.pictures import Pictures, Source
 from attrimorph.recipe import AnyRecipe, DataOptions, Options, TrainingOptions, Weight
 from attrimorph.studio.server import create_app
 from attrimorph.training.trainer import train

@@ -19,7 +19,7 @@ from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training import FastPath
-from attrimorph.training.checkpoint import checkpoint_folders, load_state, tensors_in
+from attrimorph.training.folder import checkpoint_folders, load_state, tensors_in
 from attrimorph.training.trainer import build, train
 from tests.small_models import NARROW, narrow, pictures
 

@@ -16,8 +16,7 @@ from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
 from attrimorph.applications.provenance import credentials_of
 from attrimorph.loading import load
-from attrimorph.models.pictures import pixels_of
-from attrimorph.pictures import to_bytes
+from attrimorph.pictures import pixels_of, to_bytes
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
 from tests import certificates

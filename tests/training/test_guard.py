@@ -12,7 +12,7 @@ from tiny_runs import lines_of, tiny_recipe
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
-from attrimorph.training.checkpoint import (
+from attrimorph.training.folder import (
     COLLAPSED,
     DEAD_LINES,
     RETURNS,

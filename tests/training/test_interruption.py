@@ -17,8 +17,7 @@ from tiny_runs import assert_same_runs
 import attrimorph.cli
 from attrimorph.console import NAMES, Interrupted, defer_signals
 from attrimorph.data.prepared import PreparedData
-from attrimorph.training.checkpoint import checkpoint_folders
-from attrimorph.training.folder import read_log
+from attrimorph.training.folder import checkpoint_folders, read_log
 from tests import terminal
 from tests.cli.conftest import FIELDS
 

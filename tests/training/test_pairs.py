@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from attrimorph.data.loader import Augment, Loader
-from attrimorph.data.prepare import open_or_prepare
-from attrimorph.data.prepared import PreparedData
+from attrimorph.data.prepared import PreparedData, open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
 from attrimorph.methods.recipes import recipe_named

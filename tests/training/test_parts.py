@@ -19,8 +19,7 @@ from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
 from attrimorph.training import choose_fast_path
-from attrimorph.training.checkpoint import Ema, checkpoint_folders, load_state, save_checkpoint
-from attrimorph.training.folder import Log, read_log
+from attrimorph.training.folder import Ema, Log, checkpoint_folders, load_state, read_log, save_checkpoint
 from attrimorph.training.trainer import train
 
 

@@ -14,8 +14,8 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.training import checkpoint as checkpoint_module
-from attrimorph.training.checkpoint import Guard, checkpoint_folders, load_state
+from attrimorph.training import folder as folder_module
+from attrimorph.training.folder import Guard, checkpoint_folders, load_state
 from attrimorph.training.trainer import Progress, train
 
 
@@ -71,7 +71,7 @@ def test_another_seed_gives_other_bits(data: PreparedData, tmp_path: Path) -> No
 def test_a_run_that_stops_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
     data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, real, written = tiny_recipe("cvae-gan"), checkpoint_module.write_bytes, []
+    recipe, real, written = tiny_recipe("cvae-gan"), folder_module.write_bytes, []
 
     def stops_at_the_fifth_file(path: Path, content: bytes) -> None:
         written.append(path)
@@ -80,7 +80,7 @@ def test_a_run_that_stops_while_it_writes_a_checkpoint_goes_on_from_the_one_befo
             raise Stop
         real(path, content)
 
-    monkeypatch.setattr(checkpoint_module, "write_bytes", stops_at_the_fifth_file)
+    monkeypatch.setattr(folder_module, "write_bytes", stops_at_the_fifth_file)
     with pytest.raises(Stop):
         train(recipe, data, tmp_path / "stopped", device="cpu")
     monkeypatch.undo()
@@ -104,7 +104,7 @@ def test_the_guards_memory_survives_a_stop(data: PreparedData, tmp_path: Path) -
     guard = Guard()
     guard.go_back()
     guard.collapsed_lines = 7
-    checkpoint_module.save_checkpoint(
+    folder_module.save_checkpoint(
         tmp_path, 64, (folder / "model.safetensors").read_bytes(), {**state, "guard": asdict(guard)}, 2
     )
     train(recipe.with_changes({"training.images": 96}), data, tmp_path, device="cpu")

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
-from attrimorph.training.folder import read_log
+from attrimorph.training.folder import checkpoint_folders, load_state, read_log
 
 FIELDS: dict[str, Any] = {
     "data.image_size": 16,

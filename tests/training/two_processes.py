@@ -21,10 +21,10 @@ from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
-from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY_METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY_METHODS
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.cyclegan import CycleGAN
-from attrimorph.training.checkpoint import checkpoint_folders, load_state
+from attrimorph.training.folder import checkpoint_folders, load_state
 from attrimorph.training.trainer import train
 from tests.methods.test_golden import RUNS
 from tests.training.tiny_runs import equal, lines_of

@@ -22,8 +22,7 @@ from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Encodes, Generates, Model, Moves
-from attrimorph.models.pictures import Source, save_pictures
-from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet, to_pil
+from attrimorph.pictures import MOST_SHOWN, Source, png_bytes, save_pictures, sheet, to_pil
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis

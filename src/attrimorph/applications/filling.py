@@ -19,8 +19,7 @@ from attrimorph.applications.inversion import Downsampled, Inversion, Pixels, Pr
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.models.pictures import crop_for
-from attrimorph.pictures import sheet
+from attrimorph.pictures import crop_for, sheet
 
 MOST_TIMES, MOST_ROUNDS = 1000, 100  # that the model looks at a filled, and at an enlarged image
 MARKED = 0.1  # share of white from which on a pixel of a mask belongs to the hole

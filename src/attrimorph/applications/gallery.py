@@ -14,8 +14,7 @@ from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.data import Schema
-from attrimorph.data.prepare import open_or_prepare
-from attrimorph.data.prepared import PreparedData
+from attrimorph.data.prepared import PreparedData, open_or_prepare
 from attrimorph.data.readers import RawData, Source, detect
 from attrimorph.data.readers.raw import check_folder, list_images
 from attrimorph.errors import AttrimorphError

@@ -20,9 +20,8 @@ from attrimorph.applications.photograph import put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Model, Sample
-from attrimorph.models.pictures import Source
 from attrimorph.photographs.fields import Fields
-from attrimorph.pictures import MOST_SHOWN, png_bytes, sheet
+from attrimorph.pictures import MOST_SHOWN, Source, png_bytes, sheet
 
 
 def sample(model: Model, count: int = 16, *, seed: int = 0, changes: Changes | None = None) -> Sample:

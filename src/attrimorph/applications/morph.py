@@ -17,8 +17,7 @@ from attrimorph.methods.translation.model import Chain
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import perceptual_distance
 from attrimorph.models.model import Chains, Code, Model, decided
-from attrimorph.models.pictures import Pictures, Source
-from attrimorph.pictures import png_bytes, sheet
+from attrimorph.pictures import Pictures, Source, png_bytes, sheet
 
 AT_ONCE = 128
 MOST_STEPS, MOST_ROWS = 1000, 40

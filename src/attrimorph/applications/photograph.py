@@ -16,10 +16,10 @@ from attrimorph.data import align
 from attrimorph.data.align import Affine, Frame
 from attrimorph.data.images import fit, open_image, placed
 from attrimorph.models.model import Edits, Encodes, Model
-from attrimorph.models.pictures import Pictures, Source, crop_for, opened, pixels_of
 from attrimorph.photographs.faces import frames_of, square_frame
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
 from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.pictures import Pictures, Source, crop_for, opened, pixels_of
 
 
 @dataclass(frozen=True, eq=False)

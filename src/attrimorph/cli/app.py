@@ -122,7 +122,7 @@ class Layout:
             accepts: may refuse the labels before any image is decoded.
         """
         from attrimorph.console import Meter
-        from attrimorph.data.prepare import open_or_prepare
+        from attrimorph.data.prepared import open_or_prepare
 
         with Meter("preparing") as meter:
 

@@ -81,7 +81,7 @@ def prepare(
     """
     from attrimorph.console import Meter
     from attrimorph.data.images import parse_crop
-    from attrimorph.data.prepare import prepare as run
+    from attrimorph.data.prepared import prepare as run
     from attrimorph.requests import parse_names
 
     with Meter("preparing") as meter:

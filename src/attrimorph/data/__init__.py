@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrimorph.errors import AttrimorphError, nearest
@@ -110,6 +111,17 @@ def parse_real(name: str, raw: Any) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise AttrimorphError(f"the real attribute {name!r} must be a finite number; got {raw!r}")
+    return number
+
+
+def whole_number(text: str, what: str, path: Path) -> int:
+    """Read a whole number that fits 64 bits out of a label file."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise AttrimorphError(f"{what} in {path} must be a whole number; got {text[:40]!r}; mend it") from None
+    if not -(2**63) <= number < 2**63:
+        raise AttrimorphError(f"{what} in {path} must be a whole number of at most 18 digits; got {text[:40]}; mend it")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Prepared data: a folder of plain arrays that a loader reads by index.
+"""Prepared data: a folder of plain arrays that a loader reads by index, and how it is made of image files.
 
     images.npy       uint8 [N, S, S, 3], a real .npy file, opened as a memory map
     masks.npy        uint8 [N, S, S], 0 background .. 255 foreground; optional
@@ -6,16 +6,21 @@
     attributes.csv   file, split, identity, then one column of raw values for each attribute
     schema.json      the attribute schema, how the arrays were made, what was skipped; written last
 
-A folder without schema.json is not prepared: it is being written, or the writing was interrupted.
+A folder without schema.json is not prepared: it is being written, or the writing was interrupted. Images are
+decoded once, in parallel; the same call goes on where it was.
 """
 
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +31,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attrimorph.data import Schema
-from attrimorph.data.readers import Source
-from attrimorph.data.readers.raw import whole_number
+from attrimorph.data import Schema, whole_number
+from attrimorph.data.images import CropLike, read_mask, read_pixels
+from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json
+from attrimorph.files import lock_folder, read_json
 
 FORMAT, VERSION = "attrimorph-prepared", 1
 SPLITS = ("train", "valid", "test")
@@ -238,3 +243,289 @@ def raw_table(schema: Schema, attributes: Tensor) -> dict[str, list[Any]]:
             values = (part[:, 0].nan_to_num() * attribute.scale + attribute.mean).tolist()
         table[attribute.name] = [None if gone else value for gone, value in zip(missing, values, strict=True)]
     return table
+
+
+# --- made of a folder of image files
+
+Progress = Callable[[int, int], None]
+Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+LARGEST = 1024
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `prepare` did.
+
+    Attributes:
+        out: the prepared folder.
+        format: what the source was read as.
+        written: images in the folder.
+        resumed: how many of them an earlier, interrupted run had written.
+        skipped: {"file": ..., "reason": ...} for each image that could not be used.
+        splits: split -> images.
+        seconds: the whole call took.
+        images_per_second: decoded in this run.
+        notes: what the reader left out or assumed, in sentences.
+    """
+
+    out: Path
+    format: str
+    written: int
+    resumed: int
+    skipped: list[dict[str, str]]
+    splits: dict[str, int]
+    seconds: float
+    images_per_second: float
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "out": str(self.out)}
+
+    def lines(self) -> list[str]:
+        """Return the summary in sentences."""
+        splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
+        resumed = f" ({self.resumed} were there already)" if self.resumed else ""
+        more = len(self.skipped) - 20
+        return [
+            f"{self.written} images ({splits}) of the format {self.format} are in {self.out}{resumed}; "
+            f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s",
+            *self.notes,
+            *(f"skipped {entry['file']}: {entry['reason']}" for entry in self.skipped[:20]),
+            *([f"skipped {more} more; schema.json names them all"] if more > 0 else []),
+        ]
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """How every image is made."""
+
+    raw: RawData
+    image_size: int
+    crop: CropLike
+    align: bool
+    masks: bool
+
+    def describe(self) -> dict[str, Any]:
+        crop = asdict(self.crop) if isinstance(self.crop, Crop) else self.crop
+        return {"crop": crop, "align": self.align, "resample": "lanczos", "masks": self.masks}
+
+    @cached_property
+    def request(self) -> str:
+        """A fingerprint of the source files, their labels and how they are made into images."""
+        raw = self.raw
+        digest = hashlib.sha256(json.dumps([raw.name, self.image_size, self.describe()]).encode())
+        for name, path in zip(raw.relative(), raw.files, strict=True):
+            status = path.stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(json.dumps(raw.schema.to_json()).encode())
+        digest.update(" ".join(raw.split).encode() + np.asarray(raw.identity, np.int64).tobytes())
+        digest.update(raw.encode().tobytes())
+        return digest.hexdigest()
+
+    def image(self, row: int) -> Pixels | AttrimorphError:
+        """Return an image and its mask, or why there is none."""
+        try:
+            if self.align:
+                from attrimorph.data.align import aligned
+
+                return aligned(self.raw.files[row], self.image_size), None
+            path = self.raw.masks[row] if self.masks and self.raw.masks else None
+            mask = read_mask(path, self.image_size, self.crop, self.raw.mask_background) if path is not None else None
+            return read_pixels(self.raw.files[row], self.image_size, self.crop), mask
+        except AttrimorphError as error:
+            return error
+
+    def images(self, rows: Sequence[int], workers: int) -> Iterator[Pixels | AttrimorphError]:
+        """Yield images in order, decoded by threads (Pillow decodes without holding the interpreter)."""
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            waiting: deque[Future[Pixels | AttrimorphError]] = deque()
+            for row in rows:
+                waiting.append(pool.submit(self.image, row))
+                if len(waiting) > 8 * workers:
+                    yield waiting.popleft().result()
+            yield from (future.result() for future in waiting)
+
+    def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
+        """Decode every row that is not there yet; returns (rows there before, images per second)."""
+        from attrimorph.data.writer import PreparedWriter
+
+        raw, names = self.raw, self.raw.relative()
+        skipped: list[dict[str, str]] = []
+        with PreparedWriter(out, len(raw), self.image_size, masks=self.masks, request=self.request) as writer:
+            todo = np.flatnonzero(~writer.done).tolist()
+            resumed = len(raw) - len(todo)
+            begin = time.perf_counter()
+            for number, (row, result) in enumerate(zip(todo, self.images(todo, workers), strict=True), 1):
+                if isinstance(result, AttrimorphError):
+                    skipped.append({"file": names[row], "reason": str(result)})
+                else:
+                    writer.write(row, *result)
+                if progress is not None and (number % 16 == 0 or number == len(todo)):
+                    progress(resumed + number, len(raw))
+            seconds = time.perf_counter() - begin
+            writer.finish(
+                raw.schema,
+                raw.table,
+                files=names,
+                split=raw.split,
+                identity=raw.identity,
+                preprocessing={**self.describe(), "format": raw.name, "request": self.request},
+                skipped=skipped,
+            )
+        return resumed, len(todo) / max(seconds, 1e-9)
+
+
+def prepare(
+    source: str | Path | Source | RawData,
+    out: str | Path,
+    image_size: int,
+    *,
+    crop: CropLike = None,
+    align: bool = False,
+    masks: bool | None = None,
+    attributes: Sequence[str] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Make a prepared folder out of a folder of images.
+
+    Interrupted, the same call goes on where it was. Images that cannot be used are skipped and named in the summary.
+
+    Args:
+        source: a folder in any layout that a reader knows, or what a reader returned.
+        out: the folder to write; must not hold other prepared data.
+        image_size: height and width in pixels, 8 .. 1024.
+        crop: None = what is usual for the data set, otherwise the centre square; "centre"; a size; a rectangle.
+        align: put the eyes of every face at fixed places; images without a face are skipped.
+        masks: write masks; None = where the data set has them.
+        attributes: keep only these; None = all.
+        workers: decoding threads; None = one for each core.
+        progress: called with (done, total).
+
+    Raises:
+        AttrimorphError: the source cannot be read, the sizes are out of range, or `out` cannot be written.
+    """
+    begin = time.perf_counter()
+    if not isinstance(source, RawData):
+        source = Source.of(source).read()
+    job = _job(source, image_size, crop, align, masks, attributes)
+    out, request = Path(out), job.request
+    if workers is not None and workers < 1:
+        raise AttrimorphError(f"workers must be at least 1; got {workers}")
+    if out.exists() and not out.is_dir():
+        raise AttrimorphError(f"{out} must be a folder; it is a file; choose another folder with --out")
+    with lock_folder(out, wait=True):
+        if (out / "schema.json").is_file():
+            data = open_prepared(out)
+            if data.preprocessing.get("request") != request:
+                raise AttrimorphError(
+                    f"{out} already holds prepared data of another source or other settings; "
+                    "delete it or choose another folder with --out"
+                )
+            from attrimorph.data.writer import clear_leftovers
+
+            clear_leftovers(out)
+            resumed, rate = len(data), 0.0
+        else:
+            resumed, rate = job.write(out, workers or _cores(), progress)
+            data = open_prepared(out)
+    splits = {name: len(data.indices(name)) for name in SPLITS}
+    seconds = time.perf_counter() - begin
+    return Summary(out, source.name, len(data), resumed, data.skipped, splits, seconds, rate, source.left_out())
+
+
+def _job(
+    raw: RawData, image_size: int, crop: CropLike, align: bool, masks: bool | None, attributes: Sequence[str] | None
+) -> _Preparation:
+    if not 8 <= image_size <= LARGEST:
+        raise AttrimorphError(f"image_size must be between 8 and {LARGEST}; got {image_size}")
+    if attributes is not None:
+        if not attributes:
+            raise AttrimorphError("at least one attribute must be kept; name one or leave --attributes out")
+        kept = {name: raw.schema.attribute(name) for name in attributes}
+        groups = (tuple(name for name in group if name in kept) for group in raw.schema.exclusive)
+        schema = Schema(tuple(kept.values()), tuple(group for group in groups if len(group) > 1))
+        raw = replace(raw, schema=schema, table={name: raw.table[name] for name in kept})
+    if masks and raw.masks is None:
+        raise AttrimorphError(f"the format {raw.name} has no masks; leave --masks out")
+    if align and (masks or crop is not None):
+        raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
+    with_masks = raw.masks is not None and not align if masks is None else masks
+    return _Preparation(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
+
+
+def open_or_prepare(
+    source: str | Path | Source,
+    image_size: int,
+    *,
+    crop: CropLike = None,
+    align: bool = False,
+    progress: Progress | None = None,
+    found: Callable[[RawData], None] | None = None,
+) -> PreparedData:
+    """Open a prepared folder, or prepare a folder of images into a cache and open that.
+
+    The cache lies in PATH/.attrimorph/SIZE (with crop, align, format or table in its name), or in the user's cache
+    where PATH cannot be written. It is made anew when the source has changed.
+
+    Args:
+        source: the folder, and how it is read where it is not recognised.
+        image_size: height and width in pixels.
+        crop: as of `prepare`.
+        align: as of `prepare`.
+        progress: called with (done, total).
+        found: called with what a folder of images holds before any of them is decoded; may refuse it.
+
+    Raises:
+        AttrimorphError: the prepared folder has another size, or the images cannot be read.
+    """
+    source = Source.of(source)
+    if source.prepared:
+        data = open_prepared(source.path)
+        if data.image_size != image_size:
+            raise AttrimorphError(
+                f"{source.path} was prepared at {data.image_size} pixels; {image_size} are wanted; "
+                "prepare the images again at that size, or set image_size in the recipe"
+            )
+        return replace(data, source=source)
+    raw = source.read()
+    if found is not None:
+        found(raw)
+    job = _job(raw, image_size, crop, align, None, None)
+    out = _cache(source, image_size, crop, align)
+    with lock_folder(out, wait=True):
+        if (out / "schema.json").is_file():
+            head = read_json(out / "schema.json")
+            if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == job.request:
+                return replace(open_prepared(out), source=source)
+            for name in ("schema.json", "images.npy", "masks.npy", "attributes.csv"):
+                (out / name).unlink(missing_ok=True)
+        job.write(out, _cores(), progress)
+    return replace(open_prepared(out), source=source)
+
+
+def _cache(source: Source, image_size: int, crop: CropLike, align: bool) -> Path:
+    cut = ""
+    if isinstance(crop, Crop):
+        reference = f"of{crop.of[0]}x{crop.of[1]}" if crop.of else ""
+        cut = f"-crop{crop.left:g},{crop.top:g},{crop.right:g},{crop.bottom:g}{reference}"
+    elif crop is not None:
+        cut = f"-crop{crop}"
+    layout = "" if source.format == "auto" else f"-{source.format}"
+    if source.table is not None:
+        layout = f"-{source.table.stem}-{_digest(source.table)[:8]}"
+    name = f"{image_size}{cut}{'-aligned' if align else ''}{layout}"
+    beside = source.path / ".attrimorph"
+    if os.access(beside if beside.exists() else source.path, os.W_OK):
+        return beside / name
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "attrimorph" / "data" / _digest(source.path)[:16] / name
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

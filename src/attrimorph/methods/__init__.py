@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, shown, suggestion
-from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
+from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY
 from attrimorph.recipe import build
 
 if TYPE_CHECKING:

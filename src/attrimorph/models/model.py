@@ -16,8 +16,7 @@ from attrimorph.console import table
 from attrimorph.data import Changes, Kind, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Header, Strengths, model_bytes
-from attrimorph.models.pictures import Pictures, Source, prepared
-from attrimorph.pictures import grid, png_bytes
+from attrimorph.pictures import Pictures, Source, grid, png_bytes, prepared
 
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""

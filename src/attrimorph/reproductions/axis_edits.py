@@ -17,7 +17,7 @@ from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.inversion import inversion
 from attrimorph.applications.photograph import Composed
 from attrimorph.data.drawn import faces
-from attrimorph.data.prepare import open_or_prepare
+from attrimorph.data.prepared import open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import binary_names, decisions
 from attrimorph.evaluators.identity_encoder import identity_encoder_for

@@ -16,8 +16,7 @@ from torch.nn.functional import avg_pool2d, one_hot
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import drawn_faces, write_faces
-from attrimorph.data.prepare import open_or_prepare
-from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.data.prepared import PreparedData, open_or_prepare, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.people import sign_of_lfw
 from attrimorph.data.writer import write_prepared

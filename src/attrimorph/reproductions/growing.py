@@ -39,8 +39,7 @@ from attrimorph.reproductions.frame import (
     outcome_of,
     seconds_of,
 )
-from attrimorph.training.checkpoint import checkpoint_folders
-from attrimorph.training.folder import read_log
+from attrimorph.training.folder import checkpoint_folders, read_log
 from attrimorph.training.rehearsal import seconds_per_image
 
 OTHERS = ("gan", "wgan-gp")

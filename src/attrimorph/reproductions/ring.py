@@ -24,10 +24,8 @@ from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data import Schema
 from attrimorph.data.drawn.shapes import CENTRE, coverage, evenness, on_ring, ring
 from attrimorph.files import beside, load_unfinished, read_json, save_unfinished, write_json
-from attrimorph.methods.cvae_gan.forward import Forward
-from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
-from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, Backward, grouped
-from attrimorph.methods.cvae_gan.terms import REAL_OR_FAKE, D, Term
+from attrimorph.methods.cvae_gan.recipe import REAL_OR_FAKE, D, LossOptions, NetworkOptions, Recipe, Term
+from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, Backward, Forward, grouped
 from attrimorph.pictures import GREY, INK
 from attrimorph.reproductions import report
 from attrimorph.reproductions.frame import Claim, Outcome, Request, at_least, listed, more

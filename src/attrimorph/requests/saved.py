@@ -27,8 +27,7 @@ from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Model
-from attrimorph.models.pictures import pixels_of
-from attrimorph.pictures import TAG, XMP, pixels_sha256, to_pil
+from attrimorph.pictures import TAG, XMP, pixels_of, pixels_sha256, to_pil
 from attrimorph.requests import Composing, Facts, Request, Result, Work
 from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
 

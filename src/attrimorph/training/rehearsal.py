@@ -10,7 +10,7 @@ from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training import FastPath, choose_fast_path, keep_memory
-from attrimorph.training.checkpoint import Ema
+from attrimorph.training.folder import Ema
 from attrimorph.training.trainer import NOISE, build, check_labels, check_size, loader_of
 
 PLAIN = FastPath("float32", "contiguous", {})

@@ -28,12 +28,21 @@ from attrimorph.files import lock_folder
 from attrimorph.loading import default_device
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
-from attrimorph.methods.cvae_gan.terms import METHODS as FAMILY
+from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY
 from attrimorph.models import model_bytes
 from attrimorph.recipe import AnyRecipe
 from attrimorph.training import FastPath, choose_fast_path, keep_memory
-from attrimorph.training.checkpoint import Ema, Guard, checkpoint_folders, load_state, save_checkpoint
-from attrimorph.training.folder import Log, SampleSheet, claim, known_path
+from attrimorph.training.folder import (
+    Ema,
+    Guard,
+    Log,
+    SampleSheet,
+    checkpoint_folders,
+    claim,
+    known_path,
+    load_state,
+    save_checkpoint,
+)
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
 EXAMPLES = 512  # attribute vectors of training images that a model carries, to draw plausible ones from

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
-from attrimorph.methods.cvae_gan.forward import Forward
-from attrimorph.methods.cvae_gan.recipe import LossOptions, NetworkOptions, Recipe
-from attrimorph.methods.cvae_gan.step import CVAEGAN
-from attrimorph.methods.cvae_gan.terms import METHODS, Term
+from attrimorph.methods.cvae_gan.recipe import METHODS, LossOptions, NetworkOptions, Recipe, Term
+from attrimorph.methods.cvae_gan.step import CVAEGAN, Forward
 from attrimorph.recipe import DataOptions
 
 SIZE, LATENT = 16, 6

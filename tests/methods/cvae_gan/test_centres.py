@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.forward import Centres
+from attrimorph.methods.cvae_gan.step import Centres
 from tests.methods.cvae_gan.small_family import MIXED, ONE_CLASS, batch, chance, clone, evaluate, make
 
 

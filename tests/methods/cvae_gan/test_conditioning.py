@@ -10,8 +10,8 @@ from attrimorph import losses
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.methods.base import flip_some
+from attrimorph.methods.cvae_gan.recipe import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, grouped
-from attrimorph.methods.cvae_gan.terms import METHODS
 from tests.methods.cvae_gan.small_family import (
     MIXED,
     ONE_CLASS,

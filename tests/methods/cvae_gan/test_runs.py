@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.forward import Forward
-from attrimorph.methods.cvae_gan.step import CVAEGAN, Backward
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS
+from attrimorph.methods.cvae_gan.step import CVAEGAN, Backward, Forward
 from tests.methods.cvae_gan.small_family import batch, chance, make, parameters
 
 WEIGHTS = {

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
+from attrimorph.methods.cvae_gan.recipe import METHODS, Term
 from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, grouped
-from attrimorph.methods.cvae_gan.terms import METHODS, Term
 from attrimorph.methods.recipes import recipe_named
 from tests.methods.cvae_gan.small_family import (
     NAMES,

@@ -17,7 +17,7 @@ from attrimorph.methods.pggan.model import ProgressiveModel
 from attrimorph.methods.pggan.recipe import RECIPES, ProgressiveRecipe
 from attrimorph.models.model import Code, Encodes
 from attrimorph.requests.generating import Sample
-from attrimorph.training.checkpoint import checkpoint_folders
+from attrimorph.training.folder import checkpoint_folders
 from attrimorph.training.trainer import train
 
 FIELDS: dict[str, Any] = {

@@ -16,7 +16,7 @@ from attrimorph.data import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Encodes, Model
-from attrimorph.models.pictures import Pictures, Source
+from attrimorph.pictures import Pictures, Source
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
 

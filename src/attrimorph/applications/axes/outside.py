@@ -17,7 +17,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Model
-from attrimorph.models.pictures import Pictures
+from attrimorph.pictures import Pictures
 from attrimorph.recipe import AnyRecipe, DataOptions
 
 SUFFIXES = (".pt2", ".onnx")

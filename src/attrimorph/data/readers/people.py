@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attrimorph.data import Attribute, Schema, parse_real
+from attrimorph.data import Attribute, Schema, parse_real, whole_number
 from attrimorph.data.images import Crop
 from attrimorph.data.readers.raw import (
     FacePair,
@@ -27,7 +27,6 @@ from attrimorph.data.readers.raw import (
     read_rows,
     read_text,
     real_attribute,
-    whole_number,
 )
 from attrimorph.errors import AttrimorphError
 

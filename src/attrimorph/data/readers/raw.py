@@ -216,17 +216,6 @@ def read_csv(path: Path, mark: str = "") -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def whole_number(text: str, what: str, path: Path) -> int:
-    """Read a whole number that fits 64 bits out of a label file."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise AttrimorphError(f"{what} in {path} must be a whole number; got {text[:40]!r}; mend it") from None
-    if not -(2**63) <= number < 2**63:
-        raise AttrimorphError(f"{what} in {path} must be a whole number of at most 18 digits; got {text[:40]}; mend it")
-    return number
-
-
 def number_identities(names: Sequence[str | None]) -> list[int]:
     """Number people (or classes) in the order of their sorted names; None becomes -1."""
     numbers = {name: number for number, name in enumerate(sorted({name for name in names if name is not None}))}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attrimorph.data import Attribute, Schema
+from attrimorph.data import Attribute, Schema, whole_number
 from attrimorph.data.readers.raw import (
     RawData,
     carve_valid,
@@ -25,7 +25,6 @@ from attrimorph.data.readers.raw import (
     read_bytes,
     read_rows,
     read_text,
-    whole_number,
 )
 from attrimorph.errors import AttrimorphError
 

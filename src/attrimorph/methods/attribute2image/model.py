@@ -13,7 +13,7 @@ from attrimorph.methods.attribute2image.networks import Paint
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
 from attrimorph.models import Header
 from attrimorph.models.model import Code, CodedEditor, ImageLayers
-from attrimorph.models.pictures import Pictures, Source
+from attrimorph.pictures import Pictures, Source
 
 # log of the integral over d of exp(-smooth L1(d)): a Gaussian's within 1 of 0, an exponential's beyond
 SMOOTH_L1_CONSTANT = math.log(math.sqrt(2 * math.pi) * math.erf(math.sqrt(0.5)) + 2 * math.exp(-0.5))

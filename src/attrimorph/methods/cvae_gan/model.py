@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS, Recipe
 from attrimorph.models import Header
 from attrimorph.models.model import CodedEditor, CodedEncoder, CodedModel, Model
 

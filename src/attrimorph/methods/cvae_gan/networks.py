@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.cvae_gan.recipe import Recipe
-from attrimorph.methods.cvae_gan.terms import METHODS
+from attrimorph.methods.cvae_gan.recipe import METHODS, Recipe
 from attrimorph.networks import convolutional
 from attrimorph.networks.convolutional import LOGVAR_RANGE, DiscriminatorHeads, initialise_dcgan, initialise_he
 

@@ -12,7 +12,7 @@ from attrimorph.methods.homointerp.networks import MeanPrototypes, feature_side
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.models import Header
 from attrimorph.models.model import Code, Model
-from attrimorph.models.pictures import Pictures, Source
+from attrimorph.pictures import Pictures, Source
 
 STRONGEST = 2.0
 

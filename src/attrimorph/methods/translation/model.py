@@ -13,7 +13,7 @@ from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
 from attrimorph.models import Header, Strengths
 from attrimorph.models.model import Model
-from attrimorph.models.pictures import Pictures, Source
+from attrimorph.pictures import Pictures, Source
 
 
 class CycleGANModel(Model):
