@@ -45,6 +45,14 @@ NARROW: dict[str, dict[str, Any]] = {
         "networks.generator_width": 4,
         "networks.discriminator_width": 4,
     },
+    "retouch-64": {
+        "data.image_size": 32,
+        "networks.editor_width": 4,
+        "networks.blocks": 1,
+        "networks.discriminator_width": 4,
+        "networks.detail_width": 4,
+        "networks.classifier_width": 4,
+    },
     "pggan-drawn-64": {
         "data.image_size": 16,
         "networks.latent": 6,

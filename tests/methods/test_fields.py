@@ -19,6 +19,7 @@ SHOWN_BY = {
     "attribute2image-discvae": {},
     "cyclegan-64": {"losses.l1": "pix2pix-64"},
     "homointerp-drawn-64": {},
+    "retouch-64": {},
     "pggan-drawn-64": {},
 }
 # Where another value is not 3 x + 1.
@@ -38,6 +39,7 @@ OTHERWISE: dict[str, Any] = {
     "losses.edited_share": 1.0,
     "losses.encoder_share": 0.5,
     "losses.masks_hidden": 1.0,
+    "losses.teacher_share": 0.5,
     "optimiser.learning_rate": 5e-4,
     "optimiser.discriminator_rate": 5e-4,
     "optimiser.beta1": 0.7,
@@ -45,9 +47,10 @@ OTHERWISE: dict[str, Any] = {
     "optimiser.decoder_beta1": 0.7,
     "optimiser.weight_decay": 0.1,
 }
-# The first names a file; the others are the trainer's, see tests/training.
+# The first two name files; the others are the trainer's, see tests/training.
 LEFT_OUT = {
     "losses.perceptual_network",
+    "losses.teacher",
     "optimiser.schedule",
     "optimiser.constant_share",
     "optimiser.warmup_images",

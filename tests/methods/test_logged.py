@@ -21,6 +21,7 @@ REST = {
     "homointerp-drawn-64": {
         "losses.perceptual_network": "attributes", "losses.generator_every": 1, "losses.judged_image": 1.0,
     },
+    "retouch-64": {},
     "pggan-drawn-64": {"networks.conditional": True},
 }  # fmt: skip
 

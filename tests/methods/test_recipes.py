@@ -81,6 +81,7 @@ def test_a_recipe_survives_json() -> None:
         ("cyclegan-64", "pix2pix-64"),
         ("homointerp-drawn-64",),
         ("pggan-drawn-64",),
+        ("retouch-64",),
     ],
 )
 def test_every_field_is_read_by_a_run(names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

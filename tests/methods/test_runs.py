@@ -1,4 +1,4 @@
-"""Recipes of CycleGAN, pix2pix and HomoInterpGAN: they build, step, stop and go on."""
+"""Recipes of CycleGAN, pix2pix, HomoInterpGAN and Retouch: they build, step, stop and go on."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,7 @@ from attrimorph.methods.homointerp.recipe import CELEBA_GROUPS
 from attrimorph.methods.homointerp.recipe import RECIPES as INTERPOLATION
 from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
+from attrimorph.methods.retouch.recipe import RECIPES as RETOUCH
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training import FastPath
@@ -37,10 +38,11 @@ WIDTHS = {
         "losses.warmup_images": 0,
     },
     "homointerp-64": NARROW["homointerp-drawn-64"],
+    "retouch-128": NARROW["retouch-64"],
 }
 
 
-@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION])
+@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION, *RETOUCH])
 def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
     recipe = recipe_named(name)
     assert recipe.name == name
@@ -60,7 +62,7 @@ def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
         assert any(not torch.equal(a, b) for a, b in zip(before[n], network.parameters(), strict=True)), n
 
 
-@pytest.mark.parametrize("name", ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64"])
+@pytest.mark.parametrize("name", ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64", "retouch-64"])
 def test_a_stopped_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     data = write_faces(tmp_path / "faces", count=24, size=32)
     run = {
@@ -72,7 +74,8 @@ def test_a_stopped_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> Non
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     }
-    recipe = narrow(name, run | ({"losses.warmup_images": 8} if name.startswith("homo") else {"losses.pool": 2}))
+    own = {"homo": {"losses.warmup_images": 8}, "reto": {}}.get(name[:4], {"losses.pool": 2})
+    recipe = narrow(name, run | own)
 
     class Stop(Exception):
         pass

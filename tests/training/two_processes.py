@@ -113,6 +113,10 @@ def algorithm_of(method: str) -> Algorithm:
     algorithm: Algorithm = METHODS[method].step().build(recipe, SCHEMA, reduce_gradients=reduce)
     for key, optimiser in algorithm.optimisers.items():
         algorithm.optimisers[key] = torch.optim.SGD(optimiser.param_groups[0]["params"], lr=1e-4)
+    if method == "retouch":
+        # Fresh it changes nothing, and what the second D learns from real and made parts would cancel out.
+        last = algorithm.networks["editor"].get_parameter("last.weight")
+        torch.nn.init.normal_(last, std=0.1, generator=torch.Generator().manual_seed(0))
     if isinstance(algorithm, CycleGAN):
         # What its memory holds is every process's own affair: here the domains are the rows in turn.
         ready = torch.ones(())

@@ -21,8 +21,9 @@ from attrimorph.applications.photograph import photographs, put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
-from attrimorph.models.model import Code, Encodes, Generates, Model, Moves
-from attrimorph.pictures import MOST_SHOWN, Source, png_bytes, save_pictures, sheet, to_pil
+from attrimorph.models.model import Code, Encodes, Generates, Model, Moves, TellsFields
+from attrimorph.photographs.fields import changed
+from attrimorph.pictures import MOST_SHOWN, Pictures, Source, png_bytes, save_pictures, sheet, to_pil
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis
@@ -144,6 +145,10 @@ def edit(
     source = edit_source(model, images, attributes, known=model.schema.facts(known or {}), invert=invert,
                          progress=progress)  # fmt: skip
     before = source.attributes.cpu()
+    if composition == "fields" and isinstance(model, TellsFields):
+        own = model.fields(images, target.changes, before)
+        after, shown = model.schema.edit(before, target.changes), changed(images, own).cpu()
+        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own)
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None

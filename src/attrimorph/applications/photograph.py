@@ -15,7 +15,7 @@ from attrimorph.applications.inputs import editor
 from attrimorph.data import align
 from attrimorph.data.align import Affine, Frame
 from attrimorph.data.images import fit, open_image, placed
-from attrimorph.models.model import Edits, Encodes, Model
+from attrimorph.models.model import Edits, Encodes, Model, TellsFields
 from attrimorph.photographs.faces import frames_of, square_frame
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
 from attrimorph.photographs.file import Photograph, read_photograph
@@ -162,6 +162,8 @@ def edited_images(
         attributes: [B, W] of the images.
         composition: see `Composition`.
     """
+    if composition == "fields" and isinstance(model, TellsFields):
+        return changed(images, model.fields(images, changes, attributes)).cpu()
     before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
     shown = put_together(model, images, before, after, composition)[0]
     if composition == "earlier" and isinstance(model, Encodes):
@@ -181,6 +183,8 @@ class Composed:
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Return images edited, [B, 3, S, S] in [-1, 1] on the CPU; see `photographs.fields.composed`."""
+        if isinstance(self.editor, TellsFields):
+            return self.editor.edit(images, changes, attributes).cpu()
         before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
         return composed(images, before, after).cpu()
 

@@ -25,52 +25,13 @@ from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import beside, load_unfinished, save_unfinished, write_bytes
+from attrimorph.networks.convolutional import LARGEST, Stages, StridedTrunk
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # (channels, kernel, stride) before the trunk proper, which goes down to 4x4; few channels where the image is large.
 FIRST = {16: (), 32: ((24, 3, 1),), 64: ((24, 4, 2),), 128: ((16, 4, 2), (24, 4, 2))}
-LARGEST = 128  # larger images are shrunk to it: no attribute needs more
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
-
-Stages = Sequence[Sequence[int]]
-
-
-class StridedTrunk(nn.Module):
-    """Images [B, 3, S, S] in [-1, 1] -> features [B, F]: convolutions, batch norm, rectifiers, flattened.
-
-    Args:
-        image_size: S; beyond 128 pixels images are shrunk to 128 first.
-        stages: (channels, kernel, stride) of each convolution.
-    """
-
-    def __init__(self, image_size: int, stages: Stages) -> None:
-        super().__init__()
-        self.shrink = max(1, image_size // LARGEST)
-        layers: list[nn.Module] = []
-        before, side = 3, image_size // self.shrink
-        for channels, kernel, stride in stages:
-            layers += [
-                nn.Conv2d(before, channels, kernel, stride, 1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-            ]
-            before, side = channels, side // stride
-        self.layers = nn.Sequential(*layers)
-        self.features = before * side * side
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.maps(images)[-1].flatten(1)
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the output of every stage, [B, C, H, W], the finest first."""
-        h = images if self.shrink == 1 else avg_pool2d(images, self.shrink)
-        found = []
-        for layer in self.layers:
-            h = layer(h)
-            if isinstance(layer, nn.ReLU):
-                found.append(h)
-        return found
 
 
 class TrunkNetwork(nn.Module):

@@ -20,7 +20,8 @@ from attrimorph.data.images import read_pixels
 from attrimorph.data.readers import people
 from attrimorph.data.readers.raw import read_text
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.evaluator import Evaluator, Stages, TrunkNetwork
+from attrimorph.evaluators.evaluator import Evaluator, TrunkNetwork
+from attrimorph.networks.convolutional import Stages
 
 # --- verification: do two pictures show one person? Accuracy with folds, true accepts at false accepts, area
 

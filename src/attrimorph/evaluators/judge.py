@@ -17,8 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
-from attrimorph.evaluators.evaluator import Evaluator, Stages, TrunkNetwork, batched
+from attrimorph.evaluators.evaluator import Evaluator, TrunkNetwork, batched
 from attrimorph.models.model import Model
+from attrimorph.networks.convolutional import Stages
 
 CLIPPED = 4.0  # logits, of an attribute's score
 

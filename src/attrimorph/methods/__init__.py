@@ -181,6 +181,25 @@ def pggan_trained() -> Trained:
     return Trained(kept_networks, ProgressiveModel)
 
 
+def retouch_recipes() -> Recipes:
+    from attrimorph.methods.retouch.recipe import RECIPES, RetouchRecipe
+
+    return Recipes(RetouchRecipe, RECIPES)
+
+
+def retouch_step() -> "type[Algorithm]":
+    from attrimorph.methods.retouch.step import Retouch
+
+    return Retouch
+
+
+def retouch_trained() -> Trained:
+    from attrimorph.methods.retouch.model import RetouchModel
+    from attrimorph.methods.retouch.networks import kept_networks
+
+    return Trained(kept_networks, RetouchModel)
+
+
 METHODS: dict[str, MethodEntry] = {
     **dict.fromkeys(FAMILY, MethodEntry(cvae_gan_recipes, cvae_gan_step, cvae_gan_trained)),
     "attribute2image-cvae": MethodEntry(attribute2image_recipes, cvae_step, cvae_trained),
@@ -189,6 +208,7 @@ METHODS: dict[str, MethodEntry] = {
     "pix2pix": MethodEntry(translation_recipes, pix2pix_step, pix2pix_trained),
     "homointerp": MethodEntry(homointerp_recipes, homointerp_step, homointerp_trained),
     "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
+    "retouch": MethodEntry(retouch_recipes, retouch_step, retouch_trained),
 }
 
 

@@ -29,7 +29,7 @@ class Figure(NamedTuple):
 NETWORKS = (
     "E encoder, G generator, D discriminator or critic, C attribute classifier, S discriminator of codes, "
     "K classifier of codes; of HomoInterpGAN: Dec decoder, I interpolation, P projection, R prototypes; "
-    "x an image, x_f its reconstruction, x_p a sample"
+    "of Retouch: U editor; x an image, x_f its reconstruction, x_p a sample"
 )
 
 with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as _table:

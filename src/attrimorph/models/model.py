@@ -18,6 +18,9 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Header, Strengths, model_bytes
 from attrimorph.pictures import Pictures, Source, grid, png_bytes, prepared
 
+if TYPE_CHECKING:
+    from attrimorph.photographs.fields import Fields
+
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
 MOST_SAMPLES = 4096
@@ -77,6 +80,14 @@ class Edits(Protocol):
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Images [B, 3, S, S] and strengths by attribute name -> images."""
+
+
+@runtime_checkable
+class TellsFields(Protocol):
+    """Edits told as fields: how the pixels of pictures change."""
+
+    def fields(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> "Fields":
+        """Images [B, 3, S, S] and strengths by attribute name -> fields at S."""
 
 
 @runtime_checkable

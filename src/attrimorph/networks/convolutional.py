@@ -6,7 +6,7 @@ result never depends on its neighbours, so training on several processes and ser
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ from attrimorph.errors import AttrimorphError
 SLOPE = 0.2
 EPSILON = 1e-6
 LOGVAR_RANGE = (-10.0, 4.0)
+LARGEST = 128  # pixels that a strided trunk sees: larger images are shrunk to it, no attribute needs more
+Stages = Sequence[Sequence[int]]
 
 
 def modulate(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -129,6 +131,43 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.stages(images)[-1].flatten(1)  # [B, 8C * 16]; fewer channels where S is below 64
+
+
+class StridedTrunk(nn.Module):
+    """Images [B, 3, S, S] in [-1, 1] -> features [B, F]: convolutions, batch norm, rectifiers, flattened.
+
+    Args:
+        image_size: S; beyond 128 pixels images are shrunk to 128 first.
+        stages: (channels, kernel, stride) of each convolution.
+    """
+
+    def __init__(self, image_size: int, stages: Stages) -> None:
+        super().__init__()
+        self.shrink = max(1, image_size // LARGEST)
+        layers: list[nn.Module] = []
+        before, side = 3, image_size // self.shrink
+        for channels, kernel, stride in stages:
+            layers += [
+                nn.Conv2d(before, channels, kernel, stride, 1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
+            before, side = channels, side // stride
+        self.layers = nn.Sequential(*layers)
+        self.features = before * side * side
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.maps(images)[-1].flatten(1)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the output of every stage, [B, C, H, W], the finest first."""
+        h = images if self.shrink == 1 else F.avg_pool2d(images, self.shrink)
+        found = []
+        for layer in self.layers:
+            h = layer(h)
+            if isinstance(layer, nn.ReLU):
+                found.append(h)
+        return found
 
 
 class Encoder(nn.Module):

@@ -1,0 +1,71 @@
+"""A trained Retouch: it tells how the pixels of a picture change, at any size and strength."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attrimorph.data import Changes
+from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.models.model import Model
+from attrimorph.photographs.fields import CHANNELS, Fields, changed
+from attrimorph.pictures import Pictures, Source
+
+SHOWN = 4  # attributes on a sample sheet
+
+
+class RetouchModel(Model):
+    """A trained Retouch: it edits, and tells the edit as fields."""
+
+    recipe: RetouchRecipe
+
+    @torch.no_grad()
+    def fields(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Fields:
+        """Tell how changes would change pictures.
+
+        Args:
+            images: [B, 3, S, S] in [-1, 1], S the model's image size.
+            changes: attribute -> strength; 1 = set, -1 = taken away, 0.5 = half of the fields that set it.
+            attributes: [B, W]; guessed by the classifier where None.
+
+        Returns:
+            The fields at S. What has one strength is asked together; other strengths come on top of it.
+        """
+        x = self.prepared(images).to(self.device)
+        y = self.known(self.guess_attributes(x) if attributes is None else attributes)
+        wished = self.strengths.calibrated(self.changes(changes))
+        small = F.avg_pool2d(x, self.recipe.networks.enlarged)
+        found: Fields | None = None
+        for strength in dict.fromkeys(abs(each) for each in wished.values() if each):
+            signs = {name: each / strength for name, each in wished.items() if abs(each) == strength}
+            whole: Fields = self.networks["editor"](small, self.schema.edit(y, signs) - y, y)
+            part = whole * strength
+            found = part if found is None else found + part
+        if found is None:
+            return Fields(gain=torch.zeros_like(x))
+        return self._enlarged(found)
+
+    def _enlarged(self, fields: Fields) -> Fields:
+        """Return fields as large as the model's pictures, and no more painted than wholly."""
+        parts = {name: part for name in CHANNELS if (part := getattr(fields, name)) is not None}
+        if self.recipe.networks.enlarged > 1:
+            size = (self.image_size, self.image_size)
+            parts = {name: F.interpolate(part, size=size, mode="bicubic") for name, part in parts.items()}
+        larger = Fields(**parts)
+        return larger if larger.mask is None else replace(larger, mask=larger.mask.clamp(0, 1))
+
+    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+        """Return pictures [B, 3, S, S] in [-1, 1] as their fields change them; arguments as of `fields`."""
+        x = self.prepared(images).to(self.device)
+        return changed(x, self.fields(x, changes, attributes)).as_subclass(Pictures)
+
+    def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
+        """Return what a sample sheet shows of held-out pictures: themselves, and the first attributes reversed."""
+        y = self.known(attributes).cpu()
+        rows = [images]
+        for name in self.editable[:SHOWN]:
+            sets, takes = (self.edit(images, {name: strength}, y).cpu() for strength in (1.0, -1.0))
+            has = y[:, self.schema.columns(name)].amax(1) > 0.5
+            rows.append(torch.where(has[:, None, None, None], takes, sets))
+        return rows

@@ -1,0 +1,204 @@
+"""Retouch's networks: the editor, a U-Net from a picture and an asked change to fields; discriminators; a teacher."""
+
+import json
+import math
+from collections.abc import Collection
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from attrimorph.data import Schema
+from attrimorph.errors import AttrimorphError
+from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, initialise, modulate
+from attrimorph.photographs.fields import CHANNELS, Fields
+
+REACH = 0.25  # of the frame: the farthest that a pixel comes from
+FLAT = 8.0  # what the flow's outputs are divided by: at the start a step of Adam moves no pixel far
+HIDDEN = -4.0  # logit of the mask at the start: 2 % of a paint that is the picture itself
+LEVELS = 4  # halvings at most, down to 4x4 at least
+GROWTH = (1, 2, 4, 6)  # channels at each, in widths
+
+
+class Editor(nn.Module):
+    """Pictures [B, 3, S, S] in [-1, 1], the asked change d and the present attributes y [B, W] -> Fields at S.
+
+    A U-Net; d and y scale and shift its features at every size but the largest. It enlarges by resizing and convolving:
+    a transposed convolution's pattern would show as false grain. Fresh, it changes nothing: paint is told as a
+    difference from the picture.
+
+    Args:
+        size: S.
+        condition: W.
+        width: channels at S/2.
+        blocks: residual blocks at the smallest size.
+    """
+
+    def __init__(self, size: int, condition: int, width: int, blocks: int) -> None:
+        super().__init__()
+        levels = min(LEVELS, int(math.log2(size)) - 2)
+        channels = [width * growth for growth in GROWTH[:levels]]
+        self.embedding = nn.Linear(2 * condition, 128)
+        self.first = nn.Conv2d(3, width, 4, 2, 1)
+        self.down = nn.ModuleList(Conditioned(a, b, 4, 2) for a, b in pairwise(channels))
+        self.blocks = nn.ModuleList(Residual(channels[-1]) for _ in range(blocks))
+        self.up = nn.ModuleList(Conditioned(a + b, b, 3, 1) for a, b in pairwise(channels[::-1]))
+        self.full = nn.Conv2d(width + 3, max(width // 2, 4), 3, 1, 1)
+        self.last = nn.Conv2d(self.full.out_channels, sum(CHANNELS.values()), 3, 1, 1)
+        initialise(self)
+        nn.init.zeros_(self.last.weight)
+        for part in self.modules():
+            if isinstance(part, Conditioned):
+                nn.init.normal_(part.modulation.weight, std=0.5 / math.sqrt(128))
+
+    def forward(self, images: Tensor, d: Tensor, y: Tensor) -> Fields:
+        condition = F.leaky_relu(self.embedding(torch.cat([d, y], 1)), SLOPE)  # [B, 128]
+        h = F.leaky_relu(self.first(images), SLOPE)  # [B, C, S/2, S/2]
+        seen = []
+        for stage in self.down:
+            seen.append(h)
+            h = stage(h, condition)  # [B, 2C, S/4, S/4] ... [B, 6C, S/16, S/16]
+        for block in self.blocks:
+            h = block(h, condition)
+        for stage in self.up:
+            h = stage(torch.cat([F.interpolate(h, scale_factor=2.0), seen.pop()], 1), condition)
+        h = torch.cat([F.interpolate(h, scale_factor=2.0), images.to(h.dtype)], 1)  # [B, C + 3, S, S]
+        h = self.last(F.leaky_relu(self.full(h), SLOPE)).float()
+        flow, gain, shift, mask, paint = h.split(list(CHANNELS.values()), 1)
+        return Fields(
+            REACH * torch.tanh(flow / FLAT),
+            torch.tanh(gain),
+            torch.tanh(shift),
+            torch.sigmoid(mask + HIDDEN),
+            (images + 2 * torch.tanh(paint)).clamp(-1, 1),
+        )
+
+
+class Conditioned(nn.Module):
+    """A convolution, pixel norm, scale and shift by the condition, a leaky rectifier."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, kernel, stride, 1)
+        self.modulation = nn.Linear(128, 2 * after)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        return modulate(self.convolution(h), scale, shift)
+
+
+class Residual(nn.Module):
+    """h + conv3(conditioned(h))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = Conditioned(channels, channels, 3, 1)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        moved: Tensor = self.second(self.first(h, condition))
+        return h + moved
+
+
+class FieldDiscriminator(nn.Module):
+    """Pictures [B, 3, S, S] in [-1, 1] -> verdicts [B, 1, s, s], raw, and the head's logits [B, W] (W may be 0).
+
+    Spectral norm (Miyato et al. 2018) on all but the head, which learns from real pictures alone.
+
+    Args:
+        size: S; s is 4, or S/16 of a larger one.
+        outputs: W.
+        width: channels of the first convolution; they double up to eight times this.
+    """
+
+    def __init__(self, size: int, outputs: int, width: int) -> None:
+        super().__init__()
+        count = int(math.log2(size)) - 2 if outputs else min(LEVELS, int(math.log2(size)) - 2)
+        channels = [3, *(width * min(2**level, 8) for level in range(count))]
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
+        self.verdict = nn.Conv2d(channels[-1], 1, 3, 1, 1)
+        self.head = nn.Linear(channels[-1] * (size >> count) ** 2, outputs) if outputs else None
+        initialise(self)
+        for layer in (*self.layers, self.verdict):
+            spectral_norm(layer)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        h = images
+        for layer in self.layers:
+            h = F.leaky_relu(layer(h), SLOPE)
+        logits = h.new_zeros(len(h), 0) if self.head is None else self.head(h.flatten(1))
+        return self.verdict(h).float(), logits.float()
+
+
+class ShrinkingClassifier(Classifier):
+    """A classifier of pictures of its size S, or of whole multiples of it, which are shrunk first."""
+
+    def __init__(self, image_size: int, outputs: int, width: int) -> None:
+        super().__init__(image_size, outputs, width)
+        self.image_size = image_size
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(F.avg_pool2d(images, images.shape[-1] // self.image_size))
+
+
+class Teacher(nn.Module):
+    """A trained attribute classifier (judge), frozen: pictures [B, 3, S, S] in [-1, 1] -> logits [B, W].
+
+    Attributes:
+        knows: bool [W]; the logits of the other columns are 0.
+
+    Args:
+        path: of its file.
+        schema: of the data, W columns.
+
+    Raises:
+        AttrimorphError: there is no such file, or it tells none of the attributes.
+    """
+
+    knows: Tensor
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        super().__init__()
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            self.size, names = int(header["image_size"]), Schema.from_json(json.loads(header["schema"])).column_names
+            self.trunk = StridedTrunk(self.size, json.loads(header["stages"]))
+            self.last = nn.Linear(self.trunk.features, len(tensors["last.bias"]))
+            missing = self.load_state_dict(tensors, strict=False).missing_keys
+            if lost := [name for name in missing if "batches" not in name]:
+                raise KeyError(lost[0])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise AttrimorphError(
+                f"losses.teacher must be the file of an attribute classifier; {path} is none that can be read "
+                f"({str(error)[:120]}); make one with `attrimorph judge DATA --out FILE`"
+            ) from error
+        if not {*names} & {*schema.column_names}:
+            raise AttrimorphError(
+                f"losses.teacher must know attributes of the data; {path} knows {', '.join(names[:8])}, and none of "
+                "theirs; train one on such data"
+            )
+        places = [names.index(name) if name in names else -1 for name in schema.column_names]
+        self.register_buffer("places", torch.tensor(places).clamp(min=0))
+        self.register_buffer("knows", torch.tensor(places) >= 0)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
+        return torch.where(self.knows, self.last(self.trunk(images)).float()[:, self.places], 0)
+
+
+def kept_networks(recipe: RetouchRecipe, schema: Schema, found: Collection[str] = ()) -> dict[str, nn.Module]:
+    """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds."""
+    size, options = recipe.field_size, recipe.networks
+    return {
+        "editor": Editor(size, schema.width, options.editor_width, options.blocks),
+        "classifier": ShrinkingClassifier(size, schema.width, options.classifier_width),
+    }

@@ -1,0 +1,133 @@
+"""Recipes for Retouch (ours): a network that predicts how the pixels of a photograph change, not new pixels."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from attrimorph.recipe import AnyRecipe, OptimiserOptions, Options, Rate, Share, Weight, Width
+
+SMALLEST = 16  # pixels of the fields
+
+
+class AskingOptions(Options):
+    """What is asked of pictures in training.
+
+    Attributes:
+        most: Attributes that change at once, at most.
+        nothing: Share of pictures of which nothing is asked: they should stay as they are.
+        repeats: A picture with rare attributes comes up to so many times as often as one without.
+    """
+
+    most: Annotated[int, Field(ge=1, le=16)] = 3
+    nothing: Share = 0.1
+    repeats: Annotated[int, Field(ge=1, le=16)] = 4
+
+
+class RetouchNetworkOptions(Options):
+    """Which networks, how large.
+
+    Attributes:
+        enlarged: The pictures of the data are so many times as large as the fields; at 2 a second discriminator looks
+            at a part of the larger picture, to which the enlarged fields are applied.
+        editor_width: Channels of the editor at half the fields' size.
+        blocks: Residual blocks of the editor at its smallest size.
+        discriminator_width: Channels of D's first convolution.
+        detail_width: Channels of the first convolution of the second D.
+        classifier_width: Channels of the classifier's first convolution.
+    """
+
+    enlarged: Literal[1, 2] = 2
+    editor_width: Width = 32
+    blocks: Annotated[int, Field(ge=0, le=16)] = 2
+    discriminator_width: Width = 32
+    detail_width: Width = 32
+    classifier_width: Width = 16
+
+
+class RetouchLossOptions(Options):
+    """Weights of the losses and what belongs to them.
+
+    Attributes:
+        teacher: The file of an attribute classifier (judge) that teaches beside D's head; none: the run's own.
+        fool: -D(x'), mean over places.
+        detail: The same of the second D; 0 leaves it out.
+        head_real: D's head: cross-entropy of the attributes of real pictures, sum over attributes.
+        asked: Cross-entropy of what was asked, sum over attributes.
+        kept: Cross-entropy of what was not asked, sum over attributes.
+        teacher_share: The teacher's share in these two; the rest is the head's of D.
+        unchanged: |x' - x| where nothing is asked, else 0, mean.
+        change: |x' - x|, mean.
+        mask: |m|, mean.
+        shift: |h|, mean.
+        stretch: Steps of the flow between neighbours, in pixels, mean.
+        variation: Steps of gain and shift between neighbours, mean.
+        skin: Change of the skin's colour over an eighth of the width, mean; where Pale_Skin is asked, none.
+    """
+
+    teacher: str = ""
+    fool: Weight = 1.0
+    detail: Weight = 1.0
+    head_real: Weight = 0.3
+    asked: Weight = 2.0
+    kept: Weight = 0.1
+    teacher_share: Share = 0.15
+    unchanged: Weight = 50.0
+    change: Weight = 0.5
+    mask: Weight = 0.2
+    shift: Weight = 0.2
+    stretch: Weight = 1.0
+    variation: Weight = 0.5
+    skin: Weight = 6.0
+
+
+class RetouchOptimiserOptions(OptimiserOptions):
+    """Adam for each network.
+
+    Attributes:
+        learning_rate: Of all networks; the discriminators may have their own.
+    """
+
+    learning_rate: Rate = 5e-4
+
+
+class RetouchRecipe(AnyRecipe):
+    """One whole run of Retouch."""
+
+    method: Literal["retouch"] = "retouch"
+    asking: AskingOptions = AskingOptions()
+    networks: RetouchNetworkOptions = RetouchNetworkOptions()
+    losses: RetouchLossOptions = RetouchLossOptions()
+    optimiser: RetouchOptimiserOptions = RetouchOptimiserOptions()
+
+    @property
+    def field_size(self) -> int:
+        """Side of the fields, in pixels."""
+        return self.data.image_size // self.networks.enlarged
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        if self.field_size < SMALLEST:
+            raise ValueError(
+                f"data.image_size must be at least {SMALLEST * self.networks.enlarged}, networks.enlarged times "
+                f"{SMALLEST}; got {self.data.image_size}; take larger images"
+            )
+        return self
+
+
+TRAINED: dict[str, Any] = {"batch_size": 16, "ema_images": 3_000, "sample_images": 10_000, "checkpoint_images": 10_000}
+
+RECIPES: dict[str, Callable[[], RetouchRecipe]] = RetouchRecipe.table(
+    {
+        "retouch-128": {
+            "about": "Retouch with fields of 128x128, learned from faces of 256x256: an editor for photographs.",
+            "data": {"image_size": 256, "flip": 0.5},
+            "training": TRAINED | {"images": 600_000},
+        },
+        "retouch-64": {
+            "about": "Retouch with fields of 64x64, learned from faces of 128x128: quick to train on CPUs.",
+            "data": {"image_size": 128, "flip": 0.5},
+            "training": TRAINED | {"images": 200_000},
+        },
+    }
+)

@@ -1,0 +1,315 @@
+"""Retouch (ours): a network E predicts from a picture x and an asked change d how its pixels change.
+
+    x' = (1 - m) ((1 + g) W(x, f) + h) + m p
+
+with the fields f, g, h, m, p = E(x, d, y). Of every picture, real or made, D is shown two views: the whole at the
+fields' size, shifted, turned and noised (else a classifier is fooled, not the eye), and, where the data are twice as
+large, a part of the larger picture, to which the enlarged fields are applied.
+    L_D = max(0, 1 - D(x)) + max(0, 1 + D(x')), for each D; the first also tells the attributes of real pictures
+    L_E = -D(x') - D_detail(x') + asked (BCE of the asked attributes, by D's head and by a teacher) + kept (the others)
+        + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, variation (steps between
+        neighbours) + skin
+All gradients of a step belong to the same parameters; then every network steps.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from attrimorph import losses
+from attrimorph.data import Schema
+from attrimorph.data.loader import LUMA, Batch
+from attrimorph.data.prepared import PreparedData
+from attrimorph.methods.base import Algorithm
+from attrimorph.methods.retouch.networks import FieldDiscriminator, Teacher, kept_networks
+from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.photographs.fields import Fields, changed
+
+SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the scale -1..1: how views differ
+COMMON = 0.2  # share from which an attribute's value is no longer rare
+LIGHTENING = "Pale_Skin"
+SKIN = ((0.50, 0.56), (0.26, 0.34))  # centre and radii of the face in an aligned picture, in sides: x, y
+CENTRE = (0.45, 0.65, 0.35, 0.65)  # nose and cheeks, whose colours are the skin's: upper, lower, left, right
+CHROMA, LIGHTNESS = 0.12, 0.5  # on the scale -1..1: how far skin differs from their mean
+MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
+TERMS = ("fool", "detail", "kept", "unchanged", "change", "mask", "shift", "stretch", "variation", "skin")
+
+
+class Asked(NamedTuple):
+    """What is asked of pictures.
+
+    Attributes:
+        target: y', [B, W]; NaN where unknown.
+        changed: bool [B, W]: what was asked to change, and what that excludes.
+        some: bool [B]: whether anything is.
+    """
+
+    target: Tensor
+    changed: Tensor
+    some: Tensor
+
+
+def ask(y: Tensor, schema_parts: tuple[Tensor, Tensor], chance: Tensor, most: int, nothing: float) -> Asked:
+    """Ask for one to `most` changes of attributes that are known.
+
+    Binary ones are reversed, another value of a categorical one is set, real ones become another picture's; what is
+    set takes its rivals away, and of rivals at most one is set.
+
+    Args:
+        y: [B, W], NaN where unknown.
+        schema_parts: bool [W, W], which columns exclude which, and float [W]: 0 binary, 1 categorical, 2 real.
+        chance: uniform [B, W + 2].
+        most: attributes at once.
+        nothing: share of pictures of which nothing is asked.
+    """
+    exclusive, kinds = schema_parts
+    target = torch.where(kinds == 2, y.roll(1, 0), 1 - y)
+    able = ~target.isnan() & ~y.isnan() & ((kinds != 1) | (y < 0.5))
+    score = torch.where(able, chance[:, :-2], -1.0)
+    count = 1 + (chance[:, -2:-1] * most).long().clamp(max=most - 1)
+    rank = score.argsort(1, descending=True).argsort(1)
+    some = chance[:, -1] >= nothing
+    chosen = able & (rank < count) & some[:, None]
+    raised = chosen & (kinds < 2) & (target > 0.5)
+    rival = (torch.where(raised, score, -1.0)[:, None, :] * exclusive).amax(2)
+    chosen, raised = chosen & ~(raised & (rival > score)), raised & ~(rival > score)
+    lowered = (raised.float() @ exclusive.float()) > 0
+    target = torch.where(lowered, 0.0, torch.where(chosen, target, y))
+    return Asked(target, chosen | lowered, (chosen | lowered).any(1))
+
+
+class Retouch(Algorithm):
+    """Retouch: "editor", "classifier", "discriminator", and where the data are larger than the fields
+    "detail_discriminator".
+
+    Attributes:
+        teacher: frozen; None where the run's own classifier teaches.
+        enlarged: how many times as large as the fields the pictures are.
+    """
+
+    kept = ("editor", "classifier")
+    critics = ("discriminator", "detail_discriminator")
+
+    def __init__(self, recipe: RetouchRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
+        super().__init__(recipe, schema, *parts, **arithmetic)
+        self.asking, self.enlarged = recipe.asking, recipe.networks.enlarged
+        self.teacher: Teacher | None = None
+        if path := self.weights.pop("teacher"):
+            self.teacher = Teacher(Path(path), schema).to(self.device)
+        kinds = torch.zeros(schema.width)
+        for kind, start, stop in schema.blocks:
+            kinds[start:stop] = ("binary", "categorical", "real").index(kind)
+        self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device)
+        self.pale = schema.columns(LIGHTENING) if LIGHTENING in schema.names else slice(0, 0)
+        self.face = ellipse(recipe.field_size).to(self.device)
+        self.luma = torch.tensor(LUMA, device=self.device)[:, None, None]
+
+    @staticmethod
+    def fresh(recipe: RetouchRecipe, schema: Schema) -> dict[str, nn.Module]:
+        """As of `Algorithm`."""
+        options, size = recipe.networks, recipe.field_size
+        networks = kept_networks(recipe, schema)
+        networks["discriminator"] = FieldDiscriminator(size, schema.width, options.discriminator_width)
+        if options.enlarged == 2 and recipe.losses.detail:
+            networks["detail_discriminator"] = FieldDiscriminator(size, 0, options.detail_width)
+        return networks
+
+    @staticmethod
+    def rows(recipe: RetouchRecipe, data: PreparedData) -> NDArray[np.int64]:
+        """As of `Algorithm`: a picture is repeated by the root of how rare its rarest attribute is."""
+        rows = data.indices("train")
+        y = data.attributes.numpy()[rows].copy()
+        for kind, start, stop in data.schema.blocks:
+            if kind == "real":
+                y[:, start:stop] = np.nan
+        share = np.nanmean(np.where(np.isnan(y).all(0), 0.5, y), 0)
+        own = np.where(np.isnan(y), 1.0, np.where(y > 0.5, share, 1 - share)).min(1, initial=1.0)
+        times = np.sqrt(COMMON / own.clip(1e-6)).clip(1, recipe.asking.repeats).round().astype(np.int64)
+        return rows.repeat(times)
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step; see `Algorithm`."""
+        y, count = batch.attributes, len(batch.images)
+        large = batch.images
+        x = F.avg_pool2d(large, self.enlarged) if self.enlarged > 1 else large
+        chance = torch.rand(count, y.shape[1] + 2, generator=generator).to(x.device)
+        asked = ask(y, self.schema_parts, chance, self.asking.most, self.asking.nothing)
+        present = self.blanked(y)
+        d = torch.where(asked.changed, asked.target - present, 0.0)
+        look = [View.drawn(count, x, generator) for _ in range(2)]
+        place = torch.randint(x.shape[-1] // 2 + 1, (2,), generator=generator).tolist()
+        self.forget_gradients()
+        with self.arithmetic(), parametrize.cached():
+            shown = look[0](x)
+            values = self._classify(shown, y)
+            fields = self.networks["editor"](x, d, present)
+            made = changed(x, fields)
+            seen = look[1](made)
+            verdict, told = self.networks["discriminator"](seen)
+            values |= {"fool": losses.wasserstein_fool(verdict)}
+            values |= self._attributes(told, seen, asked) | self._fields(x, made, fields, asked)
+            if "detail_discriminator" in self.networks:
+                detail = self.networks["detail_discriminator"](retouched_part(large, fields, place))[0]
+                values["detail"] = losses.wasserstein_fool(detail)
+            share = self.weights["teacher_share"]
+            total = torch.stack([self.weights[name] * values[name] for name in TERMS if name in values]).sum()
+            total = total + self.weights["asked"] * (
+                share * values["asked_teacher"] + (1 - share) * values["asked_head"]
+            )
+            total.backward(inputs=self.parameters("editor"), retain_graph=True)
+            real, right = self.networks["discriminator"](shown)
+            values["hinge"] = losses.hinge_real_or_fake(real, verdict)
+            values["head_real"] = losses.attribute_loss(right, y, self.blocks)
+            judged = values["hinge"] + self.weights["head_real"] * values["head_real"]
+            if "detail" in values:
+                half = x.shape[-1]
+                top, left = (2 * each for each in place)
+                real = self.networks["detail_discriminator"](large[..., top : top + half, left : left + half])[0]
+                values["detail_hinge"] = losses.hinge_real_or_fake(real, detail)
+                judged = judged + values["detail_hinge"]
+            critics = [name for name in self.critics if name in self.networks]
+            judged.backward(inputs=self.parameters(*critics))
+        self.update()
+        return {name: value.detach() for name, value in values.items()}
+
+    def _classify(self, shown: Tensor, y: Tensor) -> dict[str, Tensor]:
+        logits = self.networks["classifier"](shown)[0].float()
+        value = losses.attribute_loss(logits, y, self.blocks)
+        value.backward(inputs=self.parameters("classifier"))  # type: ignore[no-untyped-call]
+        return {"classify": value, "c_accuracy": losses.attribute_accuracy(logits.detach(), y, self.blocks)}
+
+    def _attributes(self, told: Tensor, shown: Tensor, asked: Asked) -> dict[str, Tensor]:
+        """Cross-entropies of asked and other attributes, by D's head and by the teacher."""
+        wanted, rest = (torch.where(each, asked.target, torch.nan) for each in (asked.changed, ~asked.changed))
+        if self.teacher is None:
+            taught, knows = self.networks["classifier"](shown)[0].float(), None
+        else:
+            taught, knows = self.teacher(shown), self.teacher.knows
+        values, share = {}, self.weights["teacher_share"]
+        kept = []
+        for name, logits in (("head", told), ("teacher", taught)):
+            a, b = (
+                goal if knows is None or name == "head" else torch.where(knows, goal, torch.nan)
+                for goal in (wanted, rest)
+            )
+            values[f"asked_{name}"] = losses.attribute_loss(logits, a, self.blocks)
+            kept.append(losses.attribute_loss(logits, b, self.blocks))
+        values["kept"] = (1 - share) * kept[0] + share * kept[1]
+        reached = losses.attribute_accuracy(taught.detach(), wanted, self.blocks)
+        values["asked_reached"] = reached.nan_to_num(0)
+        return values
+
+    def _fields(self, x: Tensor, made: Tensor, fields: Fields, asked: Asked) -> dict[str, Tensor]:
+        """What keeps a change small, smooth, and off the skin."""
+        flow, gain, shift, mask = fields.flow, fields.gain, fields.shift, fields.mask
+        assert flow is not None
+        assert gain is not None
+        assert shift is not None
+        assert mask is not None
+        size = x.shape[-1]
+        each = (made - x).abs().mean((1, 2, 3))
+        still = (~asked.some).float()
+        values = {
+            "unchanged": (each * still).mean(),
+            "change": each.mean(),
+            "mask": mask.mean(),
+            "shift": shift.abs().mean(),
+            "stretch": size * steps(flow),
+            "variation": steps(gain) + steps(shift),
+        }
+        if self.weights["skin"]:
+            free = asked.changed[:, self.pale].any(1)
+            skin = self.skin(x) * (1 - mask.detach()) * (~free).float()[:, None, None, None]
+            values["skin"] = held(made - x, skin)
+        return values
+
+    @torch.no_grad()
+    def skin(self, x: Tensor) -> Tensor:
+        """Return how surely a pixel is skin, [B, 1, S, S] in 0..1: as coloured as nose and cheeks, inside the face."""
+        size = x.shape[-1]
+        top, bottom, left, right = (round(size * each) for each in CENTRE)
+        difference = x - x[..., top:bottom, left:right].mean((2, 3), keepdim=True)
+        lighter = (difference * self.luma).sum(1, keepdim=True)
+        chroma = (difference - lighter).square().sum(1, keepdim=True)
+        return self.face * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
+
+
+def held(change: Tensor, weight: Tensor) -> Tensor:
+    """Return the absolute change of mean colour in each of 8x8 parts, mean over parts by their weight.
+
+    Args:
+        change: [B, 3, S, S]; weight: [B, 1, S, S] in 0..1.
+    """
+    window = max(1, change.shape[-1] // 8)
+    area = F.avg_pool2d(weight, window)
+    mean = F.avg_pool2d(change * weight, window) / (area + 1e-3)
+    return (mean.abs() * area).mean((1, 2, 3)).div(area.mean((1, 2, 3)) + 1e-3).mean()
+
+
+def steps(field: Tensor) -> Tensor:
+    """Return the mean absolute step between neighbours of [B, C, S, S]."""
+    return field.diff(dim=2).abs().mean() + field.diff(dim=3).abs().mean()
+
+
+def ellipse(size: int) -> Tensor:
+    """Return where the face of an aligned picture lies, [1, 1, S, S] in 0..1."""
+    (x, y), (wide, high) = SKIN
+    at = (torch.arange(size) + 0.5) / size
+    far = (((at - x) / wide).square()[None] + ((at - y) / high).square()[:, None]).sqrt()
+    return ((1.1 - far) / 0.2).clamp(0, 1)[None, None]
+
+
+def retouched_part(large: Tensor, fields: Fields, place: list[int]) -> Tensor:
+    """Return a part of pictures twice as large as the fields, as these, enlarged (bicubic), change it: [B, 3, S, S].
+
+    Args:
+        large: [B, 3, 2S, 2S] in [-1, 1].
+        fields: at S.
+        place: the part's upper and left corner in pixels of the fields, 0..S/2.
+    """
+    assert fields.flow is not None
+    size = large.shape[-1] // 2
+    top, left = place
+    together = F.pad(torch.cat([*fields.affine(), fields.flow], 1), (MARGIN,) * 4, mode="replicate")
+    rows, columns = (slice(start, start + size // 2 + 2 * MARGIN) for start in (top, left))
+    wide = F.interpolate(together[..., rows, columns], scale_factor=2.0, mode="bicubic")
+    wide = wide[..., 2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
+    a, b, flow = wide[:, :3], wide[:, 3:6], wide[:, 6:]
+    y, x = ((torch.arange(size, device=large.device) + 2 * start + 0.5) / size - 1 for start in (top, left))
+    grid = torch.stack([x.expand(size, size), y[:, None].expand(size, size)], 2) + 2 * flow.movedim(1, 3)
+    moved = F.grid_sample(large, grid, "bilinear", "border", align_corners=False)
+    part: Tensor = (moved + a * moved + b).clamp(-1, 1)
+    return part
+
+
+class View(NamedTuple):
+    """How a batch is shown: shifted, turned, noised.
+
+    Attributes:
+        grid: [B, S, S, 2], where each pixel comes from.
+        noise: [B, 3, S, S].
+    """
+
+    grid: Tensor
+    noise: Tensor
+
+    @classmethod
+    def drawn(cls, count: int, like: Tensor, generator: torch.Generator) -> "View":
+        """Draw one for `count` pictures of the size of `like`."""
+        u = torch.rand(count, 3, generator=generator) * 2 - 1
+        angle, shift = TURNED * u[:, 0], 2 * SHIFTED * u[:, 1:]
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+        grid = F.affine_grid(torch.cat([turn, shift[:, :, None]], 2), [count, 3, *like.shape[2:]], align_corners=False)
+        noise = NOISED * torch.randn(like.shape, generator=generator)
+        layout = torch.channels_last if like.is_contiguous(memory_format=torch.channels_last) else torch.preserve_format
+        return cls(grid.to(like.device), noise.to(like.device).contiguous(memory_format=layout))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return pictures [B, 3, S, S] as shown."""
+        return F.grid_sample(images, self.grid, "bilinear", "reflection", align_corners=False) + self.noise

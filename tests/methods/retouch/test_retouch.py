@@ -1,0 +1,257 @@
+"""Retouch: who learns from what; what is asked; the fields, whole and in part; the teacher; the trained model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attrimorph.applications.edit import edit
+from attrimorph.data import Attribute, Schema
+from attrimorph.data.drawn import faces
+from attrimorph.data.drawn.synthetic import write_faces
+from attrimorph.data.loader import Batch
+from attrimorph.errors import AttrimorphError
+from attrimorph.methods.retouch.model import RetouchModel
+from attrimorph.methods.retouch.networks import Editor, Teacher
+from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.methods.retouch.step import Retouch, View, ask, held, retouched_part
+from attrimorph.photographs.fields import Fields, changed
+from attrimorph.training.trainer import build
+from tests.methods.test_golden import batch
+from tests.small_models import PLAIN, narrow, pictures, small_model
+
+SHIPPED = Path(__file__).parents[3] / "src" / "attrimorph" / "shipped"
+SCHEMA = Schema(
+    (
+        *(Attribute(name) for name in ("Black_Hair", "Blond_Hair", "Smiling", "Pale_Skin")),
+        Attribute("hat", "categorical", ("none", "cap", "top")),
+        Attribute("age", "real"),
+    ),
+    exclusive=(("Black_Hair", "Blond_Hair"),),
+)
+KINDS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2.0])
+NAMES = {"U": "editor", "D": "discriminator", "P": "detail_discriminator", "C": "classifier"}
+MATRIX = {
+    # weight -> who learns from its loss; P is the second D
+    "fool": "U",
+    "detail": "U",
+    "asked": "U",
+    "kept": "U",
+    "unchanged": "U",
+    "change": "U",
+    "mask": "U",
+    "shift": "U",
+    "stretch": "U",
+    "variation": "U",
+    "skin": "U",
+    "head_real": "D",
+}
+
+
+def retouch(changes: dict[str, Any] | None = None, schema: Schema = faces.SCHEMA) -> Retouch:
+    found = build(narrow("retouch-64", {"asking.nothing": 0.5} | (changes or {})), schema, PLAIN)
+    assert isinstance(found, Retouch)
+    return found
+
+
+def lively(editor: torch.nn.Module) -> None:
+    """Give a fresh editor a last layer, so that it changes something."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.nn.init.normal_(editor.get_parameter("last.weight"), std=0.1)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_a_term_changes_its_learners_only(name: str) -> None:
+    found = []
+    for weight in ({}, {f"losses.{name}": 0.25}):
+        algorithm = retouch(weight)
+        lively(algorithm.networks["editor"])
+        for optimiser in algorithm.optimisers.values():
+            optimiser.param_groups[0]["lr"] = 0.0
+        algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
+        found.append(
+            {n: torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+             for n, net in algorithm.networks.items()}
+        )  # fmt: skip
+    assert {n for n in found[0] if not torch.allclose(found[0][n], found[1][n])} == {NAMES[x] for x in MATRIX[name]}
+
+
+def test_what_is_asked() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.zeros(4000, 8)
+    y[:, :4] = (torch.rand(4000, 4, generator=generator) > 0.5).float()
+    y[:, 1] *= 1 - y[:, 0]  # at most one hair colour
+    y[torch.arange(4000), torch.randint(4, 7, (4000,), generator=generator)] = 1
+    y[:, 7] = torch.randn(4000, generator=generator)
+    y[:400, 2] = torch.nan
+    asked = ask(y, (SCHEMA.mutually_exclusive, KINDS), torch.rand(4000, 10, generator=generator), 3, 0.1)
+    assert (~asked.some).float().mean() == pytest.approx(0.1, abs=0.02)
+    assert not asked.changed[:400, 2].any(), "what is not known is not asked"
+    assert asked.target[:400, 2].isnan().all()
+    still = ~asked.changed
+    assert torch.equal(asked.target[still].nan_to_num(9), y[still].nan_to_num(9))
+    assert (asked.target[:, 4:7].sum(1) == 1).all()
+    assert (asked.target[:, 0] + asked.target[:, 1] <= 1).all()
+    raised = (asked.target[:, 0] == 1) & (y[:, 0] == 0)
+    assert raised.sum() > 300
+    assert asked.changed[raised, 1].all(), "black hair is asked to be no blond hair as well"
+    each = asked.changed[:, [2, 3]].float().sum(1) + asked.changed[:, :2].any(1) + asked.changed[:, 4:7].any(1)
+    assert (each + asked.changed[:, 7] <= 3).all()
+
+
+def test_a_fresh_editor_changes_nothing_and_a_lively_one_does() -> None:
+    editor = Editor(32, 5, 4, 1)
+    x, d = pictures(2, 32), torch.ones(2, 5)
+    fields = editor(x, d, d)
+    assert [part.shape[1] for part in (fields.flow, fields.gain, fields.shift, fields.mask, fields.paint)] == [
+        2,
+        3,
+        3,
+        1,
+        3,
+    ]
+    torch.testing.assert_close(changed(x, fields), x, atol=1e-5, rtol=0)
+    lively(editor)
+    assert (changed(x, editor(x, d, d)) - x).abs().mean() > 0.01
+    assert not torch.equal(changed(x, editor(x, d, d)), changed(x, editor(x, -d, d)))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 8), (8, 5)])
+def test_a_part_is_the_whole_s(place: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = {name: 0.2 * torch.randn(2, count, 16, 16, generator=generator) for name, count in
+             (("flow", 2), ("gain", 3), ("shift", 3), ("mask", 1), ("paint", 3))}  # fmt: skip
+    fields, large = Fields(**parts), pictures(2, 32)
+    a, b, flow = (F.interpolate(part, scale_factor=2, mode="bicubic") for part in (*fields.affine(), parts["flow"]))
+    whole = changed(large, Fields(flow, a, b))
+    top, left = 2 * place[0], 2 * place[1]
+    part = retouched_part(large, fields, list(place))
+    torch.testing.assert_close(part, whole[..., top : top + 16, left : left + 16], atol=1e-5, rtol=1e-4)
+
+
+def test_skin_is_held_wherever_it_is_and_free_where_pale_skin_is_asked() -> None:
+    change = torch.zeros(1, 3, 32, 32)
+    change[..., :4] = 0.5
+    everywhere = torch.ones(1, 1, 32, 32)
+    assert held(change, everywhere) == pytest.approx(0.5 / 8, rel=0.01)
+    noise = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    noise -= F.interpolate(F.avg_pool2d(noise, 4), scale_factor=4.0)
+    assert held(noise, everywhere) < 1e-3, "grain is free"
+    algorithm = retouch(schema=SCHEMA)
+    assert algorithm.pale == slice(3, 4)
+    skin = algorithm.skin(torch.full((1, 3, 16, 16), 0.3))
+    assert skin[..., 9, 8] == 1
+    assert skin[..., 0, 0] == 0
+
+
+def test_rare_pictures_come_oftener(tmp_path: Path) -> None:
+    data = write_faces(tmp_path / "faces", count=200, size=32)
+    recipe = narrow("retouch-64")
+    assert isinstance(recipe, RetouchRecipe)
+    train = data.indices("train")
+    y = torch.full((200, faces.SCHEMA.width), torch.nan)
+    y[:, 0] = torch.arange(200) % 2
+    y[:, 1] = 0
+    y[train[:8], 1] = 1
+    data = replace(data, attributes=y)
+    numbers = np.bincount(Retouch.rows(recipe, data), minlength=200)
+    assert {*numbers[train[:8]].tolist()} == {2}, "8 of 160: the root of 0.2 / 0.05"
+    assert {*numbers[train[8:]].tolist()} == {1}
+    assert np.array_equal(Retouch.rows(recipe.with_changes({"asking.repeats": 1}), data), train)
+
+
+def test_a_named_teacher_teaches_and_the_run_s_own_does_not(tmp_path: Path) -> None:
+    path = str(SHIPPED / "judge-drawn-faces-32.safetensors")
+    teacher = Teacher(Path(path), faces.SCHEMA)
+    drawn = next(iter(faces.draw(64, 32, 0)))
+    told = teacher(drawn.images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+    assert ((told > 0) == (faces.attributes(drawn.factors) > 0.5)).float().mean() > 0.9
+    assert teacher.knows.all()
+    odd = Teacher(Path(path), Schema((Attribute("Odd"), Attribute("Smiling"))))
+    assert odd.knows.tolist() == [False, True]
+    algorithm = retouch({"losses.teacher": path})
+    before = [p.clone() for p in algorithm.teacher.parameters()]  # type: ignore[union-attr]
+    values = algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
+    assert values["asked_teacher"] != retouch().step(batch(0, 32), torch.Generator().manual_seed(0))["asked_teacher"]
+    assert all(map(torch.equal, before, algorithm.teacher.parameters()))  # type: ignore[union-attr]
+    nothing = tmp_path / "nothing.safetensors"
+    with pytest.raises(AttrimorphError, match=r"must be the file of an attribute classifier; .*nothing"):
+        Teacher(nothing, faces.SCHEMA)
+    with pytest.raises(AttrimorphError, match="must know attributes of the data"):
+        Teacher(Path(path), Schema((Attribute("Odd"),)))
+
+
+def test_no_second_discriminator_where_the_data_are_no_larger_or_it_has_no_weight() -> None:
+    for changes in ({"networks.enlarged": 1}, {"losses.detail": 0.0}):
+        algorithm = retouch(changes)
+        assert "detail_discriminator" not in algorithm.networks
+        assert "detail" not in algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
+    with pytest.raises(AttrimorphError, match=r"data\.image_size must be at least 32, networks\.enlarged times 16"):
+        narrow("retouch-64", {"data.image_size": 16})
+
+
+def test_views_differ_and_keep_the_picture() -> None:
+    x = pictures(2, 32)
+    first, second = (View.drawn(2, x, torch.Generator().manual_seed(seed))(x) for seed in (0, 1))
+    assert first.shape == x.shape
+    assert not torch.equal(first, second)
+    assert (first - x).abs().mean() < 0.3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> RetouchModel:
+    found = small_model(tmp_path_factory.mktemp("retouch"), "retouch-64")
+    assert isinstance(found, RetouchModel)
+    lively(found.networks["editor"])
+    return found
+
+
+def test_strength_scales_the_fields(model: RetouchModel) -> None:
+    x, y = pictures(2, 32), torch.zeros(2, faces.SCHEMA.width)
+    whole, half = (model.fields(x, {"Smiling": strength}, y) for strength in (1.0, 0.5))
+    for name in ("flow", "gain", "shift", "mask"):
+        torch.testing.assert_close(getattr(half, name), getattr(whole, name) / 2)
+    torch.testing.assert_close(half.paint, whole.paint)
+    assert whole.flow is not None
+    assert whole.flow.shape == (2, 2, 32, 32)
+    assert torch.equal(model.edit(x, {"Smiling": 1.0}, y), changed(x, whole))
+    far = model.fields(x, {"Smiling": 3.0}, y).mask
+    assert far is not None
+    assert far.max() <= 1
+
+
+def test_no_change_is_the_picture_and_two_strengths_come_together(model: RetouchModel) -> None:
+    x, y = pictures(2, 32), torch.zeros(2, faces.SCHEMA.width)
+    assert torch.equal(model.edit(x, {}, y), x)
+    assert torch.equal(model.edit(x, {"Smiling": 0.0}, y), x)
+    both = model.edit(x, {"Smiling": 1.0, "Male": 0.5}, y)
+    assert not torch.allclose(both, model.edit(x, {"Smiling": 1.0}, y))
+    assert not torch.allclose(both, model.edit(x, {"Smiling": 1.0, "Male": 1.0}, y))
+    assert model.can == ("edit",)
+    rows = model.sheet_rows(x, y)
+    assert len(rows) == 5
+    assert torch.equal(rows[1], model.edit(x, {model.editable[0]: 1.0}, y))
+
+
+def test_an_edit_shows_the_model_s_own_fields(model: RetouchModel) -> None:
+    x, y = pictures(2, 32), torch.zeros(2, faces.SCHEMA.width)
+    found = edit(model, x, {"Smiling": 1.0}, y)
+    assert found.fields is not None
+    assert torch.equal(found.fields.flow, model.fields(x, {"Smiling": 1.0}, y).flow)  # type: ignore[arg-type]
+    assert torch.equal(found.edited, model.edit(x, {"Smiling": 1.0}, y))
+    assert torch.equal(edit(model, x, {"Smiling": 1.0}, y, composition="whole face").edited, found.edited)
+
+
+def test_unknown_labels_leave_no_nan() -> None:
+    algorithm = retouch()
+    given = batch(0, 32)
+    labels = torch.full_like(given.attributes, torch.nan)
+    values = algorithm.step(Batch(given.images, labels), torch.Generator().manual_seed(0))
+    assert all(torch.isfinite(value) for name, value in values.items() if name != "c_accuracy")
+    weights = torch.cat([p.flatten() for net in algorithm.networks.values() for p in net.parameters()])
+    assert weights.isfinite().all()
