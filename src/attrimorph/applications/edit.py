@@ -148,7 +148,7 @@ def edit(
     if composition == "fields" and isinstance(model, TellsFields):
         own = model.fields(images, target.changes, before)
         after, shown = model.schema.edit(before, target.changes), changed(images, own).cpu()
-        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own)
+        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own, given)
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
