@@ -1,19 +1,26 @@
 """The models that come with the package: small enough, measured, and doing what their cards say."""
 
+from contextlib import suppress
+
 import pytest
 import torch
+from torch import Tensor
 
 from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.data.drawn import faces
+from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.loading import load
 from attrimorph.methods.cvae_gan.model import Editor
+from attrimorph.methods.homointerp.groups import REST
+from attrimorph.methods.homointerp.model import InterpolationModel
+from attrimorph.methods.pggan.model import ProgressiveModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.figures import card_figures
 from attrimorph.models import shipped
-from attrimorph.models.model import Edits
+from attrimorph.models.model import Edits, Model
 
 LARGEST = 20_000_000
 
@@ -87,3 +94,37 @@ def test_the_axes_that_ship_fit_the_generator_that_ships() -> None:
     before = judge(model.decode(code))[:, column] > 0.5
     after = judge(model.decode(editor.move(code, {"Eyeglasses": 1})))[:, column] > 0.5
     assert after.float().mean() > max(0.6, before.float().mean() + 0.3)
+
+
+def outcomes(model: Model, images: Tensor, labels: Tensor) -> list[Tensor]:
+    """Everything that a model can do with two pictures."""
+    found = []
+    if isinstance(model, Edits):
+        found += [model.encode(images).z, model.guess_attributes(images)]
+        found += [model.edit(images, {"Smiling": 1.0, "Eyeglasses": -1.0}, labels)]
+    if isinstance(model, InterpolationModel):
+        found += [model.follow(images, images.flip(0), {group: 0.5}) for group in (*model.groups, REST)]
+    else:
+        code = model.sample_codes(2, torch.Generator().manual_seed(0))
+        found += [model.decode(code)]
+        if isinstance(model, ProgressiveModel):
+            # At the sizes that it has outgrown, too.
+            z, y = code.z, code.attributes[:, :0]
+            found += [model.networks["generator"](z, y, level=float(level)).detach() for level in range(4)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_no_weight_is_without_effect(name: str) -> None:
+    model = load(name)
+    factors = faces.sample_factors(2, torch.Generator().manual_seed(0))
+    images, labels = faces.render(factors, 64), faces.attributes(factors)
+    before = outcomes(model, images, labels)
+    for network, part in model.networks.items():
+        for weight, values in part.named_parameters():
+            kept = values.data.clone()
+            values.data.fill_(torch.nan)
+            # A model may refuse to go on with what it cannot use.
+            with suppress(AttrimorphError):
+                assert not all(map(torch.equal, before, outcomes(model, images, labels))), f"{network}.{weight}"
+            values.data.copy_(kept)

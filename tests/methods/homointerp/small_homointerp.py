@@ -49,6 +49,7 @@ def make(
     optimiser: type[torch.optim.Optimizer] = torch.optim.Adam,
     rate: float = 1e-3,
     width: int = 4,
+    gated: bool = False,
     **options: Any,
 ) -> HomoInterp:
     settings = {"generator_every": 1, "reference_share": 0.5 if learned else 1.0} | options
@@ -64,6 +65,7 @@ def make(
             classifier_width=width,
             groups=GROUPS,
             sees_face=True,
+            gated=gated,
             prototypes="learned" if learned else "mean",
             code=6,
         ),

@@ -93,6 +93,30 @@ def test_edits_of_several_groups_add_up(model: InterpolationModel) -> None:
     torch.testing.assert_close(model.edit(images, {"Smiling": 1.0, "Young": 0.5}, labels), expected)
 
 
+@pytest.mark.parametrize("prototypes", ["learned", "mean"])
+def test_without_its_branches_no_edit_is_left(tmp_path: Path, prototypes: str) -> None:
+    changes = {"networks.prototypes": prototypes, "networks.gated": True}
+    model = small_model(tmp_path, "homointerp-drawn-64", changes, lively=0.5)
+    assert isinstance(model, InterpolationModel)
+    images = pictures()
+    assert (model.edit(images, {"Smiling": 1}, torch.zeros_like(LABELS)) - model.decode(model.encode(images))).any()
+    for parameter in model.networks["interpolator"].parameters():
+        parameter.data.fill_(torch.nan)
+    assert model.edit(images, {"Smiling": 1}, torch.zeros_like(LABELS)).isnan().any()
+    assert model.follow(images, pictures(1, seed=5), {"hair colour": 1}).isnan().any()
+
+
+def test_gated_branches_together_bring_all_of_a_reference(tmp_path: Path) -> None:
+    model = small_model(tmp_path, "homointerp-drawn-64", {"networks.gated": True}, lively=0.5)
+    assert isinstance(model, InterpolationModel)
+    interpolator = model.networks["interpolator"]
+    for weights in (interpolator.get_parameter("third.weight"), interpolator.get_parameter("bias")):
+        weights.data.zero_()
+    face, other = model.features(pictures()), model.features(pictures(3, seed=5))
+    whole = torch.ones(3, len(model.groups) + 1)
+    torch.testing.assert_close(face + model.moves(face, other - face, whole), other, atol=1e-3, rtol=1e-3)
+
+
 def test_nothing_to_change_gives_the_reconstruction(model: InterpolationModel) -> None:
     images = pictures()
     own = model.decode(model.encode(images, LABELS))

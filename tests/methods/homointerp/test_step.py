@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from attrimorph.data.loader import Batch
+from attrimorph.methods.homointerp.networks import unit
+from attrimorph.methods.homointerp.step import shown
 from tests.methods.homointerp.small_homointerp import (
     DIFFERENT,
     MEMBERS,
@@ -208,6 +210,55 @@ def test_features_move_by_branches_towards_faces_and_by_prototypes_otherwise() -
     assert targets.references == 4
     torch.testing.assert_close(found[:4], towards)
     torch.testing.assert_close(found[4:], features[4:] + targets.v[4:, :1, None, None] * difference[4:])
+
+
+def test_gated_branches_answer_references_and_prototypes_alike() -> None:
+    algorithm = make(gated=True, weights=DIFFERENT | {"answer": 0.25, "region": 0.15})
+    y = batch().attributes
+    targets = algorithm.edit_targets.draw(y, chance())
+    prototypes, interpolator = algorithm.networks["prototypes"], algorithm.networks["interpolator"]
+    with torch.no_grad():
+        features = algorithm.networks["encoder"](batch().images)
+        asked = algorithm.asked(features, y, targets)
+        found = interpolator(features, *asked)
+        order, change = targets.order[:4], targets.change.nan_to_num()[4:]
+        sides = (features[:4], y[:4], y[order] - y[:4]), (features[order], y[order], y[:4] - y[order])
+        shares = prototypes.shares(MEMBERS, *sides)
+        towards = interpolator(features[:4], features[order] - features[:4], targets.v[:4], shares)
+        d = prototypes(features[4:], y[4:], change)
+        v = targets.v[4:, :1] * (change.abs() @ MEMBERS.float().T > 0)
+        answers = interpolator(features[4:], d, v, prototypes.shares(MEMBERS, (features[4:], y[4:], change)))
+    torch.testing.assert_close(found, torch.cat([towards, answers]))
+    values = algorithm._teach_branches(features, y, targets, asked, chance())
+    whole = unit(features[4:] + targets.v[4:, :1, None, None] * d)
+    apart, asked = ((each - whole).square().mean((1, 2, 3)) for each in (answers, features[4:]))
+    assert values["answer"].item() == pytest.approx((apart / (asked + 1e-5)).mean().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "learners"), [("answer", "I"), ("region", "I"), ("homomorphism", "EI"), ("adversarial", "EI")]
+)
+def test_of_gated_branches_prototypes_learn_nothing_but_faces(name: str, learners: str) -> None:
+    weights = DIFFERENT | {"answer": 0.25, "region": 0.15}
+    whole, less = (make(gated=True, weights=each) for each in (weights, weights | {name: 0.0}))
+    for algorithm in (whole, less):
+        for optimiser in algorithm.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = 0.0
+        algorithm.step(batch(), chance())
+    a, b = gradients(whole), gradients(less)
+    changed = {n for n in a if (a[n] - b[n]).abs().max() > 1e-6 * a[n].abs().max().clamp_min(1e-9)}
+    assert changed == {NAMES[letter] for letter in learners}
+
+
+def test_where_neither_face_changes_nothing_is_shown() -> None:
+    images = torch.zeros(1, 3, 16, 16)
+    other = images.clone()
+    other[:, :, 8, 8] = 1
+    where = shown(images, other)[0, 0]
+    assert where[8, 8] == 1
+    assert where[8, 12] == 0
+    assert not shown(images, images).any()
 
 
 def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:

@@ -34,7 +34,10 @@ class InterpolationModel(Model):
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
-        self.reach = recipe.networks.reach
+        self.reach, self.gated = (
+            recipe.networks.reach,
+            recipe.networks.gated and recipe.networks.prototypes == "learned",
+        )
         self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
@@ -61,8 +64,9 @@ class InterpolationModel(Model):
     def moves(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
         """Return how far features move towards those of another face, F_int - F_a, [B, C, h, w].
 
-        With mean prototypes the branches answer. With learned ones R does, from the attributes that the classifier sees
-        in both faces; all that it does not answer for is the rest, so that everything at v = 1 arrives at F_b.
+        Gated branches answer, and with mean prototypes all. With learned prototypes alone R does, from the attributes
+        that the classifier sees in both faces; what it does not answer for is the rest, so that everything at v = 1
+        arrives at F_b.
 
         Args:
             face: F_a; difference: F_b - F_a; both [B, C, h, w].
@@ -75,6 +79,8 @@ class InterpolationModel(Model):
         v = self.positions(goal - own, v)
         if mean:
             return self.branches(face, difference, v)
+        if self.gated:
+            return self.branches(face, difference, v, (face, own, goal - own), (face + difference, goal, own - goal))
         # Only the rest needs to know all answers.
         groups = range(len(self.groups)) if bool(v[:, -1].any()) else v.any(0).nonzero().flatten().tolist()
         moved, rest = torch.zeros_like(face), difference
@@ -105,9 +111,14 @@ class InterpolationModel(Model):
         return torch.where(total > 0, (weights * sliders).sum(2) / total.clamp_min(1e-6), v)
 
     @torch.no_grad()
-    def branches(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
-        """Return the sum of v_i T_i(difference), as published; arguments and result as of `moves`."""
-        moved: Tensor = self.networks["interpolator"](face, difference, v)
+    def branches(self, face: Tensor, difference: Tensor, v: Tensor, *sides: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return F_int - F_a by the branches T_i(difference); arguments and result as of `moves`.
+
+        Args:
+            sides: what gates start from; see `LearnedPrototypes.shares`.
+        """
+        shares = self.networks["prototypes"].shares(self.members, *sides) if sides else None
+        moved: Tensor = self.networks["interpolator"](face, difference, v, shares)
         return moved - face
 
     def _answer(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
@@ -128,6 +139,8 @@ class InterpolationModel(Model):
         prototypes = self.networks["prototypes"]
         if isinstance(prototypes, MeanPrototypes):
             return face + self.branches(face, prototypes(face, own, whole), v)
+        if self.gated:
+            return face + self.branches(face, prototypes(face, own, whole), v, (face, own, whole))
         moved = face
         for group in v.any(0).nonzero().flatten().tolist():
             answer = self._answer(face, own, whole * self.members[group])

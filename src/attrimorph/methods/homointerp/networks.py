@@ -22,6 +22,7 @@ from attrimorph.networks.pretrained import Vgg19
 
 RELU5_1 = 29  # the place of relu5_1 among VGG-19's layers
 VGG_CHANNELS, VGG_STRIDE, SMALL_STRIDE = 512, 16, 8
+LITTLE = 1e-2  # of features of length 1: what is less belongs to everything
 
 
 class VggEncoder(nn.Module):
@@ -85,7 +86,12 @@ class FeatureEncoder(nn.Module):
         for layer in self.layers:
             h = layer(h)
         features: Tensor = self.last(h)  # [B, C, S/8, S/8]
-        return features * torch.rsqrt(features.float().square().mean(1, keepdim=True) + 1e-6).to(features.dtype)
+        return unit(features)
+
+
+def unit(features: Tensor) -> Tensor:
+    """Bring features [B, C, h, w] to length 1 (root mean square over the channels) at every place."""
+    return features * torch.rsqrt(features.float().square().mean(1, keepdim=True) + 1e-6).to(features.dtype)
 
 
 class Interpolator(nn.Module):
@@ -99,33 +105,56 @@ class Interpolator(nn.Module):
         branches: one for each group of attributes, and the residual one, the last.
         width: channels inside a branch; as published, those of F.
         sees_face: T_i(d, F_a) instead of T_i(d): a branch then knows where in this face its change belongs (ours).
+        gated: T_i(d) + g_i d, where the gates g_i, a further conv3 and a softmax over i, add up to 1 at every place and
+            channel: whatever b has, a hat's hue too, some branch brings. T_i and g_i see d brought to length 1, so that
+            a smile is answered like a hat; F_int is brought back to the length that `FeatureEncoder` gives F (ours).
     """
 
-    def __init__(self, channels: int, branches: int, width: int, *, sees_face: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        branches: int,
+        width: int,
+        *,
+        sees_face: bool = False,
+        gated: bool = False,
+    ) -> None:
         super().__init__()
-        self.branches, self.width, self.sees_face = branches, width, sees_face
+        self.branches, self.width, self.sees_face, self.gated = branches, width, sees_face, gated
         inside = branches * width
         self.first = nn.Conv2d(channels * (2 if sees_face else 1), inside, 3, 1, 1)
         self.second = nn.Conv2d(inside, inside, 3, 1, 1, groups=branches)
         self.third = nn.Conv2d(inside, channels, 3, 1, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(branches, channels))
+        if gated:
+            self.gates = nn.Conv2d(inside, branches * channels, 3, 1, 1, groups=branches)
         initialise_he(self)
         # The fan-in of a branch, not of all of them; and their sum is as large as one alone.
-        nn.init.normal_(self.third.weight, std=1 / math.sqrt(width * 9 * branches))
+        nn.init.normal_(self.third.weight, std=(0.1 if gated else 1) / math.sqrt(width * 9 * branches))
+        if gated:
+            nn.init.normal_(self.gates.weight, std=0.1 / math.sqrt(width * 9))
 
-    def forward(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
+    def forward(self, face: Tensor, difference: Tensor, v: Tensor, shares: Tensor | None = None) -> Tensor:
         """Return F_int [B, C, h, w].
 
         Args:
             face: F_a [B, C, h, w].
             difference: d, of the same shape.
             v: how far each branch goes, [B, branches]; 0 leaves F_a as it is.
+            shares: what gates start from, of their logits, [B, branches, C, h, w]; see `LearnedPrototypes.shares`.
         """
-        d = torch.cat([difference, face], dim=1) if self.sees_face else difference  # [B, C or 2C, h, w]
+        length = difference.float().square().mean((1, 2, 3), keepdim=True).add(1e-8).sqrt() if self.gated else 1.0
+        d = (difference / length).to(difference.dtype)
+        d = torch.cat([d, face], dim=1) if self.sees_face else d  # [B, C or 2C, h, w]
         h = F.relu(self.second(F.relu(self.first(d))))  # [B, branches * width, h, w]
-        h = h * v.repeat_interleave(self.width, dim=1)[:, :, None, None].to(h.dtype)
-        moved: Tensor = self.third(h) + (v.to(h.dtype) @ self.bias.to(h.dtype))[:, :, None, None]
-        return face + moved  # [B, C, h, w]
+        moved: Tensor = self.third(h * v.repeat_interleave(self.width, dim=1)[:, :, None, None].to(h.dtype))
+        moved = moved + (v.to(h.dtype) @ self.bias.to(h.dtype))[:, :, None, None]  # [B, C, h, w]
+        if not self.gated:
+            return face + moved  # [B, C, h, w]
+        gates = self.gates(h).unflatten(1, (self.branches, -1)).float()  # [B, branches, C, h, w]
+        gates = (gates if shares is None else gates + shares).softmax(1)
+        moved = length * moved + difference * (v[:, :, None, None, None] * gates).sum(1)
+        return unit(face + moved.to(face.dtype))  # [B, C, h, w]
 
 
 class Decoder(nn.Module):
@@ -302,6 +331,22 @@ class LearnedPrototypes(nn.Module):
         code, _ = self.encode(face, y)
         return self.decode(code, y + change) - self.decode(code, y)  # [B, C, h, w]
 
+    @torch.no_grad()
+    def shares(self, members: Tensor, *sides: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return what belongs to each group: log sum |R(F, y + its change) - R(F, y)|^2, [B, branches, C, h, w].
+
+        Args:
+            members: bool [branches, W], the columns of y in each branch's group; the last has none.
+            sides: (F [B, C, h, w], y [B, W], its change [B, W]) of one face, or of two between which something moves.
+        """
+        energy = torch.full((), LITTLE**2)
+        for face, y, change in sides:
+            code, _ = self.encode(face, y)
+            before = self.decode(code, y)
+            each = [self.decode(code, y + change * group) - before for group in members[:-1]]
+            energy = energy + torch.stack([*each, torch.zeros_like(before)], dim=1).float().square()
+        return energy.log()
+
 
 def feature_side(recipe: InterpolationRecipe) -> int:
     """Return h = w of F."""
@@ -333,7 +378,11 @@ def kept_networks(recipe: InterpolationRecipe, schema: Schema, found: Collection
     return {
         "encoder": encoder,
         "interpolator": Interpolator(
-            options.channels, branches, options.interpolator_width, sees_face=options.sees_face
+            options.channels,
+            branches,
+            options.interpolator_width,
+            sees_face=options.sees_face,
+            gated=options.gated,
         ),
         "decoder": decoder,
         "classifier": AttributeMaps(recipe.data.image_size, schema.width, options.classifier_width),

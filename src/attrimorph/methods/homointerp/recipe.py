@@ -30,7 +30,7 @@ CELEBA_GROUPS: Groups = {
     "hair texture": ("Straight_Hair", "Wavy_Hair"),
     "look": ("Attractive", "Pale_Skin", "Heavy_Makeup"),
 }
-"""The paper's nine groups."""
+"""The nine groups of the authors' report; their code has five."""
 
 
 class InterpolationNetworkOptions(Options):
@@ -50,6 +50,8 @@ class InterpolationNetworkOptions(Options):
         groups: Name -> attributes that change together, one branch each. Names that the data lack are left out.
         others: Attributes in no group: residual = they go with everything else, as published; own = each gets a branch.
         sees_face: Mended: a branch is given F_a beside F_b - F_a, and so knows where in this face its change belongs.
+        gated: Mended: the branches answer learned prototypes too, and share F_b - F_a out among them, by what these say
+            belongs to each group: so they bring what a reference has, and not what its attribute looks like on average.
         prototypes: What stands for a reference: mean = difference of the mean features with and without (after
             training); learned = a network that tells this face's features under other attributes: what a branch would
             answer (mended).
@@ -70,6 +72,7 @@ class InterpolationNetworkOptions(Options):
     groups: Groups = CELEBA_GROUPS
     others: Literal["residual", "own"] = "residual"
     sees_face: bool = False
+    gated: bool = False
     prototypes: Literal["mean", "learned"] = "mean"
     code: Latent = 128
     reach: Annotated[float, Field(ge=1, le=3)] = 1.25
@@ -95,6 +98,10 @@ class InterpolationLossOptions(Options):
         adversarial: -E Dis(F_int), for E and I.
         homomorphism: BCE(A'(F_int), z_int), sum over attributes, for E and I.
         full: |F_int(v = 1) - F_b|^2, mean, for I.
+        answer: Gated branches: |F_int - F_r|^2 / |F_r - F_a|^2, F_r = F_a + v d, for I, where d is what learned
+            prototypes say.
+        region: Gated branches: |Dec(F_a + T_i(F_b - F_a)) - Dec(F_b)|^2 where b shows group i, and Dec(F_a) where
+            neither face does, means over either part, for I.
         guidance: |P(F) - Phi5(x)|^2, mean, for P and E.
         gradient_penalty: Of the critic.
         penalty_of: Whose slope the penalty pulls to 1: sum = that of the sum of the critic's outputs, as in the
@@ -121,6 +128,8 @@ class InterpolationLossOptions(Options):
     adversarial: Weight = 1.0
     homomorphism: Weight = 1.0
     full: Weight = 1.0
+    answer: Weight = 0.0
+    region: Weight = 0.0
     guidance: Weight = 1.0
     gradient_penalty: Weight = 100.0
     penalty_of: Literal["sum", "mean"] = "mean"
@@ -177,12 +186,23 @@ MENDED: dict[str, Any] = {
     },
     "optimiser": {"learning_rate": 1e-3, "schedule": "cosine", "constant_share": 0.6, "warmup_images": 1_000},
 }  # fmt: skip
+ANSWERING: dict[str, Any] = {
+    # The branches answer references and prototypes alike.
+    "networks": MENDED["networks"] | {"gated": True, "interpolator_width": 40},
+    "losses": MENDED["losses"]
+    | {
+        "adversarial": 0.3, "full": 300.0, "answer": 50.0, "region": 100.0, "judged_image": 3.0,
+        "reference_share": 0.5, "encoder_share": 0.003, "warmup_images": 16_000,
+    },
+}  # fmt: skip
+DRAWN_GROUPS: Groups = CELEBA_GROUPS | {"hairline": (*CELEBA_GROUPS["hairline"], "Wearing_Hat")}
+"""On drawn faces a hat takes the place of what it hides."""
 TRAINED = {"batch_size": 16, "ema_images": 3_000, "sample_images": 10_000, "checkpoint_images": 10_000}
 
 RECIPES: dict[str, Callable[[], InterpolationRecipe]] = InterpolationRecipe.table(
     {
         "homointerp": {
-            "about": "HomoInterpGAN as published: VGG-19 features, nine groups of CelebA's attributes, 128x128.",
+            "about": "HomoInterpGAN as published: VGG-19 features, the report's nine groups of attributes, 128x128.",
             "data": {"image_size": 128},
             "networks": {"kind": "paper", "channels": 512, "interpolator_width": 512, "decoder_width": 64}
             | {"critic_width": 256},
@@ -200,9 +220,14 @@ RECIPES: dict[str, Callable[[], InterpolationRecipe]] = InterpolationRecipe.tabl
         "homointerp-drawn-64": MENDED
         | {
             "about": "HomoInterpGAN for drawn faces, 64x64, on CPUs, its faults mended: the one that ships.",
-            # On drawn faces a hat takes the place of what it hides.
-            "networks": MENDED["networks"]
-            | {"groups": CELEBA_GROUPS | {"hairline": (*CELEBA_GROUPS["hairline"], "Wearing_Hat")}},
+            "networks": MENDED["networks"] | {"groups": DRAWN_GROUPS},
+            "training": TRAINED | {"images": 140_000},
+        },
+        "homointerp-gated-64": MENDED
+        | ANSWERING
+        | {
+            "about": "HomoInterpGAN for drawn faces, 64x64, on CPUs: its branches answer references and prototypes.",
+            "networks": ANSWERING["networks"] | {"groups": DRAWN_GROUPS},
             "training": TRAINED | {"images": 140_000},
         },
     }

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph import losses
@@ -26,6 +27,7 @@ from attrimorph.methods.homointerp.networks import (
     VggEncoder,
     feature_side,
     kept_networks,
+    unit,
 )
 from attrimorph.methods.homointerp.perceptual import AttributeMaps, VggMaps, perceptual_network, takes_vgg
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
@@ -36,6 +38,8 @@ LEARNING = (
 )  # fmt: skip
 SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
 """Their first decay is `decoder_beta1`: with that of the others identity is lost."""
+SMALL = 1e-5  # of features of length 1: a change of less is none
+VISIBLE = 0.3  # on the scale -1..1: where a picture changes so much, an attribute shows
 
 
 class HomoInterp(Algorithm):
@@ -65,6 +69,7 @@ class HomoInterp(Algorithm):
             full_share=options.full_share,
         )
         self.grouped, self.penalty_of = members.any(0), options.penalty_of
+        self.gated = recipe.networks.gated and "prototypes" in self.networks
         self.generator_every, self.encoder_share = options.generator_every, options.encoder_share
         self.vgg = perceptual_network(options.perceptual_network)
         # VGG-19 knows what it sees from the first step on.
@@ -134,6 +139,26 @@ class HomoInterp(Algorithm):
             parts.append(face[count:] + (targets.v[count:, :1, None, None] * moves).to(face.dtype))
         return torch.cat(parts)
 
+    def asked(self, face: Tensor, y: Tensor, targets: EditTargets) -> tuple[Tensor, Tensor, Tensor]:
+        """What gated branches answer: d [B, C, h, w], towards other faces, then as learned prototypes say; v; shares.
+
+        R learns what faces look like, and not what pleases the critic: here it is constant.
+        """
+        count, y, constant = targets.references, self.blanked(y), face.detach()
+        members, prototypes = self.edit_targets.members, self.networks["prototypes"]
+        assert isinstance(prototypes, LearnedPrototypes)
+        order, change = targets.order[:count], targets.change[count:].nan_to_num()
+        towards = y[order] - y[:count]
+        shares = [
+            prototypes.shares(members, (constant[:count], y[:count], towards), (constant[order], y[order], -towards))
+        ]
+        shares.append(prototypes.shares(members, (constant[count:], y[count:], change)))
+        with torch.no_grad():
+            said = prototypes(constant[count:], y[count:], change).to(face.dtype)
+        v = targets.v[count:, :1] * (change.abs() @ members.to(change.dtype).T > 0)
+        differences = torch.cat([face[order] - face[:count], said])
+        return differences, torch.cat([targets.v[:count], v]), torch.cat(shares)
+
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; see `Algorithm`."""
         self.steps += 1
@@ -174,13 +199,15 @@ class HomoInterp(Algorithm):
             # E's part in the interpolation comes in by a second leaf: it may count for less.
             face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
             with torch.set_grad_enabled(turn):
-                moved = self.move(face, y, targets)
+                asked = self.asked(face, y, targets) if self.gated else None
+                moved = self.networks["interpolator"](face, *asked) if asked else self.move(face, y, targets)
             values |= self._teach_critic(features.detach(), moved.detach(), y, targets)
             if turn:
-                values |= self._interpolate(face, moved, targets)
+                values |= self._interpolate(moved, targets)
+                values |= self._teach_branches(face.detach(), y, targets, asked, generator)
                 inputs = self.parameters("interpolator") + ([face] if face.requires_grad else [])
-                inputs += self.parameters("prototypes") if "prototypes" in self.networks else []
-                parts = ("adversarial", "homomorphism", "full", "judged_image")
+                inputs += self.parameters("prototypes") if "prototypes" in self.networks and not self.gated else []
+                parts = ("adversarial", "homomorphism", "full", "answer", "region", "judged_image")
                 self._sum(values, *parts).backward(inputs=inputs)  # type: ignore[no-untyped-call]
                 if face.grad is not None:
                     leaf.grad = leaf.grad + self.encoder_share * face.grad
@@ -262,26 +289,71 @@ class HomoInterp(Algorithm):
         total.backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
         return values
 
-    def _interpolate(self, leaf: Tensor, moved: Tensor, targets: EditTargets) -> dict[str, Tensor]:
-        """-E Dis(F_int) + BCE(A'(F_int), z_int) + |F_int(v = 1) - F_b|^2, for E and I, and what mends them."""
+    def _interpolate(self, moved: Tensor, targets: EditTargets) -> dict[str, Tensor]:
+        """-E Dis(F_int) + BCE(A'(F_int), z_int), for E and I, and what mends them."""
         scores, logits = self.networks["critic"](moved)
         values = {
             "adversarial": losses.wasserstein_fool(scores.float()),
             "homomorphism": losses.attribute_loss(logits.float(), targets.z_int, self.blocks),
         }
-        if self.weights["full"] and targets.references:
-            values["full"] = self._full(leaf.detach(), targets)
         if self.weights["judged_image"]:
             judged = self.networks["classifier"](self.networks["decoder"](moved))[0]
             values["judged_image"] = losses.attribute_loss(judged.float(), targets.z_int, self.blocks)
         return values
 
-    def _full(self, face: Tensor, targets: EditTargets) -> Tensor:
-        """|F_int(v = 1) - F_b|^2; as in the authors' code the ends are constants: I alone learns from it."""
-        count = targets.references
+    def _teach_branches(
+        self,
+        face: Tensor,
+        y: Tensor,
+        targets: EditTargets,
+        asked: tuple[Tensor, Tensor, Tensor] | None,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """|F_int(v = 1) - F_b|^2, and what gated branches are to do with what they are asked, for I alone."""
+        count, interpolator, values = targets.references, self.networks["interpolator"], {}
         other = face[targets.order[:count]]
-        whole = self.networks["interpolator"](face[:count], other - face[:count], torch.ones_like(targets.v[:count]))
-        return losses.mean_squared_error(whole.float(), other.float())
+        shares = None if asked is None else asked[2][:count]
+        if self.weights["full"] and count:
+            # As in the authors' code its ends are constants.
+            whole = interpolator(face[:count], other - face[:count], torch.ones_like(targets.v[:count]), shares)
+            values["full"] = losses.mean_squared_error(whole.float(), other.float())
+        if asked is None:
+            return values
+        if self.weights["answer"] and count < len(face):
+            # |F_int - F_r|^2 / |F_r - F_a|^2, F_r = F_a + v d: the quotient lets a smile count as much as a hat.
+            rows = [part[count:].detach() for part in asked]
+            whole = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * rows[0])
+            moved = interpolator(face[count:], *rows)
+            apart, asked_for = ((each - whole).float().square().mean((1, 2, 3)) for each in (moved, face[count:]))
+            values["answer"] = (apart / (asked_for + SMALL)).mean()
+        if self.weights["region"] and count:
+            group = torch.randint(max(len(self.edit_targets.members) - 1, 1), (count,), generator=generator)
+            values["region"] = self._region(face, self.blanked(y), targets.order[:count], group.to(face.device), shares)
+        return values
+
+    def _region(self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None) -> Tensor:
+        """|Dec(F_a + T_i(F_b - F_a)) - Dec(F_b)|^2 where b shows its group i, and Dec(F_a) where neither face shows it.
+
+        Means over either part of the picture, so that glasses count as much as a hat. Where a face shows a group is
+        where its picture changes when prototypes give it the other's attributes.
+        """
+        members, decoder = self.edit_targets.members, self.networks["decoder"]
+        a, b = face[: len(group)], face[order]
+        with torch.no_grad():
+            change = (y[order] - y[: len(group)]) * members[group]
+            both, labels = torch.cat([a, b]), torch.cat([y[: len(group)], y[order]])
+            without = unit(
+                both + self.networks["prototypes"](both, labels, torch.cat([change, -change])).to(both.dtype)
+            )
+            of_both, others = decoder(torch.cat([both, without])).float().chunk(2)
+            (of_a, of_b), (in_a, in_b) = of_both.chunk(2), shown(of_both, others).chunk(2)
+        v = F.one_hot(group, len(members)).to(a.dtype)
+        edited = decoder(self.networks["interpolator"](a, b - a, v, shares)).float()
+        parts = []
+        for part, of in ((in_b, of_b), (1 - torch.maximum(in_a, in_b), of_a)):
+            errors = (edited - of).square().mean(1, keepdim=True) * part
+            parts.append(errors.sum((1, 2, 3)) / (part.sum((1, 2, 3)) + 1))
+        return torch.stack(parts).sum(0).mean()
 
     @torch.no_grad()
     def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
@@ -313,3 +385,9 @@ class HomoInterp(Algorithm):
         if state["perceptual"] != self.perceptual_name:
             raise ValueError(f"it compared images in {state['perceptual']}, not in {self.perceptual_name}")
         super().load_state(state)
+
+
+def shown(images: Tensor, without: Tensor) -> Tensor:
+    """Return where two pictures [B, 3, S, S] in [-1, 1] differ, 0..1, [B, 1, S, S], widened by two pixels."""
+    apart = ((images - without).abs().amax(1, keepdim=True) / VISIBLE).clamp(max=1)
+    return F.avg_pool2d(F.max_pool2d(apart, 5, 1, 2), 3, 1, 1, count_include_pad=False)
