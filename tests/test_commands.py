@@ -159,8 +159,10 @@ def place(template: Path, tmp_path: Path) -> Path:
 
 def cut_short() -> None:
     """Make recipes, experiments and drawn data small; called in the process of a command."""
-    for name, make in list(RECIPES.items()):
-        RECIPES[name] = functools.partial(lambda name, make: tiny(name, make()), name, make)
+    makers = {
+        name: functools.partial(lambda name, make: tiny(name, make()), name, make) for name, make in RECIPES.items()
+    }
+    type(RECIPES).__getitem__ = lambda self, name: makers[name]
     frame.FULL = frame.QUICK = SHORT
     synthetic.drawn_faces = functools.partial(synthetic.drawn_faces, count=48)
 
