@@ -17,10 +17,9 @@ import torch
 from PIL import Image
 
 import attrimorph
-from attrimorph.applications.edit import edit
-from attrimorph.applications.photograph import frame_of
-from attrimorph.data.align import Frame
+from attrimorph.applications.edit import edit, frame_of
 from attrimorph.data.drawn import faces
+from attrimorph.data.images import Frame
 from attrimorph.evaluators.judge import load_judge
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluate import evaluate

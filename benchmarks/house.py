@@ -74,8 +74,8 @@ with TestClient(create_app(), base_url="http://127.0.0.1") as client:
             state = {"stream": 0, "number": number, "model": "drawn-faces-64", "source": {"photo": photo}}
             page.send_text(json.dumps(state | {"changes": {"Smiling": strength}}))
             page.receive_bytes()
-            # The first one opens the photograph; a slider is what comes after.
-            on.set()
+            # The first one opens the photograph; a slider is what comes after, until the server ends.
+            on.clear() if number else on.set()
 """
 DONE = """
 sys.setprofile(None)

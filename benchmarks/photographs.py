@@ -25,9 +25,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from attrimorph import load
-from attrimorph.applications.photograph import whole_frame
-from attrimorph.data.align import align
+from attrimorph.applications.edit import whole_frame
 from attrimorph.data.faces import TURNS, Face, find_faces
+from attrimorph.data.images import align
 from attrimorph.photographs.faces import frames_of
 from attrimorph.photographs.file import Photograph, read_photograph
 

@@ -390,7 +390,7 @@ def _check_range(values: Tensor, *, strictly: bool = False) -> None:
 
 def _squared(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) -> Tensor:
     if preprocessing.get("align"):
-        from attrimorph.data.align import align
+        from attrimorph.data.images import align
 
         image = align(image, size)
     else:

@@ -20,8 +20,8 @@ from attrimorph.applications.augment import (
     write_worth,
 )
 from attrimorph.applications.confirm import Confirmation, confirmation
+from attrimorph.applications.edit import edited_images
 from attrimorph.applications.identities import new_identities
-from attrimorph.applications.photograph import edited_images
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces

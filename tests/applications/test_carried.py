@@ -16,13 +16,16 @@ from attrimorph.applications.edit import (
     EditTarget,
     edit,
     found_source,
+    free_of,
+    logits_of,
     moved_code,
+    put_together,
     rendered,
     sampled_sources,
+    side_effects,
+    with_locks,
 )
 from attrimorph.applications.generating import sample
-from attrimorph.applications.locks import free_of, logits_of, side_effects, with_locks
-from attrimorph.applications.photograph import put_together
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError

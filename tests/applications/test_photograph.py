@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.edit import edit
-from attrimorph.applications.photograph import difference, frame_of, put_together
+from attrimorph.applications.edit import difference, edit, frame_of, put_together
 from attrimorph.data.drawn import faces
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import apply, composed, load_fields

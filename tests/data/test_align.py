@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data import align
+from attrimorph.data import images
 from attrimorph.data.faces import TURNS, find_faces
 from attrimorph.errors import AttrimorphError
 
@@ -24,9 +24,9 @@ def person(name: str) -> Image.Image:
     "eyes", [((30.0, 40.0), (70.0, 40.0)), ((50.0, 20.0), (60.0, 90.0)), ((70.0, 40.0), (30.0, 35.0))]
 )
 def test_the_frame_takes_the_places_to_the_eyes(eyes: tuple[tuple[float, float], tuple[float, float]]) -> None:
-    frame = align.frame_of(eyes, 64)
+    frame = images.aligned_frame(eyes, 64)
     a, b, c, d, e, f = frame.matrix
-    for (x, y), expected in zip(align.EYES, eyes, strict=True):
+    for (x, y), expected in zip(images.EYES, eyes, strict=True):
         assert (a * 64 * x + b * 64 * y + c, d * 64 * x + e * 64 * y + f) == pytest.approx(expected)
     # A similarity: equal scale both ways, right angles, no mirroring.
     assert (a, b) == pytest.approx((e, -d))
@@ -40,15 +40,15 @@ def test_the_frame_takes_the_places_to_the_eyes(eyes: tuple[tuple[float, float],
 def test_a_frame_cuts_out_what_lies_in_it() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     image = Image.fromarray(pixels)
-    assert np.array_equal(align.Frame((1, 0, 7, 0, 1, 5), 16).cut(image), pixels[5:21, 7:23])
+    assert np.array_equal(images.Frame((1, 0, 7, 0, 1, 5), 16).cut(image), pixels[5:21, 7:23])
     # A quarter turn: the square's right is the photograph's up.
-    assert np.array_equal(align.Frame((0, 1, 7, -1, 0, 21), 16).cut(image), np.rot90(pixels[5:21, 7:23], -1))
+    assert np.array_equal(images.Frame((0, 1, 7, -1, 0, 21), 16).cut(image), np.rot90(pixels[5:21, 7:23], -1))
     # Beyond the border the photograph is mirrored.
-    found = np.asarray(align.Frame((1, 0, -4, 0, 1, 30), 16).cut(image))
+    found = np.asarray(images.Frame((1, 0, -4, 0, 1, 30), 16).cut(image))
     padded = np.pad(pixels, ((0, 6), (4, 0), (0, 0)), mode="symmetric")
     assert np.array_equal(found, padded[30:46, 0:16])
     # Twice as large, each pixel is the mean of four, give or take the rounding of sampling finer.
-    half = align.Frame((2, 0, 0, 0, 2, 0), 16).cut(image)
+    half = images.Frame((2, 0, 0, 0, 2, 0), 16).cut(image)
     means = pixels[:32, :32].reshape(16, 2, 16, 2, 3).mean((1, 3))
     assert np.abs(np.asarray(half) - means).max() <= 1
 
@@ -69,7 +69,7 @@ def test_eyes_are_found_whichever_way_up(name: str, turns: int) -> None:
     assert np.abs(back[:5] - face.points).max() < 3
     # The frame goes with the face: what is cut out is the same.
     one, other = (
-        align.frame_of(found.eyes, 32).cut(picture)
+        images.aligned_frame(found.eyes, 32).cut(picture)
         for found, picture in ((face, image), (turned, image if transpose is None else image.transpose(transpose)))
     )
     assert np.abs(np.asarray(one).astype(float) - np.asarray(other)).mean() < 8
@@ -92,14 +92,14 @@ def test_eyes_come_to_lie_at_their_places() -> None:
     for name in EYES:
         for angle in (0, 20, -30):
             turned = person(name).rotate(angle, Image.Resampling.BICUBIC, expand=True)
-            face = align.align(turned, 160)
+            face = images.align(turned, 160)
             assert face.size == (160, 160)
             (found,) = find_faces(face)
-            for eye, place in zip(found.eyes, align.EYES, strict=True):
+            for eye, place in zip(found.eyes, images.EYES, strict=True):
                 assert np.hypot(eye[0] - 160 * place[0], eye[1] - 160 * place[1]) < 4
 
 
 def test_a_picture_without_a_face_is_told() -> None:
     for picture in (Image.effect_noise((120, 120), 20), Image.radial_gradient("L"), Image.new("L", (30, 9))):
         with pytest.raises(AttrimorphError, match=re.escape("no face was found")):
-            align.align(picture.convert("RGB"), 32)
+            images.align(picture.convert("RGB"), 32)

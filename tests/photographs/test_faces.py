@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data.align import EYES, frame_of
 from attrimorph.data.faces import Face, find_faces
+from attrimorph.data.images import EYES, aligned_frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.photographs.faces import (
     INK,
@@ -89,7 +89,7 @@ def test_a_square_that_is_a_face_already() -> None:
 
 def test_the_frames_of_a_photograph(group: Image.Image, faces: list[Face]) -> None:
     whole = square_frame((150, 0, 650, 500), 64)
-    man, woman = (frame_of(face.eyes, 64) for face in faces)
+    man, woman = (aligned_frame(face.eyes, 64) for face in faces)
     frames, said = frames_of(group, whole)
     assert frames == [man]
     assert said == ["2 faces were found, the largest is edited; --face all or a number takes others"]
@@ -102,7 +102,7 @@ def test_the_frames_of_a_photograph(group: Image.Image, faces: list[Face]) -> No
 
 
 def test_a_picture_that_is_a_face_already_is_taken_whole(group: Image.Image, faces: list[Face]) -> None:
-    cut = frame_of(faces[0].eyes, 128).cut(group)
+    cut = aligned_frame(faces[0].eyes, 128).cut(group)
     assert frames_of(cut, square_frame((0, 0, 128, 128), 64)) == ([square_frame((0, 0, 128, 128), 64)], [])
     own = Image.radial_gradient("L").resize((64, 64)).convert("RGB")
     whole = square_frame((0, 0, 64, 64), 64)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attrimorph.data.align import Frame
 from attrimorph.data.drawn import faces
+from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain, load_fields
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from attrimorph.applications.photograph import Composed
+from attrimorph.applications.edit import Composed
 from attrimorph.cli import run
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.errors import AttrimorphError

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from attrimorph.data.drawn import faces
 from attrimorph.pictures import to_pil
-from attrimorph.studio.guard import Limits
+from attrimorph.studio.model_store import Limits
 from attrimorph.studio.server import create_app
 from tests.small_models import small_model
 from tests.studio.browsing import Page, browser, need_browser

@@ -17,9 +17,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.studio.guard import is_loopback
 from attrimorph.studio.model_store import ContentStore, Gone, LRUCache
-from attrimorph.studio.server import create_app, listen
+from attrimorph.studio.server import create_app, is_loopback, listen
 from tests.studio.conftest import HOME, LIVE, SMALL, face_png, opened
 
 TOKEN = "0123456789abcdef"
@@ -257,7 +256,7 @@ def test_a_taken_port_gets_a_sentence() -> None:
 
 SERVING = """
 import sys
-from attrimorph.studio.guard import Limits
+from attrimorph.studio.model_store import Limits
 from attrimorph.studio.server import create_app, listen, serve
 at = listen("127.0.0.1", 0)
 serve(create_app(sys.argv[1:], limits=Limits(message=500)), at, lambda: print(at.getsockname()[1], flush=True))

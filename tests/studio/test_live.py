@@ -15,8 +15,7 @@ from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import EditTarget
 from attrimorph.data.images import decoded_image
-from attrimorph.studio.guard import Limits
-from attrimorph.studio.model_store import ModelStore, Origin
+from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 from tests.studio.conftest import HOME, LIVE, face_png, opened
 

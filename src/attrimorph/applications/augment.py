@@ -25,8 +25,8 @@ from torch import Tensor
 
 from attrimorph.applications import Composition
 from attrimorph.applications.confirm import LEAST_SHARE, Confirmation
+from attrimorph.applications.edit import edited_images
 from attrimorph.applications.gallery import holding
-from attrimorph.applications.photograph import edited_images
 from attrimorph.data import Schema
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import SPLITS, PreparedData, raw_table

@@ -3,33 +3,290 @@
 What is edited is a source: one picture, or several, as a model holds them. Where a model decodes what it edits, that is
 a code, and the codes of many edits are decoded together; other models keep the picture itself. What the edit changes in
 the model's picture is then changed in the input's own pixels.
+
+Locked attributes stay as a judge sees them while others are edited. A generator that is given y learned from data in
+which attributes go together, so that an edit of one may show in another. The judge sees it, and the lock mends it with
+the locked attributes' own columns of y: one damped Gauss-Newton step whose derivatives are measured by decoding, so
+that any model whose codes have attributes can hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
 
-from attrimorph.applications import Composition, Search
+from attrimorph.applications import LARGEST, Composition, Meant, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
-from attrimorph.applications.photograph import photographs, put_together
-from attrimorph.data import Changes
+from attrimorph.data import Changes, Schema
+from attrimorph.data.images import Affine, Frame, aligned_frame, fit, largest_face, open_image, placed
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
-from attrimorph.models.model import Code, Encodes, Generates, Model, Moves, TellsFields
-from attrimorph.photographs.fields import changed
-from attrimorph.pictures import MOST_SHOWN, Pictures, Source, png_bytes, save_pictures, sheet, to_pil
+from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
+from attrimorph.photographs.faces import frames_of, square_frame
+from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
+from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.pictures import (
+    MOST_SHOWN,
+    Pictures,
+    Source,
+    crop_for,
+    opened,
+    pixels_of,
+    png_bytes,
+    save_pictures,
+    sheet,
+    to_pil,
+)
 
 if TYPE_CHECKING:
     from attrimorph.applications.axes.pack import Axis
     from attrimorph.applications.inversion import Inversion, Progress
     from attrimorph.evaluators.attributes import Judges
-    from attrimorph.photographs.fields import Fields
+
+# --- photographs, where in them a model is shown a square, and what an edit there makes of them
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Photographs, and what a model is shown of them.
+
+    Attributes:
+        photographs: as their files hold them.
+        frames: of each, where faces are that are meant.
+        images: what lies in the frames, [N, 3, S, S] in [-1, 1], photograph after photograph.
+        said: sentences worth reading.
+    """
+
+    photographs: Sequence[Photograph]
+    frames: Sequence[Sequence[Frame]]
+    images: Tensor
+    said: Sequence[str]
+
+    @classmethod
+    def together(cls, parts: "Sequence[Looked]") -> "Looked":
+        """Join several."""
+        return cls(
+            [each for part in parts for each in part.photographs],
+            [each for part in parts for each in part.frames],
+            torch.cat([part.images for part in parts]),
+            [each for part in parts for each in part.said],
+        )
+
+    def changed(self, fields: Fields) -> list[Photograph]:
+        """Return the photographs as fields, N of them, change them within their frames."""
+        found, row = [], 0
+        for photograph, frames in zip(self.photographs, self.frames, strict=True):
+            pixels = photograph.pixels
+            for frame in frames:
+                pixels = apply(pixels, frame, fields[row])
+                row += 1
+            found.append(photograph.with_pixels(pixels))
+        return found
+
+
+def look(
+    model: Model, paths: Sequence[Path], meant: Meant = LARGEST, known: Sequence[Sequence[Affine]] | None = None
+) -> Looked:
+    """Open photographs and find what a model is shown of them.
+
+    Args:
+        model: whose pictures are like what is looked for.
+        paths: of the photographs.
+        meant: which faces.
+        known: the frames' matrices for each photograph, where they were found before.
+
+    Raises:
+        AttrimorphError: a file cannot be read, or a face that is meant is not there.
+    """
+    photographs, frames, images, said = [], [], [], []
+    preprocessing = dict(model.header.get("preprocessing") or {})
+    for row, path in enumerate(paths):
+        photograph = read_photograph(path)
+        image, name = photograph.rgb(), f"{path.name}: " if len(paths) > 1 else ""
+        whole = whole_frame(model, image)
+        found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
+        if known is None:
+            found, sentences = frames_of(
+                image, whole, meant.face, box=meant.box, aligned=meant.aligned, needed=bool(preprocessing.get("align"))
+            )
+            said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
+        crop = crop_for(image.size, preprocessing.get("crop"))
+        for frame in found:
+            # What is a face already goes the way of the training images.
+            images.append(pixels_of(fit(image, whole.side, crop) if frame == whole else frame.cut(image)))
+        photographs.append(photograph)
+        frames.append(found)
+    return Looked(photographs, frames, torch.cat(images).as_subclass(Pictures), said)
+
+
+def whole_frame(model: Model, image: Image.Image) -> Frame:
+    """Return where the square lies that the model is shown of a picture that is a face already."""
+    crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+    return square_frame(placed(image.size, crop, model.image_size), model.image_size)
+
+
+def frame_of(model: Model, image: Image.Image) -> Frame:
+    """Return where the square lies that earlier versions showed a model of a photograph.
+
+    Raises:
+        AttrimorphError: the model's images were aligned, and there is no face in the photograph.
+    """
+    if (model.header.get("preprocessing") or {}).get("align"):
+        return aligned_frame(largest_face(image).eyes, model.image_size)
+    return whole_frame(model, image)
+
+
+def photographs(model: Model, source: Source, fields: Fields) -> list[Image.Image]:
+    """Return photographs, as large as they are, as fields change them.
+
+    Args:
+        model: that was shown them.
+        source: B photographs, as the model was given them.
+        fields: of as many.
+    """
+    return [
+        Image.fromarray(apply(np.asarray(image), frame_of(model, image), fields[row]))
+        for row, image in enumerate(opened(source))
+    ]
+
+
+def put_together(
+    model: Model, images: Tensor, before: Tensor, after: Tensor, composition: Composition = "fields"
+) -> tuple[Pictures, Fields | None]:
+    """Return what an edit shows of images, [B, 3, S, S] on the CPU, and the fields that make it, where they do.
+
+    Args:
+        model: the editor.
+        images: [B, 3, S, S] in [-1, 1].
+        before, after: what the model makes of them, unedited and edited.
+        composition: see `Composition`.
+    """
+    if composition == "fields":
+        fields = explain(before, after)
+        return changed(images, fields).cpu().as_subclass(Pictures), fields
+    networks = getattr(model.recipe, "networks", None)
+    if composition == "earlier" and getattr(networks, "composition", "none") == "difference":
+        after = difference(images.to(after.device), before, after)
+    return after.as_subclass(Tensor).cpu().as_subclass(Pictures), None
+
+
+def edited_images(
+    model: Model,
+    images: Tensor,
+    changes: Mapping[str, float],
+    attributes: Tensor | None,
+    composition: Composition = "fields",
+) -> Tensor:
+    """Return images as an edit changes them, [B, 3, S, S] in [-1, 1]; what the model cannot reconstruct stays.
+
+    Args:
+        model: one that edits.
+        images: [B, 3, S, S] in [-1, 1].
+        changes: see `Schema.edit`.
+        attributes: [B, W] of the images.
+        composition: see `Composition`.
+    """
+    if composition == "fields" and isinstance(model, TellsFields):
+        return changed(images, model.fields(images, changes, attributes)).cpu()
+    before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
+    shown = put_together(model, images, before, after, composition)[0]
+    if composition == "earlier" and isinstance(model, Encodes):
+        return with_detail(images, put_together(model, images, before, before, composition)[0], shown)
+    return shown
+
+
+@dataclass(frozen=True)
+class Composed:
+    """An editor whose edits are put into the images, as people see them.
+
+    Attributes:
+        editor: whose.
+    """
+
+    editor: Edits
+
+    def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
+        """Return images edited, [B, 3, S, S] in [-1, 1] on the CPU; see `photographs.fields.composed`."""
+        if isinstance(self.editor, TellsFields):
+            return self.editor.edit(images, changes, attributes).cpu()
+        before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
+        return composed(images, before, after).cpu()
+
+
+# --- what receipts that say nothing of a composition are made again with
+
+FADING = 1 / 16  # of the square's side, over which a change fades out inside a larger photograph
+UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
+FAINT, PLAIN = 0.06, 0.3  # on the same scale
+
+
+def difference(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Put an edit into images by how much it changes; arguments as of `put_together`."""
+
+    def mask(amount: Tensor) -> Tensor:
+        wide = max_pool2d(amount.clamp(max=1), 3, 1, 1)
+        return avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
+
+    size = (after - before).abs().amax(1, keepdim=True)
+    some, much = mask(size / UNCHANGED), mask(size / REPLACED)
+    target = much * after + (1 - much) * (images + after - before)
+    return (some * target + (1 - some) * images).clamp(-1, 1)
+
+
+def put_back(model: Model, path: Path, change: Tensor) -> Image.Image:
+    """Return a whole photograph with a change [3, S, S] of its square added, edited less unedited."""
+    image = open_image(path)
+    frame = frame_of(model, image)
+    size = frame.side
+    whole = frame.matrix == (image.width / size, 0.0, 0.0, 0.0, image.height / size, 0.0)
+    inward = torch.arange(size).add(0.5).minimum(size - 0.5 - torch.arange(size)) / (FADING * size)
+    ramp = inward.clamp(max=1)
+    levels = change.float().cpu().mul(127.5) * (1.0 if whole else ramp[:, None] * ramp[None])
+    pixels = np.asarray(image).astype(np.float32)
+    for channel, values in enumerate(levels):
+        layer = Image.fromarray(values.contiguous().numpy())
+        moved = layer.transform(image.size, Image.Transform.AFFINE, frame.inverse, Image.Resampling.BICUBIC)
+        pixels[..., channel] += np.asarray(moved)
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+
+
+def with_detail(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Put what changed between two pictures of a model onto the images that they stand for: x + after - before.
+
+    Args:
+        images: [B, 3, S, S] in [-1, 1].
+        before, after: what the model makes of them, unedited and edited.
+
+    Returns:
+        [B, 3, S, S] in [-1, 1] on the CPU.
+    """
+    return (images.cpu() + after.cpu() - before.cpu()).clamp(-1, 1)
+
+
+def blended(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """As `with_detail`, but where much changes the edited picture itself: (1 - w) (x + after - before) + w after.
+
+    What is taken away (glasses, a beard) lies elsewhere by a pixel in a picture that an inversion found; its difference
+    alone would leave a ghost. w rises from 0 to 1 with the mean change of the neighbourhood, from FAINT to PLAIN.
+
+    Arguments and result as of `with_detail`.
+    """
+    images, before, after = images.cpu(), before.cpu(), after.cpu()
+    size = (after - before).abs().mean(1, keepdim=True)
+    for _ in range(2):
+        size = avg_pool2d(size, 5, 1, 2, count_include_pad=False)
+    w = ((size - FAINT) / (PLAIN - FAINT)).clamp(0, 1)
+    return ((1 - w) * (images + after - before) + w * after).clamp(-1, 1)
+
+
+# --- edits
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,8 +564,6 @@ def moved_code(
             "unlock them"
         )
 
-    from attrimorph.applications.locks import logits_of, with_locks
-
     seen = logits_of(judge, model.decode(source.code)) if before is None else before
     return with_locks(model, judge, seen, code, locks, changes)
 
@@ -337,3 +592,120 @@ def rendered(
             )
         pictures.append(editor(model, "edit").edit(source.image, target.changes, source.attributes).cpu())
     return torch.cat(pictures)
+
+
+# --- locks, and what an edit drags along
+
+CLIPPED = 4.0  # logits: beyond, a judge is sure and more of it cannot be seen
+STRAYED = 0.15  # logits by which a locked attribute may stray without being brought back
+PROBED = 0.5  # how far a column is moved to see what it does
+FARTHEST = 1.5  # how far a lock may move its column
+DAMPING = 0.3
+SHARES = (0.0, 1 / 3, 2 / 3, 1.0)
+"""Of the step; that which leaves the least is taken, so that a lock never makes it worse."""
+
+
+@runtime_checkable
+class TellsLogits(Protocol):
+    """A judge that says what it thinks before any sigmoid."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Images [B, 3, S, S] in [-1, 1] -> [B, W]."""
+
+
+def logits_of(judge: "Judges", images: Tensor) -> Tensor:
+    """Return a judge's logits [B, W] on the CPU, cut off at `CLIPPED`."""
+    said = judge.logits(images) if isinstance(judge, TellsLogits) else judge(images).float().logit()
+    return said.float().cpu().clamp(-CLIPPED, CLIPPED)
+
+
+def lockable(schema: Schema, known: Schema) -> list[str]:
+    """Return the binary attributes that a model has and a judge knows."""
+    return [a.name for a in schema.attributes if a.kind == "binary" and a.name in known.names]
+
+
+def free_of(schema: Schema, locks: Sequence[str], changes: Mapping[str, float]) -> list[str]:
+    """Return the locks less what is edited, and less what must give way to what is set (the other hair colours)."""
+    moved = {name for name, strength in changes.items() if strength}
+    giving_way = {rival for name in moved if changes[name] > 0 for rival in schema.excluded_by(name)}
+    return [name for name in dict.fromkeys(locks) if name not in moved and name not in giving_way]
+
+
+def with_locks(
+    model: Model,
+    judge: "Judges",
+    before: Tensor,
+    code: Code,
+    locks: Sequence[str],
+    changes: Mapping[str, float],
+    *,
+    decode: Callable[[Code], Tensor] | None = None,
+) -> Code:
+    """Return an edited code whose locked attributes look to the judge as they did before.
+
+    With r how far the locked attributes' logits strayed and J the derivatives of the logits of locked and edited
+    attributes by the locked columns of y, the step is d = -(J'J + 0.3)^-1 J'(r, 0).
+
+    Args:
+        model: one whose codes have attributes.
+        judge: who sees.
+        before: the judge's logits of the picture without the edit, [1, V]; see `logits_of`.
+        code: edited, one row.
+        locks: binary attributes that model and judge know; those that `free_of` leaves are held.
+        changes: what is edited.
+        decode: codes -> pictures; the model's own when None.
+    """
+    decode = decode or model.decode
+    own, seen = model.schema.column_names, judge.schema.column_names
+    names = [name for name in free_of(model.schema, locks, changes) if name in own and name in seen]
+    if not names:
+        return code
+    after = logits_of(judge, decode(code))
+    rows = [seen.index(name) for name in names]
+    strayed = (after - before)[0, rows]
+    if float(strayed.abs().max()) < STRAYED:
+        return code
+    wished = [seen.index(name) for name in changes if name in seen]
+    columns = [own.index(name) for name in names]
+    probes = torch.where(strayed > 0, -PROBED, PROBED)
+    tried = _with_columns(model, code, columns, torch.diag(probes))
+    answers = logits_of(judge, decode(tried))
+    jacobian = ((answers - after)[:, rows + wished] / probes[:, None]).T
+    aim = torch.cat([strayed, torch.zeros(len(wished))])
+    step = torch.linalg.solve(jacobian.T @ jacobian + DAMPING * torch.eye(len(names)), -jacobian.T @ aim)
+    shares = torch.tensor(SHARES)[:, None] * step.clamp(-FARTHEST, FARTHEST)
+    ways = _with_columns(model, code, columns, shares)
+    found = logits_of(judge, decode(ways))
+    cost = (found - before)[:, rows].square().sum(1) + 0.5 * (found - after)[:, wished].square().sum(1)
+    best = int(cost.argmin())
+    return Code(ways.z[best : best + 1], ways.attributes[best : best + 1])
+
+
+def _with_columns(model: Model, code: Code, columns: Sequence[int], moves: Tensor) -> Code:
+    """Return a row for each row of moves [R, K], its columns of y moved by them."""
+    y = code.attributes.cpu()
+    y = torch.where(y.isnan(), model.schema.fill_value.to(y), y).repeat(len(moves), 1)
+    y[:, list(columns)] += moves
+    return Code(code.z.expand(len(moves), *code.z.shape[1:]), y)
+
+
+def side_effects(
+    schema: Schema, before: Tensor, after: Tensor, changes: Mapping[str, float], least: float
+) -> dict[str, float]:
+    """Return what an edit changes besides: attribute -> change of the judge's probability, the largest first.
+
+    Args:
+        schema: of the judge.
+        before, after: its probabilities, [W] each.
+        changes: what was edited; it, and what it must take away or bring back, is no side effect.
+        least: smaller changes are left out.
+    """
+    asked = {name for name, strength in changes.items() if strength}
+    asked |= {rival for name in asked for rival in schema.excluded_by(name)}
+    moved = {
+        name: round(float(after[place] - before[place]), 3)
+        for place, name in enumerate(schema.column_names)
+        if name not in asked and schema.find(name)[0].kind != "real"
+    }
+    strong = {name: change for name, change in moved.items() if abs(change) >= least}
+    return dict(sorted(strong.items(), key=lambda item: -abs(item[1])))

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications import Composition, Search, paths
+from attrimorph.applications.edit import put_together
 from attrimorph.applications.inputs import attributes_of, code_of, encoder
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.photograph import put_together
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Code, Model, Sample

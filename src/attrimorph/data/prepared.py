@@ -327,7 +327,7 @@ class _Preparation:
         """Return an image and its mask, or why there is none."""
         try:
             if self.align:
-                from attrimorph.data.align import aligned
+                from attrimorph.data.images import aligned
 
                 return aligned(self.raw.files[row], self.image_size), None
             path = self.raw.masks[row] if self.masks and self.raw.masks else None

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from attrimorph.data.align import EYES, Frame, frame_of
-from attrimorph.data.faces import Face, find_faces
+from attrimorph.data.images import EYES, Frame, aligned_frame
 from attrimorph.errors import AttrimorphError
+
+if TYPE_CHECKING:
+    from attrimorph.data.faces import Face
 
 REMEDIES = "say where one is with --box x,y,w,h, or give --aligned for a picture that is a face already"
 # Of a typical face in its box, medians over 500 photographs of LFW: the middle of the eyes above that of the box, and
@@ -21,7 +24,7 @@ NEAR = 0.12  # of the frame's side: eyes as far from their places are those of a
 INK, PAPER = (255, 196, 0), (20, 20, 20)
 
 
-def chosen_faces(faces: Sequence[Face], which: str) -> list[Face]:
+def chosen_faces(faces: "Sequence[Face]", which: str) -> "list[Face]":
     """Return the faces that are meant.
 
     Args:
@@ -53,12 +56,12 @@ def chosen_faces(faces: Sequence[Face], which: str) -> list[Face]:
     raise AttrimorphError(f"face must be largest, all, a number or a point x,y; got {which!r}; --faces shows them")
 
 
-def _inside(face: Face, x: float, y: float) -> bool:
+def _inside(face: "Face", x: float, y: float) -> bool:
     left, top, right, bottom = face.box
     return left <= x <= right and top <= y <= bottom
 
 
-def _middle(face: Face) -> tuple[float, float]:
+def _middle(face: "Face") -> tuple[float, float]:
     left, top, right, bottom = face.box
     return (left + right) / 2, (top + bottom) / 2
 
@@ -84,7 +87,7 @@ def frame_in_box(words: str, size: tuple[int, int], side: int) -> Frame:
             f"{size[0] // 4},{size[1] // 4},{size[0] // 2},{size[1] // 2}"
         )
     middle, eyes, apart = x + width / 2, y + height * (0.5 - RAISED), APART * height / 2
-    return frame_of(((middle - apart, eyes), (middle + apart, eyes)), side)
+    return aligned_frame(((middle - apart, eyes), (middle + apart, eyes)), side)
 
 
 def square_frame(box: tuple[float, float, float, float], side: int) -> Frame:
@@ -122,6 +125,8 @@ def frames_of(
         return [frame_in_box(box, image.size, whole.side)], []
     if aligned or image.size == (whole.side, whole.side):
         return [whole], []
+    from attrimorph.data.faces import find_faces
+
     faces = find_faces(image)
     if faces and _fills(faces[0], whole):
         return [whole], []
@@ -133,17 +138,17 @@ def frames_of(
     for face in chosen:
         if reasons := "; ".join(doubts(face, whole.side)):
             said.append(f"face {faces.index(face) + 1} may not be edited well: {reasons}")
-    return [frame_of(face.eyes, whole.side) for face in chosen], said
+    return [aligned_frame(face.eyes, whole.side) for face in chosen], said
 
 
-def _fills(face: Face, whole: Frame) -> bool:
+def _fills(face: "Face", whole: Frame) -> bool:
     """Tell whether a face lies in a frame about as faces do in the model's pictures."""
     a, b, c, d, e, f = whole.inverse
     eyes = [((a * x + b * y + c) / whole.side, (d * x + e * y + f) / whole.side) for x, y in face.eyes]
     return all(math.dist(eye, place) < NEAR for eye, place in zip(eyes, EYES, strict=True))
 
 
-def doubts(face: Face, side: int) -> Iterator[str]:
+def doubts(face: "Face", side: int) -> Iterator[str]:
     """Yield why an edit of a face cannot be trusted, with figures; nothing where it can.
 
     Args:
@@ -164,13 +169,13 @@ def doubts(face: Face, side: int) -> Iterator[str]:
         yield f"it is hidden, blurred or no face (detector's score {face.score:.2f}; {LEAST_SCORE} is little)"
 
 
-def numbered_faces(image: Image.Image, faces: Sequence[Face], side: int = 64) -> Image.Image:
+def numbered_faces(image: Image.Image, faces: "Sequence[Face]", side: int = 64) -> Image.Image:
     """Return an RGB photograph with the frame of each face drawn, and its number, 1 the largest."""
     shown = image.copy()
     draw = ImageDraw.Draw(shown)
     line = max(2, round(max(image.size) / 400))
     for number, face in enumerate(faces, 1):
-        corners = [(float(x), float(y)) for x, y in frame_of(face.eyes, side).corners]
+        corners = [(float(x), float(y)) for x, y in aligned_frame(face.eyes, side).corners]
         draw.line([*corners, corners[0], corners[1]], INK, line, joint="curve")
         height = max(12, round(math.dist(corners[0], corners[1]) / 8))
         # Inside the photograph, wherever the frame lies.

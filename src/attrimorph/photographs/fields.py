@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from attrimorph.data.align import Frame
+from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import reading, write_bytes
 

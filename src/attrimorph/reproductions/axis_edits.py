@@ -14,8 +14,8 @@ from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
+from attrimorph.applications.edit import Composed
 from attrimorph.applications.inversion import inversion
-from attrimorph.applications.photograph import Composed
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import open_or_prepare
 from attrimorph.errors import AttrimorphError

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attrimorph.applications.calibrate import evened, images_for
-from attrimorph.applications.photograph import Composed
+from attrimorph.applications.edit import Composed
 from attrimorph.charts import lines
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_shapes

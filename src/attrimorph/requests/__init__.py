@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attrimorph.applications.inversion import Inversion
-    from attrimorph.data.align import Frame
+    from attrimorph.data.images import Frame
     from attrimorph.models.model import Model
     from attrimorph.photographs.fields import Fields
     from attrimorph.photographs.file import Photograph

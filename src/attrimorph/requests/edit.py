@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attrimorph.applications.axes.edit import AxisEdit, Start
-    from attrimorph.applications.photograph import Looked
-    from attrimorph.data.align import Frame
+    from attrimorph.applications.edit import Looked
+    from attrimorph.data.images import Frame
     from attrimorph.models.model import Model
     from attrimorph.photographs.fields import Fields
     from attrimorph.photographs.file import Photograph
@@ -138,8 +138,7 @@ class Edit(Moving):
         """
         import torch
 
-        from attrimorph.applications.edit import edit
-        from attrimorph.applications.photograph import look, put_together
+        from attrimorph.applications.edit import edit, look, put_together
         from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of
 

@@ -12,11 +12,10 @@ from pydantic import Field
 from torch import Tensor
 
 from attrimorph.applications.axes.edit import edit_photographs
-from attrimorph.applications.edit import edit
+from attrimorph.applications.edit import Looked, edit, look
 from attrimorph.applications.generating import edit_like
-from attrimorph.applications.photograph import Looked, look
 from attrimorph.console import Interrupted, defer_signals
-from attrimorph.data.align import Affine
+from attrimorph.data.images import Affine
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attrimorph.data.align import Affine
+from attrimorph.data.images import Affine
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.requests.receipt import InputFile, OutputFile, Receipt, file_sha256

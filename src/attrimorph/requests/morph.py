@@ -176,7 +176,7 @@ class Morph(Moving):
         import torch
 
         from attrimorph.applications.axes.edit import Start
-        from attrimorph.applications.photograph import blended, put_together
+        from attrimorph.applications.edit import blended, put_together
         from attrimorph.models.model import Code
         from attrimorph.pictures import frames, sheet, sheet_of
 

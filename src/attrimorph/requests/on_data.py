@@ -93,10 +93,10 @@ class Retrieve(OnData, Inputs, Composing):
         """Return the row of images and the table; their codes are kept beside."""
         import torch
 
+        from attrimorph.applications.edit import edited_images
         from attrimorph.applications.gallery import encode_gallery, open_gallery, unchanged
         from attrimorph.applications.inputs import attributes_of, encoder
         from attrimorph.applications.neighbours import check_wishes, retrieval_table, retrieve
-        from attrimorph.applications.photograph import edited_images
         from attrimorph.models.model import Edits
         from attrimorph.pictures import MOST_SHOWN, sheet
 

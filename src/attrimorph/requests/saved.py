@@ -17,11 +17,10 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from attrimorph.applications.axes.pack import Axis
-from attrimorph.applications.edit import EditSource, EditTarget, generator_of, moved_code, rendered
+from attrimorph.applications.edit import EditSource, EditTarget, generator_of, moved_code, put_together, rendered
 from attrimorph.applications.filling import inpaint
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
-from attrimorph.applications.photograph import put_together
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError

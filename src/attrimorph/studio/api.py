@@ -17,10 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
-from attrimorph.applications.edit import EditTarget
+from attrimorph.applications.edit import EditTarget, side_effects
 from attrimorph.applications.gallery import Codes, Gallery
 from attrimorph.applications.generating import transfer
-from attrimorph.applications.locks import side_effects
 from attrimorph.applications.morph import morph
 from attrimorph.applications.neighbours import retrieve
 from attrimorph.applications.provenance import Kind, Signature, xmp_of

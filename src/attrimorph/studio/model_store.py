@@ -29,13 +29,14 @@ from attrimorph.applications.edit import (
     found_source,
     generator_of,
     has_codes,
+    lockable,
+    logits_of,
     moved_code,
     moves_codes,
+    put_together,
     rendered,
     sampled_sources,
 )
-from attrimorph.applications.locks import lockable, logits_of
-from attrimorph.applications.photograph import put_together
 from attrimorph.data import Kind
 from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError, suggestion
@@ -44,9 +45,45 @@ from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.loading import load
 from attrimorph.models import named_parts
 from attrimorph.models.model import Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
-from attrimorph.studio.guard import Limits, Refused
 
 Value = TypeVar("Value")
+MIB = 2**20
+
+
+class Refused(AttrimorphError):
+    """A request that is answered by a status of its own, and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Numbers beyond which a request is refused, each with an answer of its own.
+
+    Attributes:
+        body: bytes of one request (413).
+        pixels: of one photograph, looked at before it is decoded (400).
+        photographs, photograph_bytes: kept in memory; the longest unused go first (410 when they are asked for).
+        subjects: photographs as a model holds them, kept in memory.
+        in_flight: requests at the same time (503).
+        sessions: open websockets (closed with 1013).
+        streams: pictures that one session moves at the same time.
+        message: bytes of one websocket message (closed with 1009).
+        seconds: in which a request must have arrived (408).
+    """
+
+    body: int = 24 * MIB
+    pixels: int = 40_000_000
+    photographs: int = 4_000
+    photograph_bytes: int = 512 * MIB
+    subjects: int = 2_000
+    in_flight: int = 16
+    sessions: int = 64
+    streams: int = 8
+    message: int = 64 * 2**10
+    seconds: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from typing import Literal
 import torch
 from PIL import Image
 
-from attrimorph.applications.edit import EditTarget
-from attrimorph.applications.locks import side_effects
+from attrimorph.applications.edit import EditTarget, side_effects
 from attrimorph.pictures import to_pil
 from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served
 

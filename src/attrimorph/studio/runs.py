@@ -25,8 +25,8 @@ from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import find_recipe, override
 from attrimorph.studio.api import FAULTS
-from attrimorph.studio.guard import Refused
 from attrimorph.studio.messages import Answer, Fault, Message
+from attrimorph.studio.model_store import Refused
 from attrimorph.training.folder import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

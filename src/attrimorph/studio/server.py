@@ -1,14 +1,19 @@
 """The studio's server: one application of routes, live edits and page, guarded; and the loop that serves it."""
 
 import asyncio
+import hmac
+import ipaddress
 import itertools
 import json
 import socket
 import struct
+import sys
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
@@ -17,19 +22,209 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.applications.edit import EditTarget
 from attrimorph.applications.provenance import Signature
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, sentence_of
 from attrimorph.studio.api import Api
-from attrimorph.studio.guard import AccessControl, Limits, fault_of, is_loopback
 from attrimorph.studio.messages import LiveEdit
-from attrimorph.studio.model_store import ModelStore
+from attrimorph.studio.model_store import Limits, ModelStore, Refused
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 from attrimorph.studio.runs import Runs
 from attrimorph.version import __version__
+
+# --- who may ask, and how much; errors as answers
+
+COOKIE = "attrimorph-token"
+SAFE_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+
+def fault_of(error: Exception) -> tuple[int, str]:
+    """Return what a client is told of an error; a fault of ours is printed on the server."""
+    if isinstance(error, ValidationError | RequestValidationError):
+        return 422, sentence_of(error.errors())
+    if isinstance(error, AttrimorphError):
+        return error.status if isinstance(error, Refused) else 400, " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return 503, "the studio is out of memory; ask for less at a time"
+    traceback.print_exception(error, file=sys.stderr)
+    return 500, "something went wrong inside the studio; the window in which it was started tells what"
+
+
+class AccessControl:
+    """ASGI middleware: host, origin, token, size, number and patience.
+
+    Args:
+        app: what is guarded.
+        limits: see there.
+        host: that the server listens on.
+        token: that every request must carry; None where only this machine can ask.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, host: str, token: str | None) -> None:
+        self.app, self.limits, self.host, self.token = app, limits, host, token
+        self.in_flight = self.sessions = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked, safe = HTTPConnection(scope), _with_headers(send)
+        try:
+            self._check(asked)
+            if self.in_flight >= self.limits.in_flight:
+                raise Refused(503, f"the studio does {self.limits.in_flight} requests at a time; try again in a second")
+        except Refused as refused:
+            await _answer(refused)(scope, receive, safe)
+            return
+        if self.token is not None and "token" in asked.query_params and scope["path"] == "/":
+            # The token in the address becomes a cookie: so it stays in no history and goes to no other page.
+            entrance = RedirectResponse("/", 303)
+            entrance.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            await entrance(scope, receive, safe)
+            return
+        self.in_flight += 1
+        try:
+            body = await asyncio.wait_for(self._body(asked, receive), self.limits.seconds)
+            await self.app(scope, _replayed(body, receive), safe)
+        except Refused as refused:
+            await _answer(refused)(scope, receive, safe)
+        except TimeoutError:
+            late = Refused(408, f"a request must arrive within {self.limits.seconds:g} s; send it anew")
+            await _answer(late)(scope, receive, safe)
+        except ConnectionError:
+            pass  # the client has gone; nobody waits for an answer
+        finally:
+            self.in_flight -= 1
+
+    async def _body(self, asked: HTTPConnection, receive: Receive) -> bytes:
+        """Read the whole body, no more than is allowed."""
+        too_large = Refused(413, f"a request must have at most {self.limits.body >> 20} MiB; send a smaller picture")
+        length = asked.headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.limits.body:
+            raise too_large
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            body += message.get("body", b"")
+            if len(body) > self.limits.body:
+                raise too_large
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(HTTPConnection(scope))
+        except Refused:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if self.sessions >= self.limits.sessions:
+            # Accepted first, so that the page learns why.
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1013, "reason": "too many sessions"})
+            return
+        self.sessions += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.sessions -= 1
+
+    def _check(self, asked: HTTPConnection) -> None:
+        """Refuse foreign hosts (DNS rebinding), foreign pages, and who does not know the token."""
+        host, origin = asked.headers.get("host", ""), asked.headers.get("origin")
+        if self.token is None and not is_loopback(_name_of(host)):
+            raise Refused(421, "this studio answers to 127.0.0.1 and localhost alone; open it by that address")
+        foreign = asked.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if (origin is not None and not _same_origin(origin, host)) or (
+            foreign and asked.headers.get("sec-fetch-mode") != "navigate"
+        ):
+            raise Refused(403, "another site's page may not use this studio; open the studio's own page")
+        if self.token is not None and not self._knows(self.token, asked):
+            raise Refused(401, "this studio needs its token; open the address with ?token=... that it printed")
+
+    def _knows(self, token: str, asked: HTTPConnection) -> bool:
+        kind, _, bearer = asked.headers.get("authorization", "").partition(" ")
+        shown = [bearer.strip() if kind.lower() == "bearer" else "", asked.cookies.get(COOKIE, "")]
+        if asked.scope["path"] == "/":
+            shown.append(asked.query_params.get("token", ""))
+        return any(hmac.compare_digest(each.encode("utf-8", "replace"), token.encode()) for each in shown)
+
+
+def is_loopback(name: str) -> bool:
+    """Tell whether a host's name means this machine alone."""
+    if name.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _name_of(host: str) -> str:
+    """Return the name of a Host header, without port and brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() and bool(host)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    waiting = [body]
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": waiting.pop(), "more_body": False} if waiting else await receive()
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            known = {name.lower() for name, _ in message["headers"]}
+            safe = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+            message["headers"] = [*message["headers"], *(pair for pair in safe if pair[0] not in known)]
+        await send(message)
+
+    return sending
+
+
+def _answer(refused: Refused) -> Response:
+    headers = {503: {"retry-after": "1"}, 408: {"connection": "close"}, 413: {"connection": "close"}}
+    return JSONResponse({"error": str(refused)}, refused.status, headers.get(refused.status))
+
+
+# --- the app, and the websocket of sliders
 
 PAGE = Path(__file__).parent / "static"
 PORT = 8710

@@ -18,9 +18,8 @@ from attrimorph.applications.axes.outside import outside_generator
 from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.trajectory import JudgeGuide, effects, logits_of, way
-from attrimorph.applications.edit import edit
+from attrimorph.applications.edit import blended, edit, put_back
 from attrimorph.applications.morph import morph
-from attrimorph.applications.photograph import blended, put_back
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, JudgeNetwork

@@ -14,10 +14,10 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.space import picture_gram
 from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effects, trajectory
+from attrimorph.applications.edit import Looked, blended, put_back, put_together
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Inversion, Progress
-from attrimorph.applications.photograph import Looked, blended, put_back, put_together
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier, load_judge
 from attrimorph.models.model import Code, Model
