@@ -1,4 +1,4 @@
-"""data check, data prepare, data synthetic, data mask; recipes, train; judge."""
+"""data check, data prepare, data synthetic, data mask, data label; recipes, train; judge."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -179,6 +179,39 @@ def mask(
     with Meter("masking") as meter:
         summary = make_masks(path, where=where, again=again, workers=workers, progress=meter.update)
     print("\n".join(summary.lines()))
+
+
+@data_app.command
+def label(path: Path, /, *, judge: str, out: Path, threshold: float = 0.9, layout: Layout = LAYOUT) -> None:
+    """Label pictures by an attribute classifier (judge): a table for `data prepare --table`, and a sheet to look at.
+
+    The sheet, beside the table, shows the surest and the least sure pictures of each attribute.
+
+    Parameters
+    ----------
+    path
+        A folder of images in any known layout, or a prepared folder of the judge's image size.
+    judge
+        The file of an attribute classifier, or a shipped one.
+    out
+        The CSV file.
+    threshold
+        Probability that a label must have, 0.5 to 1; what is less sure is left empty.
+    """
+    from attrimorph.console import Meter, table
+    from attrimorph.evaluators.judge import load_judge
+    from attrimorph.evaluators.labelling import label as run
+
+    if out.suffix.lower() != ".csv":
+        raise AttrimorphError(f"--out must be a CSV file; got {out}; name it labels.csv")
+    found = load_judge(judge)
+    data = layout.open(path, found.image_size)
+    with Meter("labelling") as meter:
+        labels = run(found, data, threshold, meter.update)
+    written = labels.save(out)
+    rows = [(str(has), str(lacks), str(unsure), name) for name, has, lacks, unsure in labels.counts()]
+    print(table(rows, ("with", "without", "unsure", "attribute")))
+    print("\n".join(map(str, written)))
 
 
 @app.command(group=MAKE)

@@ -19,6 +19,7 @@ from attrimorph.data.readers.raw import (
     FacePair,
     RawData,
     assign_split,
+    exclusive_hair,
     list_images,
     need_images,
     number_identities,
@@ -30,7 +31,6 @@ from attrimorph.data.readers.raw import (
 )
 from attrimorph.errors import AttrimorphError
 
-HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 CELEBA_CROP = Crop(15, 35, 163, 183, of=(178, 218))  # the centred square of 148 pixels
 CELEBA_FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 CELEBA_PLACES = ("", "Anno", "Eval", "Img")  # the official archive has them; most copies put everything side by side
@@ -88,13 +88,13 @@ def read_celeba(folder: Path) -> RawData:
         split = assign_split(len(rows), identity=people)
         notes.append("there is no list_eval_partition; the images were divided 8 : 1 : 1 by identity")
     known = set(stems)
-    group = tuple(name for name in HAIR if name in names)
+    attributes = [Attribute(name) for name in names]
     return RawData(
         name="celeba",
         folder=folder,
         files=[by_stem[stems[row]] for row in rows],
         table={name: values[rows, column].tolist() for column, name in enumerate(names)},
-        schema=Schema(tuple(Attribute(name) for name in names), (group,) if len(group) > 1 else ()),
+        schema=Schema(tuple(attributes), exclusive_hair(attributes)),
         split=split,
         identity=people,
         crop=CELEBA_CROP,

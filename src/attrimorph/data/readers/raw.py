@@ -25,6 +25,7 @@ UNREAD_SUFFIXES = frozenset(
     (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
 )
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl"))
+HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 MOST_VALUES = 1000  # of a text column that becomes a categorical attribute
 SPLIT_WORDS = {
     "train": "train", "training": "train", "train_set": "train", "training_set": "train",
@@ -269,6 +270,12 @@ def carve_valid(split: list[str], within: Sequence[Any]) -> list[str]:
 def is_missing(raw: Any) -> bool:
     """Whether a raw value says that the label is not known."""
     return raw is None or str(raw).strip().lower() in MISSING
+
+
+def exclusive_hair(attributes: Iterable[Attribute]) -> tuple[tuple[str, ...], ...]:
+    """Return CelebA's hair colours, as far as they are among the attributes, as the exclusive group that they are."""
+    group = tuple(each.name for each in attributes if each.name in HAIR and each.kind == "binary")
+    return (group,) if len(group) > 1 else ()
 
 
 def infer_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> Attribute | str:
