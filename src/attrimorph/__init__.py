@@ -4,7 +4,7 @@ The names below are all that is promised to stay; each is loaded when it is firs
 `import attrimorph` stays instant.
 
     model = attrimorph.load("drawn-faces-64")
-    smiling = attrimorph.edit(model, "photo.jpg", {"Smiling": 1})
+    smiling = model.edit("photo.jpg", {"Smiling": 1})
     smiling.save("smiling.png")
 """
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -290,15 +290,18 @@ class Pictures(Tensor):
 
 def save_pictures(pictures: Sequence[Image.Image], path: str | Path) -> list[Path]:
     """Write pictures as `Pictures.save` does."""
-    path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
-    if path.suffix.lower() not in WRITTEN:
-        raise AttrimorphError(f"a picture is saved as {', '.join(WRITTEN)}; got {path.name}; name it NAME.png")
-    places = [path]
-    if len(pictures) != 1:
-        places = [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(pictures) + 1)]
+    places = places_of(path, len(pictures))
     for place, picture in zip(places, pictures, strict=True):
         write_bytes(place, picture_bytes(picture, place.suffix, "made by attrimorph"))
     return places
+
+
+def places_of(path: str | Path, count: int) -> list[Path]:
+    """Return where so many pictures are saved; path and errors as of `Pictures.save`."""
+    path = Path(path) if Path(path).suffix else Path(path).with_suffix(".png")
+    if path.suffix.lower() not in WRITTEN:
+        raise AttrimorphError(f"a picture is saved as {', '.join(WRITTEN)}; got {path.name}; name it NAME.png")
+    return [path] if count == 1 else [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
 
 
 def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Tensor:
@@ -316,7 +319,7 @@ def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Ten
         AttrimorphError: a picture that cannot be read, of another form or range, or none at all; or the model's images
             were aligned, and there is no face in one of these.
     """
-    if isinstance(source, Tensor) and source.is_floating_point() and source.shape[1:] == (3, size, size):
+    if is_shown(source, size):
         if not isinstance(source, Pictures):
             _check_range(source)
         return source
@@ -327,6 +330,11 @@ def prepared(source: Source, size: int, preprocessing: Mapping[str, Any]) -> Ten
     else:
         parts = [_squared(picture, size, preprocessing) for picture in opened(source)]
     return torch.cat(parts).as_subclass(Pictures)
+
+
+def is_shown(source: Any, size: int) -> TypeGuard[Tensor]:
+    """Tell whether a source is what a model of a size is shown: a tensor of floats [B, 3, S, S]."""
+    return isinstance(source, Tensor) and source.is_floating_point() and source.shape[1:] == (3, size, size)
 
 
 def opened(source: Any) -> list[Image.Image]:

@@ -69,7 +69,7 @@ def test_an_edit_says_what_it_shows(photograph: Path, tmp_path: Path) -> None:
     assert torch.equal(found.edited, composed(found.images, own.reconstructions, own.edited))
     with Image.open(photograph) as given:
         assert found.photographs[0].size == given.size
-        assert np.array_equal(found.photographs[0], apply(np.asarray(given), frame_of(model, given), found.fields))
+        assert np.array_equal(found.photographs[0], apply(np.asarray(given), found.faces[0][0], found.fields))
     assert [path.name for path in found.save(tmp_path / "saved.png")] == ["saved.png"]
     assert own.photographs[0].size == (16, 16)
     nothing = edit(model, photograph, {"Smiling": 0.0})

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from attrimorph.data import faces as detector
@@ -119,6 +120,46 @@ def test_a_replay_needs_no_detector(tmp_path: Path, model: Model, group: Path, m
     monkeypatch.setattr(detector, "_found", refuse)
     again = replay(done.receipt, model=model)
     assert again.identical
+
+
+def test_python_gives_the_photograph_that_the_command_writes(
+    tmp_path: Path, model: Any, group: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A maker"
+    party = tmp_path / "party.jpg"
+    Image.open(group).rotate(90, expand=True).save(party, exif=exif, quality=90)
+    wanted, receipt, _ = written(tmp_path / "made.png", model, party, face="all")
+    found = model.edit(str(party), {"Eyeglasses": 1}, face="all")
+    assert [[frame.matrix for frame in each] for each in found.faces] == [
+        [tuple(matrix) for matrix in receipt.arguments["frames"][0]]
+    ]
+    assert len(found.images) == len(found.faces[0]) == 2
+    assert found.save(tmp_path / "out.jpg") == [tmp_path / "out.jpg"]
+    made = read_photograph(tmp_path / "out.jpg")
+    assert np.array_equal(made.pixels, wanted.pixels)
+    assert (made.size, made.orientation) == ((711, 402), 6)
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.getexif()[0x010F] == "A maker"
+    before = read_photograph(party).pixels
+    after = np.asarray(found.photographs[0])
+    (mask,) = found.mask
+    assert np.array_equal(mask, (after != before).any(2))
+    assert 0 < mask.mean() < 0.6
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"out\.png is 8-bit RGB without .* name it \*\.jpg to keep all"):
+        found.save(tmp_path / "out.png")
+    # Pictures in memory go the same way.
+    upright = read_photograph(party).rgb()
+    for source in (upright, np.asarray(upright), [upright]):
+        assert np.array_equal(model.edit(source, {"Eyeglasses": 1}, face="all").photographs[0], after)
+    with pytest.warns(UserWarning, match="2 faces were found, the largest is edited"):
+        model.edit(upright, {"Eyeglasses": 1})
+    with pytest.raises(AttrimorphError, match="face must be a number from 1 to 2"):
+        model.edit(upright, {"Eyeglasses": 1}, face=3)
+    # What is as the model is shown it comes back as the model makes it.
+    own = model.edit(found.images, {"Eyeglasses": 1})
+    assert torch.equal(own, model.edit(party, {"Eyeglasses": 1}, face="all", composition="whole face").edited)
 
 
 def test_faces_are_shown_with_their_numbers(tmp_path: Path, model: Model, group: Path) -> None:

@@ -10,14 +10,16 @@ the locked attributes' own columns of y: one damped Gauss-Newton step whose deri
 that any model whose codes have attributes can hold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
@@ -37,8 +39,10 @@ from attrimorph.pictures import (
     Pictures,
     Source,
     crop_for,
+    is_shown,
     opened,
     pixels_of,
+    places_of,
     png_bytes,
     save_pictures,
     sheet,
@@ -92,13 +96,13 @@ class Looked:
 
 
 def look(
-    model: Model, paths: Sequence[Path], meant: Meant = LARGEST, known: Sequence[Sequence[Affine]] | None = None
+    model: Model, source: Source, meant: Meant = LARGEST, known: Sequence[Sequence[Affine]] | None = None
 ) -> Looked:
     """Open photographs and find what a model is shown of them.
 
     Args:
         model: whose pictures are like what is looked for.
-        paths: of the photographs.
+        source: files, or pictures in memory, of which the pixels alone are taken, as 8-bit RGB.
         meant: which faces.
         known: the frames' matrices for each photograph, where they were found before.
 
@@ -107,9 +111,9 @@ def look(
     """
     photographs, frames, images, said = [], [], [], []
     preprocessing = dict(model.header.get("preprocessing") or {})
-    for row, path in enumerate(paths):
-        photograph = read_photograph(path)
-        image, name = photograph.rgb(), f"{path.name}: " if len(paths) > 1 else ""
+    named = list(_read(source))
+    for row, (called, photograph) in enumerate(named):
+        image, name = photograph.rgb(), f"{called}: " if len(named) > 1 else ""
         whole = whole_frame(model, image)
         found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
         if known is None:
@@ -123,7 +127,19 @@ def look(
             images.append(pixels_of(fit(image, whole.side, crop) if frame == whole else frame.cut(image)))
         photographs.append(photograph)
         frames.append(found)
+    if not images:
+        raise AttrimorphError("at least one picture must be given; got none; name a file")
     return Looked(photographs, frames, torch.cat(images).as_subclass(Pictures), said)
+
+
+def _read(source: Any) -> Iterator[tuple[str, Photograph]]:
+    """Yield photographs, and what they are called."""
+    for each in source if isinstance(source, list | tuple) else [source]:
+        if isinstance(each, str | Path):
+            yield Path(each).name, read_photograph(Path(each))
+        else:
+            for image in opened(each):
+                yield "a picture", Photograph(np.asarray(image), "PNG", parts={"chunks": []})
 
 
 def whole_frame(model: Model, image: Image.Image) -> Frame:
@@ -141,20 +157,6 @@ def frame_of(model: Model, image: Image.Image) -> Frame:
     if (model.header.get("preprocessing") or {}).get("align"):
         return aligned_frame(largest_face(image).eyes, model.image_size)
     return whole_frame(model, image)
-
-
-def photographs(model: Model, source: Source, fields: Fields) -> list[Image.Image]:
-    """Return photographs, as large as they are, as fields change them.
-
-    Args:
-        model: that was shown them.
-        source: B photographs, as the model was given them.
-        fields: of as many.
-    """
-    return [
-        Image.fromarray(apply(np.asarray(image), frame_of(model, image), fields[row]))
-        for row, image in enumerate(opened(source))
-    ]
 
 
 def put_together(
@@ -330,7 +332,7 @@ class Edit:
         reconstructions: without any change, or None of a model that does not encode.
         edited: with the changes.
         fields: how they change the inputs' own pixels, at any size; None where the model's own picture is shown.
-        given: the model, and the pictures as it was given them.
+        looked: the photographs that were given, and where in them the N faces lie; None where tensors were.
         before, after: attributes, [B, width].
         inversion: how the codes were found; None where they are the encoder's.
     """
@@ -342,18 +344,42 @@ class Edit:
     after: Tensor
     inversion: "Inversion | None" = None
     fields: "Fields | None" = None
-    given: tuple[Model, Source] | None = None
+    looked: Looked | None = None
 
     @cached_property
+    def _changed(self) -> "list[Photograph] | None":
+        return None if self.fields is None or self.looked is None else self.looked.changed(self.fields)
+
+    @property
     def photographs(self) -> list[Image.Image]:
         """The pictures given, upright and at their own size, edited; the model's own where nothing is put in."""
-        if self.fields is None or self.given is None:
-            return to_pil(self.edited)
-        return photographs(*self.given, self.fields)
+        return to_pil(self.edited) if self._changed is None else [each.rgb() for each in self._changed]
+
+    @property
+    def faces(self) -> list[list[Frame]]:
+        """Of each photograph the frames that were edited; nothing of tensors."""
+        return [] if self.looked is None else [list(frames) for frames in self.looked.frames]
+
+    @property
+    def mask(self) -> list[NDArray[np.bool_]]:
+        """Of each photograph which pixels the edit changed, [H, W]; nothing where the model's own picture is shown."""
+        if self.looked is None or self._changed is None:
+            return []
+        both = zip(self._changed, self.looked.photographs, strict=True)
+        return [(after.pixels != before.pixels).any(2) for after, before in both]
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write `photographs` to a file, or to NAME-1.png, NAME-2.png, ...; see `Pictures.save`."""
-        return save_pictures(self.photographs, path)
+        """Write the photographs to a file, or to NAME-1.png, NAME-2.png, ...; endings and errors as of `Pictures.save`.
+
+        Under the ending of its own format a file's photograph keeps colours, bits, layout, profile and EXIF; under
+        another one it is upright 8-bit RGB alone, and a warning says so.
+        """
+        if self._changed is None:
+            return save_pictures(to_pil(self.edited), path)
+        places = places_of(path, len(self._changed))
+        for place, photograph in zip(places, self._changed, strict=True):
+            photograph.save(place, tag="edited by attrimorph")
+        return places
 
     def _repr_png_(self) -> bytes:
         shown = {"input": self.images, "reconstruction": self.reconstructions, "edited": self.edited}
@@ -373,12 +399,16 @@ def edit(
     invert: Search | None = None,
     progress: "Progress | None" = None,
     composition: Composition = "fields",
+    face: str | int = "largest",
+    box: str | None = None,
+    aligned: bool = False,
 ) -> Edit:
     """Change attributes of images.
 
     Args:
         model: one that edits; with `invert`, one that generates images with attributes; an editor along axes.
-        images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
+        images: photographs: files, PIL pictures, pixels, floats of any size; see `Model.prepared`. The face is looked
+            for, and what is worth reading of it is warned of. A tensor [B, 3, S, S] in [-1, 1] is taken as it is.
         changes: attribute (or "name=value") -> strength: 0 unchanged, 1 set, -1 taken away; or a categorical
             attribute -> its value; see `Schema.edit`.
         attributes: [B, width] of the inputs; guessed by the model when None, with `invert` looked for.
@@ -389,15 +419,20 @@ def edit(
         progress: of the inversion, called with (steps done, steps).
         composition: "fields": the images' own pixels, changed where and as the model changes its reconstruction;
             "whole face": the model's own picture.
+        face, box, aligned: which faces of photographs are meant, see `Meant`; with face="all", N faces of B.
 
     Raises:
-        AttrimorphError: the model does not edit, or there is no such attribute.
+        AttrimorphError: the model does not edit, there is no such attribute, or a face that is meant is not there.
     """
     model = model if calibrated else model.with_strengths(Strengths())
     if not changes:
         raise AttrimorphError("an edit must change at least one attribute; got none; add --set Smiling=1")
-    given = (model, images)
-    images, target = model.prepared(images), EditTarget(model.changes(changes))
+    target, looked = EditTarget(model.changes(changes)), None
+    if composition != "earlier" and not is_shown(images, model.image_size):
+        looked = look(model, images, Meant(str(face), box, aligned))
+        for sentence in looked.said:
+            warnings.warn(sentence, stacklevel=2)
+    images = model.prepared(images if looked is None else looked.images)
     _refuse(model, target, invert)
     source = edit_source(model, images, attributes, known=model.schema.facts(known or {}), invert=invert,
                          progress=progress)  # fmt: skip
@@ -405,7 +440,7 @@ def edit(
     if composition == "fields" and isinstance(model, TellsFields):
         own = model.fields(images, target.changes, before)
         after, shown = model.schema.edit(before, target.changes), changed(images, own).cpu()
-        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own, given)
+        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own, looked)
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
@@ -413,7 +448,7 @@ def edit(
         edited, fields = put_together(
             model, images, images if reconstructions is None else reconstructions, edited, composition
         )
-        return Edit(images, reconstructions, edited, before, after, None, fields, given)
+        return Edit(images, reconstructions, edited, before, after, None, fields, looked)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
         after = moved.attributes.cpu()
@@ -423,7 +458,7 @@ def edit(
         moved, after = found, model.schema.edit(before, target.changes)
     reconstructions = model.decode(source.code)
     edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
-    return Edit(images, reconstructions, edited, before, after, source.inversion, fields, given)
+    return Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
 
 
 def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:

@@ -4,8 +4,9 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload, runtime_checkable
 
 import safetensors.torch
 import torch
@@ -16,10 +17,13 @@ from attrimorph.console import table
 from attrimorph.data import Changes, Kind, Schema
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.models import Header, Strengths, model_bytes
-from attrimorph.pictures import Pictures, Source, grid, png_bytes, prepared
+from attrimorph.pictures import Pictures, Source, grid, is_shown, png_bytes, prepared
 
 if TYPE_CHECKING:
     from attrimorph.photographs.fields import Fields
+
+if TYPE_CHECKING:
+    from attrimorph.applications.edit import Edit
 
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
@@ -80,6 +84,37 @@ class Edits(Protocol):
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Images [B, 3, S, S] and strengths by attribute name -> images."""
+
+
+class EditsAnySource(Protocol):
+    """An `edit` of tensors and of photographs; see `any_source`."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: Tensor, changes: Changes, attributes: Tensor | None = None
+    ) -> Pictures: ...
+
+    @overload
+    def __call__(self, images: Source, changes: Changes, attributes: Tensor | None = None, **words: Any) -> "Edit": ...
+
+
+def any_source(edit: Callable[..., Pictures]) -> EditsAnySource:
+    """Let the `edit` of a method take photographs too.
+
+    A tensor [B, 3, S, S] of the model's own size comes back as the model's own picture. A path, a PIL picture, an array
+    or a tensor of another size, and whatever comes with words such as `face="all"`, is a photograph: `attrimorph.edit`
+    finds the face, and gives the photograph back, changed there.
+    """
+
+    @wraps(edit)
+    def either(model: Any, images: Source, changes: Changes, attributes: Tensor | None = None, **words: Any) -> Any:
+        if is_shown(images, model.image_size) and not words:
+            return edit(model, images, changes, attributes)
+        import attrimorph  # by its public name: models know nothing of what is made of them
+
+        return attrimorph.edit(model, images, changes, attributes, **words)
+
+    return cast(EditsAnySource, either)
 
 
 @runtime_checkable
@@ -584,11 +619,12 @@ class CodedEncoder(CodedModel):
 class CodedEditor(CodedEncoder):
     """One that edits pictures by their attributes."""
 
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    @any_source
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return G(E(x, y), y'), y' = y moved by the calibrated strengths of `changes`.
 
         Args:
-            images: [B, 3, S, S] in [-1, 1].
+            images: [B, 3, S, S] in [-1, 1]; any other picture is edited as a photograph, see `any_source`.
             changes: attribute -> strength; 0 = unchanged, 1 = set, -1 = taken away, 0.5 = half-way as far as the model
                 was calibrated.
             attributes: [B, W]; guessed by the classifier where None.

@@ -9,6 +9,7 @@ import io
 import re
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from attrimorph.data.images import ORIENTATION, opened_image, upright_rgb
 from attrimorph.files import write_bytes
+from attrimorph.pictures import WRITTEN, picture_bytes
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "PPM": ".ppm"}
@@ -93,6 +95,23 @@ class Photograph:
             AttrimorphError: it cannot be written there.
         """
         write_bytes(path, self.bytes(no_location=no_location, tag=tag))
+
+    def save(self, path: Path, *, tag: str = "") -> None:
+        """Write the file under any ending of `WRITTEN`; in another format it is 8-bit RGB alone, with a warning.
+
+        Raises:
+            AttrimorphError: it cannot be written there.
+        """
+        if WRITTEN[path.suffix.lower()] == self.format:
+            return self.write(path, tag=tag)
+        said = any(value for name, value in self.parts.items() if name not in ("options", "lossless"))
+        if said or self.pixels.shape[2] != 3 or self.pixels.itemsize > 1:
+            warnings.warn(
+                f"{path.name} is 8-bit RGB without what the photograph's file says (profile, EXIF); "
+                f"name it *{self.suffix} to keep all",
+                stacklevel=2,
+            )
+        write_bytes(path, picture_bytes(self.rgb(), path.suffix, tag))
 
     def with_pixels(self, pixels: Pixels) -> "Photograph":
         """Return the photograph with other pixels of the same shape and bits."""

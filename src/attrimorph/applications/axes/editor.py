@@ -15,7 +15,7 @@ from attrimorph.applications.axes.space import REACH, Space, normalises, picture
 from attrimorph.data import STRONGEST, Attribute, Changes, Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
-from attrimorph.models.model import Code, Encodes, Model
+from attrimorph.models.model import Code, Encodes, Model, any_source
 from attrimorph.pictures import Pictures, Source
 
 OPPOSITE = 0.2  # of an axis, what must be left beside the others for it to be moved on its own
@@ -149,7 +149,8 @@ class AxisEditor(Model):
             self.pack.axis(name)
         return found
 
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    @any_source
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return images with their codes moved.
 
         Args:

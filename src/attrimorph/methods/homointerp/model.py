@@ -11,7 +11,7 @@ from attrimorph.methods.homointerp.groups import REST, grouping, membership
 from attrimorph.methods.homointerp.networks import MeanPrototypes, feature_side
 from attrimorph.methods.homointerp.recipe import InterpolationRecipe
 from attrimorph.models import Header
-from attrimorph.models.model import Code, Model
+from attrimorph.models.model import Code, Model, any_source
 from attrimorph.pictures import Pictures, Source
 
 STRONGEST = 2.0
@@ -185,7 +185,8 @@ class InterpolationModel(Model):
             "use a CVAE-GAN, for example drawn-faces-64"
         )
 
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    @any_source
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Change attributes, each group by its own branch.
 
         Args:

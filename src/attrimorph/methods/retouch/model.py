@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attrimorph.data import Changes
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.models.model import Model
+from attrimorph.models.model import Model, any_source
 from attrimorph.photographs.fields import CHANNELS, Fields, changed
 from attrimorph.pictures import Pictures, Source
 
@@ -55,7 +55,8 @@ class RetouchModel(Model):
         larger = Fields(**parts)
         return larger if larger.mask is None else replace(larger, mask=larger.mask.clamp(0, 1))
 
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    @any_source
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Return pictures [B, 3, S, S] in [-1, 1] as their fields change them; arguments as of `fields`."""
         x = self.prepared(images).to(self.device)
         return changed(x, self.fields(x, changes, attributes)).as_subclass(Pictures)

@@ -12,7 +12,7 @@ from attrimorph.methods.translation.domains import edited_attribute, source_of
 from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
 from attrimorph.models import Header, Strengths
-from attrimorph.models.model import Model
+from attrimorph.models.model import Model, any_source
 from attrimorph.pictures import Pictures, Source
 
 
@@ -36,8 +36,9 @@ class CycleGANModel(Model):
         """The one attribute."""
         return (self.attribute,)
 
+    @any_source
     @torch.no_grad()
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Set the attribute (strength 1) or take it away (-1).
 
         Args:
@@ -117,7 +118,8 @@ class Chain(Model):
         """One attribute for each link."""
         return tuple(self.links)
 
-    def edit(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Pictures:
+    @any_source
+    def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
         """Change several attributes, one after another in the order of `changes`; as of `CycleGANModel.edit`."""
         return self.stages(images, changes, attributes)[-1].as_subclass(Pictures)
 
