@@ -51,6 +51,7 @@ NARROW: dict[str, dict[str, Any]] = {
         "networks.blocks": 1,
         "networks.discriminator_width": 4,
         "networks.detail_width": 4,
+        "losses.warmup_images": 0,
         "networks.classifier_width": 4,
     },
     "pggan-drawn-64": {

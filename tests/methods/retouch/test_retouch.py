@@ -195,6 +195,16 @@ def test_no_second_discriminator_where_the_data_are_no_larger_or_it_has_no_weigh
         narrow("retouch-64", {"data.image_size": 16})
 
 
+def test_the_editor_waits_for_those_who_teach_it() -> None:
+    algorithm = retouch({"losses.warmup_images": 8})
+    for step, moved in ((0, False), (1, True)):
+        before = {name: [p.clone() for p in net.parameters()] for name, net in algorithm.networks.items()}
+        algorithm.step(batch(step, 32), torch.Generator().manual_seed(step))
+        for name, net in algorithm.networks.items():
+            other = any(not torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True))
+            assert other == (moved or name != "editor"), name
+
+
 def test_views_differ_and_keep_the_picture() -> None:
     x = pictures(2, 32)
     first, second = (View.drawn(2, x, torch.Generator().manual_seed(seed))(x) for seed in (0, 1))

@@ -19,8 +19,11 @@ from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, i
 from attrimorph.photographs.fields import CHANNELS, Fields
 
 REACH = 0.25  # of the frame: the farthest that a pixel comes from
-FLAT = 8.0  # what the flow's outputs are divided by: at the start a step of Adam moves no pixel far
-HIDDEN = -4.0  # logit of the mask at the start: 2 % of a paint that is the picture itself
+FLAT, CALM = (
+    2.0,
+    4.0,
+)  # what outputs of flow and of colours are divided by: colours move the easiest, and drown the rest
+HIDDEN = -2.0  # logit of the mask at the start: 12 % of a paint that is the picture itself
 LEVELS = 4  # halvings at most, down to 4x4 at least
 GROWTH = (1, 2, 4, 6)  # channels at each, in widths
 
@@ -72,8 +75,8 @@ class Editor(nn.Module):
         flow, gain, shift, mask, paint = h.split(list(CHANNELS.values()), 1)
         return Fields(
             REACH * torch.tanh(flow / FLAT),
-            torch.tanh(gain),
-            torch.tanh(shift),
+            torch.tanh(gain / CALM),
+            torch.tanh(shift / CALM),
             torch.sigmoid(mask + HIDDEN),
             (images + 2 * torch.tanh(paint)).clamp(-1, 1),
         )

@@ -62,23 +62,25 @@ class RetouchLossOptions(Options):
         shift: |h|, mean.
         stretch: Steps of the flow between neighbours, in pixels, mean.
         variation: Steps of gain and shift between neighbours, mean.
+        warmup_images: Before so many images E does not learn: D's head and the classifier know nothing yet.
         skin: Change of the skin's colour over an eighth of the width, mean; where Pale_Skin is asked, none.
     """
 
     teacher: str = ""
-    fool: Weight = 1.0
+    fool: Weight = 2.0
     detail: Weight = 1.0
     head_real: Weight = 0.3
-    asked: Weight = 2.0
-    kept: Weight = 0.1
+    asked: Weight = 0.5
+    kept: Weight = 0.05
     teacher_share: Share = 0.15
     unchanged: Weight = 50.0
-    change: Weight = 0.5
+    change: Weight = 1.0
     mask: Weight = 0.2
-    shift: Weight = 0.2
+    shift: Weight = 1.0
     stretch: Weight = 1.0
     variation: Weight = 0.5
     skin: Weight = 6.0
+    warmup_images: Annotated[int, Field(ge=0)] = 3_000
 
 
 class RetouchOptimiserOptions(OptimiserOptions):

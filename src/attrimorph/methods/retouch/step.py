@@ -162,7 +162,9 @@ class Retouch(Algorithm):
             total = total + self.weights["asked"] * (
                 share * values["asked_teacher"] + (1 - share) * values["asked_head"]
             )
-            total.backward(inputs=self.parameters("editor"), retain_graph=True)
+            learns = batch.images_seen >= self.weights["warmup_images"]
+            if learns:
+                total.backward(inputs=self.parameters("editor"), retain_graph=True)
             real, right = self.networks["discriminator"](shown)
             values["hinge"] = losses.hinge_real_or_fake(real, verdict)
             values["head_real"] = losses.attribute_loss(right, y, self.blocks)
@@ -175,7 +177,7 @@ class Retouch(Algorithm):
                 judged = judged + values["detail_hinge"]
             critics = [name for name in self.critics if name in self.networks]
             judged.backward(inputs=self.parameters(*critics))
-        self.update()
+        self.update(*(name for name in self.networks if learns or name != "editor"))
         return {name: value.detach() for name, value in values.items()}
 
     def _classify(self, shown: Tensor, y: Tensor) -> dict[str, Tensor]:
