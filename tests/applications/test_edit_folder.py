@@ -14,8 +14,7 @@ from attrimorph.files import read_json
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 from attrimorph.requests.edit import Edit
-from attrimorph.requests.edit_folder import EditFolder, results_of
-from attrimorph.requests.edits_table import EditsTable
+from attrimorph.requests.edit_folder import EditFolder, EditsTable, results_of
 from attrimorph.requests.generating import Reconstruct
 from attrimorph.requests.receipt import Receipt
 from attrimorph.requests.replay import replay

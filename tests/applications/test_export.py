@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attrimorph.applications.axes.outside import OutsideGenerator
+from attrimorph.applications.axes.choosing import OutsideGenerator
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.hub import Part, export

@@ -27,9 +27,9 @@ from attrimorph.applications import Composition
 from attrimorph.applications.confirm import LEAST_SHARE, Confirmation
 from attrimorph.applications.edit import edited_images
 from attrimorph.applications.gallery import holding
-from attrimorph.data import Schema
+from attrimorph.data import SPLITS, Schema, raw_table
 from attrimorph.data.images import read_pixels
-from attrimorph.data.prepared import SPLITS, PreparedData, raw_table
+from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, write_bytes, write_json, writing
 from attrimorph.metrics.augmentation import Say, Worth, measure_augmentation, measure_identities

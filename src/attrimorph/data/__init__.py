@@ -3,6 +3,8 @@
 Names are looked up without torch and numpy, which take seconds to import.
 """
 
+import csv
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["binary", "categorical", "real"]
 KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
+FORMAT, VERSION = "attrimorph-prepared", 1  # of prepared folders
+SPLITS = ("train", "valid", "test")
+FIXED_COLUMNS = ("file", "split", "identity")
 MISSING = ("", "nan", "none", "null", "?")
 MOST_VALUES_LISTED = 8  # in one sentence
 Changes = Mapping[str, float | str]
@@ -411,3 +416,28 @@ class Schema:
             raise AttrimorphError(
                 f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
             ) from error
+
+
+def attributes_csv(schema: Schema, columns: Sequence[Sequence[Any]]) -> bytes:
+    """Return the content of attributes.csv, of file, split, identity and raw values; None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*FIXED_COLUMNS, *schema.names])
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def raw_table(schema: Schema, attributes: "Tensor") -> dict[str, list[Any]]:
+    """Turn y, [N, W], back into raw columns: the inverse of `Schema.encode`, None for NaN."""
+    table: dict[str, list[Any]] = {}
+    for attribute in schema.attributes:
+        part = attributes[:, schema.columns(attribute.name)].double()
+        missing = part.isnan().any(1).tolist()
+        if attribute.kind == "categorical":
+            values: list[Any] = [attribute.values[i] for i in part.nan_to_num().argmax(1).tolist()]
+        elif attribute.kind == "binary":
+            values = [int(value) for value in part[:, 0].nan_to_num().tolist()]
+        else:
+            values = (part[:, 0].nan_to_num() * attribute.scale + attribute.mean).tolist()
+        table[attribute.name] = [None if gone else value for gone, value in zip(missing, values, strict=True)]
+    return table

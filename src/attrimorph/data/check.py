@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from attrimorph.data import Schema
+from attrimorph.data import SPLITS, Schema
 from attrimorph.data.images import FORMATS, open_image
-from attrimorph.data.prepared import SPLITS, open_prepared
+from attrimorph.data.prepared import open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.raw import preview
 from attrimorph.errors import AttrimorphError

@@ -5,20 +5,108 @@ code, which needs TensorFlow, is not run.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.networks import mtcnn
+
+# --- MTCNN (Zhang, Zhang, Li, Qiao 2016, arXiv:1604.02878): three small networks, each surer than the last
+
+# All take [B, 3, H, W] in [-1, 1] and return a face's offsets to its window [.., 4] (left, top, right, bottom, in parts
+# of the window's side) and logits [.., 2] (no face, face); the last one also five points [.., 10] (x of all, then y).
+
+OUTPUTS = {"boxes": 4, "points": 10, "logits": 2}
+Pool = tuple[int, bool] | None
+"""Side of the window, which moves by 2; whether one that reaches beyond the border counts."""
+
+
+class Stage(nn.Module):
+    """One of the three: convolutions, in the later two a hidden layer, and a linear head for each output.
+
+    Args:
+        widths: channels of the convolutions.
+        kernels: their sides.
+        pools: what follows each.
+        hidden: features before and in the hidden layer; None = the first stage, which slides over pictures of any size.
+        outputs: names of `OUTPUTS`.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        kernels: Sequence[int],
+        pools: Sequence[Pool],
+        hidden: tuple[int, int] | None,
+        outputs: Sequence[str],
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, width, kernel, pool in zip((3, *widths), widths, kernels, pools, strict=False):
+            layers += [nn.Conv2d(before, width, kernel), nn.PReLU(width)]
+            layers += [nn.MaxPool2d(pool[0], 2, ceil_mode=pool[1])] if pool else []
+        if hidden is not None:
+            layers += [nn.Flatten(), nn.Linear(*hidden), nn.PReLU(hidden[1])]
+        self.trunk = nn.Sequential(*layers)
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Linear(hidden[1], OUTPUTS[name]) if hidden else nn.Conv2d(widths[-1], OUTPUTS[name], 1)
+                for name in outputs
+            }
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.trunk(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+    def fill(self, arrays: Sequence[NDArray[Any]]) -> "Stage":
+        """Take over weights as Keras has them: kernels [h, w, in, out], flat features ordered x, y, channel."""
+        left: Iterator[Tensor] = (torch.from_numpy(array) for array in arrays)
+        channels = 3
+        with torch.no_grad():
+            for part in self.modules():
+                if isinstance(part, nn.Conv2d):
+                    channels = part.out_channels
+                    part.weight.copy_(next(left).permute(3, 2, 0, 1))
+                    assert part.bias is not None
+                    part.bias.copy_(next(left))
+                elif isinstance(part, nn.PReLU):
+                    part.weight.copy_(next(left).flatten())
+                elif isinstance(part, nn.Linear):
+                    weight = next(left)
+                    if len(weight) == 9 * channels:  # after convolutions: 3 x 3 places
+                        weight = weight.view(3, 3, channels, -1).permute(2, 1, 0, 3).flatten(0, 2)
+                    part.weight.copy_(weight.T)
+                    part.bias.copy_(next(left))
+        return self.eval().requires_grad_(False)
+
+
+def proposal() -> Stage:
+    """The first: a face in every window of 12 pixels, at a stride of 2."""
+    return Stage((10, 16, 32), (3, 3, 3), ((2, True), None, None), None, ("boxes", "logits"))
+
+
+def refinement() -> Stage:
+    """The second: windows of 24 pixels."""
+    return Stage((28, 48, 64), (3, 3, 2), ((3, True), (3, False), None), (576, 128), ("boxes", "logits"))
+
+
+def output() -> Stage:
+    """The third: windows of 48 pixels, and the points."""
+    pools: tuple[Pool, ...] = ((3, True), (3, False), (2, True), None)
+    return Stage((32, 64, 64, 128), (3, 3, 3, 2), pools, (1152, 256), ("boxes", "points", "logits"))
+
+
+# --- faces of a photograph
 
 SMALLEST = 20  # pixels of a face's side: smaller ones are not looked for
 SHARES = (1 / 10, 1 / 50, 1 / 200)  # nor ones that are a smaller part of the photograph's longer side, at first
@@ -63,7 +151,7 @@ class Face:
 
 
 @cache
-def _stages() -> tuple[mtcnn.Stage, mtcnn.Stage, mtcnn.Stage]:
+def _stages() -> tuple[Stage, Stage, Stage]:
     import joblib  # type: ignore[import-untyped,unused-ignore]
 
     spec = find_spec("mtcnn")
@@ -71,7 +159,7 @@ def _stages() -> tuple[mtcnn.Stage, mtcnn.Stage, mtcnn.Stage]:
         raise AttrimorphError("finding faces needs the package mtcnn; it is missing; run: pip install mtcnn")
     folder = Path(spec.origin).parent / "assets" / "weights"
     first, second, third = (joblib.load(folder / f"{name}net.lz4") for name in "pro")
-    return mtcnn.proposal().fill(first), mtcnn.refinement().fill(second), mtcnn.output().fill(third)
+    return proposal().fill(first), refinement().fill(second), output().fill(third)
 
 
 def find_faces(image: Image.Image, *, largest: bool = False) -> list[Face]:
@@ -194,7 +282,7 @@ def _probabilities(told: dict[str, Tensor]) -> Array:
     return found
 
 
-def _proposals(stage: mtcnn.Stage, picture: Image.Image, scale: float) -> tuple[Array, Array]:
+def _proposals(stage: Stage, picture: Image.Image, scale: float) -> tuple[Array, Array]:
     """Return the boxes [N, 4], in the photograph's pixels, that the first network sees at one scale; and scores."""
     told = stage(_pixels([picture]))
     every = _probabilities(told)[0]

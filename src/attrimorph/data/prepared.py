@@ -31,15 +31,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attrimorph.data import Schema, whole_number
+from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder, read_json
-
-FORMAT, VERSION = "attrimorph-prepared", 1
-SPLITS = ("train", "valid", "test")
-FIXED_COLUMNS = ("file", "split", "identity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,39 +206,6 @@ def _columns(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str], c
         raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
     columns[2] = [whole_number(word, "an identity", path) for word in columns[2]]
     return columns
-
-
-def hash_images(images: NDArray[np.uint8]) -> str:
-    """Hash the shape and at most 2048 evenly spaced images: enough to tell data sets apart, quickly."""
-    digest = hashlib.sha256(str(images.shape).encode())
-    for row in np.unique(np.linspace(0, len(images) - 1, 2048).astype(np.int64)):
-        digest.update(images[row].tobytes())
-    return digest.hexdigest()[:16]
-
-
-def attributes_csv(schema: Schema, columns: Sequence[Sequence[Any]]) -> bytes:
-    """Return the content of attributes.csv, of file, split, identity and raw values; None becomes an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *schema.names])
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def raw_table(schema: Schema, attributes: Tensor) -> dict[str, list[Any]]:
-    """Turn y, [N, W], back into raw columns: the inverse of `Schema.encode`, None for NaN."""
-    table: dict[str, list[Any]] = {}
-    for attribute in schema.attributes:
-        part = attributes[:, schema.columns(attribute.name)].double()
-        missing = part.isnan().any(1).tolist()
-        if attribute.kind == "categorical":
-            values: list[Any] = [attribute.values[i] for i in part.nan_to_num().argmax(1).tolist()]
-        elif attribute.kind == "binary":
-            values = [int(value) for value in part[:, 0].nan_to_num().tolist()]
-        else:
-            values = (part[:, 0].nan_to_num() * attribute.scale + attribute.mean).tolist()
-        table[attribute.name] = [None if gone else value for gone, value in zip(missing, values, strict=True)]
-    return table
 
 
 # --- made of a folder of image files

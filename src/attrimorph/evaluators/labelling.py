@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attrimorph.data.prepared import PreparedData, attributes_csv, raw_table
+from attrimorph.data import attributes_csv, raw_table
+from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.evaluator import BATCH

@@ -7,12 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from attrimorph.errors import AttrimorphError, suggestion
-
-if TYPE_CHECKING:
-    from attrimorph.reproductions.frame import Outcome, Request
 
 
 class Experiment(NamedTuple):
@@ -39,11 +36,10 @@ class Experiment(NamedTuple):
     protocol: Mapping[str, str] = {}
     claims: Mapping[str, Mapping[str, Any]] = {}
 
-    def run(self, request: "Request") -> "Outcome":
-        """Do the experiment; only its own module is imported for it."""
+    def run(self, request: Any) -> Any:
+        """Do the experiment: a `frame.Request` -> its `frame.Outcome`; only its own module is imported for it."""
         module, name = self.function.split(".")
-        outcome: Outcome = getattr(import_module(f"{__name__}.{module}"), name)(request)
-        return outcome
+        return getattr(import_module(f"{__name__}.{module}"), name)(request)
 
 
 with Path(__file__).with_name("experiments.toml").open("rb") as _file:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attrimorph.applications.axes.choosing import OutsideGenerator
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
 from attrimorph.applications.axes.fitting import fit_axes, judged_by
-from attrimorph.applications.axes.outside import OutsideGenerator
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
