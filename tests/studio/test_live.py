@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import EditTarget
-from attrimorph.data.images import decoded_image
+from attrimorph.photographs.file import Photograph, read_photograph
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 from tests.studio.conftest import HOME, LIVE, face_png, opened
@@ -88,11 +88,11 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
     """A small message may hold a photograph of many megapixels: it is never decoded where all pages are served."""
     serving: list[bool] = []
 
-    def watched(*words: Any, **options: Any) -> Image.Image:
+    def watched(*words: Any, **options: Any) -> Photograph:
         serving.append(asyncio._get_running_loop() is not None)
-        return decoded_image(*words, **options)
+        return read_photograph(*words, **options)
 
-    monkeypatch.setattr("attrimorph.studio.model_store.decoded_image", watched)
+    monkeypatch.setattr("attrimorph.studio.opened.read_photograph", watched)
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1

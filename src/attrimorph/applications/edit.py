@@ -109,7 +109,8 @@ def look(
     Raises:
         AttrimorphError: a file cannot be read, or a face that is meant is not there.
     """
-    photographs, frames, images, said = [], [], [], []
+    photographs, frames, said = [], [], []
+    images: list[Tensor] = []
     preprocessing = dict(model.header.get("preprocessing") or {})
     named = list(_read(source))
     for row, (called, photograph) in enumerate(named):
@@ -121,10 +122,7 @@ def look(
                 image, whole, meant.face, box=meant.box, aligned=meant.aligned, needed=bool(preprocessing.get("align"))
             )
             said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
-        crop = crop_for(image.size, preprocessing.get("crop"))
-        for frame in found:
-            # What is a face already goes the way of the training images.
-            images.append(pixels_of(fit(image, whole.side, crop) if frame == whole else frame.cut(image)))
+        images += [shown_in(model, image, frame) for frame in found]
         photographs.append(photograph)
         frames.append(found)
     if not images:
@@ -146,6 +144,15 @@ def whole_frame(model: Model, image: Image.Image) -> Frame:
     """Return where the square lies that the model is shown of a picture that is a face already."""
     crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
     return square_frame(placed(image.size, crop, model.image_size), model.image_size)
+
+
+def shown_in(model: Model, image: Image.Image, frame: Frame) -> Pictures:
+    """Return what a model is shown of a photograph's frame, [1, 3, S, S] in [-1, 1]."""
+    if frame != whole_frame(model, image):
+        return pixels_of(frame.cut(image)).as_subclass(Pictures)
+    # What is a face already goes the way of the training images.
+    crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+    return pixels_of(fit(image, frame.side, crop)).as_subclass(Pictures)
 
 
 def frame_of(model: Model, image: Image.Image) -> Frame:

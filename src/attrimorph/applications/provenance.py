@@ -19,7 +19,7 @@ from attrimorph.pictures import png_bytes
 from attrimorph.version import __version__
 
 TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-Kind = Literal["image/png", "image/gif", "video/mp4"]
+Kind = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/gif", "video/mp4"]
 SETTINGS = {"verify": {"verify_trust": False}, "builder": {"thumbnail": {"enabled": False}}}
 
 

@@ -1,5 +1,6 @@
 """One image file to pixels: opened safely, upright, cropped or aligned, antialiased: all files are decoded here."""
 
+import io
 import math
 import warnings
 from collections.abc import Iterator
@@ -92,9 +93,18 @@ def check_image(path: Path) -> None:
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file, undecoded yet; what is wrong with it is told as of `open_image`, decoding it included."""
-    with _readable(path) as file, _looked_at(file, str(path), MOST_PIXELS) as image:
+def opened_image(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
+    """Open an image file, or the bytes of one, undecoded yet; what is wrong with it is told as of `open_image`,
+    decoding it included.
+
+    Args:
+        most_pixels: larger images are refused.
+    """
+    if isinstance(source, bytes):
+        with _looked_at(io.BytesIO(source), "the photograph", most_pixels) as image:
+            yield image
+        return
+    with _readable(source) as file, _looked_at(file, str(source), most_pixels) as image:
         yield image
 
 

@@ -1,7 +1,7 @@
 """Which faces of a photograph are meant, where a model is shown them, and when an edit of them cannot be trusted."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,6 +104,7 @@ def frames_of(
     box: str | None = None,
     aligned: bool = False,
     needed: bool = False,
+    find: "Callable[[Image.Image], list[Face]] | None" = None,
 ) -> tuple[list[Frame], list[str]]:
     """Return the frames in which a photograph is edited, and sentences worth reading.
 
@@ -117,6 +118,7 @@ def frames_of(
         box: as of `frame_in_box`, in place of looking for faces.
         aligned: whether the picture is a face already.
         needed: whether there must be a face: the model's pictures were aligned. Those of others may be of anything.
+        find: in place of `find_faces`, by whoever has found them before.
 
     Raises:
         AttrimorphError: there is no such face, or the box is none.
@@ -125,10 +127,11 @@ def frames_of(
         return [frame_in_box(box, image.size, whole.side)], []
     if aligned or image.size == (whole.side, whole.side):
         return [whole], []
-    from attrimorph.data.faces import find_faces
+    if find is None:
+        from attrimorph.data.faces import find_faces as find
 
-    faces = find_faces(image)
-    if faces and _fills(faces[0], whole):
+    faces = find(image)
+    if which in ("largest", "all") and faces and _fills(faces[0], whole):
         return [whole], []
     if not faces and which == "largest" and not needed:
         return [whole], ["no face was found; the largest centred square is edited (another place: --box x,y,w,h)"]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
-from attrimorph.data.images import ORIENTATION, opened_image, upright_rgb
+from attrimorph.data.images import MOST_PIXELS, ORIENTATION, opened_image, upright_rgb
 from attrimorph.files import write_bytes
 from attrimorph.pictures import WRITTEN, picture_bytes
 
@@ -118,13 +118,17 @@ class Photograph:
         return replace(self, pixels=pixels)
 
 
-def read_photograph(path: Path) -> Photograph:
+def read_photograph(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Photograph:
     """Read a photograph.
+
+    Args:
+        source: its file, or the bytes of one.
+        most_pixels: larger ones are refused before they are decoded.
 
     Raises:
         AttrimorphError: as of `data.images.open_image`.
     """
-    with opened_image(path) as image:
+    with opened_image(source, most_pixels) as image:
         notes = [] if getattr(image, "n_frames", 1) == 1 else ["only the first of its pictures is taken"]
         raw, exif = _raw(image), image.getexif()  # in this order: the latter may decode a PNG
         orientation = exif.get(ORIENTATION, 1)
@@ -132,10 +136,12 @@ def read_photograph(path: Path) -> Photograph:
         kind = {"MPO": "JPEG", "GIF": "PNG"}.get(str(image.format), str(image.format))
         if image.format == "GIF":
             notes.append("a GIF holds 256 colours; it is written as PNG")
-        content = path.read_bytes() if kind in ("JPEG", "PNG", "WEBP") else b""
+        content = b""
+        if kind in ("JPEG", "PNG", "WEBP"):
+            content = source if isinstance(source, bytes) else source.read_bytes()
         parts = READERS[kind](image, content) if kind in READERS else {}
         if kind in ("PNG", "TIFF") and _is_deep(image.mode, raw):
-            pixels: Pixels = _deep_pixels(image, raw, path)
+            pixels: Pixels = _deep_pixels(image, raw, source)
         else:
             mode = image.mode
             if ";16" in raw and mode != "CMYK":
@@ -205,7 +211,7 @@ def _is_deep(mode: str, raw: str) -> bool:
     return mode.startswith("I;16") or (order in OTHER_BYTE and name in ("LA", "RGB", "RGBX", "RGBA"))
 
 
-def _deep_pixels(image: Image.Image, raw: str, path: Path) -> NDArray[np.uint16]:
+def _deep_pixels(image: Image.Image, raw: str, source: Path | bytes) -> NDArray[np.uint16]:
     """Return 16-bit pixels [H, W, C]."""
     upper = np.asarray(image)
     if image.mode.startswith("I;16"):
@@ -213,7 +219,7 @@ def _deep_pixels(image: Image.Image, raw: str, path: Path) -> NDArray[np.uint16]
     name, _, order = raw.partition(";")
     # Two channels of 16 bits are four of 8.
     other = "RGBA" if name == "LA" else f"{name};{OTHER_BYTE[order]}"
-    with opened_image(path) as again:
+    with opened_image(source) as again:
         again.tile = [  # type: ignore[attr-defined]
             tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)
             for tile in again.tile  # type: ignore[attr-defined]

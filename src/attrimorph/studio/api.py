@@ -23,7 +23,7 @@ from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
 from attrimorph.applications.neighbours import retrieve
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
-from attrimorph.data.images import decoded_image
+from attrimorph.data.images import Frame, aligned_frame, decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
@@ -31,12 +31,15 @@ from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_png
 from attrimorph.studio import messages as say
 from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64
-from attrimorph.studio.render_queue import LEAST, RenderQueue
+from attrimorph.studio.opened import OpenedPhotograph
+from attrimorph.studio.render_queue import LEAST, RenderQueue, encoded
 from attrimorph.version import __version__
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 LARGEST_MASK = 4_000_000  # pixels
+KINDS: dict[str, Kind] = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
+"""Formats of photographs that can be signed."""
 FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": say.Fault, "description": words}
     for status, words in {
@@ -121,9 +124,16 @@ class Api:
         self, content: Annotated[bytes, Body(media_type="application/octet-stream", min_length=1)]
     ) -> say.OpenResponse:
         """Open a photograph: its bytes are the body. It stays in memory, for a while, and is never written."""
-        loop = asyncio.get_running_loop()
-        name, image = await loop.run_in_executor(self.threads, self.store.open, content)
-        return say.OpenResponse(photo=name, width=image.width, height=image.height)
+
+        def work() -> say.OpenResponse:
+            name, opened = self.store.open(content)
+            width, height = opened.photograph.size
+            faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
+            return say.OpenResponse(
+                photo=name, width=width, height=height, faces=faces, notes=list(opened.photograph.notes)
+            )
+
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     @on_device
     def reconstruct(self, request: say.EditRequest) -> say.SeenResponse:
@@ -135,27 +145,41 @@ class Api:
             input=None if image is None else base64.b64encode(png_bytes(to_pil(image)[0])).decode(),
             picture=self._pngs(seen.picture, "reconstruct", served, seen.photograph)[0],
             attributes={name: round(value, 3) for name, value in pairs if value == value},
+            frame=None if seen.frame is None else corners(seen.frame),
+            screen=None if seen.frame is None else self._screen(request.source),
         )
 
     @on_device
     def edit(self, request: say.EditRequest) -> say.EditResponse:
-        """Change attributes; the PNG carries its metadata (receipt), of which `attrimorph replay` makes it again."""
+        """Change attributes. A photograph comes back whole, in its own size and format, changed within the face's
+        frame; of what is a face already, and of samples, the PNG carries its metadata (receipt), of which
+        `attrimorph replay` makes it again."""
         served, seen = self._seen(request.model, request.source)
         target = EditTarget(request.changes, tuple(request.locks), self.store.taught(request.axes))
-        content = saved_png(
-            served.model, seen.subject, target, served.judge, model_name=served.model_name, label=self.label
-        )
+        pictures, (fields,) = self.store.pictures(served, [seen], [target])
+        suffix = ".png"
+        kind: Kind | None = "image/png"
+        if seen.frame is not None and fields is not None:
+            edited = self._opened(request.source).edited(seen.frame, fields)
+            content, suffix = edited.bytes(tag=self._tag("edit", served) or ""), edited.suffix
+            kind = KINDS.get(edited.format)
+        else:
+            content = saved_png(
+                served.model, seen.subject, target, served.judge, model_name=served.model_name, label=self.label
+            )
         besides: dict[str, float] = {}
         if served.judge is not None and seen.probabilities is not None:
-            after = served.judge(self.store.pictures(served, [seen], [target]))[0].cpu()
+            after = served.judge(pictures)[0].cpu()
             besides = side_effects(served.judge.schema, seen.probabilities, after, target.changes, LEAST)
-        return say.EditResponse(picture=self._signed(content, "image/png", seen.photograph), besides=besides)
+        return say.EditResponse(picture=self._signed(content, kind, seen.photograph), suffix=suffix, besides=besides)
 
     @on_device
     def sample(self, request: say.SampleRequest) -> say.PicturesResponse:
         """Draw new pictures; the source {"seed": seed + i, "held": changes} is picture i in every other request."""
         served, held = self.store.served(request.model), tuple(sorted(request.changes.items()))
-        seen = [self.store.seen(served, Origin(None, request.seed + number, held)) for number in range(request.count)]
+        seen = [
+            self.store.seen(served, Origin(seed=request.seed + number, held=held)) for number in range(request.count)
+        ]
         return say.PicturesResponse(
             pictures=self._pngs(torch.cat([each.picture for each in seen]), "sample", served, False)
         )
@@ -285,8 +309,21 @@ class Api:
     def _seen(self, model: str, source: say.PictureSource) -> tuple[Served, Seen]:
         """Return a model, and a source as it holds it."""
         served = self.store.served(model)
-        photo = None if source.image is None else self.store.open_base64(source.image)
-        return served, self.store.seen(served, source.origin(photo))
+        return served, self.store.seen(served, source.origin(self._photo(source)))
+
+    def _photo(self, source: say.PictureSource) -> str | None:
+        """Return the name of a source's photograph; None of a sample."""
+        return source.photo if source.image is None else self.store.open_base64(source.image)
+
+    def _opened(self, source: say.PictureSource) -> OpenedPhotograph:
+        """Return a source's photograph."""
+        photo = self._photo(source)
+        assert photo is not None
+        return self.store.opened(photo)
+
+    def _screen(self, source: say.PictureSource) -> str:
+        """Return a source's photograph at screen size, a PNG in base64."""
+        return base64.b64encode(encoded(Image.fromarray(self._opened(source).screen), "png")).decode()
 
     def _tag(self, verb: str, served: Served) -> str | None:
         return tag_of(verb, served.model, served.model_name) if self.label else None
@@ -300,11 +337,16 @@ class Api:
         pictures = (self._png(picture, verb, served, photograph) for picture in to_pil(images))
         return [base64.b64encode(picture).decode() for picture in pictures]
 
-    def _signed(self, content: bytes, kind: Kind, photograph: bool) -> str:
-        """Return a file that a person will keep in base64, signed where somebody signs."""
-        if self.signature is not None:
+    def _signed(self, content: bytes, kind: Kind | None, photograph: bool) -> str:
+        """Return a file that a person will keep in base64, signed where somebody signs, and its format holds that."""
+        if self.signature is not None and kind is not None:
             content = self.signature.sign(content, kind, photograph=photograph)
         return base64.b64encode(content).decode()
+
+
+def corners(frame: Frame) -> say.Corners:
+    """Return the corners of a frame, (x, y), in the photograph's pixels."""
+    return [(round(float(x), 1), round(float(y), 1)) for x, y in frame.corners]
 
 
 def model_response(served: Served) -> say.ModelResponse:

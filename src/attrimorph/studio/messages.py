@@ -66,6 +66,8 @@ class PictureSource(Message):
     Attributes:
         photo: The name that `/api/open` gave.
         image: A picture file, in base64; for programs that send it once.
+        face: Which of a photograph's faces, as `/api/open` numbers them, 1 the largest, which is taken by default; 0 =
+            the picture is a face already.
         seed: A sample of the model.
         held: What is set on the sample.
         known: Attribute -> 0 or 1: what is known of the photograph; the rest is guessed.
@@ -75,6 +77,7 @@ class PictureSource(Message):
 
     photo: Kept | None = None
     image: Base64 | None = None
+    face: Annotated[int, Field(ge=0, le=1000), AS_JSON] | None = None
     seed: Seed | None = None
     held: Changes = {}
     known: Facts = {}
@@ -88,7 +91,11 @@ class PictureSource(Message):
     def origin(self, photo: str | None = None) -> Origin:
         """Return where the subject comes from; `photo` is the name of what `image` held."""
         return Origin(
-            photo or self.photo, self.seed or 0, tuple(sorted(self.held.items())), tuple(sorted(self.known.items()))
+            photo or self.photo,
+            self.face,
+            self.seed or 0,
+            tuple(sorted(self.held.items())),
+            tuple(sorted(self.known.items())),
         )
 
 
@@ -265,12 +272,23 @@ class ModelResponse(Answer):
     can: dict[str, bool]
 
 
+Corners = list[tuple[float, float]]
+"""The four corners of a face's frame, in pixels of the upright photograph."""
+
+
 class OpenResponse(Answer):
-    """An opened photograph."""
+    """An opened photograph.
+
+    Attributes:
+        faces: The frames of its faces, the largest first: corners (x, y) in its pixels.
+        notes: Sentences on what its format cannot hold as it was.
+    """
 
     photo: str
     width: int
     height: int
+    faces: list[Corners]
+    notes: list[str]
 
 
 class PictureResponse(Answer):
@@ -289,20 +307,29 @@ class SeenResponse(PictureResponse):
     Attributes:
         input: PNG in base64: cut out and scaled as the model wants it; null of a sample.
         attributes: What it was taken to have, 0 or 1 where it is decided.
+        frame: Where in a photograph the picture lies, corners (x, y) in its pixels; null of a sample, and of a picture
+            that is a face already.
+        screen: The whole photograph at screen size, PNG in base64; null where there is no frame.
     """
 
     input: str | None
     attributes: dict[str, float]
+    frame: Corners | None = None
+    screen: str | None = None
 
 
 class EditResponse(PictureResponse):
-    """An edited picture, a PNG with its metadata (receipt) inside.
+    """An edited picture: a PNG with its metadata (receipt) inside; or a whole photograph, changed in its frame, in its
+    own size and format.
 
     Attributes:
+        picture: In base64.
+        suffix: The ending of a file of its format, such as ".jpg".
         besides: Attribute -> how much its probability changes although nobody asked for it, as the attribute
             classifier sees.
     """
 
+    suffix: str
     besides: dict[str, float]
 
 

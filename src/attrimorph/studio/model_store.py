@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import io
 import secrets
 import threading
 from collections import OrderedDict
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications.axes.choosing import judge_named, pack_of
@@ -36,18 +34,27 @@ from attrimorph.applications.edit import (
     put_together,
     rendered,
     sampled_sources,
+    shown_in,
+    whole_frame,
 )
 from attrimorph.data import Kind
-from attrimorph.data.images import decoded_image
+from attrimorph.data.faces import Face, find_faces
+from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.loading import load
 from attrimorph.models import named_parts
 from attrimorph.models.model import Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
+from attrimorph.photographs.faces import frames_of
+from attrimorph.photographs.fields import Fields
+from attrimorph.pictures import Pictures
+from attrimorph.studio.opened import OpenedPhotograph
 
 Value = TypeVar("Value")
 MIB = 2**20
+FACE_ALREADY = 512
+"""Pixels of the longer side up to which a picture that is a face already is edited at the model's own size."""
 
 
 class Refused(AttrimorphError):
@@ -66,6 +73,7 @@ class Limits:
         body: bytes of one request (413).
         pixels: of one photograph, looked at before it is decoded (400).
         photographs, photograph_bytes: kept in memory; the longest unused go first (410 when they are asked for).
+        decoded_bytes: of photographs that are kept decoded as well; the longest unused are decoded anew when wanted.
         subjects: photographs as a model holds them, kept in memory.
         in_flight: requests at the same time (503).
         sessions: open websockets (closed with 1013).
@@ -78,6 +86,7 @@ class Limits:
     pixels: int = 40_000_000
     photographs: int = 4_000
     photograph_bytes: int = 512 * MIB
+    decoded_bytes: int = 512 * MIB
     subjects: int = 2_000
     in_flight: int = 16
     sessions: int = 64
@@ -177,12 +186,14 @@ class Seen:
         picture: what the model makes of it, [1, 3, S, S]; the reconstruction of a photograph.
         probabilities, logits: what the judge says of it without any change, [W], and of `picture`, [1, W]; None without
             a judge.
+        frame: where in its photograph the subject lies; None of a sample, and of a picture that is a face already.
     """
 
     subject: EditSource
     picture: Tensor
     probabilities: Tensor | None
     logits: Tensor | None
+    frame: Frame | None = None
 
     @property
     def photograph(self) -> bool:
@@ -201,12 +212,14 @@ class Origin:
 
     Attributes:
         photo: the name of an opened photograph, or None.
+        face: which of the photograph's, 1 the largest; 0: it is a face already; None: the largest that there is.
         seed: of a sample, where there is no photograph.
         held: what is set on the sample, as (attribute, strength) pairs.
         known: what is known of the photograph, as (attribute, 0 or 1) pairs.
     """
 
     photo: str | None = None
+    face: int | None = None
     seed: int = 0
     held: tuple[tuple[str, float], ...] = ()
     known: tuple[tuple[str, float], ...] = ()
@@ -227,6 +240,8 @@ class ModelStore:
     def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
         self.limits, self.device = limits, device
         self.photographs: ContentStore[bytes] = ContentStore(limits.photographs, limits.photograph_bytes)
+        self._opened: LRUCache[OpenedPhotograph] = LRUCache(limits.decoded_bytes, lambda each: each.bytes)
+        self._faces: LRUCache[list[Face]] = LRUCache(limits.photographs)
         self.axes: ContentStore[Axis] = ContentStore(1_000, 64 * 2**20)
         self._seen: LRUCache[Seen] = LRUCache(limits.subjects)
         self._taught: dict[tuple[str, str], str] = {}
@@ -246,14 +261,15 @@ class ModelStore:
             raise AttrimorphError(f"this studio has no model {name!r}; {suggestion(name, self.models)}")
         return self.models[name]
 
-    def open(self, content: bytes) -> tuple[str, Image.Image]:
-        """Keep a photograph; return its name and its pixels.
+    def open(self, content: bytes) -> tuple[str, OpenedPhotograph]:
+        """Keep a photograph; return its name and what it holds. Decoding takes time: call it from a thread.
 
         Raises:
             AttrimorphError: it is no picture, or too large.
         """
-        image = self._decoded(content)
-        return self.photographs.keep(content, content), image
+        opened = OpenedPhotograph.of(content, self.limits.pixels)
+        name = self.photographs.keep(content, content)
+        return name, self._opened.get(name, lambda: opened)
 
     def open_base64(self, text: str) -> str:
         """Keep a photograph that came in base64; return its name. Decoding takes time: call it from a thread.
@@ -263,16 +279,23 @@ class ModelStore:
         """
         return self.open(decode_base64(text, "image"))[0]
 
-    def image(self, name: str) -> Image.Image:
+    def opened(self, name: str) -> OpenedPhotograph:
         """Return an opened photograph.
 
         Raises:
             Gone: it is no longer kept.
         """
-        return self._decoded(self.photographs.get(name))
+        content = self.photographs.get(name)
+        return self._opened.get(name, lambda: OpenedPhotograph.of(content, self.limits.pixels))
 
-    def _decoded(self, content: bytes) -> Image.Image:
-        return decoded_image(io.BytesIO(content), "the photograph", most_pixels=self.limits.pixels)
+    def faces(self, name: str) -> list[Face]:
+        """Return the faces of an opened photograph, the largest first. It takes time: call it from a thread.
+
+        Raises:
+            Gone: it is no longer kept.
+        """
+        self.photographs.get(name)
+        return self._faces.get(name, lambda: find_faces(self.opened(name).photograph.rgb()))
 
     def keep_axis(self, served: Served, axis: Axis) -> str:
         """Keep a taught axis as a slider of a model, in place of any of that name; return the axis's name."""
@@ -308,9 +331,10 @@ class ModelStore:
 
     @torch.no_grad()
     def _look(self, served: Served, origin: Origin) -> Seen:
-        model = served.model
+        model, frame = served.model, None
         if origin.photo is not None:
-            subject = found_source(model, self.image(origin.photo), dict(origin.known))
+            image, frame = self._framed(model, origin.photo, origin.face)
+            subject = found_source(model, image, dict(origin.known))
         else:
             subject = sampled_sources(model, 1, origin.seed, dict(origin.held))[0]
         if subject.code is not None:
@@ -319,13 +343,29 @@ class ModelStore:
             assert subject.image is not None
             picture = subject.image
         if served.judge is None:
-            return Seen(subject, picture, None, None)
+            return Seen(subject, picture, None, None, frame)
         probabilities = served.judge(picture if subject.image is None else subject.image)[0].cpu()
-        return Seen(subject, picture, probabilities, logits_of(served.judge, picture))
+        return Seen(subject, picture, probabilities, logits_of(served.judge, picture), frame)
+
+    def _framed(self, model: Model, photo: str, face: int | None) -> tuple[Pictures, Frame | None]:
+        """Return what a model is shown of a photograph, and where it lies there; see `Seen.frame`."""
+        opened = self.opened(photo)
+        image = opened.photograph.rgb()
+        whole = whole_frame(model, image)
+        needed = bool((model.header.get("preprocessing") or {}).get("align"))
+        which = str(face) if face else "largest"
+        (frame,), _ = frames_of(
+            image, whole, which, aligned=face == 0, needed=needed, find=lambda _: self.faces(photo)
+        )  # fmt: skip
+        shown = shown_in(model, image, frame)
+        return shown, None if frame == whole and max(image.size) <= FACE_ALREADY else frame
 
     @torch.inference_mode()
-    def pictures(self, served: Served, seen: Sequence[Seen], targets: Sequence[EditTarget]) -> Tensor:
-        """Return the pictures of several targets, decoded together, [B, 3, S, S]; the caller has the device."""
+    def pictures(
+        self, served: Served, seen: Sequence[Seen], targets: Sequence[EditTarget]
+    ) -> tuple[Tensor, list[Fields | None]]:
+        """Return the pictures of several targets, decoded together, [B, 3, S, S], and of photographs the fields that
+        make them; the caller has the device."""
         codes = [
             moved_code(served.model, each.subject, target, served.judge, each.logits)
             if each.subject.code is not None
@@ -333,10 +373,15 @@ class ModelStore:
             for each, target in zip(seen, targets, strict=True)
         ]
         pictures = rendered(served.model, [each.subject for each in seen], codes, targets)
+        shown, found = [], []
         for row, each in enumerate(seen):
+            edited: Tensor = pictures[row, None]
+            fields = None
             if each.subject.image is not None:
-                pictures[row] = put_together(served.model, each.subject.image, each.picture, pictures[row, None])[0][0]
-        return pictures
+                edited, fields = put_together(served.model, each.subject.image, each.picture, edited)
+            shown.append(edited.as_subclass(Tensor))
+            found.append(fields)
+        return torch.cat(shown), found
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:
@@ -436,10 +481,16 @@ class ContentStore(Generic[Value]):
 
 
 class LRUCache(Generic[Value]):
-    """Results that are looked for again and again; the longest unused are forgotten."""
+    """Results that are looked for again and again; the longest unused are forgotten.
 
-    def __init__(self, most: int) -> None:
-        self.most, self._lock = most, threading.Lock()
+    Args:
+        most: how many are kept, or how much they weigh together; one is always kept.
+        weigh: what one weighs.
+    """
+
+    def __init__(self, most: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
+        self.most, self._weigh, self._lock = most, weigh, threading.Lock()
+        self._weight = 0
         self._found: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable, find: Callable[[], Value]) -> Value:
@@ -450,7 +501,9 @@ class LRUCache(Generic[Value]):
                 return self._found[key]
         value = find()
         with self._lock:
-            self._found[key] = value
-            while len(self._found) > self.most:
-                self._found.popitem(last=False)
+            if key not in self._found:
+                self._found[key] = value
+                self._weight += self._weigh(value)
+            while self._weight > self.most and len(self._found) > 1:
+                self._weight -= self._weigh(self._found.popitem(last=False)[1])
         return value

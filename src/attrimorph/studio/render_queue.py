@@ -53,10 +53,13 @@ class Frame:
     Attributes:
         picture: encoded.
         besides: attribute -> how much a judge sees it change although nobody asked; None where nobody looked.
+        box: of a photograph's frame, where in the photograph at screen size the picture lies: left, upper, width,
+            height; None where it is the whole picture.
     """
 
     picture: bytes
     besides: dict[str, float] | None
+    box: tuple[int, int, int, int] | None = None
 
 
 Answer = Callable[[Frame | Exception], None]
@@ -159,15 +162,18 @@ class RenderQueue:
         if not ready:
             return []
         served = ready[0][0].served
-        images = self.store.pictures(served, [seen for _, seen in ready], [live.target for live, _ in ready])
+        images, fields = self.store.pictures(served, [seen for _, seen in ready], [live.target for live, _ in ready])
         judge = served.judge if any(live.watch for live, _ in ready) else None
         probabilities = [None] * len(ready) if judge is None else list(judge(images).cpu())
         frames: list[Frame | Exception] = []
-        for (live, seen), picture, after in zip(ready, to_pil(images), probabilities, strict=True):
+        for (live, seen), picture, own, after in zip(ready, to_pil(images), fields, probabilities, strict=True):
             besides: dict[str, float] | None = {} if live.watch else None
             if live.watch and judge is not None and seen.probabilities is not None and after is not None:
                 besides = side_effects(judge.schema, seen.probabilities, after, live.target.changes, LEAST)
-            frames.append(Frame(encoded(picture, live.format), besides))
+            box = None
+            if seen.frame is not None and live.origin.photo is not None and own is not None:
+                picture, box = self.store.opened(live.origin.photo).on_screen(seen.frame, own)
+            frames.append(Frame(encoded(picture, live.format), besides, box))
         return frames
 
 

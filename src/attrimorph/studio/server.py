@@ -402,7 +402,7 @@ class Session:
             status, sentence = fault_of(found)
             self._put(edit.stream, json.dumps(head | {"status": status, "error": sentence}))
             return
-        words = json.dumps(head | {"format": edit.format, "besides": found.besides}).encode()
+        words = json.dumps(head | {"format": edit.format, "besides": found.besides, "box": found.box}).encode()
         self._put(edit.stream, struct.pack("<I", len(words)) + words + found.picture)
 
     def _put(self, stream: int, message: bytes | str) -> None:

@@ -1,0 +1,157 @@
+"""A whole photograph in the studio: its faces found, one of them edited in place, and saved as large as it was."""
+
+import base64
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.testclient import TestClient
+
+from attrimorph.requests.edit import Edit
+from attrimorph.studio import model_store
+from attrimorph.studio.model_store import Gone, Limits, LRUCache, ModelStore
+from attrimorph.studio.opened import SCREEN
+from tests.studio.conftest import LIVE, face_png, opened
+
+PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
+CHANGES = {"Smiling": 1.0, "Male": -1.0}
+
+
+def group_photograph(suffix: str, size: tuple[int, int] = (1800, 1000)) -> bytes:
+    """Return two people before noise, the larger on the left."""
+    room = Image.effect_noise(size, 30).convert("RGB")
+    room.paste(Image.open(PEOPLE / "man.jpg").resize((900, 900)), (20, 40))
+    room.paste(Image.open(PEOPLE / "woman.jpg").resize((620, 620)), (1120, 200))
+    buffer = io.BytesIO()
+    room.save(buffer, suffix, **({"quality": 95} if suffix == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def group() -> bytes:
+    return group_photograph("PNG")
+
+
+def asked(client: TestClient, path: str, **words: Any) -> Any:
+    answer = client.post(f"/api/{path}", json={"model": "tiny", **words})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def array(content: bytes | str) -> NDArray[np.int64]:
+    content = base64.b64decode(content) if isinstance(content, str) else content
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+
+def inside(corners: list[list[float]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels of a picture that lie within the smallest upright rectangle about a frame."""
+    low, high = np.floor(np.min(corners, 0)), np.ceil(np.max(corners, 0))
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return (x >= low[0]) & (x < high[0]) & (y >= low[1]) & (y < high[1])
+
+
+def test_faces_are_told_and_one_is_edited_in_the_whole_photograph(client: TestClient, group: bytes) -> None:
+    told = client.post("/api/open", content=group, headers={"content-type": "application/octet-stream"}).json()
+    assert (told["width"], told["height"], len(told["faces"])) == (1800, 1000, 2)
+    before = array(group)
+    for face, where in ((None, 0), (1, 0), (2, 1)):
+        source = {"photo": told["photo"]} | ({} if face is None else {"face": face})
+        seen = asked(client, "reconstruct", source=source)
+        assert np.allclose(seen["frame"], told["faces"][where], atol=0.2)
+        assert array(seen["screen"]).shape == (711, SCREEN, 3)
+        other = {name: 1 - 2 * seen["attributes"][name] for name in CHANGES}
+        found = asked(client, "edit", source=source, changes=other)
+        after, within = array(found["picture"]), inside(seen["frame"], before.shape)
+        assert found["suffix"] == ".png"
+        assert after.shape == before.shape
+        assert (after != before)[within].any()
+        assert not (after != before)[~within].any()
+
+
+def test_a_save_is_what_the_command_writes(client: TestClient, models: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "group.jpg"
+    path.write_bytes(group_photograph("JPEG"))
+    found = asked(client, "edit", source={"photo": opened(client, path.read_bytes()), "face": 2}, changes=CHANGES)
+    request = Edit(model=models[0], images=[path], changes=CHANGES, face="2")
+    done = request.write(tmp_path / "out.png", request.load())
+    assert found["suffix"] == done.pictures[-1].suffix == ".jpg"
+    content = base64.b64decode(found["picture"])
+    assert b"edited by attrimorph" in content
+    assert np.array_equal(array(content), array(done.pictures[-1].read_bytes()))
+
+
+def test_a_frame_of_a_drag_is_the_photograph_at_screen_size(client: TestClient, group: bytes) -> None:
+    source = {"photo": opened(client, group), "face": 2}
+    screen = array(asked(client, "reconstruct", source=source)["screen"])
+    with client.websocket_connect(LIVE) as page:
+        for number, (changes, format) in enumerate((({}, "png"), (CHANGES, "png"), (CHANGES, "rgba"))):
+            page.send_text(
+                json.dumps({
+                    "stream": 0, "number": number, "model": "tiny", "source": source, "changes": changes,
+                    "format": format,
+                })
+            )  # fmt: skip
+            message = page.receive_bytes()
+            (length,) = struct.unpack("<I", message[:4])
+            left, upper, width, height = json.loads(message[4 : 4 + length])["box"]
+            own = screen[upper : upper + height, left : left + width]
+            if format == "rgba":
+                shown = np.frombuffer(message[4 + length :], np.uint8).reshape(height, width, 4)[..., :3].astype(int)
+            else:
+                shown = array(message[4 + length :])
+            assert shown.shape == own.shape
+            assert np.array_equal(shown, own) == (not changes)
+            if changes:  # nothing shows at the rim
+                assert np.array_equal(shown[0], own[0])
+                assert np.array_equal(shown[:, -1], own[:, -1])
+
+
+def test_a_face_that_is_not_there_is_told(client: TestClient, group: bytes) -> None:
+    answer = client.post(
+        "/api/edit", json={"model": "tiny", "source": {"photo": opened(client, group), "face": 3}, "changes": CHANGES}
+    )
+    assert answer.status_code == 400
+    assert "face must be a number from 1 to 2" in answer.json()["error"]
+
+
+def test_what_is_a_face_already_has_no_frame(client: TestClient, group: bytes) -> None:
+    drawn = asked(client, "reconstruct", source={"photo": opened(client, face_png(1))})
+    assert (drawn["frame"], drawn["screen"]) == (None, None)
+    # A large one is edited at its own size all the same.
+    whole = asked(client, "reconstruct", source={"photo": opened(client, group), "face": 0})
+    assert whole["frame"] == [[400, 0], [1400, 0], [1400, 1000], [400, 1000]]
+
+
+def test_photographs_are_decoded_once_and_kept_bounded_in_bytes(
+    models: list[str], group: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, looks = ModelStore([models[0]], "cpu", Limits(decoded_bytes=8 * 2**20)), []
+    monkeypatch.setattr(model_store, "find_faces", lambda image: looks.append(image) or [])
+    name, first = store.open(group)
+    assert store.opened(name) is first
+    other, _ = store.open(group_photograph("JPEG"))
+    assert store.opened(name) is not first  # two are too large together
+    for _ in range(2):
+        assert store.faces(name) == []
+    assert len(looks) == 1
+    with pytest.raises(Gone):
+        store.opened("0" * 40)
+    assert other != name
+
+
+def test_a_cache_weighs_what_it_keeps() -> None:
+    cache: LRUCache[str] = LRUCache(5, len)
+    for word in ("aa", "bbb", "aa", "cc"):
+        cache.get(word, lambda word=word: word)
+    made: list[str] = []
+    for word in ("aa", "cc", "bbb"):
+        cache.get(word, lambda word=word: made.append(word) or word)
+    assert made == ["bbb"]
+    cache.get("a whole sentence", lambda: "a whole sentence")
+    assert cache.get("a whole sentence", lambda: "another") == "a whole sentence"
