@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import PAGE
 from tests.studio.browsing import ADA, BEN, MOST, Page, need_browser, studio
+from tests.studio.test_photographs import array, group_photograph, inside
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
 
@@ -155,6 +157,58 @@ def test_hold_and_split_show_what_was_before(page: Page) -> None:
     right = [both[line * row + 33 * 4 : (line + 1) * row] for line in range(64)]
     assert left == [held[line * row : line * row + 31 * 4] for line in range(64)]
     assert right == [after[line * row + 33 * 4 : (line + 1) * row] for line in range(64)]
+
+
+def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: Path) -> None:
+    path, chrome = tmp_path / "group.jpg", page.page
+    path.write_bytes(group_photograph("JPEG"))
+    chrome.set_input_files("#file", path)
+    chrome.wait_for_function("() => document.querySelector('#said').textContent === 'Opened.'")
+    page.rest()
+    frames = chrome.locator("#pictures polygon")
+    assert frames.count() == 2
+    assert [frames.nth(row).get_attribute("aria-pressed") for row in range(2)] == ["true", "false"]
+    frames.nth(1).click()
+    chrome.wait_for_selector("polygon[aria-label='Face 2'][aria-pressed=true]")
+    page.rest()
+
+    def shown() -> np.ndarray:
+        page.rest()
+        return array(chrome.eval_on_selector("#pictures canvas", "part => part.toDataURL()").partition(",")[2])
+
+    before = shown()
+    corners = [list(map(float, pair.split(","))) for pair in frames.nth(1).get_attribute("points").split()]
+    within = inside((np.array(corners) * 1280 / 1800).tolist(), before.shape)
+    page.slide("Eyeglasses", 1, let_go=False)
+    page.slide("Eyeglasses", 1)
+    changed = (shown() != before).any(2)
+    assert changed[within].any()
+    assert not changed[~within].any()
+    place = chrome.locator("#pictures canvas").bounding_box()
+    chrome.mouse.move(place["x"] + 5, place["y"] + 5)
+    chrome.mouse.down()
+    assert np.array_equal(shown(), before)
+    chrome.mouse.up()
+    assert not np.array_equal(shown(), before)
+    chrome.keyboard.down("o")
+    assert np.array_equal(shown(), before)
+    chrome.keyboard.up("o")
+    chrome.mouse.wheel(0, -2000)
+    assert float(chrome.locator("#pictures .frame").get_attribute("data-zoom")) > 1
+    with chrome.expect_download() as coming:
+        chrome.click("#save")
+    saved = tmp_path / coming.value.suggested_filename
+    coming.value.save_as(saved)
+    with Image.open(saved) as image:
+        assert (saved.suffix, image.format, image.size) == (".jpg", "JPEG", (1800, 1000))
+    page.page.click("#undo")
+    page.page.click("#undo")
+    chrome.wait_for_selector("polygon[aria-label='Face 1'][aria-pressed=true]")
+    chrome.set_viewport_size({"width": 390, "height": 844})
+    assert chrome.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.open(ADA)  # a face already
+    assert frames.count() == 0
+    assert len(page.pixels()) == 64 * 64 * 4
 
 
 def test_history_outlives_the_page(page: Page, address: str) -> None:

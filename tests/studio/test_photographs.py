@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
+from attrimorph.data.faces import Face
 from attrimorph.requests.edit import Edit
 from attrimorph.studio import model_store
 from attrimorph.studio.model_store import Gone, Limits, LRUCache, ModelStore
@@ -53,7 +54,7 @@ def inside(corners: list[list[float]], shape: tuple[int, ...]) -> NDArray[np.boo
     """The pixels of a picture that lie within the smallest upright rectangle about a frame."""
     low, high = np.floor(np.min(corners, 0)), np.ceil(np.max(corners, 0))
     y, x = np.mgrid[: shape[0], : shape[1]]
-    return (x >= low[0]) & (x < high[0]) & (y >= low[1]) & (y < high[1])
+    return np.asarray((x >= low[0]) & (x < high[0]) & (y >= low[1]) & (y < high[1]))
 
 
 def test_faces_are_told_and_one_is_edited_in_the_whole_photograph(client: TestClient, group: bytes) -> None:
@@ -131,15 +132,21 @@ def test_what_is_a_face_already_has_no_frame(client: TestClient, group: bytes) -
 def test_photographs_are_decoded_once_and_kept_bounded_in_bytes(
     models: list[str], group: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, looks = ModelStore([models[0]], "cpu", Limits(decoded_bytes=8 * 2**20)), []
-    monkeypatch.setattr(model_store, "find_faces", lambda image: looks.append(image) or [])
+    store, looks = ModelStore([models[0]], "cpu", Limits(decoded_bytes=8 * 2**20)), 0
+
+    def looked(image: Image.Image) -> list[Face]:
+        nonlocal looks
+        looks += 1
+        return []
+
+    monkeypatch.setattr(model_store, "find_faces", looked)
     name, first = store.open(group)
     assert store.opened(name) is first
     other, _ = store.open(group_photograph("JPEG"))
     assert store.opened(name) is not first  # two are too large together
     for _ in range(2):
         assert store.faces(name) == []
-    assert len(looks) == 1
+    assert looks == 1
     with pytest.raises(Gone):
         store.opened("0" * 40)
     assert other != name
@@ -148,10 +155,8 @@ def test_photographs_are_decoded_once_and_kept_bounded_in_bytes(
 def test_a_cache_weighs_what_it_keeps() -> None:
     cache: LRUCache[str] = LRUCache(5, len)
     for word in ("aa", "bbb", "aa", "cc"):
-        cache.get(word, lambda word=word: word)
-    made: list[str] = []
-    for word in ("aa", "cc", "bbb"):
-        cache.get(word, lambda word=word: made.append(word) or word)
-    assert made == ["bbb"]
-    cache.get("a whole sentence", lambda: "a whole sentence")
-    assert cache.get("a whole sentence", lambda: "another") == "a whole sentence"
+        cache.get(word, word.lower)
+    found = {word: cache.get(word, lambda: "new") for word in ("aa", "cc", "bbb")}
+    assert found == {"aa": "aa", "cc": "cc", "bbb": "new"}
+    for _ in range(2):
+        assert cache.get("all", lambda: "a whole sentence") == "a whole sentence"

@@ -5,6 +5,7 @@ import { ask } from "./wire.js";
 import { learnTaught, modelOf, models, newFace, resolved, sampler, state } from "./state.js";
 import { search, showState } from "./panel.js";
 import { buildViews, divide, hold, shown, splitView } from "./view.js";
+import { listenToZoom } from "./zoom.js";
 import { begin, buildSliders, changed, connect, meet, showStage, visit } from "./editing.js";
 import { readHistory, redo, remember, undo } from "./tree.js";
 import { bringForward, buildModels, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
@@ -32,6 +33,12 @@ function listen() {
     before.addEventListener(kind, (event) => (event.key ?? " ") === " " && hold(true));
   for (const kind of ["pointerup", "pointerleave", "pointercancel", "keyup", "blur"])
     before.addEventListener(kind, () => hold(false));
+  for (const kind of ["keydown", "keyup"])
+    document.addEventListener(kind, (event) => {
+      const typing = event.target.matches?.("input[type=search], input[type=text]");
+      if (event.key.toLowerCase() === "o" && !event.ctrlKey && !event.metaKey && !typing) hold(kind === "keydown");
+    });
+  listenToZoom();
   $("split").addEventListener("change", () => {
     $("divide").hidden = !$("split").checked;
     splitView($("split").checked);

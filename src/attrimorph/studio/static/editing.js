@@ -2,10 +2,10 @@
 
 import { t } from "./words.js";
 import { Live, png } from "./wire.js";
-import { askOf, forgetOpened, learnTaught, modelOf, resolved, resolvedNow, state, wished } from "./state.js";
+import { askOf, forgetOpened, learnTaught, modelOf, openedAs, resolved, resolvedNow, state, wished } from "./state.js";
 import { buildPanel, showAttributes, showState } from "./panel.js";
-import { describe, showAfter, showBefore, shown } from "./view.js";
-import { commit, rememberAnew, showThumb, showVisited } from "./tree.js";
+import { describe, forgetPictures, isWhole, showAfter, showBefore, showFrames, shown } from "./view.js";
+import { commit, remember, rememberAnew, showThumb, showVisited } from "./tree.js";
 import { warn } from "./warnings.js";
 import { say } from "./said.js";
 
@@ -35,7 +35,7 @@ export function show(exact = false) {
   const watch = exact || moving++ % WATCHED === 0;
   seen.forEach((model, stream) => {
     const source = sources[stream];
-    const format = exact ? "png" : model.image_size <= BARE ? "rgba" : "jpeg";
+    const format = exact ? "png" : model.image_size <= BARE && !isWhole() ? "rgba" : "jpeg";
     newest.set(stream, { number: live.send(stream, { ...wished(model), source, format, watch }), exact });
   });
   clearTimeout(settling);
@@ -75,18 +75,27 @@ export function visit(node) {
   showState();
   showStage();
   showVisited();
-  if (moved) meet();
+  if (moved) {
+    forgetPictures();
+    meet();
+  }
   show();
 }
 
-/** Begin with another picture. */
-export async function begin(source, words) {
+/** Begin with another picture, in a history of its own, or where `keep` says as the next step of this one. */
+export async function begin(source, words, keep = rememberAnew) {
   Object.assign(state, { source, changes: {}, locks: state.locks });
   showState();
   showStage();
-  rememberAnew(words);
+  forgetPictures();
+  keep(words);
   await meet();
   show();
+}
+
+/** Another face of the photograph is edited. */
+function choose(face) {
+  begin({ ...state.source, face }, t("face", face), remember).catch((error) => say(error.message, true));
 }
 
 /** Show the pictures and what is done with them, or, while nothing is open, how to begin. */
@@ -109,7 +118,9 @@ export async function meet() {
       if (model.can.search && resolvedNow(source, model)?.seed === undefined) say(t("searching", name));
       const told = await askOf("reconstruct", source, { model: name });
       if (JSON.stringify(source) !== JSON.stringify(state.source)) break;
-      await showBefore(name, png(told.picture), told.input && png(told.input));
+      // Of a whole photograph the frame tells what the model was shown.
+      await showBefore(name, png(told.screen ?? told.picture), told.screen ? null : told.input && png(told.input));
+      showFrames(name, told.frame, openedAs(source, model), choose);
       if (name === shown[0]) showAttributes(told.attributes);
     } catch (error) {
       say(error.message, true);
@@ -130,8 +141,8 @@ export function rebuild() {
   show();
 }
 
-function onFrame(stream, picture, besides, number) {
-  showAfter(shown[stream], picture);
+function onFrame(stream, picture, besides, number, box) {
+  showAfter(shown[stream], picture, box);
   window.studioFrames = (window.studioFrames ?? 0) + 1;
   painted.set(stream, number);
   if (stream) return;

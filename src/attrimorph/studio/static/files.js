@@ -1,10 +1,10 @@
 // Pictures in and out: opened, dropped, pasted, taken, saved.
 
 import { t } from "./words.js";
-import { download, pictureName, png } from "./wire.js";
+import { bytesOf, download, pictureName } from "./wire.js";
 import { askOf, modelOf, openPhoto, state, wished } from "./state.js";
 import { begin } from "./editing.js";
-import { shown } from "./view.js";
+import { isWhole, shown } from "./view.js";
 import { go } from "./tabs.js";
 import { shoot } from "./camera.js";
 import { say } from "./said.js";
@@ -29,12 +29,12 @@ async function save() {
   say(t("working"));
   const done = [];
   const told = () =>
-    t("saved", done.length === 1 ? done[0].file : t("savedAll", done.length, done.map(({ by }) => by).join(", ")));
+    t(isWhole() ? "savedWhole" : "saved", done.length === 1 ? done[0].file : t("savedAll", done.length, done.map(({ by }) => by).join(", ")));
   try {
     for (const model of shown.map(modelOf)) {
-      const { picture } = await askOf("edit", state.source, wished(model));
-      const file = pictureName("face", model);
-      download(png(picture), file);
+      const { picture, suffix } = await askOf("edit", state.source, wished(model));
+      const file = pictureName("face", model, suffix);
+      download(new Blob([bytesOf(picture)]), file);
       done.push({ file, by: model.name });
     }
     say(told());

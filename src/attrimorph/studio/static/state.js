@@ -5,7 +5,7 @@ import { ask, png } from "./wire.js";
 import { get, put } from "./history.js";
 
 export const state = {
-  source: null, // {local} of a photograph, {seed, held, of} of a sample of the model `of`; null = nothing is open
+  source: null, // {local, face} of a photograph and one of its faces, {seed, held, of} of a sample of the model `of`; null = nothing is open
   changes: {},
   locks: [],
 };
@@ -36,7 +36,7 @@ export async function learnTaught() {
   return JSON.stringify(taught) !== before;
 }
 
-// Names of photographs: ours stay, the studio's are lost when it is started again.
+// Photographs: our names of them stay; what the studio tells of them, its own names too, is lost when it starts again.
 const blobs = new Map();
 const opened = new Map();
 
@@ -45,7 +45,7 @@ export async function openPhoto(blob) {
   const told = await ask("open", blob);
   const local = crypto.randomUUID();
   blobs.set(local, blob);
-  opened.set(local, told.photo);
+  opened.set(local, told);
   await put(`photo ${local}`, blob);
   return { local };
 }
@@ -71,15 +71,20 @@ async function bytesOf(source, model) {
 /** Return a source as the API takes it for a model; photographs that the studio has forgotten are opened again. */
 export async function resolved(source, model) {
   const key = keyOf(source, model);
-  if (!ofItsOwn(source, model) && !opened.has(key)) opened.set(key, (await ask("open", await bytesOf(source, model))).photo);
+  if (!ofItsOwn(source, model) && !opened.has(key)) opened.set(key, await ask("open", await bytesOf(source, model)));
   return resolvedNow(source, model);
 }
 
 /** The same without waiting: null where a photograph must be opened first. */
 export function resolvedNow(source, model) {
   if (ofItsOwn(source, model)) return { seed: source.seed, held: source.held };
-  const photo = opened.get(keyOf(source, model));
-  return photo ? { photo } : null;
+  const told = openedAs(source, model);
+  return told ? { photo: told.photo, ...(source.face && { face: source.face }) } : null;
+}
+
+/** What the studio tells of a source that was opened: {photo, width, height, faces}. */
+export function openedAs(source, model) {
+  return opened.get(keyOf(source, model));
 }
 
 /** The studio does not know its names any more. */

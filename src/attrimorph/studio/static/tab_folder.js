@@ -1,7 +1,7 @@
 // A folder of the user's: find the pictures most like a face, or put the sliders on all of them.
 
 import { t } from "./words.js";
-import { ask, download } from "./wire.js";
+import { ask, bytesOf, download } from "./wire.js";
 import { models, resolved, state, wished } from "./state.js";
 import { able, by, chips, doer, e, furnish, slot, whenShown } from "./parts.js";
 import { zip } from "./zip.js";
@@ -73,8 +73,8 @@ export function buildFolder(home, { say }) {
     const edited = [];
     for (const [place, { file, photo }] of files.entries()) {
       const answer = await ask("edit", { ...words, source: { photo } });
-      const bytes = Uint8Array.from(atob(answer.picture), (letter) => letter.charCodeAt(0));
-      edited.push({ name: `${String(place + 1).padStart(4, "0")}-${file.name.replace(/\.\w+$/, "")}.png`, bytes });
+      const name = `${String(place + 1).padStart(4, "0")}-${file.name.replace(/\.\w+$/, "")}${answer.suffix}`;
+      edited.push({ name, bytes: bytesOf(answer.picture) });
       say(t("done", place + 1, files.length));
     }
     download(zip(edited), "edited.zip");

@@ -18,13 +18,18 @@ export function buildViews() {
   for (const name of shown) {
     const figure = document.createElement("figure");
     const frame = Object.assign(document.createElement("div"), { className: "frame" });
+    const pane = Object.assign(document.createElement("div"), { className: "pane" });
     const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
     canvas.setAttribute("role", "img");
     const caption = document.createElement("figcaption");
-    frame.append(canvas);
+    canvas.addEventListener("pointerdown", (event) => event.isPrimary && isWhole() && hold(true));
+    for (const kind of ["pointerup", "pointerleave", "pointercancel"])
+      canvas.addEventListener(kind, () => held && hold(false));
+    pane.append(canvas);
+    frame.append(pane);
     figure.append(frame, caption);
     home.append(figure);
-    views.set(name, { figure, frame, canvas, caption, before: null, after: null });
+    views.set(name, { figure, frame, pane, canvas, caption, before: null, after: null, box: null });
   }
   home.classList.toggle("several", shown.length > 1);
   describe();
@@ -36,6 +41,7 @@ export function describe() {
   const save = document.getElementById("save");
   save.textContent = shown.length > 1 ? t("saveAll") : t("save");
   save.title = t("saves", shown.join(", "));
+  document.getElementById("before").title = t("beforeHelp");
   for (const [name, { canvas, caption }] of views) {
     const words = t("edited", name);
     canvas.setAttribute("aria-label", moved.length ? `${words}: ${moved.join(", ")}` : words);
@@ -43,12 +49,20 @@ export function describe() {
   }
 }
 
-/** The newest picture of a model. */
-export function showAfter(name, picture) {
+/** Whether the first model is shown a face of a whole photograph. */
+export const isWhole = () => views.get(shown[0])?.figure.classList.contains("whole") ?? false;
+
+/** Another picture comes: what is there belongs to the old one. */
+export function forgetPictures() {
+  for (const view of views.values()) Object.assign(view, { before: null, after: null, box: null });
+}
+
+/** The newest picture of a model, and where in a whole photograph it lies, or null. */
+export function showAfter(name, picture, box) {
   const view = views.get(name);
   if (!view) return;
   if (view.after !== picture) view.after?.close?.();
-  view.after = picture;
+  Object.assign(view, { after: picture, box });
   draw(view);
 }
 
@@ -67,12 +81,44 @@ export async function showBefore(name, before, input) {
   draw(view);
 }
 
-function draw({ canvas, before, after }) {
-  const picture = held && before ? before : after ?? before;
+/** Show the frames of a photograph's faces, `frame` the edited one, `choose(number)` another; none where `frame` is null. */
+export function showFrames(name, frame, told, choose) {
+  const view = views.get(name);
+  if (!view) return;
+  view.pane.querySelector("svg")?.remove();
+  view.figure.classList.toggle("whole", Boolean(frame));
+  if (!frame) return;
+  view.figure.style.setProperty("--ratio", told.width / told.height);
+  view.figure.dataset.width = told.width;
+  const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  drawing.setAttribute("viewBox", `0 0 ${told.width} ${told.height}`);
+  const isIt = (corners) => corners.every((corner, place) => Math.hypot(corner[0] - frame[place][0], corner[1] - frame[place][1]) < 1);
+  const add = (corners, number) => {
+    const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
+    shape.setAttribute("points", corners.map((corner) => corner.join()).join(" "));
+    drawing.append(shape);
+    if (!number) return;
+    const words = t("face", number);
+    for (const [key, value] of Object.entries({ role: "button", tabindex: 0, "aria-label": words })) shape.setAttribute(key, value);
+    shape.setAttribute("aria-pressed", String(isIt(corners)));
+    const take = () => !isIt(corners) && choose(number);
+    shape.addEventListener("click", take);
+    shape.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), take()));
+  };
+  told.faces.forEach((corners, place) => add(corners, place + 1));
+  if (!told.faces.some(isIt)) add(frame);
+  view.pane.append(drawing);
+}
+
+function draw({ canvas, before, after, box }) {
+  // Of a whole photograph only what lies about the frame comes anew.
+  const picture = box || (held && before) ? before : after ?? before;
   if (!picture) return;
-  if (canvas.width !== picture.width) Object.assign(canvas, { width: picture.width, height: picture.height });
+  if (canvas.width !== picture.width || canvas.height !== picture.height)
+    Object.assign(canvas, { width: picture.width, height: picture.height });
   const pen = canvas.getContext("2d");
   pen.drawImage(picture, 0, 0);
+  if (box && !held) pen.drawImage(after, box[0], box[1]);
   if (split && before && !held) {
     const across = Math.round((canvas.width * divided) / 100);
     if (across > 0) pen.drawImage(before, 0, 0, across, canvas.height, 0, 0, across, canvas.height);

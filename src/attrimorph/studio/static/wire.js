@@ -18,15 +18,18 @@ export async function ask(path, body, tries = 8) {
   return told;
 }
 
+export function bytesOf(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
 export function png(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: "image/png" });
+  return new Blob([bytesOf(text)], { type: "image/png" });
 }
 
 /**
  * Live edits. At most two states of a stream are under way; while they are, only the newest other one is kept.
- * `onFrame(stream, picture, besides, number)` is called with pictures in order: none after a newer one; `besides` is
- * null where nobody looked.
+ * `onFrame(stream, picture, besides, number, box)` is called with pictures in order: none after a newer one; `besides`
+ * is null where nobody looked; `box` [left, upper, width, height] is where in a whole photograph the picture lies, or null.
  */
 export class Live {
   constructor({ onFrame, onFault, onOpen, onClose }) {
@@ -94,27 +97,28 @@ export class Live {
     // Bare bytes are painted in the very task that brings them; no decoder is waited for.
     const picture =
       head.format === "rgba"
-        ? bare(line, new Uint8ClampedArray(data, 4 + length))
+        ? bare(line, new Uint8ClampedArray(data, 4 + length), head.box)
         : await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)]));
     if (head.number < line.shown) return; // a newer one was decoded sooner
     line.shown = head.number;
-    this.onFrame(head.stream, picture, head.besides, head.number);
+    this.onFrame(head.stream, picture, head.besides, head.number, head.box);
   }
 }
 
-/** Put the bytes of a square picture on the stream's own canvas, for others to draw. */
-function bare(line, bytes) {
-  const side = Math.sqrt(bytes.length / 4);
+/** Put the bytes of a picture, square unless it has a box, on the stream's own canvas, for others to draw. */
+function bare(line, bytes, box) {
+  const width = box?.[2] ?? Math.sqrt(bytes.length / 4);
+  const height = bytes.length / 4 / width;
   line.canvas ??= document.createElement("canvas");
-  if (line.canvas.width !== side || line.canvas.height !== side) Object.assign(line.canvas, { width: side, height: side });
-  line.canvas.getContext("2d").putImageData(new ImageData(bytes, side, side), 0, 0);
+  if (line.canvas.width !== width || line.canvas.height !== height) Object.assign(line.canvas, { width, height });
+  line.canvas.getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);
   return line.canvas;
 }
 
 /** The name of a saved picture: what it is, when, and by which model. */
-export function pictureName(kind, model) {
+export function pictureName(kind, model, suffix = ".png") {
   const now = new Date(Date.now() - 60000 * new Date().getTimezoneOffset()).toISOString();
-  return `${kind}-${now.slice(0, 19).replaceAll(/[:T]/g, "-")}-${model.name.replaceAll(/[^\w.-]+/g, "-")}.png`;
+  return `${kind}-${now.slice(0, 19).replaceAll(/[:T]/g, "-")}-${model.name.replaceAll(/[^\w.-]+/g, "-")}${suffix}`;
 }
 
 /** Offer bytes as a file. */
