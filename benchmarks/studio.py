@@ -58,8 +58,8 @@ async (seconds) => {
     return number;
   };
   const frame = live.onFrame;
-  live.onFrame = (stream, bitmap, besides, number) => {
-    frame(stream, bitmap, besides, number);
+  live.onFrame = (stream, bitmap, besides, number, box) => {
+    frame(stream, bitmap, besides, number, box);
     if (stream === 0 && sent.has(number)) seen.push([number, performance.now() - sent.get(number)]);
   };
   const begin = performance.now();
