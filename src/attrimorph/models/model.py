@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload, runtime_checkable
 
@@ -21,9 +22,6 @@ from attrimorph.pictures import Pictures, Source, grid, is_shown, png_bytes, pre
 
 if TYPE_CHECKING:
     from attrimorph.photographs.fields import Fields
-
-if TYPE_CHECKING:
-    from attrimorph.applications.edit import Edit
 
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
@@ -90,12 +88,10 @@ class EditsAnySource(Protocol):
     """An `edit` of tensors and of photographs; see `any_source`."""
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, images: Tensor, changes: Changes, attributes: Tensor | None = None
-    ) -> Pictures: ...
+    def __call__(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures: ...
 
     @overload
-    def __call__(self, images: Source, changes: Changes, attributes: Tensor | None = None, **words: Any) -> "Edit": ...
+    def __call__(self, images: Source, changes: Changes, attributes: Tensor | None = None, **words: Any) -> Any: ...
 
 
 def any_source(edit: Callable[..., Pictures]) -> EditsAnySource:
@@ -110,9 +106,8 @@ def any_source(edit: Callable[..., Pictures]) -> EditsAnySource:
     def either(model: Any, images: Source, changes: Changes, attributes: Tensor | None = None, **words: Any) -> Any:
         if is_shown(images, model.image_size) and not words:
             return edit(model, images, changes, attributes)
-        import attrimorph  # by its public name: models know nothing of what is made of them
-
-        return attrimorph.edit(model, images, changes, attributes, **words)
+        # By its public name: models know nothing of what is made of them.
+        return import_module("attrimorph").edit(model, images, changes, attributes, **words)
 
     return cast(EditsAnySource, either)
 

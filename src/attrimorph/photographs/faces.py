@@ -128,8 +128,9 @@ def frames_of(
     if aligned or image.size == (whole.side, whole.side):
         return [whole], []
     if find is None:
-        from attrimorph.data.faces import find_faces as find
+        from attrimorph.data.faces import find_faces
 
+        find = find_faces
     faces = find(image)
     if which in ("largest", "all") and faces and _fills(faces[0], whole):
         return [whole], []
