@@ -90,6 +90,7 @@ def parse_header(value: Mapping[str, Any], path: Path = Path("model.safetensors"
         "images_seen": isinstance(value["images_seen"], int),
         "card": isinstance(value.get("card", {}), dict),
         "preprocessing": _is_preprocessing(value.get("preprocessing", {})),
+        "reconstruction": _are_figures(value.get("reconstruction", {"psnr": 0.0, "deviation": 0.0})),
         "examples": isinstance(examples, list)
         and bool(examples) == bool(schema.width)
         and len(examples) % max(schema.width, 1) == 0
@@ -141,6 +142,11 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _are_figures(value: Any) -> bool:
+    names = ("psnr", "deviation")
+    return isinstance(value, dict) and all(isinstance(value.get(name), int | float) for name in names)
 
 
 def _is_preprocessing(value: Any) -> bool:

@@ -13,7 +13,9 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
+from attrimorph.loading import load, parse_header
 from attrimorph.methods.cvae_gan.recipe import Recipe
+from attrimorph.metrics.similarity import psnr
 from attrimorph.training import folder as folder_module
 from attrimorph.training.folder import Guard, checkpoint_folders, load_state
 from attrimorph.training.trainer import Progress, train
@@ -216,3 +218,15 @@ def test_what_cannot_start_leaves_the_folder_to_another_run(data: PreparedData, 
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     train(tiny_recipe("vae", training__images=16), data, tmp_path / "run", device="cpu")
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]["method"] == "vae"
+
+
+def test_a_models_file_tells_how_well_it_reconstructs_its_own_pictures(data: PreparedData, tmp_path: Path) -> None:
+    model: Any = load(train(tiny_recipe(), data, tmp_path / "run", device="cpu"))
+    told = model.header["reconstruction"]
+    images, labels = data.batch(next(r for r in (data.indices("valid"), data.indices("train")) if len(r))[:256])
+    found = psnr(images, model.decode(model.encode(images, labels)).images)
+    assert told["psnr"] == pytest.approx(float(found.mean()), abs=0.01)
+    assert told["deviation"] == pytest.approx(float(found.std(correction=0)), abs=0.01)
+    assert "reconstruction" not in load(train(tiny_recipe("wgan"), data, tmp_path / "gan", device="cpu")).header
+    with pytest.raises(AttrimorphError, match="'reconstruction' of a wrong form"):
+        parse_header(model.header | {"reconstruction": {"psnr": "high"}})

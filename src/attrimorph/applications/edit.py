@@ -295,6 +295,41 @@ def blended(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
     return ((1 - w) * (images + after - before) + w * after).clamp(-1, 1)
 
 
+FAR, DEVIATION = 4.0, 1.5  # deviations below the mean; one in dB where a model's card tells the mean alone
+
+
+def unlike(model: Model, images: Tensor, made: Tensor | None) -> list[str]:
+    """Return a sentence where pictures are reconstructed far worse than those that the model was trained on.
+
+    Far is a PSNR that lies more than FAR deviations below the mean of the model's own pictures, both from its header;
+    of older files the mean from the card, and DEVIATION. Nothing where neither tells, or nothing is reconstructed.
+
+    Args:
+        model: whose.
+        images, made: pictures and their reconstructions, [N, 3, S, S] in [-1, 1].
+    """
+    told = dict(model.header.get("reconstruction") or {})
+    means = [value for name, value in model.card.items() if name.startswith("reconstruction PSNR in dB")]
+    mean = told.get("psnr", next(iter(means), None))
+    if made is None or mean is None:
+        return []
+    from attrimorph.metrics.similarity import psnr
+
+    least = mean - FAR * told.get("deviation", DEVIATION)
+    found = [
+        each for each in psnr(images.as_subclass(Tensor).cpu(), made.as_subclass(Tensor).cpu()).tolist() if each < least
+    ]
+    if not found:
+        return []
+    drawn = (model.header.get("preprocessing") or {}).get("drawn")
+    which = "this picture is" if len(images) == 1 else f"{len(found)} of {len(images)} pictures are"
+    data = f" (drawn {drawn})" if drawn else ""
+    return [
+        f"{which} unlike what {model.recipe.name} was trained on{data}: reconstructed at {min(found):.1f} dB, its own "
+        f"pictures at {mean:.1f} (at least {least:.1f}); a model trained on such pictures would fit"
+    ]
+
+
 # --- edits
 
 
@@ -464,6 +499,8 @@ def edit(
         assert found is not None
         moved, after = found, model.schema.edit(before, target.changes)
     reconstructions = model.decode(source.code)
+    for sentence in unlike(model, images, reconstructions) if looked is not None else ():
+        warnings.warn(sentence, stacklevel=2)
     edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
     return Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
 

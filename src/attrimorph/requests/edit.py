@@ -138,7 +138,7 @@ class Edit(Moving):
         """
         import torch
 
-        from attrimorph.applications.edit import edit, look, put_together
+        from attrimorph.applications.edit import edit, look, put_together, unlike
         from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of
 
@@ -163,6 +163,8 @@ class Edit(Moving):
             progress=work.progress,
             composition=self.composition,
         )
+        if work.say is not None and (said := unlike(model, found.images, found.reconstructions)):
+            work.say("\n".join(said))
         changes = model.changes(self.changes)
         shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}
         columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}

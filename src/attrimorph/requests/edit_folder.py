@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from attrimorph.applications.axes.edit import edit_photographs
-from attrimorph.applications.edit import Looked, edit, look
+from attrimorph.applications.edit import Looked, edit, look, unlike
 from attrimorph.applications.generating import edit_like
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data.images import Affine
@@ -161,9 +161,11 @@ def _encoded(rows: Iterable[Iterable[str]]) -> bytes:
 
 PIXELS = 64 * 64 * 64  # that go through a model at once
 BYTES = 1 << 28  # of photographs that are held at once
-Change = Callable[[Tensor, Sequence[Path], Looked | None], tuple[Sequence[Image.Image | Photograph], Tensor]]
+Change = Callable[
+    [Tensor, Sequence[Path], Looked | None], tuple[Sequence[Image.Image | Photograph], Tensor, Tensor | None]
+]
 """Images [N, 3, S, S] in [-1, 1], their files, and the photographs that they were taken from (None: as earlier versions
-did) -> the results, and the N images edited."""
+did) -> the results, the N images edited, and as the model reconstructs them where it tells."""
 
 
 class EditFolder(Moving):
@@ -303,27 +305,27 @@ class EditFolder(Moving):
 
             def move(
                 images: Tensor, paths: Sequence[Path], looked: Looked | None
-            ) -> tuple[Sequence[Image.Image | Photograph], Tensor]:
+            ) -> tuple[Sequence[Image.Image | Photograph], Tensor, Tensor | None]:
                 given = (self.changes, self.known, self.invert)
                 moved = edit_photographs(axis_edit, paths, *given, composition=self.composition, looked=looked)
-                return moved.pictures, moved.shown
+                return moved.pictures, moved.shown, None
 
             return move, axis_edit.judge
 
         def change(
             images: Tensor, paths: Sequence[Path], looked: Looked | None
-        ) -> tuple[Sequence[Image.Image | Photograph], Tensor]:
+        ) -> tuple[Sequence[Image.Image | Photograph], Tensor, Tensor | None]:
             if self.like is not None:
                 own = model if self.calibrated else model.with_strengths(Strengths())
                 answers = edit_like(own, images, model.prepared(self.like), self.changes, self.composition)
-                edited, fields = answers.edited[0], answers.fields[0]
+                edited, fields, made = answers.edited[0], answers.fields[0], None
             else:
                 found = edit(
                     model, images, self.changes, calibrated=self.calibrated, known=self.known, invert=self.invert,
                     composition=self.composition,
                 )  # fmt: skip
-                edited, fields = found.edited, found.fields
-            return to_pil(edited) if fields is None or looked is None else looked.changed(fields), edited
+                edited, fields, made = found.edited, found.fields, found.reconstructions
+            return to_pil(edited) if fields is None or looked is None else looked.changed(fields), edited, made
 
         return change, judge
 
@@ -459,7 +461,7 @@ class _Job:
             images = torch.cat([each.images if isinstance(each, Looked) else each for each in seen])
             counts = [len(each.images) if isinstance(each, Looked) else 1 for each in seen]
             looked = Looked.together(looks) if looks else None
-            pictures, after = self.change(images, [self.found[name] for name, _, _ in self._batch], looked)
+            pictures, after, made = self.change(images, [self.found[name] for name, _, _ in self._batch], looked)
             figures = self.witness.figures(images, after)
             firsts = [sum(counts[:row]) for row in range(len(counts))]  # of several faces the first one is told of
             for (name, digest, shown), picture, row in zip(
@@ -474,7 +476,9 @@ class _Job:
                     if isinstance(picture, Photograph)
                     else picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
                 )
-                said, frames = ([], []) if isinstance(shown, Tensor) else (shown.said, shown.frames[0])
+                said, frames = ([], []) if isinstance(shown, Tensor) else (list(shown.said), shown.frames[0])
+                rows = slice(row, row + max(1, len(frames)))
+                said += unlike(self.model, images[rows], None if made is None else made[rows])
                 line = self.table.row(
                     name, place, "edited", "; ".join(said), digest=digest, content=contents[place],
                     figures=figures[row], frames=[frame.matrix for frame in frames],

@@ -30,6 +30,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, sync_folder, write_bytes, write_json, write_text, writing
 from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
+from attrimorph.models.model import Encodes
 from attrimorph.pictures import grid, write_png
 from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training import FastPath
@@ -254,6 +255,32 @@ class SampleSheet:
             codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))
             rows.append(model.decode(codes).cpu())
         write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=len(self.images)))
+
+
+KNOWN = 256  # pictures on which a model's header tells how well it reconstructs what it was trained on
+
+
+def own_reconstruction(
+    networks: Mapping[str, nn.Module], header: Mapping[str, Any], data: PreparedData
+) -> dict[str, float]:
+    """Return mean and deviation of the PSNR in dB, data range 1, of reconstructed pictures; nothing without an encoder.
+
+    Args:
+        networks: of the model, which stay as they are; header: of its file.
+        data: its held-out pictures ("valid") are taken, or its training pictures where there are none.
+    """
+    device = str(next(next(iter(networks.values())).parameters()).device)
+    model = assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
+    if not isinstance(model, Encodes):
+        return {}
+    rows = next(r for r in (data.indices(split) for split in ("valid", "train")) if len(r))[:KNOWN]
+    errors = []
+    for start in range(0, len(rows), 64):
+        images, labels = data.batch(rows[start : start + 64])
+        made = model.decode(model.encode(images, labels)).cpu().as_subclass(Tensor)
+        errors.append(((made - images) / 2).square().mean((1, 2, 3)))
+    psnr = -10 * torch.cat(errors).clamp(min=1e-10).log10()
+    return {"psnr": round(float(psnr.mean()), 2), "deviation": round(float(psnr.std(correction=0)), 2)}
 
 
 # --- checkpoints

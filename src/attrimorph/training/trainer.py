@@ -41,6 +41,7 @@ from attrimorph.training.folder import (
     claim,
     known_path,
     load_state,
+    own_reconstruction,
     save_checkpoint,
 )
 
@@ -312,7 +313,10 @@ class Run:
                 "counts": self.counts,
             } | ({"ranks": ranks} if self.world > 1 else {})
             networks = {**self.ema.networks, **self.algorithm.extras(self.ema.networks, self.batches())}
-            model = model_bytes(networks, self.header())
+            header = self.header()
+            if told := own_reconstruction(networks, header, self.data):
+                header["reconstruction"] = told
+            model = model_bytes(networks, header)
             keep = self.recipe.training.keep
             save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
         training.wait_for_all()
