@@ -120,11 +120,16 @@ def test_no_weight_is_without_effect(name: str) -> None:
     factors = faces.sample_factors(2, torch.Generator().manual_seed(0))
     images, labels = faces.render(factors, 64), faces.attributes(factors)
     before = outcomes(model, images, labels)
+    without = set()
     for network, part in model.networks.items():
         for weight, values in part.named_parameters():
             kept = values.data.clone()
             values.data.fill_(torch.nan)
             # A model may refuse to go on with what it cannot use.
             with suppress(AttrimorphError):
-                assert not all(map(torch.equal, before, outcomes(model, images, labels))), f"{network}.{weight}"
+                if all(map(torch.equal, before, outcomes(model, images, labels))):
+                    without.add(f"{network}.{weight}")
             values.data.copy_(kept)
+    # Its prototypes answer in place of its branches (docs/image-to-image.md); homointerp-gated-64 is to take its place.
+    dead = "interpolator" if name == "homointerp-drawn-64" else None
+    assert {weight.partition(".")[0] for weight in without} == ({dead} if dead else set())
