@@ -214,7 +214,8 @@ def make_room(words: list[str], place: Path) -> None:
             train = ["train", Path(run).name, "--out", run, "--training.images", "32"]
             assert terminal.run(train, folder=place, before=f"{__name__}:cut_short").code == 0
     elif "JUDGE" in words:
-        judge = ["judge", words[words.index("--data") + 1], "--out", STANDS_FOR["JUDGE"], "--images", "64"]
+        data = words[words.index("--data") + 1] if "--data" in words else words[2]
+        judge = ["judge", data, "--out", STANDS_FOR["JUDGE"], "--images", "64"]
         assert terminal.run(judge, folder=place, before=f"{__name__}:cut_short").code == 0
     elif "--against" in words and not (other := place / words[words.index("--against") + 1]).exists():
         other.parent.mkdir(parents=True)

@@ -18,7 +18,7 @@ SHOWN_BY = {
     "cvae-gan-edit": {"losses.gradient_penalty": "wgan-gp", "losses.margin": "loss-sensitive-gan"},
     "attribute2image-discvae": {},
     "cyclegan-64": {"losses.l1": "pix2pix-64"},
-    "homointerp-drawn-64": {},
+    "homointerp-drawn-64": dict.fromkeys(("losses.answer", "losses.region"), "homointerp-gated-64"),
     "retouch-64": {},
     "pggan-drawn-64": {},
 }

@@ -405,8 +405,9 @@ class HomoInterp(Algorithm):
             apart, asked_for = ((each - whole).float().square().mean((1, 2, 3)) for each in (moved, face[count:]))
             values["answer"] = (apart / (asked_for + SMALL)).mean()
         if self.weights["region"] and count:
-            group = torch.randint(max(len(self.edit_targets.members) - 1, 1), (count,), generator=generator)
-            values["region"] = self._region(face, self.blanked(y), targets.order[:count], group.to(face.device), shares)
+            drawn = torch.rand(len(face), generator=generator)[:count].to(face.device)
+            group = (drawn * max(len(self.edit_targets.members) - 1, 1)).long()
+            values["region"] = self._region(face, self.blanked(y), targets.order[:count], group, shares)
         return values
 
     def _region(self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None) -> Tensor:
