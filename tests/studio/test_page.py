@@ -14,7 +14,7 @@ from PIL import Image
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import PAGE
 from tests.studio.browsing import ADA, BEN, MOST, Page, need_browser, studio
-from tests.studio.test_photographs import array, group_photograph, inside
+from tests.studio.test_photographs import PEOPLE, array, group_photograph, inside
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
 
@@ -209,6 +209,18 @@ def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: 
     page.open(ADA)  # a face already
     assert frames.count() == 0
     assert len(page.pixels()) == 64 * 64 * 4
+
+
+def test_a_tall_photograph_stays_in_view_at_the_last_slider(page: Page, tmp_path: Path) -> None:
+    path, chrome = tmp_path / "tall.png", page.page
+    with Image.open(PEOPLE / "man.jpg") as image:
+        image.resize((900, 1200)).save(path)
+    chrome.set_input_files("#file", path)
+    chrome.wait_for_selector("#pictures .whole")
+    page.rest()
+    chrome.locator("input[type=range]").last.scroll_into_view_if_needed()
+    place = chrome.locator("#pictures .frame").bounding_box()
+    assert place["y"] >= -place["height"] / 5  # below it stand the side effects and the history
 
 
 def test_history_outlives_the_page(page: Page, address: str) -> None:

@@ -160,8 +160,7 @@ def edit_matrix(model: Model, count: int = 6) -> str:
     """Return faces and what becomes of them, one attribute a column: each is set where absent, else taken away."""
     images, factors = faces_to_show(count, model.image_size)
     labels = faces.attributes(factors)
-    unchanged = edit(model, images, {SHOWN[0]: 0.0}, labels).edited.cpu()
-    columns = {"input": images, "reconstruction": unchanged}
+    columns = {"input": images, "reconstruction": edit(model, images, {SHOWN[0]: 0.0}, labels).reconstructions.cpu()}
     for name in SHOWN:
         edited = torch.empty_like(images)
         for holds in (False, True):
