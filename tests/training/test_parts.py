@@ -20,7 +20,7 @@ from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
 from attrimorph.training import choose_fast_path
 from attrimorph.training.folder import Ema, Log, checkpoint_folders, load_state, read_log, save_checkpoint
-from attrimorph.training.trainer import train
+from attrimorph.training.trainer import Progress, Run, train
 
 
 def test_schedules_by_hand() -> None:
@@ -174,3 +174,23 @@ def test_a_training_keeps_the_memory_of_its_steps() -> None:
         kept[how] = int(ran.stdout)  # MiB of the heap after all of it was freed
     assert kept["plain"] < 100
     assert kept["kept"] > 300
+
+
+def test_what_never_varies_is_told_once_and_reaches_the_method(data: PreparedData, tmp_path: Path) -> None:
+    labels, train_rows = data.attributes.clone(), torch.from_numpy(data.indices("train"))
+    labels[train_rows, 0] = 0
+    labels[train_rows[1:], 0] = torch.nan
+    labels[torch.from_numpy(data.indices("valid")), 0] = 1
+    labels[:, 1] = torch.nan
+    labels[train_rows[0], 2], labels[train_rows[1:], 2] = 1, 0
+    odd, told = replace(data, attributes=labels), list[Progress]()
+    assert odd.varies[:3].tolist() == [False, False, True]
+    assert not replace(data, split=data.split[:0]).varies.any()
+    recipe = tiny_recipe(training__images=24)
+    assert Run(recipe, odd, tmp_path / "built", "cpu").algorithm.varies[:3].tolist() == [False, False, True]
+    for _ in range(2):
+        train(recipe, odd, tmp_path / "run", progress=told.append, device="cpu")
+    names = ", ".join(data.schema.names[:2])
+    messages = [each.message for each in told if "never varies" in each.message]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"nothing can be learned of what never varies in the train split: {names}")

@@ -98,6 +98,13 @@ class PreparedData:
             raise AttrimorphError(f"a split must be one of {', '.join(SPLITS)} or all; got {split!r}")
         return self._by_split[split]
 
+    @cached_property
+    def varies(self) -> Tensor:
+        """Which columns of `attributes` have more than one value in the train split, bool [W]."""
+        y = self.attributes.numpy()[self.indices("train")]
+        known = ~np.isnan(y)
+        return torch.from_numpy(y.max(0, initial=-np.inf, where=known) > y.min(0, initial=np.inf, where=known))
+
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[rows]))

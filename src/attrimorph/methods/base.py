@@ -25,6 +25,8 @@ class Algorithm(ABC):
         schema: of the data.
         networks: by name.
         optimisers: by name; the trainer sets their learning rates.
+        varies: bool [W], the columns of y that have more than one value in the data: what never varies cannot be
+            learned, and no edit in training asks for it. None for all.
         autocast: dtype of the networks' arithmetic; None for float32.
         reduce_gradients: averages gradients over processes; called after the backward passes.
 
@@ -47,6 +49,7 @@ class Algorithm(ABC):
         networks: Mapping[str, nn.Module],
         optimisers: Mapping[str, torch.optim.Optimizer],
         *,
+        varies: Tensor | None = None,
         autocast: torch.dtype | None = None,
         reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
     ) -> None:
@@ -54,6 +57,8 @@ class Algorithm(ABC):
         self.autocast, self.reduce_gradients = autocast, reduce_gradients
         self.device = next(next(iter(self.networks.values())).parameters()).device
         self.blocks, self.fill_value = schema.blocks, schema.fill_value.to(self.device)
+        varies = torch.ones(schema.width, dtype=torch.bool) if varies is None else varies
+        self.varies = varies.to(self.device)
         self.weights: dict[str, Any] = recipe.losses.model_dump()
 
     @classmethod
@@ -64,7 +69,7 @@ class Algorithm(ABC):
         *,
         device: str = "cpu",
         layout: torch.memory_format = torch.contiguous_format,
-        **arithmetic: Any,
+        **options: Any,
     ) -> Self:
         """Return the method with fresh weights drawn from the recipe's seed.
 
@@ -73,7 +78,7 @@ class Algorithm(ABC):
             schema: of the data.
             device: where the networks live.
             layout: their memory format.
-            arithmetic: `autocast` and `reduce_gradients`.
+            options: `varies`, `autocast` and `reduce_gradients`.
 
         Raises:
             AttrimorphError: the recipe does not fit the data, or its sizes do not go together.
@@ -85,7 +90,7 @@ class Algorithm(ABC):
             network.to(device, memory_format=layout).train()  # type: ignore[call-overload]
             if recipe.training.compile:
                 network.compile()
-        return cls(recipe, schema, networks, cls.optimisers_of(recipe, networks), **arithmetic)
+        return cls(recipe, schema, networks, cls.optimisers_of(recipe, networks), **options)
 
     @staticmethod
     @abstractmethod

@@ -23,6 +23,7 @@ from attrimorph.console import DeferredSignal, Interrupted, defer_signals
 from attrimorph.data import Schema
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
+from attrimorph.data.readers.raw import preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.loading import default_device
@@ -125,7 +126,7 @@ class Run:
             path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
             path = training.from_first(path)
         reduce = training.average_gradients if self.world > 1 else None
-        self.algorithm = build(recipe, data.schema, path, device, reduce)
+        self.algorithm = build(recipe, data.schema, path, device, reduce, varies=data.varies)
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
         self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
@@ -172,6 +173,11 @@ class Run:
         if self.fresh:
             self.save()
         end = self.recipe.training.images
+        columns = zip(self.data.schema.column_names, self.data.varies.tolist(), strict=True)
+        constant = [name for name, varies in columns if not varies] if self.recipe.learns_from_labels else []
+        if self.fresh and constant and progress and self.rank == 0:
+            told = f"nothing can be learned of what never varies in the train split: {preview(constant, 8)}"
+            progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
         if self.images_seen >= end and progress and self.rank == 0:
             done = f"{self.out} has seen {self.images_seen:,} images of {end:,} already; --training.images goes further"
             progress(Progress(self.images_seen, end, 0.0, 0.0, {}, done))
@@ -382,6 +388,8 @@ def build(
     path: FastPath,
     device: str = "cpu",
     reduce_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+    *,
+    varies: Tensor | None = None,
 ) -> Algorithm:
     """Return the recipe's method with fresh weights drawn from its seed.
 
@@ -391,15 +399,11 @@ def build(
         path: precision and memory format.
         device: where the networks live.
         reduce_gradients: averages gradients over processes.
+        varies: as of `Algorithm`.
     """
     check_labels(recipe, schema)
-    return (
-        METHODS[recipe.method]
-        .step()
-        .build(
-            recipe, schema, device=device, layout=path.layout, autocast=path.autocast, reduce_gradients=reduce_gradients
-        )
-    )
+    options = {"varies": varies, "autocast": path.autocast, "reduce_gradients": reduce_gradients}
+    return METHODS[recipe.method].step().build(recipe, schema, device=device, layout=path.layout, **options)
 
 
 def check_labels(recipe: AnyRecipe, schema: Schema) -> None:

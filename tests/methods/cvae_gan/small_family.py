@@ -59,6 +59,7 @@ def make(
     image_size: int = SIZE,
     latent: int = LATENT,
     seed: int = 0,
+    varies: Tensor | None = None,
 ) -> CVAEGAN:
     recipe = Recipe(
         name="small",
@@ -83,7 +84,7 @@ def make(
         for name, network in networks.items()
         for phase in method.phases_of(name)
     }
-    return CVAEGAN(recipe, schema, networks, optimisers)
+    return CVAEGAN(recipe, schema, networks, optimisers, varies=varies)
 
 
 def batch(count: int = 8, *, schema: Schema = MIXED, seed: int = 0, image_size: int = SIZE) -> tuple[Tensor, Tensor]:

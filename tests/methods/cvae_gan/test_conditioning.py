@@ -131,6 +131,14 @@ def test_edits_keep_the_code_and_flip_a_few_binary_labels() -> None:
     assert bool((seen.y_p[:4] != y[:4]).any(1).all())
 
 
+def test_an_edit_is_not_asked_for_what_never_varies() -> None:
+    images, y = batch(64)
+    y[:, 0] = 0
+    asked = evaluate(make("cvae-gan-edit", edited_share=1.0, varies=torch.arange(7) != 0), (images, y)).y_p
+    assert not asked[:, 0].any()
+    assert bool((asked != y).any(1).all())
+
+
 def test_an_edit_is_not_asked_for_what_is_unknown() -> None:
     algorithm = make("cvae-gan-edit", edited_share=1.0)
     images, y = batch()

@@ -50,6 +50,7 @@ def make(
     rate: float = 1e-3,
     width: int = 4,
     gated: bool = False,
+    varies: Tensor | None = None,
     **options: Any,
 ) -> HomoInterp:
     settings = {"generator_every": 1, "reference_share": 0.5 if learned else 1.0} | options
@@ -75,7 +76,7 @@ def make(
         torch.manual_seed(seed)
         networks = HomoInterp.fresh(recipe, SCHEMA)
     optimisers = {name: optimiser(network.parameters(), lr=rate) for name, network in networks.items()}
-    return HomoInterp(recipe, SCHEMA, networks, optimisers)
+    return HomoInterp(recipe, SCHEMA, networks, optimisers, varies=varies)
 
 
 def batch(count: int = 8, seed: int = 0) -> Batch:

@@ -1,13 +1,18 @@
 """HomoInterpGAN: who learns from what, typed from the paper; its losses by hand; its edit targets; resumed runs."""
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from attrimorph.data.loader import Batch
 from attrimorph.methods.homointerp.networks import unit
 from attrimorph.methods.homointerp.step import shown
 from tests.methods.homointerp.small_homointerp import (
+    CHANNELS,
     DIFFERENT,
     MEMBERS,
     SCHEMA,
@@ -47,27 +52,26 @@ MATRIX = {
 }
 
 
+def learners_of(name: str, weights: dict[str, float] = DIFFERENT, **options: Any) -> set[str]:
+    """The networks whose gradients differ with a term's weight as it is and at 0."""
+    found = []
+    for each in (weights, weights | {name: 0.0}):
+        algorithm = make(weights=each, rate=0.0, **options)
+        algorithm.step(batch(), chance())
+        found.append(gradients(algorithm))
+    a, b = found
+    return {n for n in a if (a[n] - b[n]).abs().max() > 1e-6 * a[n].abs().max().clamp_min(1e-9)}
+
+
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_term_changes_its_learners_only(name: str) -> None:
     """The gradients with the term's weight at 0 and as it is differ for its learners, and for nobody else."""
-    whole, less = make(), make(weights=DIFFERENT | {name: 0.0})
-    for algorithm in (whole, less):
-        for optimiser in algorithm.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = 0.0
-        algorithm.step(batch(), chance())
-    a, b = gradients(whole), gradients(less)
-    changed = {n for n in a if (a[n] - b[n]).abs().max() > 1e-6 * a[n].abs().max().clamp_min(1e-9)}
-    assert changed == {NAMES[letter] for letter in MATRIX[name]}
+    assert learners_of(name) == {NAMES[letter] for letter in MATRIX[name]}
 
 
 def test_as_published_the_interpolator_alone_learns_from_the_full_change() -> None:
     """Both ends of it are constants."""
-    algorithms = [make(learned=False, weights=DIFFERENT | weight) for weight in ({}, {"full": 0.0})]
-    for algorithm in algorithms:
-        algorithm.step(batch(), chance())
-    a, b = (gradients(algorithm) for algorithm in algorithms)
-    assert {name for name in a if not torch.equal(a[name], b[name])} == {"interpolator"}
+    assert learners_of("full", learned=False) == {"interpolator"}
 
 
 @pytest.mark.parametrize("penalty_of", ["sum", "mean"])
@@ -240,15 +244,27 @@ def test_gated_branches_answer_references_and_prototypes_alike() -> None:
 )
 def test_of_gated_branches_prototypes_learn_nothing_but_faces(name: str, learners: str) -> None:
     weights = DIFFERENT | {"answer": 0.25, "region": 0.15}
-    whole, less = (make(gated=True, weights=each) for each in (weights, weights | {name: 0.0}))
-    for algorithm in (whole, less):
-        for optimiser in algorithm.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = 0.0
-        algorithm.step(batch(), chance())
-    a, b = gradients(whole), gradients(less)
-    changed = {n for n in a if (a[n] - b[n]).abs().max() > 1e-6 * a[n].abs().max().clamp_min(1e-9)}
-    assert changed == {NAMES[letter] for letter in learners}
+    assert learners_of(name, weights, gated=True) == {NAMES[letter] for letter in learners}
+
+
+def test_running_averages_are_those_of_real_images_alone() -> None:
+    algorithm = make(gated=True, weights=DIFFERENT | {"region": 0.15})
+    decoder = nn.Sequential(nn.BatchNorm2d(CHANNELS), algorithm.networks["decoder"])
+    algorithm.networks["decoder"], expected = decoder, copy.deepcopy(decoder)
+    with torch.no_grad():
+        expected(algorithm.networks["encoder"](batch().images))
+    assert {"region", "judged_image"} <= {*algorithm.step(batch(), chance())}
+    for name, value in expected.named_buffers():
+        assert torch.equal(decoder.get_buffer(name), value), name
+
+
+def test_prototypes_never_flip_what_never_varies() -> None:
+    varies = torch.tensor([True, True, False, True, True])
+    y = batch(256).attributes
+    y[:, 2] = 0
+    targets = make(varies=varies, reference_share=0.0).edit_targets.draw(y, chance())
+    assert not targets.change[:, 2].any()
+    assert targets.change[:, [0, 1, 3]].any(0).all()
 
 
 def test_where_neither_face_changes_nothing_is_shown() -> None:

@@ -89,7 +89,8 @@ def test_what_is_asked() -> None:
     y[torch.arange(4000), torch.randint(4, 7, (4000,), generator=generator)] = 1
     y[:, 7] = torch.randn(4000, generator=generator)
     y[:400, 2] = torch.nan
-    asked = ask(y, (SCHEMA.mutually_exclusive, KINDS), torch.rand(4000, 10, generator=generator), 3, 0.1)
+    chance, varies = torch.rand(4000, 10, generator=generator), torch.ones(8, dtype=torch.bool)
+    asked = ask(y, (SCHEMA.mutually_exclusive, KINDS, varies), chance, 3, 0.1)
     assert (~asked.some).float().mean() == pytest.approx(0.1, abs=0.02)
     assert not asked.changed[:400, 2].any(), "what is not known is not asked"
     assert asked.target[:400, 2].isnan().all()
@@ -102,6 +103,11 @@ def test_what_is_asked() -> None:
     assert asked.changed[raised, 1].all(), "black hair is asked to be no blond hair as well"
     each = asked.changed[:, [2, 3]].float().sum(1) + asked.changed[:, :2].any(1) + asked.changed[:, 4:7].any(1)
     assert (each + asked.changed[:, 7] <= 3).all()
+    varies[[3, 6]] = False
+    fewer = ask(y, (SCHEMA.mutually_exclusive, KINDS, varies), chance, 3, 0.1)
+    assert asked.changed[:, 3].any()
+    assert not fewer.changed[:, 3].any(), "what never varies is not asked"
+    assert not (fewer.changed & (fewer.target == 1))[:, 6].any()
 
 
 def test_a_fresh_editor_changes_nothing_and_a_lively_one_does() -> None:

@@ -409,7 +409,7 @@ class CVAEGAN(Algorithm):
         self.edited_share = recipe.losses.edited_share if "encoder" in self.networks else 0.0
         self.binary = torch.zeros(schema.width, dtype=torch.bool, device=self.device)
         for kind, start, stop in self.blocks:
-            self.binary[start:stop] = kind == "binary"
+            self.binary[start:stop] = (kind == "binary") & self.varies[start:stop]
         momentum = recipe.losses.centre_momentum
         self.centres_d, self.centres_c = Centres(momentum), Centres(momentum)
         self.warmup_images, self.kl_images = recipe.losses.warmup_images, recipe.losses.kl_images

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.methods.base import Algorithm, flip_some, marginals, mean_psnr, world
+from attrimorph.methods.base import Algorithm, flip_some, keeping_averages, marginals, mean_psnr, world
 from attrimorph.methods.homointerp.groups import grouping, membership
 from attrimorph.methods.homointerp.networks import (
     Critic,
@@ -66,6 +66,7 @@ class TargetDraw:
     Args:
         members: bool [branches, W]: the columns of y in each branch's group.
         blocks, mutually_exclusive: of the schema.
+        varies: bool [W]: the columns that may flip.
         reference_share: share of a batch that changes towards another face.
         full_share: share of prototype changes with v = 1; the others' is uniform in 0..1.
     """
@@ -75,6 +76,7 @@ class TargetDraw:
         members: Tensor,
         blocks: Sequence[losses.Block],
         mutually_exclusive: Tensor,
+        varies: Tensor,
         *,
         reference_share: float = 1.0,
         full_share: float = 0.0,
@@ -84,7 +86,7 @@ class TargetDraw:
         self.grouped = members.any(0)
         self.flippable = torch.zeros_like(self.grouped)
         for kind, start, stop in blocks:
-            self.flippable[start:stop] = (kind == "binary") & self.grouped[start:stop]
+            self.flippable[start:stop] = (kind == "binary") & (self.grouped & varies)[start:stop]
 
     def draw(self, y: Tensor, generator: torch.Generator) -> EditTargets:
         """Return what a batch with labels y [B, W], NaN where unknown, is to change into."""
@@ -143,6 +145,7 @@ class HomoInterp(Algorithm):
             members,
             self.blocks,
             schema.mutually_exclusive.to(self.device),
+            self.varies,
             reference_share=share,
             full_share=options.full_share,
         )
@@ -375,7 +378,8 @@ class HomoInterp(Algorithm):
             "homomorphism": losses.attribute_loss(logits.float(), targets.z_int, self.blocks),
         }
         if self.weights["judged_image"]:
-            judged = self.networks["classifier"](self.networks["decoder"](moved))[0]
+            with keeping_averages(decoder := self.networks["decoder"]):
+                judged = self.networks["classifier"](decoder(moved))[0]
             values["judged_image"] = losses.attribute_loss(judged.float(), targets.z_int, self.blocks)
         return values
 
@@ -407,7 +411,8 @@ class HomoInterp(Algorithm):
         if self.weights["region"] and count:
             drawn = torch.rand(len(face), generator=generator)[:count].to(face.device)
             group = (drawn * max(len(self.edit_targets.members) - 1, 1)).long()
-            values["region"] = self._region(face, self.blanked(y), targets.order[:count], group, shares)
+            with keeping_averages(self.networks["decoder"]):
+                values["region"] = self._region(face, self.blanked(y), targets.order[:count], group, shares)
         return values
 
     def _region(self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None) -> Tensor:

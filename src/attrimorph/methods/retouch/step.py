@@ -55,7 +55,7 @@ class Asked(NamedTuple):
     some: Tensor
 
 
-def ask(y: Tensor, schema_parts: tuple[Tensor, Tensor], chance: Tensor, most: int, nothing: float) -> Asked:
+def ask(y: Tensor, schema_parts: tuple[Tensor, Tensor, Tensor], chance: Tensor, most: int, nothing: float) -> Asked:
     """Ask for one to `most` changes of attributes that are known.
 
     Binary ones are reversed, another value of a categorical one is set, real ones become another picture's; what is
@@ -63,14 +63,15 @@ def ask(y: Tensor, schema_parts: tuple[Tensor, Tensor], chance: Tensor, most: in
 
     Args:
         y: [B, W], NaN where unknown.
-        schema_parts: bool [W, W], which columns exclude which, and float [W]: 0 binary, 1 categorical, 2 real.
+        schema_parts: bool [W, W], which columns exclude which; float [W]: 0 binary, 1 categorical, 2 real; bool [W],
+            which vary: the others are not asked for.
         chance: uniform [B, W + 2].
         most: attributes at once.
         nothing: share of pictures of which nothing is asked.
     """
-    exclusive, kinds = schema_parts
+    exclusive, kinds, varies = schema_parts
     target = torch.where(kinds == 2, y.roll(1, 0), 1 - y)
-    able = ~target.isnan() & ~y.isnan() & ((kinds != 1) | (y < 0.5))
+    able = varies & ~target.isnan() & ~y.isnan() & ((kinds != 1) | (y < 0.5))
     score = torch.where(able, chance[:, :-2], -1.0)
     count = 1 + (chance[:, -2:-1] * most).long().clamp(max=most - 1)
     rank = score.argsort(1, descending=True).argsort(1)
@@ -105,7 +106,7 @@ class Retouch(Algorithm):
         kinds = torch.zeros(schema.width)
         for kind, start, stop in schema.blocks:
             kinds[start:stop] = ("binary", "categorical", "real").index(kind)
-        self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device)
+        self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device), self.varies
         self.pale = schema.columns(LIGHTENING) if LIGHTENING in schema.names else slice(0, 0)
         self.face = ellipse(recipe.field_size).to(self.device)
         self.luma = torch.tensor(LUMA, device=self.device)[:, None, None]
