@@ -135,7 +135,7 @@ def show_layers(outcome: Outcome, model: LayeredModel, few: EvaluationSet) -> No
         "true back": true.background,
     }
     rows = [torch.stack(row) for row in zip(*columns.values(), strict=True)]
-    caption = "EvaluationSet faces, what they were taken for, and the true layers."
+    caption = "Unseen faces, what they were taken for, and the true layers."
     outcome.sheet("layers", rows, caption, columns=list(columns))
     code = model.encode(few.images, few.labels)
     rows = [model.layers_of(code).background.cpu()]

@@ -32,11 +32,9 @@ from attrimorph.reproductions.frame import (
     Figures,
     Outcome,
     Request,
-    at_least,
-    at_most,
+    claim,
     describe,
     machine,
-    more,
     outcome_of,
     plain,
 )
@@ -239,17 +237,9 @@ def claims(size: int, axes: int, count: int, seconds: Mapping[str, float], one_m
     whole = sum(seconds.values()) if size == SIZE and count == FULL.codes and axes >= AXES else float("nan")
     steps = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     return [
-        at_most(
-            f"From a trained generator to {AXES} axes with {FULL.codes:,} samples at {SIZE}x{SIZE} within "
-            f"{MOST_SECONDS / 60:g} minutes on two cores",
-            whole,
-            MOST_SECONDS,
-            f"{axes} axes, {count:,} samples ({steps}) with {torch.get_num_threads()} threads: s in all",
-            "our bar",
-            ".1f",
-        ),
-        at_most(f"One more attribute within {MOST_SECONDS_MORE:g} s, the generator as it is",
-                one_more if size == SIZE else float("nan"), MOST_SECONDS_MORE, "s", "our bar", ".1f"),
+        claim("axes", "twenty", whole, MOST_SECONDS, least=AXES, samples=FULL.codes, size=SIZE,
+              minutes=MOST_SECONDS / 60, axes=axes, count=count, steps=steps, threads=torch.get_num_threads()),
+        claim("axes", "more", one_more if size == SIZE else float("nan"), MOST_SECONDS_MORE, bound=MOST_SECONDS_MORE),
     ]  # fmt: skip
 
 
@@ -365,15 +355,12 @@ def figures_of(
 def few_claims(usual: Figures, many: Mapping[str, float], counted: int) -> list[Claim]:
     """Return the bars, means over the taught attributes, each of which is edited on at most `counted` codes."""
     near, reached = (mean([row[key] for row in usual.values()]) for key in (COSINE, REACHED))
-    off, source = abs(mean([row[EXPECTED] - row[ENDLESS] for row in usual.values()])), "our bar"
+    off = abs(mean([row[EXPECTED] - row[ENDLESS] for row in usual.values()]))
     return [
-        at_least(
-            f"{2 * FEW} examples make an axis along which at least {LEAST_REACHED:.0%} of the edits reach their target",
-            reached, LEAST_REACHED, f"mean cosine to the judged axis {near:.2f}, {REACHED}", source, ".1%", counted),
-        more(f"At most {NEAR:.0%} fewer than along the axis from judged samples", reached, mean(list(many.values())),
-             (f"{REACHED} with examples", "with judged samples"), source, ".1%", counted=counted, grace=NEAR),
-        at_most(f"It says how sure it is, and is right by {RIGHT:g} of a cosine on average", off, RIGHT, "off by",
-                source, ".3f"),
+        claim("few-examples", "reached", reached, LEAST_REACHED, counted=counted, examples=2 * FEW, least=LEAST_REACHED,
+              near=near),
+        claim("few-examples", "as far", reached, mean(list(many.values())), counted=counted, grace=NEAR, fewer=NEAR),
+        claim("few-examples", "sure", off, RIGHT, bound=RIGHT),
     ]  # fmt: skip
 
 

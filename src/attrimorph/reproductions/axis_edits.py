@@ -40,7 +40,7 @@ from attrimorph.models.model import Code, Edits
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import AxesContext, axes_context, needing
 from attrimorph.reproductions.contexts import decoded
-from attrimorph.reproductions.frame import Claim, Figures, Outcome, Request, at_least, more, plain
+from attrimorph.reproductions.frame import Claim, Figures, Outcome, Request, claim, outcome_of, plain
 
 # --- what a beard does to Male and grey hair to age, locked in several ways
 
@@ -102,36 +102,23 @@ def untangling(request: Request) -> Outcome:
         }
         for edited, other in PAIRS.items()
     }
-    outcome = Outcome(
+    outcome = outcome_of(
         "untangling",
-        "Untangled",
-        "An edit of one attribute should leave the other one alone, although the two go together in the pictures.",
-        {
-            **context.protocol(),
-            "correlations": "; ".join(
-                f"{pair}: {each['as the judge sees drawn pictures']:+.2f}, cosine {each['cosine of the axes']:+.2f}"
-                for pair, each in correlations.items()
-            ),
-            "samples for the axes": f"{pack.about['samples']:,}",
-            "edits": f"of {len(before)} other drawn codes, each attribute set where it is absent (strength 1), taken "
-            f"away where it is present (-1); {FOLLOWED}: the first {FOLLOWING} of them",
-            LEAK: "share of edits after which the judge sees the other attribute otherwise than before",
-            OTHERS: "share of the remaining binary attributes that it sees otherwise",
-            "locks": "taken out all at once, as InterFaceGAN's code does it (Shen et al. 2020)",
-            FLAT: "where the generator normalises z, the other ways along axes go on the sphere",
-            "witness": "nobody"
-            if witness is None
-            else f"{witness.name}: no axis was fitted to it, and it was not followed, so it cannot be pleased",
-            CURVED: "a small network from codes to the judge's verdicts is followed; it tells "
-            f"{curved.explained:.0%} of the variance of held-out logits",
-            "goal": "the same score along the edited axis in every straight way",
-        },
         untangling_claims(figures),
         {
             "ways": {edited: {w: plain(f) for w, f in each.items()} for edited, each in figures.items()},
             "correlations": {pair: plain(each) for pair, each in correlations.items()},
         },
-    )
+        context.protocol(),
+        correlations="; ".join(
+            f"{pair}: {each['as the judge sees drawn pictures']:+.2f}, cosine {each['cosine of the axes']:+.2f}"
+            for pair, each in correlations.items()
+        ),
+        samples=pack.about["samples"], edited=len(before), followed=FOLLOWING, explained=curved.explained,
+        witness="nobody"
+        if witness is None
+        else f"{witness.name}: no axis was fitted to it, and it was not followed, so it cannot be pleased",
+    )  # fmt: skip
     for edited, other in PAIRS.items():
         rows = {words: {key: each[key] for key in KEYS} for words, each in figures[edited].items()}
         outcome.pieces += [report.heading(f"{edited}, {other} to stay"), report.figures(rows, "%")]
@@ -218,25 +205,22 @@ def measured(
 
 def untangling_claims(figures: Mapping[str, Figures]) -> list[Claim]:
     """Return the bars, held against the figures."""
-    found, source = [], "our bar"
+    found = []
     for edited, other in PAIRS.items():
         each = figures[edited]
         counted = {words: int(row["edits"]) for words, row in each.items()}
         for words, how in ((ONE, "straight"), (CURVED, "curved")):
+            cases = (counted[ALONE], counted[words])
             found += [
-                more(f"{edited}, {how}: with {other} locked, at most a fifth of the edits change {other} that did "
-                     "straight without", each[ALONE][LEAK], each[words][LEAK],
-                     (f"{LEAK} without the lock", "with it"), source, ".1%", counted=(counted[ALONE], counted[words]),
-                     times=1 / PART),
-                at_least(f"{edited}, {how}: with {other} locked at least 80 % of the edits reach their target",
-                         each[words][REACHED], LEAST_REACHED, REACHED, source, ".1%", counted[words]),
+                claim("untangling", "leaks", each[ALONE][LEAK], each[words][LEAK], counted=cases, times=1 / PART,
+                      edited=edited, other=other, how=how),
+                claim("untangling", "reached", each[words][REACHED], LEAST_REACHED, counted=counted[words],
+                      edited=edited, other=other, how=how),
             ]  # fmt: skip
-        words = f"{edited}: a witness sees the target of the straight way reached more often than that of the judge"
         values, cases = (each[ONE][WITNESSED], each[FOLLOWED][WITNESSED]), (counted[ONE], counted[FOLLOWED])
-        found.append(more(f"{words} followed", *values, ("straight", "followed"), source, ".1%", counted=cases))
+        found.append(claim("untangling", "witness", *values, counted=cases, edited=edited))
     on, off = (sum(each[words][REACHED] for each in figures.values()) / len(PAIRS) for words in (ONE, FLAT))
-    words, edits = "On the sphere more edits reach their target than straight on", int(figures[edited][ONE]["edits"])
-    return [*found, more(words, on, off, ("on the sphere", "straight on"), source, ".1%", counted=edits)]
+    return [*found, claim("untangling", "sphere", on, off, counted=int(figures[edited][ONE]["edits"]))]
 
 
 # --- photographs through inversion and axes: target reached, identity kept, and how far from the true counterfactual
@@ -280,30 +264,18 @@ def photographs(request: Request) -> Outcome:
         }
         for words, each in measures.items()
     }
-    outcome = Outcome(
+    outcome = outcome_of(
         "photographs",
-        "Photographs along axes",
-        "A photograph becomes a code by inversion, moves along an axis, and gets its own detail back.",
-        {
-            **context.protocol(),
-            "photographs": unseen.words,
-            "axes": f"{len(pack.names)}, from {pack.about['samples']:,} judged samples",
-            "inversion": f"{steps} steps of Adam, attributes unknown; {inverted.seconds:.1f} s; PSNR {nearness:.2f} dB",
-            "edits": "every attribute set where it is absent (strength 1), taken away where it is present (-1), "
-            f"{' and '.join(locks) or 'nothing'} locked; the first {close} of each are held against the truth",
-            CHANGED: "share of the other binary attributes that the judge sees otherwise than before the edit",
-            WRONG: "share of them that are not as they truly should be",
-            FOUND: "before is the picture of the code, not the photograph",
-            "the way": f"the one that changes the picture least, {REACH:g} times as far as among drawn pictures; "
-            f"'{IN_CODES}': the plain one",
-        },
         photograph_claims(figures, drawn, measures[COMPOSED].count),
         {
             "ways": {words: plain(each) for words, each in figures.items()},
             "attributes": attributes,
             "inversion": {"PSNR": nearness, "seconds": inverted.seconds},
         },
-    )
+        context.protocol(),
+        unseen=unseen, axes=len(pack.names), samples=pack.about["samples"], steps=steps, seconds=inverted.seconds,
+        nearness=nearness, locks=" and ".join(locks) or "nothing", close=close, reach=REACH,
+    )  # fmt: skip
     rows = {
         name: {f"{key}, {words}": each[name][key] for words, each in attributes.items() for key in (REACHED, CHANGED)}
         for name in attributes[COMPOSED]
@@ -387,24 +359,17 @@ def summary(unseen: EvaluationSet, measures: EditMeasures, close: int) -> dict[s
 
 def photograph_claims(figures: Figures, drawn: bool, edits: int) -> list[Claim]:
     """Return the bars, held against the figures of so many edits."""
-    mine, source = figures[COMPOSED], "our bar"
-    words = f"{'Drawn faces' if drawn else 'Photographs'}: at least 80 % of the edits reach their target"
-    reached = at_least(words, mine[REACHED], LEAST_REACHED, REACHED, source, ".1%", edits)
+    mine, who = figures[COMPOSED], "Drawn faces" if drawn else "Photographs"
+    reached = claim("photographs", "reached", mine[REACHED], LEAST_REACHED, counted=edits, who=who)
     if not drawn:
         return [reached]
     return [
         reached,
-        *(more(words, mine[PSNR], other, ("PSNR in dB", name), source) for words, other, name in (
-            ("The edited photograph is nearer to the true counterfactual than the photograph as it is", mine[NOTHING],
-             "without an edit"),
-            ("Put back into the photograph an edit is nearer to the truth than the generator's picture",
-             figures[FOUND][PSNR], "the generator's"),
-            ("The way that changes the picture least is nearer to the truth than the shortest way of codes",
-             figures[IN_CODES][PSNR], "the shortest way of codes"),
-        )),
-        more("The person stays: a recogniser's features move hardly further (0.1 of a cosine) than with the truth",
-             mine[TRUE_IDENTITY], mine[IDENTITY], ("identity drift of the truth", "of the edit"), source, grace=DRIFT),
-    ]  # fmt: skip
+        claim("photographs", "photograph", mine[PSNR], mine[NOTHING]),
+        claim("photographs", "generator", mine[PSNR], figures[FOUND][PSNR]),
+        claim("photographs", "codes", mine[PSNR], figures[IN_CODES][PSNR]),
+        claim("photographs", "person", mine[TRUE_IDENTITY], mine[IDENTITY], grace=DRIFT),
+    ]
 
 
 def show_edits(outcome: Outcome, measures: Mapping[str, EditMeasures], name: str) -> None:

@@ -265,6 +265,7 @@ def claim(
     *,
     counted: int | tuple[int | None, int | None] | None = None,
     times: float = 1.0,
+    grace: float = 0.0,
     **values: object,
 ) -> Claim:
     """Hold a claim of `experiments.toml` against figures.
@@ -272,7 +273,7 @@ def claim(
     Args:
         experiment, key: where it stands.
         first, second: the two figures of `more`; the figure and the bound of `least` and `most`.
-        counted, times: as of `more`.
+        counted, times, grace: as of `more`.
         values: what stands in braces.
     """
     page = EXPERIMENTS[experiment]
@@ -281,7 +282,8 @@ def claim(
     kind = next(iter(said))
     words, *names = (each.format(**values) for each in (said[kind], *said["names"]))
     if kind == "more":
-        return more(words, first, second, (names[0], names[1]), source, form, counted=counted, times=times)
+        pair = names[0], names[1]
+        return more(words, first, second, pair, source, form, counted=counted, times=times, grace=grace)
     assert isinstance(second, float | int)
     assert not isinstance(counted, tuple)
     return {"least": at_least, "most": at_most}[kind](words, first, second, names[0], source, form, counted)

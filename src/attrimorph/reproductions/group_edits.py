@@ -27,10 +27,8 @@ from attrimorph.reproductions.frame import (
     Figures,
     Outcome,
     Request,
-    at_least,
-    at_most,
+    claim,
     describe,
-    more,
     outcome_of,
     plain,
     seconds_of,
@@ -135,23 +133,20 @@ def figures_of(measures: EditMeasures, name: str, groups: Groups) -> dict[str, f
 
 def claims(figures: Figures, edits: int) -> list[Claim]:
     """Return the bars, held against the figures of so many edits."""
-    mine, source = figures[BACK.format(HOMO)], "our bar"
+    mine = figures[BACK.format(HOMO)]
 
     def pair(way: str, key: str) -> tuple[list[float], list[float]]:
         homo, cvae = (way.format(name) for name in (HOMO, CVAE))
         return ([figures[homo][key]], [figures[cvae][key]]) if cvae in figures else ([], [])
 
-    nearer = "they are nearer to the true counterfactual than CVAE-GAN's"
-    return [
-        at_least("HomoInterpGAN's edits reach their target in at least 90 % of cases", mine[REACHED], LEAST_REACHED,
-                 REACHED, source, ".1%", edits),
-        at_most("They change at most 5 % of the attributes of other groups", mine[CHANGED], MOST_CHANGED, CHANGED,
-                source, ".2%", edits),
-        *(claim for way, words in ((BACK, "Put back"), (DECODED, "As decoded")) for claim in (
-            more(f"{words} {nearer}, in pixels", *pair(way, ERROR), (HOMO, CVAE), source),
-            more(f"{words} {nearer}, as the judge sees it", *pair(way, FAR)[::-1], (CVAE, HOMO), source),
-        )),
-    ]  # fmt: skip
+    found = [
+        claim("group-edits", "reached", mine[REACHED], LEAST_REACHED, counted=edits),
+        claim("group-edits", "others", mine[CHANGED], MOST_CHANGED, counted=edits),
+    ]
+    for way, words in ((BACK, "Put back"), (DECODED, "As decoded")):
+        found.append(claim("group-edits", "pixels", *pair(way, ERROR), way=words))
+        found.append(claim("group-edits", "judged", *pair(way, FAR)[::-1], way=words))
+    return found
 
 
 # --- one model for each attribute, or one for all
@@ -182,24 +177,14 @@ def translation(request: Request) -> Outcome:
     figures[HOMO] |= {SIZE: size, SIZE_OF_ALL: size, TRAINING: seconds[HOMO]}
     images = {CYCLE: sum(link.images_seen for link in links), HOMO: model.images_seen}
     fair = alike(*images.values()) or alike(*seconds.values())
-    outcome = Outcome(
+    outcome = outcome_of(
         "translation",
-        "One model for each attribute, or one for all",
-        "CycleGAN learns one attribute a model, all or nothing; several make a chain. HomoInterpGAN moves every "
-        "group with one model.",
-        {
-            **context.protocol({HOMO: model}),
-            **{f"CycleGAN {link.attribute}": describe(link) for link in links},
-            "chain": f"all of {', '.join(names)} turned the other way, one after another, on {len(goals)} images",
-            SIZE_OF_ALL: f"{attributes} attributes, one CycleGAN each, against the one model",
-            TRAINING: "of the runs named, all CycleGANs together; their logs tell it, pauses left out",
-            "images seen": f"{images[CYCLE]:,} by all CycleGANs together, {images[HOMO]:,} by HomoInterpGAN",
-            "equally long": f"{'yes' if fair else 'no: no verdict on what they learned'} (images or seconds within "
-            f"{ALIKE:.0%} of one another)",
-        },
         translation_claims(figures, len(goals), fair),
         {name: plain(each) for name, each in figures.items()},
-    )
+        {**context.protocol({HOMO: model}), **{f"CycleGAN {link.attribute}": describe(link) for link in links}},
+        names=", ".join(names), goals=len(goals), attributes=attributes, theirs=images[CYCLE], mine=images[HOMO],
+        fair="yes" if fair else "no: no verdict on what they learned", alike=ALIKE,
+    )  # fmt: skip
     outcome.pieces.append(report.figures(figures))
     show_chains(outcome, context, chain, model, goals)
     return outcome
@@ -308,19 +293,12 @@ def translation_claims(figures: Figures, counted: int, fair: bool) -> list[Claim
     def both(key: str, first: Mapping[str, float], second: Mapping[str, float]) -> tuple[list[float], list[float]]:
         return ([first[key]], [second[key]]) if fair or key == SIZE_OF_ALL else ([], [])
 
-    found = [
-        more(words, *both(key, mine, theirs), (HOMO, CYCLE), "ours", ".1%", counted=counted)
-        for words, key in (
-            ("HomoInterpGAN reaches the target of single edits more often than CycleGANs", REACHED),
-            ("It reaches all targets of a chain of edits more often", ALL),
-        )
+    return [
+        claim("translation", "single", *both(REACHED, mine, theirs), counted=counted),
+        claim("translation", "chain", *both(ALL, mine, theirs), counted=counted),
+        claim("translation", "others", *both(CHANGED, theirs, mine), counted=counted),
+        claim("translation", "size", *both(SIZE_OF_ALL, theirs, mine)),
     ]
-    for words, key, images in (
-        ("It changes fewer attributes of other groups", CHANGED, counted),
-        ("It is smaller than a CycleGAN for each attribute", SIZE_OF_ALL, None),
-    ):
-        found.append(more(words, *both(key, theirs, mine), (CYCLE, HOMO), "ours", counted=images))
-    return found
 
 
 def show_chains(outcome: Outcome, context: EditContext, chain: Chain, model: InterpolationModel, rows: Tensor) -> None:

@@ -45,11 +45,10 @@ from attrimorph.reproductions.frame import (
     Figures,
     Outcome,
     Request,
-    at_least,
-    at_most,
+    claim,
     decide,
     describe,
-    more,
+    outcome_of,
     plain,
 )
 
@@ -138,26 +137,18 @@ def uniformity(request: Request) -> Outcome:
     common = moved_by_all(found.values())
     figures = {method: shape(each, common) for method, each in found.items()}
     curves = {method: mean_curve(each, common) for method, each in found.items()}
-    outcome = Outcome(
+    outcome = outcome_of(
         "uniformity",
-        "Does half the strength go half the way?",
-        "An attribute should grow evenly with the strength of an edit, not wait and then jump.",
-        {
-            **context.protocol({"HomoInterpGAN": model, "CVAE-GAN": other}),
-            "response": f"{AttributeScore(context.judge).name} at strengths 0, 0.1, ..., 1; "
-            f"attributes: {', '.join(names)}",
-            "deviation": "mean distance of the mean response, scaled to 0..1, from the straight line, of the "
-            f"{len(common)} attributes and directions that every method moves the right way by {LEAST_SPAN:g} at least",
-            "calibration": f"every way alike, by {context.calibrator.name}, on other images",
-            "references": f"{context.references.words}; image i goes to the same one at every strength",
-        },
         uniformity_claims(figures),
         {
             "methods": {method: plain(each) for method, each in figures.items()},
             "curves": curves,
             "responses": {method: rows_of(each) for method, each in found.items()},
         },
-    )
+        context.protocol({"HomoInterpGAN": model, "CVAE-GAN": other}),
+        score=AttributeScore(context.judge), names=", ".join(names), common=len(common), least=LEAST_SPAN,
+        calibrator=context.calibrator, references=context.references,
+    )  # fmt: skip
     drawn = {**curves, TRUTH: mean_curve(found[SLIDER], common, truth=True)}
     if any(drawn.values()):
         caption = "Mean response over strength, of what every method moves: as figure 11 of the report."
@@ -225,16 +216,14 @@ def mean_curve(
 
 def uniformity_claims(figures: Figures) -> list[Claim]:
     """Return the bars, held against the measured deviations."""
-    found, names, source = [], ("deviation of that", "of the first"), "our bar; the shape is the report's figure 11"
+    found = []
     for word in ("{}", LEARNED):
         for mine, against, bound in ((FOLLOWING, STRAIGHT, OF_STRAIGHT), (SLIDER, STRAIGHT, OF_STRAIGHT),
                                      (SLIDER, CVAE, OF_CVAE)):  # fmt: skip
             method, other = word.format(mine), word.format(against)
-            words = (
-                f"{method}: the response deviates from the straight line at most {bound:g} times as much as that of: "
-            )
             theirs, ours = ([figures[each][DEVIATION]] if other in figures else [] for each in (other, method))
-            found.append(more(f"{words}{other}", theirs, ours, names, source, ".3f", times=1 / bound))
+            found.append(claim("uniformity", "straighter", theirs, ours, times=1 / bound,
+                               method=method, bound=bound, other=other))  # fmt: skip
     return found
 
 
@@ -269,28 +258,6 @@ def faults(request: Request) -> Outcome:
         raise AttrimorphError("one of the models must be a HomoInterpGAN of drawn faces or shapes; got none; add one")
     count = 5 * request.form.per_class
     names = shared(on_faces.values())
-    outcome = Outcome(
-        "faults",
-        "Four faults, mended",
-        "As published, HomoInterpGAN wants aligned faces and a reference, greys a white background, and is poor "
-        "on domains with gaps.",
-        {
-            **context.protocol({f"{name}, faces": on_faces.get(name) for name in (BEFORE, AFTER)}),
-            **{f"{name}, shapes": describe(model) for name, model in on_shapes.items()},
-            "images seen": "; ".join(
-                f"{name}, {domain}: {model.images_seen:,}"
-                for domain, found in (("faces", on_faces), ("shapes", on_shapes))
-                for name, model in found.items()
-            ),
-            "published": f"every field of the published recipe's networks and losses but {', '.join(SAME)}; length and "
-            "optimiser are the small recipe's. A mending counts where the published side, as long, shows the fault "
-            "by more than chance",
-            "edits": f"{', '.join(names)}, set and taken away",
-            "shift": f"{SHIFT:.0%} of the width, mean over four directions, the border repeated",
-            "white": "the same faces before white; pixels outside the person, before and after the true edit",
-            "shapes": "every shape becomes the next one, strength 1; distances are mean absolute differences in 1/255",
-        },
-    )
     shown = with_plain(on_faces)
     position = {name: positions(context, model, names) for name, model in on_faces.items()}
     white = {name: background(context, model, names) for name, model in shown.items()}
@@ -298,20 +265,34 @@ def faults(request: Request) -> Outcome:
     found = {name: gaps(model, count) for name, model in on_shapes.items()}
     holes = {name: each for name, (each, _) in found.items()}
     faces_told, shapes_told = equally_long(on_faces), equally_long(on_shapes)
-    outcome.claims = fault_claims(
-        position if faces_told else {},
-        white if faces_told else {},
-        following if faces_told else {},
-        holes if shapes_told else {},
-        (count * len(names), count),
-    )
-    for title, figures in (
-        ("Position", position),
-        ("A white background", white),
-        ("Edits without a reference", following),
-        ("A domain with gaps: drawn shapes", holes),
-    ):
-        outcome.figures[title] = {name: plain(each) for name, each in figures.items()}
+    tables = {
+        "Position": position,
+        "A white background": white,
+        "Edits without a reference": following,
+        "A domain with gaps: drawn shapes": holes,
+    }
+    outcome = outcome_of(
+        "faults",
+        fault_claims(
+            position if faces_told else {},
+            white if faces_told else {},
+            following if faces_told else {},
+            holes if shapes_told else {},
+            (count * len(names), count),
+        ),
+        {title: {name: plain(each) for name, each in figures.items()} for title, figures in tables.items()},
+        {
+            **context.protocol({f"{name}, faces": on_faces.get(name) for name in (BEFORE, AFTER)}),
+            **{f"{name}, shapes": describe(model) for name, model in on_shapes.items()},
+        },
+        seen="; ".join(
+            f"{name}, {domain}: {model.images_seen:,}"
+            for domain, models in (("faces", on_faces), ("shapes", on_shapes))
+            for name, model in models.items()
+        ),
+        same=", ".join(SAME), names=", ".join(names), shift=SHIFT,
+    )  # fmt: skip
+    for title, figures in tables.items():
         missing = report.note("No such model was given: not measured.")
         outcome.pieces += [report.heading(title), report.figures(figures, ".3f") if figures else missing]
         if title == "A white background" and on_faces:
@@ -494,31 +475,27 @@ def fault_claims(
     def of(figures: Figures, which: str, name: str) -> list[float]:
         return [figures[which][name]] if which in figures else []
 
-    lost, source = MOST_LOST / 100, "our bar"
+    lost = MOST_LOST / 100
     away, still = ([of(position, which, name) for which in (BEFORE, AFTER)] for name in (SHIFTED, UNSHIFTED))
-    names = (UNSHIFTED, SHIFTED)
+    without, mended = (of(following, which, WITHOUT) for which in (BEFORE, AFTER))
     return [
         *mending(
-            more("As published a shift by 5 % of the width costs more than 3 points of target rate", still[0], away[0],
-                 names, source, ".1%", counted=counted, grace=-lost),
-            more("Mended it costs at most 3 points", away[1], still[1], names[::-1], source, ".1%", counted=counted,
-                 grace=lost)),
+            claim("faults", "position", still[0], away[0], counted=counted, grace=-lost),
+            claim("faults", "position mended", away[1], still[1], counted=counted, grace=lost),
+        ),
         *mending(
-            at_least("As published white background pixels shift by more than 1/255",
-                     of(white, BEFORE, BACKGROUND), MOST_BACKGROUND, BACKGROUND, source),
-            at_most("Mended by at most 1/255", of(white, AFTER, BACKGROUND), MOST_BACKGROUND, BACKGROUND, source)),
+            claim("faults", "white", of(white, BEFORE, BACKGROUND), MOST_BACKGROUND),
+            claim("faults", "white mended", of(white, AFTER, BACKGROUND), MOST_BACKGROUND),
+        ),
         *mending(
-            more("As published edits without a reference reach their target less often than those with one",
-                 of(following, BEFORE, WITH), of(following, BEFORE, WITHOUT), ("with", "without"), "ours", ".1%",
-                 counted=counted),
-            more("Mended more often than as published", of(following, AFTER, WITHOUT),
-                 of(following, BEFORE, WITHOUT), (AFTER, BEFORE), "ours", ".1%", counted=counted)),
+            claim("faults", "references", of(following, BEFORE, WITH), without, counted=counted),
+            claim("faults", "references mended", mended, without, counted=counted),
+        ),
         *mending(
-            at_most("On a domain with gaps the published model turns at most half of the shapes into the next one",
-                    of(holes, BEFORE, KIND), MOST_TURNED, KIND, "ours", ".1%", turned),
-            more("Mended more of them", of(holes, AFTER, KIND), of(holes, BEFORE, KIND), (AFTER, BEFORE), "ours", ".1%",
-                 counted=turned)),
-    ]  # fmt: skip
+            claim("faults", "gaps", of(holes, BEFORE, KIND), MOST_TURNED, counted=turned),
+            claim("faults", "gaps mended", of(holes, AFTER, KIND), of(holes, BEFORE, KIND), counted=turned),
+        ),
+    ]
 
 
 def mending(fault: Claim, mended: Claim) -> list[Claim]:
