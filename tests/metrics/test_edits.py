@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data import Schema
-from attrimorph.data.drawn import faces
+from attrimorph.data.drawn import TrueLayers, faces
 from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.metrics.edits import (
@@ -134,3 +134,22 @@ def test_without_an_attribute_to_edit_nothing_is_counted(unseen: EvaluationSet, 
     assert not found.names
     assert found.count == 0
     assert leakage(found) != leakage(found)  # NaN: there is none
+
+
+def test_edits_put_into_their_images_are_measured_against_the_same_truth(
+    unseen: EvaluationSet, judge: Judge, perfect: EditMeasures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, render = list[int](), faces.render_layers
+
+    def counted(factors: Tensor, size: int) -> TrueLayers:
+        drawn.append(len(factors))
+        return render(factors, size)
+
+    before = decisions(judge(unseen.images), judge.schema)
+    monkeypatch.setattr("attrimorph.metrics.edits.faces.render_layers", counted)
+    monkeypatch.setattr(Renderer, "edit", lambda self, images, changes, attributes=None: images)
+    found = measure_edits(Renderer(unseen), unseen, judge, before, names=NAMES, counterfactuals=6, composed=True)
+    assert len(drawn) == len(found.edits)
+    assert found.composed is not None
+    for parts in zip(perfect.edits, found.edits, found.composed.edits, strict=True):
+        assert all(torch.equal(parts[0].figures[JUDGE_ERROR], each.figures[JUDGE_ERROR]) for each in parts)

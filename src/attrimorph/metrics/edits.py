@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.data import Schema
-from attrimorph.data.drawn import faces
+from attrimorph.data.drawn import TrueLayers, faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names, decisions
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
@@ -240,29 +240,30 @@ def measure_edits(
 
     def one_way(name: str, goal: bool, rows: Tensor) -> list[AttributeEdits]:
         change = {name: 1.0 if goal else -1.0}
+        expected, few = schema.edit(labels[rows], change), rows[: max(SHOWN, counterfactuals)]
+        truth, of_truth = None, dict[str, Tensor]()
+        if unseen.factors is not None:
+            truth = faces.render_layers(faces.set_attribute(unseen.factors[few], name, goal), unseen.images.shape[-1])
+            wrong = decisions(judge(truth.image), schema) != expected[: len(few)]
+            of_truth[JUDGE_ERROR] = wrong.double().mean(1)
+            if identity_encoder is not None:
+                of_truth[TRUE_IDENTITY] = identity_drift(identity_encoder, unseen.images[few], truth.image)
+
+        def measured(unseen: EvaluationSet, before: Tensor, edited: Tensor) -> AttributeEdits:
+            judged, unmoved = decisions(judge(edited), schema), schema.edit(before[rows], change)
+            figures = close_figures(unseen, few, edited[: len(few)], truth, identity_encoder, extractor) | of_truth
+            shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
+            shown += [] if truth is None else [truth.image[:SHOWN]]
+            wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
+            return AttributeEdits(name, goal, rows, wrong, moved, binary.index(name), figures, torch.stack(shown, 1))
+
         parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
-        found = [measured(unseen, before, name, goal, rows, torch.cat(parts))]
+        found = [measured(unseen, before, torch.cat(parts))]
         if composed:
             pairs = zip(parts, torch.split(rows, BATCH), strict=True)
             put = [put_into(unseen.images[part], unedited[part], edited) for edited, part in pairs]
-            found.append(measured(images, seen, name, goal, rows, torch.cat(put)))
+            found.append(measured(images, seen, torch.cat(put)))
         return found
-
-    def measured(
-        unseen: EvaluationSet, before: Tensor, name: str, goal: bool, rows: Tensor, edited: Tensor
-    ) -> AttributeEdits:
-        change = {name: 1.0 if goal else -1.0}
-        judged, expected = decisions(judge(edited), schema), schema.edit(labels[rows], change)
-        few = rows[: max(SHOWN, counterfactuals)]
-        factors = None if unseen.factors is None else faces.set_attribute(unseen.factors[few], name, goal)
-        figures, true = close_figures(unseen, few, edited[: len(few)], factors, identity_encoder, extractor)
-        shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
-        if true is not None:
-            figures[JUDGE_ERROR] = (decisions(judge(true), schema) != expected[: len(few)]).double().mean(1)
-            shown.append(true[:SHOWN])
-        unmoved = schema.edit(before[rows], change)
-        wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
-        return AttributeEdits(name, goal, rows, wrong, moved, binary.index(name), figures, torch.stack(shown, 1))
 
     edits: list[list[AttributeEdits]] = []
     for number, name in enumerate(names, start=1):
@@ -293,42 +294,38 @@ def close_figures(
     unseen: EvaluationSet,
     rows: Tensor,
     edited: Tensor,
-    true_factors: Tensor | None,
+    truth: TrueLayers | None,
     identity_encoder: IdentityEncoder | None,
     extractor: SeesMaps | None,
-) -> tuple[dict[str, Tensor], Tensor | None]:
+) -> dict[str, Tensor]:
     """Measure edits one by one.
 
     Args:
         unseen: the images, and their reconstructions, which drifts are counted from, where a model encodes.
         rows: which of them were edited, [m].
         edited: [m, 3, S, S].
-        true_factors: of the true counterfactuals of drawn faces, [m, F], else None.
+        truth: the true counterfactuals of drawn faces, [m, 3, S, S], with their layers, else None.
         identity_encoder: who tells people, or None.
         extractor: whose feature maps two images are compared in, or None.
 
     Returns:
-        Figures by name, each [m], NaN where there is no such area, and the pictures of the truth.
+        Figures by name, each [m], NaN where there is no such area.
     """
     figures: dict[str, Tensor] = {}
-    images, true = unseen.images[rows], None
+    images = unseen.images[rows]
     before = images if unseen.reconstructions is None else unseen.reconstructions[rows]
     masks = None if unseen.masks is None else unseen.masks[rows]
-    if true_factors is not None:
-        layers = faces.render_layers(true_factors, edited.shape[-1])
-        true = layers.image
-        masks = None if masks is None else torch.maximum(masks, layers.mask)
-        figures |= zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, true), strict=True)
+    if truth is not None:
+        masks = None if masks is None else torch.maximum(masks, truth.mask)
+        figures |= zip((PSNR, PSNR_TARGET, PSNR_REST), counterfactual_psnr(images, edited, truth.image), strict=True)
         if extractor is not None:
-            distances = counterfactual_distance(extractor, images, edited, true)
+            distances = counterfactual_distance(extractor, images, edited, truth.image)
             figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
     if identity_encoder is not None:
         figures[IDENTITY] = identity_drift(identity_encoder, before, edited)
-        if true is not None:
-            figures[TRUE_IDENTITY] = identity_drift(identity_encoder, images, true)
     if masks is not None:
         figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
-    return figures, true
+    return figures
 
 
 def target_area(images: Tensor, true: Tensor) -> Tensor:

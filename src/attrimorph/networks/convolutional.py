@@ -313,18 +313,26 @@ class DiscriminatorHeads(nn.Module):
     """What discriminators make of their trunk's stages: a verdict, features, and with a class head the attributes."""
 
     def add_heads(
-        self, features: int, condition: int, *, outputs: int, kernels: int, components: int, layers: int, stages: int
+        self,
+        features: int,
+        condition: int,
+        stages: int,
+        *,
+        outputs: int = 0,
+        kernels: int = 0,
+        components: int = 0,
+        layers: int = 1,
     ) -> None:
         """Add the last layers.
 
         Args:
             features: F, of the last stage, flattened.
             condition: columns of y for a conditional one (joined at the last layer by projection); 0 for none.
+            stages: of the trunk.
             outputs: columns of y that a class head reads off the last stage (AC-GAN); 0 for none.
             kernels: of minibatch discrimination before the last layer; 0 for none.
             components: of the covariances that the verdict compares beside the means (McGAN); 0 for neither.
             layers: stages that f_D holds, from the last one back.
-            stages: of the trunk.
 
         Raises:
             AttrimorphError: f_D is to hold more stages than there are.
@@ -363,24 +371,13 @@ class Discriminator(DiscriminatorHeads):
         image_size: S of the images [B, 3, S, S].
         condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution.
-        outputs, kernels, components, layers: as of `DiscriminatorHeads.add_heads`.
+        heads: `outputs`, `kernels`, `components` and `layers`, as of `add_heads`.
     """
 
-    def __init__(
-        self,
-        image_size: int,
-        condition: int,
-        width: int,
-        *,
-        outputs: int = 0,
-        kernels: int = 0,
-        components: int = 0,
-        layers: int = 1,
-    ) -> None:
+    def __init__(self, image_size: int, condition: int, width: int, **heads: int) -> None:
         super().__init__()
         self.trunk = Trunk(image_size, width)
-        heads = {"outputs": outputs, "kernels": kernels, "components": components, "layers": layers}
-        self.add_heads(self.trunk.features, condition, stages=len(self.trunk.convolutions), **heads)
+        self.add_heads(self.trunk.features, condition, len(self.trunk.convolutions), **heads)
         initialise(self)
         for layer in (self.last, self.projection, self.head):
             if isinstance(layer, nn.Linear):

@@ -185,6 +185,11 @@ def test_a_named_teacher_teaches_and_the_run_s_own_does_not(tmp_path: Path) -> N
     values = algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
     assert values["asked_teacher"] != retouch().step(batch(0, 32), torch.Generator().manual_seed(0))["asked_teacher"]
     assert all(map(torch.equal, before, algorithm.teacher.parameters()))  # type: ignore[union-attr]
+    # What the teacher does not know is not taken for reached.
+    algorithm.teacher.knows[:] = False  # type: ignore[union-attr]
+    values = algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
+    assert values["asked_head"] > 0
+    assert values["asked_teacher"] == values["asked_reached"] == 0
     nothing = tmp_path / "nothing.safetensors"
     with pytest.raises(AttrimorphError, match=r"must be the file of an attribute classifier; .*nothing"):
         Teacher(nothing, faces.SCHEMA)

@@ -226,20 +226,10 @@ class DcganDiscriminator(DiscriminatorHeads):
         image_size: 128.
         condition: columns of y for a conditional one; 0 for none.
         width: channels of the first convolution, 64 as published; they double up to eightfold.
-        outputs, kernels, components, layers: as of `DiscriminatorHeads.add_heads`.
+        heads: `outputs`, `kernels`, `components` and `layers`, as of `add_heads`.
     """
 
-    def __init__(
-        self,
-        image_size: int,
-        condition: int,
-        width: int = 64,
-        *,
-        outputs: int = 0,
-        kernels: int = 0,
-        components: int = 0,
-        layers: int = 1,
-    ) -> None:
+    def __init__(self, image_size: int, condition: int, width: int = 64, **heads: int) -> None:
         super().__init__()
         check_size(image_size)
         channels = [width * times for times in (1, 2, 4, 8, 8)]
@@ -248,8 +238,7 @@ class DcganDiscriminator(DiscriminatorHeads):
             nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
             for before, after in pairwise(channels)
         )
-        heads = {"outputs": outputs, "kernels": kernels, "components": components, "layers": layers}
-        self.add_heads(channels[-1] * 16, condition, stages=len(channels), **heads)
+        self.add_heads(channels[-1] * 16, condition, len(channels), **heads)
         initialise_dcgan(self)
 
     def forward(self, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -118,7 +118,7 @@ LEARNING = (
 )  # fmt: skip
 SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
 """Their first decay is `decoder_beta1`: with that of the others identity is lost."""
-SMALL = 1e-5  # of features of length 1: a change of less is none
+SMALL = 1e-5  # mean square, of features of length 1: a change of less is none
 VISIBLE = 0.3  # on the scale -1..1: where a picture changes so much, an attribute shows
 
 
@@ -231,9 +231,9 @@ class HomoInterp(Algorithm):
         order, change = targets.order[:count], targets.change[count:].nan_to_num()
         towards = y[order] - y[:count]
         shares = [
-            prototypes.shares(members, (constant[:count], y[:count], towards), (constant[order], y[order], -towards))
+            prototypes.shares(members, (constant[:count], y[:count], towards), (constant[order], y[order], -towards)),
+            prototypes.shares(members, (constant[count:], y[count:], change)),
         ]
-        shares.append(prototypes.shares(members, (constant[count:], y[count:], change)))
         with torch.no_grad():
             said = prototypes(constant[count:], y[count:], change).to(face.dtype)
         v = targets.v[count:, :1] * (change.abs() @ members.to(change.dtype).T > 0)

@@ -19,13 +19,11 @@ from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, i
 from attrimorph.photographs.fields import CHANNELS, Fields
 
 REACH = 0.25  # of the frame: the farthest that a pixel comes from
-FLAT, CALM = (
-    2.0,
-    4.0,
-)  # what outputs of flow and of colours are divided by: colours move the easiest, and drown the rest
+FLAT, CALM = 2.0, 4.0  # what outputs of flow and of colours are divided by: colours move easiest, and drown the rest
 HIDDEN = -2.0  # logit of the mask at the start: 12 % of a paint that is the picture itself
 LEVELS = 4  # halvings at most, down to 4x4 at least
 GROWTH = (1, 2, 4, 6)  # channels at each, in widths
+CONDITION = 128  # numbers that d and y become
 
 
 class Editor(nn.Module):
@@ -46,7 +44,7 @@ class Editor(nn.Module):
         super().__init__()
         levels = min(LEVELS, int(math.log2(size)) - 2)
         channels = [width * growth for growth in GROWTH[:levels]]
-        self.embedding = nn.Linear(2 * condition, 128)
+        self.embedding = nn.Linear(2 * condition, CONDITION)
         self.first = nn.Conv2d(3, width, 4, 2, 1)
         self.down = nn.ModuleList(Conditioned(a, b, 4, 2) for a, b in pairwise(channels))
         self.blocks = nn.ModuleList(Residual(channels[-1]) for _ in range(blocks))
@@ -57,7 +55,7 @@ class Editor(nn.Module):
         nn.init.zeros_(self.last.weight)
         for part in self.modules():
             if isinstance(part, Conditioned):
-                nn.init.normal_(part.modulation.weight, std=0.5 / math.sqrt(128))
+                nn.init.normal_(part.modulation.weight, std=0.5 / math.sqrt(CONDITION))
 
     def forward(self, images: Tensor, d: Tensor, y: Tensor) -> Fields:
         condition = F.leaky_relu(self.embedding(torch.cat([d, y], 1)), SLOPE)  # [B, 128]
@@ -67,11 +65,12 @@ class Editor(nn.Module):
             seen.append(h)
             h = stage(h, condition)  # [B, 2C, S/4, S/4] ... [B, 6C, S/16, S/16]
         for block in self.blocks:
-            h = block(h, condition)
+            h = block(h, condition)  # [B, 6C, S/16, S/16]
         for stage in self.up:
+            # [B, 4C, S/8, S/8] ... [B, C, S/2, S/2]
             h = stage(torch.cat([F.interpolate(h, scale_factor=2.0), seen.pop()], 1), condition)
         h = torch.cat([F.interpolate(h, scale_factor=2.0), images.to(h.dtype)], 1)  # [B, C + 3, S, S]
-        h = self.last(F.leaky_relu(self.full(h), SLOPE)).float()
+        h = self.last(F.leaky_relu(self.full(h), SLOPE)).float()  # [B, 12, S, S]
         flow, gain, shift, mask, paint = h.split(list(CHANNELS.values()), 1)
         return Fields(
             REACH * torch.tanh(flow / FLAT),
@@ -83,20 +82,23 @@ class Editor(nn.Module):
 
 
 class Conditioned(nn.Module):
-    """A convolution, pixel norm, scale and shift by the condition, a leaky rectifier."""
+    """A convolution, pixel norm, scale and shift by the condition, a leaky rectifier.
+
+    [B, before, S, S], [B, CONDITION] -> [B, after, S / stride, S / stride].
+    """
 
     def __init__(self, before: int, after: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(before, after, kernel, stride, 1)
-        self.modulation = nn.Linear(128, 2 * after)
+        self.modulation = nn.Linear(CONDITION, 2 * after)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)  # [B, after, 1, 1] each
         return modulate(self.convolution(h), scale, shift)
 
 
 class Residual(nn.Module):
-    """h + conv3(conditioned(h))."""
+    """h + conv3(conditioned(h)), [B, C, S, S]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -133,9 +135,9 @@ class FieldDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         h = images
         for layer in self.layers:
-            h = F.leaky_relu(layer(h), SLOPE)
+            h = F.leaky_relu(layer(h), SLOPE)  # [B, C, S/2, S/2] ... [B, 8C, s, s]
         logits = h.new_zeros(len(h), 0) if self.head is None else self.head(h.flatten(1))
-        return self.verdict(h).float(), logits.float()
+        return self.verdict(h).float(), logits.float()  # [B, 1, s, s], [B, W]
 
 
 class ShrinkingClassifier(Classifier):
@@ -146,7 +148,7 @@ class ShrinkingClassifier(Classifier):
         self.image_size = image_size
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return super().forward(F.avg_pool2d(images, images.shape[-1] // self.image_size))
+        return super().forward(F.avg_pool2d(images, images.shape[-1] // self.image_size))  # [B, W], [B, 256]
 
 
 class Teacher(nn.Module):
@@ -195,7 +197,7 @@ class Teacher(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
-        return torch.where(self.knows, self.last(self.trunk(images)).float()[:, self.places], 0)
+        return torch.where(self.knows, self.last(self.trunk(images)).float()[:, self.places], 0)  # [B, W]
 
 
 def kept_networks(recipe: RetouchRecipe, schema: Schema, found: Collection[str] = ()) -> dict[str, nn.Module]:

@@ -190,23 +190,20 @@ class Retouch(Algorithm):
     def _attributes(self, told: Tensor, shown: Tensor, asked: Asked) -> dict[str, Tensor]:
         """Cross-entropies of asked and other attributes, by D's head and by the teacher."""
         wanted, rest = (torch.where(each, asked.target, torch.nan) for each in (asked.changed, ~asked.changed))
+        share, goals = self.weights["teacher_share"], (wanted, rest)
         if self.teacher is None:
-            taught, knows = self.networks["classifier"](shown)[0].float(), None
+            taught, known = self.networks["classifier"](shown)[0].float(), goals
         else:
-            taught, knows = self.teacher(shown), self.teacher.knows
-        values, share = {}, self.weights["teacher_share"]
-        kept = []
-        for name, logits in (("head", told), ("teacher", taught)):
-            a, b = (
-                goal if knows is None or name == "head" else torch.where(knows, goal, torch.nan)
-                for goal in (wanted, rest)
-            )
-            values[f"asked_{name}"] = losses.attribute_loss(logits, a, self.blocks)
-            kept.append(losses.attribute_loss(logits, b, self.blocks))
-        values["kept"] = (1 - share) * kept[0] + share * kept[1]
-        reached = losses.attribute_accuracy(taught.detach(), wanted, self.blocks)
-        values["asked_reached"] = reached.nan_to_num(0)
-        return values
+            taught = self.teacher(shown)
+            known = wanted.where(self.teacher.knows, torch.nan), rest.where(self.teacher.knows, torch.nan)
+        asked_head, kept_head = (losses.attribute_loss(told, goal, self.blocks) for goal in goals)
+        asked_teacher, kept_teacher = (losses.attribute_loss(taught, goal, self.blocks) for goal in known)
+        return {
+            "asked_head": asked_head,
+            "asked_teacher": asked_teacher,
+            "kept": (1 - share) * kept_head + share * kept_teacher,
+            "asked_reached": losses.attribute_accuracy(taught.detach(), known[0], self.blocks).nan_to_num(0),
+        }
 
     def _fields(self, x: Tensor, made: Tensor, fields: Fields, asked: Asked) -> dict[str, Tensor]:
         """What keeps a change small, smooth, and off the skin."""
