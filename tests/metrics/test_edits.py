@@ -21,6 +21,7 @@ from attrimorph.metrics.edits import (
     measure_edits,
 )
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
+from attrimorph.photographs.fields import Fields
 
 NAMES = ("Bald", "Blond_Hair", "No_Beard", "Smiling", "Wavy_Hair")
 
@@ -153,3 +154,16 @@ def test_edits_put_into_their_images_are_measured_against_the_same_truth(
     assert found.composed is not None
     for parts in zip(perfect.edits, found.edits, found.composed.edits, strict=True):
         assert all(torch.equal(parts[0].figures[JUDGE_ERROR], each.figures[JUDGE_ERROR]) for each in parts)
+
+
+def test_a_model_that_tells_fields_is_measured_as_it_shows(unseen: EvaluationSet, judge: Judge) -> None:
+    class Telling(Renderer):
+        def fields(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Fields:
+            raise AssertionError("its pictures are what is measured")
+
+    before = decisions(judge(unseen.images), judge.schema)
+    found = measure_edits(Telling(unseen), unseen, judge, before, names=NAMES, counterfactuals=6, composed=True)
+    assert found.composed is not None
+    for edits, shown in zip(found.edits, found.composed.edits, strict=True):
+        assert torch.equal(edits.shown, shown.shown)
+        assert torch.equal(edits.figures[PSNR], shown.figures[PSNR])

@@ -19,7 +19,7 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.similarity import maps_distance, psnr
-from attrimorph.models.model import Edits
+from attrimorph.models.model import Edits, TellsFields
 from attrimorph.photographs.fields import composed as put_into
 from attrimorph.pictures import sheet
 
@@ -225,8 +225,8 @@ def measure_edits(
             picture, with the person and the background before.
         identity_encoder: who tells people; without one no identity drift is measured.
         extractor: whose feature maps are compared; without one no perceptual distance is measured.
-        composed: whether the edits are measured put into the images too, as `photographs.fields.composed` does; drifts
-            of those are counted from the images.
+        composed: whether the edits are measured put into the images too, as `photographs.fields.composed` does
+            (those of a model that tells fields are so already); drifts of those are counted from the images.
         progress: gets a line of text after each attribute.
     """
     begin, schema = time.perf_counter(), judge.schema
@@ -259,7 +259,10 @@ def measure_edits(
 
         parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
         found = [measured(unseen, before, torch.cat(parts))]
-        if composed:
+        if composed and isinstance(model, TellsFields):
+            # Its pictures are the images' own pixels already.
+            found.append(found[0])
+        elif composed:
             pairs = zip(parts, torch.split(rows, BATCH), strict=True)
             put = [put_into(unseen.images[part], unedited[part], edited) for edited, part in pairs]
             found.append(measured(images, seen, torch.cat(put)))

@@ -34,10 +34,8 @@ class InterpolationModel(Model):
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
-        self.reach, self.gated = (
-            recipe.networks.reach,
-            recipe.networks.gated and recipe.networks.prototypes == "learned",
-        )
+        self.reach = recipe.networks.reach
+        self.gated = recipe.networks.gated and recipe.networks.prototypes == "learned"
         self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
