@@ -51,7 +51,7 @@ def run(
     term: str = "xterm-256color",
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    seconds: float = 280,
+    seconds: float = 120,
     during: Callable[[int, str], bool] | None = None,
     before: str = "",
     program: Sequence[str] = (),

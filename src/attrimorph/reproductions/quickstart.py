@@ -160,7 +160,9 @@ def edit_matrix(model: Model, count: int = 6) -> str:
     """Return faces and what becomes of them, one attribute a column: each is set where absent, else taken away."""
     images, factors = faces_to_show(count, model.image_size)
     labels = faces.attributes(factors)
-    columns = {"input": images, "reconstruction": edit(model, images, {SHOWN[0]: 0.0}, labels).reconstructions.cpu()}
+    reconstructions = edit(model, images, {SHOWN[0]: 0.0}, labels).reconstructions
+    assert reconstructions is not None  # it encodes
+    columns = {"input": images, "reconstruction": reconstructions.cpu()}
     for name in SHOWN:
         edited = torch.empty_like(images)
         for holds in (False, True):
