@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from attrimorph.applications import AxisOptions
+from attrimorph.applications.axes.pack import save_pack
 from attrimorph.applications.edit import look, unlike
 from attrimorph.data import faces as detector
 from attrimorph.errors import AttrimorphError
@@ -22,6 +24,9 @@ from attrimorph.requests.edit import Edit
 from attrimorph.requests.edit_folder import EditFolder
 from attrimorph.requests.receipt import Receipt, read_receipt
 from attrimorph.requests.replay import replay
+from tests.applications.axes.test_along import some_axes
+from tests.small_models import small_model
+from tests.tiny_models import tiny_model
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
 
@@ -178,6 +183,20 @@ def test_a_picture_unlike_the_models_own_is_told(tmp_path: Path, model: Any) -> 
     other = copy.copy(model)
     other.header = {**model.header, "reconstruction": {"psnr": 20.0, "deviation": 2.0}}
     assert unlike_of(other) == ""
+
+
+def test_edits_along_axes_and_towards_references_tell_it_too(tmp_path: Path) -> None:
+    pack, man = tmp_path / "axes.safetensors", PEOPLE / "man.jpg"
+    along, like = tiny_model(tmp_path / "tiny"), small_model(tmp_path / "homo", "homointerp-drawn-64")
+    save_pack(some_axes(along), pack)
+    for model, words in (
+        (along, {"along": AxisOptions(pack), "changes": {"Smiling": 1.0}}),
+        (like, {"like": [PEOPLE / "woman.jpg"], "changes": {"hair colour": 1.0}}),
+    ):
+        model.header["reconstruction"] = {"psnr": 60.0, "deviation": 1.0}
+        said: list[str] = []
+        Edit(model="x", images=[man], **words).write(tmp_path / "made.png", model, say=said.append)
+        assert ["unlike what" in each for each in said].count(True) == 1
 
 
 def unlike_of(model: Any) -> str:

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
+from attrimorph.applications.edit import EditTarget, edit
 from attrimorph.data.faces import Face
+from attrimorph.errors import AttrimorphError
 from attrimorph.requests.edit import Edit
 from attrimorph.studio import model_store
-from attrimorph.studio.model_store import Gone, Limits, LRUCache, ModelStore
+from attrimorph.studio.model_store import Gone, Limits, LRUCache, ModelStore, Origin
 from attrimorph.studio.opened import SCREEN
+from tests.small_models import small_model
 from tests.studio.conftest import LIVE, face_png, opened
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
@@ -85,6 +89,33 @@ def test_a_save_is_what_the_command_writes(client: TestClient, models: list[str]
     content = base64.b64decode(found["picture"])
     assert b"edited by attrimorph" in content
     assert np.array_equal(array(content), array(done.pictures[-1].read_bytes()))
+
+
+def test_a_model_that_tells_fields_is_asked_for_its_own(tmp_path: Path, group: bytes) -> None:
+    model, path = small_model(tmp_path / "told", "retouch-64"), tmp_path / "group.png"
+    path.write_bytes(group)
+    store = ModelStore([str(tmp_path / "told")], "cpu", Limits())
+    served, name = store.served("told"), store.open(group)[0]
+    seen = store.seen(served, Origin(name))
+    targets = [EditTarget(CHANGES), EditTarget({"Smiling": 0.5})]
+    pictures, fields = store.pictures(served, [seen, seen], targets)
+    for target, picture, found in zip(targets, pictures, fields, strict=True):
+        done = edit(model, path, target.changes, face=1)
+        assert found is not None
+        assert done.fields is not None
+        assert torch.equal(found.affine()[0], done.fields.affine()[0])
+        assert torch.equal(picture[None], done.edited.as_subclass(torch.Tensor))
+    with pytest.raises(AttrimorphError, match="has no codes and cannot lock attributes"):
+        store.pictures(served, [seen], [EditTarget(CHANGES, ("Young",))])
+
+
+def test_a_photograph_unlike_the_models_own_is_told(group: bytes) -> None:
+    store = ModelStore(["drawn-faces-64"], "cpu", Limits())
+    served = store.served("drawn-faces-64")
+    for content, count in ((group, 1), ((PEOPLE.parents[2] / "docs/images/ada.png").read_bytes(), 0)):
+        said = store.seen(served, Origin(store.open(content)[0])).said
+        assert sum("unlike what drawn-faces-64 was trained on" in each for each in said) == count == len(said)
+    assert store.seen(served, Origin(seed=3)).said == ()
 
 
 def test_a_frame_of_a_drag_is_the_photograph_at_screen_size(client: TestClient, group: bytes) -> None:

@@ -186,6 +186,28 @@ def put_together(
     return after.as_subclass(Tensor).cpu().as_subclass(Pictures), None
 
 
+def told_edit(
+    model: Model,
+    images: Tensor | None,
+    changes: Mapping[str, float],
+    attributes: Tensor | None,
+    composition: Composition = "fields",
+    locks: Sequence[str] = (),
+) -> tuple[Pictures, Fields] | None:
+    """Return what an edit shows of images and its fields as the model itself tells them; None of one that tells none.
+
+    Args:
+        model, images, composition: as of `put_together`; other compositions have no use for fields.
+        changes, attributes: as of `edited_images`.
+        locks: there may be none.
+    """
+    if composition != "fields" or not isinstance(model, TellsFields) or images is None:
+        return None
+    _refuse_locks(model, locks)
+    fields = model.fields(images, changes, attributes)
+    return changed(images, fields).cpu().as_subclass(Pictures), fields
+
+
 def edited_images(
     model: Model,
     images: Tensor,
@@ -202,8 +224,8 @@ def edited_images(
         attributes: [B, W] of the images.
         composition: see `Composition`.
     """
-    if composition == "fields" and isinstance(model, TellsFields):
-        return changed(images, model.fields(images, changes, attributes)).cpu()
+    if (told := told_edit(model, images, changes, attributes, composition)) is not None:
+        return told[0]
     before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
     shown = put_together(model, images, before, after, composition)[0]
     if composition == "earlier" and isinstance(model, Encodes):
@@ -479,10 +501,8 @@ def edit(
     source = edit_source(model, images, attributes, known=model.schema.facts(known or {}), invert=invert,
                          progress=progress)  # fmt: skip
     before = source.attributes.cpu()
-    if composition == "fields" and isinstance(model, TellsFields):
-        own = model.fields(images, target.changes, before)
-        after, shown = model.schema.edit(before, target.changes), changed(images, own).cpu()
-        return Edit(images, None, shown.as_subclass(Pictures), before, after, None, own, looked)
+    if (told := told_edit(model, images, target.changes, before, composition)) is not None:
+        return Edit(images, None, told[0], before, model.schema.edit(before, target.changes), None, told[1], looked)
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
@@ -665,15 +685,19 @@ def rendered(
     pictures = []
     for source, target in zip(sources, targets, strict=True):
         assert source.image is not None
-        if target.locks:
-            raise AttrimorphError(
-                f"the model {model.recipe.name!r} changes one attribute as a whole and cannot lock others; unlock all"
-            )
+        _refuse_locks(model, target.locks)
         pictures.append(editor(model, "edit").edit(source.image, target.changes, source.attributes).cpu())
     return torch.cat(pictures)
 
 
 # --- locks, and what an edit drags along
+
+
+def _refuse_locks(model: Model, locks: Sequence[str]) -> None:
+    """Refuse locks with a model that has no codes."""
+    if locks:
+        raise AttrimorphError(f"the model {model.recipe.name!r} has no codes and cannot lock attributes; unlock all")
+
 
 CLIPPED = 4.0  # logits: beyond, a judge is sure and more of it cannot be seen
 STRAYED = 0.15  # logits by which a locked attribute may stray without being brought back

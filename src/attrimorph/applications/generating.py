@@ -173,12 +173,14 @@ class ReferenceEdit:
     Attributes:
         images: [B, 3, S, S] in [-1, 1].
         references: [R, 3, S, S].
+        reconstructions: without any change, [B, 3, S, S].
         edited: [R, B, 3, S, S]: one answer for each reference.
         fields: of each answer; None where the model's own picture is shown.
     """
 
     images: Tensor
     references: Tensor
+    reconstructions: Tensor
     edited: Tensor
     fields: tuple[Fields | None, ...] = ()
 
@@ -229,7 +231,7 @@ def edit_like(
     before = follows.render(follows.features(images))
     answers = [follows.follow(images, reference[None], strengths) for reference in references]
     edited, fields = zip(*(put_together(model, images, before, each, composition) for each in answers), strict=True)
-    return ReferenceEdit(images, references, torch.stack(edited), fields)
+    return ReferenceEdit(images, references, before, torch.stack(edited), fields)
 
 
 def reference_sheet(result: ReferenceEdit, cell: int = 128) -> Image.Image:

@@ -138,7 +138,7 @@ class Edit(Moving):
         """
         import torch
 
-        from attrimorph.applications.edit import edit, look, put_together, unlike
+        from attrimorph.applications.edit import edit, look, put_together
         from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of
 
@@ -152,7 +152,7 @@ class Edit(Moving):
         if self.along is not None:
             return self._along(model, work, looked)
         if self.like:
-            return self._like(model, looked)
+            return self._like(model, work, looked)
         found = edit(
             model,
             self.images if looked is None else looked.images,
@@ -163,8 +163,7 @@ class Edit(Moving):
             progress=work.progress,
             composition=self.composition,
         )
-        if work.say is not None and (said := unlike(model, found.images, found.reconstructions)):
-            work.say("\n".join(said))
+        _say_unlike(work, model, found.images, found.reconstructions)
         changes = model.changes(self.changes)
         shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}
         columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}
@@ -216,7 +215,7 @@ class Edit(Moving):
             for row, frame in enumerate(frames)
         }
 
-    def _like(self, model: "Model", looked: "Looked | None") -> Result:
+    def _like(self, model: "Model", work: Work, looked: "Looked | None") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.generating import edit_like, reference_sheet
         from attrimorph.models import Strengths
@@ -226,6 +225,7 @@ class Edit(Moving):
         found = edit_like(
             own, self.images if looked is None else looked.images, self.like, self.changes, self.composition
         )
+        _say_unlike(work, model, found.images, found.reconstructions)
         few = max(len(self.images), len(self.like)) <= MOST_SHOWN
         pictures: dict[str, Any] = {"": reference_sheet(found, max(128, model.image_size))} if few else {}
         for number, (answers, fields) in enumerate(zip(found.edited, found.fields, strict=True), 1):
@@ -248,6 +248,7 @@ class Edit(Moving):
         if self.along.seed is None:
             moved = edit_photographs(*given, composition=self.composition, looked=looked)
             start, alone, kept = moved.start, moved.pictures, self._kept(moved.fields, looked)
+            _say_unlike(work, model, start.images, start.found)
             columns = {
                 "input": start.images,
                 "found": start.found,
@@ -263,6 +264,14 @@ class Edit(Moving):
         facts, arguments = self.along_facts(axis_edit, start)
         arguments |= _frames(looked)
         return Result(page | numbered("edited", alone), facts, arguments, fields=kept, no_location=self.no_location)
+
+
+def _say_unlike(work: Work, model: "Model", images: "Tensor", made: "Tensor | None") -> None:
+    """Tell somebody who listens which pictures are unlike the model's own; arguments as of `unlike`."""
+    from attrimorph.applications.edit import unlike
+
+    if work.say is not None and (said := unlike(model, images, made)):
+        work.say("\n".join(said))
 
 
 def _alone(edited: "Tensor", fields: "Fields | None", looked: "Looked | None") -> "Sequence[Image.Image | Photograph]":

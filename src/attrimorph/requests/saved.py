@@ -17,7 +17,15 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from attrimorph.applications.axes.pack import Axis
-from attrimorph.applications.edit import EditSource, EditTarget, generator_of, moved_code, put_together, rendered
+from attrimorph.applications.edit import (
+    EditSource,
+    EditTarget,
+    generator_of,
+    moved_code,
+    put_together,
+    rendered,
+    told_edit,
+)
 from attrimorph.applications.filling import inpaint
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
@@ -136,6 +144,8 @@ class SavedEdit(Saved, Composing):
             image, before = _read_png(self.picture, model), model.decode(self.start.read(model))
         else:
             image, own = _read_png(self.picture, model), _read_attributes(self.own, model)
+            if (told := told_edit(model, image, self.changes, own, self.composition, self.locks)) is not None:
+                return told[0]
             if self.moved is None:
                 before = image
                 after = rendered(model, [EditSource(image, None, own)], [None], [EditTarget(self.changes)])

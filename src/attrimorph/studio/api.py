@@ -147,6 +147,7 @@ class Api:
             attributes={name: round(value, 3) for name, value in pairs if value == value},
             frame=None if seen.frame is None else corners(seen.frame),
             screen=None if seen.frame is None else self._screen(request.source),
+            said=list(seen.said),
         )
 
     @on_device

@@ -310,12 +310,14 @@ class SeenResponse(PictureResponse):
         frame: Where in a photograph the picture lies, corners (x, y) in its pixels; null of a sample, and of a picture
             that is a face already.
         screen: The whole photograph at screen size, PNG in base64; null where there is no frame.
+        said: Sentences on why edits of it may not come out well.
     """
 
     input: str | None
     attributes: dict[str, float]
     frame: Corners | None = None
     screen: str | None = None
+    said: list[str] = []
 
 
 class EditResponse(PictureResponse):

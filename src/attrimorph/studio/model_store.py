@@ -35,6 +35,8 @@ from attrimorph.applications.edit import (
     rendered,
     sampled_sources,
     shown_in,
+    told_edit,
+    unlike,
     whole_frame,
 )
 from attrimorph.data import Kind
@@ -187,6 +189,7 @@ class Seen:
         probabilities, logits: what the judge says of it without any change, [W], and of `picture`, [1, W]; None without
             a judge.
         frame: where in its photograph the subject lies; None of a sample, and of a picture that is a face already.
+        said: sentences on whether its edits can be trusted.
     """
 
     subject: EditSource
@@ -194,6 +197,7 @@ class Seen:
     probabilities: Tensor | None
     logits: Tensor | None
     frame: Frame | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def photograph(self) -> bool:
@@ -332,33 +336,38 @@ class ModelStore:
     @torch.no_grad()
     def _look(self, served: Served, origin: Origin) -> Seen:
         model, frame = served.model, None
+        said: list[str] = []
         if origin.photo is not None:
-            image, frame = self._framed(model, origin.photo, origin.face)
+            image, frame, said = self._framed(model, origin.photo, origin.face)
             subject = found_source(model, image, dict(origin.known))
         else:
             subject = sampled_sources(model, 1, origin.seed, dict(origin.held))[0]
         if subject.code is not None:
             picture = rendered(model, [subject], [moved_code(model, subject, EditTarget())], [EditTarget()])
+            said += [] if subject.image is None else unlike(model, subject.image, picture)
         else:
             assert subject.image is not None
             picture = subject.image
         if served.judge is None:
-            return Seen(subject, picture, None, None, frame)
+            return Seen(subject, picture, None, None, frame, tuple(said))
         probabilities = served.judge(picture if subject.image is None else subject.image)[0].cpu()
-        return Seen(subject, picture, probabilities, logits_of(served.judge, picture), frame)
+        return Seen(subject, picture, probabilities, logits_of(served.judge, picture), frame, tuple(said))
 
-    def _framed(self, model: Model, photo: str, face: int | None) -> tuple[Pictures, Frame | None]:
-        """Return what a model is shown of a photograph, and where it lies there; see `Seen.frame`."""
+    def _framed(self, model: Model, photo: str, face: int | None) -> tuple[Pictures, Frame | None, list[str]]:
+        """Return what a model is shown of a photograph, and where it lies there, see `Seen.frame`; and what is to be
+        said of the face."""
         opened = self.opened(photo)
         image = opened.photograph.rgb()
         whole = whole_frame(model, image)
         needed = bool((model.header.get("preprocessing") or {}).get("align"))
         which = str(face) if face else "largest"
-        (frame,), _ = frames_of(
+        (frame,), said = frames_of(
             image, whole, which, aligned=face == 0, needed=needed, find=lambda _: self.faces(photo)
         )  # fmt: skip
         shown = shown_in(model, image, frame)
-        return shown, None if frame == whole and max(image.size) <= FACE_ALREADY else frame
+        # The others name options of the command.
+        said = [sentence for sentence in said if "--" not in sentence]
+        return shown, None if frame == whole and max(image.size) <= FACE_ALREADY else frame, said
 
     @torch.inference_mode()
     def pictures(
@@ -366,22 +375,25 @@ class ModelStore:
     ) -> tuple[Tensor, list[Fields | None]]:
         """Return the pictures of several targets, decoded together, [B, 3, S, S], and of photographs the fields that
         make them; the caller has the device."""
-        codes = [
-            moved_code(served.model, each.subject, target, served.judge, each.logits)
-            if each.subject.code is not None
-            else None
-            for each, target in zip(seen, targets, strict=True)
+        model, subjects = served.model, [each.subject for each in seen]
+        found: list[tuple[Pictures, Fields | None]] = [
+            told
+            for subject, target in zip(subjects, targets, strict=True)
+            if (told := told_edit(model, subject.image, target.changes, subject.attributes, locks=target.locks))
         ]
-        pictures = rendered(served.model, [each.subject for each in seen], codes, targets)
-        shown, found = [], []
-        for row, each in enumerate(seen):
-            edited: Tensor = pictures[row, None]
-            fields = None
-            if each.subject.image is not None:
-                edited, fields = put_together(served.model, each.subject.image, each.picture, edited)
-            shown.append(edited.as_subclass(Tensor))
-            found.append(fields)
-        return torch.cat(shown), found
+        if len(found) < len(seen):  # the model tells none
+            codes = [
+                moved_code(model, each.subject, target, served.judge, each.logits)
+                for each, target in zip(seen, targets, strict=True)
+            ]
+            pictures = rendered(model, subjects, codes, targets)
+            found = [
+                (picture.as_subclass(Pictures), None)
+                if each.subject.image is None
+                else put_together(model, each.subject.image, each.picture, picture)
+                for each, picture in zip(seen, pictures[:, None], strict=True)
+            ]
+        return torch.cat([shown.as_subclass(Tensor) for shown, _ in found]), [fields for _, fields in found]
 
 
 def _serve(source: str, device: str, taken: Mapping[str, Served]) -> Served:

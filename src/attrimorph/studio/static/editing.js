@@ -112,6 +112,7 @@ export async function meet() {
   const source = state.source;
   if (!source) return;
   meeting += 1;
+  const doubts = new Set();
   for (const name of [...shown]) {
     try {
       const model = modelOf(name);
@@ -122,6 +123,8 @@ export async function meet() {
       await showBefore(name, png(told.screen ?? told.picture), told.screen ? null : told.input && png(told.input));
       showFrames(name, told.frame, openedAs(source, model), choose);
       if (name === shown[0]) showAttributes(told.attributes);
+      for (const sentence of told.said) doubts.add(sentence);
+      $("doubts").textContent = [...doubts].join(". ");
     } catch (error) {
       say(error.message, true);
     }
