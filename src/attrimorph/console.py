@@ -88,6 +88,11 @@ class Meter:
         bar.start()
         return bar
 
+    def stage(self, title: str, done: int, total: int, unit: str = "images") -> None:
+        """Show how far one part of the job is, and which."""
+        self.title, self.unit = title, unit
+        self.update(done, total)
+
     def update(self, done: int, total: int, values: Mapping[str, float] | None = None, rate: float = 0.0) -> None:
         """Show how far the job is.
 

@@ -14,8 +14,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.readers import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.judge import Judge, load_judge
-from attrimorph.evaluators.labelling import label
+from attrimorph.evaluators.judge import Judge, label, load_judge
 
 SCHEMA = Schema(
     (

@@ -23,7 +23,7 @@ from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY_METHODS
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.methods.translation.cyclegan import CycleGAN
+from attrimorph.methods.translation.step import CycleGAN
 from attrimorph.training.folder import checkpoint_folders, load_state
 from attrimorph.training.trainer import train
 from tests.methods.test_golden import RUNS

@@ -199,8 +199,8 @@ def label(path: Path, /, *, judge: str, out: Path, threshold: float = 0.9, layou
         Probability that a label must have, 0.5 to 1; what is less sure is left empty.
     """
     from attrimorph.console import Meter, table
+    from attrimorph.evaluators.judge import label as run
     from attrimorph.evaluators.judge import load_judge
-    from attrimorph.evaluators.labelling import label as run
 
     if out.suffix.lower() != ".csv":
         raise AttrimorphError(f"--out must be a CSV file; got {out}; name it labels.csv")

@@ -102,11 +102,6 @@ def compare(
     tell_stand_in(data)
     training = prepared or undrawn_faces(pixels)
     with Meter("comparing") as meter:
-
-        def show(what: str, done: int, total: int) -> None:
-            meter.title = what
-            meter.update(done, total)
-
         benchmark = Benchmark(
             entrants=by_name,
             out=out,
@@ -119,7 +114,7 @@ def compare(
             judge=_suitable(named, training),
             device=chosen(device),
             say=meter.say,
-            progress=show,
+            progress=meter.stage,
         )
         if prepared is None:
             check(benchmark)  # before minutes of drawing; `run` checks all
@@ -211,11 +206,6 @@ def experiment(
     rows: list[list[Cell]] = []
     for each in names:
         with Meter(each) as meter:
-
-            def show(what: str, done: int, total: int, unit: str = "images", meter: Meter = meter) -> None:
-                meter.title, meter.unit = what, unit
-                meter.update(done, total)
-
             request = Request(
                 out=out,
                 data=None if data is None else layout.of(data),
@@ -227,7 +217,7 @@ def experiment(
                 images=images,
                 device=chosen(device),
                 say=meter.say,
-                progress=show,
+                progress=meter.stage,
             )
             outcome = EXPERIMENTS[each].run(request)
             page = write_outcome(outcome, out)

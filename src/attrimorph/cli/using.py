@@ -1,8 +1,9 @@
 """axes fit, axes add, axes show; studio, export; quickstart, doctor, attributes."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -10,20 +11,47 @@ from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from attrimorph.evaluators.judge import Judge, OwnClassifier
+    from attrimorph.models.model import Model
+
 axes_app = App(name="axes", help="Find latent directions (axes) that change one attribute each.", group=USE)
 app.command(axes_app)
 
 Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .pt2 or .onnx file.")]
-JudgeName = Annotated[
-    str | None, Parameter(help="An attribute classifier (judge) or a model with one; by default the shipped one.")
-]
 Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside the model, or in runs/axes.")]
-Values = Annotated[
-    Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
-]
 SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 """What opens when nothing is named: the shipped models, the first of them shown."""
 REACHED = "edit.target_reached"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How every verb of axes looks at a generator's pictures."""
+
+    judge: Annotated[
+        str | None, Parameter(help="An attribute classifier (judge) or a model with one; by default the shipped one.")
+    ] = None
+    values: Annotated[
+        Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
+    ] = "-1..1"
+    device: Device = "auto"
+
+    def generator(self, model: str) -> "Model":
+        """Return the generator of that name."""
+        from attrimorph.applications.axes.choosing import generator_named
+
+        return generator_named(model, chosen(self.device), values=self.values)
+
+    def judge_of(self, generator: "Model") -> "Judge | OwnClassifier":
+        """Return who judges its pictures."""
+        from attrimorph.applications.axes.choosing import judge_named
+
+        return judge_named(self.judge, generator)
+
+
+LOOK = Look()
 
 
 @axes_app.command
@@ -32,15 +60,13 @@ def fit(
     /,
     *,
     attributes: str | None = None,
-    judge: JudgeName = None,
     labels: Path | None = None,
     samples: Whole = 50_000,
     method: Literal["linear", "ridge", "logistic"] = "linear",
     link: Literal["arctanh", "none"] = "arctanh",
     seed: Whole = 0,
     out: Pack = None,
-    values: Values = "-1..1",
-    device: Device = "auto",
+    look: Look = LOOK,
 ) -> None:
     """Draw codes, generate, judge, and fit one axis for each attribute, a straight and a curved one.
 
@@ -61,20 +87,20 @@ def fit(
     seed
         Of the codes.
     """
-    from attrimorph.applications.axes.choosing import generator_named, judge_named, pack_path
+    from attrimorph.applications.axes.choosing import pack_path
     from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled, with_curved
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
     from attrimorph.files import beside
     from attrimorph.requests import parse_names
 
-    if labels is not None and judge is not None:
+    if labels is not None and look.judge is not None:
         raise AttrimorphError("either --judge or --labels must be given, not both; leave one out")
-    generator, path = generator_named(model, chosen(device), values=values), out or pack_path(model)
+    generator, path = look.generator(model), out or pack_path(model)
     if labels is not None:
         judged = labelled(generator, labels, seed=seed)
     else:
-        who = judge_named(judge, generator)
+        who = look.judge_of(generator)
         with Meter("drawing and judging") as meter:
             judged = judged_by(generator, who, count=samples, seed=seed, progress=meter.update, result=path)
     names = None if attributes is None else parse_names(attributes)
@@ -112,12 +138,10 @@ def add(
     examples: Path | None = None,
     positive: list[Path] | None = None,
     negative: list[Path] | None = None,
-    judge: JudgeName = None,
     by: Literal["features", "codes"] = "features",
     samples: Whole = 4_000,
     axes: Pack = None,
-    values: Values = "-1..1",
-    device: Device = "auto",
+    look: Look = LOOK,
 ) -> None:
     """Add an axis from a few labelled pictures, ten of each kind will do, and say how sure it is.
 
@@ -131,18 +155,18 @@ def add(
         Pictures with the attribute, or a folder of them.
     negative
         Pictures without it, or a folder of them.
-    judge
-        Whose features tell the examples apart.
     by
         features: the examples teach a probe that judges drawn pictures; codes: their own codes are separated.
     samples
         How many pictures are drawn for the probe.
     """
-    from attrimorph.applications.axes.choosing import examples_in, find_pack, generator_named, pack_path, pictures_of
-    from attrimorph.applications.axes.examples import sentence
+    from attrimorph.applications.axes.choosing import examples_in, find_pack, pack_path, pictures_of
+    from attrimorph.applications.axes.examples import axis_from_codes, axis_from_examples, draw_pool, sentence
     from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
+    from attrimorph.applications.inputs import encoder
+    from attrimorph.console import Meter
 
-    generator = generator_named(model, chosen(device), values=values)
+    generator = look.generator(model)
     path = axes or pack_path(model)
     try:
         pack = load_pack(axes or find_pack(model))
@@ -154,31 +178,21 @@ def add(
     if (examples is None) == (positive is None and negative is None):
         raise AttrimorphError("examples are given by --examples FOLDER, or by --positive and --negative; give one")
     if examples is not None:
-        some, others = examples_in(examples)
+        files = examples_in(examples)
     else:
-        some, others = pictures_of(positive or []), pictures_of(negative or [])
-    axis = _axis(generator, name, some, others, judge, by, samples)
+        files = pictures_of(positive or []), pictures_of(negative or [])
+    some, others = (generator.prepared(each) for each in files)
+    if by == "codes":
+        axis = axis_from_codes(generator, name, encoder(generator, "axes add --by codes").encode, some, others)
+    else:
+        who = look.judge_of(generator)
+        named = f"features of {who.name}"
+        with Meter("drawing and judging") as meter:
+            pool = draw_pool(generator, who.features, by=named, count=samples, progress=meter.update)
+        axis = axis_from_examples(generator, name, who.features, some, others, by=named, pool=pool)
     save_pack(pack.with_axis(axis), path)
     print(sentence(axis))
     print(path)
-
-
-def _axis(  # type: ignore[no-untyped-def]
-    generator, name: str, some: list[Path], others: list[Path], judge: str | None, by: str, samples: int
-):
-    from attrimorph.applications.axes.choosing import judge_named
-    from attrimorph.applications.axes.examples import axis_from_codes, axis_from_examples, draw_pool
-    from attrimorph.applications.inputs import encoder
-    from attrimorph.console import Meter
-
-    positive, negative = generator.prepared(some), generator.prepared(others)
-    if by == "codes":
-        return axis_from_codes(generator, name, encoder(generator, "axes add --by codes").encode, positive, negative)
-    who = judge_named(judge, generator)
-    named = f"features of {who.name}"
-    with Meter("drawing and judging") as meter:
-        pool = draw_pool(generator, who.features, by=named, count=samples, progress=meter.update)
-    return axis_from_examples(generator, name, who.features, positive, negative, by=named, pool=pool)
 
 
 @axes_app.command
@@ -188,10 +202,8 @@ def show(
     *,
     axes: Pack = None,
     lock: str | None = None,
-    judge: JudgeName = None,
     out: Path = Path("runs/axes"),
-    values: Values = "-1..1",
-    device: Device = "auto",
+    look: Look = LOOK,
 ) -> None:
     """Write a page: overlap before and after untangling, response of each axis, strips of pictures.
 
@@ -202,20 +214,18 @@ def show(
     out
         The folder of the page.
     """
-    from attrimorph.applications.axes.choosing import find_pack, generator_named, judge_named
+    from attrimorph.applications.axes.choosing import find_pack
     from attrimorph.applications.axes.pack import load_pack
     from attrimorph.console import Meter
     from attrimorph.reproductions.axes_report import write_axes_report
     from attrimorph.requests import parse_names
 
-    generator = generator_named(model, chosen(device), values=values)
+    generator = look.generator(model)
     pack = load_pack(axes or find_pack(model))
     locks = None if lock is None else parse_names(lock)
     pack.rows(locks or [])
     with Meter("moving along axes", "axes") as meter:
-        page = write_axes_report(
-            generator, pack, judge_named(judge, generator), out, locks=locks, progress=meter.update
-        )
+        page = write_axes_report(generator, pack, look.judge_of(generator), out, locks=locks, progress=meter.update)
     print(page)
 
 

@@ -118,7 +118,7 @@ def translation_recipes() -> Recipes:
 
 
 def cyclegan_step() -> "type[Algorithm]":
-    from attrimorph.methods.translation.cyclegan import CycleGAN
+    from attrimorph.methods.translation.step import CycleGAN
 
     return CycleGAN
 
@@ -131,7 +131,7 @@ def cyclegan_trained() -> Trained:
 
 
 def pix2pix_step() -> "type[Algorithm]":
-    from attrimorph.methods.translation.pix2pix import Pix2Pix
+    from attrimorph.methods.translation.step import Pix2Pix
 
     return Pix2Pix
 

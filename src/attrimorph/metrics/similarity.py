@@ -4,13 +4,16 @@ PSNR, SSIM and MS-SSIM see images in [-1, 1] as [0, 1].
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.extractors import SeesMaps
+
+if TYPE_CHECKING:
+    from attrimorph.metrics.extractors import SeesMaps
 
 WINDOW = 11  # pixels
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -134,7 +137,7 @@ BATCH = 128
 EPSILON = 1e-10
 
 
-def perceptual_distance(extractor: SeesMaps) -> Callable[[Tensor, Tensor], Tensor]:
+def perceptual_distance(extractor: "SeesMaps") -> Callable[[Tensor, Tensor], Tensor]:
     """Return the distance d(a, b) of two batches as an extractor sees them.
 
     Like LPIPS (Zhang et al. 2018, equation 1) with all its weights one, mean over layers instead of their sum: feature
@@ -156,7 +159,7 @@ def perceptual_distance(extractor: SeesMaps) -> Callable[[Tensor, Tensor], Tenso
     return distance
 
 
-def perceptual_embedding(extractor: SeesMaps) -> Callable[[Tensor], Tensor]:
+def perceptual_embedding(extractor: "SeesMaps") -> Callable[[Tensor], Tensor]:
     """Return what turns images into vectors whose squared Euclidean distance is the perceptual distance.
 
     Where few images are compared in many pairs, the network then looks at each image once.

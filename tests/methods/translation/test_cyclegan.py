@@ -6,7 +6,6 @@ from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
-from attrimorph.methods.translation.cyclegan import DISCRIMINATORS, CycleGAN, DomainBank, ImagePool
 from attrimorph.methods.translation.networks import GENERATORS, UnetGenerator
 from attrimorph.methods.translation.recipe import (
     DomainOptions,
@@ -14,6 +13,7 @@ from attrimorph.methods.translation.recipe import (
     TranslationNetworkOptions,
     TranslationRecipe,
 )
+from attrimorph.methods.translation.step import DISCRIMINATORS, CycleGAN, DomainBank, ImagePool
 from attrimorph.recipe import DataOptions, OptimiserOptions, TrainingOptions
 
 SIZE = 32

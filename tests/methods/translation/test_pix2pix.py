@@ -11,7 +11,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.domains import pairs, source_of
-from attrimorph.methods.translation.pix2pix import Pix2Pix
+from attrimorph.methods.translation.step import Pix2Pix
 
 SIZE = 32
 
