@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from attrimorph.data.loader import batches as batches
     from attrimorph.data.prepared import open_or_prepare as open_or_prepare
     from attrimorph.errors import AttrimorphError as AttrimorphError
-    from attrimorph.evaluators.attributes import decisions as decisions
     from attrimorph.evaluators.identity_encoder import load_identity_encoder as load_identity_encoder
     from attrimorph.evaluators.identity_encoder import load_recogniser as load_recogniser
     from attrimorph.evaluators.judge import AttributeScore as AttributeScore
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from attrimorph.metrics.responses import measure_responses as measure_responses
     from attrimorph.models.model import Code as Code
     from attrimorph.models.model import Model as Model
+    from attrimorph.models.model import decisions as decisions
     from attrimorph.pictures import Pictures as Pictures
     from attrimorph.pictures import to_pil as to_pil
     from attrimorph.requests.replay import replay as replay

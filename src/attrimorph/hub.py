@@ -202,10 +202,8 @@ def _part(model: Model, part: Part) -> tuple[Callable[..., Tensor], tuple[str, .
     blank = torch.full((1, model.schema.width), torch.nan)
     if part == "generator":
         if not isinstance(model, Generates):
-            raise AttrimorphError(
-                f"export needs a model that generates images from codes; {model.recipe.name!r} "
-                f"({model.recipe.method}) does not; export another part, or use a CVAE-GAN"
-            )
+            remedy = "export another part, or use a CVAE-GAN"
+            raise model.unable("export", "generates images from codes", remedy)
         if model.conditional:
             return model.generate, ("z", "attributes"), "images"
         return lambda z: model.generate(z, blank.expand(z.shape[0], -1)), ("z",), "images"

@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -165,8 +166,24 @@ class AnyRecipe(Options):
 
     @classmethod
     def table(cls, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Callable[[], Self]]:
-        """Return recipes by name, each built when it is called; a row is what differs from the fields' defaults."""
-        return {name: partial(cls.model_validate, {"name": name, **row}) for name, row in rows.items()}
+        """Return recipes by name, each built when it is called.
+
+        Args:
+            rows: what differs from the fields' defaults, or from the row that `recipe` names. A row whose name begins
+                with _ is no recipe: others begin with it.
+        """
+
+        def whole(name: str) -> dict[str, Any]:
+            row = dict(rows[name])
+            return merged(whole(row.pop("recipe")), row) if "recipe" in row else row
+
+        names = (name for name in rows if not name.startswith("_"))
+        return {name: partial(cls.model_validate, {"name": name, **whole(name)}) for name in names}
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Callable[[], Self]]:
+        """Return the recipes of a TOML file: its tables are the rows of `table`."""
+        return cls.table(tomllib.loads(path.read_text(encoding="utf-8")))
 
     @property
     def learns_from_labels(self) -> bool:
@@ -176,6 +193,12 @@ class AnyRecipe(Options):
     def with_changes(self, changes: dict[str, Any]) -> Self:
         """Return a recipe with dotted fields replaced: {"training.batch_size": 32}; see `override`."""
         return override(self, changes)
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with changes put over them, group by group."""
+    groups = {name: merged(values.get(name, {}), each) for name, each in changes.items() if isinstance(each, Mapping)}
+    return {**values, **changes, **groups}
 
 
 def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
@@ -223,8 +246,6 @@ def _flag(name: str) -> tuple[str, str]:
     for prefix in ("no-", "no_"):
         if last.startswith(prefix):
             return head + dot + last.removeprefix(prefix), "false"
-        if not head and name.startswith(prefix):
-            return name.removeprefix(prefix), "false"
     if name.startswith("no-"):
         return name.removeprefix("no-"), "false"
     return name, "true"

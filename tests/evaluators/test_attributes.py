@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from attrimorph.data import Attribute, Schema
-from attrimorph.evaluators.attributes import attribute_accuracy, binary_names, decisions
+from attrimorph.evaluators.attributes import attribute_accuracy, binary_names
 from attrimorph.metrics.edits import AttributeEdits, EditMeasures, judged_otherwise
+from attrimorph.models.model import decisions
 
 SCHEMA = Schema(
     (Attribute("A"), Attribute("hair", "categorical", ("x", "y")), Attribute("age", "real"), Attribute("B"))

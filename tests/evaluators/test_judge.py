@@ -18,8 +18,9 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import attribute_accuracy, calibration_errors, fitted_temperature
 from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
 from attrimorph.evaluators.evaluator import from_bytes, photographs, worn
-from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss, load_judge
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss, load_judge
 from attrimorph.evaluators.training import JudgeRecipe, described, three_splits, train_judge
+from attrimorph.models.model import answers
 
 MIXED = Schema(
     (Attribute("Red"), Attribute("place", "categorical", ("left", "middle", "right")), Attribute("size", "real"))

@@ -150,3 +150,16 @@ def test_an_unknown_recipe_is_told() -> None:
 def test_recipes_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         recipe_named("cvae-gan").name = "other"
+
+
+def test_a_recipe_begins_with_another_one() -> None:
+    made = Recipe.table(
+        {
+            "_small": {"method": "gan", "training": {"batch_size": 4, "images": 8}},
+            "short": {"recipe": "_small"},
+            "long": {"recipe": "short", "method": "vae", "training": {"images": 16}},
+        }
+    )
+    assert list(made) == ["short", "long"]
+    recipe = made["long"]()
+    assert (recipe.name, recipe.method, recipe.training.batch_size, recipe.training.images) == ("long", "vae", 4, 16)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from attrimorph.data import Schema
 from attrimorph.data.drawn import TrueLayers, faces
-from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import Judge, load_judge
 from attrimorph.metrics.edits import (
     JUDGE_ERROR,
@@ -21,6 +20,7 @@ from attrimorph.metrics.edits import (
     measure_edits,
 )
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
+from attrimorph.models.model import decisions
 from attrimorph.photographs.fields import Fields
 
 NAMES = ("Bald", "Blond_Hair", "No_Beard", "Smiling", "Wavy_Hair")

@@ -195,10 +195,7 @@ def follower(model: Model, verb: str) -> Follows:
         AttrimorphError: it does not; `verb` is named.
     """
     if not isinstance(model, Follows):
-        raise AttrimorphError(
-            f"{verb} needs a model that follows references; {model.recipe.name!r} ({model.recipe.method}) does not; "
-            "use a HomoInterpGAN, for example homointerp-drawn-64"
-        )
+        raise model.unable(verb, "follows references", "use a HomoInterpGAN, for example homointerp-drawn-64")
     return model
 
 

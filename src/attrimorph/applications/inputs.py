@@ -8,11 +8,12 @@ from torch import Tensor
 
 from attrimorph.applications import Search
 from attrimorph.data import Changes
-from attrimorph.errors import AttrimorphError
-from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves
+from attrimorph.models.model import AUTOENCODER, Code, Edits, Encodes, Generates, Model, Moves
 
 if TYPE_CHECKING:
     from attrimorph.applications.inversion import Distance, Inversion, Progress
+
+INVERT = f"add --invert to look for the code, or {AUTOENCODER}"
 
 
 def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:
@@ -27,22 +28,15 @@ def encoder(model: Model, verb: str, *, invertible: bool = False) -> Encodes:
         AttrimorphError: it does not; `verb` is named.
     """
     if not isinstance(model, Encodes):
-        raise _incapable(model, verb, "encodes", "add --invert to look for the code, or " if invertible else "")
+        raise model.unable(verb, "encodes", INVERT if invertible else AUTOENCODER)
     return model
 
 
 def editor(model: Model, verb: str, *, invertible: bool = False) -> Edits:
     """Return the model as one that edits; arguments and errors as of `encoder`."""
     if not isinstance(model, Edits):
-        raise _incapable(model, verb, "edits", "add --invert to look for the code, or " if invertible else "")
+        raise model.unable(verb, "edits", INVERT if invertible else AUTOENCODER)
     return model
-
-
-def _incapable(model: Model, verb: str, capability: str, remedy: str = "") -> AttrimorphError:
-    return AttrimorphError(
-        f"{verb} needs a model that {capability}; {model.recipe.name!r} ({model.recipe.method}) does not; "
-        f"{remedy}use a conditional autoencoder, for example drawn-faces-64"
-    )
 
 
 def attributes_of(model: Model, images: Tensor, known: Changes | None = None) -> Tensor:
@@ -61,15 +55,7 @@ def attributes_of(model: Model, images: Tensor, known: Changes | None = None) ->
     """
     if not model.conditional and not known:
         return torch.full((len(images), model.schema.width), torch.nan)
-    y = model.guess_attributes(images).cpu()
-    for key, value in model.schema.facts(known or {}).items():
-        attribute, _ = model.schema.find(key)
-        if attribute.kind == "real":
-            y = y.clone()
-            y[:, model.schema.columns(attribute.name)] = (value - attribute.mean) / attribute.scale
-        else:
-            y = model.schema.edit(y, {key: 1.0 if value else -1.0})
-    return y
+    return model.schema.with_facts(model.guess_attributes(images).cpu(), known or {})
 
 
 def code_of(

@@ -306,10 +306,8 @@ class CodeSearch:
             codes.append(self.model.encode(self.images, y if self.model.conditional else None))
         if not encoded or not self.distance.whole:
             codes += self.sampled(self.search.starts)
-        code = Code(
-            torch.cat([each.z.to(self.model.device) for each in codes]),
-            torch.cat([each.attributes.to(self.model.device) for each in codes]),
-        )
+        device = self.model.device
+        code = Code.joined(Code(each.z.to(device), each.attributes.to(device)) for each in codes)
         return code, self.rows.repeat(len(codes))
 
     def known_or(self, other: Tensor | None) -> Tensor:
@@ -367,10 +365,8 @@ def inversion(
         AttrimorphError: the model generates nothing, or the images have another size.
     """
     if not isinstance(model, Generates):
-        raise AttrimorphError(
-            f"invert needs a model that generates images from codes; {model.recipe.name!r} ({model.recipe.method}) "
-            "does not; use a CVAE-GAN or a GAN, for example drawn-faces-64"
-        )
+        remedy = "use a CVAE-GAN or a GAN, for example drawn-faces-64"
+        raise model.unable("invert", "generates images from codes", remedy)
     if images.shape[1:] != (3, model.image_size, model.image_size):
         raise AttrimorphError(
             f"this model takes images of {model.image_size}x{model.image_size}; "
@@ -398,17 +394,13 @@ def inversion(
         found.append(codes.run(report))
         search = replace(search, stop=found[0].steps)
     return Inversion(
-        code=_joined([each.code for each in found]),
-        start=_joined([each.start for each in found]),
+        code=Code.joined(each.code for each in found),
+        start=Code.joined(each.start for each in found),
         before=torch.cat([each.before for each in found]),
         after=torch.cat([each.after for each in found]),
         steps=min(each.steps for each in found),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _joined(codes: list[Code]) -> Code:
-    return Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
 
 
 def distance_to(
@@ -447,11 +439,6 @@ def known_alone(schema: Schema, count: int, known: Changes) -> Tensor:
     """
     y = torch.full((count, schema.width), torch.nan)
     for key, value in schema.facts(known).items():
-        attribute, _ = schema.find(key)
-        columns = schema.columns(attribute.name)
-        if attribute.kind == "real":
-            y[:, columns] = (value - attribute.mean) / attribute.scale
-        else:
-            start = schema.fill_value.expand(count, -1)
-            y[:, columns] = schema.edit(start, {key: 1.0 if value else -1.0})[:, columns]
+        columns = schema.columns(schema.find(key)[0].name)
+        y[:, columns] = schema.with_facts(schema.fill_value.expand(count, -1), {key: value})[:, columns]
     return y

@@ -38,10 +38,7 @@ def layered(model: Model, verb: str) -> LayeredModel:
         AttrimorphError: it does not; `verb` is named.
     """
     if not isinstance(model, LayeredModel):
-        raise AttrimorphError(
-            f"{verb} needs a model that paints in layers; {model.recipe.name!r} ({model.recipe.method}) does not; "
-            "train attribute2image-discvae"
-        )
+        raise model.unable(verb, "paints in layers", "train attribute2image-discvae")
     return model
 
 

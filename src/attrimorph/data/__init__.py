@@ -215,13 +215,7 @@ class Schema:
         Raises:
             AttrimorphError: no such attribute or value, or a strength that is none or out of range.
         """
-        result = dict(self._numbered(changes, "1 sets it, -1 takes it away"))
-        for key, strength in result.items():
-            if not abs(strength) <= STRONGEST:
-                raise AttrimorphError(
-                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength:g}; try 1"
-                )
-        return result
+        return strengths_in_range(dict(self._numbered(changes, "1 sets it, -1 takes it away")))
 
     def facts(self, known: Changes) -> dict[str, float]:
         """Return what is known of an image: name or "name=value" -> 0 or 1, name of a real attribute -> its value.
@@ -239,6 +233,17 @@ class Schema:
                     f"a known attribute must be 0 or 1; {key} got {value:g}; strengths belong to --set"
                 )
         return result
+
+    def with_facts(self, y: "Tensor", known: Changes) -> "Tensor":
+        """Return y [B, width] with what is known of all its images put over it; errors as of `facts`."""
+        for key, value in self.facts(known).items():
+            attribute, _ = self.find(key)
+            if attribute.kind == "real":
+                y = y.clone()
+                y[:, self.columns(attribute.name)] = (value - attribute.mean) / attribute.scale
+            else:
+                y = self.edit(y, {key: 1.0 if value else -1.0})
+        return y
 
     def _numbered(self, wished: Changes, remedy: str) -> Iterator[tuple[str, float]]:
         for key, number in wished.items():
@@ -416,6 +421,20 @@ class Schema:
             raise AttrimorphError(
                 f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
             ) from error
+
+
+def strengths_in_range(changes: dict[str, float]) -> dict[str, float]:
+    """Return strengths by key as they are.
+
+    Raises:
+        AttrimorphError: one is out of range.
+    """
+    for key, strength in changes.items():
+        if not abs(strength) <= STRONGEST:
+            raise AttrimorphError(
+                f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {key} got {strength:g}; try 1"
+            )
+    return changes
 
 
 def attributes_csv(schema: Schema, columns: Sequence[Sequence[Any]]) -> bytes:

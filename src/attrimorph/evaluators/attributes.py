@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.models.model import decisions
 
 
 class Judges(Protocol):
@@ -31,28 +32,6 @@ class HasSchema(Protocol):
     @property
     def schema(self) -> Schema:
         """The attributes it knows."""
-
-
-def decisions(probabilities: Tensor, schema: Schema) -> Tensor:
-    """Decide every attribute: binary at one half, categorical by the largest, real as it stands.
-
-    Members of an exclusive group are decided one by one, because none of them may hold.
-
-    Args:
-        probabilities: [B, width].
-
-    Returns:
-        [B, width]; 0 or 1 in binary and categorical columns.
-    """
-    decided = (probabilities > 0.5).to(probabilities.dtype)
-    for attribute in schema.attributes:
-        columns = schema.columns(attribute.name)
-        if attribute.kind == "categorical":
-            best = probabilities[:, columns].argmax(1, keepdim=True)
-            decided[:, columns] = torch.zeros_like(probabilities[:, columns]).scatter_(1, best, 1)
-        elif attribute.kind == "real":
-            decided[:, columns] = probabilities[:, columns]
-    return decided
 
 
 def known_answers(answers: Tensor, truth: Tensor, schema: Schema) -> Iterator[tuple[Attribute, Tensor, Tensor]]:

@@ -19,10 +19,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from attrimorph.data import Schema, attributes_csv, raw_table
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, decisions
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.evaluator import BATCH, Evaluator, TrunkNetwork, batched
 from attrimorph.files import write_bytes
-from attrimorph.models.model import Model
+from attrimorph.models.model import Model, answers, decisions
 from attrimorph.networks.convolutional import Stages
 from attrimorph.pictures import png_bytes, sheet
 
@@ -151,17 +151,6 @@ class Judge(Evaluator):
             "judge.calibration_error_overall": overall,
         }
         return {key: fmean(values) for key, values in found.items() if values}
-
-
-def answers(logits: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:
-    """Turn logits [B, W] into what a judge answers: sigmoid, softmax, or as they stand for real attributes."""
-    probabilities = logits.clone()
-    for kind, start, stop in schema.blocks:
-        if kind == "binary":
-            probabilities[:, start:stop] = (logits[:, start:stop] / temperature).sigmoid()
-        elif kind == "categorical":
-            probabilities[:, start:stop] = (logits[:, start:stop] / temperature).softmax(1)
-    return probabilities
 
 
 def attribute_loss(logits: Tensor, labels: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:

@@ -33,7 +33,8 @@ from attrimorph.evaluators.identity_encoder import (
     margin_logits,
     verification,
 )
-from attrimorph.evaluators.judge import Judge, JudgeNetwork, answers, attribute_loss
+from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
+from attrimorph.models.model import answers
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
 LEAST = 10  # images of a class that an identity encoder learns from

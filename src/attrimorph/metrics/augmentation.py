@@ -12,7 +12,6 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.evaluator import Labelled, rows_of
 from attrimorph.evaluators.training import (
     IdentityRecipe,
@@ -22,6 +21,7 @@ from attrimorph.evaluators.training import (
     train_identity_encoder,
     train_judge,
 )
+from attrimorph.models.model import decisions
 
 LEAST_IN_CLASS = 5  # held-out images of a class whose accuracy is told
 Say = Callable[[str], None]

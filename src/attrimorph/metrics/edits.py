@@ -14,12 +14,12 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.drawn import TrueLayers, faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, binary_names, decisions
+from attrimorph.evaluators.attributes import Judges, binary_names
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.similarity import maps_distance, psnr
-from attrimorph.models.model import Edits, TellsFields
+from attrimorph.models.model import Edits, TellsFields, decisions
 from attrimorph.photographs.fields import composed as put_into
 from attrimorph.pictures import sheet
 

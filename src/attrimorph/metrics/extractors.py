@@ -9,7 +9,8 @@ from torch import Tensor
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import batched
-from attrimorph.evaluators.judge import Judge, answers
+from attrimorph.evaluators.judge import Judge
+from attrimorph.models.model import answers
 from attrimorph.networks.pretrained import CACHED, Inception, Vgg19, cached, filled, read_weights
 
 BATCH = 64

@@ -145,8 +145,7 @@ class _Edits:
         self.code: Code | None = None
         if isinstance(model, Model) and isinstance(model, Encodes) and len(rows):
             parts = zip(torch.split(self.images, AT_ONCE), torch.split(self.labels, AT_ONCE), strict=True)
-            codes = [model.encode(images, y) for images, y in parts]
-            self.code = Code(torch.cat([code.z for code in codes]), torch.cat([code.attributes for code in codes]))
+            self.code = Code.joined(model.encode(images, y) for images, y in parts)
 
     def __call__(self, rows: Tensor, changes: Mapping[str, float]) -> Tensor:
         """Return the images of some of the rows, edited."""

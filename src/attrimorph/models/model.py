@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
 MOST_SAMPLES = 4096
+AUTOENCODER = "use a conditional autoencoder, for example drawn-faces-64"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Code:
 
     z: Tensor
     attributes: Tensor
+
+    @staticmethod
+    def joined(codes: Iterable["Code"]) -> "Code":
+        """Return the rows of several codes as one."""
+        parts = list(codes)
+        return Code(torch.cat([part.z for part in parts]), torch.cat([part.attributes for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -310,8 +317,8 @@ class Model:
         def __getattr__(self, name: str) -> Any:
             if name in ("edit", "encode"):
                 raise AttributeError(
-                    f"{self.recipe.name!r} ({self.recipe.method}) does not {name}; use a conditional autoencoder, for "
-                    "example drawn-faces-64, or give it directions to go along: attrimorph.AxisEditor"
+                    f"{self.recipe.name!r} ({self.recipe.method}) does not {name}; {AUTOENCODER}, or give it "
+                    "directions to go along: attrimorph.AxisEditor"
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -388,6 +395,12 @@ class Model:
         """Return new images; arguments and errors as of `draw`."""
         return self.decode(self.draw(count, changes, seed=seed))
 
+    def unable(self, verb: str, ability: str, remedy: str) -> AttrimorphError:
+        """Return the error of a verb that needs what this model does not do, such as "edits"."""
+        return AttrimorphError(
+            f"{verb} needs a model that {ability}; {self.recipe.name!r} ({self.recipe.method}) does not; {remedy}"
+        )
+
     def _without_codes(self) -> AttrimorphError:
         return AttrimorphError(
             f"the model {self.recipe.name!r} ({self.recipe.method}) has no codes to make images from; it only edits; "
@@ -442,12 +455,7 @@ class Model:
                 f"the model {self.recipe.name!r} ({self.recipe.method}) has no classifier to guess attributes with; "
                 "give the image's attributes, or use a model that has one"
             )
-        logits = self.networks["classifier"](self.prepared(images).to(self.device))[0].float()
-        parts = []
-        for kind, start, stop in self.schema.blocks:
-            part = logits[:, start:stop]
-            parts.append(part.sigmoid() if kind == "binary" else part.softmax(1) if kind == "categorical" else part)
-        return torch.cat(parts, dim=1)
+        return answers(self.networks["classifier"](self.prepared(images).to(self.device))[0].float(), self.schema)
 
     def guess_attributes(self, images: Source) -> Tensor:
         """Return the classifier's decisions, [B, W]; see `decided`."""
@@ -458,8 +466,40 @@ class Model:
         return model_bytes(self.networks, self.header)
 
 
+def answers(logits: Tensor, schema: Schema, temperature: float = 1.0) -> Tensor:
+    """Turn logits [B, W] into what a classifier answers: sigmoid, softmax, or as they stand for real attributes."""
+    parts = []
+    for kind, start, stop in schema.blocks:
+        part = logits[:, start:stop]
+        if kind != "real":
+            part = (part / temperature).sigmoid() if kind == "binary" else (part / temperature).softmax(1)
+        parts.append(part)
+    return torch.cat(parts, dim=1)
+
+
+def decisions(probabilities: Tensor, schema: Schema) -> Tensor:
+    """Decide every attribute: binary at one half, categorical by the largest, real as it stands.
+
+    Members of an exclusive group are decided one by one, because none of them may hold.
+
+    Args:
+        probabilities: [B, width].
+
+    Returns:
+        [B, width]; 0 or 1 in binary and categorical columns.
+    """
+    y = probabilities.clone()
+    for kind, start, stop in schema.blocks:
+        part = probabilities[:, start:stop]
+        if kind == "binary":
+            y[:, start:stop] = (part > 0.5).to(y.dtype)
+        elif kind == "categorical":
+            y[:, start:stop] = torch.zeros_like(part).scatter_(1, part.argmax(1, keepdim=True), 1)
+    return y
+
+
 def decided(probabilities: Tensor, schema: Schema) -> Tensor:
-    """Decide every attribute as a training label would: binary at one half, categorical one-hot.
+    """Decide every attribute as a training label would; see `decisions`.
 
     Where several members of an exclusive group come out, only the likeliest stays.
 
@@ -469,13 +509,7 @@ def decided(probabilities: Tensor, schema: Schema) -> Tensor:
     Returns:
         [B, width].
     """
-    y = probabilities.clone()
-    for kind, start, stop in schema.blocks:
-        part = probabilities[:, start:stop]
-        if kind == "binary":
-            y[:, start:stop] = (part > 0.5).to(y.dtype)
-        elif kind == "categorical":
-            y[:, start:stop] = torch.zeros_like(part).scatter_(1, part.argmax(1, keepdim=True), 1)
+    y = decisions(probabilities, schema)
     for group in schema.exclusive:
         members = [schema.columns(name).start for name in group]
         part = torch.where(y[:, members] > 0, probabilities[:, members], -1.0)

@@ -13,7 +13,7 @@ from attrimorph.applications.layers import as_picture, layered
 from attrimorph.data.drawn import faces
 from attrimorph.data.masks import SHARE, WAYS, spoiled
 from attrimorph.data.masks import wrong_masks as spoil
-from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel, LowerBound
@@ -22,7 +22,7 @@ from attrimorph.methods.attribute2image.step import overlap
 from attrimorph.metrics.edits import background_drift, directions
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Code, Edits, ImageLayers, Model
+from attrimorph.models.model import Code, Edits, ImageLayers, Model, decisions
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import BATCH, face_model, reconstructed, training_faces, turning
 from attrimorph.reproductions.frame import (

@@ -15,10 +15,10 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, binary_names, decisions
+from attrimorph.evaluators.attributes import Judges, binary_names
 from attrimorph.files import read_json, write_json, write_text
 from attrimorph.metrics.figures import to_csv, wilson
-from attrimorph.models.model import Edits, Encodes, Model
+from attrimorph.models.model import Edits, Encodes, Model, decisions
 from attrimorph.pictures import sheet, to_pil, write_png
 from attrimorph.reproductions import report
 from attrimorph.version import __version__
@@ -67,9 +67,7 @@ def make_pairs(model: Model, images: Tensor, attributes: Tensor, name: str, judg
         AttrimorphError: the attribute is not binary, or the model does not edit.
     """
     if not isinstance(model, Edits):
-        raise AttrimorphError(
-            f"audit needs a model that edits; {model.recipe.name!r} ({model.recipe.method}) does not; use another"
-        )
+        raise model.unable("audit", "edits", "use another")
     if model.schema.attribute(name).kind != "binary":
         raise AttrimorphError(f"audit turns a binary attribute; {name!r} is not; name one of the others")
     had = attributes[:, model.schema.columns(name).start] > 0.5

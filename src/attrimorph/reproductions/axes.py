@@ -17,13 +17,13 @@ from attrimorph.applications.axes.linear import cosines
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import Judges, binary_names, decisions
+from attrimorph.evaluators.attributes import Judges, binary_names
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.models import shipped
-from attrimorph.models.model import Code, Model
+from attrimorph.models.model import Code, Model, decisions
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import BATCH, decoded, face_model
 from attrimorph.reproductions.frame import (
@@ -84,8 +84,7 @@ class AxesContext:
 
     def codes(self, count: int) -> Code:
         """Return drawn codes to edit."""
-        parts = list(drawn_codes(self.model, count, FRESH))
-        return Code(torch.cat([part.z for part in parts]), torch.cat([part.attributes for part in parts]))
+        return Code.joined(drawn_codes(self.model, count, FRESH))
 
     @torch.no_grad()
     def seen(self, code: Code, by: Judges | None = None) -> Tensor:

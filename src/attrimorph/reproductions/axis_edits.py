@@ -19,7 +19,7 @@ from attrimorph.applications.inversion import inversion
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import open_or_prepare
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import binary_names, decisions
+from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.loading import load
@@ -36,7 +36,7 @@ from attrimorph.metrics.edits import (
 from attrimorph.metrics.evaluation_set import EvaluationSet, drawn_images, held_out_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Code, Edits
+from attrimorph.models.model import Code, Edits, decisions
 from attrimorph.reproductions import report
 from attrimorph.reproductions.axes import AxesContext, axes_context, needing
 from attrimorph.reproductions.contexts import decoded

@@ -11,7 +11,6 @@ from torch import Tensor
 from attrimorph.applications.edit import Composed
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import decisions
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.translation.model import Chain, CycleGANModel
@@ -19,7 +18,7 @@ from attrimorph.metrics.edits import DISTANCE, PSNR, SHOWN, EditMeasures, measur
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.models import named_parts
-from attrimorph.models.model import Edits, Model
+from attrimorph.models.model import Edits, Model, decisions
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
 from attrimorph.reproductions.frame import (

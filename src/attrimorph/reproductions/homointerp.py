@@ -19,7 +19,6 @@ from attrimorph.charts import lines
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_shapes
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.loading import load
 from attrimorph.methods.homointerp.model import InterpolationModel
@@ -37,7 +36,7 @@ from attrimorph.metrics.responses import (
     rows_of,
 )
 from attrimorph.models import Strengths
-from attrimorph.models.model import Edits, Model
+from attrimorph.models.model import Edits, Model, decisions
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
 from attrimorph.reproductions.frame import (

@@ -13,10 +13,9 @@ from attrimorph.applications.neighbours import nearest, nearest_images
 from attrimorph.applications.paths import linear
 from attrimorph.charts import chart
 from attrimorph.data.drawn import PICTURE, faces
-from attrimorph.evaluators.attributes import decisions
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.metrics.similarity import perceptual_distance, psnr
-from attrimorph.models.model import Code, Model
+from attrimorph.models.model import Code, Model, decisions
 from attrimorph.pictures import to_bytes
 from attrimorph.reproductions import report
 from attrimorph.reproductions.contexts import ClassContext, class_context, decoded, encoding, labels_of, samples

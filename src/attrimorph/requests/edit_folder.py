@@ -368,13 +368,7 @@ def results_of(names: Iterable[str]) -> dict[str, str]:
     for name in sorted(names, key=lambda each: PurePosixPath(each).suffix.lower() not in WRITTEN):
         path = PurePosixPath(name)
         kept = path.suffix.lower() in WRITTEN
-        wished = (
-            [
-                str(path),
-            ]
-            if kept
-            else [str(path.with_suffix(".png")), f"{path}.png"]
-        )
+        wished = [str(path)] if kept else [str(path.with_suffix(".png")), f"{path}.png"]
         suffix = path.suffix if kept else ".png"
         numbered = (f"{path.with_suffix('')}-{number}{suffix}" for number in range(2, len(names) + 3))
         places[name] = next(each for each in (*wished, *numbered) if alike(each) not in taken)

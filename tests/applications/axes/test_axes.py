@@ -19,10 +19,10 @@ from attrimorph.applications.edit import edit
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, decisions
+from attrimorph.evaluators.attributes import Judges
 from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
-from attrimorph.models.model import Code, Edits
+from attrimorph.models.model import Code, Edits, decisions
 from tests.applications.axes.linear_world import LATENT, NAMES, LinearGenerator, LinearJudge, Normalising
 from tests.tiny_models import tiny_model
 

@@ -10,12 +10,14 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.networks import PAPER, networks_of
-from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, NetworkOptions, Recipe
+from attrimorph.methods.cvae_gan.recipe import RECIPES, NetworkOptions, Recipe
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.networks.convolutional import LOGVAR_RANGE
 from attrimorph.recipe import DataOptions
 
 CONDITION, LATENT = 40, 256
+WIDTHS = {f"{name}_width" for name in ("encoder", "generator", "discriminator", "classifier")}
+PAPER_WIDTHS = RECIPES["cvae-gan-paper"]().networks.model_dump(include=WIDTHS)
 SCHEMA = Schema(tuple(Attribute(f"attribute {number}") for number in range(CONDITION)))
 
 

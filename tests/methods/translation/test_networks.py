@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.methods.translation.networks import PatchDiscriminator, ResnetGenerator, UnetGenerator, check_size
+from attrimorph.methods.recipes import recipe_named
+from attrimorph.methods.translation.networks import PatchDiscriminator, ResnetGenerator, UnetGenerator
 
 
 def count(network: nn.Module) -> int:
@@ -80,4 +81,4 @@ def test_the_u_net_has_skips_and_dropout_in_training_and_where_it_is_the_noise()
 
 def test_images_too_small_are_refused() -> None:
     with pytest.raises(AttrimorphError, match="at least 32"):
-        check_size(16)
+        recipe_named("cyclegan-64").with_changes({"data.image_size": 16})

@@ -12,7 +12,7 @@ from torch import Tensor
 from attrimorph.applications.axes.linear import on_sphere, shortest_move, untangle
 from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import REACH, Space, normalises, picture_gram
-from attrimorph.data import STRONGEST, Attribute, Changes, Schema
+from attrimorph.data import Attribute, Changes, Schema, strengths_in_range
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Encodes, Model, any_source
@@ -180,12 +180,8 @@ class AxisEditor(Model):
         Raises:
             AttrimorphError: no axis of that name, a strength out of range, or axes that cannot be told apart.
         """
-        moving = {name: strength for name, strength in self.changes(changes).items() if strength != 0}
-        for name, strength in moving.items():
-            if not abs(strength) <= STRONGEST:
-                raise AttrimorphError(
-                    f"an edit strength must lie in -{STRONGEST}..{STRONGEST}; {name} got {strength}; try 1"
-                )
+        asked = strengths_in_range(self.changes(changes))
+        moving = {name: strength for name, strength in asked.items() if strength != 0}
         if not moving:
             return code
         locked = self.free_locks(moving, locks)

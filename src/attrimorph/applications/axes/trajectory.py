@@ -242,8 +242,7 @@ def effects(
     Returns:
         What is edited, what is locked, and other attributes that change by more than a hundredth, most first.
     """
-    drawn = list(drawn_codes(editor, count, seed))
-    code = Code(torch.cat([part.z for part in drawn]), torch.cat([part.attributes for part in drawn]))
+    code = Code.joined(drawn_codes(editor, count, seed))
     moved, names, schema = trajectory(editor, code, changes, 2, guide)[-1], editor.pack.names, editor.model.schema
     seen: dict[str, list[tuple[Tensor, Tensor] | None]] = {name: [None, None] for name in names}
     if guide is None:

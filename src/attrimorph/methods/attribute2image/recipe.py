@@ -1,7 +1,7 @@
 """Recipes for Attribute2Image (Yan, Yang, Sohn, Lee, ECCV 2016): CVAE and the layered disCVAE."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -110,52 +110,4 @@ class LayerRecipe(AnyRecipe):
         return self
 
 
-TRAINED = {"images": 150_000, "batch_size": 16, "ema_images": 4_000, "sample_images": 10_000}
-SMALL: dict[str, Any] = {
-    # 64x64 drawn faces or photographs on CPUs.
-    "networks": {"latent": 192},
-    "losses": {"deviation": 0.3, "hide": 300.0},
-    "optimiser": {"learning_rate": 1e-3, "schedule": "cosine", "constant_share": 0.5, "warmup_images": 1_000},
-    "training": TRAINED,
-}
-WIDE = {"encoder_width": 64, "decoder_width": 64, "background_width": 64, "gate_channels": 3, "dropout": 0.5}
-PAPER: dict[str, Any] = {
-    # As in the authors' code, but for the colour jitter, which is near theirs.
-    "data": {"flip": 0.5, "colour": 0.03},
-    "networks": WIDE | {"kind": "paper"},
-    "losses": {"gate": 0.3, "sharpness": 1.5},
-    "optimiser": {"weight_decay": 1.25e-4},
-    "training": {"images": 700_000, "ema_images": 0},
-}
-
-RECIPES: dict[str, Callable[[], LayerRecipe]] = LayerRecipe.table(
-    {
-        CVAE: SMALL | {"about": "Attribute2Image's CVAE at 64x64, with small networks for CPUs.", "method": CVAE},
-        DISCVAE: SMALL
-        | {
-            "about": "Attribute2Image's disCVAE at 64x64, foreground and background apart, with small networks for "
-            "CPUs.",
-            "networks": {"latent": 128},
-            "losses": SMALL["losses"] | {"roughness": 1.0, "masks_hidden": 0.75},
-        },
-        "attribute2image-cvae-paper": PAPER
-        | {
-            "about": "CVAE as published: LFW with 73 real-valued scores, 64x64.",
-            "method": CVAE,
-            "networks": PAPER["networks"] | {"latent": 256},
-            "losses": PAPER["losses"] | {"variance": "learned"},
-        },
-        "attribute2image-discvae-paper": PAPER
-        | {
-            "about": "disCVAE as published: LFW with 73 real-valued scores, 64x64.",
-            "networks": PAPER["networks"] | {"latent": 192},
-            "losses": PAPER["losses"] | {"error": "smooth_l1"},
-        },
-        "attribute2image-discvae-cub": PAPER
-        | {
-            "about": "disCVAE as published: birds (CUB) with 312 attributes, 64x64.",
-            "networks": PAPER["networks"] | {"latent": 128, "background_latent": 128},
-            "losses": PAPER["losses"] | {"error": "smooth_l1"},
-        },
-    }
-)
+RECIPES = LayerRecipe.read(Path(__file__).with_name("recipes.toml"))

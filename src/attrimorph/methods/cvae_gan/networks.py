@@ -310,7 +310,7 @@ def networks_of(recipe: Recipe, schema: Schema, names: Iterable[str]) -> dict[st
     """Build the named networks of a recipe, in the order of the names, with fresh weights from torch's own generator.
 
     Args:
-        recipe: says which set and how large; the published networks have `PAPER_WIDTHS`.
+        recipe: says which set and how large; the published networks are those of the recipe cvae-gan-paper.
         schema: of the data.
         names: of "encoder", "generator", "discriminator", "classifier", "code_discriminator", "code_classifier",
             "prior".

@@ -4,9 +4,9 @@ A method is a list of terms, each a loss, who learns from it, and its weight. Re
 paper's own at 128x128, drawn faces, and Table 1 in small.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -246,115 +246,5 @@ class Recipe(AnyRecipe):
         return METHODS[self.method].conditional
 
 
-PAPER_WIDTHS = {"encoder_width": 64, "generator_width": 64, "discriminator_width": 64, "classifier_width": 96}
-"""The widths at which the "paper" set is the published one."""
 TABLE_ONE = ("cvae", "cgan", "fm-cgan", "cvae-gan")
-ABLATION = ("cvae-gan-without-image", "cvae-gan-without-feature-d", "cvae-gan-without-feature-c")
-
-
-MEMBERS = {
-    "vae": "VAE (Kingma and Welling 2014).",
-    "cvae": "Conditional VAE (Sohn et al. 2015).",
-    "gan": "GAN with the non-saturating loss (Goodfellow et al. 2014).",
-    "cgan": "Conditional GAN: G and D are given the labels (Mirza and Osindero 2014).",
-    "ac-gan": "Auxiliary classifier GAN (Odena et al. 2017).",
-    "lsgan": "Least-squares GAN (Mao et al. 2017).",
-    "hinge-gan": "GAN with the hinge loss (Lim and Ye 2017).",
-    "wgan": "Wasserstein GAN with clipped weights (Arjovsky et al. 2017).",
-    "wgan-gp": "Wasserstein GAN with gradient penalty (Gulrajani et al. 2017).",
-    "loss-sensitive-gan": "Loss-Sensitive GAN: a margin by distance (Qi 2017).",
-    "mcgan": "McGAN: means and covariances of D's features matched (Mroueh et al. 2017).",
-    "fm-gan": "GAN whose G matches the mean of D's features (CVAE-GAN paper).",
-    "fm-cgan": "FM-GAN with one centre of C's features a class (CVAE-GAN paper).",
-    "vae-gan": "VAE/GAN: reconstruction in D's features (Larsen et al. 2016).",
-    "aae": "Adversarial autoencoder (Makhzani et al. 2016).",
-    "cvae-gan": "CVAE-GAN (Bao et al. 2017).",
-    "cvae-gan-without-image": "The paper's ablation: CVAE-GAN without L_img.",
-    "cvae-gan-without-feature-d": "The paper's ablation: CVAE-GAN without L_featD.",
-    "cvae-gan-without-feature-c": "The paper's ablation: CVAE-GAN without L_featC.",
-    "cvae-gan-edit": "CVAE-GAN whose G also learns from C's cross-entropy on edits of real codes (ours).",
-}
-
-SUMS = {"feature_d": 0.02, "feature_c": 0.02}
-"""Weights of the feature losses that suit the small networks."""
-EDITS = SUMS | {"kl": 1.0, "classify_sample": 8.0, "adversarial": 15.0, "hide": 30.0, "edited_share": 0.5}
-OTHERWISE: dict[str, dict[str, Any]] = {
-    # What a member has of its own beside the small networks at 64x64.
-    "wgan": {"optimiser": {"learning_rate": 5e-5}},
-    "wgan-gp": {"optimiser": {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}},
-    "mcgan": {"optimiser": {"learning_rate": 5e-5}},
-    "vae-gan": {"losses": {"feature_d": 1.0, "kl": 1.0}},
-    # Codes as short as the published ones: E cannot fill many more directions than faces have. S is to stay ahead of E.
-    "aae": {"networks": {"latent": 8}, "optimiser": {"discriminator_rate": 1.5e-3}},
-    "cvae-gan-edit": {"losses": EDITS},
-}
-LONG = {"learning_rate": 8e-4, "beta1": 0.9, "schedule": "cosine", "constant_share": 0.6, "warmup_images": 2_000}
-TRAINED = {"batch_size": 16, "ema_images": 6_000, "sample_images": 10_000, "checkpoint_images": 10_000}
-IDENTITIES: dict[str, Any] = {
-    # Networks, rates, weights and length that all methods of Table 1 have. The weights are for sums over a sample; the
-    # paper's 1e-3 for L_GD and L_GC goes with its own networks, whose features are other and more.
-    "data": {"image_size": 32},
-    "networks": {"latent": 64, "discriminator_width": 32, "classifier_width": 32},
-    "losses": SUMS | {"mean_d": 0.01, "mean_c": 0.01},
-    "optimiser": {"learning_rate": 1e-3, "schedule": "linear", "constant_share": 0.5},
-    "training": {"images": 48_000, "ema_images": 1_000, "sample_images": 16_000, "checkpoint_images": 8_000},
-}
-
-RECIPES: dict[str, Callable[[], Recipe]] = Recipe.table(
-    {
-        "quickstart": {
-            "about": "A 32x32 CVAE-GAN on drawn faces that trains in a few minutes on two cores.",
-            "method": "cvae-gan-edit",
-            "data": {"image_size": 32},
-            "losses": EDITS
-            | {"kl": 0.08, "classify_sample": 3.0, "adversarial": 2.0, "hide": 10.0, "edited_share": 1.0}
-            | {"warmup_images": 18_000},
-            "optimiser": LONG | {"learning_rate": 1e-3, "constant_share": 0.4, "warmup_images": 500},
-            "training": TRAINED
-            | {"images": 36_000, "ema_images": 2_000, "sample_images": 4_000, "checkpoint_images": 8_000}
-            | {"log_images": 512},
-        },
-        "drawn-faces-64": {
-            "about": "The shipped model: a 64x64 CVAE-GAN on drawn faces, with G taught on edits as well.",
-            "method": "cvae-gan-edit",
-            "networks": {"latent": 192},
-            "losses": EDITS | {"kl": 0.2, "adversarial": 6.0, "edited_share": 1.0, "warmup_images": 250_000},
-            "optimiser": LONG,
-            "training": TRAINED | {"images": 400_000},
-        },
-        **{
-            method: {"about": about, "method": method, "losses": SUMS | {"kl": 1.0}, **OTHERWISE.get(method, {})}
-            for method, about in MEMBERS.items()
-        },
-        "gan-minibatch": {
-            "about": "GAN whose D compares the images of a batch: minibatch discrimination (Salimans et al. 2016).",
-            "method": "gan",
-            "networks": {"minibatch_kernels": 100},
-        },
-        "cvae-gan-paper": {
-            "about": "CVAE-GAN with the paper's networks: GoogLeNet E, deconvolutional G, DCGAN's D, AlexNet C, at "
-            "128x128.",
-            "data": {"image_size": 128},
-            "networks": {"kind": "paper", "latent": 256, **PAPER_WIDTHS},
-            "losses": {"feature_d": 0.01, "feature_c": 0.01},
-            "optimiser": {"learning_rate": 2e-4},
-            "training": {"images": 1_600_000, "batch_size": 64, "sample_images": 50_000, "checkpoint_images": 50_000},
-        },
-        "celeba-64": {
-            "about": "CVAE-GAN for 64x64 photographs of faces with many binary attributes, such as CelebA.",
-            "method": "cvae-gan-edit",
-            "data": {"flip": 0.5, "shift": 0.03, "colour": 0.1},
-            "networks": {"latent": 192},
-            "losses": EDITS
-            | {"kl": 0.3, "classify_sample": 5.0, "adversarial": 6.0, "edited_share": 1.0, "warmup_images": 180_000},
-            "optimiser": LONG,
-            "training": TRAINED | {"images": 440_000},
-        },
-        **{
-            f"identities-{method}": IDENTITIES
-            | {"about": f"Table 1 of the CVAE-GAN paper in small: {method}, 32x32, one class an image."}
-            | {"method": method}
-            for method in (*TABLE_ONE, *ABLATION)
-        },
-    }
-)
+RECIPES = Recipe.read(Path(__file__).with_name("recipes.toml"))

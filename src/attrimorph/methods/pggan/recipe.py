@@ -1,6 +1,6 @@
 """Recipes of the progressively grown GAN: as published, to 1024 pixels, and small ones for CPUs."""
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -100,28 +100,4 @@ class ProgressiveRecipe(AnyRecipe):
         return self
 
 
-RECIPES: dict[str, Callable[[], ProgressiveRecipe]] = ProgressiveRecipe.table(
-    {
-        "pggan": {
-            "about": "Progressively grown GAN as published, to 1024x1024; days on a large GPU.",
-            "data": {"image_size": 1024, "flip": 0.5},
-            # Batches of 14, 6 and 3 at the last sizes became 16, 8 and 4.
-            "growth": {"batch_sizes": (16, 16, 16, 16, 16, 16, 16, 8, 4)},
-            "optimiser": {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99},
-            "training": {"images": 12_000_000, "batch_size": 16, "ema_images": 11_000, "sample_images": 100_000}
-            | {"checkpoint_images": 100_000},
-        },
-        "pggan-drawn-64": {
-            "about": "A small progressively grown GAN of drawn faces at 64x64, for CPUs.",
-            # Two convolutions a stage, as published: one leaves a fine grid. An hour and a half on one core.
-            "networks": {"latent": 128, "width": 16, "most": 128},
-            "losses": {"penalty_every": 2},
-            "growth": {"start": 8, "fixed_images": (30_000, 40_000, 50_000), "fading_images": (20_000, 30_000, 50_000)}
-            | {"batch_sizes": (16, 16, 8)},
-            # A short run needs a higher rate than the published 1e-3, and small batches: steps count, not images.
-            "optimiser": {"learning_rate": 3e-3, "beta1": 0.0, "beta2": 0.99, "schedule": "cosine"}
-            | {"constant_share": 0.75},
-            "training": {"images": 420_000, "batch_size": 16, "ema_images": 4_000, "sample_images": 10_000},
-        },
-    }
-)
+RECIPES = ProgressiveRecipe.read(Path(__file__).with_name("recipes.toml"))

@@ -1,7 +1,7 @@
 """Recipes for Retouch (ours): a network that predicts how the pixels of a photograph change, not new pixels."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -117,19 +117,4 @@ class RetouchRecipe(AnyRecipe):
         return self
 
 
-TRAINED: dict[str, Any] = {"batch_size": 16, "ema_images": 3_000, "sample_images": 10_000, "checkpoint_images": 10_000}
-
-RECIPES: dict[str, Callable[[], RetouchRecipe]] = RetouchRecipe.table(
-    {
-        "retouch-128": {
-            "about": "Retouch with fields of 128x128, learned from faces of 256x256: an editor for photographs.",
-            "data": {"image_size": 256, "flip": 0.5},
-            "training": TRAINED | {"images": 600_000},
-        },
-        "retouch-64": {
-            "about": "Retouch with fields of 64x64, learned from faces of 128x128: quick to train on CPUs.",
-            "data": {"image_size": 128, "flip": 0.5},
-            "training": TRAINED | {"images": 200_000},
-        },
-    }
-)
+RECIPES = RetouchRecipe.read(Path(__file__).with_name("recipes.toml"))

@@ -12,12 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attrimorph.data import Schema
-from attrimorph.errors import AttrimorphError
 from attrimorph.methods.translation.recipe import TranslationRecipe
 from attrimorph.networks.convolutional import initialise_dcgan
 
 GENERATORS = ("generator_with", "generator_without")
-SMALLEST = 32  # pixels: below, the last norm of D would see a single place
 
 
 class ResnetGenerator(nn.Module):
@@ -137,31 +135,14 @@ class PatchDiscriminator(nn.Module):
         return verdict
 
 
-def check_size(image_size: int) -> None:
-    """Refuse images that D cannot halve three times.
-
-    Raises:
-        AttrimorphError: they are too small.
-    """
-    if image_size < SMALLEST:
-        raise AttrimorphError(
-            f"image_size must be at least {SMALLEST} for a PatchGAN; got {image_size}; prepare larger images"
-        )
-
-
 def kept_networks(recipe: TranslationRecipe, schema: Schema, found: Collection[str] = ()) -> dict[str, nn.Module]:
     """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds."""
     return {name: generator(recipe) for name in (("generator",) if recipe.method == "pix2pix" else GENERATORS)}
 
 
 def generator(recipe: TranslationRecipe) -> nn.Module:
-    """Build one generator.
-
-    Raises:
-        AttrimorphError: the images are too small.
-    """
+    """Build one generator."""
     options, size = recipe.networks, recipe.data.image_size
-    check_size(size)
     if options.generator == "unet":
         return UnetGenerator(size, options.generator_width, options.dropout, noisy=recipe.method == "pix2pix")
     return ResnetGenerator(options.blocks, options.generator_width)

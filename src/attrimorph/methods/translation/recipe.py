@@ -1,7 +1,7 @@
 """Recipes for CycleGAN (Zhu et al., ICCV 2017) and pix2pix (Isola et al., CVPR 2017)."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,6 +69,7 @@ class TranslationRecipe(AnyRecipe):
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:
+        # Below, the last norm of D would see a single place.
         if self.data.image_size < 32:
             raise ValueError(
                 f"data.image_size must be at least 32 for a PatchGAN; got {self.data.image_size}; take larger images"
@@ -76,49 +77,4 @@ class TranslationRecipe(AnyRecipe):
         return self
 
 
-PUBLISHED: dict[str, Any] = {
-    # Adam 2e-4 (0.5, 0.999); constant for half of the run, then linear to 0. A batch of two is one image of each
-    # domain, as published.
-    "optimiser": {
-        "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "schedule": "linear", "constant_share": 0.5
-    },
-    "training": {"batch_size": 2, "ema_images": 0, "sample_images": 10_000, "checkpoint_images": 10_000},
-}  # fmt: skip
-# Narrow, for CPUs.
-TRAINED = PUBLISHED["training"] | {"images": 60_000, "batch_size": 4, "sample_images": 5_000}
-NARROW = PUBLISHED | {"training": TRAINED}
-WIDTHS = {"generator_width": 24, "discriminator_width": 24}
-UNET = {"generator": "unet", "dropout": 0.5}
-
-RECIPES: dict[str, Callable[[], TranslationRecipe]] = TranslationRecipe.table(
-    {
-        "cyclegan": PUBLISHED
-        | {
-            "about": "CycleGAN as published for 128x128: two folders of images, or one attribute of a labelled set.",
-            "data": {"image_size": 128, "flip": 0.5},
-            "networks": {"blocks": 6},
-            # 200 epochs of a thousand images of each domain.
-            "training": PUBLISHED["training"] | {"images": 400_000},
-        },
-        "cyclegan-64": NARROW
-        | {
-            "about": "CycleGAN with narrow networks for 64x64 on CPUs; everything else as published.",
-            "networks": WIDTHS | {"blocks": 4},
-        },
-        "pix2pix": PUBLISHED
-        | {
-            "about": "pix2pix as published for 256x256: U-Net, conditional PatchGAN, 100 L1, on pairs of images.",
-            "method": "pix2pix",
-            "data": {"image_size": 256},
-            "networks": UNET,
-            "training": PUBLISHED["training"] | {"images": 160_000},
-        },
-        "pix2pix-64": NARROW
-        | {
-            "about": "pix2pix with a narrow U-Net for 64x64 on CPUs: from edges (or a mask, or grey) to the picture.",
-            "method": "pix2pix",
-            "domains": {"source": "edges"},
-            "networks": UNET | WIDTHS,
-        },
-    }
-)
+RECIPES = TranslationRecipe.read(Path(__file__).with_name("recipes.toml"))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, attribute_accuracy, decisions, editable_names
+from attrimorph.evaluators.attributes import Judges, attribute_accuracy, editable_names
 from attrimorph.evaluators.evaluator import BATCH, batched, halves
 from attrimorph.evaluators.identity_encoder import FOLDS, IdentityEncoder, verification
 from attrimorph.evaluators.judge import Judge
@@ -46,7 +46,7 @@ from attrimorph.metrics.similarity import (
     squared_distance,
     ssim,
 )
-from attrimorph.models.model import Code, Edits, Encodes, Model, Sample
+from attrimorph.models.model import Code, Edits, Encodes, Model, Sample, decisions
 from attrimorph.pictures import sheet
 
 SAMPLE_SEED = 1
@@ -107,8 +107,8 @@ class EvaluationContext:
         model = self.model
         assert isinstance(model, Encodes)
         pairs = zip(torch.split(self.unseen.images, BATCH), torch.split(attributes, BATCH), strict=True)
-        codes = [model.encode(images, y) for images, y in pairs]
-        return Code(torch.cat([code.z.cpu() for code in codes]), torch.cat([code.attributes.cpu() for code in codes]))
+        code = Code.joined(model.encode(images, y) for images, y in pairs)
+        return Code(code.z.cpu(), code.attributes.cpu())
 
     @cached_property
     def reconstructions(self) -> Tensor:
