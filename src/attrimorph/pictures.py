@@ -28,12 +28,13 @@ PAPER = (255, 255, 255)
 INK = (40, 42, 48)
 GREY = (128, 132, 142)  # readable on white and on black
 TAG = "attrimorph"
-WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF",
-           ".tiff": "TIFF", ".ppm": "PPM"}  # fmt: skip
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".webp": "WEBP",
+           ".avif": "AVIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM"}  # fmt: skip
 """Endings of files, and the formats that are written under them; GIF is not, it has too few colours."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
     "TIFF": {"compression": "tiff_deflate"},
 }
 MILLISECONDS = 60  # of each frame of an animation
@@ -339,12 +340,23 @@ def is_shown(source: Any, size: int) -> TypeGuard[Tensor]:
 
 def opened(source: Any) -> list[Image.Image]:
     """Return upright RGB pictures of any size; source and errors as of `prepared`."""
+    return [_rgb_of(each) if isinstance(each, np.ndarray) else upright_rgb(each) for each in given(source)]
+
+
+def _rgb_of(pixels: NDArray[Any]) -> Image.Image:
+    eight = pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
+    return upright_rgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight))
+
+
+def given(source: Any) -> list[Image.Image | NDArray[Any]]:
+    """Return pictures as they are given: PIL pictures of any mode, or pixels [H, W, C] of 8 or 16 bits; source and
+    errors as of `prepared`, floats as 8 bits."""
     if isinstance(source, list | tuple):
-        return [picture for each in source for picture in opened(each)]
+        return [picture for each in source for picture in given(each)]
     if isinstance(source, str | Path):
         return [open_image(Path(source))]
     if isinstance(source, Image.Image):
-        return [upright_rgb(source)]
+        return [source]
     if not isinstance(source, Tensor | np.ndarray):
         raise _unknown(f"{type(source).__name__} {shown(source)}")
     form = f"{str(source.dtype).removeprefix('torch.')} {list(source.shape)}"
@@ -356,22 +368,22 @@ def opened(source: Any) -> list[Image.Image]:
         if values.ndim != 4 or values.shape[1] != 3 or not values.numel():
             raise _unknown(form)
         _check_range(values, strictly=isinstance(source, np.ndarray))
-        return to_pil(values)
-    if values.dtype != torch.uint8 or not 2 <= values.ndim <= 4 or not values.numel():
+        return list(to_bytes(values))
+    if values.dtype not in (torch.uint8, torch.uint16) or not 2 <= values.ndim <= 4 or not values.numel():
         raise _unknown(form)
-    if values.ndim >= 3 and values.shape[-1] not in (1, 3, 4) and values.shape[-3] in (1, 3, 4):
+    values = values[..., None] if values.ndim == 2 else values
+    if values.shape[-1] not in (1, 3, 4) and values.shape[-3] in (1, 3, 4):
         values = values.movedim(-3, -1)  # [3, H, W], as torch's readers give it
-    if values.ndim >= 3 and values.shape[-1] not in (1, 3, 4):
+    if values.shape[-1] not in (1, 3, 4):
         raise _unknown(form)
     every = values.cpu().numpy()
-    pictures = every if every.ndim == 4 else every[None]
-    return [upright_rgb(Image.fromarray(each[..., 0] if each.shape[-1:] == (1,) else each)) for each in pictures]
+    return list(every if every.ndim == 4 else every[None])
 
 
 def _unknown(got: str) -> AttrimorphError:
     return AttrimorphError(
-        "a picture must be a path, a PIL picture, uint8 pixels [H, W, 3] or [B, H, W, 3], or floats [3, H, W] or "
-        f"[B, 3, H, W] in -1..1; got {got}; give one of these, or a list of them"
+        "a picture must be a path, a PIL picture, uint8 or uint16 pixels [H, W, 3] or [B, H, W, 3], or floats "
+        f"[3, H, W] or [B, 3, H, W] in -1..1; got {got}; give one of these, or a list of them"
     )
 
 

@@ -178,7 +178,7 @@ def test_places_that_would_mix_pictures_and_results_are_refused(
         (["a.gif", "b.gif"], ["a.png", "b.png"]),
         (["A.jpg", "a.jpg", "x/a.jpg"], ["A.jpg", "a-2.jpg", "x/a.jpg"]),
         (["a.gif", "a.png/b.png"], ["a.gif.png", "a.png/b.png"]),
-        (["a.gif", "a.pgm", "a.png", "a.gif.png"], ["a-2.png", "a.pgm.png", "a.png", "a.gif.png"]),
+        (["a.gif", "a.pgm", "a.png", "a.gif.png"], ["a-2.png", "a.pgm", "a.png", "a.gif.png"]),
     ],
 )
 def test_no_two_results_share_a_name(names: list[str], places: list[str]) -> None:

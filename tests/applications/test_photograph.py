@@ -85,10 +85,16 @@ def test_a_folder_gives_photographs_of_their_own_sizes(photograph: Path, tmp_pat
     with Image.open(photograph) as picture:
         picture.save(folder / "wide.png")
         picture.crop((50, 0, 150, 120)).save(folder / "tall.png")
+        picture.save(folder / "other.jfif", "JPEG")
+        picture.convert("L").save(folder / "grey.pgm", "PPM")
+        picture.save(folder / "new.avif")
     model = tiny_model(tmp_path / "run")
     EditFolder(model="run", folder=folder, changes={"Smiling": 1.0}).write(tmp_path / "edited", model)
     sizes = {path.name: Image.open(path).size for path in sorted((tmp_path / "edited").glob("*.png"))}
     assert sizes == {"tall.png": (100, 120), "wide.png": (200, 120)}
+    # An ending says what is in a file.
+    kinds = {"other.jfif": "JPEG", "grey.pgm": "PPM", "new.avif": "AVIF"}
+    assert {name: Image.open(tmp_path / "edited" / name).format for name in kinds} == kinds
 
 
 def test_the_frame_is_the_square_that_the_model_is_shown(photograph: Path, tmp_path: Path) -> None:

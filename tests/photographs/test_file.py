@@ -1,7 +1,9 @@
 """A photograph's file comes back as it was: bits, colours, layout, and what it says of itself."""
 
 import io
+import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.photographs.file import Photograph, exif_of, read_photograph
+from attrimorph.photographs.file import READERS, Photograph, exif_of, photograph_of, read_photograph
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MODES = ("L", "LA", "RGB", "RGBA")
@@ -193,11 +196,198 @@ def test_profiles_texts_and_resolution_of_png_tiff_and_webp_stay(tmp_path: Path)
                 image.load()
 
 
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">made by hand</x:xmpmeta>'
+
+
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path: Path, orientation: int) -> None:
+    path = saved(tmp_path, picture(), "a.jpg", exif=b"Exif\0\0" + exif_block(orientation))
+    assert (read_photograph(path).size, read_photograph(path).orientation) == ((53, 37), 1)
+
+
+def test_orientation_in_xmp_alone_does_not_turn_a_picture_twice(tmp_path: Path) -> None:
+    xmp = XMP.replace(b"made by hand", b'<rdf tiff:Orientation="6"/>')
+    photograph = read_photograph(saved(tmp_path, picture(), "a.jpg", xmp=xmp))
+    assert photograph.size == again(tmp_path, photograph).size == (37, 53)
+    photograph.save(tmp_path / "b.png")
+    assert read_photograph(tmp_path / "b.png").size == (37, 53)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".avif", ".bmp"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_a_picture_in_memory_keeps_what_a_format_holds(
+    tmp_path: Path, mode: str, suffix: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    own = (noise(37, 53, 1, np.uint16) if mode == "I;16" else noise(37, 53, len(mode))).squeeze()
+    given = Image.fromarray(own)
+    given.info |= {"icc_profile": SRGB, "exif": b"Exif\0\0" + exif_block(6), "xmp": XMP, "dpi": (300, 300)}
+    photograph = photograph_of(given)
+    upright = np.rot90(own, -1)
+    assert np.array_equal(photograph.pixels.squeeze(), upright)
+    photograph.save(tmp_path / f"a{suffix}")
+    told = " ".join(str(each.message) for each in recwarn.list)
+    assert ("16 bits" in told) == (mode == "I;16" and suffix not in (".png", ".tif"))
+    assert ("transparency" in told) == (mode[-1] == "A" and suffix in (".jpg", ".bmp"))
+    assert ("colour profile, EXIF, XMP" in told) == (suffix == ".bmp")
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        if suffix != ".bmp":
+            assert image.info["icc_profile"] == SRGB
+            assert image.getexif()[0x010F] == "A maker of cameras"
+            assert image.getexif().get(0x0112, 1) == 1
+            assert image.getexif().get_ifd(0x8825)[2] == (52, 22, 33)
+            assert XMP in (image.info["xmp"], image.info.get("XML:com.adobe.xmp", "").encode())
+        if suffix in (".png", ".tif", ".jpg"):
+            assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    made = read_photograph(tmp_path / f"a{suffix}")
+    if suffix in (".png", ".tif"):
+        assert np.array_equal(made.pixels.squeeze(), upright)
+    difference = np.asarray(made.rgb()).astype(int) - photograph.rgb()
+    assert np.abs(difference).mean() <= (3 if suffix in (".jpg", ".avif") else 0)
+
+
+def test_pictures_of_other_modes_come_as_they_look() -> None:
+    seen = np.asarray(picture())
+    inks = photograph_of(picture().convert("CMYK"))
+    assert np.array_equal(inks.pixels, np.asarray(picture().convert("CMYK").convert("RGB")))
+    assert "CMYK" in inks.notes[0]
+    palette = picture("RGBA").quantize(16)
+    assert np.array_equal(photograph_of(palette).pixels, np.asarray(palette.convert("RGBA")))
+    assert np.array_equal(
+        photograph_of(picture().convert("1")).pixels[..., 0], np.asarray(picture().convert("1")) * 255
+    )
+    assert np.array_equal(photograph_of(seen).pixels, seen)
+    profiled = picture().convert("CMYK")
+    profiled.info["icc_profile"] = b"a profile of inks"
+    assert "icc" not in photograph_of(profiled).about
+
+
+def test_a_picture_opened_by_others_is_upright(tmp_path: Path) -> None:
+    """Also a TIFF, which Pillow turns itself, and whose own layout says nothing of other formats."""
+    for name in ("a.jpg", "a.tif", "a.png"):
+        path = saved(tmp_path, picture(), name, exif=b"Exif\0\0" + exif_block(6))
+        with Image.open(path) as image:
+            photograph = photograph_of(image)
+        assert photograph.size == (37, 53)
+        assert np.array_equal(photograph.pixels, read_photograph(path).pixels)
+        photograph.save(tmp_path / "again.png")
+        with Image.open(tmp_path / "again.png") as image:
+            assert image.size == (37, 53)
+            assert set(image.getexif()) <= {0x010F, 0x0112, 0x8825}
+            assert image.getexif()[0x010F] == "A maker of cameras"
+
+
+def test_of_several_pictures_the_first_alone_is_in_the_file(tmp_path: Path) -> None:
+    one, other = picture(), Image.new("RGB", (53, 37), "red")
+    for name in ("a.png", "a.gif", "a.webp", "a.tif", "a.mpo"):
+        options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+        path = saved(tmp_path, one, name, save_all=True, append_images=[other], **options)
+        photograph = read_photograph(path)
+        assert "only the first of its pictures is taken" in photograph.notes
+        place = tmp_path / f"b{photograph.suffix}"
+        photograph.write(place)
+        with Image.open(place) as image:
+            assert getattr(image, "n_frames", 1) == 1, name
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - photograph.rgb()).mean() < 2
+
+
+def test_a_webp_without_loss_is_known_by_its_pixels_wherever_they_lie(tmp_path: Path) -> None:
+    path = saved(tmp_path, picture("RGBA"), "a.webp", lossless=True, exact=True, icc_profile=SRGB + bytes(8000))
+    photograph = read_photograph(path)
+    assert photograph.lossless
+    assert np.array_equal(again(tmp_path, photograph).pixels, np.asarray(picture("RGBA")))
+    # A broken block of EXIF is no reason to lose a photograph, nor does it say how the pixels lie.
+    assert not read_photograph(saved(tmp_path, picture(), "b.webp", quality=80, exif=b"Exif\0\0VP8L")).lossless
+
+
+def test_avif_stays_avif(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path, picture("RGBA"), "a.avif", quality=90, exif=b"Exif\0\0" + exif_block(6), icc_profile=SRGB, xmp=XMP
+    )
+    photograph = read_photograph(path)
+    assert (photograph.format, photograph.size, photograph.lossless) == ("AVIF", (37, 53), False)
+    for no_location in (False, True):
+        back = again(tmp_path, photograph, no_location=no_location)
+        assert back.orientation == 6
+        assert np.abs(back.pixels.astype(int) - photograph.pixels).mean() < 2
+        with Image.open(tmp_path / "again.avif") as image:
+            assert (image.info["icc_profile"], image.info["xmp"]) == (SRGB, XMP)
+            assert bool(image.getexif().get_ifd(0x8825)) != no_location
+
+
+def test_a_profile_of_inks_does_not_stay_on_rgb(tmp_path: Path) -> None:
+    for mode, kind in (("CMYK", "inks"), ("LAB", "colours")):
+        image = picture().convert("CMYK")
+        if mode == "LAB":
+            names = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+            image = ImageCms.profileToProfile(picture(), *names, outputMode="LAB")
+        path = saved(tmp_path, image, "a.tif", **({"icc_profile": b"no profile"} if mode == "CMYK" else {}))
+        photograph = read_photograph(path)
+        assert kind in " ".join(photograph.notes)
+        assert np.abs(photograph.pixels.astype(int) - np.asarray(picture())).mean() < 2
+        back = again(tmp_path, photograph)
+        assert np.array_equal(back.pixels, photograph.pixels)
+        assert "icc" not in back.about
+
+
+def test_a_jpeg_of_a_sampling_that_pillow_cannot_name_keeps_its_colours(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.jpg")
+    colours = np.zeros((40, 40, 3), np.uint8)
+    colours[::2, :, 2] = 255  # lines that fewer rows of colour would mix
+    cv2.imwrite(path, colours, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x411111, cv2.IMWRITE_JPEG_QUALITY, 95])
+    with Image.open(path) as image:
+        image.layer = [(1, 1, 2, 0), (2, 1, 1, 1), (3, 1, 1, 1)]
+        options = READERS["JPEG"](image, Path(path).read_bytes())["options"]
+    assert options["subsampling"] == 0
+
+
+def test_sixteen_bits_with_a_transparent_colour_or_white_as_zero(tmp_path: Path) -> None:
+    pixels = noise(9, 7, 3, np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
+    content = (tmp_path / "a.png").read_bytes()
+    key = b"tRNS" + pixels[4, 3].astype(">u2").tobytes()
+    chunk = struct.pack(">I", 6) + key + struct.pack(">I", zlib.crc32(key))
+    place = content.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(content[:place] + chunk + content[place:])
+    found = read_photograph(tmp_path / "b.png").pixels
+    assert np.array_equal(found[..., :3], pixels)
+    assert found[4, 3, 3] == 0
+    assert (found[..., 3] == 65535).sum() >= 60
+    grey = pixels[..., 0]
+    Image.fromarray(grey).save(tmp_path / "c.tif", tiffinfo={262: 0})
+    photograph = read_photograph(tmp_path / "c.tif")
+    assert np.array_equal(photograph.pixels[..., 0], 65535 - grey)
+    assert np.array_equal(again(tmp_path, photograph).pixels, photograph.pixels)
+
+
+def test_no_location_leaves_no_city_in_iptc_xmp_or_packed_texts(tmp_path: Path) -> None:
+    iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0b\x1c\x02\x5a\0\x06Lisboa\0"
+    where = XMP.replace(b"made by hand", b"<Iptc4xmpExt:LocationShown>Lisboa</Iptc4xmpExt:LocationShown>")
+    path = saved(tmp_path, picture(), "a.jpg", xmp=where)
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + content[2:])
+    texts = PngInfo()
+    for packed in (False, True):
+        texts.add_itxt("where", "GPS Lisboa", zip=packed)
+        texts.add_text("Raw profile type iptc", "\niptc\n 3\n1c025a\n", zip=packed)
+    texts.add_text("Title", "A title")
+    for each in (path, saved(tmp_path, picture(), "a.png", pnginfo=texts)):
+        photograph = read_photograph(each)
+        assert len(photograph.bytes()) > len(photograph.bytes(no_location=True))
+        left = photograph.bytes(no_location=True)
+        assert not re.search(rb"Lisboa|1c025a|zTXt|where", left), each
+        assert b"A title" in left or each is path
+    for tag, value in ((33723, b"\x1c\x02\x5a\0\x06Lisboa"), (700, where)):
+        picture().save(tmp_path / "a.tif", tiffinfo={tag: value})
+        assert b"Lisboa" in read_photograph(tmp_path / "a.tif").bytes()
+        assert b"Lisboa" not in read_photograph(tmp_path / "a.tif").bytes(no_location=True)
+
+
 def test_what_a_file_cannot_hold_is_told(tmp_path: Path) -> None:
     cases = {
         "cmyk.jpg": (picture().convert("CMYK"), "CMYK", "RGB", "JPEG"),
         "palette.png": (picture().quantize(64), "palette", "RGB", "PNG"),
         "a.gif": (picture().quantize(64), "256 colours", "RGB", "PNG"),
+        "a.png": (picture().convert("1"), "black and white", "L", "PNG"),
     }
     for name, (image, word, mode, kind) in cases.items():
         path = saved(tmp_path, image, name)
@@ -209,9 +399,14 @@ def test_what_a_file_cannot_hold_is_told(tmp_path: Path) -> None:
         photograph.write(place)
         with Image.open(place) as read:
             assert read.mode == mode
+    picture().save(tmp_path / "raw.tif", tiffinfo={254: 1})
+    assert "small preview" in read_photograph(tmp_path / "raw.tif").notes[0]
     for name in ("a.bmp", "a.ppm"):
         photograph = read_photograph(saved(tmp_path, picture(), name))
         assert np.array_equal(again(tmp_path, photograph).pixels, np.asarray(picture()))
+    key = picture("L")
+    photograph = read_photograph(saved(tmp_path, key, "k.png", transparency=77))  # and a grey profile suits it still
+    assert np.array_equal(photograph.pixels, np.asarray(Image.open(tmp_path / "k.png").convert("LA")))
     transparent = picture("RGBA").quantize(16)
     photograph = read_photograph(saved(tmp_path, transparent, "t.png"))
     assert np.array_equal(photograph.pixels, np.asarray(transparent.convert("RGBA")))
@@ -221,6 +416,10 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(AttrimorphError, match="no readable image"):
         read_photograph(tmp_path / "a.jpg")
+    for brand in (b"heic", b"mif1"):
+        (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(60))
+        with pytest.raises(AttrimorphError, match=r"^IMG_1.HEIC is a HEIC, which is not read; save it as JPEG or PNG"):
+            read_photograph(tmp_path / "IMG_1.HEIC")
     whole = saved(tmp_path, picture(), "b.png").read_bytes()
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AttrimorphError, match="no readable image"):

@@ -158,8 +158,12 @@ def test_python_gives_the_photograph_that_the_command_writes(
     assert np.array_equal(mask, (after != before).any(2))
     assert 0 < mask.mean() < 0.6
     assert ["2 of 2 pictures are " + UNLIKE in str(each.message) for each in recwarn.list] == [True]
-    with pytest.warns(UserWarning, match=r"out\.png is 8-bit RGB without .* name it \*\.jpg to keep all"):
-        found.save(tmp_path / "out.png")
+    found.save(tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.getexif()[0x010F] == "A maker"
+        assert np.array_equal(np.asarray(image), after)
+    with pytest.warns(UserWarning, match=r"out\.bmp cannot hold EXIF of this photograph; name it \*\.jpg to keep all"):
+        found.save(tmp_path / "out.bmp")
     # Pictures in memory go the same way.
     upright = read_photograph(party).rgb()
     for source in (upright, np.asarray(upright), [upright]):
@@ -171,6 +175,58 @@ def test_python_gives_the_photograph_that_the_command_writes(
     # What is as the model is shown it comes back as the model makes it.
     own = model.edit(found.images, {"Eyeglasses": 1})
     assert torch.equal(own, model.edit(party, {"Eyeglasses": 1}, face="all", composition="whole face").edited)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_picture_in_memory_keeps_bits_alpha_and_profile(tmp_path: Path, model: Any) -> None:
+    colours = np.asarray(Image.open(PEOPLE / "man.jpg").convert("RGB").resize((300, 300)))
+    colours = np.pad(colours, ((40, 60), (70, 30), (0, 0)), mode="edge")
+    alpha = np.full((400, 400, 1), 255, np.uint8)
+    alpha[:, :50] = np.arange(50)[:, None]
+    deep = colours.astype(np.uint16) * 257 ^ 5
+    grey = Image.fromarray(colours[..., 1])
+    with_alpha = Image.fromarray(np.concatenate([colours, alpha], 2))
+    with_alpha.info |= {"icc_profile": b"any profile", "exif": Image.open(party_with_exif(tmp_path)).info["exif"]}
+    sources: dict[str, Any] = {
+        "RGBA": with_alpha, "L": grey, "P": Image.fromarray(colours).quantize(256),
+        "CMYK": Image.fromarray(colours).convert("CMYK"), "I;16": Image.fromarray(deep[..., 1]),
+        "16": deep, "16 with alpha": np.concatenate([deep, alpha.astype(np.uint16) * 257], 2),
+        "array with alpha": np.asarray(with_alpha), "16 as a tensor": torch.from_numpy(deep.transpose(2, 0, 1).copy()),
+    }  # fmt: skip
+    for name, source in sources.items():
+        found = model.edit(source, {"Eyeglasses": 1})
+        (pixels,), (mask,) = found.pixels, found.mask
+        # What went in, as another reader of arrays sees it.
+        given = deep if "16" in name else colours
+        given = {"P": np.asarray(sources["P"].convert("RGB")), "L": given[..., 1:2], "I;16": given[..., 1:2],
+                 "CMYK": np.asarray(sources["CMYK"].convert("RGB"))}.get(name, given)  # fmt: skip
+        assert pixels.dtype == given.dtype, name
+        assert 500 < mask.sum() < 0.5 * mask.size, name
+        corners = found.faces[0][0].corners.round().astype(int)
+        (left, top), (right, bottom) = corners.min(0).clip(0), corners.max(0)
+        assert mask[top:bottom, left:right].sum() == mask.sum(), name
+        assert np.array_equal(pixels[~mask][:, : given.shape[2]], given[~mask]), name
+        if "alpha" in name or name == "RGBA":
+            assert np.array_equal(pixels[..., 3], alpha[..., 0].astype(int) * (257 if "16" in name else 1)), name
+        else:
+            assert pixels.shape == given.shape, name
+        for place in (tmp_path / "made.png", tmp_path / "made.tif"):
+            found.save(place)
+            assert np.array_equal(read_photograph(place).pixels, pixels), (name, place.suffix)
+            if name == "RGBA":
+                with Image.open(place) as image:
+                    assert image.info["icc_profile"] == b"any profile"
+                    assert image.getexif()[0x010F] == "A maker"
+        modes = {"L": "L", "I;16": "I;16", "RGBA": "RGBA", "array with alpha": "RGBA", "16 with alpha": "RGBA"}
+        assert found.photographs[0].mode == modes.get(name, "RGB"), name
+        assert (found.photographs[0].info == {}) == (name != "RGBA")
+
+
+def party_with_exif(folder: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x010F] = "A maker"
+    Image.new("RGB", (8, 8)).save(folder / "exif.jpg", exif=exif)
+    return folder / "exif.jpg"
 
 
 def test_a_picture_unlike_the_models_own_is_told(tmp_path: Path, model: Any) -> None:

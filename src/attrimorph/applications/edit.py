@@ -33,19 +33,20 @@ from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
 from attrimorph.photographs.faces import frames_of, square_frame
 from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
-from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.photographs.file import Photograph, photograph_of, read_photograph
 from attrimorph.pictures import (
     MOST_SHOWN,
     Pictures,
     Source,
     crop_for,
+    given,
     is_shown,
-    opened,
     pixels_of,
     places_of,
     png_bytes,
     save_pictures,
     sheet,
+    to_bytes,
     to_pil,
 )
 
@@ -102,7 +103,7 @@ def look(
 
     Args:
         model: whose pictures are like what is looked for.
-        source: files, or pictures in memory, of which the pixels alone are taken, as 8-bit RGB.
+        source: files, or pictures in memory.
         meant: which faces.
         known: the frames' matrices for each photograph, where they were found before.
 
@@ -136,8 +137,8 @@ def _read(source: Any) -> Iterator[tuple[str, Photograph]]:
         if isinstance(each, str | Path):
             yield Path(each).name, read_photograph(Path(each))
         else:
-            for image in opened(each):
-                yield "a picture", Photograph(np.asarray(image), "PNG", parts={"chunks": []})
+            for picture in given(each):
+                yield "a picture", photograph_of(picture)
 
 
 def whole_frame(model: Model, image: Image.Image) -> Frame:
@@ -416,8 +417,15 @@ class Edit:
 
     @property
     def photographs(self) -> list[Image.Image]:
-        """The pictures given, upright and at their own size, edited; the model's own where nothing is put in."""
-        return to_pil(self.edited) if self._changed is None else [each.rgb() for each in self._changed]
+        """The pictures given, upright and at their own size, edited, with alpha and profile; colours of 16 bits as 8.
+        The model's own where nothing is put in."""
+        return to_pil(self.edited) if self._changed is None else [each.picture() for each in self._changed]
+
+    @property
+    def pixels(self) -> list[NDArray[Any]]:
+        """The same as arrays [H, W, C] of uint8 or uint16, as the pictures given hold them."""
+        changed = self._changed
+        return list(to_bytes(self.edited)) if changed is None else [each.pixels for each in changed]
 
     @property
     def faces(self) -> list[list[Frame]]:
@@ -436,7 +444,7 @@ class Edit:
         """Write the photographs to a file, or to NAME-1.png, NAME-2.png, ...; endings and errors as of `Pictures.save`.
 
         Under the ending of its own format a file's photograph keeps colours, bits, layout, profile and EXIF; under
-        another one it is upright 8-bit RGB alone, and a warning says so.
+        another one, and of a picture in memory, what that format can hold; a warning says what is lost.
         """
         if self._changed is None:
             return save_pictures(to_pil(self.edited), path)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 80_000_000  # more in one file is a mistake or a decompression bomb
 # Not every format that Pillow knows: some run other programs (EPS), some are no pictures.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")
 Box = tuple[float, float, float, float]
 SMEAR = 80  # levels by which JPEG may blur a plain background around edges
 ORIENTATION = 0x0112  # the EXIF tag
@@ -161,6 +162,13 @@ def _looked_at(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Image.Im
     except AttrimorphError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly everything
+        with suppress(OSError, ValueError):  # it may be closed
+            file.seek(0)
+            if re.match(rb"....ftyp(he|mif1|msf1)", file.read(16), re.DOTALL):
+                raise AttrimorphError(
+                    f"{Path(name).name} is a HEIC, which is not read; save it as JPEG or PNG (an iPhone takes JPEGs "
+                    "with Settings > Camera > Formats > Most Compatible)"
+                ) from error
         raise _unreadable(name, error) from error
 
 

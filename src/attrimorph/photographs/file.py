@@ -12,6 +12,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,21 @@ from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from attrimorph.data.images import MOST_PIXELS, ORIENTATION, opened_image, upright_rgb
 from attrimorph.files import write_bytes
-from attrimorph.pictures import WRITTEN, picture_bytes
+from attrimorph.pictures import OPTIONS, WRITTEN
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "PPM": ".ppm"}
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "BMP": ".bmp",
+            "PPM": ".ppm"}  # fmt: skip
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM")
 THUMBNAIL = 160  # pixels of a new thumbnail's longer side
 # What of a TIFF tells of its pixels' layout; all else is taken along.
 LAYOUT = {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 330, 338, 339,
           347, 530, 531, 532}  # fmt: skip
-GPS = 0x8825
-# Of a PNG's chunks: those that hold pixels or colours of a palette are written anew, all others are taken along.
-PNG_LAYOUT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT", b"sPLT"}
+EXIF, GPS, ICC, XMP = 0x8769, 0x8825, 34675, 700  # tags
+# Of a PNG's chunks: those that hold pixels or colours of a palette are written anew, those of an animation left; all
+# others are taken along.
+PNG_LAYOUT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT", b"sPLT",
+              b"acTL", b"fcTL", b"fdAT"}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,7 @@ class Photograph:
         lossless: whether pixels come back from the file to the bit.
         notes: sentences about what the file cannot hold as it was.
         parts: what is taken along, as the format keeps it.
+        about: what any format may keep: icc, exif (upright), xmp, and dpi.
     """
 
     pixels: Pixels
@@ -55,6 +60,7 @@ class Photograph:
     lossless: bool = True
     notes: tuple[str, ...] = ()
     parts: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,6 +76,13 @@ class Photograph:
         """Return what a model and a detector are shown: upright RGB of 8 bits; transparent parts white."""
         pixels = self.pixels if self.pixels.dtype == np.uint8 else (self.pixels // 257).astype(np.uint8)
         return upright_rgb(_image(pixels))
+
+    def picture(self) -> Image.Image:
+        """Return it upright as PIL holds it, with alpha, profile and EXIF; colours of 16 bits as 8."""
+        deep = self.pixels.itemsize > 1 and self.pixels.shape[2] > 1
+        image = _image((self.pixels // 257).astype(np.uint8) if deep else self.pixels)
+        image.info |= {{"icc": "icc_profile"}.get(name, name): value for name, value in self.about.items()}
+        return image
 
     def pixels_sha256(self) -> str:
         """Hash what is seen, whatever the compression: shape, kind and pixels."""
@@ -97,21 +110,38 @@ class Photograph:
         write_bytes(path, self.bytes(no_location=no_location, tag=tag))
 
     def save(self, path: Path, *, tag: str = "") -> None:
-        """Write the file under any ending of `WRITTEN`; in another format it is 8-bit RGB alone, with a warning.
+        """Write the file under any ending of `WRITTEN`; in another format upright, and a warning says what is lost.
 
         Raises:
             AttrimorphError: it cannot be written there.
         """
-        if WRITTEN[path.suffix.lower()] == self.format:
-            return self.write(path, tag=tag)
-        said = any(value for name, value in self.parts.items() if name not in ("options", "lossless"))
-        if said or self.pixels.shape[2] != 3 or self.pixels.itemsize > 1:
+        converted, lost = self.converted(WRITTEN[path.suffix.lower()])
+        if lost:
             warnings.warn(
-                f"{path.name} is 8-bit RGB without what the photograph's file says (profile, EXIF); "
-                f"name it *{self.suffix} to keep all",
+                f"{path.name} cannot hold {', '.join(lost)} of this photograph; name it *{self.suffix} to keep all",
                 stacklevel=2,
             )
-        write_bytes(path, picture_bytes(self.rgb(), path.suffix, tag))
+        converted.write(path, tag=tag)
+
+    def converted(self, format: str) -> "tuple[Photograph, list[str]]":
+        """Return the photograph in another format, as much of it as that holds, and what is lost."""
+        if format == self.format:
+            return self, []
+        pixels, about, lost = self.pixels, dict(self.about), []
+        if pixels.itemsize > 1 and format not in ("PNG", "TIFF"):
+            pixels, lost = (pixels // 257).astype(np.uint8), ["16 bits"]
+        if pixels.shape[2] in (2, 4) and format in ("JPEG", "BMP", "PPM"):
+            # On white; grey stays grey.
+            pixels = np.asarray(upright_rgb(_image(pixels)))[..., : pixels.shape[2] - 1]
+            lost.append("transparency")
+        for name, value in self.about.items():
+            grey = format in ("WEBP", "AVIF") and name == "icc" and value[16:20] == b"GRAY"
+            long = format == "JPEG" and name in ("exif", "xmp") and len(value) > 65_000
+            if grey or long or format in ("BMP", "PPM"):
+                lost += [] if name == "dpi" else [{"icc": "colour profile"}.get(name, name.upper())]
+                del about[name]
+        parts = _parts(format, about, self.lossless)
+        return Photograph(pixels, format, lossless=self.lossless, parts=parts, about=about), lost
 
     def with_pixels(self, pixels: Pixels) -> "Photograph":
         """Return the photograph with other pixels of the same shape and bits."""
@@ -129,39 +159,126 @@ def read_photograph(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Pho
         AttrimorphError: as of `data.images.open_image`.
     """
     with opened_image(source, most_pixels) as image:
-        notes = [] if getattr(image, "n_frames", 1) == 1 else ["only the first of its pictures is taken"]
-        raw, exif = _raw(image), image.getexif()  # in this order: the latter may decode a PNG
-        orientation = exif.get(ORIENTATION, 1)
-        orientation = orientation if orientation in range(1, 9) else 1
+        return _taken(image, source)
+
+
+def photograph_of(picture: "Image.Image | Pixels") -> Photograph:
+    """Take a picture in memory with its bits, its alpha and what it says of itself; it is written as PNG.
+
+    Args:
+        picture: of any mode; or pixels [H, W, C], upright.
+    """
+    if isinstance(picture, np.ndarray):
+        return Photograph(picture, "PNG", parts={"chunks": []})
+    return _taken(picture, None)
+
+
+def _taken(image: Image.Image, source: Path | bytes | None) -> Photograph:
+    """Return an opened picture as a photograph, of the file that it was opened from or of none."""
+    notes = []
+    if source is not None and getattr(image, "n_frames", 1) > 1:
+        notes.append("only the first of its pictures is taken")
+    if source is None and image.format == "TIFF":
+        image.load()  # by which it is turned
+    raw, orientation = _raw(image), 1
+    with suppress(Exception):  # a broken block is no reason to lose the picture; to look for it may decode a PNG
+        told = int(image.getexif().get(ORIENTATION, 1))
+        orientation = told if told in range(1, 9) else 1
+    kind, content = "PNG", b""
+    if source is not None:
         kind = {"MPO": "JPEG", "GIF": "PNG"}.get(str(image.format), str(image.format))
         if image.format == "GIF":
             notes.append("a GIF holds 256 colours; it is written as PNG")
-        content = b""
-        if kind in ("JPEG", "PNG", "WEBP"):
+        if kind in ("JPEG", "PNG", "WEBP", "AVIF"):
             content = source if isinstance(source, bytes) else source.read_bytes()
-        parts = READERS[kind](image, content) if kind in READERS else {}
-        if kind in ("PNG", "TIFF") and _is_deep(image.mode, raw):
-            pixels: Pixels = _deep_pixels(image, raw, source)
-        else:
-            mode = image.mode
-            if ";16" in raw and mode != "CMYK":
-                notes.append("its 16 bits are written as 8")
-            if mode == "CMYK":
-                notes.append("its inks (CMYK) are written as RGB")
-                image, parts["icc"] = _from_inks(image, parts.get("icc")), None
-            elif mode not in ("L", "LA", "RGB", "RGBA") or "transparency" in image.info:
-                wanted = "RGBA" if image.has_transparency_data else "L" if mode in ("1", "L") else "RGB"
-                if mode == "P" and kind != "GIF":
-                    notes.append("its palette is widened to full colours")
-                if mode[0] in "IF":
-                    notes.append("its numbers are written as 8 bits")
-                image = image.convert(wanted) if mode[0] not in "IF" else upright_rgb(image).convert("L")
-            pixels = np.asarray(image)
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-        lossless = kind in LOSSLESS or (kind == "WEBP" and bool(parts["lossless"]))
-        if kind != "TIFF":  # Pillow turns those itself
-            pixels = _laid(pixels, orientation)
-        return Photograph(pixels, kind, orientation, lossless, tuple(notes), parts)
+    if kind == "TIFF" and image.tag_v2.get(254, 0) & 1:  # type: ignore[attr-defined]
+        notes.append("it is the small preview of another picture (a raw file?); develop that into a TIFF or JPEG")
+    about = _about(image)
+    parts = READERS[kind](image, content) if source is not None and kind in READERS else {}
+    if kind in ("PNG", "TIFF") and _is_deep(image.mode, raw if source is not None else ""):
+        pixels: Pixels = _deep_pixels(image, raw, source or b"")
+        if kind == "TIFF" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            pixels = 65535 - pixels  # zero is white; of 8 bits Pillow turns them itself
+        if (clear := image.info.get("transparency")) is not None and pixels.shape[2] in (1, 3):
+            seen = (pixels != np.array(clear)).any(2, keepdims=True)
+            pixels = np.concatenate([pixels, seen.astype(np.uint16) * 65535], 2)
+    else:
+        mode = image.mode
+        if mode[0] in "IF":
+            notes.append("its numbers are written as 8 bits")
+        elif ";16" in raw:
+            notes.append("its 16 bits are written as 8")
+        elif b"av1C" in content and content[content.index(b"av1C") + 6] & 0x40:
+            notes.append("its 10 or 12 bits are written as 8")
+        if mode in ("CMYK", "LAB"):
+            notes.append(f"its {'inks (CMYK)' if mode == 'CMYK' else 'colours (LAB)'} are written as RGB")
+            image = _in_rgb(image, about.pop("icc", None))
+            parts["icc"] = None
+            parts.get("tags", {}).pop(ICC, None)
+        elif mode not in ("L", "LA", "RGB", "RGBA") or "transparency" in image.info:
+            wanted = "L" if mode in ("1", "L") else "RGB"
+            if image.has_transparency_data:
+                wanted = "LA" if wanted == "L" else "RGBA"
+            if mode == "1":
+                notes.append("its black and white are written as grey of 8 bits")
+            if mode == "P" and image.format != "GIF":
+                notes.append("its palette is widened to full colours")
+            image = image.convert(wanted) if mode[0] not in "IF" else upright_rgb(image).convert("L")
+        pixels = np.asarray(image)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if source is None:
+        parts = _parts(kind, about, lossless=True)
+    lossless = kind in LOSSLESS or (kind == "WEBP" and bool(parts["lossless"]))
+    if kind != "TIFF" or source is None:  # Pillow turns those itself
+        pixels = _laid(pixels, orientation)
+    return Photograph(pixels, kind, orientation if source is not None else 1, lossless, tuple(notes), parts, about)
+
+
+def _about(image: Image.Image) -> dict[str, Any]:
+    """Return what a picture says of itself, whatever its format."""
+    exif = image.info.get("exif", b"")
+    exif = bytearray(exif[6:] if exif.startswith(b"Exif\0\0") else exif)
+    with suppress(Exception):
+        if not exif and (tags := image.getexif()):
+            block = Image.Exif()
+            block.update({tag: value for tag, value in tags.items() if tag not in {*LAYOUT, ICC, XMP, ORIENTATION}})
+            block.update({tag: dict(found) for tag in (EXIF, GPS) if (found := tags.get_ifd(tag))})
+            exif = bytearray(block.tobytes()[6:]) if len(block) else exif
+        order = "<" if exif[:2] == b"II" else ">"
+        for tag, place in _entries(exif, order, _number(exif, order, "I", 4)) if exif else ():
+            if tag == ORIENTATION:
+                struct.pack_into(order + "H", exif, place + 8, 1)
+    info = image.info
+    xmp = re.sub(rb"(tiff:Orientation(=.|>))\d", rb"\g<1>1", info.get("xmp", b""))
+    about = {"icc": info.get("icc_profile"), "exif": bytes(exif), "xmp": xmp, "dpi": info.get("dpi")}
+    return {name: value for name, value in about.items() if value}
+
+
+def _parts(format: str, about: dict[str, Any], lossless: bool) -> dict[str, Any]:
+    """Return what a picture says of itself as a format keeps it; see `Photograph.parts`."""
+    icc, exif, xmp, dpi = (about.get(name) for name in ("icc", "exif", "xmp", "dpi"))
+    if format == "JPEG":
+        halves = [icc[start : start + 65_000] for start in range(0, len(icc), 65_000)] if icc else []
+        segments = [(0xE1, b"Exif\0\0" + exif)] if exif else []
+        segments += [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)] if xmp else []
+        segments += [(0xE2, b"ICC_PROFILE\0" + bytes([n, len(halves)]) + half) for n, half in enumerate(halves, 1)]
+        return {"segments": segments, "icc": icc, "options": {**OPTIONS["JPEG"], **({"dpi": dpi} if dpi else {})}}
+    if format == "TIFF":
+        block = Image.Exif()
+        block.load(b"Exif\0\0" + exif if exif else b"")
+        tags: dict[int, tuple[int | None, Any]] = {
+            tag: (None, dict(block.get_ifd(tag)) if tag in (EXIF, GPS) else value) for tag, value in block.items()
+        }
+        more = [(ICC, 7, icc), (XMP, 1, xmp), *zip((282, 283, 296), (5, 5, 3), (*dpi, 2) if dpi else (), strict=False)]
+        return {"tags": tags | {tag: (type, value) for tag, type, value in more if value}}
+    if format in ("WEBP", "AVIF"):
+        boxes = {"icc_profile": icc, "exif": exif, "xmp": xmp}
+        return {"kept": {name: value for name, value in boxes.items() if value}, "lossless": lossless}
+    chunks = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))] if icc else []
+    chunks += [(b"eXIf", exif)] if exif else []
+    chunks += [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)] if xmp else []
+    chunks += [(b"pHYs", struct.pack(">IIB", *(round(each / 0.0254) for each in dpi), 1))] if dpi else []
+    return {"chunks": chunks}
 
 
 def _laid(pixels: Any, orientation: int, *, back: bool = False) -> Any:
@@ -179,15 +296,14 @@ def _image(pixels: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
 
 
-def _from_inks(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Turn CMYK into RGB, by its own profile where it has one."""
-    if profile:
-        try:
-            srgb = ImageCms.createProfile("sRGB")
-            found = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
-            return found or image.convert("RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass
+def _in_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Turn CMYK or LAB into RGB, by its own profile where it has one."""
+    with suppress(ImageCms.PyCMSError, OSError):
+        if profile or image.mode == "LAB":
+            own = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
+            found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            assert found is not None
+            return found
     return image.convert("RGB")
 
 
@@ -310,8 +426,14 @@ def _renew_thumbnail(data: bytearray, order: str, directory: int, link: int, pic
     struct.pack_into(order + "I", data, link, 0)
 
 
+PLACES = re.compile(
+    rb"GPS|photoshop:(City|Country|State)|Iptc4xmp(Core|Ext):(Location|CountryCode)|\x1c\x02[\x5a\x5c\x5f\x64\x65]"
+)
+"""In XMP and texts; in IPTC city, part of it, state, and the country's code and name."""
+
+
 def _tells_place(text: bytes) -> bool:
-    return re.search(rb"GPS|photoshop:(City|Country|State)|Iptc4xmpCore:Location", text) is not None
+    return PLACES.search(text) is not None
 
 
 # Formats --------------------------------------------------------------------------------------------------------------
@@ -331,7 +453,8 @@ def _read_jpeg(image: Image.Image, content: bytes) -> dict[str, Any]:
         "icc": image.info.get("icc_profile"),
         "options": {
             "qtables": getattr(image, "quantization", None),
-            "subsampling": JpegImagePlugin.get_sampling(image) if image.mode == "RGB" else -1,
+            # What Pillow cannot name is written in full.
+            "subsampling": -1 if image.mode == "L" else max(0, JpegImagePlugin.get_sampling(image)),
             "progressive": bool(image.info.get("progressive")),
             **({"dpi": image.info["dpi"]} if "dpi" in image.info else {}),
         },
@@ -371,6 +494,11 @@ def _read_png(image: Image.Image, content: bytes) -> dict[str, Any]:
     return {"chunks": [(name, body) for name, body in _chunks(content) if name not in PNG_LAYOUT]}
 
 
+def _is_packed(text: bytes) -> bool:
+    """Tell whether an iTXt chunk is compressed, so that nobody sees what it says."""
+    return text.partition(b"\0")[2][:1] == b"\1"
+
+
 def _write_png(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, tag: str) -> bytes:
     height, width, channels = pixels.shape
     rows = pixels.astype(pixels.dtype.newbyteorder(">"), copy=False)
@@ -393,7 +521,9 @@ def _write_png(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, t
             body = exif_of(
                 body, _image(pixels if pixels.itemsize == 1 else (pixels // 257).astype(np.uint8)), no_location
             )
-        if body and not (no_location and name in (b"iTXt", b"tEXt", b"zTXt") and _tells_place(body)):
+        hidden = name == b"zTXt" or b"Raw profile type" in body[:20] or (name == b"iTXt" and _is_packed(body))
+        telling = name in (b"iTXt", b"tEXt", b"zTXt") and (hidden or _tells_place(body))
+        if body and not (no_location and telling):
             chunks.append((name, body))
     if tag:
         chunks.append((b"iTXt", b"attrimorph\0\0\0\0\0" + tag.encode()))
@@ -403,22 +533,32 @@ def _write_png(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, t
     )
 
 
-def _read_webp(image: Image.Image, content: bytes) -> dict[str, Any]:
-    names = {"icc_profile": "icc_profile", "exif": "exif", "xmp": "xmp"}
-    kept = {option: image.info[name] for name, option in names.items() if image.info.get(name)}
-    return {"kept": kept, "lossless": b"VP8L" in content[12:16] + content[20:4096]}
+def _read_boxes(image: Image.Image, content: bytes) -> dict[str, Any]:
+    kept = {name: image.info[name] for name in ("icc_profile", "exif", "xmp") if image.info.get(name)}
+    lossless, place = False, 12
+    while image.format == "WEBP" and place + 8 <= len(content):
+        first = place + 24 * (content[place : place + 4] == b"ANMF")  # within the first frame of an animation
+        lossless |= content[first : first + 4] == b"VP8L"
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return {"kept": kept, "lossless": lossless}
 
 
-def _write_webp(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, tag: str) -> bytes:
-    picture, buffer, kept = _image(pixels), io.BytesIO(), dict(parts["kept"])
-    if "exif" in kept:
-        start = 6 if kept["exif"].startswith(b"Exif\0\0") else 0
-        kept["exif"] = exif_of(kept["exif"][start:], picture, no_location)
-    if no_location and _tells_place(kept.get("xmp", b"")):
-        del kept["xmp"]
-    how = {"lossless": True, "exact": True, "quality": 50} if parts["lossless"] else {"quality": 92}
-    picture.convert("RGB" if picture.mode == "L" else picture.mode).save(buffer, "WEBP", **how, **kept)
-    return buffer.getvalue()
+def _write_boxes(format: str) -> Any:
+    def write(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, tag: str) -> bytes:
+        picture, buffer, kept = _image(pixels), io.BytesIO(), dict(parts["kept"])
+        if "exif" in kept:
+            start = 6 if kept["exif"].startswith(b"Exif\0\0") else 0
+            kept["exif"] = exif_of(kept["exif"][start:], picture, no_location)
+        if no_location and _tells_place(kept.get("xmp", b"")):
+            del kept["xmp"]
+        how = {"quality": 90, "subsampling": "4:4:4"} if format == "AVIF" else {"quality": 92}
+        if format == "WEBP" and parts["lossless"]:
+            how = {"lossless": True, "exact": True, "quality": 50}
+        picture.convert("RGBA" if picture.mode[-1] == "A" else "RGB").save(buffer, format, **how, **kept)
+        return buffer.getvalue()
+
+    return write
 
 
 def _read_tiff(image: Image.Image, content: bytes) -> dict[str, Any]:
@@ -436,7 +576,7 @@ def _write_tiff(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, 
     strips = [zlib.compress(np.ascontiguousarray(pixels[start : start + 256]).data) for start in range(0, height, 256)]
     tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
     for name, (kind, value) in parts["tags"].items():
-        if no_location and (name == GPS or (name == 700 and _tells_place(bytes(value)))):
+        if no_location and (name == GPS or (isinstance(value, bytes) and _tells_place(value))):
             continue
         tags[name] = value
         if kind is not None:
@@ -468,11 +608,12 @@ def _write_plain(format: str) -> Any:
     return write
 
 
-READERS = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_webp, "TIFF": _read_tiff}
+READERS = {"JPEG": _read_jpeg, "PNG": _read_png, "WEBP": _read_boxes, "AVIF": _read_boxes, "TIFF": _read_tiff}
 WRITERS: dict[str, Callable[[NDArray[Any], dict[str, Any], bool, str], bytes]] = {
     "JPEG": _write_jpeg,
     "PNG": _write_png,
-    "WEBP": _write_webp,
+    "WEBP": _write_boxes("WEBP"),
+    "AVIF": _write_boxes("AVIF"),
     "TIFF": _write_tiff,
     "BMP": _write_plain("BMP"),
     "PPM": _write_plain("PPM"),
