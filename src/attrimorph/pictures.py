@@ -121,13 +121,14 @@ def grid(
     return sheet(torch.split(images, columns), cell=cell, gap=gap, clear=clear)
 
 
-def png_bytes(image: Image.Image, tag: str | None = None, xmp: str | None = None) -> bytes:
-    """Encode as PNG; `tag` is stored as its text chunk "attrimorph", `xmp` as its XMP packet."""
+def png_bytes(
+    image: Image.Image, tag: str | None = None, xmp: str | None = None, texts: Mapping[str, str] | None = None
+) -> bytes:
+    """Encode as PNG; `tag` is stored as its text chunk "attrimorph", `xmp` as its XMP packet, `texts` by their keys."""
     info = PngInfo()
-    if tag is not None:
-        info.add_itxt(TAG, tag)
-    if xmp is not None:
-        info.add_itxt(XMP, xmp)
+    for key, text in {TAG: tag, XMP: xmp, **(texts or {})}.items():
+        if text is not None:
+            info.add_itxt(key, text)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()

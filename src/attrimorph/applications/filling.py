@@ -19,7 +19,7 @@ from attrimorph.applications.inversion import Downsampled, Inversion, Pixels, Pr
 from attrimorph.data.images import fit, open_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
-from attrimorph.pictures import crop_for, sheet
+from attrimorph.pictures import crop_for, pixels_of, sheet
 
 MOST_TIMES, MOST_ROUNDS = 1000, 100  # that the model looks at a filled, and at an enlarged image
 MARKED = 0.1  # share of white from which on a pixel of a mask belongs to the hole
@@ -346,10 +346,7 @@ def small_image(model: Model, path: Path, times_larger: int | None) -> tuple[Ten
         AttrimorphError: the sizes do not fit.
     """
     if times_larger is None:
-        picture = open_image(path)
-        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-        pixels = pixels.view(1, picture.height, picture.width, 3).permute(0, 3, 1, 2)
-        low = pixels.float().div(127.5).sub(1).contiguous()
+        low = pixels_of(open_image(path))
         _factor(model, low)
         return low, None
     if times_larger < 2 or model.image_size % times_larger:

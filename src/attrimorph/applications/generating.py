@@ -19,6 +19,7 @@ from attrimorph.applications.inputs import attributes_of, code_of, encoder
 from attrimorph.applications.inversion import Inversion, Progress
 from attrimorph.data import Changes
 from attrimorph.errors import AttrimorphError
+from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Model, Sample
 from attrimorph.photographs.fields import Fields
 from attrimorph.pictures import MOST_SHOWN, Source, png_bytes, sheet
@@ -205,6 +206,8 @@ def edit_like(
     references: Source,
     strengths: Mapping[str, float],
     composition: Composition = "fields",
+    *,
+    calibrated: bool = True,
 ) -> ReferenceEdit:
     """Give images what references have.
 
@@ -213,11 +216,12 @@ def edit_like(
         images: files, PIL pictures, pixels, or [B, 3, S, S] in [-1, 1]; see `Model.prepared`.
         references: R alike; each gives an answer of its own.
         strengths: group (or an attribute of it) -> 0 unchanged .. 1 as the reference .. 2.
-        composition: as of `edit`.
+        composition, calibrated: as of `edit`.
 
     Raises:
         AttrimorphError: the model does not follow references, there is no such group, or nothing to do.
     """
+    model = model if calibrated else model.with_strengths(Strengths())
     follows = follower(model, "an edit with references")
     if not strengths:
         known = ", ".join(follows.groups)

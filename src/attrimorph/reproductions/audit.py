@@ -16,7 +16,7 @@ from attrimorph.data import Schema
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, binary_names
-from attrimorph.files import read_json, write_json, write_text
+from attrimorph.files import read_json, write_text
 from attrimorph.metrics.figures import to_csv, wilson
 from attrimorph.models.model import Edits, Encodes, Model, decisions
 from attrimorph.pictures import sheet, to_pil, write_png
@@ -276,12 +276,11 @@ def write_pairs(
             write_png(out / file_name(number, name, value), picture, tag)
     rows = [images[known[:PAIRS_SHOWN]], pairs.without[:PAIRS_SHOWN], pairs.having[:PAIRS_SHOWN]]
     write_png(out / "pairs.png", sheet(rows, labels=["input", f"{name} = 0", f"{name} = 1"], cell=96), tag)
-    write_json(
+    report.write_values(
         out / "audit.json",
+        AUDIT,
+        1,
         {
-            "format": AUDIT,
-            "format_version": 1,
-            "attrimorph": __version__,
             "attribute": name,
             "model sha256": model.hash,
             "judge": None if judge is None else judge.name,
@@ -309,12 +308,11 @@ def write_audit_report(folder: Path, predictions: Path, *, threshold: float = 0.
     if not isinstance(about, dict) or about.get("format") != AUDIT:
         raise AttrimorphError(f"{folder / 'audit.json'} must be of an audit; it is not; export the pairs again")
     rows = effects(pairs, read_predictions(predictions), threshold=threshold)
-    write_json(
+    report.write_values(
         folder / "report.json",
+        f"{AUDIT} report",
+        1,
         {
-            "format": f"{AUDIT} report",
-            "format_version": 1,
-            "attrimorph": __version__,
             "attribute": name,
             "threshold": threshold,
             "pairs": {key: about.get(key) for key in ("pairs", "only the target changed", "judge", "model sha256")},

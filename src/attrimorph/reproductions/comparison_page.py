@@ -13,7 +13,6 @@ from attrimorph.charts import chart
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import editable_names
-from attrimorph.files import write_json
 from attrimorph.loading import load
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.figures import Cell, base_of, overall, words, write_tables
@@ -324,12 +323,11 @@ def curve(
 
 def write_results(benchmark: Benchmark, entries: Sequence[Entry], figures: Sequence[Ranking]) -> None:
     """Write results.json."""
-    write_json(
+    report.write_values(
         benchmark.out / "results.json",
+        FORMAT,
+        2,
         {
-            "format": FORMAT,
-            "format_version": 2,
-            "attrimorph": __version__,
             "machine": machine(),
             "budget": benchmark.budget,
             "data": benchmark.training.fingerprint,

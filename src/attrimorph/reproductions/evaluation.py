@@ -9,7 +9,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for
 from attrimorph.evaluators.judge import judge_for
-from attrimorph.files import read_json, write_json
+from attrimorph.files import read_json
 from attrimorph.metrics.evaluate import evaluate
 from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare, overall, words, written
 from attrimorph.models.model import Model
@@ -59,10 +59,7 @@ def write_evaluation(
         The path of evaluation.html.
     """
     out = Path(out)
-    write_json(
-        out / "evaluation.json",
-        {"format": FORMAT, "format_version": 2, "attrimorph": __version__, **evaluation.to_json()},
-    )
+    report.write_values(out / "evaluation.json", FORMAT, 2, evaluation.to_json())
     for name, picture in evaluation.pictures.items():
         write_png(out / "pictures" / f"{name.replace(' ', '-')}.png", picture, f"evaluation by attrimorph; {name}")
     return report.write_page(

@@ -603,12 +603,11 @@ def write_outcome(outcome: Outcome, out: Path) -> Path:
     folder, decisions = Path(out) / outcome.name, decide(outcome.claims)
     for name, picture in outcome.pictures.items():
         write_png(folder / "pictures" / f"{name}.png", picture, f"experiment {outcome.name} by attrimorph; {name}")
-    write_json(
+    report.write_values(
         folder / "results.json",
+        FORMAT,
+        2,
         {
-            "format": FORMAT,
-            "format_version": 2,
-            "attrimorph": __version__,
             "experiment": outcome.name,
             "machine": machine(),
             "protocol": outcome.protocol,

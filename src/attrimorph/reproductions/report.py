@@ -9,10 +9,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from attrimorph.files import write_text
+from attrimorph.files import write_json, write_text
+from attrimorph.version import __version__
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 
@@ -63,6 +65,11 @@ def write_page(path: Path, *, title: str, eyebrow: str, lead: str, pieces: Seque
 """,
     )
     return path
+
+
+def write_values(path: Path, form: str, version: int, values: Mapping[str, Any]) -> None:
+    """Write plain values as JSON, below what they are and what wrote them."""
+    write_json(path, {"format": form, "format_version": version, "attrimorph": __version__, **values})
 
 
 def heading(words: str, below: str = "", *, level: int = 2) -> str:

@@ -218,13 +218,10 @@ class Edit(Moving):
     def _like(self, model: "Model", work: Work, looked: "Looked | None") -> Result:
         """Give photographs what references have: the sheet, and each answer alone."""
         from attrimorph.applications.generating import edit_like, reference_sheet
-        from attrimorph.models import Strengths
         from attrimorph.pictures import MOST_SHOWN
 
-        own = model if self.calibrated else model.with_strengths(Strengths())
-        found = edit_like(
-            own, self.images if looked is None else looked.images, self.like, self.changes, self.composition
-        )
+        images = self.images if looked is None else looked.images
+        found = edit_like(model, images, self.like, self.changes, self.composition, calibrated=self.calibrated)
         _say_unlike(work, model, found.images, found.reconstructions)
         few = max(len(self.images), len(self.like)) <= MOST_SHOWN
         pictures: dict[str, Any] = {"": reference_sheet(found, max(128, model.image_size))} if few else {}

@@ -26,7 +26,6 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import read_json, write_bytes, write_json
-from attrimorph.models import Strengths
 from attrimorph.models.model import Groups, Model
 from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
@@ -316,8 +315,8 @@ class EditFolder(Moving):
             images: Tensor, paths: Sequence[Path], looked: Looked | None
         ) -> tuple[Sequence[Image.Image | Photograph], Tensor, Tensor | None]:
             if self.like is not None:
-                own = model if self.calibrated else model.with_strengths(Strengths())
-                answers = edit_like(own, images, model.prepared(self.like), self.changes, self.composition)
+                reference, how = model.prepared(self.like), self.composition
+                answers = edit_like(model, images, reference, self.changes, how, calibrated=self.calibrated)
                 edited, fields, made = answers.edited[0], answers.fields[0], None
             else:
                 found = edit(

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -34,7 +33,7 @@ from attrimorph.data.images import decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Model
-from attrimorph.pictures import TAG, XMP, pixels_of, pixels_sha256, to_pil
+from attrimorph.pictures import pixels_of, pixels_sha256, png_bytes, to_pil
 from attrimorph.requests import Composing, Facts, Request, Result, Work
 from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
 
@@ -103,14 +102,8 @@ class Saved(Request):
             outputs=[OutputFile(file="", sha256="", pixels_sha256=pixels_sha256(picture))],
             facts=facts,
         )
-        info = PngInfo()
-        if label:
-            info.add_itxt(TAG, tag_of(self.verb, model, self.model))
-            info.add_itxt(XMP, xmp_of(photograph))
-        info.add_itxt(EMBEDDED, receipt.model_dump_json())
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG", pnginfo=info)
-        return buffer.getvalue()
+        tag, xmp = (tag_of(self.verb, model, self.model), xmp_of(photograph)) if label else (None, None)
+        return png_bytes(picture, tag, xmp, {EMBEDDED: receipt.model_dump_json()})
 
 
 class SavedEdit(Saved, Composing):
@@ -280,9 +273,7 @@ def _numbers(values: Tensor) -> str:
 
 
 def _png(image: Tensor) -> str:
-    buffer = io.BytesIO()
-    to_pil(image)[0].save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(png_bytes(to_pil(image)[0])).decode()
 
 
 def _read_numbers(text: str) -> Tensor:

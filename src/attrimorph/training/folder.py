@@ -30,7 +30,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import read_json, sync_folder, write_bytes, write_json, write_text, writing
 from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
-from attrimorph.models.model import Encodes
+from attrimorph.models.model import Encodes, Model
 from attrimorph.pictures import grid, write_png
 from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training import FastPath
@@ -247,14 +247,19 @@ class SampleSheet:
     @torch.inference_mode()
     def write(self, networks: Mapping[str, nn.Module], header: Mapping[str, Any], images_seen: int) -> None:
         """Write one sheet with the averaged networks, which stay as they are."""
-        device = str(next(next(iter(networks.values())).parameters()).device)
-        model = assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
+        model = model_of(networks, header)
         rows = model.sheet_rows(self.images, self.attributes, self.masks)
         # Some models only change images that they are given.
         with suppress(AttrimorphError):
             codes = model.sample_codes(COLUMNS * ROWS, generator_for(self.seed, 2))
             rows.append(model.decode(codes).cpu())
         write_png(self.folder / f"{images_seen:09d}.png", grid(torch.cat(rows), columns=len(self.images)))
+
+
+def model_of(networks: Mapping[str, nn.Module], header: Mapping[str, Any]) -> Model:
+    """Return the model of networks as they are, and of a header; its networks are copies, on the same device."""
+    device = str(next(next(iter(networks.values())).parameters()).device)
+    return assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
 
 
 KNOWN = 256  # pictures on which a model's header tells how well it reconstructs what it was trained on
@@ -269,8 +274,7 @@ def own_reconstruction(
         networks: of the model, which stay as they are; header: of its file.
         data: its held-out pictures ("valid") are taken, or its training pictures where there are none.
     """
-    device = str(next(next(iter(networks.values())).parameters()).device)
-    model = assemble(copy.deepcopy(dict(networks)), parse_header(header), device, "")
+    model = model_of(networks, header)
     if not isinstance(model, Encodes):
         return {}
     rows = next(r for r in (data.indices(split) for split in ("valid", "train")) if len(r))[:KNOWN]
@@ -350,16 +354,12 @@ def save_checkpoint(
     """
     home = run / "checkpoints"
     final = home / f"{images_seen:09d}"
-    try:
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
         for leftover in home.glob(".part-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         part = Path(tempfile.mkdtemp(dir=home, prefix=".part-"))
         part.chmod(0o755)
-    except OSError as error:
-        raise AttrimorphError(
-            f"cannot write a checkpoint in {home}: {error.strerror or error}; free some space or choose another --out"
-        ) from error
     try:
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
