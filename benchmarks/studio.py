@@ -1,7 +1,7 @@
 """How fast the studio is, in a real Chromium, and whether anything can break it.
 
     python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000]
-                                [--parts browser clients hostile locks] [MODEL ...]
+                                [--parts browser photograph clients hostile locks] [MODEL ...]
 
 Measures, one after the other, on the studio started by its command:
 
@@ -9,6 +9,9 @@ Measures, one after the other, on the studio started by its command:
 - drag: a slider's input event to the picture painted on the canvas, while it is dragged without a pause for so many
   seconds: an event in every frame of the screen; and whether the last picture is the last one asked for; then the
   same with a lock on Young;
+- photograph: a JPEG of 12 megapixels in the page: the file chosen to the first picture and sliders; the same drag;
+  a click on Save to the whole file; and what the server alone takes of a picture of the drag, in milliseconds of one
+  thread's time, however busy the machine is;
 - clients: as many websockets drag at the same time, each waiting for its picture before it asks again;
 - hostile: so many malformed requests, one after the other: wrong bodies on every path of the API, broken HTTP on the
   bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written;
@@ -30,20 +33,27 @@ import struct
 import sys
 import tempfile
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import torch
 from hostile import fetched, hostile
 from PIL import Image
 
+from attrimorph.applications.edit import EditTarget
 from attrimorph.data.drawn import faces
 from attrimorph.pictures import png_bytes
 from attrimorph.studio.client import Studio
+from attrimorph.studio.model_store import Limits, ModelStore, Origin
+from attrimorph.studio.opened import View
+from attrimorph.studio.render_queue import Live, RenderQueue
 from tests.studio.browsing import browser, chromium, studio
 
 LOCKED_FACES, LOCKED_EDITS = 24, ({"Male": 1.0}, {"Young": -1.0}, {"Smiling": 1.0}, {"Pale_Skin": 1.0})
+PEOPLE = Path(__file__).parent.parent / "tests/fixtures/photographs"
 PAGE = Path(__file__).parent.parent / "src/attrimorph/studio/static"
 DRAG = """
 async (seconds) => {
@@ -58,8 +68,8 @@ async (seconds) => {
     return number;
   };
   const frame = live.onFrame;
-  live.onFrame = (stream, bitmap, besides, number, box) => {
-    frame(stream, bitmap, besides, number, box);
+  live.onFrame = (stream, bitmap, besides, number, ...where) => {
+    frame(stream, bitmap, besides, number, ...where);
     if (stream === 0 && sent.has(number)) seen.push([number, performance.now() - sent.get(number)]);
   };
   const begin = performance.now();
@@ -87,10 +97,10 @@ def main() -> None:
     words.add_argument("--clients", type=int, default=20)
     words.add_argument("--client-seconds", type=float, default=120)
     words.add_argument("--requests", type=int, default=2000)
-    words.add_argument("--parts", nargs="*", default=["browser", "clients", "hostile"])
+    words.add_argument("--parts", nargs="*", default=["browser", "photograph", "clients", "hostile"])
     asked = words.parse_args()
     path = chromium()
-    if path is None and "browser" in asked.parts:
+    if path is None and {"browser", "photograph"} & set(asked.parts):
         sys.exit("benchmarks/studio.py needs Chromium; install it (Debian: apt install chromium)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,6 +114,8 @@ def main() -> None:
             server = server_of(folder)
             if "browser" in asked.parts and path is not None:
                 result |= in_browser(path, address, asked.seconds)
+            if "photograph" in asked.parts and path is not None:
+                result["photograph"] = in_photograph(path, address, asked.seconds, folder)
             if "clients" in asked.parts:
                 result["clients"] = asyncio.run(clients(address, asked.clients, asked.client_seconds, server))
             if "hostile" in asked.parts:
@@ -115,7 +127,7 @@ def main() -> None:
         result["written"] = [each.name for each in folder.iterdir() if each.name != "studio.log"]
         result["tracebacks"] = (folder / "studio.log").read_text().count("Traceback")
     print(json.dumps(result, indent=2))
-    drags = [result[part] for part in ("drag", "drag with a lock") if part in result]
+    drags = [result[part] for part in ("drag", "drag with a lock", "photograph") if part in result]
     many, wild = result.get("clients"), result.get("hostile")
     held = (
         all(drag["last picture is the newest"] and drag["none out of order"] for drag in drags)
@@ -197,6 +209,67 @@ def in_browser(path: str, address: str, seconds: float) -> dict[str, Any]:
         "drag": drag_told(free, seconds),
         "drag with a lock": drag_told(locked, seconds),
     }
+
+
+def in_photograph(path: str, address: str, seconds: float, folder: Path) -> dict[str, Any]:
+    """Measure opening, the drag and saving of a photograph of 12 megapixels."""
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "photograph.jpg"
+        file.write_bytes(photograph())
+        work = server_work(file.read_bytes())
+        with browser(path) as chrome:
+            page = chrome.new_page(viewport={"width": 1200, "height": 900})
+            page.set_default_timeout(120_000)
+            page.goto(address)
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_function("() => window.studioAtRest()")
+            begin = time.perf_counter()
+            page.set_input_files("#file", file)
+            page.wait_for_selector(".whole .pane svg")
+            page.wait_for_function("() => window.studioAtRest()")
+            opened = time.perf_counter() - begin
+            page.evaluate(DRAG, 1)  # warm
+            drag = page.evaluate(DRAG, seconds)
+            begin = time.perf_counter()
+            with page.expect_download() as saved:
+                page.click("#save")
+            size = Image.open(saved.value.path()).size
+            took = time.perf_counter() - begin
+    return {
+        "opening_seconds": round(opened, 2),
+        "save_seconds": round(took, 2),
+        "saved_size": size,
+        "server_ms": work,
+        **drag_told(drag, seconds),
+    }
+
+
+def server_work(content: bytes) -> dict[str, float]:
+    """Return what the shipped model's pictures of a drag take of a thread's time, at 600 and at 1,280 pixels across."""
+    store = ModelStore(["drawn-faces-64"], "cpu", Limits())
+    queue, served, origin = RenderQueue(store), store.served("drawn-faces-64"), Origin(store.open(content)[0])
+    torch.set_num_threads(1)
+    found = {}
+    for width in (600, 1280):
+        waits = []
+        for step in range(-60, 61):
+            target = EditTarget({"Smiling": step / 60})
+            live = Live(served, origin, target, "rgba", watch=step % 6 == 0, view=View(width=width))
+            begin = time.thread_time()
+            queue.frames([live])
+            waits.append(1000 * (time.thread_time() - begin))
+        found |= {f"median at {width}": round(statistics.median(waits), 1)}
+        found |= {f"p95 at {width}": round(sorted(waits)[int(0.95 * len(waits))], 1)}
+    return found
+
+
+def photograph() -> bytes:
+    """Return a person before a wall, 4,000 x 3,000 pixels."""
+    wall = Image.linear_gradient("L").resize((4000, 3000)).convert("RGB")
+    wall.paste(Image.open(PEOPLE / "man.jpg").resize((3000, 3000), Image.Resampling.BICUBIC), (500, 0))
+    buffer = BytesIO()
+    wall.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
 
 
 def drag_told(found: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
         serving.append(asyncio._get_running_loop() is not None)
         return read_photograph(*words, **options)
 
-    monkeypatch.setattr("attrimorph.studio.opened.read_photograph", watched)
+    monkeypatch.setattr("attrimorph.studio.model_store.read_photograph", watched)
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1

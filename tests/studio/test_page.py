@@ -178,7 +178,7 @@ def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: 
 
     before = shown()
     corners = [list(map(float, pair.split(","))) for pair in frames.nth(1).get_attribute("points").split()]
-    within = inside((np.array(corners) * 1280 / 1800).tolist(), before.shape)
+    within = inside((np.array(corners) * before.shape[1] / 1800).tolist(), before.shape)
     page.slide("Eyeglasses", 1, let_go=False)
     page.slide("Eyeglasses", 1)
     changed = (shown() != before).any(2)
@@ -195,12 +195,20 @@ def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: 
     chrome.keyboard.up("o")
     chrome.mouse.wheel(0, -2000)
     assert float(chrome.locator("#pictures .frame").get_attribute("data-zoom")) > 1
+    chrome.wait_for_selector(".near")
+    near = array(
+        chrome.eval_on_selector(".near", "part => (window.studioAtRest(), part.toDataURL())").partition(",")[2]
+    )
+    place = chrome.eval_on_selector(".near", "part => [part.style.left, part.style.top].map(parseFloat)")
+    left, upper = round(18 * place[0]), round(10 * place[1])
     with chrome.expect_download() as coming:
         chrome.click("#save")
     saved = tmp_path / coming.value.suggested_filename
     coming.value.save_as(saved)
     with Image.open(saved) as image:
         assert (saved.suffix, image.format, image.size) == (".jpg", "JPEG", (1800, 1000))
+        part = np.asarray(image).astype(int)[upper : upper + near.shape[0], left : left + near.shape[1]]
+    assert np.abs(near - part).mean() < 2  # pixel for pixel, but for the JPEG
     page.page.click("#undo")
     page.page.click("#undo")
     chrome.wait_for_selector("polygon[aria-label='Face 1'][aria-pressed=true]")

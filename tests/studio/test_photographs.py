@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketTestSession
 
 from attrimorph.applications.edit import EditTarget, edit
 from attrimorph.data.faces import Face
@@ -118,30 +118,51 @@ def test_a_photograph_unlike_the_models_own_is_told(group: bytes) -> None:
     assert store.seen(served, Origin(seed=3)).said == ()
 
 
-def test_a_frame_of_a_drag_is_the_photograph_at_screen_size(client: TestClient, group: bytes) -> None:
+def live(page: WebSocketTestSession, **words: Any) -> tuple[list[int], NDArray[np.int64]]:
+    """Return where a picture lies, and the picture."""
+    page.send_text(json.dumps({"stream": 0, "number": 1, "model": "tiny", "format": "png", **words}))
+    message = page.receive_bytes()
+    (length,) = struct.unpack("<I", message[:4])
+    box, content = json.loads(message[4 : 4 + length])["box"], message[4 + length :]
+    if words.get("format") == "rgba":
+        return box, np.frombuffer(content, np.uint8).reshape(box[3], box[2], 4)[..., :3].astype(int)
+    return box, array(content)
+
+
+def test_of_a_drag_what_changes_comes_at_screen_size(client: TestClient, group: bytes) -> None:
     source = {"photo": opened(client, group), "face": 2}
-    screen = array(asked(client, "reconstruct", source=source)["screen"])
     with client.websocket_connect(LIVE) as page:
-        for number, (changes, format) in enumerate((({}, "png"), (CHANGES, "png"), (CHANGES, "rgba"))):
-            page.send_text(
-                json.dumps({
-                    "stream": 0, "number": number, "model": "tiny", "source": source, "changes": changes,
-                    "format": format,
-                })
-            )  # fmt: skip
-            message = page.receive_bytes()
-            (length,) = struct.unpack("<I", message[:4])
-            left, upper, width, height = json.loads(message[4 : 4 + length])["box"]
-            own = screen[upper : upper + height, left : left + width]
-            if format == "rgba":
-                shown = np.frombuffer(message[4 + length :], np.uint8).reshape(height, width, 4)[..., :3].astype(int)
-            else:
-                shown = array(message[4 + length :])
+        for view, width in (({}, SCREEN), ({"width": 600}, 600), ({"width": 4000}, 1800)):
+            seen = asked(client, "reconstruct", source=source, view=view)
+            screen, scale = array(seen["screen"]), width / 1800
+            assert screen.shape[1] == width
+            words = {"source": source, "view": view}
+            assert live(page, **words)[0] == [0, 0, 1, 1]
+            (left, upper, wide, high), shown = live(page, **words, changes=CHANGES)
+            # Within the frame, by a pixel; and no more than changes.
+            low, far = np.min(seen["frame"], 0) * scale - 1, np.max(seen["frame"], 0) * scale + 1
+            assert low[0] <= left < left + wide <= far[0]
+            assert low[1] <= upper < upper + high <= far[1]
+            own = screen[upper : upper + high, left : left + wide]
             assert shown.shape == own.shape
-            assert np.array_equal(shown, own) == (not changes)
-            if changes:  # nothing shows at the rim
-                assert np.array_equal(shown[0], own[0])
-                assert np.array_equal(shown[:, -1], own[:, -1])
+            assert (shown != own).any(2).mean() > 0.2
+            assert np.array_equal(live(page, **words, changes=CHANGES, format="rgba")[1], shown)
+
+
+def test_near_by_a_part_shows_the_pixels_that_are_saved(client: TestClient, group: bytes) -> None:
+    source, box = {"photo": opened(client, group), "face": 1}, [300, 260, 700, 560]
+    saved = array(asked(client, "edit", source=source, changes=CHANGES)["picture"])[260:560, 300:700]
+    view = {"box": box, "width": 400}
+    part = array(asked(client, "reconstruct", source=source, view=view)["screen"])
+    assert np.array_equal(part, array(group)[260:560, 300:700])
+    with client.websocket_connect(LIVE) as page:
+        (left, upper, wide, high), shown = live(page, source=source, view=view, changes=CHANGES)
+    part[upper : upper + high, left : left + wide] = shown
+    assert np.abs(part - saved).max() <= 1
+    assert np.array_equal(part, saved) or (part != saved).mean() < 0.001
+    outside = client.post("/api/reconstruct", json={"model": "tiny", "source": source, "view": {"box": [9, 9, 9, 20]}})
+    assert outside.status_code == 400
+    assert "a part must lie in the photograph of 1800x1000 pixels" in outside.json()["error"]
 
 
 def test_a_face_that_is_not_there_is_told(client: TestClient, group: bytes) -> None:

@@ -30,6 +30,9 @@ MOVED, MUCH = 0.4, 1.2  # of a change that a wide fit leaves, and of any: painte
 FEATHER = 1 / 8  # of the frame's side: over so much the fields fade out towards a rim that lies in the picture
 RIM = 0.25  # levels of 255 by which a pixel may change at most, times its squared distance from the rim in pixels
 AT_ONCE = 1 << 16  # pixels that are changed at once
+SMALL = 0.3  # levels of an integer: enlarged (bicubic weights are 1.6 in sum), a change of so much is rounded away
+Box = tuple[int, int, int, int]
+"""Left, upper, right, lower, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +138,17 @@ def explain(before: Tensor, after: Tensor) -> Fields:
 def _fit(guide: Tensor, change: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Return gain and shift of a guided filter with windows of 2 radius + 1 pixels."""
 
-    def mean(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, 2 * radius + 1, 1, radius, count_include_pad=False)
+    ones = torch.ones(guide.shape[-1], guide.shape[-1], device=guide.device)
+    near = ones.tril(radius).triu(-radius)
+    near = (near / near.sum(0)).to(guide)
 
-    own, other = mean(guide), mean(change)
-    variance = (mean(guide * guide) - own * own).clamp(min=0)
-    gain = (mean(guide * change) - own * other) / (variance + RIDGE)
-    return mean(gain), mean(other - gain * own)
+    def means(*values: Tensor) -> tuple[Tensor, ...]:  # along rows, then along columns
+        return (torch.cat(values) @ near).mT.matmul(near).mT.split(len(guide))  # type: ignore[no-untyped-call]
+
+    own, other, square, product = means(guide, change, guide * guide, guide * change)
+    gain = (product - own * other) / ((square - own * own).clamp(min=0) + RIDGE)
+    gain, shift = means(gain, other - gain * own)
+    return gain, shift
 
 
 def _widened(amount: Tensor) -> Tensor:
@@ -191,53 +198,69 @@ def apply(pixels: NDArray[Any], frame: Frame, fields: Fields) -> NDArray[Any]:
         frame: where the fields lie.
         fields: of one picture.
     """
+    return apply_to_part(pixels, frame, fields, rims_of(pixels.shape[1::-1], frame))[0]
+
+
+def apply_to_part(pixels: NDArray[Any], frame: Frame, fields: Fields, rims: "Rims") -> tuple[NDArray[Any], Box]:
+    """Return a part of a picture as fields change it, and the rectangle outside which nothing changes.
+
+    Args:
+        pixels, fields: as of `apply`.
+        frame: where the fields lie, in pixels of the part.
+        rims: see `rims_of`, of the whole picture.
+    """
     result = pixels.copy()
     canvas = result if result.ndim == 3 else result[..., None]
     own = torch.from_numpy(pixels.astype(np.float32)) if fields.flow is not None else None
     colours = 3 if canvas.shape[2] >= 3 else 1
-    top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1.0
+    whole_numbers = pixels.dtype.kind == "u"
+    top = float(np.iinfo(pixels.dtype).max) if whole_numbers else 1.0
     # In levels, x' = W(x) + a W(x) + (b - a) top / 2.
     a, b = (each[0].float().cpu() for each in fields.affine())
-    parts = [a, (b - a) * (top / 2)]
+    b = (b - a) * (top / 2)
     if colours == 1:
-        parts = [each.mean(0, keepdim=True) for each in parts]
+        a, b = a.mean(0, keepdim=True), b.mean(0, keepdim=True)
+    parts = [a, b]
+    most = torch.cat([b, a * top + b])  # a change is the most where the picture is black, or white
     if fields.flow is not None:
         linear = torch.tensor(frame.matrix).view(2, 3)[:, :2]
         parts.append(frame.side * torch.einsum("ij,jhw->ihw", linear, fields.flow[0].float().cpu()))
-    left, upper, right, lower = _box(canvas.shape[1::-1], frame, torch.cat(parts))
-    enlarge = _Enlarged(parts, frame, canvas.shape[1::-1], left, right)
+        most = torch.cat([most, 4 * top * parts[2]])
+    box = left, upper, right, lower = _box(canvas.shape[1::-1], frame, most.abs() > (SMALL if whole_numbers else 0))
+    if left >= right or upper >= lower:
+        return result, (0, 0, 0, 0)
+    enlarge = _Enlarged(torch.cat(parts), frame, rims, left, right)
     for start in range(upper, lower, rows := max(1, AT_ONCE // max(1, right - left))):
         stop = min(start + rows, lower)
         place = canvas[start:stop, left:right, :colours]
-        x = torch.from_numpy(place.astype(np.float32))
-        (a, b, *flow), reach = enlarge(start, stop)
-        moved = _moved(own, colours, flow[0], start, left) if own is not None else x
+        x = torch.from_numpy(np.ascontiguousarray(place.transpose(2, 0, 1), np.float32))
+        values, reach = enlarge(start, stop)
+        a, b, flow = values[:colours], values[colours : 2 * colours], values[2 * colours :]
+        moved = x if own is None else _moved(own, colours, flow, start, left)
         change = torch.addcmul(b, a, moved)
-        if flow:
+        if own is not None:
             change += moved - x
         if reach is not None:
-            limit = (RIM * top / 255 * reach * reach)[..., None]
+            limit = RIM * top / 255 * reach * reach
             change = change.minimum(limit).maximum(-limit)
         x = x.add_(change).clamp_(0, top)
-        place[...] = (x if top == 1 else x.round_()).numpy()
-    return result
+        place[...] = (x.round_() if whole_numbers else x).permute(1, 2, 0).numpy()
+    return result, box
 
 
 def _moved(own: Tensor, colours: int, flow: Tensor, upper: int, left: int) -> Tensor:
-    """Return a part of a picture [r, w, C] as taken from elsewhere in it, by a flow [r, w, 2] in its pixels."""
+    """Return a part of a picture [C, r, w] as taken from elsewhere in it, by a flow [2, r, w] in its pixels."""
     own = own.view(*own.shape[:2], -1)[..., :colours]
     places = flow + torch.stack(
-        torch.meshgrid(torch.arange(flow.shape[1]) + left, torch.arange(flow.shape[0]) + upper, indexing="xy"), 2
+        torch.meshgrid(torch.arange(flow.shape[2]) + left, torch.arange(flow.shape[1]) + upper, indexing="xy")
     )
-    grid = (places + 0.5) * 2 / torch.tensor(own.shape[1::-1]) - 1
-    return F.grid_sample(own.permute(2, 0, 1)[None], grid[None], "bilinear", "border", align_corners=False)[0].permute(
-        1, 2, 0
-    )
+    grid = (places.permute(1, 2, 0) + 0.5) * 2 / torch.tensor(own.shape[1::-1]) - 1
+    return F.grid_sample(own.permute(2, 0, 1)[None], grid[None], "bilinear", "border", align_corners=False)[0]
 
 
-def _box(size: tuple[int, int], frame: Frame, parts: Tensor) -> tuple[int, int, int, int]:
-    """Return the rectangle of a picture outside which nothing changes: left, upper, right, lower, in its pixels."""
-    places = parts.any(0).nonzero()
+def _box(size: tuple[int, int], frame: Frame, changes: Tensor) -> Box:
+    """Return the rectangle of a picture outside which nothing changes, in its pixels; changes are [C, S, S]."""
+    places = changes.any(0).nonzero()
     if not len(places):
         return 0, 0, 0, 0
     # An enlarged pixel reaches two further.
@@ -248,9 +271,12 @@ def _box(size: tuple[int, int], frame: Frame, parts: Tensor) -> tuple[int, int, 
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _rims(size: tuple[int, int], frame: Frame) -> tuple[bool, bool, bool, bool]:
-    """Tell which sides of a frame lie inside the picture, so that what changes has to end there: left, right, upper,
-    lower of the square."""
+Rims = tuple[bool, bool, bool, bool]
+"""Which sides of a frame's square lie inside the picture: left, right, upper, lower."""
+
+
+def rims_of(size: tuple[int, int], frame: Frame) -> Rims:
+    """Tell which sides of a frame lie inside the picture, so that what changes has to end there."""
     corners, far = frame.corners, np.array(size)
     beyond = [(corners[list(pair)] <= 1e-6).all(0) | (corners[list(pair)] >= far - 1e-6).all(0) for pair in
               ((0, 3), (1, 2), (0, 1), (2, 3))]  # fmt: skip
@@ -262,45 +288,40 @@ class _Enlarged:
     """Fields as large as the picture, some rows of it at a time.
 
     Args:
-        parts: at the model's size, [C, S, S] each.
+        parts: at the model's size, [C, S, S].
         frame: where they lie.
-        size: of the picture, (width, height).
-        left, right: its columns that are wanted.
+        rims: see `rims_of`.
+        left, right: the columns of the picture that are wanted.
     """
 
-    def __init__(self, parts: list[Tensor], frame: Frame, size: tuple[int, int], left: int, right: int) -> None:
-        self.frame, self.left, self.right = frame, left, right
-        self.rims = _rims(size, frame)
+    def __init__(self, parts: Tensor, frame: Frame, rims: Rims, left: int, right: int) -> None:
+        self.frame, self.left, self.right, self.rims = frame, left, right, rims
         a, b, c, d, _, _ = frame.matrix
         self.upright = b == d == 0
         if self.upright:
             # One axis after the other: columns once, rows when they are wanted.
             x = (torch.arange(left, right, dtype=torch.float64) + 0.5 - c) / a
-            self.across, fade = self._across(x, self.rims[:2])
-            weights = _weights(x, frame.side, abs(a)) * fade[:, None]
-            self.parts = [torch.einsum("xs,cys->yxc", weights, part).flatten(1) for part in parts]
+            self.across, fade = self._across(x, rims[:2])
+            self.parts = parts @ (_weights(x, frame.side, abs(a)) * fade[:, None]).T
         else:
             # Bicubic to about the picture's scale, at most fourfold; from there bilinear.
             count = min(max(round(frame.side * frame.scale), 1), 4 * frame.side)
             weights = _weights(
                 (torch.arange(count, dtype=torch.float64) + 0.5) * frame.side / count, frame.side, count / frame.side
             )
-            self.parts = [weights @ part @ weights.T for part in parts]
+            self.parts = weights @ parts @ weights.T
 
     def _across(self, x: Tensor, rims: tuple[bool, ...]) -> tuple[Tensor, Tensor]:
         """Return how far places along one axis of the square lie from its rims, in the picture's pixels, and how much
         of a change is left there."""
-        far = torch.full_like(x, torch.inf)
-        if rims[0]:
-            far = far.minimum(x)
+        far = x if rims[0] else torch.full_like(x, torch.inf)
         if rims[1]:
             far = far.minimum(self.frame.side - x)
         share = (far / (FEATHER * self.frame.side)).clamp(0, 1)
-        inside = (x >= 0) & (x <= self.frame.side)
-        return (far * self.frame.scale).clamp(min=0).float(), (inside * share * share * (3 - 2 * share)).float()
+        return (far * self.frame.scale).clamp(min=0).float(), (share * share * (3 - 2 * share)).float()
 
-    def __call__(self, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
-        """Return the parts [r, w, C] of some rows, and each pixel's distance [r, w] from the rim where there is one."""
+    def __call__(self, start: int, stop: int) -> tuple[Tensor, Tensor | None]:
+        """Return the parts [C, r, w] of some rows, and each pixel's distance [r, w] from the rim where there is one."""
         rows = torch.arange(start, stop, dtype=torch.float64) + 0.5
         if self.upright:
             *_, down, upper = self.frame.matrix
@@ -309,21 +330,14 @@ class _Enlarged:
             weights = _weights(y, self.frame.side, abs(down)) * fade[:, None]
             some = weights.any(0).nonzero()[:, 0]
             few = slice(int(some[0]), int(some[-1]) + 1) if len(some) else slice(0)
-            found = [(weights[:, few] @ part[few]).view(len(y), self.right - self.left, -1) for part in self.parts]
-            reach = far[:, None].minimum(self.across) if any(self.rims) else None
-        else:
-            columns = torch.arange(self.left, self.right, dtype=torch.float64) + 0.5
-            a, b, c, d, e, f = self.frame.inverse
-            x, y = (p * columns + (q * rows + r)[:, None] for p, q, r in ((a, b, c), (d, e, f)))
-            (far, fade), (other, more) = self._across(x, self.rims[:2]), self._across(y, self.rims[2:])
-            grid = (torch.stack([x, y], 2) * 2 / self.frame.side - 1).float()[None]
-            found = [
-                F.grid_sample(part[None], grid, "bilinear", "border", align_corners=False)[0].movedim(0, 2)
-                * (fade * more)[..., None]
-                for part in self.parts
-            ]
-            reach = far.minimum(other) if any(self.rims) else None
-        return found, reach
+            return weights[:, few] @ self.parts[:, few], far[:, None].minimum(self.across) if any(self.rims) else None
+        columns = torch.arange(self.left, self.right, dtype=torch.float64) + 0.5
+        a, b, c, d, e, f = self.frame.inverse
+        x, y = ((p * columns + (q * rows + r)[:, None]).float() for p, q, r in ((a, b, c), (d, e, f)))
+        (far, fade), (other, more) = self._across(x, self.rims[:2]), self._across(y, self.rims[2:])
+        grid = torch.stack([x, y], 2).mul_(2 / self.frame.side).sub_(1)[None]
+        found = F.grid_sample(self.parts[None], grid, "bilinear", "border", align_corners=False)[0]
+        return found.mul_(fade * more), far.minimum(other) if any(self.rims) else None
 
 
 def _weights(places: Tensor, side: int, scale: float) -> Tensor:

@@ -26,12 +26,12 @@ from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.data.images import Frame, aligned_frame, decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
+from attrimorph.photographs.fields import apply
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_png
 from attrimorph.studio import messages as say
 from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64
-from attrimorph.studio.opened import OpenedPhotograph
 from attrimorph.studio.render_queue import LEAST, RenderQueue, encoded
 from attrimorph.version import __version__
 
@@ -127,11 +127,9 @@ class Api:
 
         def work() -> say.OpenResponse:
             name, opened = self.store.open(content)
-            width, height = opened.photograph.size
+            width, height = opened.size
             faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
-            return say.OpenResponse(
-                photo=name, width=width, height=height, faces=faces, notes=list(opened.photograph.notes)
-            )
+            return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=list(opened.notes))
 
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
@@ -146,7 +144,7 @@ class Api:
             picture=self._pngs(seen.picture, "reconstruct", served, seen.photograph)[0],
             attributes={name: round(value, 3) for name, value in pairs if value == value},
             frame=None if seen.frame is None else corners(seen.frame),
-            screen=None if seen.frame is None else self._screen(request.source),
+            screen=None if seen.frame is None else self._screen(request),
             said=list(seen.said),
         )
 
@@ -161,7 +159,8 @@ class Api:
         suffix = ".png"
         kind: Kind | None = "image/png"
         if seen.frame is not None and fields is not None:
-            edited = self._opened(request.source).edited(seen.frame, fields)
+            photograph = self.store.opened(str(self._photo(request.source)))
+            edited = photograph.with_pixels(apply(photograph.pixels, seen.frame, fields))
             content, suffix = edited.bytes(tag=self._tag("edit", served) or ""), edited.suffix
             kind = KINDS.get(edited.format)
         else:
@@ -316,15 +315,10 @@ class Api:
         """Return the name of a source's photograph; None of a sample."""
         return source.photo if source.image is None else self.store.open_base64(source.image)
 
-    def _opened(self, source: say.PictureSource) -> OpenedPhotograph:
-        """Return a source's photograph."""
-        photo = self._photo(source)
-        assert photo is not None
-        return self.store.opened(photo)
-
-    def _screen(self, source: say.PictureSource) -> str:
-        """Return a source's photograph at screen size, a PNG in base64."""
-        return base64.b64encode(encoded(Image.fromarray(self._opened(source).screen), "png")).decode()
+    def _screen(self, request: say.EditRequest) -> str:
+        """Return what is shown of a source's photograph, a PNG in base64."""
+        shown = self.store.shown(str(self._photo(request.source)), request.view.view())
+        return base64.b64encode(encoded(Image.fromarray(shown.pixels), "png")).decode()
 
     def _tag(self, verb: str, served: Served) -> str | None:
         return tag_of(verb, served.model, served.model_name) if self.label else None

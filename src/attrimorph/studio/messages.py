@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import Changes, Facts, Name
 from attrimorph.studio.model_store import Origin, Slider
+from attrimorph.studio.opened import View
 
 MIB = 2**20
 
@@ -27,6 +28,7 @@ Kept = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Base64 = Annotated[str, StringConstraints(min_length=4, max_length=32 * MIB)]
 Names = Annotated[list[Name], Field(max_length=200)]
 Seed = Annotated[int, Field(ge=0, lt=2**53), AS_JSON]
+Pixel = Annotated[int, Field(ge=0, le=100_000), AS_JSON]
 Switch = Annotated[bool, Field(strict=True)]
 
 
@@ -115,6 +117,23 @@ class PictureRequest(ModelRequest):
     source: PictureSource
 
 
+class PhotographView(Message):
+    """What is shown of a whole photograph.
+
+    Attributes:
+        box: Which part: left, upper, right, lower, in its pixels; null: all of it.
+        width: Pixels across the picture; at most as many as the part has, and 2,048 a side. 1,280 for the longer side
+            where it is not said.
+    """
+
+    box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
+    width: Annotated[int, Field(ge=1, le=100_000), AS_JSON] | None = None
+
+    def view(self) -> View:
+        """Return it as the studio takes it."""
+        return View(self.box, self.width)
+
+
 class EditRequest(PictureRequest):
     """What every edit says: the whole state, so that the studio need not remember any.
 
@@ -122,11 +141,13 @@ class EditRequest(PictureRequest):
         changes: Attribute -> strength: 0 unchanged, 1 set, -1 taken away, 0.5 half-way.
         locks: Attributes that stay as the attribute classifier (judge) sees them.
         axes: Taught latent directions (axes) that `changes` names.
+        view: What is shown of a whole photograph; plays no part in what is saved.
     """
 
     changes: Changes = {}
     locks: Names = []
     axes: Annotated[list[Kept], Field(max_length=20)] = []
+    view: PhotographView = PhotographView()
 
 
 class LiveEdit(EditRequest):
@@ -309,7 +330,7 @@ class SeenResponse(PictureResponse):
         attributes: What it was taken to have, 0 or 1 where it is decided.
         frame: Where in a photograph the picture lies, corners (x, y) in its pixels; null of a sample, and of a picture
             that is a face already.
-        screen: The whole photograph at screen size, PNG in base64; null where there is no frame.
+        screen: What `view` asks for of the whole photograph, PNG in base64; null where there is no frame.
         said: Sentences on why edits of it may not come out well.
     """
 

@@ -50,8 +50,9 @@ from attrimorph.models import named_parts
 from attrimorph.models.model import Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
 from attrimorph.photographs.faces import frames_of
 from attrimorph.photographs.fields import Fields
+from attrimorph.photographs.file import Photograph, read_photograph
 from attrimorph.pictures import Pictures
-from attrimorph.studio.opened import OpenedPhotograph
+from attrimorph.studio.opened import Shown, View
 
 Value = TypeVar("Value")
 MIB = 2**20
@@ -76,6 +77,7 @@ class Limits:
         pixels: of one photograph, looked at before it is decoded (400).
         photographs, photograph_bytes: kept in memory; the longest unused go first (410 when they are asked for).
         decoded_bytes: of photographs that are kept decoded as well; the longest unused are decoded anew when wanted.
+        shown_bytes: of parts of photographs as they are shown; the longest unused are made anew when wanted.
         subjects: photographs as a model holds them, kept in memory.
         in_flight: requests at the same time (503).
         sessions: open websockets (closed with 1013).
@@ -89,6 +91,7 @@ class Limits:
     photographs: int = 4_000
     photograph_bytes: int = 512 * MIB
     decoded_bytes: int = 512 * MIB
+    shown_bytes: int = 64 * MIB
     subjects: int = 2_000
     in_flight: int = 16
     sessions: int = 64
@@ -244,7 +247,8 @@ class ModelStore:
     def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
         self.limits, self.device = limits, device
         self.photographs: ContentStore[bytes] = ContentStore(limits.photographs, limits.photograph_bytes)
-        self._opened: LRUCache[OpenedPhotograph] = LRUCache(limits.decoded_bytes, lambda each: each.bytes)
+        self._opened: LRUCache[Photograph] = LRUCache(limits.decoded_bytes, lambda each: each.pixels.nbytes)
+        self._shown: LRUCache[Shown] = LRUCache(limits.shown_bytes, lambda each: each.pixels.nbytes)
         self._faces: LRUCache[list[Face]] = LRUCache(limits.photographs)
         self.axes: ContentStore[Axis] = ContentStore(1_000, 64 * 2**20)
         self._seen: LRUCache[Seen] = LRUCache(limits.subjects)
@@ -265,13 +269,13 @@ class ModelStore:
             raise AttrimorphError(f"this studio has no model {name!r}; {suggestion(name, self.models)}")
         return self.models[name]
 
-    def open(self, content: bytes) -> tuple[str, OpenedPhotograph]:
+    def open(self, content: bytes) -> tuple[str, Photograph]:
         """Keep a photograph; return its name and what it holds. Decoding takes time: call it from a thread.
 
         Raises:
             AttrimorphError: it is no picture, or too large.
         """
-        opened = OpenedPhotograph.of(content, self.limits.pixels)
+        opened = read_photograph(content, self.limits.pixels)
         name = self.photographs.keep(content, content)
         return name, self._opened.get(name, lambda: opened)
 
@@ -283,14 +287,24 @@ class ModelStore:
         """
         return self.open(decode_base64(text, "image"))[0]
 
-    def opened(self, name: str) -> OpenedPhotograph:
+    def opened(self, name: str) -> Photograph:
         """Return an opened photograph.
 
         Raises:
             Gone: it is no longer kept.
         """
         content = self.photographs.get(name)
-        return self._opened.get(name, lambda: OpenedPhotograph.of(content, self.limits.pixels))
+        return self._opened.get(name, lambda: read_photograph(content, self.limits.pixels))
+
+    def shown(self, name: str, view: View) -> Shown:
+        """Return a part of an opened photograph as large as it is shown.
+
+        Raises:
+            Gone: it is no longer kept.
+            AttrimorphError: the part lies outside.
+        """
+        self.photographs.get(name)
+        return self._shown.get((name, view), lambda: Shown.of(self.opened(name), view))
 
     def faces(self, name: str) -> list[Face]:
         """Return the faces of an opened photograph, the largest first. It takes time: call it from a thread.
@@ -299,7 +313,7 @@ class ModelStore:
             Gone: it is no longer kept.
         """
         self.photographs.get(name)
-        return self._faces.get(name, lambda: find_faces(self.opened(name).photograph.rgb()))
+        return self._faces.get(name, lambda: find_faces(self.opened(name).rgb()))
 
     def keep_axis(self, served: Served, axis: Axis) -> str:
         """Keep a taught axis as a slider of a model, in place of any of that name; return the axis's name."""
@@ -356,8 +370,7 @@ class ModelStore:
     def _framed(self, model: Model, photo: str, face: int | None) -> tuple[Pictures, Frame | None, list[str]]:
         """Return what a model is shown of a photograph, and where it lies there, see `Seen.frame`; and what is to be
         said of the face."""
-        opened = self.opened(photo)
-        image = opened.photograph.rgb()
+        image = self.opened(photo).rgb()
         whole = whole_frame(model, image)
         needed = bool((model.header.get("preprocessing") or {}).get("align"))
         which = str(face) if face else "largest"

@@ -1,4 +1,4 @@
-"""A photograph as the studio holds it: as its file does, and small enough for a screen."""
+"""A photograph in the studio: parts of it, as large as a screen shows them, and what an edit changes there."""
 
 from dataclasses import dataclass
 
@@ -7,60 +7,68 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attrimorph.data.images import Frame
-from attrimorph.photographs.fields import Fields, apply
-from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.errors import AttrimorphError
+from attrimorph.photographs.fields import Box, Fields, apply_to_part, rims_of
+from attrimorph.photographs.file import Photograph
 
-SCREEN = 1280  # pixels of the longer side, at most
-MARGIN = 2  # pixels about a frame, so that its rims lie in what is cut out as they do in the photograph
+SCREEN = 1280  # pixels of the longer side of what is shown, unless a page asks for another size
+MOST = 2048  # it may ask for so many
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows of a photograph.
+
+    Attributes:
+        box: which part, in the photograph's pixels; None: all of it.
+        width: pixels of the screen across it.
+    """
+
+    box: Box | None = None
+    width: int | None = None
+
+
+WHOLE = View()
 
 
 @dataclass(frozen=True, eq=False)
-class OpenedPhotograph:
-    """A photograph, and the same at screen size.
+class Shown:
+    """A part of a photograph as large as it is shown.
 
     Attributes:
-        photograph: as its file holds it.
-        screen: [h, w, 3] of 8 bits, upright; transparent parts white.
+        pixels: [h, w, 3] of 8 bits, upright; transparent parts white.
+        box: where it lies; size: of the whole photograph.
     """
 
-    photograph: Photograph
-    screen: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
+    box: Box
+    size: tuple[int, int]
 
     @classmethod
-    def of(cls, content: bytes, most_pixels: int) -> "OpenedPhotograph":
-        """Decode the bytes of a file.
+    def of(cls, photograph: Photograph, view: View) -> "Shown":
+        """Scale a part of a photograph down; it is never enlarged.
 
         Raises:
-            AttrimorphError: they are no picture, or it has more pixels.
+            AttrimorphError: the part lies outside.
         """
-        photograph = read_photograph(content, most_pixels)
-        image = photograph.rgb()
-        scale = min(1.0, SCREEN / max(image.size))
+        width, height = photograph.size
+        left, upper, right, lower = box = view.box or (0, 0, width, height)
+        if not (0 <= left < right <= width and 0 <= upper < lower <= height):
+            raise AttrimorphError(f"a part must lie in the photograph of {width}x{height} pixels; got {list(box)}")
+        image = photograph.with_pixels(photograph.pixels[upper:lower, left:right]).rgb()
+        scale = min(1.0, (view.width or SCREEN) / (image.width if view.width else max(image.size)))
+        scale = min(scale, MOST / max(image.size))
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         if size != image.size:
             image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-        return cls(photograph, np.asarray(image))
+        return cls(np.asarray(image), box, photograph.size)
 
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory."""
-        return self.photograph.pixels.nbytes + self.screen.nbytes
-
-    def edited(self, frame: Frame, fields: Fields) -> Photograph:
-        """Return the photograph as fields change it within a frame."""
-        return self.photograph.with_pixels(apply(self.photograph.pixels, frame, fields))
-
-    def on_screen(self, frame: Frame, fields: Fields) -> tuple[Image.Image, tuple[int, int, int, int]]:
-        """Return what lies about a frame at screen size, as fields change it, and where: left, upper, width, height;
-        all else stays as it is."""
-        (height, width), (full_width, full_height) = self.screen.shape[:2], self.photograph.size
-        across, down = width / full_width, height / full_height
+    def edited(self, frame: Frame, fields: Fields) -> tuple[Image.Image, tuple[int, int, int, int]]:
+        """Return what fields change of it within a frame of the photograph, and where: left, upper, width, height."""
+        (height, width), (left, upper, right, lower) = self.pixels.shape[:2], self.box
+        across, down = width / (right - left), height / (lower - upper)
         a, b, c, d, e, f = frame.matrix
-        places = frame.corners * (across, down)
-        left, upper = np.floor(places.min(0) - MARGIN).astype(int).clip(0, (width - 1, height - 1)).tolist()
-        right, lower = np.ceil(places.max(0) + MARGIN).astype(int).clip(1, (width, height)).tolist()
-        here = Frame(
-            (a * across, b * across, c * across - left, d * down, e * down, f * down - upper), frame.side
-        )  # fmt: skip
-        picture = apply(self.screen[upper:lower, left:right], here, fields)
-        return Image.fromarray(picture), (left, upper, right - left, lower - upper)
+        here = Frame((a * across, b * across, (c - left) * across, d * down, e * down, (f - upper) * down), frame.side)
+        pixels, (left, upper, right, lower) = apply_to_part(self.pixels, here, fields, rims_of(self.size, frame))
+        right, lower = max(right, 1), max(lower, 1)  # where nothing changes, one pixel
+        return Image.fromarray(pixels[upper:lower, left:right]), (left, upper, right - left, lower - upper)

@@ -18,6 +18,7 @@ from PIL import Image
 from attrimorph.applications.edit import EditTarget, side_effects
 from attrimorph.pictures import to_pil
 from attrimorph.studio.model_store import ModelStore, Origin, Seen, Served
+from attrimorph.studio.opened import WHOLE, View
 
 TOGETHER = 16
 LEAST = 0.2
@@ -37,6 +38,7 @@ class Live:
         target: what shall become of it.
         format: of the picture; "rgba" are its bare bytes, the soonest made and painted.
         watch: whether side effects are looked for.
+        view: what is shown of a whole photograph.
     """
 
     served: Served
@@ -44,6 +46,7 @@ class Live:
     target: EditTarget
     format: Format = "jpeg"
     watch: bool = True
+    view: View = WHOLE
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Frame:
     Attributes:
         picture: encoded.
         besides: attribute -> how much a judge sees it change although nobody asked; None where nobody looked.
-        box: of a photograph's frame, where in the photograph at screen size the picture lies: left, upper, width,
-            height; None where it is the whole picture.
+        box: of a whole photograph the picture is what changes; where in the view it lies: left, upper, width, height;
+            None where it is the whole picture.
     """
 
     picture: bytes
@@ -172,7 +175,7 @@ class RenderQueue:
                 besides = side_effects(judge.schema, seen.probabilities, after, live.target.changes, LEAST)
             box = None
             if seen.frame is not None and live.origin.photo is not None and own is not None:
-                picture, box = self.store.opened(live.origin.photo).on_screen(seen.frame, own)
+                picture, box = self.store.shown(live.origin.photo, live.view).edited(seen.frame, own)
             frames.append(Frame(encoded(picture, live.format), besides, box))
         return frames
 

@@ -385,7 +385,8 @@ class Session:
                 # A small message may hold a large photograph: other pages are not kept waiting.
                 photo = await asyncio.to_thread(self.store.open_base64, edit.source.image)
             target = EditTarget(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
-            live = Live(self.store.served(edit.model), edit.source.origin(photo), target, edit.format, edit.watch)
+            served, origin = self.store.served(edit.model), edit.source.origin(photo)
+            live = Live(served, origin, target, edit.format, edit.watch, edit.view.view())
         except AttrimorphError as error:
             self._answer(edit, error)
             return

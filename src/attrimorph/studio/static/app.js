@@ -6,7 +6,7 @@ import { learnTaught, modelOf, models, newFace, resolved, sampler, state } from 
 import { search, showState } from "./panel.js";
 import { buildViews, divide, hold, shown, splitView } from "./view.js";
 import { listenToZoom } from "./zoom.js";
-import { begin, buildSliders, changed, connect, meet, showStage, visit } from "./editing.js";
+import { begin, buildSliders, changed, connect, meet, near, showStage, visit } from "./editing.js";
 import { readHistory, redo, remember, undo } from "./tree.js";
 import { bringForward, buildModels, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
 import { listenToFiles } from "./files.js";
@@ -38,7 +38,7 @@ function listen() {
       const typing = event.target.matches?.("input[type=search], input[type=text]");
       if (event.key.toLowerCase() === "o" && !event.ctrlKey && !event.metaKey && !typing) hold(kind === "keydown");
     });
-  listenToZoom();
+  listenToZoom(near);
   $("split").addEventListener("change", () => {
     $("divide").hidden = !$("split").checked;
     splitView($("split").checked);

@@ -4,7 +4,7 @@ import { t } from "./words.js";
 import { Live, png } from "./wire.js";
 import { askOf, forgetOpened, learnTaught, modelOf, openedAs, resolved, resolvedNow, state, wished } from "./state.js";
 import { buildPanel, showAttributes, showState } from "./panel.js";
-import { describe, forgetPictures, isWhole, showAfter, showBefore, showFrames, shown } from "./view.js";
+import { describe, forgetPictures, isWhole, nearView, screenView, showAfter, showBefore, showFrames, showNear, shown, viewOf } from "./view.js";
 import { commit, remember, rememberAnew, showThumb, showVisited } from "./tree.js";
 import { warn } from "./warnings.js";
 import { say } from "./said.js";
@@ -13,10 +13,11 @@ const $ = (id) => document.getElementById(id);
 const RESTING = 160; // milliseconds without a change after which the exact picture is asked for
 const WATCHED = 6; // every so many pictures of a drag are looked at for side effects: that takes the judge's time
 const BARE = 128; // pixels a side up to which a picture comes as bare bytes, painted without decoding
+const HERE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname); // no network is between: larger ones too
 let live = null;
 let settling = 0;
 let moving = 0;
-let meeting = 0;
+let meeting = 0; // how many pictures of before are under way
 
 // What was asked for last, and what is painted, by stream.
 const newest = new Map();
@@ -35,8 +36,9 @@ export function show(exact = false) {
   const watch = exact || moving++ % WATCHED === 0;
   seen.forEach((model, stream) => {
     const source = sources[stream];
-    const format = exact ? "png" : model.image_size <= BARE && !isWhole() ? "rgba" : "jpeg";
-    newest.set(stream, { number: live.send(stream, { ...wished(model), source, format, watch }), exact });
+    const format = exact ? "png" : (isWhole() ? HERE : model.image_size <= BARE) ? "rgba" : "jpeg";
+    const view = viewOf(model.name) ?? undefined;
+    newest.set(stream, { number: live.send(stream, { ...wished(model), source, format, watch, view }), exact });
   });
   clearTimeout(settling);
   if (exact) describe();
@@ -77,9 +79,8 @@ export function visit(node) {
   showVisited();
   if (moved) {
     forgetPictures();
-    meet();
-  }
-  show();
+    meet().then(show);
+  } else show();
 }
 
 /** Begin with another picture, in a history of its own, or where `keep` says as the next step of this one. */
@@ -112,22 +113,40 @@ export async function meet() {
   const source = state.source;
   if (!source) return;
   meeting += 1;
-  const doubts = new Set();
   for (const name of [...shown]) {
     try {
       const model = modelOf(name);
       if (model.can.search && resolvedNow(source, model)?.seed === undefined) say(t("searching", name));
-      const told = await askOf("reconstruct", source, { model: name });
+      await resolved(source, model);
+      const opened = openedAs(source, model);
+      const view = opened && screenView(opened);
+      const told = await askOf("reconstruct", source, { model: name, ...(view && { view }) });
       if (JSON.stringify(source) !== JSON.stringify(state.source)) break;
       // Of a whole photograph the frame tells what the model was shown.
-      await showBefore(name, png(told.screen ?? told.picture), told.screen ? null : told.input && png(told.input));
-      showFrames(name, told.frame, openedAs(source, model), choose);
+      await showBefore(name, png(told.screen ?? told.picture), told.screen ? null : told.input && png(told.input), told.screen ? view : null, told.said);
+      showFrames(name, told.frame, opened, choose);
       if (name === shown[0]) showAttributes(told.attributes);
-      for (const sentence of told.said) doubts.add(sentence);
-      $("doubts").textContent = [...doubts].join(". ");
     } catch (error) {
       say(error.message, true);
     }
+  }
+  meeting -= 1;
+}
+
+/** A photograph has come closer, or was moved: show the pixels of what is seen of it. */
+export async function near(name) {
+  const view = nearView(name);
+  const { source } = state;
+  if (view === viewOf(name)) return;
+  meeting += 1;
+  try {
+    const told = view.box && (await askOf("reconstruct", source, { model: name, view }));
+    if (source === state.source && JSON.stringify(view) === JSON.stringify(nearView(name))) {
+      await showNear(name, view, told && png(told.screen));
+      show(true);
+    }
+  } catch (error) {
+    say(error.message, true);
   }
   meeting -= 1;
 }
@@ -140,12 +159,11 @@ export function buildSliders() {
 /** Build the sliders again: the first model is another, or something was taught. */
 export function rebuild() {
   buildSliders();
-  meet();
-  show();
+  meet().then(show);
 }
 
-function onFrame(stream, picture, besides, number, box) {
-  showAfter(shown[stream], picture, box);
+function onFrame(stream, picture, besides, number, box, view) {
+  showAfter(shown[stream], picture, box, view);
   window.studioFrames = (window.studioFrames ?? 0) + 1;
   painted.set(stream, number);
   if (stream) return;

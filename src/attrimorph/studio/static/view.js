@@ -6,6 +6,8 @@ import { amount, models, state } from "./state.js";
 /** Names of the models that are shown. */
 export const shown = [];
 const views = new Map();
+// Of a layer, whose canvas shows a view of a photograph, or all of a face: the picture before, and what was changed last.
+const nothing = { view: null, before: null, after: null, box: null };
 let divided = 50;
 let held = false;
 let split = false;
@@ -22,14 +24,15 @@ export function buildViews() {
     const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
     canvas.setAttribute("role", "img");
     const caption = document.createElement("figcaption");
-    canvas.addEventListener("pointerdown", (event) => event.isPrimary && isWhole() && hold(true));
+    pane.addEventListener("pointerdown", (event) => event.isPrimary && isWhole() && event.target.matches("canvas") && hold(true));
     for (const kind of ["pointerup", "pointerleave", "pointercancel"])
-      canvas.addEventListener(kind, () => held && hold(false));
+      pane.addEventListener(kind, () => held && hold(false));
     pane.append(canvas);
     frame.append(pane);
     figure.append(frame, caption);
     home.append(figure);
-    views.set(name, { figure, frame, pane, canvas, caption, before: null, after: null, box: null });
+    figure.dataset.model = name;
+    views.set(name, { figure, frame, pane, caption, said: [], whole: { canvas, ...nothing }, near: null });
   }
   home.classList.toggle("several", shown.length > 1);
   describe();
@@ -42,10 +45,12 @@ export function describe() {
   save.textContent = shown.length > 1 ? t("saveAll") : t("save");
   save.title = t("saves", shown.join(", "));
   document.getElementById("before").title = t("beforeHelp");
-  for (const [name, { canvas, caption }] of views) {
+  for (const [name, { whole: { canvas }, caption, said }] of views) {
     const words = t("edited", name);
     canvas.setAttribute("aria-label", moved.length ? `${words}: ${moved.join(", ")}` : words);
-    caption.textContent = held ? t("beforeWord") : shown.length > 1 || models.length > 1 ? name : "";
+    const called = shown.length > 1 || models.length > 1 ? [name] : [];
+    caption.textContent = held ? t("beforeWord") : [...called, ...said].join(": ");
+    caption.classList.toggle("doubtful", said.length > 0);
   }
 }
 
@@ -54,23 +59,81 @@ export const isWhole = () => views.get(shown[0])?.figure.classList.contains("who
 
 /** Another picture comes: what is there belongs to the old one. */
 export function forgetPictures() {
-  for (const view of views.values()) Object.assign(view, { before: null, after: null, box: null });
+  for (const view of views.values()) {
+    Object.assign(view.whole, nothing);
+    view.near?.canvas.remove();
+    view.near = null;
+  }
 }
 
-/** The newest picture of a model, and where in a whole photograph it lies, or null. */
-export function showAfter(name, picture, box) {
-  const view = views.get(name);
-  if (!view) return;
-  if (view.after !== picture) view.after?.close?.();
-  Object.assign(view, { after: picture, box });
-  draw(view);
+/** What of its photograph a model shows, and how large, as the API takes it; null of a face alone. */
+export function viewOf(name) {
+  const { near, whole } = views.get(name);
+  return near && !near.leaving ? near.view : whole.view;
 }
 
-/** What it looked like before any edit; `input` is the photograph as the model is shown it, or null. */
-export async function showBefore(name, before, input) {
+/** The view of a whole photograph, {width, height}, that is as large as it is shown. */
+export function screenView({ width, height }) {
+  const room = document.getElementById("pictures").parentElement.clientWidth || innerWidth;
+  return { width: Math.ceil(Math.min(width, devicePixelRatio * Math.min(room, (innerHeight / 2) * (width / height)))) };
+}
+
+/** The view that shows what is seen of a photograph pixel for pixel of the screen. */
+export function nearView(name) {
+  const { frame, pane, whole, near, told } = views.get(name);
+  if (!told || !whole.before || pane.clientWidth * devicePixelRatio <= whole.before.width * 1.05) return whole.view;
+  const scale = told.width / pane.clientWidth;
+  const [left, upper] = [frame.scrollLeft, frame.scrollTop].map((side) => Math.floor(side * scale));
+  const right = Math.min(told.width, Math.ceil((frame.scrollLeft + frame.clientWidth) * scale));
+  const lower = Math.min(told.height, Math.ceil((frame.scrollTop + frame.clientHeight) * scale));
+  const width = Math.min(right - left, Math.round(((right - left) / scale) * devicePixelRatio));
+  const view = { box: [left, upper, right, lower], width };
+  return JSON.stringify(view) === JSON.stringify(near?.view) ? near.view : view;
+}
+
+/** Show a view over the whole photograph; `before` is its original. Of the whole: that alone, as soon as it is painted. */
+export async function showNear(name, view, before) {
+  const { pane, near, told } = views.get(name);
+  if (!before) {
+    if (near) near.leaving = true;
+    return;
+  }
+  const picture = await createImageBitmap(before);
+  const canvas = Object.assign(document.createElement("canvas"), { className: "near" });
+  const [left, upper, right, lower] = view.box;
+  const place = { left: left / told.width, top: upper / told.height, width: (right - left) / told.width, height: (lower - upper) / told.height };
+  for (const [side, share] of Object.entries(place)) canvas.style[side] = `${100 * share}%`;
+  views.get(name).near = { ...nothing, canvas, view, before: picture, from: near?.canvas };
+}
+
+/** The newest picture of a model; of a whole photograph what changed, and where in which view of it that lies. */
+export function showAfter(name, picture, box, seen) {
+  const view = views.get(name);
+  const layer = [view?.whole, view?.near].find((each) => each?.view === seen);
+  if (!layer) return;
+  if (layer.after !== picture) layer.after?.close?.();
+  Object.assign(layer, { after: picture, box });
+  draw(layer, view);
+  if (layer === view.near) {
+    if (!layer.canvas.isConnected) view.whole.canvas.after(layer.canvas);
+    layer.from?.remove();
+    layer.from = null;
+  } else if (view.near?.leaving) {
+    view.near.canvas.remove();
+    view.near = null;
+  }
+}
+
+/**
+ * What it looked like before any edit, in a view of a photograph or null; `input` is the photograph as the model is
+ * shown it, or null; `said` are sentences on why edits may not come out well.
+ */
+export async function showBefore(name, before, input, seen, said) {
   const view = views.get(name);
   if (!view) return;
-  view.before = await createImageBitmap(before);
+  Object.assign(view.whole, { before: await createImageBitmap(before), view: seen });
+  view.said = said;
+  describe();
   view.frame.querySelector(".input")?.remove();
   if (input) {
     const image = Object.assign(new Image(), { className: "input", alt: t("yours"), title: t("yours") });
@@ -78,7 +141,7 @@ export async function showBefore(name, before, input) {
     image.onload = () => URL.revokeObjectURL(image.src);
     view.frame.append(image);
   }
-  draw(view);
+  draw(view.whole, view);
 }
 
 /** Show the frames of a photograph's faces, `frame` the edited one, `choose(number)` another; none where `frame` is null. */
@@ -87,7 +150,11 @@ export function showFrames(name, frame, told, choose) {
   if (!view) return;
   view.pane.querySelector("svg")?.remove();
   view.figure.classList.toggle("whole", Boolean(frame));
+  if (view.told?.photo !== told?.photo) view.frame.style.setProperty("--zoom", (view.frame.dataset.zoom = 1));
+  view.told = frame && told;
   if (!frame) return;
+  const [low, high] = [Math.min, Math.max].map((most) => [0, 1].map((axis) => most(...frame.map((corner) => corner[axis]))));
+  view.face = [...low, high[0] - low[0], high[1] - low[1]];
   view.figure.style.setProperty("--ratio", told.width / told.height);
   view.figure.dataset.width = told.width;
   const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -110,8 +177,8 @@ export function showFrames(name, frame, told, choose) {
   view.pane.append(drawing);
 }
 
-function draw({ canvas, before, after, box }) {
-  // Of a whole photograph only what lies about the frame comes anew.
+function draw({ canvas, before, after, box, view: seen }, { told }) {
+  // Of a whole photograph only what changes comes anew.
   const picture = box || (held && before) ? before : after ?? before;
   if (!picture) return;
   if (canvas.width !== picture.width || canvas.height !== picture.height)
@@ -120,13 +187,15 @@ function draw({ canvas, before, after, box }) {
   pen.drawImage(picture, 0, 0);
   if (box && !held) pen.drawImage(after, box[0], box[1]);
   if (split && before && !held) {
-    const across = Math.round((canvas.width * divided) / 100);
+    const [left, , right] = seen?.box ?? [0, 0, told?.width ?? 1];
+    const share = ((divided / 100) * (told?.width ?? 1) - left) / (right - left);
+    const across = Math.round(canvas.width * Math.min(1, share));
     if (across > 0) pen.drawImage(before, 0, 0, across, canvas.height, 0, 0, across, canvas.height);
   }
 }
 
 function drawAll() {
-  for (const view of views.values()) draw(view);
+  for (const view of views.values()) for (const layer of [view.whole, view.near]) if (layer) draw(layer, view);
   describe();
 }
 
@@ -147,13 +216,19 @@ export function divide(percent) {
   drawAll();
 }
 
-/** A small picture of the first model's canvas, for the history. */
+/** A small picture of the first model's canvas, or of the face in it, for the history. */
 export function thumb() {
   const view = views.get(shown[0]);
-  if (!view?.after) return "";
+  const layer = view?.near ?? view?.whole;
+  if (!layer?.after) return "";
+  const { before, after, box } = layer;
   const small = Object.assign(document.createElement("canvas"), { width: 56, height: 56 });
   const pen = small.getContext("2d");
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(view.after, 0, 0, 56, 56);
+  const face = box && !view.near ? view.face.map((each) => each * before.width / view.told.width) : [0, 0, layer.canvas.width, layer.canvas.height];
+  const scale = 56 / Math.max(face[2], face[3]);
+  pen.setTransform(scale, 0, 0, scale, -face[0] * scale, -face[1] * scale);
+  pen.drawImage(box ? before : after, 0, 0);
+  if (box) pen.drawImage(after, box[0], box[1]);
   return small.toDataURL("image/jpeg", 0.8);
 }

@@ -28,8 +28,9 @@ export function png(text) {
 
 /**
  * Live edits. At most two states of a stream are under way; while they are, only the newest other one is kept.
- * `onFrame(stream, picture, besides, number, box)` is called with pictures in order: none after a newer one; `besides`
- * is null where nobody looked; `box` [left, upper, width, height] is where in a whole photograph the picture lies, or null.
+ * `onFrame(stream, picture, besides, number, box, view)` is called with pictures in order: none after a newer one;
+ * `besides` is null where nobody looked; of a whole photograph `view` is the one that was asked for, and `box` [left,
+ * upper, width, height] where in it the picture lies; else both are null.
  */
 export class Live {
   constructor({ onFrame, onFault, onOpen, onClose }) {
@@ -69,18 +70,19 @@ export class Live {
 
   push(line) {
     if (!line.next || line.under.length >= 2 || this.socket.readyState !== WebSocket.OPEN) return;
-    line.under.push(line.next.number);
+    line.under.push(line.next);
     this.socket.send(JSON.stringify(line.next));
     line.next = null;
   }
 
   settled(stream, number) {
     const line = this.streams.get(stream);
-    if (!line) return null;
+    if (!line) return {};
+    const state = line.under.find((each) => each.number === number);
     // What was sent before the answered state has been answered or dropped.
-    line.under = line.under.filter((each) => each > number);
+    line.under = line.under.filter((each) => each.number > number);
     this.push(line);
-    return line;
+    return { line, state };
   }
 
   async heard(data) {
@@ -92,8 +94,8 @@ export class Live {
     }
     const length = new DataView(data).getUint32(0, true);
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-    const line = this.settled(head.stream, head.number);
-    if (!line || head.number < line.shown) return;
+    const { line, state } = this.settled(head.stream, head.number);
+    if (!state || head.number < line.shown) return;
     // Bare bytes are painted in the very task that brings them; no decoder is waited for.
     const picture =
       head.format === "rgba"
@@ -101,7 +103,7 @@ export class Live {
         : await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)]));
     if (head.number < line.shown) return; // a newer one was decoded sooner
     line.shown = head.number;
-    this.onFrame(head.stream, picture, head.besides, head.number, head.box);
+    this.onFrame(head.stream, picture, head.besides, head.number, head.box, state.view ?? null);
   }
 }
 
