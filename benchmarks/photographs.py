@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from attrimorph import load
-from attrimorph.applications.edit import whole_frame
+from attrimorph.applications.edit import trained_on, whole_frame
 from attrimorph.data.faces import TURNS, Face, find_faces
 from attrimorph.data.images import align
 from attrimorph.photographs.faces import frames_of
@@ -167,7 +167,8 @@ def kept(folder: Path) -> Iterator[tuple[str, str, str]]:
 def inside_frame(photograph: Photograph) -> np.ndarray:
     """Return which pixels lie in the frame, [H, W]."""
     image = photograph.rgb()
-    ((frame,), _) = frames_of(image, whole_frame(load("drawn-faces-64"), image))
+    model = load("drawn-faces-64")
+    ((frame,), _) = frames_of(image, whole_frame(model, image), **trained_on(model))
     y, x = np.mgrid[: image.height, : image.width] + 0.5
     a, b, c, d, e, f = frame.inverse
     right, down = a * x + b * y + c, d * x + e * y + f

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from attrimorph import load
+from attrimorph.applications.edit import trained_on
+from attrimorph.data.drawn.faces import render, sample_factors
 from attrimorph.data.faces import Face, find_faces
-from attrimorph.data.images import EYES, aligned_frame
+from attrimorph.data.images import DRAWN_EYES, EYES, Frame, aligned_frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.photographs.faces import (
     INK,
@@ -20,6 +24,7 @@ from attrimorph.photographs.faces import (
     numbered_faces,
     square_frame,
 )
+from attrimorph.pictures import to_pil
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
 
@@ -115,6 +120,29 @@ def test_a_picture_that_is_a_face_already_is_taken_whole(group: Image.Image, fac
     for words in ({"needed": True}, {"which": "all"}):
         with pytest.raises(AttrimorphError, match="no face was found in this photograph"):
             frames_of(own.resize((200, 150)), whole, **words)
+
+
+def test_a_square_whose_face_is_small_is_no_face_already(group: Image.Image, faces: list[Face]) -> None:
+    """As people hold a telephone: the face in the middle, but half as large as in the model's pictures."""
+    frame = aligned_frame(faces[0].eyes, 256)
+    a, b, c, d, e, f = frame.matrix
+    wide = Frame((2 * a, 2 * b, c - 128 * (a + b), 2 * d, 2 * e, f - 128 * (d + e)), 256).cut(group)
+    whole = square_frame((0, 0, 256, 256), 64)
+    ((found,), _) = frames_of(wide, whole)
+    assert found.scale == pytest.approx(2, rel=0.1)
+
+
+def test_a_model_of_drawn_faces_is_shown_the_eyes_where_they_have_them(group: Image.Image, faces: list[Face]) -> None:
+    drawn = render(sample_factors(24, torch.Generator().manual_seed(3)), 256)
+    whole = square_frame((0, 0, 256, 256), 64)
+    eyes = np.array([found[0].eyes for image in to_pil(drawn) if (found := find_faces(image))])
+    assert len(eyes) >= 15
+    assert np.abs(np.median(eyes, 0) / 256 - DRAWN_EYES).max() < 0.02
+    ((frame,), _) = frames_of(group, square_frame((150, 0, 650, 500), 64), places=DRAWN_EYES)
+    assert frame == aligned_frame(faces[0].eyes, 64, DRAWN_EYES)
+    for image in to_pil(drawn):
+        assert frames_of(image, whole, places=DRAWN_EYES)[0] == [whole]
+    assert trained_on(load("drawn-faces-64")) == {"needed": False, "places": DRAWN_EYES}
 
 
 def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:

@@ -260,6 +260,29 @@ def unlike_of(model: Any) -> str:
     return "".join(unlike(model, images, model.decode(model.encode(images))))
 
 
+def test_an_edit_that_changes_nothing_is_told(tmp_path: Path, model: Any) -> None:
+    """The model takes the man for somebody without a hat, so that taking it away leaves every pixel."""
+    sentence = (
+        r"nothing is changed in this picture: .* it has what is asked of Wearing_Hat already; .* --known Wearing_Hat="
+    )
+    man, said = PEOPLE / "man.jpg", []
+    Edit(images=[man], changes={"Wearing_Hat": -1}).write(tmp_path / "made.png", model, say=said.append)
+    assert sum(bool(re.match(sentence, each)) for each in said) == 1
+    with pytest.warns(UserWarning, match=sentence):
+        found = model.edit(str(man), {"Wearing_Hat": -1})
+    assert not found.mask[0].any()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "man.jpg").write_bytes(man.read_bytes())
+    EditFolder(folder=tmp_path / "in", changes={"Wearing_Hat": -1}).write(tmp_path / "out", model)
+    (line,) = csv.DictReader((tmp_path / "out" / "edits.csv").open())
+    assert re.search(sentence, str(line))
+    # Whoever knows better is believed, and an edit that shows says nothing.
+    for words in ({"changes": {"Wearing_Hat": -1}, "known": {"Wearing_Hat": 1}}, {"changes": {"Eyeglasses": 1}}):
+        said.clear()
+        Edit(images=[man], **words).write(tmp_path / "made.png", model, say=said.append)
+        assert "nothing is changed" not in "".join(said)
+
+
 def test_faces_are_shown_with_their_numbers(tmp_path: Path, model: Model, group: Path) -> None:
     done = Edit(images=[group], numbers=True).write(tmp_path / "faces.png", model)
     assert done.pictures == (tmp_path / "faces.png",)

@@ -27,7 +27,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from attrimorph.applications import LARGEST, Composition, Meant, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
 from attrimorph.data import Changes, Schema
-from attrimorph.data.images import Affine, Frame, aligned_frame, fit, largest_face, open_image, placed
+from attrimorph.data.images import DRAWN_EYES, EYES, Affine, Frame, aligned_frame, fit, largest_face, open_image, placed
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
@@ -112,7 +112,6 @@ def look(
     """
     photographs, frames, said = [], [], []
     images: list[Tensor] = []
-    preprocessing = dict(model.header.get("preprocessing") or {})
     named = list(_read(source))
     for row, (called, photograph) in enumerate(named):
         image, name = photograph.rgb(), f"{called}: " if len(named) > 1 else ""
@@ -120,7 +119,7 @@ def look(
         found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
         if known is None:
             found, sentences = frames_of(
-                image, whole, meant.face, box=meant.box, aligned=meant.aligned, needed=bool(preprocessing.get("align"))
+                image, whole, meant.face, box=meant.box, aligned=meant.aligned, **trained_on(model)
             )
             said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
         images += [shown_in(model, image, frame) for frame in found]
@@ -139,6 +138,13 @@ def _read(source: Any) -> Iterator[tuple[str, Photograph]]:
         else:
             for picture in given(each):
                 yield "a picture", photograph_of(picture)
+
+
+def trained_on(model: Model) -> dict[str, Any]:
+    """Return what `frames_of` needs to know of a model's pictures."""
+    preprocessing = dict(model.header.get("preprocessing") or {})
+    places = DRAWN_EYES if preprocessing.get("drawn") == "faces" else EYES
+    return {"needed": bool(preprocessing.get("align")), "places": places}
 
 
 def whole_frame(model: Model, image: Image.Image) -> Frame:
@@ -353,6 +359,25 @@ def unlike(model: Model, images: Tensor, made: Tensor | None) -> list[str]:
     ]
 
 
+def unchanged(images: Tensor, edited: Tensor, changes: Changes, known: Changes | None) -> list[str]:
+    """Return a sentence where an edit changes nothing, as a picture is taken for what it should become.
+
+    Args:
+        images, edited: [N, 3, S, S] in [-1, 1].
+        changes: what was asked.
+        known: what a person said of the pictures; of it the model guessed nothing.
+    """
+    names = [name for name, strength in changes.items() if strength and name not in (known or {})]
+    same = int((images.cpu() == edited.cpu()).flatten(1).all(1).sum()) if names else 0
+    if not same:
+        return []
+    which = "this picture" if len(images) == 1 else f"{same} of {len(images)} pictures"
+    return [
+        f"nothing is changed in {which}: as the model sees it, it has what is asked of {', '.join(names)} already; if "
+        f"it has not, say so with --known {names[0]}=..."
+    ]
+
+
 # --- edits
 
 
@@ -510,7 +535,8 @@ def edit(
                          progress=progress)  # fmt: skip
     before = source.attributes.cpu()
     if (told := told_edit(model, images, target.changes, before, composition)) is not None:
-        return Edit(images, None, told[0], before, model.schema.edit(before, target.changes), None, told[1], looked)
+        after = model.schema.edit(before, target.changes)
+        return _warned(Edit(images, None, told[0], before, after, None, told[1], looked), changes, known)
     if source.code is None:
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
@@ -518,19 +544,27 @@ def edit(
         edited, fields = put_together(
             model, images, images if reconstructions is None else reconstructions, edited, composition
         )
-        return Edit(images, reconstructions, edited, before, after, None, fields, looked)
+        return _warned(Edit(images, reconstructions, edited, before, after, None, fields, looked), changes, known)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
         after = moved.attributes.cpu()
     else:
-        found = moved_code(model, source, target)
-        assert found is not None
-        moved, after = found, model.schema.edit(before, target.changes)
+        code = moved_code(model, source, target)
+        assert code is not None
+        moved, after = code, model.schema.edit(before, target.changes)
     reconstructions = model.decode(source.code)
     for sentence in unlike(model, images, reconstructions) if looked is not None else ():
         warnings.warn(sentence, stacklevel=2)
     edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
-    return Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
+    found = Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
+    return _warned(found, changes, known)
+
+
+def _warned(found: Edit, changes: Changes, known: Changes | None) -> Edit:
+    """Warn of photographs in which an edit changes nothing."""
+    for sentence in unchanged(found.images, found.edited, changes, known) if found.looked is not None else ():
+        warnings.warn(sentence, stacklevel=3)
+    return found
 
 
 def _refuse(model: Model, target: EditTarget, invert: Search | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from attrimorph.data.images import EYES, Frame, aligned_frame
+from attrimorph.data.images import EYES, Frame, Point, aligned_frame
 from attrimorph.errors import AttrimorphError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ RAISED, APART = 0.11, 0.34
 LEAST_SIDE = 40  # pixels
 LEAST_SCORE = 0.97
 MOST_ASIDE = 0.4  # the nose from the middle of the eyes, in parts of their distance: 99 of 100 of LFW lie nearer
-NEAR = 0.12  # of the frame's side: eyes as far from their places are those of a picture that is a face already
+# A picture is a face already where the eyes lie at most so far from their places, in parts of the frame's side, and are
+# so far apart in parts of these places' distance: of 232 drawn faces all that were found upright.
+NEAR, FILLING = 0.1, (0.8, 1.2)
 INK, PAPER = (255, 196, 0), (20, 20, 20)
 
 
@@ -66,13 +68,14 @@ def _middle(face: "Face") -> tuple[float, float]:
     return (left + right) / 2, (top + bottom) / 2
 
 
-def frame_in_box(words: str, size: tuple[int, int], side: int) -> Frame:
+def frame_in_box(words: str, size: tuple[int, int], side: int, places: tuple[Point, Point] = EYES) -> Frame:
     """Return the frame of an upright face that a person drew a box around, forehead to chin.
 
     Args:
         words: "x,y,w,h", in pixels of the upright photograph.
         size: width and height of the photograph.
         side: of the model's square.
+        places: of the eyes in the model's pictures.
 
     Raises:
         AttrimorphError: the words are no box within the photograph.
@@ -87,7 +90,7 @@ def frame_in_box(words: str, size: tuple[int, int], side: int) -> Frame:
             f"{size[0] // 4},{size[1] // 4},{size[0] // 2},{size[1] // 2}"
         )
     middle, eyes, apart = x + width / 2, y + height * (0.5 - RAISED), APART * height / 2
-    return aligned_frame(((middle - apart, eyes), (middle + apart, eyes)), side)
+    return aligned_frame(((middle - apart, eyes), (middle + apart, eyes)), side, places)
 
 
 def square_frame(box: tuple[float, float, float, float], side: int) -> Frame:
@@ -104,6 +107,7 @@ def frames_of(
     box: str | None = None,
     aligned: bool = False,
     needed: bool = False,
+    places: tuple[Point, Point] = EYES,
     find: "Callable[[Image.Image], list[Face]] | None" = None,
 ) -> tuple[list[Frame], list[str]]:
     """Return the frames in which a photograph is edited, and sentences worth reading.
@@ -118,13 +122,14 @@ def frames_of(
         box: as of `frame_in_box`, in place of looking for faces.
         aligned: whether the picture is a face already.
         needed: whether there must be a face: the model's pictures were aligned. Those of others may be of anything.
+        places: of the eyes in the model's pictures.
         find: in place of `find_faces`, by whoever has found them before.
 
     Raises:
         AttrimorphError: there is no such face, or the box is none.
     """
     if box is not None:
-        return [frame_in_box(box, image.size, whole.side)], []
+        return [frame_in_box(box, image.size, whole.side, places)], []
     if aligned or image.size == (whole.side, whole.side):
         return [whole], []
     if find is None:
@@ -132,7 +137,7 @@ def frames_of(
 
         find = find_faces
     faces = find(image)
-    if which in ("largest", "all") and faces and _fills(faces[0], whole):
+    if which in ("largest", "all") and faces and _fills(faces[0], whole, places):
         return [whole], []
     if not faces and which == "largest" and not needed:
         return [whole], ["no face was found; the largest centred square is edited (another place: --box x,y,w,h)"]
@@ -142,14 +147,16 @@ def frames_of(
     for face in chosen:
         if reasons := "; ".join(doubts(face, whole.side)):
             said.append(f"face {faces.index(face) + 1} may not be edited well: {reasons}")
-    return [aligned_frame(face.eyes, whole.side) for face in chosen], said
+    return [aligned_frame(face.eyes, whole.side, places) for face in chosen], said
 
 
-def _fills(face: "Face", whole: Frame) -> bool:
+def _fills(face: "Face", whole: Frame, places: tuple[Point, Point]) -> bool:
     """Tell whether a face lies in a frame about as faces do in the model's pictures."""
     a, b, c, d, e, f = whole.inverse
     eyes = [((a * x + b * y + c) / whole.side, (d * x + e * y + f) / whole.side) for x, y in face.eyes]
-    return all(math.dist(eye, place) < NEAR for eye, place in zip(eyes, EYES, strict=True))
+    least, most = (share * math.dist(*places) for share in FILLING)
+    near = all(math.dist(eye, place) < NEAR for eye, place in zip(eyes, places, strict=True))
+    return near and least < math.dist(*eyes) < most
 
 
 def doubts(face: "Face", side: int) -> Iterator[str]:

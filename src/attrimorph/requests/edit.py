@@ -138,7 +138,7 @@ class Edit(Moving):
         """
         import torch
 
-        from attrimorph.applications.edit import edit, look, put_together
+        from attrimorph.applications.edit import edit, look, put_together, unchanged
         from attrimorph.models.model import Chains
         from attrimorph.pictures import frames, sheet_of
 
@@ -164,6 +164,8 @@ class Edit(Moving):
             composition=self.composition,
         )
         _say_unlike(work, model, found.images, found.reconstructions)
+        if work.say is not None and (same := unchanged(found.images, found.edited, self.changes, self.known)):
+            work.say(same[0])
         changes = model.changes(self.changes)
         shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}
         columns = {word: batch.cpu() for word, batch in shown.items() if batch is not None}

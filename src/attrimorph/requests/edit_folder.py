@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from attrimorph.applications.axes.edit import edit_photographs
-from attrimorph.applications.edit import Looked, edit, look, unlike
+from attrimorph.applications.edit import Looked, edit, look, unchanged, unlike
 from attrimorph.applications.generating import edit_like
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data.images import Affine
@@ -472,6 +472,7 @@ class _Job:
                 said, frames = ([], []) if isinstance(shown, Tensor) else (list(shown.said), shown.frames[0])
                 rows = slice(row, row + max(1, len(frames)))
                 said += unlike(self.model, images[rows], None if made is None else made[rows])
+                said += unchanged(images[rows], after[rows], self.request.changes, self.request.known)
                 line = self.table.row(
                     name, place, "edited", "; ".join(said), digest=digest, content=contents[place],
                     figures=figures[row], frames=[frame.matrix for frame in frames],

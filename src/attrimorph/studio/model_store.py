@@ -36,6 +36,7 @@ from attrimorph.applications.edit import (
     sampled_sources,
     shown_in,
     told_edit,
+    trained_on,
     unlike,
     whole_frame,
 )
@@ -372,10 +373,9 @@ class ModelStore:
         said of the face."""
         image = self.opened(photo).rgb()
         whole = whole_frame(model, image)
-        needed = bool((model.header.get("preprocessing") or {}).get("align"))
         which = str(face) if face else "largest"
         (frame,), said = frames_of(
-            image, whole, which, aligned=face == 0, needed=needed, find=lambda _: self.faces(photo)
+            image, whole, which, aligned=face == 0, find=lambda _: self.faces(photo), **trained_on(model)
         )  # fmt: skip
         shown = shown_in(model, image, frame)
         # The others name options of the command.
