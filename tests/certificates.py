@@ -1,6 +1,9 @@
 """A certificate and its key, as a user of the studio has them; made anew, in memory."""
 
+import io
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -8,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from attrimorph.applications.provenance import Signature
+from attrimorph.applications.provenance import SETTINGS, Kind, Signature
 
 
 def signature() -> Signature:
@@ -58,3 +61,18 @@ def signature() -> Signature:
         leaf.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM),
         below.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
+
+
+def credentials_of(content: bytes, kind: Kind) -> dict[str, Any] | None:
+    """Return what a file's Content Credentials say, as C2PA's own reader tells it; None where it has none."""
+    import c2pa
+
+    try:
+        with (
+            c2pa.Context(c2pa.Settings.from_dict(SETTINGS)) as context,
+            c2pa.Reader(kind, io.BytesIO(content), context=context) as reader,
+        ):
+            found: dict[str, Any] = json.loads(reader.json())
+    except c2pa.C2paError.ManifestNotFound:
+        return None
+    return found

@@ -14,6 +14,7 @@ from attrimorph.version import __version__
 
 # Extra -> the modules it brings, and what is lost without them.
 EXTRAS = {
+    "c2pa": (("c2pa", "cryptography"), "signed pictures from the studio"),
     "hub": (("huggingface_hub",), "models from and to the Hugging Face hub"),
     "masks": (("cv2",), "data mask"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "models as ONNX files"),

@@ -1,6 +1,7 @@
 """The one error that users meet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any
@@ -11,6 +12,25 @@ class AttrimorphError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+@contextmanager
+def extra(name: str, what: str) -> Iterator[None]:
+    """Import packages in this; of what cannot be imported it tells which extra brings it.
+
+    Args:
+        name: of the extra.
+        what: needs it, as a sentence begins.
+
+    Raises:
+        AttrimorphError: a package is missing, or does not load.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise AttrimorphError(
+            f"{what} needs the extra `{name}` ({error}); run: pip install 'attrimorph[{name}]'"
+        ) from error
 
 
 def shown(value: Any) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.applications.inputs import encoder
-from attrimorph.errors import AttrimorphError, suggestion
+from attrimorph.errors import AttrimorphError, extra, suggestion
 from attrimorph.files import write_bytes, write_text
 from attrimorph.loading import load
 from attrimorph.metrics.figures import card_figures, overall
@@ -74,10 +74,8 @@ def from_pretrained(source: str | Path, device: str = "cpu") -> Model:
 
 
 def _hub() -> Any:
-    try:
+    with extra("hub", "the hub"):
         import huggingface_hub
-    except ImportError as error:
-        raise AttrimorphError("the hub needs the extra `hub`; run: pip install 'attrimorph[hub]'") from error
     return huggingface_hub
 
 
@@ -235,14 +233,10 @@ def _pt2(traced: Any, about: dict[str, Any]) -> bytes:
 
 
 def _onnx(traced: Any, names: tuple[str, ...], outcome: str, about: dict[str, Any]) -> bytes:
-    try:
+    with extra("export", "an ONNX file"):
         import onnx  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
         import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
         import onnxscript  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
-    except ImportError as error:
-        raise AttrimorphError(
-            f"an ONNX file needs the extra `export` ({error.name} is missing); run: pip install 'attrimorph[export]'"
-        ) from error
     # The exporter tells of its progress on standard output, which is for results, and of packages that it misses.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

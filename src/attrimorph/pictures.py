@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from attrimorph.data.images import Crop, CropLike, fit, open_image, upright_rgb
-from attrimorph.errors import AttrimorphError, shown
+from attrimorph.errors import AttrimorphError, extra, shown
 from attrimorph.files import write_bytes
 
 PAPER = (255, 255, 255)
@@ -194,10 +194,8 @@ def check_video() -> None:
     Raises:
         AttrimorphError: the extra is missing.
     """
-    if not can_film():
-        raise AttrimorphError(
-            "an MP4 needs the package av; it is missing; install it with pip install 'attrimorph[video]'"
-        )
+    with extra("video", "an MP4"):
+        import av  # noqa: F401
 
 
 def mp4_bytes(frames: Sequence[Image.Image], *, tag: str = "") -> bytes:

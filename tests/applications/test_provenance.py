@@ -1,6 +1,7 @@
 """What pictures tell of where they come from, read by others than who wrote it."""
 
 import io
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,10 +9,11 @@ import pytest
 from PIL import Image
 
 from attrimorph.applications import provenance
-from attrimorph.applications.provenance import Signature, credentials_of, signature_of, xmp_of
+from attrimorph.applications.provenance import Signature, signature_of, xmp_of
 from attrimorph.errors import AttrimorphError
 from attrimorph.pictures import gif_bytes, mp4_bytes, png_bytes
 from tests import certificates
+from tests.certificates import credentials_of
 
 TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 
@@ -100,6 +102,6 @@ def test_what_cannot_sign_is_told(owned: tuple[Path, Path], tmp_path: Path) -> N
 
 
 def test_without_the_extra_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, owned: tuple[Path, Path]) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # as where it is not installed
     with pytest.raises(AttrimorphError, match=r"pip install 'attrimorph\[c2pa\]'"):
         signature_of(*owned)

@@ -136,7 +136,17 @@ def test_recipes_lists_every_recipe(say: Say) -> None:
 def test_doctor_reports(say: Say) -> None:
     said = say("doctor")
     assert "Traceback" not in said.err
-    for word in ("attrimorph:", "python:", "packages:", "speed:", "memory:", "disk:", "extra hub:", "shipped models:"):
+    for word in (
+        "attrimorph:",
+        "python:",
+        "packages:",
+        "speed:",
+        "memory:",
+        "disk:",
+        "extra c2pa:",
+        "extra hub:",
+        "shipped models:",
+    ):
         assert word in said.out
 
 

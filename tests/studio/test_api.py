@@ -14,12 +14,12 @@ from attrimorph.applications.edit import edit
 from attrimorph.applications.filling import inpaint
 from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
-from attrimorph.applications.provenance import credentials_of
 from attrimorph.loading import load
 from attrimorph.pictures import pixels_of, to_bytes
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
 from tests import certificates
+from tests.certificates import credentials_of
 from tests.studio.conftest import HOME, face_png, opened
 
 

@@ -24,6 +24,7 @@ from attrimorph.charts import histograms, stacked
 from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.identity_encoder import area_under_curve
 from attrimorph.evaluators.judge import Judge
 from attrimorph.metrics.figures import to_csv
 from attrimorph.models.model import Model
@@ -463,13 +464,9 @@ def rank_probability(values: Tensor, others: Tensor) -> tuple[float, float]:
         values: [M].
         others: [N].
     """
-    ordered = others.double().sort().values
-    sought = values.double().contiguous()
-    below = torch.searchsorted(ordered, sought, right=True)
-    equal = below - torch.searchsorted(ordered, sought)
     m, n = len(values), len(others)
-    share = float((n - below).double().mean() + 0.5 * equal.double().mean()) / n
-    return share, math.sqrt((m + n + 1) / (12 * m * n))
+    below = area_under_curve(torch.cat([others, values]).double(), torch.arange(n + m) < n)
+    return below, math.sqrt((m + n + 1) / (12 * m * n))
 
 
 def neighbours_picture(result: NearestImages, data: PreparedData) -> Image.Image:

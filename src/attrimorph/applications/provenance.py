@@ -5,16 +5,14 @@ it. C2PA Content Credentials (specification 2.x, https://spec.c2pa.org), with th
 program's name, signed, so that a later change of the file shows. Who signs is as well known as the certificate.
 """
 
-import importlib.util
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, extra
 from attrimorph.pictures import png_bytes
 from attrimorph.version import __version__
 
@@ -74,7 +72,8 @@ class Signature:
         signed = io.BytesIO()
         try:
             info = c2pa.C2paSignerInfo(_algorithm(self.key), self.certificates, self.key, None)
-            with c2pa.Signer.from_info(info) as signer, _context(c2pa) as context:
+            settings = c2pa.Settings.from_dict(SETTINGS)
+            with c2pa.Signer.from_info(info) as signer, c2pa.Context(settings) as context:
                 c2pa.Builder(manifest, context).sign(signer, kind, io.BytesIO(content), signed)
         except c2pa.C2paError as error:
             raise AttrimorphError(
@@ -82,26 +81,6 @@ class Signature:
                 "name another chain and its key"
             ) from error
         return signed.getvalue()
-
-
-def credentials_of(content: bytes, kind: Kind) -> dict[str, Any] | None:
-    """Return what a file's Content Credentials say, as C2PA's own reader tells it; None where it has none.
-
-    Raises:
-        ImportError: the extra is missing.
-    """
-    import c2pa
-
-    try:
-        with _context(c2pa) as context, c2pa.Reader(kind, io.BytesIO(content), context=context) as reader:
-            found: dict[str, Any] = json.loads(reader.json())
-    except c2pa.C2paError.ManifestNotFound:
-        return None
-    return found
-
-
-def _context(c2pa: Any) -> Any:
-    return c2pa.Context(c2pa.Settings.from_dict(SETTINGS))
 
 
 def signature_of(certificate: Path | None, key: Path | None) -> Signature | None:
@@ -118,8 +97,9 @@ def signature_of(certificate: Path | None, key: Path | None) -> Signature | None
         raise AttrimorphError("a certificate and its key sign together; got one of them; give --certificate and --key")
     if certificate is None or key is None:
         return None
-    if not all(importlib.util.find_spec(name) for name in ("c2pa", "cryptography")):
-        raise AttrimorphError("signing needs the extra `c2pa`; it is missing; run: pip install 'attrimorph[c2pa]'")
+    with extra("c2pa", "signing"):
+        import c2pa  # noqa: F401
+        import cryptography  # noqa: F401
     try:
         found = Signature(certificate.read_bytes(), key.read_bytes())
     except OSError as error:

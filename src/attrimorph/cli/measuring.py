@@ -479,20 +479,10 @@ def _read_audit(out: Path, predictions: Path, threshold: float) -> None:
     from attrimorph.console import table
     from attrimorph.reproductions.audit import with_interval, write_audit_report
 
-    rows = write_audit_report(out, predictions, threshold=threshold)
-    print(
-        table(
-            [
-                (
-                    row["column"],
-                    row["pairs"],
-                    str(row["count"]),
-                    with_interval(row.get("mean change"), "{:+.3f}"),
-                    with_interval(row.get("flip rate"), "{:.1%}"),
-                )
-                for row in rows
-            ],
-            ("prediction", "pairs", "n", "mean change", "flip rate"),
-        )
-    )
+    forms = {"mean change": "{:+.3f}", "flip rate": "{:.1%}"}
+    rows: list[tuple[str, ...]] = []
+    for row in write_audit_report(out, predictions, threshold=threshold):
+        figures = (with_interval(row.get(name), form) for name, form in forms.items())
+        rows.append((row["column"], row["pairs"], str(row["count"]), *figures))
+    print(table(rows, ("prediction", "pairs", "n", *forms)))
     print(out / "report.html")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, extra
 from attrimorph.requests import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ REACHED = "edit.target_reached"
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class LookOptions:
     """How every verb of axes looks at a generator's pictures."""
 
     judge: Annotated[
@@ -51,7 +51,7 @@ class Look:
         return judge_named(self.judge, generator)
 
 
-LOOK = Look()
+LOOK = LookOptions()
 
 
 @axes_app.command
@@ -66,7 +66,7 @@ def fit(
     link: Literal["arctanh", "none"] = "arctanh",
     seed: Whole = 0,
     out: Pack = None,
-    look: Look = LOOK,
+    look: LookOptions = LOOK,
 ) -> None:
     """Draw codes, generate, judge, and fit one axis for each attribute, a straight and a curved one.
 
@@ -141,7 +141,7 @@ def add(
     by: Literal["features", "codes"] = "features",
     samples: Whole = 4_000,
     axes: Pack = None,
-    look: Look = LOOK,
+    look: LookOptions = LOOK,
 ) -> None:
     """Add an axis from a few labelled pictures, ten of each kind will do, and say how sure it is.
 
@@ -203,7 +203,7 @@ def show(
     axes: Pack = None,
     lock: str | None = None,
     out: Path = Path("runs/axes"),
-    look: Look = LOOK,
+    look: LookOptions = LOOK,
 ) -> None:
     """Write a page: overlap before and after untangling, response of each axis, strips of pictures.
 
@@ -267,13 +267,9 @@ def studio(
     open
         Open the page in this machine's browser.
     """
-    try:
+    with extra("studio", "the studio"):
         from attrimorph.applications.provenance import signature_of
         from attrimorph.studio.server import create_app, listen, serve
-    except ImportError as error:
-        raise AttrimorphError(
-            f"the studio needs the extra `studio` ({error.name} is missing); run: pip install 'attrimorph[studio]'"
-        ) from error
     if token is not None and (len(token) < 16 or not token.isascii() or not token.isalnum()):
         raise AttrimorphError(
             "a token must be at least 16 letters and digits, so that nobody guesses it; got another; "

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import lock_folder, read_json, whole_file, write_json
 
 Where = Literal["face", "centre"]
@@ -126,14 +126,8 @@ def opencv() -> ModuleType:
     Raises:
         AttrimorphError: it is not installed; with the command that installs it.
     """
-    try:
-        library: ModuleType = import_module("cv2")
-    except ImportError as error:
-        raise AttrimorphError(
-            "making masks needs the extra `masks`, which is not installed; "
-            "run: pip install 'attrimorph[masks]' (or: pip install opencv-python-headless)"
-        ) from error
-    return library
+    with extra("masks", "making masks"):
+        return import_module("cv2")
 
 
 def likely(where: Where, size: int) -> NDArray[np.uint8]:

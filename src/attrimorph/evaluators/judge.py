@@ -287,6 +287,12 @@ class Labels:
     probabilities: Tensor
     y: Tensor
 
+    @property
+    def told(self) -> dict[int, str]:
+        """The names of the columns that are not real, by their places."""
+        schema = self.judge.schema
+        return {place: name for place, name in enumerate(schema.column_names) if schema.find(name)[0].kind != "real"}
+
     def table(self) -> bytes:
         """Return a CSV file that `data prepare --table` reads: file, split, identity, and every attribute."""
         identity = [None if number < 0 else number for number in self.data.identity.tolist()]
@@ -298,25 +304,23 @@ class Labels:
 
         Looked at by a person, it says which labels to trust.
         """
-        rows, names = [], []
-        for kind, start, stop in self.judge.schema.blocks:
-            for column in range(start, stop) if kind != "real" else ():
-                order = self.probabilities[:, column].argsort(descending=True)
-                held = int((self.probabilities[:, column] > 0.5).sum())
-                with_it, without = order[:held], order[held:]
-                chosen = [with_it[:SHOWN], with_it[-SHOWN:], without[:SHOWN], without[-SHOWN:]]
-                places = torch.cat([part.new_full((SHOWN,), -1).scatter(0, torch.arange(len(part)), part)
-                                    for part in chosen])  # fmt: skip
-                pictures = self.data.batch(places.clamp(min=0).numpy())[0]
-                rows.append(torch.where(places[:, None, None, None] < 0, 1.0, pictures))
-                names.append(self.judge.schema.column_names[column])
+        rows = []
+        for column in self.told:
+            order = self.probabilities[:, column].argsort(descending=True)
+            held = int((self.probabilities[:, column] > 0.5).sum())
+            with_it, without = order[:held], order[held:]
+            chosen = [with_it[:SHOWN], with_it[-SHOWN:], without[:SHOWN], without[-SHOWN:]]
+            places = torch.cat([part.new_full((SHOWN,), -1).scatter(0, torch.arange(len(part)), part)
+                                for part in chosen])  # fmt: skip
+            pictures = self.data.batch(places.clamp(min=0).numpy())[0]
+            rows.append(torch.where(places[:, None, None, None] < 0, 1.0, pictures))
         words = [kind if place == 0 else "" for kind in KINDS for place in range(SHOWN)]
-        return sheet(rows, columns=words, labels=names, cell=64)
+        return sheet(rows, columns=words, labels=list(self.told.values()), cell=64)
 
     def save(self, out: Path) -> tuple[Path, ...]:
         """Write the table, and the sheet beside it where there is something to see; return what was written."""
         write_bytes(out, self.table())
-        if all(kind == "real" for kind, _, _ in self.judge.schema.blocks):
+        if not self.told:
             return (out,)
         picture = out.with_suffix(".png")
         write_bytes(picture, png_bytes(self.sheet()))
@@ -324,15 +328,8 @@ class Labels:
 
     def counts(self) -> list[tuple[str, int, int, int]]:
         """Return for each column that is not real how many have it, have it not, and are left out."""
-        real = {
-            column for kind, start, stop in self.judge.schema.blocks if kind == "real" for column in range(start, stop)
-        }
-        found = []
-        for column, name in enumerate(self.judge.schema.column_names):
-            if column not in real:
-                y = self.y[:, column]
-                found.append((name, int((y == 1).sum()), int((y == 0).sum()), int(y.isnan().sum())))
-        return found
+        columns = {name: self.y[:, column] for column, name in self.told.items()}
+        return [(name, int((y == 1).sum()), int((y == 0).sum()), int(y.isnan().sum())) for name, y in columns.items()]
 
 
 def label(

@@ -237,7 +237,6 @@ SAME = (*SIZES, "perceptual_network", "warmup_images")
 BEFORE, AFTER = "published", "mended"
 COMPOSED = "mended, edits shown as decoded"
 SHIFT = 0.05  # of the width
-WHITE = 0.99  # a background pixel of the white faces
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 HALVES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHAPES_SEED = 990_004

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -115,28 +115,6 @@ def _sums(member: Tensor, features: Tensor) -> Tensor:
         return member.float().T @ features.float()
 
 
-class Family(Protocol):
-    """What an evaluation needs of a member of the family; `cvae_gan.CVAEGAN` tells what each is."""
-
-    networks: dict[str, nn.Module]
-    method: Method
-    latent: int
-    blocks: tuple[losses.Block, ...]
-    fill_value: Tensor
-    mutually_exclusive: Tensor
-    binary: Tensor
-    edited_share: float
-    centres_d: Centres
-    centres_c: Centres
-    margin: float
-
-    def condition(self, y: Tensor) -> Tensor:
-        """What E and G see of y."""
-
-    def membership(self, y: Tensor) -> Tensor:
-        """Which attribute values a row has, [B, V]."""
-
-
 class Forward:
     """Everything one step may need of one batch; each quantity is computed when first asked for, and once.
 
@@ -145,7 +123,7 @@ class Forward:
     x_r enter its running averages.
     """
 
-    def __init__(self, algorithm: Family, images: Tensor, y: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, algorithm: "CVAEGAN", images: Tensor, y: Tensor, generator: torch.Generator) -> None:
         self.algorithm, self.x_r, self.labels = algorithm, images, y
         # Drawn at once and in this order, so that a step is a function of (batch, generator) whichever terms are on.
         count, latent = len(images), algorithm.latent
