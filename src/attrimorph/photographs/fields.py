@@ -137,13 +137,13 @@ def explain(before: Tensor, after: Tensor) -> Fields:
 
 def _fit(guide: Tensor, change: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Return gain and shift of a guided filter with windows of 2 radius + 1 pixels."""
+
     ones = torch.ones(guide.shape[-1], guide.shape[-1], device=guide.device)
     near = ones.tril(radius).triu(-radius)
     near = (near / near.sum(0)).to(guide)
 
-    def means(*values: Tensor) -> tuple[Tensor, ...]:  # along rows, then along columns
-        every = (torch.cat(values) @ near).mT.matmul(near).mT
-        return tuple(every.split(len(guide)))  # type: ignore[no-untyped-call]
+    def means(*values: Tensor) -> Tensor:  # along rows, then along columns
+        return ((torch.stack(values) @ near).mT @ near).mT
 
     own, other, square, product = means(guide, change, guide * guide, guide * change)
     gain = (product - own * other) / ((square - own * own).clamp(min=0) + RIDGE)
