@@ -1,6 +1,7 @@
 """A whole photograph in the studio: its faces found, one of them edited in place, and saved as large as it was."""
 
 import base64
+import hashlib
 import io
 import json
 import struct
@@ -18,6 +19,8 @@ from attrimorph.applications.edit import EditTarget, edit
 from attrimorph.data.faces import Face
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests.edit import Edit
+from attrimorph.requests.receipt import read_receipt
+from attrimorph.requests.replay import replay
 from attrimorph.studio import model_store
 from attrimorph.studio.model_store import Gone, Limits, LRUCache, ModelStore, Origin
 from attrimorph.studio.opened import SCREEN
@@ -89,6 +92,38 @@ def test_a_save_is_what_the_command_writes(client: TestClient, models: list[str]
     content = base64.b64decode(found["picture"])
     assert b"edited by attrimorph" in content
     assert np.array_equal(array(content), array(done.pictures[-1].read_bytes()))
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_a_saved_photograph_is_made_again_from_the_one_beside_it(
+    client: TestClient, models: list[str], suffix: str, tmp_path: Path
+) -> None:
+    content = group_photograph(suffix, (900, 700))
+    (tmp_path / "party.img").write_bytes(content)
+    for model, words in (("tiny", {"locks": ["Young"]}), ("cycle", {})):
+        changes = CHANGES if model == "tiny" else {client.get("/api/models").json()[2]["sliders"][0]["name"]: 1.0}
+        source = {"photo": opened(client, content), "face": 1}
+        found = asked(client, "edit", model=model, source=source, changes=changes, file="party.img", **words)
+        saved = tmp_path / f"saved{found['suffix']}"
+        saved.write_bytes(base64.b64decode(found["picture"]))
+        again = replay(saved)
+        assert again.identical
+        assert [each.suffix for each in again.written.pictures] == [".png", found["suffix"]]
+        assert np.array_equal(array(again.written.pictures[1].read_bytes()), array(saved.read_bytes()))
+        assert replay(again.written.receipt, tmp_path / "third.png").identical
+        # One that was edited again tells the last edit alone.
+        twice = asked(
+            client, "edit", model=model, source={"photo": opened(client, saved.read_bytes())}, changes=changes
+        )
+        (tmp_path / "twice").write_bytes(base64.b64decode(twice["picture"]))
+        told = [read_receipt(path).inputs[0].sha256 for path in (saved, tmp_path / "twice")]
+        assert told == [hashlib.sha256(each).hexdigest() for each in (content, saved.read_bytes())]
+    done = Edit(model=models[0], images=[saved], changes=CHANGES).write(tmp_path / "edited.png")
+    with pytest.raises(AttrimorphError, match="it holds no receipt"):
+        read_receipt(done.pictures[-1])
+    (tmp_path / "party.img").write_bytes(content + b"!")
+    with pytest.raises(AttrimorphError, match=r"party\.img"):
+        replay(saved)
 
 
 def test_a_model_that_tells_fields_is_asked_for_its_own(tmp_path: Path, group: bytes) -> None:

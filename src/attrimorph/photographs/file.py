@@ -29,6 +29,7 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "BMP": ".bmp",
             "PPM": ".ppm"}  # fmt: skip
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM")
+RECEIPT = b"attrimorph receipt"  # in the texts of a picture that the studio saved: of that edit, not of the next one
 THUMBNAIL = 160  # pixels of a new thumbnail's longer side
 # What of a TIFF tells of its pixels' layout; all else is taken along.
 LAYOUT = {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 330, 338, 339,
@@ -444,8 +445,9 @@ def _read_jpeg(image: Image.Image, content: bytes) -> dict[str, Any]:
     while place + 4 <= len(content) and content[place] == 0xFF and content[place + 1] not in (0xDA, 0xD9):
         marker, size = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
         body = content[place + 4 : place + 2 + size]
-        # APP1..APP13, APP15 and comments; not what ties several pictures together (MPF).
-        if (marker in range(0xE1, 0xF0) and marker != 0xEE and body[:4] != b"MPF\0") or marker == 0xFE:
+        # APP1..APP13, APP15 and comments; not what ties several pictures together (MPF), nor how an edit was made.
+        told = marker in range(0xE1, 0xF0) and marker != 0xEE and body[:4] != b"MPF\0"
+        if RECEIPT not in body and (told or marker == 0xFE):
             segments.append((marker, body))
         place += 2 + size
     return {
@@ -491,7 +493,8 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _read_png(image: Image.Image, content: bytes) -> dict[str, Any]:
     if image.format != "PNG":
         return {"chunks": []}
-    return {"chunks": [(name, body) for name, body in _chunks(content) if name not in PNG_LAYOUT]}
+    found = _chunks(content)
+    return {"chunks": [(name, body) for name, body in found if name not in PNG_LAYOUT and RECEIPT not in body]}
 
 
 def _is_packed(text: bytes) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,11 +19,14 @@ from attrimorph.version import __version__
 
 if TYPE_CHECKING:
     from attrimorph.models.model import Model
+    from attrimorph.photographs.file import Photograph
 
 FORMAT: Literal["attrimorph receipt"] = "attrimorph receipt"
 FORMAT_VERSION: Literal[1] = 1
 EMBEDDED = "attrimorph receipt"
 """The text chunk of a PNG that holds its receipt."""
+HEAD = b'{"format":"attrimorph receipt"'
+LONGEST = 60_000  # bytes of a receipt inside a photograph: a JPEG's comment holds hardly more
 MADE = {
     "sample": "generated", "reconstruct": "reconstructed", "morph": "generated", "retrieve": "found",
     "neighbours": "measured", "latent-map": "measured", "augment": "generated", "invert": "reconstructed",
@@ -125,12 +129,12 @@ def tag_of(verb: str, model: "Model", model_name: str | Path) -> str:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """Read a receipt: the JSON beside a result, or a PNG that holds its receipt.
+    """Read a receipt: the JSON beside a result, or a picture that holds its receipt.
 
     Raises:
         AttrimorphError: the file is no receipt, or of a newer format.
     """
-    value = _read_embedded(path) if path.suffix.lower() == ".png" else read_json(path)
+    value = read_json(path) if path.suffix.lower() == ".json" else _read_embedded(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise AttrimorphError(f"{path} must be the receipt beside a result; it is none; name the right JSON file")
     if value.get("format_version") != FORMAT_VERSION:
@@ -166,11 +170,30 @@ def _read_embedded(path: Path) -> Any:
 
 
 def embedded_text(content: bytes) -> str | None:
-    """Return the receipt inside a PNG's bytes, or None."""
+    """Return the receipt inside a picture's bytes, or None."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             image.load()
             text = image.info.get(EMBEDDED)
     except Exception:  # decoders of damaged files raise nearly everything
-        return None
-    return text if isinstance(text, str) else None
+        text = None
+    place = content.rfind(HEAD)  # of a photograph in any format, plain within its last text
+    if isinstance(text, str) or place < 0:
+        return text if isinstance(text, str) else None
+    text = content[place : place + LONGEST].decode("ascii", "replace")
+    with suppress(ValueError):
+        return text[: json.JSONDecoder().raw_decode(text)[1]]
+    return text
+
+
+def with_receipt(photograph: "Photograph", receipt: Receipt, tag: str) -> bytes:
+    """Return a photograph's file with a tag and its receipt; BMP and PPM have no place for them."""
+    words = json.dumps(receipt.model_dump(), separators=(",", ":"))
+    content = photograph.bytes(tag=f"{tag} {words}".strip() if len(words) < LONGEST else tag)
+    if photograph.format == "WEBP":  # a chunk that no reader knows
+        words += " " * (len(words) % 2)
+        content += b"note" + len(words).to_bytes(4, "little") + words.encode()
+        return content[:4] + (len(content) - 8).to_bytes(4, "little") + content[8:]
+    if photograph.format == "AVIF":  # a box that every reader leaves out
+        return content + (len(words) + 8).to_bytes(4, "big") + b"free" + words.encode()
+    return content

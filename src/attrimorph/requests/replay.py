@@ -11,7 +11,7 @@ from attrimorph.requests.edit_folder import EditFolder
 from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph
 from attrimorph.requests.on_data import Augment, LatentMap, Neighbours, Retrieve
-from attrimorph.requests.receipt import Receipt, Written, damaged, file_sha256, read_receipt
+from attrimorph.requests.receipt import InputFile, Receipt, Written, damaged, file_sha256, read_receipt
 from attrimorph.requests.saved import SavedBackground, SavedEdit, SavedInpaint
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: "Model | N
     """
     path = Path(path)
     receipt = read_receipt(path)
+    receipt = receipt.model_copy(update={"inputs": [_found(item, path.parent) for item in receipt.inputs]})
     if receipt.verb not in REQUESTS:
         raise AttrimorphError(
             f"the receipt's verb must be one that attrimorph knows; got {receipt.verb!r}; "
@@ -73,6 +74,14 @@ def replay(path: str | Path, out: str | Path | None = None, *, model: "Model | N
         )
     written = request.write(out or request.place_again(path), model)
     return Replayed(written, _hashes(receipt) == _hashes(read_receipt(written.receipt)))
+
+
+def _found(item: InputFile, folder: Path) -> InputFile:
+    """Return where an input is: where it was, or beside the receipt under the same name."""
+    for place in (Path(item.path), folder / Path(item.path).name):
+        if place.is_file() and file_sha256(place) == item.sha256:
+            return InputFile(path=str(place.resolve()), sha256=item.sha256)
+    return item
 
 
 def _hashes(receipt: Receipt) -> list[str]:

@@ -9,9 +9,11 @@ import binascii
 import io
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import torch
+from PIL import Image
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -23,19 +25,31 @@ from attrimorph.applications.edit import (
     moved_code,
     put_together,
     rendered,
+    shown_in,
     told_edit,
 )
 from attrimorph.applications.filling import inpaint
 from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of
-from attrimorph.data.images import decoded_image
+from attrimorph.data.images import Affine, Frame, decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Model
+from attrimorph.photographs.fields import Fields, apply
+from attrimorph.photographs.file import Photograph, read_photograph
 from attrimorph.pictures import pixels_of, pixels_sha256, png_bytes, to_pil
 from attrimorph.requests import Composing, Facts, Request, Result, Work
-from attrimorph.requests.receipt import EMBEDDED, ModelNamed, OutputFile, Receipt, model_reference, tag_of
+from attrimorph.requests.receipt import (
+    EMBEDDED,
+    InputFile,
+    ModelNamed,
+    OutputFile,
+    Receipt,
+    model_reference,
+    tag_of,
+    with_receipt,
+)
 
 LARGEST_CODE = 2**22  # numbers
 
@@ -84,6 +98,17 @@ class Saved(Request):
         """Return the picture."""
         return Result({"": to_pil(self.made(model))[0]})
 
+    def receipt(self, model: Model, pixels: list[str], *inputs: InputFile, **facts: Any) -> Receipt:
+        """Return the receipt of pictures whose hashed `pixels` were made of inputs; facts are figures worth reading."""
+        return Receipt(
+            verb=self.verb,
+            model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
+            arguments=self.arguments(),
+            inputs=list(inputs),
+            outputs=[OutputFile(file="", sha256="", pixels_sha256=each) for each in pixels],
+            facts=facts,
+        )
+
     def png(self, model: Model, made: Tensor, *, photograph: bool, label: bool, **facts: Any) -> bytes:
         """Return the picture that was `made` as a PNG with its receipt.
 
@@ -95,13 +120,7 @@ class Saved(Request):
             facts: figures worth reading.
         """
         picture = to_pil(made)[0]
-        receipt = Receipt(
-            verb=self.verb,
-            model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
-            arguments=self.arguments(),
-            outputs=[OutputFile(file="", sha256="", pixels_sha256=pixels_sha256(picture))],
-            facts=facts,
-        )
+        receipt = self.receipt(model, [pixels_sha256(picture)], **facts)
         tag, xmp = (tag_of(self.verb, model, self.model), xmp_of(photograph)) if label else (None, None)
         return png_bytes(picture, tag, xmp, {EMBEDDED: receipt.model_dump_json()})
 
@@ -110,13 +129,17 @@ class SavedEdit(Saved, Composing):
     """An edit.
 
     Attributes:
+        images, frames: a photograph that is changed where a face is, at its own size; none of what is a face already.
         start, code: of the source, and what was decoded; None where the picture tells them.
-        picture: the photograph.
+        picture: what is a face already.
         own, moved: attributes of the source, and as they were decoded where an edit is put back into the picture.
         changes, locks, axes: what was asked.
     """
 
     verb = "studio"
+    pictures = ("images",)
+    images: list[Path] = []
+    frames: list[list[Affine]] | None = None
     start: SavedCode | None
     code: SavedCode | None
     picture: str | None
@@ -128,17 +151,38 @@ class SavedEdit(Saved, Composing):
 
     def made(self, model: Model) -> Tensor:
         """Return the picture."""
+        return self._edited(model, None)[0]
+
+    def result(self, model: Model, work: Work) -> Result:
+        """Return the picture; of a photograph what `whole` returns."""
+        if not self.images:
+            return super().result(model, work)
+        face, edited = self.whole(model, read_photograph(self.images[0]))
+        return Result({"": face, "edited": edited})
+
+    def whole(self, model: Model, photograph: Photograph) -> tuple[Image.Image, Photograph]:
+        """Return what the model shows of a photograph, and the photograph, edited: a receipt's pictures."""
+        frame = Frame((self.frames or [[]])[0][0], model.image_size)
+        shown, fields = self._edited(model, shown_in(model, photograph.rgb(), frame))
+        assert fields is not None
+        pixels = apply(photograph.pixels, frame, fields)
+        return to_pil(shown)[0], photograph.with_pixels(pixels)
+
+    def _edited(self, model: Model, image: Tensor | None) -> tuple[Tensor, Fields | None]:
+        """Return the picture and its fields; where they are not None they change the image, or `picture`."""
         before: Tensor
         after: Tensor
+        image = _read_png(self.picture, model) if image is None and self.picture is not None else image
         if self.code is not None:
             after = model.decode(self.code.read(model))
-            if self.picture is None or self.start is None:
-                return after
-            image, before = _read_png(self.picture, model), model.decode(self.start.read(model))
+            if image is None or self.start is None:
+                return after, None
+            before = model.decode(self.start.read(model))
         else:
-            image, own = _read_png(self.picture, model), _read_attributes(self.own, model)
+            image = _read_png(self.picture, model) if image is None else image
+            own = _read_attributes(self.own, model)
             if (told := told_edit(model, image, self.changes, own, self.composition, self.locks)) is not None:
-                return told[0]
+                return told
             if self.moved is None:
                 before = image
                 after = rendered(model, [EditSource(image, None, own)], [None], [EditTarget(self.changes)])
@@ -146,7 +190,7 @@ class SavedEdit(Saved, Composing):
                 z = encoder(model, "this picture").encode(image, own).z
                 moved = _read_attributes(self.moved, model)
                 before, after = (generator_of(model).decode(Code(z, y)) for y in (own, moved))
-        return put_together(model, image, before, after, self.composition)[0]
+        return put_together(model, image, before, after, self.composition)
 
 
 class SavedInpaint(Saved):
@@ -196,25 +240,60 @@ def saved_png(
         model_name: the model as the user named it.
         label: see `Saved.png`.
     """
+    picture = None if source.image is None else _png(source.image)
+    request, facts = _saved_edit(model, source, target, judge, model_name, picture=picture)
+    return request.png(model, request.made(model), photograph=source.image is not None, label=label, **facts)
+
+
+def saved_photograph(
+    model: Model,
+    source: EditSource,
+    target: EditTarget,
+    judge: Judges | None,
+    photograph: Photograph,
+    frame: Frame,
+    file: InputFile,
+    *,
+    model_name: str,
+    label: bool = True,
+) -> bytes:
+    """Return a photograph's file, edited, with its receipt.
+
+    Args:
+        model, source, target, judge, model_name, label: as of `saved_png`.
+        photograph: whole; frame: where in it the source lies.
+        file: that it came from: its name, and its hash.
+    """
+    request, facts = _saved_edit(
+        model, source, target, judge, model_name, picture=None, frames=[[frame.matrix]]
+    )  # fmt: skip
+    face, edited = request.whole(model, photograph)
+    receipt = request.receipt(model, [pixels_sha256(face), edited.pixels_sha256()], file, **facts)
+    return with_receipt(edited, receipt, tag_of("edit", model, model_name) if label else "")
+
+
+def _saved_edit(
+    model: Model, source: EditSource, target: EditTarget, judge: Judges | None, named: str, **words: Any
+) -> tuple[SavedEdit, dict[str, Any]]:
+    """Return an edit as it is made again, `words` being what of it the source does not tell; and facts."""
     final = moved_code(model, source, target, judge)
     # Where nothing but an image has a code, that image tells it, and is smaller.
     whole = final is not None and model.samples
     request = SavedEdit(
-        model=model_name,
+        model=named,
         start=SavedCode.of(source.code) if whole else None,
         code=SavedCode.of(final) if whole else None,
-        picture=None if source.image is None else _png(source.image),
         own=_numbers(source.attributes),
         moved=None if whole or final is None else _numbers(final.attributes),
         changes=dict(target.changes),
         locks=list(target.locks),
         axes=[axis_json(axis) for axis in target.axes if axis.name in target.changes],
+        **words,
     )
-    facts = {
+    return request, {
         "judge": None if judge is None else judge.name,
         "began with": "a sample of the model" if source.image is None else "a photograph",
     }
-    return request.png(model, request.made(model), photograph=source.image is not None, label=label, **facts)
 
 
 def inpainted_png(

@@ -26,10 +26,9 @@ from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.data.images import Frame, aligned_frame, decoded_image
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
-from attrimorph.photographs.fields import apply
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.requests.receipt import tag_of
-from attrimorph.requests.saved import inpainted_png, layered_png, saved_png
+from attrimorph.requests.saved import inpainted_png, layered_png, saved_photograph, saved_png
 from attrimorph.studio import messages as say
 from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64
 from attrimorph.studio.render_queue import LEAST, RenderQueue, encoded
@@ -151,22 +150,23 @@ class Api:
     @on_device
     def edit(self, request: say.EditRequest) -> say.EditResponse:
         """Change attributes. A photograph comes back whole, in its own size and format, changed within the face's
-        frame; of what is a face already, and of samples, the PNG carries its metadata (receipt), of which
-        `attrimorph replay` makes it again."""
+        frame; what is a face already, and a sample, as a PNG. It carries its metadata (receipt), of which `attrimorph
+        replay` makes it again, of a photograph with the original beside it."""
         served, seen = self._seen(request.model, request.source)
         target = EditTarget(request.changes, tuple(request.locks), self.store.taught(request.axes))
-        pictures, (fields,) = self.store.pictures(served, [seen], [target])
+        pictures, _ = self.store.pictures(served, [seen], [target])
+        words: dict[str, Any] = {"model_name": served.model_name, "label": self.label}
         suffix = ".png"
         kind: Kind | None = "image/png"
-        if seen.frame is not None and fields is not None:
-            photograph = self.store.opened(str(self._photo(request.source)))
-            edited = photograph.with_pixels(apply(photograph.pixels, seen.frame, fields))
-            content, suffix = edited.bytes(tag=self._tag("edit", served) or ""), edited.suffix
-            kind = KINDS.get(edited.format)
-        else:
-            content = saved_png(
-                served.model, seen.subject, target, served.judge, model_name=served.model_name, label=self.label
+        if seen.frame is not None:
+            photo = str(self._photo(request.source))
+            photograph, file = self.store.opened(photo), self.store.file(photo, request.file)
+            content = saved_photograph(
+                served.model, seen.subject, target, served.judge, photograph, seen.frame, file, **words
             )
+            suffix, kind = photograph.suffix, KINDS.get(photograph.format)
+        else:
+            content = saved_png(served.model, seen.subject, target, served.judge, **words)
         besides: dict[str, float] = {}
         if served.judge is not None and seen.probabilities is not None:
             after = served.judge(pictures)[0].cpu()

@@ -51,7 +51,8 @@ class Studio:
             model: by its name in the studio.
 
         Returns:
-            A PNG that carries its receipt, and what changed besides: attribute -> change of its probability.
+            The photograph in its own format, or a PNG, with its receipt; and what changed besides: attribute -> change
+            of its probability.
         """
         answer = self._ask("edit", model, source=_source(picture), changes=dict(changes), locks=list(locks))
         return base64.b64decode(answer["picture"]), answer["besides"]

@@ -142,12 +142,14 @@ class EditRequest(PictureRequest):
         locks: Attributes that stay as the attribute classifier (judge) sees them.
         axes: Taught latent directions (axes) that `changes` names.
         view: What is shown of a whole photograph; plays no part in what is saved.
+        file: What the photograph's file is called; a replay looks for it beside the saved one.
     """
 
     changes: Changes = {}
     locks: Names = []
     axes: Annotated[list[Kept], Field(max_length=20)] = []
     view: PhotographView = PhotographView()
+    file: Annotated[str, StringConstraints(max_length=255)] = ""
 
 
 class LiveEdit(EditRequest):
@@ -342,7 +344,7 @@ class SeenResponse(PictureResponse):
 
 
 class EditResponse(PictureResponse):
-    """An edited picture: a PNG with its metadata (receipt) inside; or a whole photograph, changed in its frame, in its
+    """An edited picture with its metadata (receipt) inside: a PNG, or a whole photograph, changed in its frame, in its
     own size and format.
 
     Attributes:

@@ -53,6 +53,7 @@ from attrimorph.photographs.faces import frames_of
 from attrimorph.photographs.fields import Fields
 from attrimorph.photographs.file import Photograph, read_photograph
 from attrimorph.pictures import Pictures
+from attrimorph.requests.receipt import InputFile
 from attrimorph.studio.opened import Shown, View
 
 Value = TypeVar("Value")
@@ -296,6 +297,14 @@ class ModelStore:
         """
         content = self.photographs.get(name)
         return self._opened.get(name, lambda: read_photograph(content, self.limits.pixels))
+
+    def file(self, name: str, called: str) -> InputFile:
+        """Return what a receipt says of an opened photograph's file, `called` so by its owner.
+
+        Raises:
+            Gone: it is no longer kept.
+        """
+        return InputFile(path=called or "photograph", sha256=hashlib.sha256(self.photographs.get(name)).hexdigest())
 
     def shown(self, name: str, view: View) -> Shown:
         """Return a part of an opened photograph as large as it is shown.

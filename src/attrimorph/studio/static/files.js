@@ -2,7 +2,7 @@
 
 import { t } from "./words.js";
 import { bytesOf, download, pictureName } from "./wire.js";
-import { askOf, modelOf, openPhoto, state, wished } from "./state.js";
+import { askOf, fileName, modelOf, openPhoto, state, wished } from "./state.js";
 import { begin } from "./editing.js";
 import { isWhole, shown } from "./view.js";
 import { go } from "./tabs.js";
@@ -32,7 +32,7 @@ async function save() {
     t(isWhole() ? "savedWhole" : "saved", done.length === 1 ? done[0].file : t("savedAll", done.length, done.map(({ by }) => by).join(", ")));
   try {
     for (const model of shown.map(modelOf)) {
-      const { picture, suffix } = await askOf("edit", state.source, wished(model));
+      const { picture, suffix } = await askOf("edit", state.source, { ...wished(model), file: fileName(state.source) });
       const file = pictureName("face", model, suffix);
       download(new Blob([bytesOf(picture)]), file);
       done.push({ file, by: model.name });

@@ -55,6 +55,9 @@ const drawnBy = (source, model) => modelOf(source.of) ?? sampler(model);
 const keyOf = (source, model) => source.local ?? JSON.stringify([source.seed, source.held, drawnBy(source, model)?.name]);
 const ofItsOwn = (source, model) => source.local === undefined && drawnBy(source, model) === model;
 
+/** What the file of a photograph is called; "" of a sample, and where nobody knows. */
+export const fileName = (source) => blobs.get(source.local)?.name ?? "";
+
 async function bytesOf(source, model) {
   if (source.local !== undefined) {
     const blob = blobs.get(source.local) ?? (await get(`photo ${source.local}`));
