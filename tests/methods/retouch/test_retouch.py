@@ -18,7 +18,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.retouch.model import RetouchModel
 from attrimorph.methods.retouch.networks import Editor, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.methods.retouch.step import Retouch, View, ask, held, retouched_part
+from attrimorph.methods.retouch.step import Jitter, Retouch, ask, held, retouched_part
 from attrimorph.photographs.fields import Fields, changed
 from attrimorph.training.trainer import build
 from tests.methods.test_golden import batch
@@ -218,7 +218,7 @@ def test_the_editor_waits_for_those_who_teach_it() -> None:
 
 def test_views_differ_and_keep_the_picture() -> None:
     x = pictures(2, 32)
-    first, second = (View.drawn(2, x, torch.Generator().manual_seed(seed))(x) for seed in (0, 1))
+    first, second = (Jitter.drawn(2, x, torch.Generator().manual_seed(seed))(x) for seed in (0, 1))
     assert first.shape == x.shape
     assert not torch.equal(first, second)
     assert (first - x).abs().mean() < 0.3

@@ -143,7 +143,7 @@ class Retouch(Algorithm):
         asked = ask(y, self.schema_parts, chance, self.asking.most, self.asking.nothing)
         present = self.blanked(y)
         d = torch.where(asked.changed, asked.target - present, 0.0)
-        look = [View.drawn(count, x, generator) for _ in range(2)]
+        look = [Jitter.drawn(count, x, generator) for _ in range(2)]
         place = torch.randint(x.shape[-1] // 2 + 1, (2,), generator=generator).tolist()
         self.forget_gradients()
         with self.arithmetic(), parametrize.cached():
@@ -288,7 +288,7 @@ def retouched_part(large: Tensor, fields: Fields, place: list[int]) -> Tensor:
     return part
 
 
-class View(NamedTuple):
+class Jitter(NamedTuple):
     """How a batch is shown: shifted, turned, noised.
 
     Attributes:
@@ -300,7 +300,7 @@ class View(NamedTuple):
     noise: Tensor
 
     @classmethod
-    def drawn(cls, count: int, like: Tensor, generator: torch.Generator) -> "View":
+    def drawn(cls, count: int, like: Tensor, generator: torch.Generator) -> "Jitter":
         """Draw one for `count` pictures of the size of `like`."""
         u = torch.rand(count, 3, generator=generator) * 2 - 1
         angle, shift = TURNED * u[:, 0], 2 * SHIFTED * u[:, 1:]
