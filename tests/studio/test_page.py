@@ -193,9 +193,11 @@ def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: 
     chrome.keyboard.down("o")
     assert np.array_equal(shown(), before)
     chrome.keyboard.up("o")
+    room = chrome.locator("#pictures .frame").bounding_box()
     chrome.mouse.wheel(0, -2000)
     assert float(chrome.locator("#pictures .frame").get_attribute("data-zoom")) > 1
     chrome.wait_for_selector(".near")
+    assert chrome.locator("#pictures .frame").bounding_box() == room
     near = array(
         chrome.eval_on_selector(".near", "part => (window.studioAtRest(), part.toDataURL())").partition(",")[2]
     )

@@ -24,7 +24,7 @@ export function buildViews() {
     const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
     canvas.setAttribute("role", "img");
     const caption = document.createElement("figcaption");
-    pane.addEventListener("pointerdown", (event) => event.isPrimary && isWhole() && event.target.matches("canvas") && hold(true));
+    pane.addEventListener("pointerdown", (event) => isWhole() && event.target.matches("canvas") && hold(event.isPrimary)); // not while two fingers zoom
     for (const kind of ["pointerup", "pointerleave", "pointercancel"])
       pane.addEventListener(kind, () => held && hold(false));
     pane.append(canvas);
@@ -159,7 +159,11 @@ export function showFrames(name, frame, told, choose) {
   view.figure.dataset.width = told.width;
   const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   drawing.setAttribute("viewBox", `0 0 ${told.width} ${told.height}`);
-  const isIt = (corners) => corners.every((corner, place) => Math.hypot(corner[0] - frame[place][0], corner[1] - frame[place][1]) < 1);
+  // Each model has faces in its pictures where it will: the one whose middle is nearest.
+  const middle = ([one, , other]) => [0, 1].map((axis) => (one[axis] + other[axis]) / 2);
+  const [across, down] = middle(frame);
+  const far = told.faces.map(middle).map(([x, y]) => Math.hypot(x - across, y - down));
+  const own = Math.min(...far) < view.face[2] / 3 ? far.indexOf(Math.min(...far)) + 1 : 0;
   const add = (corners, number) => {
     const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
     shape.setAttribute("points", corners.map((corner) => corner.join()).join(" "));
@@ -167,13 +171,13 @@ export function showFrames(name, frame, told, choose) {
     if (!number) return;
     const words = t("face", number);
     for (const [key, value] of Object.entries({ role: "button", tabindex: 0, "aria-label": words })) shape.setAttribute(key, value);
-    shape.setAttribute("aria-pressed", String(isIt(corners)));
-    const take = () => !isIt(corners) && choose(number);
+    shape.setAttribute("aria-pressed", String(number === own));
+    const take = () => number !== own && choose(number);
     shape.addEventListener("click", take);
     shape.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), take()));
   };
-  told.faces.forEach((corners, place) => add(corners, place + 1));
-  if (!told.faces.some(isIt)) add(frame);
+  told.faces.forEach((corners, place) => add(place + 1 === own ? frame : corners, place + 1));
+  if (!own) add(frame);
   view.pane.append(drawing);
 }
 
@@ -226,8 +230,9 @@ export function thumb() {
   const pen = small.getContext("2d");
   pen.imageSmoothingQuality = "high";
   const face = box && !view.near ? view.face.map((each) => each * before.width / view.told.width) : [0, 0, layer.canvas.width, layer.canvas.height];
-  const scale = 56 / Math.max(face[2], face[3]);
-  pen.setTransform(scale, 0, 0, scale, -face[0] * scale, -face[1] * scale);
+  const side = Math.min(face[2], face[3]);
+  const [left, upper] = [face[0] + (face[2] - side) / 2, face[1] + (face[3] - side) / 2];
+  pen.setTransform(56 / side, 0, 0, 56 / side, (-56 * left) / side, (-56 * upper) / side);
   pen.drawImage(box ? before : after, 0, 0);
   if (box) pen.drawImage(after, box[0], box[1]);
   return small.toDataURL("image/jpeg", 0.8);
