@@ -15,7 +15,8 @@ TEXT = (ROOT / "README.md").read_text()
 
 
 def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for folder in ("docs", "src"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     commands = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines()]
     assert len(commands) >= 10
@@ -25,6 +26,8 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         assert run(words) == 0, f"{command}: {capsys.readouterr().err}"
         if "--out" in words:
             assert Path(words[words.index("--out") + 1]).exists(), command
+    with Image.open("tour/woman.edited.jpg") as after, Image.open("src/attrimorph/reproductions/woman.jpg") as before:
+        assert after.size == before.size
 
 
 def test_the_python_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

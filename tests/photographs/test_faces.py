@@ -130,6 +130,10 @@ def test_a_square_whose_face_is_small_is_no_face_already(group: Image.Image, fac
     whole = square_frame((0, 0, 256, 256), 64)
     ((found,), _) = frames_of(wide, whole)
     assert found.scale == pytest.approx(2, rel=0.1)
+    # Or as large, but elsewhere.
+    aside = Frame((a, b, c - 24 * a, d, e, f - 24 * d), 256).cut(group)
+    ((found,), _) = frames_of(aside, whole)
+    assert found.matrix[2] == pytest.approx(24, abs=4)
 
 
 def test_a_model_of_drawn_faces_is_shown_the_eyes_where_they_have_them(group: Image.Image, faces: list[Face]) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
@@ -42,6 +43,12 @@ def test_the_quickstart_leaves_a_report_and_repeats_itself(
     for words in ("Learning curves", "Every slider, measured", "How to go on", "edits that reach their target"):
         assert words in content
     assert content.count("<polyline") >= 5
+    # It opens with a photograph at its own size, by the model that ships and by this one.
+    places = [content.index(words) for words in ("A photograph, edited", "<img", "edits that reach their target")]
+    assert places == sorted(places)
+    for name in ("drawn-faces-64", "trained"):
+        with Image.open(f"out/results/photograph-{name}.jpg") as image:
+            assert image.size == (1024, 1024)
     told = json.loads(Path("out/evaluation/evaluation.json").read_text())
     assert "judge drawn-faces-32; " in told["protocols"]["edit.target_reached"]
     assert replay("out/results/edit-run.json").identical

@@ -22,7 +22,7 @@ LEAST_SCORE = 0.97
 MOST_ASIDE = 0.4  # the nose from the middle of the eyes, in parts of their distance: 99 of 100 of LFW lie nearer
 # A picture is a face already where the eyes lie at most so far from their places, in parts of the frame's side, and are
 # so far apart in parts of these places' distance: of 232 drawn faces all that were found upright.
-NEAR, FILLING = 0.1, (0.8, 1.2)
+NEAR, FILLING = 0.07, (0.8, 1.2)
 INK, PAPER = (255, 196, 0), (20, 20, 20)
 
 
