@@ -317,16 +317,10 @@ def evaluate(
 def _print_evaluation(evaluation: "Evaluation") -> None:
     """Print the figures without those of single attributes, and the notes; on a terminal one line each."""
     from attrimorph.console import table
-    from attrimorph.metrics.figures import overall, words, written
 
-    rows: list[tuple[str, ...]] = []
-    for key in overall(list(evaluation.figures)):
-        unit, better, what = words(key)
-        low, high = evaluation.intervals.get(key, (None, None))
-        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
-        rows.append((key, written(evaluation.figures[key]), interval, unit, better, what))
     print(f"measured on {evaluation.about['images']}; attribute classifier: {evaluation.about['judge'] or 'none'}")
-    lines = table(rows, ("figure", "value", "95 % interval", "unit", "better", "what it is")).splitlines()
+    head = ("figure", "value", "95 % interval", "unit", "better", "what it is")
+    lines = table(evaluation.told(), head).splitlines()
     width = get_terminal_size().columns if sys.stdout.isatty() else max(map(len, lines))
     print("\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines))
     for note in evaluation.notes:
@@ -336,15 +330,9 @@ def _print_evaluation(evaluation: "Evaluation") -> None:
 def _print_comparison(comparison: "Comparison", against: object) -> None:
     """Print the figures of two evaluations side by side, and why others are not compared."""
     from attrimorph.console import table
-    from attrimorph.metrics.figures import overall, words, written
 
-    shown = overall([pair.key for pair in comparison.pairs])
-    rows: list[tuple[str, ...]] = [
-        (pair.key, written(pair.ours), written(pair.theirs), f"{pair.ours - pair.theirs:+.4f}", words(pair.key)[1])
-        for pair in comparison.pairs
-        if pair.key in shown
-    ]
-    print(table(rows, (f"figure, against {against}", "here", "there", "difference", "better")))
+    head = (f"figure, against {against}", "here", "there", "difference", "better")
+    print(table([row[:-1] for row in comparison.told()], head))
     for sentence in comparison.refused:
         print(sentence)
 

@@ -202,6 +202,15 @@ class Evaluation:
         return {each.removeprefix(f"{key}."): value for each, value in self.figures.items() if each != key
                 and base_of(each) == key}  # fmt: skip
 
+    def told(self) -> list[tuple[str, ...]]:
+        """Return the figures but those of single attributes: key, value, interval, unit, better, what it is."""
+        rows = []
+        for key in overall(list(self.figures)):
+            low, high = self.intervals.get(key, (None, None))
+            interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+            rows.append((key, written(self.figures[key]), interval, *words(key)))
+        return rows
+
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pictures."""
         plain = {name: value for name, value in vars(self).items() if name != "pictures"}
@@ -246,6 +255,11 @@ class Pair(NamedTuple):
     ours: float
     theirs: float
 
+    @property
+    def difference(self) -> float:
+        """By how much ours is the larger one."""
+        return self.ours - self.theirs
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -260,6 +274,15 @@ class Comparison:
     pairs: list[Pair]
     refused: list[str]
     alone: list[str]
+
+    def told(self) -> list[tuple[str, ...]]:
+        """Return the pairs but those of single attributes: key, here, there, difference, better, what it is."""
+        shown = overall([pair.key for pair in self.pairs])
+        return [
+            (pair.key, written(pair.ours), written(pair.theirs), f"{pair.difference:+.4f}", *words(pair.key)[1:])
+            for pair in self.pairs
+            if pair.key in shown
+        ]
 
 
 def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
@@ -324,7 +347,7 @@ def figure_rows(evaluation: Evaluation) -> list[list[Cell]]:
 def pair_rows(comparison: Comparison) -> list[list[Cell]]:
     """Return one row for each figure that two evaluations share, by the columns of `PAIRS`."""
     return [
-        [pair.key, pair.ours, pair.theirs, pair.ours - pair.theirs, *words(pair.key), pair.protocol]
+        [pair.key, pair.ours, pair.theirs, pair.difference, *words(pair.key), pair.protocol]
         for pair in comparison.pairs
     ]
 

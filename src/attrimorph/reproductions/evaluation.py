@@ -11,7 +11,7 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_enc
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import read_json
 from attrimorph.metrics.evaluate import evaluate
-from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare, overall, words, written
+from attrimorph.metrics.figures import Comparison, Evaluation, by_key, compare
 from attrimorph.models.model import Model
 from attrimorph.pictures import write_png
 from attrimorph.reproductions import report
@@ -193,13 +193,10 @@ def edited_attributes(evaluation: Evaluation) -> list[str]:
 
 def figure_table(evaluation: Evaluation) -> str:
     """Return the table of all figures by key, those of single attributes left out."""
-    rows = []
-    for key in overall(list(evaluation.figures)):
-        unit, better, what = words(key)
-        low, high = evaluation.intervals.get(key, (None, None))
-        interval, protocol = "" if low is None else f"{low:.4f} to {high:.4f}", evaluation.protocols[key]
-        value = written(evaluation.figures[key])
-        rows.append([report.code(key), value, interval, unit, ARROWS[better], what, protocol])
+    rows = [
+        [report.code(key), value, interval, unit, ARROWS[better], what, evaluation.protocols[key]]
+        for key, value, interval, unit, better, what in evaluation.told()
+    ]
     head = ["figure", "value", "95 % interval", "unit", "better", "what it is", "how it was measured"]
     return report.table(head, rows, numbers=(1, 2))
 
@@ -251,12 +248,7 @@ def fairness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def compared(comparison: Comparison) -> list[str]:
     """Return the section about two evaluations side by side."""
-    rows: list[list[report.Cell]] = []
-    for pair in comparison.pairs:
-        if pair.key in overall([each.key for each in comparison.pairs]):
-            _, better, what = words(pair.key)
-            values = written(pair.ours), written(pair.theirs), f"{pair.ours - pair.theirs:+.4f}"
-            rows.append([report.code(pair.key), *values, ARROWS[better], what])
+    rows = [[report.code(key), *values, ARROWS[better], what] for key, *values, better, what in comparison.told()]
     return [
         report.heading("Beside the other evaluation", "Only figures that were measured alike are compared."),
         report.table(["figure", "here", "there", "difference", "better", "what it is"], rows, numbers=(1, 2, 3)),

@@ -16,7 +16,7 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.retouch.model import RetouchModel
-from attrimorph.methods.retouch.networks import Editor, Teacher
+from attrimorph.methods.retouch.networks import EditorNetwork, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
 from attrimorph.methods.retouch.step import Jitter, Retouch, ask, held, retouched_part
 from attrimorph.photographs.fields import Fields, changed
@@ -111,7 +111,7 @@ def test_what_is_asked() -> None:
 
 
 def test_a_fresh_editor_changes_nothing_and_a_lively_one_does() -> None:
-    editor = Editor(32, 5, 4, 1)
+    editor = EditorNetwork(32, 5, 4, 1)
     x, d = pictures(2, 32), torch.ones(2, 5)
     fields = editor(x, d, d)
     assert [part.shape[1] for part in (fields.flow, fields.gain, fields.shift, fields.mask, fields.paint)] == [

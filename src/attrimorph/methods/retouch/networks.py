@@ -26,7 +26,7 @@ GROWTH = (1, 2, 4, 6)  # channels at each, in widths
 CONDITION = 128  # numbers that d and y become
 
 
-class Editor(nn.Module):
+class EditorNetwork(nn.Module):
     """Pictures [B, 3, S, S] in [-1, 1], the asked change d and the present attributes y [B, W] -> Fields at S.
 
     A U-Net; d and y scale and shift its features at every size but the largest. It enlarges by resizing and convolving:
@@ -204,6 +204,6 @@ def kept_networks(recipe: RetouchRecipe, schema: Schema, found: Collection[str] 
     """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds."""
     size, options = recipe.field_size, recipe.networks
     return {
-        "editor": Editor(size, schema.width, options.editor_width, options.blocks),
+        "editor": EditorNetwork(size, schema.width, options.editor_width, options.blocks),
         "classifier": ShrinkingClassifier(size, schema.width, options.classifier_width),
     }
