@@ -246,6 +246,21 @@ def test_strength_scales_the_fields(model: RetouchModel) -> None:
     assert far.max() <= 1
 
 
+def test_a_slider_asks_the_network_once(model: RetouchModel) -> None:
+    x, y, calls = pictures(1, 32), torch.zeros(1, faces.SCHEMA.width), []
+    hook = model.networks["editor"].register_forward_hook(lambda *_: calls.append(1))
+    for strength in (0.1, 0.5, 1.0, -1.0, -0.3):  # setting and taking away are two
+        found = model.edit(x, {"Smiling": strength}, y)
+    assert len(calls) == 2
+    for other in (x * 0.9, x):
+        before = len(calls)
+        assert torch.equal(model.edit(other, {"Smiling": -0.3}, y), found) == (other is x)
+        assert len(calls) - before == (other is not x)
+    model.edit(x, {"Smiling": -0.3}, 1 - y)
+    assert len(calls) == 4
+    hook.remove()
+
+
 def test_no_change_is_the_picture_and_two_strengths_come_together(model: RetouchModel) -> None:
     x, y = pictures(2, 32), torch.zeros(2, faces.SCHEMA.width)
     assert torch.equal(model.edit(x, {}, y), x)

@@ -1,6 +1,8 @@
 """A trained Retouch: it tells how the pixels of a picture change, at any size and strength."""
 
+from collections import deque
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +15,17 @@ from attrimorph.photographs.fields import CHANNELS, Fields, changed
 from attrimorph.pictures import Pictures, Source
 
 SHOWN = 4  # attributes on a sample sheet
+KEPT = 16  # fields
 
 
 class RetouchModel(Model):
     """A trained Retouch: it edits, and tells the edit as fields."""
 
     recipe: RetouchRecipe
+
+    @cached_property
+    def _kept(self) -> deque[tuple[tuple[Tensor, ...], Fields]]:
+        return deque(maxlen=KEPT)
 
     @torch.no_grad()
     def fields(self, images: Source, changes: Changes, attributes: Tensor | None = None) -> Fields:
@@ -35,25 +42,39 @@ class RetouchModel(Model):
         x = self.prepared(images).to(self.device)
         y = self.known(self.guess_attributes(x) if attributes is None else attributes)
         wished = self.strengths.calibrated(self.changes(changes))
-        small = F.avg_pool2d(x, self.recipe.networks.enlarged)
         found: Fields | None = None
         for strength in dict.fromkeys(abs(each) for each in wished.values() if each):
             signs = {name: each / strength for name, each in wished.items() if abs(each) == strength}
-            whole: Fields = self.networks["editor"](small, self.schema.edit(y, signs) - y, y)
-            part = whole * strength
+            part = self._whole(x, y, self.schema.edit(y, signs) - y) * strength
             found = part if found is None else found + part
         if found is None:
             return Fields(gain=torch.zeros_like(x))
-        return self._enlarged(found)
+        # No more is painted than wholly.
+        return found if found.mask is None else replace(found, mask=found.mask.clamp(0, 1))
+
+    def _whole(self, *asked: Tensor) -> Fields:
+        """Return the fields that set and take away, at S; those last asked for of one picture are kept, since a slider
+        asks for other strengths of them alone.
+
+        Args:
+            asked: pictures [B, 3, S, S], their attributes and by how much these change, [B, W] both.
+        """
+        x, y, wished = asked
+        for before, fields in tuple(self._kept):
+            if all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(asked, before, strict=True)):
+                return fields
+        found = self._enlarged(self.networks["editor"](F.avg_pool2d(x, self.recipe.networks.enlarged), wished, y))
+        if len(x) == 1:
+            self._kept.append((tuple(each.clone() for each in asked), found))
+        return found
 
     def _enlarged(self, fields: Fields) -> Fields:
-        """Return fields as large as the model's pictures, and no more painted than wholly."""
+        """Return fields as large as the model's pictures."""
         parts = {name: part for name in CHANNELS if (part := getattr(fields, name)) is not None}
         if self.recipe.networks.enlarged > 1:
             size = (self.image_size, self.image_size)
             parts = {name: F.interpolate(part, size=size, mode="bicubic") for name, part in parts.items()}
-        larger = Fields(**parts)
-        return larger if larger.mask is None else replace(larger, mask=larger.mask.clamp(0, 1))
+        return Fields(**parts)
 
     @any_source
     def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:
