@@ -42,6 +42,7 @@ PUBLISHED = {"networks.sees_face": False, "networks.composition": "none", "netwo
 def lay(folder: Path) -> None:
     """Write all of it into a folder."""
     (folder / "docs").symlink_to(ROOT / "docs")
+    (folder / "src").symlink_to(ROOT / "src")  # with the photograph that README edits
     (drawn,) = faces.draw(3 * EACH, 64, 5)
     pictures = [Image.fromarray(each.numpy()) for each in drawn.images]
     for number, name in enumerate(PICTURES):
