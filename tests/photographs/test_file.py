@@ -238,6 +238,9 @@ def test_a_picture_in_memory_keeps_what_a_format_holds(
             assert XMP in (image.info["xmp"], image.info.get("XML:com.adobe.xmp", "").encode())
         if suffix in (".png", ".tif", ".jpg"):
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    photograph.save(tmp_path / f"b{suffix}", no_location=True)
+    with Image.open(tmp_path / f"b{suffix}") as image:
+        assert not image.getexif().get_ifd(0x8825)
     made = read_photograph(tmp_path / f"a{suffix}")
     if suffix in (".png", ".tif"):
         assert np.array_equal(made.pixels.squeeze(), upright)
@@ -256,6 +259,9 @@ def test_pictures_of_other_modes_come_as_they_look() -> None:
         photograph_of(picture().convert("1")).pixels[..., 0], np.asarray(picture().convert("1")) * 255
     )
     assert np.array_equal(photograph_of(seen).pixels, seen)
+    odd = picture()
+    odd.info["dpi"] = (float("nan"), 0)
+    assert photograph_of(odd).about == {}
     profiled = picture().convert("CMYK")
     profiled.info["icc_profile"] = b"a profile of inks"
     assert "icc" not in photograph_of(profiled).about

@@ -465,8 +465,10 @@ class Edit:
         both = zip(self._changed, self.looked.photographs, strict=True)
         return [(after.pixels != before.pixels).any(2) for after, before in both]
 
-    def save(self, path: str | Path) -> list[Path]:
+    def save(self, path: str | Path, *, no_location: bool = False) -> list[Path]:
         """Write the photographs to a file, or to NAME-1.png, NAME-2.png, ...; endings and errors as of `Pictures.save`.
+
+        With `no_location` nothing says where they were taken.
 
         Under the ending of its own format a file's photograph keeps colours, bits, layout, profile and EXIF; under
         another one, and of a picture in memory, what that format can hold; a warning says what is lost.
@@ -475,7 +477,7 @@ class Edit:
             return save_pictures(to_pil(self.edited), path)
         places = places_of(path, len(self._changed))
         for place, photograph in zip(places, self._changed, strict=True):
-            photograph.save(place, tag="edited by attrimorph")
+            photograph.save(place, no_location=no_location, tag="edited by attrimorph")
         return places
 
     def _repr_png_(self) -> bytes:

@@ -110,8 +110,10 @@ class Photograph:
         """
         write_bytes(path, self.bytes(no_location=no_location, tag=tag))
 
-    def save(self, path: Path, *, tag: str = "") -> None:
+    def save(self, path: Path, *, no_location: bool = False, tag: str = "") -> None:
         """Write the file under any ending of `WRITTEN`; in another format upright, and a warning says what is lost.
+
+        Arguments as of `bytes`.
 
         Raises:
             AttrimorphError: it cannot be written there.
@@ -122,7 +124,7 @@ class Photograph:
                 f"{path.name} cannot hold {', '.join(lost)} of this photograph; name it *{self.suffix} to keep all",
                 stacklevel=2,
             )
-        converted.write(path, tag=tag)
+        converted.write(path, no_location=no_location, tag=tag)
 
     def converted(self, format: str) -> "tuple[Photograph, list[str]]":
         """Return the photograph in another format, as much of it as that holds, and what is lost."""
@@ -251,7 +253,8 @@ def _about(image: Image.Image) -> dict[str, Any]:
                 struct.pack_into(order + "H", exif, place + 8, 1)
     info = image.info
     xmp = re.sub(rb"(tiff:Orientation(=.|>))\d", rb"\g<1>1", info.get("xmp", b""))
-    about = {"icc": info.get("icc_profile"), "exif": bytes(exif), "xmp": xmp, "dpi": info.get("dpi")}
+    dpi = info.get("dpi") if all(0.1 < each < 1e6 for each in info.get("dpi", ())) else None
+    about = {"icc": info.get("icc_profile"), "exif": bytes(exif), "xmp": xmp, "dpi": dpi}
     return {name: value for name, value in about.items() if value}
 
 
