@@ -211,6 +211,13 @@ def test_a_whole_photograph_is_edited_in_the_chosen_frame(page: Page, tmp_path: 
         assert (saved.suffix, image.format, image.size) == (".jpg", "JPEG", (1800, 1000))
         part = np.asarray(image).astype(int)[upper : upper + near.shape[0], left : left + near.shape[1]]
     assert np.abs(near - part).mean() < 2  # pixel for pixel, but for the JPEG
+    # The page as it was, anew and in another language.
+    edited = shown()
+    chrome.wait_for_timeout(700)
+    for anew in (chrome.reload, lambda: chrome.click("#language"), lambda: chrome.click("#language")):
+        anew()
+        chrome.wait_for_selector("html[data-ready] .whole")
+        assert np.abs(shown() - edited).mean() < 0.1
     page.page.click("#undo")
     page.page.click("#undo")
     chrome.wait_for_selector("polygon[aria-label='Face 1'][aria-pressed=true]")

@@ -3,7 +3,7 @@
 import { LANGUAGES, speak, spoken, t, translate } from "./words.js";
 import { models } from "./state.js";
 import { buildViews, shown } from "./view.js";
-import { buildSliders, meet, rebuild, show, showStage } from "./editing.js";
+import { buildSliders, meet, rebuild, showStage } from "./editing.js";
 import { forgetWarnings } from "./warnings.js";
 
 const $ = (id) => document.getElementById(id);
@@ -95,7 +95,6 @@ export function listenToChoices() {
     buildViews();
     showStage();
     meet();
-    show(true);
   });
   $("theme").addEventListener("click", () => {
     setTheme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % 3]);

@@ -1,7 +1,7 @@
 // The picture that is edited: its state goes out while a slider moves, its frames come in and are painted.
 
 import { t } from "./words.js";
-import { Live, png } from "./wire.js";
+import { HERE, Live, png } from "./wire.js";
 import { askOf, forgetOpened, learnTaught, modelOf, openedAs, resolved, resolvedNow, state, wished } from "./state.js";
 import { buildPanel, showAttributes, showState } from "./panel.js";
 import { describe, forgetPictures, isWhole, nearView, screenView, showAfter, showBefore, showFrames, showNear, shown, viewOf } from "./view.js";
@@ -12,8 +12,7 @@ import { say } from "./said.js";
 const $ = (id) => document.getElementById(id);
 const RESTING = 160; // milliseconds without a change after which the exact picture is asked for
 const WATCHED = 6; // every so many pictures of a drag are looked at for side effects: that takes the judge's time
-const BARE = 128; // pixels a side up to which a picture comes as bare bytes, painted without decoding
-const HERE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname); // no network is between: larger ones too
+const BARE = 128; // pixels a side up to which a picture comes as bare bytes, painted without decoding; HERE larger ones too
 let live = null;
 let settling = 0;
 let moving = 0;
@@ -79,7 +78,7 @@ export function visit(node) {
   showVisited();
   if (moved) {
     forgetPictures();
-    meet().then(show);
+    meet();
   } else show();
 }
 
@@ -91,7 +90,6 @@ export async function begin(source, words, keep = rememberAnew) {
   forgetPictures();
   keep(words);
   await meet();
-  show();
 }
 
 /** Another face of the photograph is edited. */
@@ -108,7 +106,7 @@ export function showStage() {
   for (const id of ["save", "before", "split", "reset"]) $(id).disabled = empty;
 }
 
-/** Learn how the shown models see the picture. */
+/** Learn how the shown models see the picture, and show it. */
 export async function meet() {
   const source = state.source;
   if (!source) return;
@@ -131,6 +129,7 @@ export async function meet() {
     }
   }
   meeting -= 1;
+  show();
 }
 
 /** A photograph has come closer, or was moved: show the pixels of what is seen of it. */
@@ -140,7 +139,7 @@ export async function near(name) {
   if (view === viewOf(name)) return;
   meeting += 1;
   try {
-    const told = view.box && (await askOf("reconstruct", source, { model: name, view }));
+    const told = view?.box && (await askOf("reconstruct", source, { model: name, view }));
     if (source === state.source && JSON.stringify(view) === JSON.stringify(nearView(name))) {
       await showNear(name, view, told && png(told.screen));
       show(true);
@@ -159,7 +158,7 @@ export function buildSliders() {
 /** Build the sliders again: the first model is another, or something was taught. */
 export function rebuild() {
   buildSliders();
-  meet().then(show);
+  meet();
 }
 
 function onFrame(stream, picture, besides, number, box, view) {

@@ -3,6 +3,8 @@
 import { plain, t } from "./words.js";
 import { amount, models, state } from "./state.js";
 
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
 /** Names of the models that are shown. */
 export const shown = [];
 const views = new Map();
@@ -62,7 +64,7 @@ export function forgetPictures() {
   for (const view of views.values()) {
     Object.assign(view.whole, nothing);
     view.near?.canvas.remove();
-    view.near = null;
+    view.near = view.told = null;
   }
 }
 
@@ -88,7 +90,7 @@ export function nearView(name) {
   const lower = Math.min(told.height, Math.ceil((frame.scrollTop + frame.clientHeight) * scale));
   const width = Math.min(right - left, Math.round(((right - left) / scale) * devicePixelRatio));
   const view = { box: [left, upper, right, lower], width };
-  return JSON.stringify(view) === JSON.stringify(near?.view) ? near.view : view;
+  return same(view, near?.view) ? near.view : view;
 }
 
 /** Show a view over the whole photograph; `before` is its original. Of the whole: that alone, as soon as it is painted. */
@@ -99,6 +101,7 @@ export async function showNear(name, view, before) {
     return;
   }
   const picture = await createImageBitmap(before);
+  if (views.get(name)?.told !== told) return;
   const canvas = Object.assign(document.createElement("canvas"), { className: "near" });
   const [left, upper, right, lower] = view.box;
   const place = { left: left / told.width, top: upper / told.height, width: (right - left) / told.width, height: (lower - upper) / told.height };
@@ -109,7 +112,7 @@ export async function showNear(name, view, before) {
 /** The newest picture of a model; of a whole photograph what changed, and where in which view of it that lies. */
 export function showAfter(name, picture, box, seen) {
   const view = views.get(name);
-  const layer = [view?.whole, view?.near].find((each) => each?.view === seen);
+  const layer = [view?.whole, view?.near].find((each) => each && same(each.view, seen));
   if (!layer) return;
   if (layer.after !== picture) layer.after?.close?.();
   Object.assign(layer, { after: picture, box });
@@ -131,7 +134,10 @@ export function showAfter(name, picture, box, seen) {
 export async function showBefore(name, before, input, seen, said) {
   const view = views.get(name);
   if (!view) return;
-  Object.assign(view.whole, { before: await createImageBitmap(before), view: seen });
+  const picture = await createImageBitmap(before);
+  // What came before its original is of another view.
+  if (!same(view.whole.view, seen)) Object.assign(view.whole, nothing);
+  Object.assign(view.whole, { before: picture, view: seen });
   view.said = said;
   describe();
   view.frame.querySelector(".input")?.remove();
@@ -150,8 +156,8 @@ export function showFrames(name, frame, told, choose) {
   if (!view) return;
   view.pane.querySelector("svg")?.remove();
   view.figure.classList.toggle("whole", Boolean(frame));
-  if (view.told?.photo !== told?.photo) view.frame.style.setProperty("--zoom", (view.frame.dataset.zoom = 1));
-  view.told = frame && told;
+  if (view.photo !== told?.photo) view.frame.style.setProperty("--zoom", (view.frame.dataset.zoom = 1));
+  Object.assign(view, { told: frame && told, photo: told?.photo });
   if (!frame) return;
   const [low, high] = [Math.min, Math.max].map((most) => [0, 1].map((axis) => most(...frame.map((corner) => corner[axis]))));
   view.face = [...low, high[0] - low[0], high[1] - low[1]];
@@ -224,8 +230,8 @@ export function divide(percent) {
 export function thumb() {
   const view = views.get(shown[0]);
   const layer = view?.near ?? view?.whole;
-  if (!layer?.after) return "";
-  const { before, after, box } = layer;
+  const { before, after, box } = layer ?? nothing;
+  if (!after || (box && !before)) return "";
   const small = Object.assign(document.createElement("canvas"), { width: 56, height: 56 });
   const pen = small.getContext("2d");
   pen.imageSmoothingQuality = "high";

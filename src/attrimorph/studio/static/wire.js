@@ -1,5 +1,9 @@
 // To the studio and back: one websocket for sliders, of which only the newest matters, and requests for the rest.
 
+/** Whether the studio runs on this machine: no network is between. */
+export const HERE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
+const UNDER_WAY = HERE ? 1 : 2; // a second one hides the way of a network; where there is none it only waits, and is old
+
 /** Ask the API. Throws an Error with `status` and the studio's sentence. */
 export async function ask(path, body, tries = 8) {
   const options = body === undefined ? {} : { method: "POST", body, headers: {} };
@@ -27,7 +31,7 @@ export function png(text) {
 }
 
 /**
- * Live edits. At most two states of a stream are under way; while they are, only the newest other one is kept.
+ * Live edits. Of a stream so many states are under way at most; while they are, only the newest other one is kept.
  * `onFrame(stream, picture, besides, number, box, view)` is called with pictures in order: none after a newer one;
  * `besides` is null where nobody looked; of a whole photograph `view` is the one that was asked for, and `box` [left,
  * upper, width, height] where in it the picture lies; else both are null.
@@ -69,7 +73,7 @@ export class Live {
   }
 
   push(line) {
-    if (!line.next || line.under.length >= 2 || this.socket.readyState !== WebSocket.OPEN) return;
+    if (!line.next || line.under.length >= UNDER_WAY || this.socket.readyState !== WebSocket.OPEN) return;
     line.under.push(line.next);
     this.socket.send(JSON.stringify(line.next));
     line.next = null;
