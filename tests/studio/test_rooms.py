@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from attrimorph.cli import run
+from attrimorph.files import write_bytes
+from attrimorph.loading import load
+from attrimorph.models import model_bytes
 from attrimorph.requests.receipt import read_receipt
 from attrimorph.requests.replay import replay
 from tests.small_models import small_model
@@ -24,6 +27,17 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("studio")
+
+
+@pytest.fixture(scope="module")
+def models(models: list[str], home: Path) -> list[str]:
+    """The models as trained on drawn faces: to them the pictures here are faces already."""
+    for each in models:
+        model = load(each)
+        header = model.header | {"preprocessing": {"drawn": "faces"}}
+        (home / Path(each).name).mkdir()
+        write_bytes(home / Path(each).name / "model.safetensors", model_bytes(model.networks, header))
+    return [str(home / Path(each).name) for each in models]
 
 
 @pytest.fixture(scope="module")
