@@ -18,7 +18,7 @@ SHOWN_BY = {
     "cvae-gan-edit": {"losses.gradient_penalty": "wgan-gp", "losses.margin": "loss-sensitive-gan"},
     "attribute2image-discvae": {},
     "cyclegan-64": {"losses.l1": "pix2pix-64"},
-    "homointerp-drawn-64": dict.fromkeys(("losses.answer", "losses.region"), "homointerp-gated-64"),
+    "homointerp-drawn-64": {},
     "retouch-64": {},
     "pggan-drawn-64": {},
 }
@@ -33,7 +33,7 @@ OTHERWISE: dict[str, Any] = {
     "losses.warmup_images": 0,
     "losses.kl_images": 100,
     "losses.pool": 0,
-    "losses.reference_share": 0.5,
+    "losses.reference_share": 0.25,
     "losses.full_share": 0.0,
     "losses.centre_momentum": 0.1,
     "losses.edited_share": 1.0,

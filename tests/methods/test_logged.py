@@ -18,7 +18,7 @@ REST = {
     "attribute2image-discvae": {"losses.hide": 1.0, "losses.roughness": 1.0},
     "cyclegan-64": {"losses.identity": 0.5},
     "pix2pix-64": {"domains.source": "grey"},
-    "homointerp-gated-64": NARROW["homointerp-drawn-64"]
+    "homointerp-drawn-64": NARROW["homointerp-drawn-64"]
     | {
         "losses.perceptual_network": "attributes", "losses.generator_every": 1, "losses.judged_image": 1.0,
         "losses.warmup_images": 8,

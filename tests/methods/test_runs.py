@@ -38,7 +38,6 @@ WIDTHS = {
         "losses.warmup_images": 0,
     },
     "homointerp-64": NARROW["homointerp-drawn-64"],
-    "homointerp-gated-64": NARROW["homointerp-drawn-64"] | {"losses.warmup_images": 0},
     "retouch-128": NARROW["retouch-64"],
 }
 

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications import LARGEST, Composition, Meant, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
@@ -187,9 +187,6 @@ def put_together(
     if composition == "fields":
         fields = explain(before, after)
         return changed(images, fields).cpu().as_subclass(Pictures), fields
-    networks = getattr(model.recipe, "networks", None)
-    if composition == "earlier" and getattr(networks, "composition", "none") == "difference":
-        after = difference(images.to(after.device), before, after)
     return after.as_subclass(Tensor).cpu().as_subclass(Pictures), None
 
 
@@ -261,21 +258,7 @@ class Composed:
 # --- what receipts that say nothing of a composition are made again with
 
 FADING = 1 / 16  # of the square's side, over which a change fades out inside a larger photograph
-UNCHANGED, REPLACED = 0.12, 0.48  # on the scale -1..1: less is mixed with the input; more is shown as decoded
-FAINT, PLAIN = 0.06, 0.3  # on the same scale
-
-
-def difference(images: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Put an edit into images by how much it changes; arguments as of `put_together`."""
-
-    def mask(amount: Tensor) -> Tensor:
-        wide = max_pool2d(amount.clamp(max=1), 3, 1, 1)
-        return avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
-
-    size = (after - before).abs().amax(1, keepdim=True)
-    some, much = mask(size / UNCHANGED), mask(size / REPLACED)
-    target = much * after + (1 - much) * (images + after - before)
-    return (some * target + (1 - some) * images).clamp(-1, 1)
+FAINT, PLAIN = 0.06, 0.3  # on the scale -1..1
 
 
 def put_back(model: Model, path: Path, change: Tensor) -> Image.Image:

@@ -34,8 +34,6 @@ class InterpolationModel(Model):
         recipe = self.recipe
         self.groups = grouping(recipe, self.schema)
         self.members = membership(self.groups, self.schema).to(device)
-        self.reach = recipe.networks.reach
-        self.gated = recipe.networks.gated and recipe.networks.prototypes == "learned"
         self.straight = self.schema.width
         self.shape = (recipe.networks.channels, feature_side(recipe), feature_side(recipe))
 
@@ -62,10 +60,6 @@ class InterpolationModel(Model):
     def moves(self, face: Tensor, difference: Tensor, v: Tensor) -> Tensor:
         """Return how far features move towards those of another face, F_int - F_a, [B, C, h, w].
 
-        Gated branches answer, and with mean prototypes all. With learned prototypes alone R does, from the attributes
-        that the classifier sees in both faces; what it does not answer for is the rest, so that everything at v = 1
-        arrives at F_b.
-
         Args:
             face: F_a; difference: F_b - F_a; both [B, C, h, w].
             v: strength of each group, [B, groups + 1], the last the rest.
@@ -75,17 +69,8 @@ class InterpolationModel(Model):
             return self.branches(face, difference, v)
         own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
         v = self.positions(goal - own, v)
-        if mean:
-            return self.branches(face, difference, v)
-        if self.gated:
-            return self.branches(face, difference, v, (face, own, goal - own), (face + difference, goal, own - goal))
-        # Only the rest needs to know all answers.
-        groups = range(len(self.groups)) if bool(v[:, -1].any()) else v.any(0).nonzero().flatten().tolist()
-        moved, rest = torch.zeros_like(face), difference
-        for group in groups:
-            answer = self._answer(face, own, (goal - own) * self.members[group])
-            moved, rest = moved + v[:, group, None, None, None] * answer, rest - answer
-        return moved + v[:, -1, None, None, None] * rest
+        sides = () if mean else ((face, own, goal - own), (face + difference, goal, own - goal))
+        return self.branches(face, difference, v, *sides)
 
     def positions(self, change: Tensor, v: Tensor) -> Tensor:
         """Return how far each group is to go for its strength, [B, groups + 1].
@@ -119,11 +104,6 @@ class InterpolationModel(Model):
         moved: Tensor = self.networks["interpolator"](face, difference, v, shares)
         return moved - face
 
-    def _answer(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
-        """Return what a branch would answer for a change of the attributes `own`, both [B, W]."""
-        answer: Tensor = self.reach * self.networks["prototypes"](face, own, change)
-        return answer
-
     @torch.no_grad()
     def _slide(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
         """Move features [B, C, h, w] of attributes `own` [B, W] by a change of these [B, W], by prototypes."""
@@ -135,15 +115,8 @@ class InterpolationModel(Model):
         # An attribute in no group does not move.
         whole = torch.where(along > 0, change / along.clamp_min(1e-6), 0.0)
         prototypes = self.networks["prototypes"]
-        if isinstance(prototypes, MeanPrototypes):
-            return face + self.branches(face, prototypes(face, own, whole), v)
-        if self.gated:
-            return face + self.branches(face, prototypes(face, own, whole), v, (face, own, whole))
-        moved = face
-        for group in v.any(0).nonzero().flatten().tolist():
-            answer = self._answer(face, own, whole * self.members[group])
-            moved = moved + v[:, group, None, None, None] * answer
-        return moved
+        sides = () if isinstance(prototypes, MeanPrototypes) else ((face, own, whole),)
+        return face + self.branches(face, prototypes(face, own, whole), v, *sides)
 
     def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.

@@ -382,7 +382,7 @@ def kept_networks(recipe: InterpolationRecipe, schema: Schema, found: Collection
             branches,
             options.interpolator_width,
             sees_face=options.sees_face,
-            gated=options.gated,
+            gated=learned,
         ),
         "decoder": decoder,
         "classifier": AttributeMaps(recipe.data.image_size, schema.width, options.classifier_width),

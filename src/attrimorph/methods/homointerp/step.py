@@ -110,6 +110,13 @@ class TargetDraw:
         z_int = y + change * (v @ self.members.to(v.dtype))
         return EditTargets(order, references, v, change, z_int, share)
 
+    def towards(self, y: Tensor, change: Tensor, group: Tensor) -> Tensor:
+        """Return y [B, W] changed in one group [B] alone; what this excludes elsewhere (curls, under a hat) is NaN."""
+        members = self.members[group]
+        goal = y + torch.where(members, change, 0.0)
+        excluded = (goal.nan_to_num() > 0.5).float() @ self.mutually_exclusive.float() > 0
+        return torch.where(excluded & ~members, torch.nan, goal)
+
 
 # --- the step
 
@@ -150,7 +157,6 @@ class HomoInterp(Algorithm):
             full_share=options.full_share,
         )
         self.grouped, self.penalty_of = members.any(0), options.penalty_of
-        self.gated = recipe.networks.gated and "prototypes" in self.networks
         self.generator_every, self.encoder_share = options.generator_every, options.encoder_share
         self.vgg = perceptual_network(options.perceptual_network)
         # VGG-19 knows what it sees from the first step on.
@@ -208,37 +214,22 @@ class HomoInterp(Algorithm):
         names = ("encoder", "interpolator", "decoder", "classifier")
         return (*names, "prototypes") if "prototypes" in self.networks else names
 
-    def move(self, face: Tensor, y: Tensor, targets: EditTargets) -> Tensor:
-        """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
-        count, parts = targets.references, []
-        if count:
-            differences = face[targets.order[:count]] - face[:count]
-            parts.append(self.networks["interpolator"](face[:count], differences, targets.v[:count]))
-        if count < len(face):
-            known, change = self.blanked(y)[count:], targets.change[count:].nan_to_num()
-            moves = self.networks["prototypes"](face[count:], known, change)
-            parts.append(face[count:] + (targets.v[count:, :1, None, None] * moves).to(face.dtype))
-        return torch.cat(parts)
-
-    def asked(self, face: Tensor, y: Tensor, targets: EditTargets) -> tuple[Tensor, Tensor, Tensor]:
-        """What gated branches answer: d [B, C, h, w], towards other faces, then as learned prototypes say; v; shares.
-
-        R learns what faces look like, and not what pleases the critic: here it is constant.
-        """
-        count, y, constant = targets.references, self.blanked(y), face.detach()
-        members, prototypes = self.edit_targets.members, self.networks["prototypes"]
-        assert isinstance(prototypes, LearnedPrototypes)
-        order, change = targets.order[:count], targets.change[count:].nan_to_num()
+    def asked(self, face: Tensor, y: Tensor, targets: EditTargets) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the branches answer: d [B, C, h, w], towards other faces, then as learned prototypes say; v; shares."""
+        count, prototypes = targets.references, self.networks.get("prototypes")
+        order, constant = targets.order[:count], face.detach()
+        differences = face[order] - face[:count]
+        if not isinstance(prototypes, LearnedPrototypes):
+            return differences, targets.v, None
+        y, change, members = self.blanked(y), targets.change[count:].nan_to_num(), self.edit_targets.members
         towards = y[order] - y[:count]
         shares = [
             prototypes.shares(members, (constant[:count], y[:count], towards), (constant[order], y[order], -towards)),
             prototypes.shares(members, (constant[count:], y[count:], change)),
         ]
-        with torch.no_grad():
-            said = prototypes(constant[count:], y[count:], change).to(face.dtype)
+        answers = prototypes(constant[count:], y[count:], change).to(face.dtype)
         v = targets.v[count:, :1] * (change.abs() @ members.to(change.dtype).T > 0)
-        differences = torch.cat([face[order] - face[:count], said])
-        return differences, torch.cat([targets.v[:count], v]), torch.cat(shares)
+        return torch.cat([differences, answers]), torch.cat([targets.v[:count], v]), torch.cat(shares)
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; see `Algorithm`."""
@@ -280,14 +271,17 @@ class HomoInterp(Algorithm):
             # E's part in the interpolation comes in by a second leaf: it may count for less.
             face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
             with torch.set_grad_enabled(turn):
-                asked = self.asked(face, y, targets) if self.gated else None
-                moved = self.networks["interpolator"](face, *asked) if asked else self.move(face, y, targets)
+                d, *others = self.asked(face, y, targets)
+                # R is taught by itself: through the branches it would learn what pleases the critic of them.
+                asked = torch.cat([d[: targets.references], d[targets.references :].detach()]), *others
+                moved = self.networks["interpolator"](face, *asked)
             values |= self._teach_critic(features.detach(), moved.detach(), y, targets)
             if turn:
-                values |= self._interpolate(moved, targets)
-                values |= self._teach_branches(face.detach(), y, targets, asked, generator)
+                if "prototypes" in self.networks:
+                    values |= self._teach_answers(features.detach(), d, targets)
+                values |= self._interpolate(moved, targets.z_int)
+                values |= self._teach_branches(face.detach(), moved, y, targets, asked, generator)
                 inputs = self.parameters("interpolator") + ([face] if face.requires_grad else [])
-                inputs += self.parameters("prototypes") if "prototypes" in self.networks and not self.gated else []
                 parts = ("adversarial", "homomorphism", "full", "answer", "region", "judged_image")
                 self._sum(values, *parts).backward(inputs=inputs)  # type: ignore[no-untyped-call]
                 if face.grad is not None:
@@ -370,52 +364,73 @@ class HomoInterp(Algorithm):
         total.backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
         return values
 
-    def _interpolate(self, moved: Tensor, targets: EditTargets) -> dict[str, Tensor]:
-        """-E Dis(F_int) + BCE(A'(F_int), z_int), for E and I, and what mends them."""
+    def _interpolate(self, moved: Tensor, z_int: Tensor) -> dict[str, Tensor]:
+        """-E Dis(F_int) + BCE(A'(F_int), z_int), for E and I."""
         scores, logits = self.networks["critic"](moved)
-        values = {
+        return {
             "adversarial": losses.wasserstein_fool(scores.float()),
-            "homomorphism": losses.attribute_loss(logits.float(), targets.z_int, self.blocks),
+            "homomorphism": losses.attribute_loss(logits.float(), z_int, self.blocks),
         }
-        if self.weights["judged_image"]:
-            with keeping_averages(decoder := self.networks["decoder"]):
-                judged = self.networks["classifier"](decoder(moved))[0]
-            values["judged_image"] = losses.attribute_loss(judged.float(), targets.z_int, self.blocks)
-        return values
+
+    def _judge(self, images: Tensor, z_int: Tensor) -> dict[str, Tensor]:
+        """BCE(C(x), z_int)."""
+        judged = self.networks["classifier"](images)[0]
+        return {"judged_image": losses.attribute_loss(judged.float(), z_int, self.blocks)}
+
+    def _teach_answers(self, face: Tensor, d: Tensor, targets: EditTargets) -> dict[str, Tensor]:
+        """The losses of F_int and of its image, of F_a + v d, for R: what it answers must show."""
+        count = targets.references
+        moved = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * d[count:])
+        with keeping_averages(self.networks["decoder"]):
+            values = self._judge(self.networks["decoder"](moved), targets.z_int[count:])
+        values |= self._interpolate(moved, targets.z_int[count:])
+        self._sum(values, *values).backward(inputs=self.parameters("prototypes"))  # type: ignore[no-untyped-call]
+        return {"answered": values["judged_image"]}
 
     def _teach_branches(
         self,
         face: Tensor,
+        moved: Tensor,
         y: Tensor,
         targets: EditTargets,
-        asked: tuple[Tensor, Tensor, Tensor] | None,
+        asked: tuple[Tensor, Tensor, Tensor | None],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """|F_int(v = 1) - F_b|^2, and what gated branches are to do with what they are asked, for I alone."""
+        """|F_int(v = 1) - F_b|^2, what branches are to do with what they are asked, and what C sees, for I.
+
+        C sees what prototypes moved, and of a reference one group, wholly: a picture halfway between two faces shows
+        an attribute or does not, and teaches nothing.
+        """
         count, interpolator, values = targets.references, self.networks["interpolator"], {}
         other = face[targets.order[:count]]
-        shares = None if asked is None else asked[2][:count]
+        shares = None if asked[2] is None else asked[2][:count]
         if self.weights["full"] and count:
             # As in the authors' code its ends are constants.
             whole = interpolator(face[:count], other - face[:count], torch.ones_like(targets.v[:count]), shares)
             values["full"] = losses.mean_squared_error(whole.float(), other.float())
-        if asked is None:
-            return values
         if self.weights["answer"] and count < len(face):
             # |F_int - F_r|^2 / |F_r - F_a|^2, F_r = F_a + v d: the quotient lets a smile count as much as a hat.
-            rows = [part[count:].detach() for part in asked]
+            rows = [part[count:].detach() for part in asked if part is not None]
             whole = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * rows[0])
-            moved = interpolator(face[count:], *rows)
-            apart, asked_for = ((each - whole).float().square().mean((1, 2, 3)) for each in (moved, face[count:]))
+            answer = interpolator(face[count:], *rows)
+            apart, asked_for = ((each - whole).float().square().mean((1, 2, 3)) for each in (answer, face[count:]))
             values["answer"] = (apart / (asked_for + SMALL)).mean()
-        if self.weights["region"] and count:
-            drawn = torch.rand(len(face), generator=generator)[:count].to(face.device)
-            group = (drawn * max(len(self.edit_targets.members) - 1, 1)).long()
-            with keeping_averages(self.networks["decoder"]):
-                values["region"] = self._region(face, self.blanked(y), targets.order[:count], group, shares)
-        return values
+        images: list[Tensor] = []
+        goals: list[Tensor] = []
+        with keeping_averages(self.networks["decoder"]):
+            if shares is not None and count < len(face):
+                images, goals = [self.networks["decoder"](moved[count:])], [targets.z_int[count:]]
+            if shares is not None and count:
+                drawn = torch.rand(len(face), generator=generator)[:count].to(face.device)
+                group = (drawn * max(len(self.edit_targets.members) - 1, 1)).long()
+                values["region"], edited = self._region(face, self.blanked(y), targets.order[:count], group, shares)
+                images.append(edited)
+                goals.append(self.edit_targets.towards(y[:count], targets.change[:count], group))
+        return values | (self._judge(torch.cat(images), torch.cat(goals)) if images else {})
 
-    def _region(self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None) -> Tensor:
+    def _region(
+        self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """|Dec(F_a + T_i(F_b - F_a)) - Dec(F_b)|^2 where b shows its group i, and Dec(F_a) where neither face shows it.
 
         Means over either part of the picture, so that glasses count as much as a hat. Where a face shows a group is
@@ -432,12 +447,12 @@ class HomoInterp(Algorithm):
             of_both, others = decoder(torch.cat([both, without])).float().chunk(2)
             (of_a, of_b), (in_a, in_b) = of_both.chunk(2), shown(of_both, others).chunk(2)
         v = F.one_hot(group, len(members)).to(a.dtype)
-        edited = decoder(self.networks["interpolator"](a, b - a, v, shares)).float()
+        edited: Tensor = decoder(self.networks["interpolator"](a, b - a, v, shares))
         parts = []
         for part, of in ((in_b, of_b), (1 - torch.maximum(in_a, in_b), of_a)):
-            errors = (edited - of).square().mean(1, keepdim=True) * part
+            errors = (edited.float() - of).square().mean(1, keepdim=True) * part
             parts.append(errors.sum((1, 2, 3)) / (part.sum((1, 2, 3)) + 1))
-        return torch.stack(parts).sum(0).mean()
+        return torch.stack(parts).sum(0).mean(), edited
 
     @torch.no_grad()
     def extras(self, averaged: Mapping[str, nn.Module], batches: Iterable[Batch]) -> dict[str, nn.Module]:
