@@ -83,6 +83,8 @@ def small_model(
             torch.manual_seed(0)
             torch.nn.init.normal_(algorithm.networks["interpolator"].get_parameter("third.weight"), std=lively)
             torch.nn.init.normal_(algorithm.networks["decoder"].get_parameter("last.weight"), std=0.3)
+            if "prototypes" in algorithm.networks:
+                torch.nn.init.normal_(algorithm.networks["prototypes"].get_parameter("last.weight"), std=0.3)
     networks = {name: algorithm.networks[name] for name in algorithm.kept}
     size = recipe.data.image_size
     labels = (torch.rand(6, schema.width, generator=torch.Generator().manual_seed(3)) > 0.5).float()

@@ -60,8 +60,7 @@ def test_a_homomorphic_path_ends_in_both_reconstructions(model: InterpolationMod
 def test_group_after_group_in_the_order_given(model: InterpolationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InterpolationModel, "guess_attributes", seeing(model, "Black_Hair", "Blond_Hair"))
     images = pictures(2)
-    # Both are as old as each other: no step of the path is spent on that.
-    way = homomorphic(model, images[:1], images[1:], 3, one_by_one=True, groups=["age", "Blond_Hair"])
+    way = homomorphic(model, images[:1], images[1:], 4, one_by_one=True, groups=["Blond_Hair", "age"])
     a, b = model.features(images[:1]), model.features(images[1:])
     v = torch.zeros(1, len(model.groups) + 1)
     v[:, list(model.groups).index("hair colour")] = 1

@@ -16,6 +16,7 @@ from attrimorph.methods.homointerp.networks import (
     MeanPrototypes,
     Projection,
     VggEncoder,
+    unit,
 )
 
 
@@ -43,6 +44,35 @@ def test_all_branches_at_once_are_the_sum_of_the_branches(sees_face: bool) -> No
             network(face, difference, v), branch_by_branch(network, face, difference, v), atol=1e-5, rtol=1e-4
         )
         assert torch.equal(network(face, difference, torch.zeros(2, 3)), face)
+
+
+def test_of_a_reference_each_group_brings_what_its_mask_holds_and_all_bring_it_all() -> None:
+    network = Interpolator(5, 3, 4, sees_face=True, gated=True)
+    for name in ("third.weight", "bias", "masks.weight", "masks.bias"):
+        network.get_parameter(name).data.zero_()
+    face, other = (unit(torch.randn(2, 5, 4, 4)) for _ in range(2))
+    where = torch.randn(2, 3, 5, 4, 4)
+    first, second = where[:, 0].sigmoid(), where[:, 1].sigmoid()
+    for v, share in {
+        (0.0, 0.0, 0.0): 0 * first,
+        (1.0, 0.0, 0.0): first,
+        (0.5, 1.0, 0.0): 1 - (1 - 0.5 * first) * (1 - second),
+        (0.3, 0.6, 1.0): 1 + 0 * first,
+    }.items():
+        found = network(face, other - face, torch.tensor([v, v]), where)
+        torch.testing.assert_close(found, unit(face + share * (other - face)), atol=1e-5, rtol=1e-5)
+
+
+def test_where_a_group_shows_is_where_flipping_it_changes_most() -> None:
+    prototypes = LearnedPrototypes(3, 5, 4, 6)
+    face, y = torch.randn(2, 5, 4, 4), torch.randint(2, (2, 3)).float()
+    members = torch.tensor([[1, 1, 0], [0, 0, 0]]).bool()
+    found = prototypes.where(members, (face, y))
+    change = (1 - 2 * y) * members[0]
+    energy = prototypes(face, y, change).square().mean(1, keepdim=True)
+    expected = (energy + 1e-8).log() - (energy.amax((2, 3), keepdim=True) / 4 + 1e-4).log()
+    torch.testing.assert_close(found[:, 0], expected, atol=1e-3, rtol=1e-3)
+    assert (found[:, 1] < -9).all()
 
 
 def test_a_branch_is_the_published_one() -> None:

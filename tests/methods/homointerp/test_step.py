@@ -42,7 +42,7 @@ MATRIX = {
     "adversarial": "EIR",
     "homomorphism": "EIR",
     "full": "I",
-    "answer": "I",
+    "answer": "EI",
     "region": "I",
     "judged_image": "EIR",
     "prototype": "R",
@@ -161,7 +161,7 @@ def test_an_encoder_share_of_zero_leaves_the_interpolation_to_the_interpolator()
     alone = make(
         optimiser=torch.optim.SGD,
         rate=0.0,
-        weights=DIFFERENT | dict.fromkeys(("adversarial", "homomorphism", "full", "judged_image"), 0.0),
+        weights=DIFFERENT | dict.fromkeys(("adversarial", "homomorphism", "full", "answer", "judged_image"), 0.0),
     )
     alone.step(batch(), chance())
     torch.testing.assert_close(none["encoder"], gradients(alone)["encoder"])
@@ -207,41 +207,51 @@ def test_branches_answer_references_and_prototypes_alike() -> None:
     prototypes, interpolator = algorithm.networks["prototypes"], algorithm.networks["interpolator"]
     with torch.no_grad():
         features = algorithm.networks["encoder"](batch().images)
-        asked = algorithm.asked(features, y, targets)
-        found = interpolator(features, *asked)
+        d, where = algorithm.asked(features, y, targets), algorithm.where(features, y, targets)
+        found = algorithm.move(features, d, targets, where)
         order, change = targets.order[:4], targets.change.nan_to_num()[4:]
-        sides = (features[:4], y[:4], y[order] - y[:4]), (features[order], y[order], y[:4] - y[order])
-        shares = prototypes.shares(MEMBERS, *sides)
-        towards = interpolator(features[:4], features[order] - features[:4], targets.v[:4], shares)
-        d = prototypes(features[4:], y[4:], change)
-        v = targets.v[4:, :1] * (change.abs() @ MEMBERS.float().T > 0)
-        answers = interpolator(features[4:], d, v, prototypes.shares(MEMBERS, (features[4:], y[4:], change)))
+        shown = prototypes.where(MEMBERS, (features[:4], y[:4]), (features[order], y[order]))
+        towards = interpolator(features[:4], features[order] - features[:4], targets.v[:4], shown)
+        answer = prototypes(features[4:], y[4:], change)
+        v, far = targets.v[4:, :1] * (change.abs() @ MEMBERS.float().T > 0), targets.v[4:, :1, None, None]
+        answers = interpolator(features[4:], answer, v, asked=far * answer)
+    assert targets.references == 4
     torch.testing.assert_close(found, torch.cat([towards, answers]))
     with torch.no_grad():
-        values = algorithm._teach_branches(features, found, y, targets, asked, chance())
-    whole = unit(features[4:] + targets.v[4:, :1, None, None] * d)
-    apart, asked = ((each - whole).square().mean((1, 2, 3)) for each in (answers, features[4:]))
-    assert values["answer"].item() == pytest.approx((apart / (asked + 1e-5)).mean().item(), rel=1e-3)
+        values = algorithm._teach_branches(features, found, y, targets, d[1], where, chance())
+    whole = unit(features[4:] + far * answer)
+    apart, before = ((each - whole).square().mean((1, 2, 3)) for each in (answers, features[4:]))
+    assert values["answer"].item() == pytest.approx((apart / (before + 1e-5)).mean().item(), rel=1e-3)
 
 
 def test_the_classifier_sees_whole_changes_alone() -> None:
     algorithm = make()
-    x, y = batch().images, batch().attributes
+    y = batch().attributes
     targets = algorithm.edit_targets.draw(y, chance())
     nets, order = algorithm.networks, targets.order[:4]
     with torch.no_grad():
-        features = nets["encoder"](x)
-        asked = algorithm.asked(features, y, targets)
-        moved = nets["interpolator"](features, *asked)
-        values = algorithm._teach_branches(features, moved, y, targets, asked, chance(5))
-        group = (torch.rand(len(y), generator=chance(5))[:4] * 3).long()
+        features = nets["encoder"](batch().images)
+        d, where = algorithm.asked(features, y, targets), algorithm.where(features, y, targets)
+        moved = algorithm.move(features, d, targets, where)
+        values = algorithm._teach_branches(features, moved, y, targets, d[1], where, chance(5))
+        group = algorithm.edit_targets.one_group(targets.change[:4], chance(5))
         v = F.one_hot(group, 4).float()
-        one_group = nets["interpolator"](features[:4], features[order] - features[:4], v, asked[2][:4])
+        one_group = nets["interpolator"](features[:4], features[order] - features[:4], v, where)
         logits = nets["classifier"](nets["decoder"](torch.cat([moved[4:], one_group])))[0]
         goals = torch.cat([targets.z_int[4:], algorithm.edit_targets.towards(y[:4], targets.change[:4], group)])
     known = ~goals.isnan()
-    told = F.binary_cross_entropy_with_logits(logits[known], goals[known], reduction="sum") / len(y)
-    assert values["judged_image"].item() == pytest.approx(told.item(), rel=1e-3)
+    expected = F.binary_cross_entropy_with_logits(logits[known], goals[known], reduction="sum") / len(y)
+    assert values["judged_image"].item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_of_references_a_group_is_drawn_in_which_the_faces_differ() -> None:
+    change = torch.zeros(300, 5)
+    change[:100, 0], change[100:200, [2, 3]] = 1, -1
+    drawn = make().edit_targets.one_group(change, chance())
+    assert (drawn[:100] == 0).all()
+    assert drawn[100:200].bincount(minlength=3).tolist()[0] == 0
+    assert drawn[100:200].bincount(minlength=3)[1:].min() > 25
+    assert drawn[200:].bincount(minlength=3).min() > 15
 
 
 def test_towards_one_group_what_it_excludes_elsewhere_is_not_asked() -> None:
@@ -354,7 +364,7 @@ def test_images_and_labels_are_learned_by_heart() -> None:
 def test_the_interpolator_learns_to_reach_its_aims(term: str) -> None:
     """With everybody else still, each of its losses goes down."""
     only = dict.fromkeys(DIFFERENT, 0.0) | {term: 1.0}
-    # These two are small from the beginning: the gates start from what belongs to each group.
+    # These two are small from the beginning: what is asked comes in by itself.
     rate = 1e-3 if term in ("full", "answer") else 1e-2
     algorithm = make(weights=only, width=8, rate=rate, encoder_share=0.0)
     for name in ("encoder", "decoder", "critic", "classifier", "projection"):

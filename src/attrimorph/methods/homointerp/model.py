@@ -69,8 +69,9 @@ class InterpolationModel(Model):
             return self.branches(face, difference, v)
         own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
         v = self.positions(goal - own, v)
-        sides = () if mean else ((face, own, goal - own), (face + difference, goal, own - goal))
-        return self.branches(face, difference, v, *sides)
+        prototypes = self.networks["prototypes"]
+        where = None if mean else prototypes.where(self.members, (face, own), (face + difference, goal))
+        return self.branches(face, difference, v, where)
 
     def positions(self, change: Tensor, v: Tensor) -> Tensor:
         """Return how far each group is to go for its strength, [B, groups + 1].
@@ -94,14 +95,13 @@ class InterpolationModel(Model):
         return torch.where(total > 0, (weights * sliders).sum(2) / total.clamp_min(1e-6), v)
 
     @torch.no_grad()
-    def branches(self, face: Tensor, difference: Tensor, v: Tensor, *sides: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def branches(self, face: Tensor, difference: Tensor, v: Tensor, where: Tensor | None = None) -> Tensor:
         """Return F_int - F_a by the branches T_i(difference); arguments and result as of `moves`.
 
         Args:
-            sides: what gates start from; see `LearnedPrototypes.shares`.
+            where: what masks start from; see `LearnedPrototypes.where`.
         """
-        shares = self.networks["prototypes"].shares(self.members, *sides) if sides else None
-        moved: Tensor = self.networks["interpolator"](face, difference, v, shares)
+        moved: Tensor = self.networks["interpolator"](face, difference, v, where)
         return moved - face
 
     @torch.no_grad()
@@ -115,8 +115,18 @@ class InterpolationModel(Model):
         # An attribute in no group does not move.
         whole = torch.where(along > 0, change / along.clamp_min(1e-6), 0.0)
         prototypes = self.networks["prototypes"]
-        sides = () if isinstance(prototypes, MeanPrototypes) else ((face, own, whole),)
-        return face + self.branches(face, prototypes(face, own, whole), v, *sides)
+        d = prototypes(face, own, whole)
+        if isinstance(prototypes, MeanPrototypes):
+            return face + self.branches(face, d, v)
+        # All that is asked together goes as far as the least of it; beyond that each group goes by itself.
+        groups = v.any(0).nonzero().flatten().tolist()
+        least = torch.where(v > 0, v, STRONGEST).amin(1)
+        asked = least[:, None, None, None] * d
+        for group in groups if bool((v > least[:, None]).any()) else ():
+            further = (v[:, group] - least).clamp_min(0)[:, None, None, None]
+            asked = asked + further * prototypes(face, own, whole * self.members[group])
+        moved: Tensor = self.networks["interpolator"](face, d, v, asked=asked)
+        return moved
 
     def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.

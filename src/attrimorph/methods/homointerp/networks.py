@@ -105,9 +105,11 @@ class Interpolator(nn.Module):
         branches: one for each group of attributes, and the residual one, the last.
         width: channels inside a branch; as published, those of F.
         sees_face: T_i(d, F_a) instead of T_i(d): a branch then knows where in this face its change belongs (ours).
-        gated: T_i(d) + g_i d, where the gates g_i, a further conv3 and a softmax over i, add up to 1 at every place and
-            channel: whatever b has, a hat's hue too, some branch brings. T_i and g_i see d brought to length 1, so that
-            a smile is answered like a hat; F_int is brought back to the length that `FeatureEncoder` gives F (ours).
+        gated: T_i(d) and what of d is its own. Of a reference's difference the groups take, at every place and
+            channel, the share 1 - product over i of (1 - v_i m_i): masks m_i, a further conv3 and a sigmoid, may
+            overlap, and that of the residual branch is 1. So a group brings whatever b has there, a hat's hue too, and
+            all together bring b. T_i and m_i see d brought to length 1, so that a smile is answered like a hat; F_int
+            is brought back to the length that `FeatureEncoder` gives F (ours).
     """
 
     def __init__(
@@ -127,21 +129,29 @@ class Interpolator(nn.Module):
         self.third = nn.Conv2d(inside, channels, 3, 1, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(branches, channels))
         if gated:
-            self.gates = nn.Conv2d(inside, branches * channels, 3, 1, 1, groups=branches)
+            self.masks = nn.Conv2d(inside, branches * channels, 3, 1, 1, groups=branches)
         initialise_he(self)
         # The fan-in of a branch, not of all of them; and their sum is as large as one alone.
         nn.init.normal_(self.third.weight, std=(0.1 if gated else 1) / math.sqrt(width * 9 * branches))
         if gated:
-            nn.init.normal_(self.gates.weight, std=0.1 / math.sqrt(width * 9))
+            nn.init.normal_(self.masks.weight, std=0.1 / math.sqrt(width * 9))
 
-    def forward(self, face: Tensor, difference: Tensor, v: Tensor, shares: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        face: Tensor,
+        difference: Tensor,
+        v: Tensor,
+        where: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
         """Return F_int [B, C, h, w].
 
         Args:
             face: F_a [B, C, h, w].
             difference: d, of the same shape.
             v: how far each branch goes, [B, branches]; 0 leaves F_a as it is.
-            shares: what gates start from, of their logits, [B, branches, C, h, w]; see `LearnedPrototypes.shares`.
+            where: gated, of a reference: what masks start from, [B, branches, 1, h, w]; see `LearnedPrototypes.where`.
+            asked: gated, of prototypes: sum over i of v_i d_i, as d; here it is known which group asks for what.
         """
         length = difference.float().square().mean((1, 2, 3), keepdim=True).add(1e-8).sqrt() if self.gated else 1.0
         d = (difference / length).to(difference.dtype)
@@ -151,10 +161,12 @@ class Interpolator(nn.Module):
         moved = moved + (v.to(h.dtype) @ self.bias.to(h.dtype))[:, :, None, None]  # [B, C, h, w]
         if not self.gated:
             return face + moved  # [B, C, h, w]
-        gates = self.gates(h).unflatten(1, (self.branches, -1)).float()  # [B, branches, C, h, w]
-        gates = (gates if shares is None else gates + shares).softmax(1)
-        moved = length * moved + difference * (v[:, :, None, None, None] * gates).sum(1)
-        return unit(face + moved.to(face.dtype))  # [B, C, h, w]
+        if where is not None:
+            masks = (self.masks(h).unflatten(1, (self.branches, -1)).float() + where).sigmoid()
+            masks = torch.cat([masks[:, :-1], torch.ones_like(masks[:, -1:])], dim=1)  # [B, branches, C, h, w]
+            asked = difference * (1 - (1 - v[:, :, None, None, None] * masks).prod(1))
+        assert asked is not None
+        return unit(face + (length * moved + asked).to(face.dtype))  # [B, C, h, w]
 
 
 class Decoder(nn.Module):
@@ -332,20 +344,24 @@ class LearnedPrototypes(nn.Module):
         return self.decode(code, y + change) - self.decode(code, y)  # [B, C, h, w]
 
     @torch.no_grad()
-    def shares(self, members: Tensor, *sides: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return what belongs to each group: log sum |R(F, y + its change) - R(F, y)|^2, [B, branches, C, h, w].
+    def where(self, members: Tensor, *faces: tuple[Tensor, Tensor]) -> Tensor:
+        """Return where each group shows: log e - log of a quarter of its largest, e = |R(F, y, group flipped)|^2.
 
         Args:
             members: bool [branches, W], the columns of y in each branch's group; the last has none.
-            sides: (F [B, C, h, w], y [B, W], its change [B, W]) of one face, or of two between which something moves.
+            faces: (F [B, C, h, w], y [B, W]) of those between which something moves: e is the mean over the channels
+                of R's answers, summed over the faces.
+
+        Returns:
+            [B, branches, 1, h, w].
         """
-        energy = torch.full((), LITTLE**2)
-        for face, y, change in sides:
+        energy = torch.full((), LITTLE**4)
+        for face, y in faces:
             code, _ = self.encode(face, y)
             before = self.decode(code, y)
-            each = [self.decode(code, y + change * group) - before for group in members[:-1]]
-            energy = energy + torch.stack([*each, torch.zeros_like(before)], dim=1).float().square()
-        return energy.log()
+            each = [self.decode(code, torch.where(group, 1 - y, y)) - before for group in members]
+            energy = energy + torch.stack(each, dim=1).float().square().mean(2, keepdim=True)
+        return energy.log() - (energy.amax((3, 4), keepdim=True) / 4 + LITTLE**2).log()
 
 
 def feature_side(recipe: InterpolationRecipe) -> int:

@@ -35,6 +35,7 @@ from attrimorph.networks.convolutional import CodeJudge
 
 # --- what the images of a batch are to change into
 
+SMALL = 1e-5  # mean square, of features of length 1: a change of less is none
 MANY = 0.3
 """Of the rows that prototypes change, so many become another face in everything: more is learned from them at once."""
 
@@ -110,6 +111,13 @@ class TargetDraw:
         z_int = y + change * (v @ self.members.to(v.dtype))
         return EditTargets(order, references, v, change, z_int, share)
 
+    def one_group(self, change: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw one group of each row [B], among those of which a change [B, W] has something where there are any."""
+        changed = change.nan_to_num().abs() @ self.members[:-1].to(change.dtype).T > 0
+        chances = (changed + SMALL).cumsum(1)
+        drawn = torch.rand(len(change), 1, generator=generator).to(change.device)
+        return (drawn * chances[:, -1:] > chances).sum(1)
+
     def towards(self, y: Tensor, change: Tensor, group: Tensor) -> Tensor:
         """Return y [B, W] changed in one group [B] alone; what this excludes elsewhere (curls, under a hat) is NaN."""
         members = self.members[group]
@@ -125,7 +133,6 @@ LEARNING = (
 )  # fmt: skip
 SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
 """Their first decay is `decoder_beta1`: with that of the others identity is lost."""
-SMALL = 1e-5  # mean square, of features of length 1: a change of less is none
 VISIBLE = 0.3  # on the scale -1..1: where a picture changes so much, an attribute shows
 
 
@@ -214,22 +221,36 @@ class HomoInterp(Algorithm):
         names = ("encoder", "interpolator", "decoder", "classifier")
         return (*names, "prototypes") if "prototypes" in self.networks else names
 
-    def asked(self, face: Tensor, y: Tensor, targets: EditTargets) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the branches answer: d [B, C, h, w], towards other faces, then as learned prototypes say; v; shares."""
+    def asked(self, face: Tensor, y: Tensor, targets: EditTargets) -> tuple[Tensor, Tensor]:
+        """What branches are asked, each [rows, C, h, w]: d towards other faces, and what learned prototypes say.
+
+        R learns what faces look like: towards E its answers are constant.
+        """
         count, prototypes = targets.references, self.networks.get("prototypes")
-        order, constant = targets.order[:count], face.detach()
-        differences = face[order] - face[:count]
+        differences = face[targets.order[:count]] - face[:count]
         if not isinstance(prototypes, LearnedPrototypes):
-            return differences, targets.v, None
-        y, change, members = self.blanked(y), targets.change[count:].nan_to_num(), self.edit_targets.members
-        towards = y[order] - y[:count]
-        shares = [
-            prototypes.shares(members, (constant[:count], y[:count], towards), (constant[order], y[order], -towards)),
-            prototypes.shares(members, (constant[count:], y[count:], change)),
-        ]
-        answers = prototypes(constant[count:], y[count:], change).to(face.dtype)
-        v = targets.v[count:, :1] * (change.abs() @ members.to(change.dtype).T > 0)
-        return torch.cat([differences, answers]), torch.cat([targets.v[:count], v]), torch.cat(shares)
+            return differences, face[count:]
+        change = targets.change[count:].nan_to_num()
+        return differences, prototypes(face.detach()[count:], self.blanked(y)[count:], change).to(face.dtype)
+
+    def where(self, face: Tensor, y: Tensor, targets: EditTargets) -> Tensor | None:
+        """What the masks of branches start from, of references, [references, branches, 1, h, w]."""
+        prototypes, count = self.networks.get("prototypes"), targets.references
+        if not isinstance(prototypes, LearnedPrototypes):
+            return None
+        order, face, y = targets.order[:count], face.detach(), self.blanked(y)
+        return prototypes.where(self.edit_targets.members, (face[:count], y[:count]), (face[order], y[order]))
+
+    def move(self, face: Tensor, d: tuple[Tensor, Tensor], targets: EditTargets, where: Tensor | None) -> Tensor:
+        """F_int [B, C, h, w] of features F_a: towards other faces of the batch, then by prototypes."""
+        count, interpolator = targets.references, self.networks["interpolator"]
+        moved: Tensor = interpolator(face[:count], d[0], targets.v[:count], where)
+        if count == len(face):
+            return moved
+        members, far = self.edit_targets.members, targets.v[count:, :1]
+        v = far * (targets.change[count:].nan_to_num().abs() @ members.to(far.dtype).T > 0)
+        answers = interpolator(face[count:], d[1], v, asked=far[:, :, None, None].to(face.dtype) * d[1])
+        return torch.cat([moved, answers])
 
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; see `Algorithm`."""
@@ -271,16 +292,16 @@ class HomoInterp(Algorithm):
             # E's part in the interpolation comes in by a second leaf: it may count for less.
             face = leaf.detach().requires_grad_(turn and self.encoder_share > 0)
             with torch.set_grad_enabled(turn):
-                d, *others = self.asked(face, y, targets)
+                towards, answers = self.asked(face, y, targets)
+                where = self.where(face, y, targets)
                 # R is taught by itself: through the branches it would learn what pleases the critic of them.
-                asked = torch.cat([d[: targets.references], d[targets.references :].detach()]), *others
-                moved = self.networks["interpolator"](face, *asked)
+                moved = self.move(face, (towards, answers.detach()), targets, where)
             values |= self._teach_critic(features.detach(), moved.detach(), y, targets)
             if turn:
-                if "prototypes" in self.networks:
-                    values |= self._teach_answers(features.detach(), d, targets)
+                if where is not None:
+                    values |= self._teach_answers(features.detach(), answers, targets)
                 values |= self._interpolate(moved, targets.z_int)
-                values |= self._teach_branches(face.detach(), moved, y, targets, asked, generator)
+                values |= self._teach_branches(face.detach(), moved, y, targets, answers.detach(), where, generator)
                 inputs = self.parameters("interpolator") + ([face] if face.requires_grad else [])
                 parts = ("adversarial", "homomorphism", "full", "answer", "region", "judged_image")
                 self._sum(values, *parts).backward(inputs=inputs)  # type: ignore[no-untyped-call]
@@ -377,10 +398,10 @@ class HomoInterp(Algorithm):
         judged = self.networks["classifier"](images)[0]
         return {"judged_image": losses.attribute_loss(judged.float(), z_int, self.blocks)}
 
-    def _teach_answers(self, face: Tensor, d: Tensor, targets: EditTargets) -> dict[str, Tensor]:
+    def _teach_answers(self, face: Tensor, answers: Tensor, targets: EditTargets) -> dict[str, Tensor]:
         """The losses of F_int and of its image, of F_a + v d, for R: what it answers must show."""
         count = targets.references
-        moved = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * d[count:])
+        moved = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * answers)
         with keeping_averages(self.networks["decoder"]):
             values = self._judge(self.networks["decoder"](moved), targets.z_int[count:])
         values |= self._interpolate(moved, targets.z_int[count:])
@@ -393,7 +414,8 @@ class HomoInterp(Algorithm):
         moved: Tensor,
         y: Tensor,
         targets: EditTargets,
-        asked: tuple[Tensor, Tensor, Tensor | None],
+        answers: Tensor,
+        where: Tensor | None,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """|F_int(v = 1) - F_b|^2, what branches are to do with what they are asked, and what C sees, for I.
@@ -403,34 +425,27 @@ class HomoInterp(Algorithm):
         """
         count, interpolator, values = targets.references, self.networks["interpolator"], {}
         other = face[targets.order[:count]]
-        shares = None if asked[2] is None else asked[2][:count]
         if self.weights["full"] and count:
             # As in the authors' code its ends are constants.
-            whole = interpolator(face[:count], other - face[:count], torch.ones_like(targets.v[:count]), shares)
+            whole = interpolator(face[:count], other - face[:count], torch.ones_like(targets.v[:count]), where)
             values["full"] = losses.mean_squared_error(whole.float(), other.float())
-        if self.weights["answer"] and count < len(face):
-            # |F_int - F_r|^2 / |F_r - F_a|^2, F_r = F_a + v d: the quotient lets a smile count as much as a hat.
-            rows = [part[count:].detach() for part in asked if part is not None]
-            whole = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * rows[0])
-            answer = interpolator(face[count:], *rows)
-            apart, asked_for = ((each - whole).float().square().mean((1, 2, 3)) for each in (answer, face[count:]))
-            values["answer"] = (apart / (asked_for + SMALL)).mean()
         images: list[Tensor] = []
         goals: list[Tensor] = []
         with keeping_averages(self.networks["decoder"]):
-            if shares is not None and count < len(face):
+            if where is not None and count < len(face):
+                # |F_int - F_r|^2 / |F_r - F_a|^2, F_r = F_a + v d: the quotient lets a smile count as much as a hat.
+                whole = unit(face[count:] + targets.v[count:, :1, None, None].to(face.dtype) * answers)
+                apart, far = ((each - whole).float().square().mean((1, 2, 3)) for each in (moved[count:], face[count:]))
+                values["answer"] = (apart / (far + SMALL)).mean()
                 images, goals = [self.networks["decoder"](moved[count:])], [targets.z_int[count:]]
-            if shares is not None and count:
-                drawn = torch.rand(len(face), generator=generator)[:count].to(face.device)
-                group = (drawn * max(len(self.edit_targets.members) - 1, 1)).long()
-                values["region"], edited = self._region(face, self.blanked(y), targets.order[:count], group, shares)
+            if where is not None and count:
+                group = self.edit_targets.one_group(targets.change[:count], generator)
+                values["region"], edited = self._region(face, self.blanked(y), targets.order[:count], group, where)
                 images.append(edited)
                 goals.append(self.edit_targets.towards(y[:count], targets.change[:count], group))
         return values | (self._judge(torch.cat(images), torch.cat(goals)) if images else {})
 
-    def _region(
-        self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, shares: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _region(self, face: Tensor, y: Tensor, order: Tensor, group: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """|Dec(F_a + T_i(F_b - F_a)) - Dec(F_b)|^2 where b shows its group i, and Dec(F_a) where neither face shows it.
 
         Means over either part of the picture, so that glasses count as much as a hat. Where a face shows a group is
@@ -447,7 +462,7 @@ class HomoInterp(Algorithm):
             of_both, others = decoder(torch.cat([both, without])).float().chunk(2)
             (of_a, of_b), (in_a, in_b) = of_both.chunk(2), shown(of_both, others).chunk(2)
         v = F.one_hot(group, len(members)).to(a.dtype)
-        edited: Tensor = decoder(self.networks["interpolator"](a, b - a, v, shares))
+        edited: Tensor = decoder(self.networks["interpolator"](a, b - a, v, where))
         parts = []
         for part, of in ((in_b, of_b), (1 - torch.maximum(in_a, in_b), of_a)):
             errors = (edited.float() - of).square().mean(1, keepdim=True) * part
