@@ -64,14 +64,14 @@ class InterpolationModel(Model):
             face: F_a; difference: F_b - F_a; both [B, C, h, w].
             v: strength of each group, [B, groups + 1], the last the rest.
         """
-        mean = isinstance(self.networks["prototypes"], MeanPrototypes)
-        if mean and not self.strengths.positions:
-            return self.branches(face, difference, v)
-        own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
-        v = self.positions(goal - own, v)
-        prototypes = self.networks["prototypes"]
-        where = None if mean else prototypes.where(self.members, (face, own), (face + difference, goal))
-        return self.branches(face, difference, v, where)
+        prototypes, where = self.networks["prototypes"], None
+        mean = isinstance(prototypes, MeanPrototypes)
+        if not mean or self.strengths.positions:
+            own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
+            v = self.positions(goal - own, v)
+            where = None if mean else prototypes.where(self.members, (face, own), (face + difference, goal))
+        moved: Tensor = self.networks["interpolator"](face, difference, v, where)
+        return moved - face
 
     def positions(self, change: Tensor, v: Tensor) -> Tensor:
         """Return how far each group is to go for its strength, [B, groups + 1].
@@ -95,16 +95,6 @@ class InterpolationModel(Model):
         return torch.where(total > 0, (weights * sliders).sum(2) / total.clamp_min(1e-6), v)
 
     @torch.no_grad()
-    def branches(self, face: Tensor, difference: Tensor, v: Tensor, where: Tensor | None = None) -> Tensor:
-        """Return F_int - F_a by the branches T_i(difference); arguments and result as of `moves`.
-
-        Args:
-            where: what masks start from; see `LearnedPrototypes.where`.
-        """
-        moved: Tensor = self.networks["interpolator"](face, difference, v, where)
-        return moved - face
-
-    @torch.no_grad()
     def _slide(self, face: Tensor, own: Tensor, change: Tensor) -> Tensor:
         """Move features [B, C, h, w] of attributes `own` [B, W] by a change of these [B, W], by prototypes."""
         # Trained with whole changes and v in 0..1: half a change is a whole one, gone half of the way.
@@ -114,10 +104,10 @@ class InterpolationModel(Model):
         along = v @ self.members.to(v.dtype)
         # An attribute in no group does not move.
         whole = torch.where(along > 0, change / along.clamp_min(1e-6), 0.0)
-        prototypes = self.networks["prototypes"]
+        prototypes, interpolator = self.networks["prototypes"], self.networks["interpolator"]
         d = prototypes(face, own, whole)
         if isinstance(prototypes, MeanPrototypes):
-            return face + self.branches(face, d, v)
+            return interpolator(face, d, v)  # type: ignore[no-any-return]
         # All that is asked together goes as far as the least of it; beyond that each group goes by itself.
         groups = v.any(0).nonzero().flatten().tolist()
         least = torch.where(v > 0, v, STRONGEST).amin(1)
@@ -125,8 +115,7 @@ class InterpolationModel(Model):
         for group in groups if bool((v > least[:, None]).any()) else ():
             further = (v[:, group] - least).clamp_min(0)[:, None, None, None]
             asked = asked + further * prototypes(face, own, whole * self.members[group])
-        moved: Tensor = self.networks["interpolator"](face, d, v, asked=asked)
-        return moved
+        return interpolator(face, d, v, asked=asked)  # type: ignore[no-any-return]
 
     def encode(self, images: Source, attributes: Tensor | None = None) -> Code:
         """Return F and y as one vector [B, C h w + W], and y.
