@@ -285,14 +285,18 @@ def test_prototypes_never_flip_what_never_varies() -> None:
     assert targets.change[:, [0, 1, 3]].any(0).all()
 
 
-def test_where_neither_face_changes_nothing_is_shown() -> None:
+def test_a_group_shows_where_its_picture_changes_by_half_of_the_most() -> None:
     images = torch.zeros(1, 3, 16, 16)
     other = images.clone()
-    other[:, :, 8, 8] = 1
+    other[:, 1, 2:7, 2:7], other[:, 1, 9:14, 9:14] = 1.5, 0.3
     where = shown(images, other)[0, 0]
-    assert where[8, 8] == 1
-    assert where[8, 12] == 0
+    assert where[4, 4] == 1
+    assert where[11, 11] == pytest.approx((2 * 0.3 / 1.5) ** 3)
+    assert not where[:, 15].any()
     assert not shown(images, images).any()
+    # Where nothing changes much, little shows.
+    assert shown(images, 0.2 * other)[0, 0, 4, 4] == pytest.approx(1)
+    assert shown(images, 0.1 * other)[0, 0, 4, 4] == pytest.approx((2 * 0.15 / 0.6) ** 3)
 
 
 def test_prototype_losses_are_those_of_a_conditional_autoencoder() -> None:

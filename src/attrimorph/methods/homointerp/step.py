@@ -133,7 +133,7 @@ LEARNING = (
 )  # fmt: skip
 SLOW_TO_FORGET = ("decoder", "projection", "classifier", "prototypes", "code_classifier")
 """Their first decay is `decoder_beta1`: with that of the others identity is lost."""
-VISIBLE = 0.3  # on the scale -1..1: where a picture changes so much, an attribute shows
+VISIBLE = 0.6  # on the scale -1..1: of a picture that changes nowhere so much, less than half of this shows
 
 
 class HomoInterp(Algorithm):
@@ -502,6 +502,11 @@ class HomoInterp(Algorithm):
 
 
 def shown(images: Tensor, without: Tensor) -> Tensor:
-    """Return where two pictures [B, 3, S, S] in [-1, 1] differ, 0..1, [B, 1, S, S], widened by two pixels."""
-    apart = ((images - without).abs().amax(1, keepdim=True) / VISIBLE).clamp(max=1)
-    return F.avg_pool2d(F.max_pool2d(apart, 5, 1, 2), 3, 1, 1, count_include_pad=False)
+    """Return where two pictures [B, 3, S, S] in [-1, 1] differ by half of their most, 0..1, [B, 1, S, S], widened."""
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, 3, 1, 1, count_include_pad=False)
+
+    apart = mean((images - without).abs().amax(1, keepdim=True))
+    share = (2 * apart / apart.amax((2, 3), keepdim=True).clamp_min(VISIBLE)).clamp(max=1)
+    return mean(F.max_pool2d(share**3, 3, 1, 1))
