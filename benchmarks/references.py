@@ -5,7 +5,8 @@
 The truth is drawn: the same picture with the reference's attribute, style and colour. Over the pixels that the colour
 changes, the mean colour of an edit like the reference, and of one by the attribute alone, is held against the truth's:
 the mean distance in RGB, 0..255, and the quotient of the two with its 95 % interval (over pictures, bootstrapped).
-Both edits put into their pictures; each reference shares with its picture whatever else its group holds.
+Both edits put into their pictures; each reference shares with its picture whatever else its group holds, and hair is
+seen in both.
 """
 
 import argparse
@@ -27,9 +28,10 @@ def pairs(part: str, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Ten
     """Draw the factors of faces, references, truths, truths of another colour; the changes by attribute alone."""
     base, reference = factors_of(4 * count, seed), factors_of(4 * count, seed + 1)
     if part == "hair":
+        hidden = [COLUMN[name] + side * base.shape[1] for name in ("Bald", "Wearing_Hat") for side in (0, 1)]
         here, there = (set_of[:, [COLUMN[name] for name in HAIR_COLOURS]] > 0.5 for set_of in (base, reference))
-        covered = (base[:, COLUMN["Bald"]] > 0.5) | (reference[:, COLUMN["Bald"]] > 0.5)
-        rows = (there.any(1) & (here != there).any(1) & ~covered).nonzero()[:count, 0]
+        seen = ~(torch.cat([base, reference], 1)[:, hidden] > 0.5).any(1)  # in both faces
+        rows = (there.any(1) & (here != there).any(1) & seen).nonzero()[:count, 0]
         base, reference, there = base[rows], reference[rows], there[rows]
         truth, changes = base.clone(), []
         for column in (*(COLUMN[name] for name in HAIR_COLOURS), COLUMN["hair_tone"]):

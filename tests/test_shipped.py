@@ -130,6 +130,4 @@ def test_no_weight_is_without_effect(name: str) -> None:
                 if all(map(torch.equal, before, outcomes(model, images, labels))):
                     without.add(f"{network}.{weight}")
             values.data.copy_(kept)
-    # Its prototypes answer in place of its branches (docs/image-to-image.md); homointerp-gated-64 is to take its place.
-    dead = "interpolator" if name == "homointerp-drawn-64" else None
-    assert {weight.partition(".")[0] for weight in without} == ({dead} if dead else set())
+    assert not without
