@@ -206,7 +206,7 @@ RECIPES: dict[str, Callable[[], InterpolationRecipe]] = InterpolationRecipe.tabl
         | {
             "about": "HomoInterpGAN for drawn faces, 64x64, on CPUs, its faults mended: the one that ships.",
             "networks": MENDED["networks"] | {"groups": DRAWN_GROUPS},
-            "training": TRAINED | {"images": 90_000},
+            "training": TRAINED | {"images": 80_000},
         },
     }
 )

@@ -462,11 +462,14 @@ class HomoInterp(Algorithm):
             of_both, others = decoder(torch.cat([both, without])).float().chunk(2)
             (of_a, of_b), (in_a, in_b) = of_both.chunk(2), shown(of_both, others).chunk(2)
         v = F.one_hot(group, len(members)).to(a.dtype)
-        edited: Tensor = decoder(self.networks["interpolator"](a, b - a, v, where))
+        edited: Tensor = decoder(self.networks["interpolator"](a, b - a, v, where)).float()
         parts = []
         for part, of in ((in_b, of_b), (1 - torch.maximum(in_a, in_b), of_a)):
-            errors = (edited.float() - of).square().mean(1, keepdim=True) * part
+            errors = (edited - of).square().mean(1, keepdim=True) * part
             parts.append(errors.sum((1, 2, 3)) / (part.sum((1, 2, 3)) + 1))
+        # Faces differ in shape: where a shows the group, it has b's colour.
+        seen = [(x * part).sum((2, 3)) / (part.sum((2, 3)) + 1) for x, part in ((edited, in_a), (of_b, in_b))]
+        parts.append((seen[0] - seen[1]).square().mean(1))
         return torch.stack(parts).sum(0).mean(), edited
 
     @torch.no_grad()
