@@ -109,8 +109,8 @@ class InterpolationModel(Model):
         if isinstance(prototypes, MeanPrototypes):
             return interpolator(face, d, v)  # type: ignore[no-any-return]
         # All that is asked together goes as far as the least of it; beyond that each group goes by itself.
-        groups = v.any(0).nonzero().flatten().tolist()
-        least = torch.where(v > 0, v, STRONGEST).amin(1)
+        v, groups = self.recipe.networks.reach * v, v.any(0).nonzero().flatten().tolist()
+        least = torch.where(v > 0, v, v.amax(1, keepdim=True)).amin(1)
         asked = least[:, None, None, None] * d
         for group in groups if bool((v > least[:, None]).any()) else ():
             further = (v[:, group] - least).clamp_min(0)[:, None, None, None]

@@ -55,6 +55,8 @@ class InterpolationNetworkOptions(Options):
             attributes. With that the branches share d out among them, by what it says belongs to each group: so they
             bring what a reference has, and not what its attribute looks like on average (mended).
         code: Numbers in the code of learned prototypes.
+        reach: How far they go at strength 1: an answer is a mean over what is not known of the face, and falls short
+            (mended).
     """
 
     kind: Literal["small", "paper"] = "small"
@@ -70,6 +72,7 @@ class InterpolationNetworkOptions(Options):
     sees_face: bool = False
     prototypes: Literal["mean", "learned"] = "mean"
     code: Latent = 128
+    reach: Annotated[float, Field(ge=1, le=3)] = 1.5
 
     @field_validator("groups")
     @classmethod
