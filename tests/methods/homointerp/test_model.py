@@ -82,7 +82,7 @@ def test_the_branches_of_an_edit_answer_its_prototype(model: InterpolationModel,
             asked_for = 0.5 * (d + prototypes(face, labels, change))
         else:
             asked_for = asked["Smiling"] * d
-        moved = model.networks["interpolator"](face, d, 1.5 * v, asked=1.5 * asked_for)
+        moved = model.networks["interpolator"](face, d, 1.25 * v, asked=1.25 * asked_for)
     torch.testing.assert_close(model.edit(images, asked, labels), model.render(moved))
     assert (model.edit(images, asked, labels) - images).abs().max() > 0.02
 

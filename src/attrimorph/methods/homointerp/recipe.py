@@ -72,7 +72,7 @@ class InterpolationNetworkOptions(Options):
     sees_face: bool = False
     prototypes: Literal["mean", "learned"] = "mean"
     code: Latent = 128
-    reach: Annotated[float, Field(ge=1, le=3)] = 1.5
+    reach: Annotated[float, Field(ge=1, le=3)] = 1.25
 
     @field_validator("groups")
     @classmethod
