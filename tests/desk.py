@@ -35,7 +35,7 @@ RUNS = {
 }
 TRANSLATIONS = {"male": "Male", "blond": "Blond_Hair", "young": "Young", "smiling": "Smiling"}
 TRANSLATIONS |= {f"cyclegan-{name}": attribute for name, attribute in TRANSLATIONS.items()}
-PUBLISHED = {"networks.sees_face": False, "networks.composition": "none", "networks.prototypes": "mean"}
+PUBLISHED = {"networks.sees_face": False, "networks.prototypes": "mean"}
 """Fields of HomoInterpGAN before its mending."""
 
 

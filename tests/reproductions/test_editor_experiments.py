@@ -58,7 +58,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A fresh model of each kind, at 32 px."""
     root = tmp_path_factory.mktemp("models")
     small_model(root / "homo", "homointerp-drawn-64", FEW, lively=0.5)
-    published = FEW | {"networks.sees_face": False, "networks.composition": "none", "networks.prototypes": "mean"}
+    published = FEW | {"networks.sees_face": False, "networks.prototypes": "mean"}
     small_model(root / "published", "homointerp-drawn-64", published, lively=0.5)
     small_model(root / "shapes", "homointerp-drawn-64", schema=shapes.SCHEMA, lively=0.5)
     tiny_model(root / "cvae", size=32)

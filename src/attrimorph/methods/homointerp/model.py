@@ -64,13 +64,17 @@ class InterpolationModel(Model):
             face: F_a; difference: F_b - F_a; both [B, C, h, w].
             v: strength of each group, [B, groups + 1], the last the rest.
         """
-        prototypes, where = self.networks["prototypes"], None
+        prototypes, start, other, where = self.networks["prototypes"], face, face + difference, None
         mean = isinstance(prototypes, MeanPrototypes)
         if not mean or self.strengths.positions:
-            own, goal = (self.guess_attributes(self.render(each)) for each in (face, face + difference))
+            own, goal = (self.guess_attributes(self.render(each)) for each in (face, other))
             v = self.positions(goal - own, v)
-            where = None if mean else prototypes.where(self.members, (face, own), (face + difference, goal))
-        moved: Tensor = self.networks["interpolator"](face, difference, v, where)
+            if not mean:
+                # The other's attributes first, in this face's own shape, then what the other has beside them.
+                change = (goal - own) * (v @ self.members.to(v.dtype))
+                start = self._slide(face, own, change)
+                where = prototypes.where(self.members, (start, own + change), (other, goal))
+        moved: Tensor = self.networks["interpolator"](start, other - start, v, where)
         return moved - face
 
     def positions(self, change: Tensor, v: Tensor) -> Tensor:
