@@ -73,7 +73,8 @@ class InterpolationModel(Model):
                 # The other's attributes first, in this face's own shape, then what the other has beside them.
                 change = (goal - own) * (v @ self.members.to(v.dtype))
                 start = self._slide(face, own, change)
-                where = prototypes.where(self.members, (start, own + change), (other, goal))
+                moving = v.any(0).nonzero().flatten().tolist()
+                where = prototypes.where(self.members, (start, own + change), (other, goal), only=moving)
         moved: Tensor = self.networks["interpolator"](start, other - start, v, where)
         return moved - face
 

@@ -344,13 +344,14 @@ class LearnedPrototypes(nn.Module):
         return self.decode(code, y + change) - self.decode(code, y)  # [B, C, h, w]
 
     @torch.no_grad()
-    def where(self, members: Tensor, *faces: tuple[Tensor, Tensor]) -> Tensor:
+    def where(self, members: Tensor, *faces: tuple[Tensor, Tensor], only: Collection[int] | None = None) -> Tensor:
         """Return where each group shows: log e - log of a quarter of its largest, e = |R(F, y, group flipped)|^2.
 
         Args:
             members: bool [branches, W], the columns of y in each branch's group; the last has none.
             faces: (F [B, C, h, w], y [B, W]) of those between which something moves: e is the mean over the channels
                 of R's answers, summed over the faces.
+            only: of these branches alone, where the others do not move.
 
         Returns:
             [B, branches, 1, h, w].
@@ -359,7 +360,12 @@ class LearnedPrototypes(nn.Module):
         for face, y in faces:
             code, _ = self.encode(face, y)
             before = self.decode(code, y)
-            each = [self.decode(code, torch.where(group, 1 - y, y)) - before for group in members]
+            each = [
+                self.decode(code, torch.where(group, 1 - y, y)) - before
+                if only is None or branch in only
+                else torch.zeros_like(before)
+                for branch, group in enumerate(members)
+            ]
             energy = energy + torch.stack(each, dim=1).float().square().mean(2, keepdim=True)
         return energy.log() - (energy.amax((3, 4), keepdim=True) / 4 + LITTLE**2).log()
 
