@@ -234,7 +234,7 @@ def test_the_classifier_sees_whole_changes_alone() -> None:
         d, where = algorithm.asked(features, y, targets), algorithm.where(features, y, targets)
         moved = algorithm.move(features, d, targets, where)
         values = algorithm._teach_branches(features, moved, y, targets, d[1], where, chance(5))
-        group = algorithm.edit_targets.one_group(targets.change[:4], chance(5))
+        group = algorithm.edit_targets.one_group(targets.change[:4], torch.rand(8, generator=chance(5))[:4])
         v = F.one_hot(group, 4).float()
         one_group = nets["interpolator"](features[:4], features[order] - features[:4], v, where)
         logits = nets["classifier"](nets["decoder"](torch.cat([moved[4:], one_group])))[0]
@@ -247,7 +247,7 @@ def test_the_classifier_sees_whole_changes_alone() -> None:
 def test_of_references_a_group_is_drawn_in_which_the_faces_differ() -> None:
     change = torch.zeros(300, 5)
     change[:100, 0], change[100:200, [2, 3]] = 1, -1
-    drawn = make().edit_targets.one_group(change, chance())
+    drawn = make().edit_targets.one_group(change, torch.rand(300, generator=chance()))
     assert (drawn[:100] == 0).all()
     assert drawn[100:200].bincount(minlength=3).tolist()[0] == 0
     assert drawn[100:200].bincount(minlength=3)[1:].min() > 25

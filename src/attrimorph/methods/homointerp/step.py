@@ -111,12 +111,11 @@ class TargetDraw:
         z_int = y + change * (v @ self.members.to(v.dtype))
         return EditTargets(order, references, v, change, z_int, share)
 
-    def one_group(self, change: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw one group of each row [B], among those of which a change [B, W] has something where there are any."""
+    def one_group(self, change: Tensor, drawn: Tensor) -> Tensor:
+        """Choose one group of each row by numbers in 0..1 [B], among those of which a change [B, W] has something."""
         changed = change.nan_to_num().abs() @ self.members[:-1].to(change.dtype).T > 0
         chances = (changed + SMALL).cumsum(1)
-        drawn = torch.rand(len(change), 1, generator=generator).to(change.device)
-        return (drawn * chances[:, -1:] > chances).sum(1)
+        return (drawn[:, None] * chances[:, -1:] > chances).sum(1)
 
     def towards(self, y: Tensor, change: Tensor, group: Tensor) -> Tensor:
         """Return y [B, W] changed in one group [B] alone; what this excludes elsewhere (curls, under a hat) is NaN."""
@@ -439,7 +438,8 @@ class HomoInterp(Algorithm):
                 values["answer"] = (apart / (far + SMALL)).mean()
                 images, goals = [self.networks["decoder"](moved[count:])], [targets.z_int[count:]]
             if where is not None and count:
-                group = self.edit_targets.one_group(targets.change[:count], generator)
+                drawn = torch.rand(len(face), generator=generator).to(face.device)
+                group = self.edit_targets.one_group(targets.change[:count], drawn[:count])
                 values["region"], edited = self._region(face, self.blanked(y), targets.order[:count], group, where)
                 images.append(edited)
                 goals.append(self.edit_targets.towards(y[:count], targets.change[:count], group))
