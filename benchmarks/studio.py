@@ -190,14 +190,20 @@ def memory(process: int | None) -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
+def ready(chrome: Any, address: str) -> Any:
+    """Open the studio's page and wait until it is at rest."""
+    page = chrome.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(120_000)
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_function("() => window.studioAtRest()")
+    return page
+
+
 def in_browser(path: str, address: str, seconds: float) -> dict[str, Any]:
     """Measure first paint and the drag."""
     with browser(path) as chrome:
-        page = chrome.new_page(viewport={"width": 1200, "height": 900})
-        page.set_default_timeout(120_000)
-        page.goto(address)
-        page.wait_for_selector("html[data-ready]")
-        page.wait_for_function("() => window.studioAtRest()")
+        page = ready(chrome, address)
         paint = page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
         page.evaluate(DRAG, 1)  # warm
         free = page.evaluate(DRAG, seconds)
@@ -218,11 +224,7 @@ def in_photograph(path: str, address: str, seconds: float, folder: Path) -> dict
         file.write_bytes(photograph())
         work = server_work(file.read_bytes())
         with browser(path) as chrome:
-            page = chrome.new_page(viewport={"width": 1200, "height": 900})
-            page.set_default_timeout(120_000)
-            page.goto(address)
-            page.wait_for_selector("html[data-ready]")
-            page.wait_for_function("() => window.studioAtRest()")
+            page = ready(chrome, address)
             begin = time.perf_counter()
             page.set_input_files("#file", file)
             page.wait_for_selector(".whole .pane svg")

@@ -54,7 +54,7 @@ def test_a_subject_is_edited_as_the_command_line_edits(tmp_path: Path, face: Ima
                      for each in ("fields", "whole face"))  # fmt: skip
         picture = rendered(model, [subject], [moved_code(model, subject, EditTarget(changes))], [EditTarget(changes)])
         assert torch.equal(picture, own.edited)
-        shown, _ = put_together(model, subject.image, model.decode(subject.code), picture)
+        shown, _ = put_together(subject.image, model.decode(subject.code), picture)
         assert torch.equal(shown, told.edited)
         assert not torch.equal(told.edited, own.edited)
 

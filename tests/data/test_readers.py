@@ -207,11 +207,12 @@ def test_what_is_not_read_is_told(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jfif", "c.JPE"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (9, 9)).save(tmp_path / name, "JPEG")
+    Image.new("RGB", (9, 9)).save(tmp_path / "g.avif")
     for name in ("d.heic", "e.HEIC", "f.jxl"):
         (tmp_path / name).write_bytes(b"x")
     write(tmp_path / "labels.csv", "file,a", "a.jpg,1")
     raw = read(tmp_path)
-    assert len(raw) == 3
+    assert len(raw) == 4
     assert raw.notes[0].startswith("3 pictures of types that are not read were left out: 2 .heic, 1 .jxl")
     assert f"--table {tmp_path / 'labels.csv'} reads them" in raw.notes[1]
     assert read(tmp_path, table=tmp_path / "labels.csv").schema.names == ("a",)

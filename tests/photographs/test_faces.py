@@ -154,6 +154,10 @@ def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:
     assert list(doubts(man, 64)) == []
     (words,) = doubts(man, 600)
     assert "less than half as large as the model's pictures" in words
+    # How large the model's faces are says where its pictures have their eyes.
+    between = round(2 * float(np.hypot(*np.subtract(*man.points[:2]))) / 0.24)
+    assert "less than half as large" in next(doubts(man, between))
+    assert list(doubts(man, between, DRAWN_EYES)) == []
     (left, y), (right, _), *_ = man.points
     aside = replace(man, points=(*man.points[:2], (right - 5, y + 40), *man.points[3:]))
     assert "turned aside" in next(doubts(aside, 64))
@@ -163,6 +167,10 @@ def test_what_cannot_be_trusted_is_told_with_figures(faces: list[Face]) -> None:
 
 def test_frames_are_drawn_with_their_numbers(group: Image.Image, faces: list[Face]) -> None:
     drawn = np.asarray(numbered_faces(group, faces))
+    larger = np.asarray(numbered_faces(group, faces, DRAWN_EYES))
+    assert (larger != drawn).any()
+    x, y = aligned_frame(faces[0].eyes, 64, DRAWN_EYES).corners[2].round().astype(int)
+    assert (larger[y - 2 : y + 3, x - 2 : x + 3] == INK).all(2).any()
     assert drawn.shape == (500, 800, 3)
     changed = (drawn != np.asarray(group)).any(2)
     for face in faces:

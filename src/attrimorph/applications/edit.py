@@ -174,12 +174,11 @@ def frame_of(model: Model, image: Image.Image) -> Frame:
 
 
 def put_together(
-    model: Model, images: Tensor, before: Tensor, after: Tensor, composition: Composition = "fields"
+    images: Tensor, before: Tensor, after: Tensor, composition: Composition = "fields"
 ) -> tuple[Pictures, Fields | None]:
     """Return what an edit shows of images, [B, 3, S, S] on the CPU, and the fields that make it, where they do.
 
     Args:
-        model: the editor.
         images: [B, 3, S, S] in [-1, 1].
         before, after: what the model makes of them, unedited and edited.
         composition: see `Composition`.
@@ -201,7 +200,8 @@ def told_edit(
     """Return what an edit shows of images and its fields as the model itself tells them; None of one that tells none.
 
     Args:
-        model, images, composition: as of `put_together`; other compositions have no use for fields.
+        model: the editor.
+        images, composition: as of `put_together`; other compositions have no use for fields.
         changes, attributes: as of `edited_images`.
         locks: there may be none.
     """
@@ -231,9 +231,9 @@ def edited_images(
     if (told := told_edit(model, images, changes, attributes, composition)) is not None:
         return told[0]
     before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
-    shown = put_together(model, images, before, after, composition)[0]
+    shown = put_together(images, before, after, composition)[0]
     if composition == "earlier" and isinstance(model, Encodes):
-        return with_detail(images, put_together(model, images, before, before, composition)[0], shown)
+        return with_detail(images, put_together(images, before, before, composition)[0], shown)
     return shown
 
 
@@ -526,9 +526,8 @@ def edit(
         edited = rendered(model, [source], [None], [target])
         reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
         after = model.schema.edit(before, target.changes)
-        edited, fields = put_together(
-            model, images, images if reconstructions is None else reconstructions, edited, composition
-        )
+        unedited = images if reconstructions is None else reconstructions
+        edited, fields = put_together(images, unedited, edited, composition)
         return _warned(Edit(images, reconstructions, edited, before, after, None, fields, looked), changes, known)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
@@ -540,7 +539,7 @@ def edit(
     reconstructions = model.decode(source.code)
     for sentence in unlike(model, images, reconstructions) if looked is not None else ():
         warnings.warn(sentence, stacklevel=2)
-    edited, fields = put_together(model, images, reconstructions, model.decode(moved), composition)
+    edited, fields = put_together(images, reconstructions, model.decode(moved), composition)
     found = Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
     return _warned(found, changes, known)
 

@@ -231,7 +231,7 @@ def edit_like(
         raise AttrimorphError("an edit with references needs at least one reference; got none; name a picture")
     before = follows.render(follows.features(images))
     answers = [follows.follow(images, reference[None], strengths) for reference in references]
-    edited, fields = zip(*(put_together(model, images, before, each, composition) for each in answers), strict=True)
+    edited, fields = zip(*(put_together(images, before, each, composition) for each in answers), strict=True)
     return ReferenceEdit(images, references, before, torch.stack(edited), fields)
 
 

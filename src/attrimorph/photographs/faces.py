@@ -145,7 +145,7 @@ def frames_of(
     if which == "largest" and len(faces) > 1:
         said.append(f"{len(faces)} faces were found, the largest is edited; --face all or a number takes others")
     for face in chosen:
-        if reasons := "; ".join(doubts(face, whole.side)):
+        if reasons := "; ".join(doubts(face, whole.side, places)):
             said.append(f"face {faces.index(face) + 1} may not be edited well: {reasons}")
     return [aligned_frame(face.eyes, whole.side, places) for face in chosen], said
 
@@ -159,12 +159,13 @@ def _fills(face: "Face", whole: Frame, places: tuple[Point, Point]) -> bool:
     return near and least < math.dist(*eyes) < most
 
 
-def doubts(face: "Face", side: int) -> Iterator[str]:
+def doubts(face: "Face", side: int, places: tuple[Point, Point] = EYES) -> Iterator[str]:
     """Yield why an edit of a face cannot be trusted, with figures; nothing where it can.
 
     Args:
         face: as found.
         side: of the model's square, in pixels.
+        places: of the eyes in the model's pictures.
     """
     points = np.array(face.points)
     across = points[1] - points[0]
@@ -174,19 +175,21 @@ def doubts(face: "Face", side: int) -> Iterator[str]:
         yield f"it is turned aside (nose {abs(aside):.0%} of the eyes' distance aside; at most {MOST_ASIDE:.0%})"
     if face.side < LEAST_SIDE:
         yield f"it is small ({face.side:.0f} pixels; {LEAST_SIDE} are needed)"
-    elif apart < (EYES[1][0] - EYES[0][0]) * side / 2:
+    elif apart < math.dist(*places) * side / 2:
         yield f"it is less than half as large as the model's pictures (eyes {apart:.0f} pixels apart)"
     if face.score < LEAST_SCORE:
         yield f"it is hidden, blurred or no face (detector's score {face.score:.2f}; {LEAST_SCORE} is little)"
 
 
-def numbered_faces(image: Image.Image, faces: "Sequence[Face]", side: int = 64) -> Image.Image:
-    """Return an RGB photograph with the frame of each face drawn, and its number, 1 the largest."""
+def numbered_faces(
+    image: Image.Image, faces: "Sequence[Face]", places: tuple[Point, Point] = EYES, side: int = 64
+) -> Image.Image:
+    """Return an RGB photograph with the frame of each face drawn, and its number, 1 the largest; see `frames_of`."""
     shown = image.copy()
     draw = ImageDraw.Draw(shown)
     line = max(2, round(max(image.size) / 400))
     for number, face in enumerate(faces, 1):
-        corners = [(float(x), float(y)) for x, y in aligned_frame(face.eyes, side).corners]
+        corners = [(float(x), float(y)) for x, y in aligned_frame(face.eyes, side, places).corners]
         draw.line([*corners, corners[0], corners[1]], INK, line, joint="curve")
         height = max(12, round(math.dist(corners[0], corners[1]) / 8))
         # Inside the photograph, wherever the frame lies.

@@ -218,12 +218,12 @@ def morphed(model: Model) -> str:
 # --- the sections of the page
 
 PHOTOGRAPH = Path(__file__).with_name("woman.jpg")  # its source stands in woman.txt
-MADE_UP = "Heavy_Makeup"
+MADE_UP, MADE_UP_BY = "Heavy_Makeup", "homointerp-drawn-64"
 
 
 def about_photograph(results: Path, trained: Model) -> list[str]:
-    """The first section: a photograph, edited at its own size by the model that ships, then by the one just trained."""
-    models = {name: load(name) for name in (SHIPPED,) if name in shipped()} | {"the model just trained": trained}
+    """The first section: a photograph, edited at its own size by a model that ships, then by the one just trained."""
+    models = {name: load(name) for name in (MADE_UP_BY,) if name in shipped()} | {"the model just trained": trained}
     pieces, before = [], open_image(PHOTOGRAPH)
     for words, model in models.items():
         with warnings.catch_warnings():  # the page says it

@@ -161,13 +161,15 @@ class Request(BaseModel):
 
         return load(self.model, device)
 
-    def result(self, model: "Model", work: Work) -> Result:
-        """Answer.
+    if TYPE_CHECKING:  # EditFolder has none: it writes many results, each by an edit of its own
 
-        Raises:
-            AttrimorphError: the model cannot, or something does not go together.
-        """
-        raise NotImplementedError  # EditFolder writes many results, each by an edit of its own
+        def result(self, model: Model, work: Work) -> Result:
+            """Answer.
+
+            Raises:
+                AttrimorphError: the model cannot, or something does not go together.
+            """
+            ...
 
     def write(
         self,

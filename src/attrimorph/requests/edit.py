@@ -143,7 +143,7 @@ class Edit(Moving):
         from attrimorph.pictures import frames, sheet_of
 
         if self.numbers:
-            return self._numbers()
+            return self._numbers(model)
         looked = None
         if self.composition != "earlier" and self.images:
             looked = look(model, self.images, self.meant(), self.frames)
@@ -174,7 +174,7 @@ class Edit(Moving):
             from attrimorph.applications.paths import crossfade
 
             passed = [
-                put_together(model, found.images, found.images, stage, self.composition)[0]
+                put_together(found.images, found.images, stage, self.composition)[0]
                 for stage in model.stages(found.images, changes, found.before)
             ]
             columns = dict(zip(["input", *(f"{name} {s:+g}" for name, s in changes.items())], passed, strict=True))
@@ -194,16 +194,17 @@ class Edit(Moving):
             no_location=self.no_location,
         )
 
-    def _numbers(self) -> Result:
+    def _numbers(self, model: "Model") -> Result:
         """Return the photographs with numbered frames."""
+        from attrimorph.applications.edit import trained_on
         from attrimorph.data.faces import find_faces
         from attrimorph.data.images import open_image
         from attrimorph.photographs.faces import chosen_faces, numbered_faces
 
-        shown = []
+        shown, places = [], trained_on(model)["places"]
         for path in self.images:
             image = open_image(path)
-            shown.append(numbered_faces(image, chosen_faces(find_faces(image), "all")))
+            shown.append(numbered_faces(image, chosen_faces(find_faces(image), "all"), places))
         return Result({"": shown[0]} if len(shown) == 1 else numbered("faces", shown))
 
     def _kept(self, fields: "Fields | None", looked: "Looked | None") -> "dict[Path, tuple[Fields, Frame]]":

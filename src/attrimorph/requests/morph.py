@@ -187,9 +187,7 @@ class Morph(Moving):
             passed = axis_edit.pictures(rows, self.changes, count)
             if self.composition == "earlier":
                 return torch.stack([blended(rows.images, rows.found, each) for each in passed], 1)
-            return torch.stack(
-                [put_together(model, rows.images, rows.found, each, self.composition)[0] for each in passed], 1
-            )
+            return torch.stack([put_together(rows.images, rows.found, each, self.composition)[0] for each in passed], 1)
 
         strips, words = shown(self.steps, start), self._percent
         first = Start(start.images[:1], start.found[:1], Code(start.code.z[:1], start.code.attributes[:1]))

@@ -190,7 +190,7 @@ class SavedEdit(Saved, Composing):
                 z = encoder(model, "this picture").encode(image, own).z
                 moved = _read_attributes(self.moved, model)
                 before, after = (generator_of(model).decode(Code(z, y)) for y in (own, moved))
-        return put_together(model, image, before, after, self.composition)
+        return put_together(image, before, after, self.composition)
 
 
 class SavedInpaint(Saved):

@@ -412,7 +412,7 @@ class ModelStore:
             found = [
                 (picture.as_subclass(Pictures), None)
                 if each.subject.image is None
-                else put_together(model, each.subject.image, each.picture, picture)
+                else put_together(each.subject.image, each.picture, picture)
                 for each, picture in zip(seen, pictures[:, None], strict=True)
             ]
         return torch.cat([shown.as_subclass(Tensor) for shown, _ in found]), [fields for _, fields in found]

@@ -196,6 +196,6 @@ def edit_photographs(
         changed = zip(paths, shown - start.images, strict=True)
         pictures = [put_back(axis_edit.model, Path(path), change) for path, change in changed]
         return EditedPhotographs(start, edited, shown, pictures, None)
-    shown, fields = put_together(axis_edit.model, start.images, start.found, edited, composition)
+    shown, fields = put_together(start.images, start.found, edited, composition)
     whole = to_pil(shown) if fields is None or looked is None else looked.changed(fields)
     return EditedPhotographs(start, edited, shown, whole, fields)

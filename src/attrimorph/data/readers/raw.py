@@ -22,7 +22,7 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 )
 UNREAD_SUFFIXES = frozenset(
-    (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
+    (".heic", ".heif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
 )
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl"))
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")

@@ -1,7 +1,7 @@
 """Recipes for HomoInterpGAN (Chen, Xu, Tian, Jia, CVPR 2019): as published, and with its known faults mended."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -169,47 +169,4 @@ class InterpolationRecipe(AnyRecipe):
     optimiser: InterpolationOptimiserOptions = InterpolationOptimiserOptions()
 
 
-MENDED: dict[str, Any] = {
-    # Every known fault mended, with the weights that go with it, for 64x64 on CPUs.
-    "networks": {
-        "interpolator_width": 40, "critic_width": 128, "critic_norm": "none", "others": "own", "sees_face": True,
-        "prototypes": "learned",
-    },
-    "losses": {
-        "perceptual_network": "attributes", "pixel": 100.0, "adversarial": 0.3, "full": 300.0, "answer": 20.0,
-        "region": 200.0, "guidance": 0.1, "gradient_penalty": 10.0, "head_interpolated": 0.0, "head_real": 1.0,
-        "judged_image": 8.0, "generator_every": 1, "reference_share": 0.5, "full_share": 0.8, "encoder_share": 0.003,
-        "warmup_images": 16_000,
-    },
-    "optimiser": {"learning_rate": 1e-3, "schedule": "cosine", "constant_share": 0.6, "warmup_images": 1_000},
-}  # fmt: skip
-DRAWN_GROUPS: Groups = CELEBA_GROUPS | {"hairline": (*CELEBA_GROUPS["hairline"], "Wearing_Hat")}
-"""On drawn faces a hat takes the place of what it hides."""
-TRAINED = {"batch_size": 16, "ema_images": 3_000, "sample_images": 10_000, "checkpoint_images": 10_000}
-
-RECIPES: dict[str, Callable[[], InterpolationRecipe]] = InterpolationRecipe.table(
-    {
-        "homointerp": {
-            "about": "HomoInterpGAN as published: VGG-19 features, the report's nine groups of attributes, 128x128.",
-            "data": {"image_size": 128},
-            "networks": {"kind": "paper", "channels": 512, "interpolator_width": 512, "decoder_width": 64}
-            | {"critic_width": 256},
-            # The warm-up only without VGG-19: its replacement must know the attributes before it is used.
-            "losses": {"penalty_of": "sum", "warmup_images": 48_000},
-            "training": {"images": 6_144_000, "batch_size": 48, "ema_images": 0, "sample_images": 48_000}
-            | {"checkpoint_images": 48_000},
-        },
-        "homointerp-64": MENDED
-        | {
-            "about": "HomoInterpGAN for 64x64 photographs with binary attributes, on CPUs, its faults mended.",
-            "data": {"flip": 0.5, "shift": 0.05},
-            "training": TRAINED | {"images": 300_000},
-        },
-        "homointerp-drawn-64": MENDED
-        | {
-            "about": "HomoInterpGAN for drawn faces, 64x64, on CPUs, its faults mended: the one that ships.",
-            "networks": MENDED["networks"] | {"groups": DRAWN_GROUPS},
-            "training": TRAINED | {"images": 80_000},
-        },
-    }
-)
+RECIPES = InterpolationRecipe.read(Path(__file__).with_name("recipes.toml"))
