@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attrimorph.applications.edit import edit, frame_of, put_together
+from attrimorph.applications.edit import edit, frame_of, put_together, unchanged
 from attrimorph.data.drawn import faces
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import apply, composed, load_fields
@@ -116,3 +116,14 @@ def test_receipts_of_before_mean_the_models_picture() -> None:
     images = faces.render(faces.sample_factors(1, torch.Generator().manual_seed(1)), 16)
     before, after = images * 0.9, images * 0.9 + 0.2
     assert torch.equal(put_together(images, before, after, "earlier")[0], after)
+
+
+def test_what_nothing_changes_for_is_named_as_known_takes_it() -> None:
+    images = torch.zeros(2, 3, 8, 8)
+    edited = torch.stack([images[0], images[1] + 1])
+    (words,) = unchanged(images, edited, {"hair=brown": 1.0, "hair=black": -1.0, "Young": 1.0}, {"Young": 1})
+    assert "1 of 2 pictures" in words
+    assert "asked of hair already" in words
+    assert "--known hair=..." in words
+    assert unchanged(images, edited, {"hair=brown": 1.0}, {"hair": "black"}) == []
+    assert unchanged(images, edited, {"hair=brown": 0.0}, None) == []

@@ -350,7 +350,8 @@ def unchanged(images: Tensor, edited: Tensor, changes: Changes, known: Changes |
         changes: what was asked.
         known: what a person said of the pictures; of it the model guessed nothing.
     """
-    names = [name for name, strength in changes.items() if strength and name not in (known or {})]
+    asked = [name.partition("=")[0] for name, strength in changes.items() if strength]  # hair=brown is of hair
+    names = [name for name in dict.fromkeys(asked) if name not in (known or {})]
     same = int((images.cpu() == edited.cpu()).flatten(1).all(1).sum()) if names else 0
     if not same:
         return []
