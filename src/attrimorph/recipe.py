@@ -36,7 +36,7 @@ WHERE = "see the fields with `attrimorph recipes NAME`"
 class Options(BaseModel):
     """Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class DataOptions(Options):

@@ -80,15 +80,19 @@ def test_what_is_amiss_is_told_before_torch_is_imported(words: list[str], face: 
     assert "torch" not in heavy
 
 
-def test_help_answers_within_half_a_second() -> None:
-    seconds = []
+def test_help_answers_soon() -> None:
+    # Against the libraries that it stands on, in turns, in processor time and the best of several: how fast the machine
+    # is, and what runs beside this test, says nothing of the command.
+    libraries = ["-c", "import cyclopts.help, pydantic.fields, rich.console, rich.table, rich.panel"]
+    seconds: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(4):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "attrimorph", "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    # Processor time and the best of several: other tests run beside this one, which says nothing of the command.
-    assert min(seconds) < 0.5, seconds
+        for ours in seconds:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            words = ["-m", "attrimorph", "--help"] if ours else libraries
+            subprocess.run([sys.executable, *words], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds[ours].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds[True]) < 2.5 * min(seconds[False]), seconds
 
 
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

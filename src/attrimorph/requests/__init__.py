@@ -128,7 +128,7 @@ class Request(BaseModel):
         model: A run folder, a model file or a shipped model; several CycleGANs with commas.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     verb: ClassVar[str]
     pictures: ClassVar[tuple[str, ...]] = ()
     """The fields that are files to be read, in the order of a receipt's inputs; a list that comes first takes all that

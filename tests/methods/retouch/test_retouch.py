@@ -68,7 +68,7 @@ def lively(editor: torch.nn.Module) -> None:
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_term_changes_its_learners_only(name: str) -> None:
     found = []
-    for weight in ({}, {f"losses.{name}": 0.25}):
+    for weight in ({}, {f"losses.{name}": 0.35}):
         algorithm = retouch(weight)
         lively(algorithm.networks["editor"])
         for optimiser in algorithm.optimisers.values():
@@ -111,7 +111,7 @@ def test_what_is_asked() -> None:
 
 
 def test_a_fresh_editor_changes_nothing_and_a_lively_one_does() -> None:
-    editor = EditorNetwork(32, 5, 4, 1)
+    editor = EditorNetwork(32, 32, 5, 4, 1)
     x, d = pictures(2, 32), torch.ones(2, 5)
     fields = editor(x, d, d)
     assert [part.shape[1] for part in (fields.flow, fields.gain, fields.shift, fields.mask, fields.paint)] == [
@@ -125,6 +125,32 @@ def test_a_fresh_editor_changes_nothing_and_a_lively_one_does() -> None:
     lively(editor)
     assert (changed(x, editor(x, d, d)) - x).abs().mean() > 0.01
     assert not torch.equal(changed(x, editor(x, d, d)), changed(x, editor(x, -d, d)))
+
+
+def test_what_the_core_says_is_enlarged_and_then_refined() -> None:
+    editor = EditorNetwork(16, 32, 5, 4, 1)
+    lively(editor)
+    x, d = pictures(2, 32), torch.ones(2, 5)
+    fine, small = editor(x, d, d), editor(F.avg_pool2d(x, 2), d, d)
+    assert (fine.flow.shape[-1], small.flow.shape[-1]) == (32, 16)
+    # Fresh, the refinement adds nothing.
+    enlarged = F.interpolate(small.gain.atanh(), scale_factor=2, mode="bilinear").tanh()
+    torch.testing.assert_close(fine.gain, enlarged, atol=1e-4, rtol=0)
+    torch.nn.init.normal_(editor.finest.weight, std=0.1)
+    assert not torch.allclose(editor(x, d, d).gain, fine.gain, atol=0.02)
+
+
+def test_fields_grow_at_their_time() -> None:
+    found = {}
+    for seen in (0, 32):
+        algorithm = retouch(
+            {"networks.core": 16, "networks.enlarged": 1, "losses.small_images": 32, "losses.warmup_images": 0}
+        )
+        lively(algorithm.networks["editor"])
+        algorithm.step(replace(batch(0, 32), images_seen=seen), torch.Generator().manual_seed(0))
+        found[seen] = algorithm.networks["editor"].finest.weight.grad
+    assert found[0] is None
+    assert found[32].abs().sum() > 0
 
 
 @pytest.mark.parametrize("place", [(0, 0), (3, 8), (8, 5)])

@@ -31,18 +31,21 @@ class EditorNetwork(nn.Module):
 
     A U-Net; d and y scale and shift its features at every size but the largest. It enlarges by resizing and convolving:
     a transposed convolution's pattern would show as false grain. Fresh, it changes nothing: paint is told as a
-    difference from the picture.
+    difference from the picture. Of pictures larger than `core` it sees a shrunk one; what it says of that is enlarged,
+    and two more convolutions, which see the picture itself, add to it.
 
     Args:
-        size: S.
+        core: side of the pictures that the U-Net sees, in pixels.
+        size: S, of the largest pictures; those of `core` are taken, too.
         condition: W.
-        width: channels at S/2.
+        width: channels at half of `core`.
         blocks: residual blocks at the smallest size.
     """
 
-    def __init__(self, size: int, condition: int, width: int, blocks: int) -> None:
+    def __init__(self, core: int, size: int, condition: int, width: int, blocks: int) -> None:
         super().__init__()
-        levels = min(LEVELS, int(math.log2(size)) - 2)
+        self.core = core
+        levels = min(LEVELS, int(math.log2(core)) - 2)
         channels = [width * growth for growth in GROWTH[:levels]]
         self.embedding = nn.Linear(2 * condition, CONDITION)
         self.first = nn.Conv2d(3, width, 4, 2, 1)
@@ -51,27 +54,39 @@ class EditorNetwork(nn.Module):
         self.up = nn.ModuleList(Conditioned(a + b, b, 3, 1) for a, b in pairwise(channels[::-1]))
         self.full = nn.Conv2d(width + 3, max(width // 2, 4), 3, 1, 1)
         self.last = nn.Conv2d(self.full.out_channels, sum(CHANNELS.values()), 3, 1, 1)
+        finer = self.full.out_channels if size > core else 0
+        self.finer = nn.Conv2d(finer + 3, finer, 3, 1, 1) if finer else None
+        self.finest = nn.Conv2d(finer, self.last.out_channels, 3, 1, 1) if finer else None
         initialise(self)
-        nn.init.zeros_(self.last.weight)
+        for each in (self.last, self.finest):
+            if each is not None:
+                nn.init.zeros_(each.weight)
         for part in self.modules():
             if isinstance(part, Conditioned):
                 nn.init.normal_(part.modulation.weight, std=0.5 / math.sqrt(CONDITION))
 
     def forward(self, images: Tensor, d: Tensor, y: Tensor) -> Fields:
         condition = F.leaky_relu(self.embedding(torch.cat([d, y], 1)), SLOPE)  # [B, 128]
-        h = F.leaky_relu(self.first(images), SLOPE)  # [B, C, S/2, S/2]
-        seen = []
+        seen: list[Tensor] = []
+        small = F.avg_pool2d(images, images.shape[-1] // self.core)  # [B, 3, s, s], s = core
+        h = F.leaky_relu(self.first(small), SLOPE)  # [B, C, s/2, s/2]
         for stage in self.down:
             seen.append(h)
-            h = stage(h, condition)  # [B, 2C, S/4, S/4] ... [B, 6C, S/16, S/16]
+            h = stage(h, condition)  # [B, 2C, s/4, s/4] ... [B, 6C, s/16, s/16]
         for block in self.blocks:
-            h = block(h, condition)  # [B, 6C, S/16, S/16]
+            h = block(h, condition)  # [B, 6C, s/16, s/16]
         for stage in self.up:
-            # [B, 4C, S/8, S/8] ... [B, C, S/2, S/2]
+            # [B, 4C, s/8, s/8] ... [B, C, s/2, s/2]
             h = stage(torch.cat([F.interpolate(h, scale_factor=2.0), seen.pop()], 1), condition)
-        h = torch.cat([F.interpolate(h, scale_factor=2.0), images.to(h.dtype)], 1)  # [B, C + 3, S, S]
-        h = self.last(F.leaky_relu(self.full(h), SLOPE)).float()  # [B, 12, S, S]
-        flow, gain, shift, mask, paint = h.split(list(CHANNELS.values()), 1)
+        h = torch.cat([F.interpolate(h, scale_factor=2.0), small.to(h.dtype)], 1)  # [B, C + 3, s, s]
+        h = F.leaky_relu(self.full(h), SLOPE)  # [B, C/2, s, s]
+        told = self.last(h)  # [B, 12, s, s]
+        if self.finer is not None and self.finest is not None and images.shape[-1] > self.core:
+            told, h = (F.interpolate(each, images.shape[2:], mode="bilinear") for each in (told, h))
+            h = F.leaky_relu(self.finer(torch.cat([h, images.to(h.dtype)], 1)), SLOPE)  # [B, C/2, S, S]
+            told = told + self.finest(h)  # [B, 12, S, S]
+        told = told.float()
+        flow, gain, shift, mask, paint = told.split(list(CHANNELS.values()), 1)
         return Fields(
             REACH * torch.tanh(flow / FLAT),
             torch.tanh(gain / CALM),
@@ -113,7 +128,8 @@ class Residual(nn.Module):
 class FieldDiscriminator(nn.Module):
     """Pictures [B, 3, S, S] in [-1, 1] -> verdicts [B, 1, s, s], raw, and the head's logits [B, W] (W may be 0).
 
-    Spectral norm (Miyato et al. 2018) on all but the head, which learns from real pictures alone.
+    Spectral norm (Miyato et al. 2018) on all but the head, which learns from real pictures alone. With a head, larger
+    pictures are shrunk first; without, verdicts are of parts, and any size is taken.
 
     Args:
         size: S; s is 4, or S/16 of a larger one.
@@ -123,6 +139,7 @@ class FieldDiscriminator(nn.Module):
 
     def __init__(self, size: int, outputs: int, width: int) -> None:
         super().__init__()
+        self.size = size
         count = int(math.log2(size)) - 2 if outputs else min(LEVELS, int(math.log2(size)) - 2)
         channels = [3, *(width * min(2**level, 8) for level in range(count))]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
@@ -133,7 +150,7 @@ class FieldDiscriminator(nn.Module):
             spectral_norm(layer)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        h = images
+        h = images if self.head is None else F.avg_pool2d(images, images.shape[-1] // self.size)
         for layer in self.layers:
             h = F.leaky_relu(layer(h), SLOPE)  # [B, C, S/2, S/2] ... [B, 8C, s, s]
         logits = h.new_zeros(len(h), 0) if self.head is None else self.head(h.flatten(1))
@@ -202,8 +219,8 @@ class Teacher(nn.Module):
 
 def kept_networks(recipe: RetouchRecipe, schema: Schema, found: Collection[str] = ()) -> dict[str, nn.Module]:
     """Build the networks that a model file must hold, with fresh weights; `found` are those that it holds."""
-    size, options = recipe.field_size, recipe.networks
+    options, core = recipe.networks, recipe.core_size
     return {
-        "editor": EditorNetwork(size, schema.width, options.editor_width, options.blocks),
-        "classifier": ShrinkingClassifier(size, schema.width, options.classifier_width),
+        "editor": EditorNetwork(core, recipe.field_size, schema.width, options.editor_width, options.blocks),
+        "classifier": ShrinkingClassifier(core, schema.width, options.classifier_width),
     }

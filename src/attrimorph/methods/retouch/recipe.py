@@ -30,7 +30,9 @@ class RetouchNetworkOptions(Options):
     Attributes:
         enlarged: The pictures of the data are so many times as large as the fields; at 2 a second discriminator looks
             at a part of the larger picture, to which the enlarged fields are applied.
-        editor_width: Channels of the editor at half the fields' size.
+        core: The editor's U-Net, the first discriminator and the classifier see pictures of so many pixels, or of the
+            fields' size where that is smaller; what the editor says is enlarged and refined.
+        editor_width: Channels of the editor at half of this size.
         blocks: Residual blocks of the editor at its smallest size.
         discriminator_width: Channels of D's first convolution.
         detail_width: Channels of the first convolution of the second D.
@@ -38,9 +40,10 @@ class RetouchNetworkOptions(Options):
     """
 
     enlarged: Literal[1, 2] = 2
+    core: Literal[16, 32, 64, 128] = 64
     editor_width: Width = 32
     blocks: Annotated[int, Field(ge=0, le=16)] = 2
-    discriminator_width: Width = 32
+    discriminator_width: Width = 48
     detail_width: Width = 32
     classifier_width: Width = 16
 
@@ -63,24 +66,26 @@ class RetouchLossOptions(Options):
         stretch: Steps of the flow between neighbours, in pixels, mean.
         variation: Steps of gain and shift between neighbours, mean.
         warmup_images: Before so many images E does not learn: D's head and the classifier know nothing yet.
+        small_images: Before so many images the fields are of `networks.core` pixels, and the pictures shrunk to fit.
         skin: Change of the skin's colour over an eighth of the width, mean; where Pale_Skin is asked, none.
     """
 
     teacher: str = ""
     fool: Weight = 2.0
     detail: Weight = 1.0
-    head_real: Weight = 0.3
-    asked: Weight = 0.5
-    kept: Weight = 0.05
+    head_real: Weight = 0.15
+    asked: Weight = 0.25
+    kept: Weight = 0.1
     teacher_share: Share = 0.15
     unchanged: Weight = 50.0
-    change: Weight = 1.0
-    mask: Weight = 0.2
+    change: Weight = 2.0
+    mask: Weight = 0.4
     shift: Weight = 1.0
     stretch: Weight = 1.0
     variation: Weight = 0.5
     skin: Weight = 6.0
-    warmup_images: Annotated[int, Field(ge=0)] = 3_000
+    warmup_images: Annotated[int, Field(ge=0)] = 6_000
+    small_images: Annotated[int, Field(ge=0)] = 0
 
 
 class RetouchOptimiserOptions(OptimiserOptions):
@@ -91,6 +96,7 @@ class RetouchOptimiserOptions(OptimiserOptions):
     """
 
     learning_rate: Rate = 5e-4
+    discriminator_rate: Rate | None = 1.5e-3
 
 
 class RetouchRecipe(AnyRecipe):
@@ -106,6 +112,11 @@ class RetouchRecipe(AnyRecipe):
     def field_size(self) -> int:
         """Side of the fields, in pixels."""
         return self.data.image_size // self.networks.enlarged
+
+    @property
+    def core_size(self) -> int:
+        """Side of what the editor's U-Net sees, in pixels."""
+        return min(self.networks.core, self.field_size)
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:

@@ -92,6 +92,7 @@ class Retouch(Algorithm):
     Attributes:
         teacher: frozen; None where the run's own classifier teaches.
         enlarged: how many times as large as the fields the pictures are.
+        grown: how many times as large as what the U-Net sees the fields are.
     """
 
     kept = ("editor", "classifier")
@@ -100,6 +101,7 @@ class Retouch(Algorithm):
     def __init__(self, recipe: RetouchRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.asking, self.enlarged = recipe.asking, recipe.networks.enlarged
+        self.grown = recipe.field_size // recipe.core_size
         self.teacher: Teacher | None = None
         if path := self.weights.pop("teacher"):
             self.teacher = Teacher(Path(path), schema).to(self.device)
@@ -108,13 +110,12 @@ class Retouch(Algorithm):
             kinds[start:stop] = ("binary", "categorical", "real").index(kind)
         self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device), self.varies
         self.pale = schema.columns(LIGHTENING) if LIGHTENING in schema.names else slice(0, 0)
-        self.face = ellipse(recipe.field_size).to(self.device)
         self.luma = torch.tensor(LUMA, device=self.device)[:, None, None]
 
     @staticmethod
     def fresh(recipe: RetouchRecipe, schema: Schema) -> dict[str, nn.Module]:
         """As of `Algorithm`."""
-        options, size = recipe.networks, recipe.field_size
+        options, size = recipe.networks, recipe.core_size
         networks = kept_networks(recipe, schema)
         networks["discriminator"] = FieldDiscriminator(size, schema.width, options.discriminator_width)
         if options.enlarged == 2 and recipe.losses.detail:
@@ -138,6 +139,8 @@ class Retouch(Algorithm):
         """Take one step; see `Algorithm`."""
         y, count = batch.attributes, len(batch.images)
         large = batch.images
+        if batch.images_seen < self.weights["small_images"]:
+            large = F.avg_pool2d(large, self.grown)
         x = F.avg_pool2d(large, self.enlarged) if self.enlarged > 1 else large
         chance = torch.rand(count, y.shape[1] + 2, generator=generator).to(x.device)
         asked = ask(y, self.schema_parts, chance, self.asking.most, self.asking.nothing)
@@ -237,7 +240,7 @@ class Retouch(Algorithm):
         difference = x - x[..., top:bottom, left:right].mean((2, 3), keepdim=True)
         lighter = (difference * self.luma).sum(1, keepdim=True)
         chroma = (difference - lighter).square().sum(1, keepdim=True)
-        return self.face * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
+        return ellipse(size, x.device) * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
 
 
 def held(change: Tensor, weight: Tensor) -> Tensor:
@@ -257,10 +260,10 @@ def steps(field: Tensor) -> Tensor:
     return field.diff(dim=2).abs().mean() + field.diff(dim=3).abs().mean()
 
 
-def ellipse(size: int) -> Tensor:
+def ellipse(size: int, device: torch.device) -> Tensor:
     """Return where the face of an aligned picture lies, [1, 1, S, S] in 0..1."""
     (x, y), (wide, high) = SKIN
-    at = (torch.arange(size) + 0.5) / size
+    at = (torch.arange(size, device=device) + 0.5) / size
     far = (((at - x) / wide).square()[None] + ((at - y) / high).square()[:, None]).sqrt()
     return ((1.1 - far) / 0.2).clamp(0, 1)[None, None]
 
