@@ -1,0 +1,372 @@
+"""What an editor of faces does to photographs, told by witnesses that taught nothing.
+
+    python benchmarks/portraits.py MODEL --celeba FOLDER --faces FOLDER [--photographs FOLDER] [--out FOLDER]
+
+Every attribute of the model is set on held-out faces that lack it and taken away from those that have it, each alone.
+The witness is an attribute classifier of another architecture (residual, batch norm, global mean) and crop (the inner
+104 of 128 pixels) than any that teaches here; it learns from CelebA, and is trained at the first call. The identity is
+dlib's descriptor, where `dlib-bin` and `face_recognition_models` are installed: same person below a distance of 0.6.
+Sharpness is that of what changed, at 512 pixels, over the original's; skin is what is coloured like nose and cheeks.
+Writes portraits.json, portraits.md and sheets of twelve people. Intervals of 95 % are over people (bootstrap).
+"""
+
+import argparse
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from attrimorph import load
+from attrimorph.data.faces import find_faces
+from attrimorph.data.images import aligned_frame
+from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.models.model import Model
+from attrimorph.photographs.fields import Fields, changed
+from attrimorph.pictures import sheet, to_pil
+
+SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
+IMAGES, BATCH = 80_000, 64
+SAME = 0.6  # dlib's distance
+LARGE = 512  # pixels at which sharpness is measured
+TOUCHED = 0.03  # on the scale -1..1: a pixel that changes so much has changed
+SHEET = 12
+FIFTHS = 5
+
+
+class Block(nn.Module):
+    """A residual block, [B, a, S, S] -> [B, b, S/2, S/2]."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), nn.Conv2d(b, b, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(b),
+        )  # fmt: skip
+        self.past = nn.Conv2d(a, b, 1, 2, bias=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return F.relu(self.way(h) + self.past(h))
+
+
+class Witness(nn.Module):
+    """Pictures [B, 3, S, S] in [-1, 1] -> logits [B, W]."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 32, 7, 2, 3, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            Block(32, 64), Block(64, 96), Block(96, 160), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3),
+            nn.Linear(160, len(names)),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-1] != SEEN:
+            images = F.interpolate(images, (SEEN, SEEN), mode="bilinear", antialias=True)
+        edge = (SEEN - INNER) // 2
+        found: Tensor = self.layers(images[..., edge:-edge, edge:-edge])
+        return found
+
+
+def witness_of(folder: Path, kept: Path) -> Witness:
+    """Return the witness, trained on CelebA's train split where it is not kept already."""
+    data = open_prepared(folder)
+    witness = Witness(data.schema.names)
+    if kept.is_file():
+        witness.load_state_dict(torch.load(kept, weights_only=True))
+        return witness.eval()
+    rows, generator = data.indices("train"), torch.Generator().manual_seed(11)
+    torch.manual_seed(11)
+    optimiser = torch.optim.AdamW(witness.parameters(), 2e-3, weight_decay=0.02)
+    steps = IMAGES // BATCH
+    plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+    witness.to(memory_format=torch.channels_last).train()
+    for step in range(steps):
+        at = rows[torch.randint(len(rows), (BATCH,), generator=generator).numpy()]
+        x, y = pictures(data, at), data.attributes[at]
+        shift = torch.randint(-6, 7, (2,), generator=generator).tolist()
+        x = x.roll(shift, (2, 3))
+        if torch.rand((), generator=generator) < 0.5:
+            x = x.flip(3)
+        loss = F.binary_cross_entropy_with_logits(witness(x.contiguous(memory_format=torch.channels_last)), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        plan.step()
+        if step % 100 == 0:
+            print(f"\rwitness: {step * BATCH:,}/{IMAGES:,} images, loss {loss.item():.3f}", end="", flush=True)
+    witness.eval()
+    at = data.indices("test")
+    right = (logits(witness, pictures(data, at)) > 0) == (data.attributes[at] > 0.5)
+    print(f"\rwitness: {right.float().mean():.1%} right of {len(at):,} unseen faces' attributes")
+    torch.save(witness.state_dict(), kept)
+    return witness
+
+
+def pictures(data: PreparedData, rows: np.ndarray[Any, Any]) -> Tensor:
+    """Return images of prepared data, [n, 3, S, S] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(data.images[rows])).movedim(3, 1).float().div(127.5).sub(1)
+
+
+@torch.no_grad()
+def logits(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return what a network says of many pictures."""
+    return torch.cat([network(part) for part in images.split(BATCH)])
+
+
+def identity() -> Callable[[Tensor], Tensor] | None:
+    """Return dlib's descriptor of aligned faces, [n, 3, S, S] -> [n, 128]; None where it is not installed."""
+    try:
+        import dlib
+
+        files = importlib.metadata.files("face_recognition_models") or ()
+    except (ImportError, importlib.metadata.PackageNotFoundError):
+        return None
+    paths = {Path(each).name: str(each.locate()) for each in files}
+    predict = dlib.shape_predictor(paths["shape_predictor_5_face_landmarks.dat"])
+    network = dlib.face_recognition_model_v1(paths["dlib_face_recognition_resnet_model_v1.dat"])
+
+    def describe(images: Tensor) -> Tensor:
+        found = []
+        for image in to_pil(images):
+            pixels = np.asarray(image.resize((256, 256)))
+            shape = predict(pixels, dlib.rectangle(53, 75, 203, 225))
+            found.append(np.array(network.compute_face_descriptor(dlib.get_face_chip(pixels, shape))))
+        return torch.tensor(np.array(found))
+
+    return describe
+
+
+def lightness(images: Tensor) -> Tensor:
+    """Return CIE L* of pictures [n, 3, S, S] in [-1, 1]: [n, S, S] in 0..100."""
+    rgb = (images + 1) / 2
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    y = (linear * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(1)
+    return 116 * torch.where(y > 216 / 24389, y.clamp(min=1e-8) ** (1 / 3), y * 841 / 108 + 4 / 29) - 16
+
+
+def skin(images: Tensor) -> Tensor:
+    """Return which pixels are skin, bool [n, S, S]: inside the face, of the chroma of nose and cheeks, not far from
+    their lightness."""
+    size = images.shape[-1]
+    light = lightness(images)
+    total = (images + 1).sum(1, keepdim=True) + 0.05
+    chroma = (images + 1)[:, :2] / total  # r and g of what the light makes up to 1
+    low, high, left, right = (round(size * each) for each in (0.48, 0.68, 0.32, 0.68))
+    own = chroma[..., low:high, left:right].flatten(2).median(2).values[..., None, None]
+    bright = light[..., low:high, left:right].flatten(1).median(1).values[:, None, None]
+    y, x = torch.meshgrid(*((torch.arange(size) + 0.5) / size,) * 2, indexing="ij")
+    face = ((x - 0.5) / 0.30).square() + ((y - 0.55) / 0.38).square() < 1
+    return face & ((chroma - own).abs().amax(1) < 0.035) & ((light - bright).abs() < 22)
+
+
+def detail(images: Tensor) -> Tensor:
+    """Return the absolute Laplacian of luma, [n, S, S]."""
+    luma = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    kernel = torch.tensor([[[[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]]])
+    return F.conv2d(luma, kernel, padding=1).abs()[:, 0]
+
+
+def fields_at(model: Model, images: Tensor, changes: dict[str, float]) -> tuple[Tensor, Fields | None]:
+    """Return a model's edit of pictures, and its fields where it tells any."""
+    tells = getattr(model, "fields", None)
+    if tells is None:
+        return model.edit(images, changes).as_subclass(Tensor), None
+    fields = tells(images, changes)
+    return changed(images, fields), fields
+
+
+def enlarged(fields: Fields, size: int) -> Fields:
+    """Return fields of another size (bicubic)."""
+    parts = {name: part for name, part in vars(fields).items() if part is not None}
+    return Fields(**{name: F.interpolate(part, (size, size), mode="bicubic") for name, part in parts.items()})
+
+
+def large_faces(folder: Path) -> Iterator[Tensor]:
+    """Yield the largest face of each photograph of a folder, aligned, [3, 512, 512] in [-1, 1]."""
+    for path in sorted(folder.iterdir()):
+        image = Image.open(path).convert("RGB")
+        if faces := find_faces(image, largest=True):
+            pixels = np.array(aligned_frame(faces[0].eyes, LARGE).cut(image))
+            yield torch.from_numpy(pixels).permute(2, 0, 1).float().div(127.5).sub(1)
+
+
+def interval(values: np.ndarray[Any, Any], people: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return the mean of values and its interval of 95 %, bootstrap over people."""
+    if not len(values):
+        return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "count": 0}
+    count = people.max() + 1
+    sums, numbers = np.bincount(people, values, count), np.bincount(people, minlength=count)
+    draws = np.random.default_rng(0).integers(count, size=(1000, count))
+    means = sums[draws].sum(1) / np.maximum(numbers[draws].sum(1), 1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high), "count": len(values)}
+
+
+def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness, out: Path) -> dict[str, Any]:
+    """Edit every picture in every attribute, and return all figures.
+
+    Args:
+        model: the editor.
+        images: held-out faces, [n, 3, S, S] in [-1, 1], S the model's image size; the last ones are those of `large`.
+        large: the same at 512 pixels, or None.
+        witness: who judges.
+        out: where the sheets go.
+    """
+    names = [name for name in model.schema.names if name in witness.names]
+    columns = [witness.names.index(name) for name in names]
+    before = logits(witness, images)[:, columns] > 0
+    rival = {name: {other for pair in model.schema.exclusive if name in pair for other in pair} for name in names}
+    describe = identity()
+    own = describe(images) if describe else None
+    skins, light = skin(images), lightness(images)
+    area = skins.flatten(1).float().sum(1).clamp(min=1)
+    tone = (light * skins).flatten(1).sum(1) / area
+    fifth = (tone.argsort().argsort() * FIFTHS // len(tone)).numpy()
+    grain = detail(large) if large is not None else None
+    rows: list[dict[str, Any]] = []
+    for at, name in enumerate(names):
+        shown = []
+        for sets in (True, False):
+            who = (before[:, at] != sets).nonzero()[:, 0]
+            for part in who.split(32):
+                made, fields = fields_at(model, images[part], {name: 1.0 if sets else -1.0})
+                after = logits(witness, made)[:, columns] > 0
+                others = [i for i in range(len(names)) if names[i] != name and names[i] not in rival[name]]
+                far = (describe(made) - own[part]).norm(dim=1) if describe and own is not None else None
+                moved = ((lightness(made) - light[part]) * skins[part]).flatten(1).sum(1) / area[part]
+                for i, person in enumerate(part.tolist()):
+                    row = {
+                        "attribute": name,
+                        "set": sets,
+                        "person": person,
+                        "reached": bool(after[i, at] == sets),
+                        "others": float((after[i, others] != before[person, others]).float().mean()),
+                        "distance": float(far[i]) if far is not None else None,
+                        "skin": float(moved[i]),
+                    }
+                    first = len(images) - len(large) if large is not None else len(images)
+                    if fields is not None and large is not None and grain is not None and person >= first:
+                        x = large[person - first, None]
+                        result = changed(x, enlarged(fields[i], LARGE))
+                        touched = (result - x).abs().amax((0, 1)) > TOUCHED
+                        if touched.sum() > 500:
+                            ratio = detail(result)[0][touched].mean() / grain[person - first][touched].mean()
+                            row["sharpness"] = float(ratio)
+                    rows.append(row)
+                if len(shown) < SHEET:
+                    shown += [torch.stack([images[p], m]) for p, m in zip(part.tolist(), made, strict=True)][:6]
+            print(f"\r{name}: {'set' if sets else 'taken away'}, {len(who)} people      ", end="", flush=True)
+        pairs = torch.stack(shown[:SHEET])
+        sheet([*pairs.unbind(1)], cell=256).save(out / f"{name}.jpg", quality=88)
+    print()
+    return summary(rows, names, fifth, before)
+
+
+def summary(rows: list[dict[str, Any]], names: list[str], fifth: Any, before: Tensor) -> dict[str, Any]:
+    """Return figures of all, by attribute and direction, and by group."""
+    people = np.array([row["person"] for row in rows])
+    which = np.array([row["attribute"] for row in rows])
+    sets = np.array([row["set"] for row in rows])
+    has = {name: before[:, names.index(name)].numpy()[people] for name in ("Male", "Young") if name in names}
+
+    def figures(chosen: Any) -> dict[str, Any]:
+        found = {}
+        for key in ("reached", "others", "distance", "skin", "sharpness"):
+            told = np.array([row.get(key) is not None for row in rows]) & chosen
+            values = np.array([float(row[key]) for row, use in zip(rows, told, strict=True) if use])
+            if not len(values):
+                continue
+            found[key] = interval(values, people[told])
+            if key in ("distance", "sharpness"):
+                found[key]["median"] = float(np.median(values))
+            if key == "distance":
+                found["same_person"] = interval((values < SAME).astype(float), people[told])
+        return found
+
+    all_of = np.ones(len(rows), bool)
+    groups = {f"fifth {i + 1} of skin lightness": fifth[people] == i for i in range(FIFTHS)}
+    for name, holds in has.items():
+        groups |= {name: holds, f"not {name}": ~holds}
+    by = {name: {"set": figures((which == name) & sets), "taken": figures((which == name) & ~sets)} for name in names}
+    tones = {
+        name: [float(np.mean([row["skin"] for row, use in zip(rows, (which == name) & (fifth[people] == i), strict=True)
+                              if use] or [np.nan])) for i in range(FIFTHS)]
+        for name in names
+    }  # fmt: skip
+    each = [figures(which == name)["reached"]["mean"] for name in names]
+    return {
+        "mean_of_attributes": float(np.mean(each)),
+        "least": [names[int(np.argmin(each))], float(np.min(each))],
+        "all": figures(all_of),
+        "attributes": by,
+        "groups": {name: figures(chosen) for name, chosen in groups.items()},
+        "skin_by_fifth": tones,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the figures as Markdown."""
+
+    def cell(figure: dict[str, float] | None, percent: bool = True) -> str:
+        if not figure:
+            return ""
+        scale, form = (100, ".0f") if percent else (1, ".2f")
+        return f"{figure['mean'] * scale:{form}} ({figure['low'] * scale:{form}}-{figure['high'] * scale:{form}})"
+
+    lines = [
+        f"Reached, mean of attributes: {found['mean_of_attributes']:.1%}; least: {found['least'][0]} "
+        f"{found['least'][1]:.0%}",
+        "",
+        "| attribute | set, reached % | taken, reached % | others changed % | skin, L* changed, fifths, dark first |",
+        "|---|---|---|---|---|",
+    ]
+    for name, both in found["attributes"].items():
+        others = [each["others"]["mean"] for each in both.values() if "others" in each]
+        tones = ", ".join(f"{each:.1f}" for each in found["skin_by_fifth"][name])
+        reached = [cell(both[way].get("reached")) for way in ("set", "taken")]
+        lines.append(f"| {name} | {' | '.join(reached)} | {100 * np.mean(others):.1f} | {tones} |")
+    lines += ["", "| who | reached % | others changed % | same person % | sharpness |", "|---|---|---|---|---|"]
+    for who, each in {"all": found["all"], **found["groups"]}.items():
+        figures = [cell(each.get(key)) for key in ("reached", "others", "same_person")]
+        sharp = f"{each['sharpness']['median']:.2f}" if "sharpness" in each else ""
+        lines.append(f"| {who} | {' | '.join(figures)} | {sharp} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Read what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--celeba", type=Path, required=True, help="CelebA, prepared at 128 pixels")
+    parser.add_argument("--faces", type=Path, required=True, help="faces prepared at the model's size; the test split")
+    parser.add_argument("--photographs", type=Path, help="a folder of whole photographs")
+    parser.add_argument("--count", type=int, default=0, help="so many of the faces; 0 for all")
+    parser.add_argument("--out", type=Path, default=Path("runs/portraits"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    witness = witness_of(options.celeba, options.out.parent / "witness.pt")
+    model, data = load(options.model), open_prepared(options.faces)
+    rows = data.indices("test")
+    images, large = pictures(data, rows[: options.count or None]), None
+    if images.shape[-1] != model.image_size:
+        images = F.interpolate(images, (model.image_size,) * 2, mode="bilinear", antialias=True)
+    if options.photographs:
+        large = torch.stack([*large_faces(options.photographs)])
+        small = F.interpolate(large, (model.image_size,) * 2, mode="bilinear", antialias=True)
+        images = torch.cat([images, small])
+    found = measure(model, images, large, witness, options.out)
+    (options.out / "portraits.json").write_text(json.dumps(found, indent=1))
+    (options.out / "portraits.md").write_text(table(found))
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
