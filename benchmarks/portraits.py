@@ -27,6 +27,7 @@ from attrimorph import load
 from attrimorph.data.faces import find_faces
 from attrimorph.data.images import aligned_frame
 from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.metrics.skin import skin, skin_lightness
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import Fields, changed
 from attrimorph.pictures import sheet, to_pil
@@ -62,9 +63,8 @@ class Witness(nn.Module):
         super().__init__()
         self.names = names
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 32, 7, 2, 3, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-            Block(32, 64), Block(64, 96), Block(96, 160), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3),
-            nn.Linear(160, len(names)),
+            nn.Conv2d(3, 64, 8, 4, 2, bias=False), nn.BatchNorm2d(64), nn.ReLU(), Block(64, 112), Block(112, 160),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(160, len(names)),
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
@@ -144,29 +144,6 @@ def identity() -> Callable[[Tensor], Tensor] | None:
     return describe
 
 
-def lightness(images: Tensor) -> Tensor:
-    """Return CIE L* of pictures [n, 3, S, S] in [-1, 1]: [n, S, S] in 0..100."""
-    rgb = (images + 1) / 2
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    y = (linear * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(1)
-    return 116 * torch.where(y > 216 / 24389, y.clamp(min=1e-8) ** (1 / 3), y * 841 / 108 + 4 / 29) - 16
-
-
-def skin(images: Tensor) -> Tensor:
-    """Return which pixels are skin, bool [n, S, S]: inside the face, of the chroma of nose and cheeks, not far from
-    their lightness."""
-    size = images.shape[-1]
-    light = lightness(images)
-    total = (images + 1).sum(1, keepdim=True) + 0.05
-    chroma = (images + 1)[:, :2] / total  # r and g of what the light makes up to 1
-    low, high, left, right = (round(size * each) for each in (0.48, 0.68, 0.32, 0.68))
-    own = chroma[..., low:high, left:right].flatten(2).median(2).values[..., None, None]
-    bright = light[..., low:high, left:right].flatten(1).median(1).values[:, None, None]
-    y, x = torch.meshgrid(*((torch.arange(size) + 0.5) / size,) * 2, indexing="ij")
-    face = ((x - 0.5) / 0.30).square() + ((y - 0.55) / 0.38).square() < 1
-    return face & ((chroma - own).abs().amax(1) < 0.035) & ((light - bright).abs() < 22)
-
-
 def detail(images: Tensor) -> Tensor:
     """Return the absolute Laplacian of luma, [n, S, S]."""
     luma = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -226,9 +203,8 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
     rival = {name: {other for pair in model.schema.exclusive if name in pair for other in pair} for name in names}
     describe = identity()
     own = describe(images) if describe else None
-    skins, light = skin(images), lightness(images)
-    area = skins.flatten(1).float().sum(1).clamp(min=1)
-    tone = (light * skins).flatten(1).sum(1) / area
+    skins = skin(images)
+    tone = skin_lightness(images, skins)
     fifth = (tone.argsort().argsort() * FIFTHS // len(tone)).numpy()
     grain = detail(large) if large is not None else None
     rows: list[dict[str, Any]] = []
@@ -241,7 +217,7 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
                 after = logits(witness, made)[:, columns] > 0
                 others = [i for i in range(len(names)) if names[i] != name and names[i] not in rival[name]]
                 far = (describe(made) - own[part]).norm(dim=1) if describe and own is not None else None
-                moved = ((lightness(made) - light[part]) * skins[part]).flatten(1).sum(1) / area[part]
+                moved = skin_lightness(made, skins[part]) - tone[part]
                 for i, person in enumerate(part.tolist()):
                     row = {
                         "attribute": name,

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.identity_encoder import load_identity_encoder
 from attrimorph.evaluators.judge import load_judge
@@ -19,7 +18,7 @@ from attrimorph.metrics.edits import (
     counterfactual_distance,
     measure_edits,
 )
-from attrimorph.metrics.evaluate.edits import cells_of, fairness_sheet, gap_of, resampled
+from attrimorph.metrics.evaluate.edits import cells_of, fairness_sheet, fifths_of_skin, gap_of, resampled
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.metrics.similarity import maps_distance, perceptual_distance
@@ -87,10 +86,11 @@ def test_who_draws_the_truth_makes_no_error_and_drifts_as_the_truth_does() -> No
     assert (target[changed] > 2 * rest[changed]).all()
     assert DISTANCE_TARGET in cells_of(measures)
     assert JUDGE_ERROR not in cells_of(measures)
-    sheet = fairness_sheet(measures, unseen.labels, judge.schema, resamples=20)
-    assert {row["group"] for row in sheet} <= {"Male", "Young", "Pale_Skin"}
-    other = Schema((Attribute("Male", "real"), Attribute("Smiling")))
-    assert not fairness_sheet(measures, unseen.labels[:, :2], other, resamples=20)
+    groups = {"Male": unseen.labels[:, judge.schema.columns("Male").start]} | fifths_of_skin(unseen.images)
+    sheet = fairness_sheet(measures, groups, resamples=20)
+    assert {row["group"] for row in sheet} <= {*groups}
+    assert "edit.skin_drift" in {row["figure"] for row in sheet}
+    assert not fairness_sheet(measures, {"nobody knows": groups["Male"] * torch.nan}, resamples=20)
     assert all(row["low"] <= row["high"] and row["cells"] >= 1 for row in sheet)
 
 

@@ -19,12 +19,14 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.similarity import maps_distance, psnr
+from attrimorph.metrics.skin import skin, skin_lightness
 from attrimorph.models.model import Edits, TellsFields, decisions
 from attrimorph.photographs.fields import composed as put_into
 from attrimorph.pictures import sheet
 
 BATCH = 128
 SHOWN = 4
+PEOPLE = ("Male", "Young", "Pale_Skin")  # whoever has one of these is a person
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def measure_edits(
     names = binary_names(schema) if names is None else names
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
 
-    binary = binary_names(schema)
+    binary, people = binary_names(schema), not {*PEOPLE}.isdisjoint(schema.names)
     unedited = unseen.images if unseen.reconstructions is None else unseen.reconstructions
     images = replace(unseen, reconstructions=None)
     seen = decisions(judge(unseen.images), schema) if composed else before
@@ -251,7 +253,8 @@ def measure_edits(
 
         def measured(unseen: EvaluationSet, before: Tensor, edited: Tensor) -> AttributeEdits:
             judged, unmoved = decisions(judge(edited), schema), schema.edit(before[rows], change)
-            figures = close_figures(unseen, few, edited[: len(few)], truth, identity_encoder, extractor) | of_truth
+            close = (unseen, few, edited[: len(few)], truth, identity_encoder, extractor)
+            figures = close_figures(*close, people=people) | of_truth
             shown = [unseen.images[few[:SHOWN]], edited[:SHOWN]]
             shown += [] if truth is None else [truth.image[:SHOWN]]
             wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
@@ -291,6 +294,7 @@ DISTANCE_TARGET, DISTANCE_REST = f"{DISTANCE}_inside", f"{DISTANCE}_outside"
 JUDGE_ERROR = "truth.judge_error"
 IDENTITY, TRUE_IDENTITY = "edit.identity_drift", "truth.identity_drift"
 BACKGROUND_DRIFT = "edit.background_drift"
+SKIN_DRIFT = "edit.skin_drift"
 
 
 def close_figures(
@@ -300,6 +304,8 @@ def close_figures(
     truth: TrueLayers | None,
     identity_encoder: IdentityEncoder | None,
     extractor: SeesMaps | None,
+    *,
+    people: bool,
 ) -> dict[str, Tensor]:
     """Measure edits one by one.
 
@@ -310,6 +316,7 @@ def close_figures(
         truth: the true counterfactuals of drawn faces, [m, 3, S, S], with their layers, else None.
         identity_encoder: who tells people, or None.
         extractor: whose feature maps two images are compared in, or None.
+        people: whether these are faces, whose skin should stay as it is.
 
     Returns:
         Figures by name, each [m], NaN where there is no such area.
@@ -326,6 +333,9 @@ def close_figures(
             figures |= zip((DISTANCE, DISTANCE_TARGET, DISTANCE_REST), distances, strict=True)
     if identity_encoder is not None:
         figures[IDENTITY] = identity_drift(identity_encoder, before, edited)
+    if people:
+        where = skin(before)
+        figures[SKIN_DRIFT] = (skin_lightness(edited, where) - skin_lightness(before, where)).abs()
     if masks is not None:
         figures[BACKGROUND_DRIFT] = background_drift(before, edited, masks)
     return figures

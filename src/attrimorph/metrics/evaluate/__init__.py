@@ -57,7 +57,7 @@ GROUPS = {
     "reconstruction": Group("PSNR, SSIM, MS-SSIM, perceptual distance, attribute accuracy", measure_reconstruction),
     "edits": Group("target reached, leakage, drift, error against the true counterfactual", measure_edit_group),
     "responses": Group("how evenly edits grow with their strength", measure_response_group),
-    "fairness": Group("the same edits by sex, age and skin", measure_fairness_group),
+    "fairness": Group("the same edits by sex, age and the lightness of skin", measure_fairness_group),
     "distribution": Group(
         "Frechet and kernel distance, precision, recall, Inception-style score, accuracy of samples",
         measure_distribution,

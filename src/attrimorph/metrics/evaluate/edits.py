@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.data import Schema
 from attrimorph.evaluators.attributes import Judges, binary_names, editable_names
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics import responses as shapes
@@ -18,9 +17,11 @@ from attrimorph.metrics.edits import (
     DISTANCE_TARGET,
     IDENTITY,
     JUDGE_ERROR,
+    PEOPLE,
     PSNR,
     PSNR_REST,
     PSNR_TARGET,
+    SKIN_DRIFT,
     TRUE_IDENTITY,
     EditMeasures,
 )
@@ -30,9 +31,10 @@ from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.figures import Evaluation, of_mean, wilson
 from attrimorph.metrics.responses import MOST, STRENGTHS, Response, measure_responses, rows_of
 from attrimorph.metrics.similarity import perceptual_embedding
+from attrimorph.metrics.skin import skin_lightness
 from attrimorph.models.model import Edits
 
-FAIRNESS_GROUPS = ("Male", "Young", "Pale_Skin")
+FIFTHS = 5
 RESAMPLES = 500
 SEED = 3
 INTERVAL = 0.95
@@ -51,6 +53,7 @@ CLOSE = {
     IDENTITY: "1 - cosine, reconstruction to edit, {identity_encoder.name}; ",
     TRUE_IDENTITY: "1 - cosine, input to true counterfactual, {identity_encoder.name}; ",
     BACKGROUND_DRIFT: "mean absolute change outside the person, reconstruction to edit; ",
+    SKIN_DRIFT: "mean absolute change of the skin's mean L*, reconstruction to edit; ",
     JUDGE_ERROR: "share of all attributes misjudged; {judge.name}; ",
 }
 
@@ -75,8 +78,26 @@ def measure_fairness_group(context: EvaluationContext, evaluation: Evaluation) -
     if not isinstance(context.model, Edits) or context.judge is None or context.edit_measures is None:
         evaluation.notes.append("A fairness sheet needs a model that edits, and a judge: not made.")
         return
-    labels = context.edited_images.labels
-    evaluation.parts["fairness"] = fairness_sheet(context.edit_measures, labels, context.judge.schema)
+    unseen, schema = context.edited_images, context.judge.schema
+    groups = {name: unseen.labels[:, schema.columns(name).start] for name in PEOPLE if name in binary_names(schema)}
+    if groups:
+        groups |= fifths_of_skin(unseen.images)
+    evaluation.parts["fairness"] = fairness_sheet(context.edit_measures, groups)
+
+
+def fifths_of_skin(images: Tensor) -> dict[str, Tensor]:
+    """Return who belongs to each fifth of people by the lightness of their skin, [B] in {0, 1}, NaN where none is seen.
+
+    Args:
+        images: aligned faces, [B, 3, S, S] in [-1, 1].
+    """
+    tone = skin_lightness(images)
+    order = tone.nan_to_num(torch.inf).argsort().argsort() * FIFTHS // max(1, int(tone.isfinite().sum()))
+    names = ("darkest", "second", "third", "fourth", "lightest")
+    return {
+        f"skin: {name} fifth": torch.where(tone.isfinite(), (order == place).to(tone), torch.nan)
+        for place, name in enumerate(names)
+    }
 
 
 def put_edits(evaluation: Evaluation, context: EvaluationContext, judge: Judges, measures: EditMeasures) -> None:
@@ -184,8 +205,7 @@ def cells_of(measures: EditMeasures) -> dict[str, list[Cell]]:
 
 def fairness_sheet(
     measures: EditMeasures,
-    labels: Tensor,
-    schema: Schema,
+    groups: Mapping[str, Tensor],
     *,
     resamples: int = RESAMPLES,
 ) -> list[dict[str, Any]]:
@@ -197,8 +217,7 @@ def fairness_sheet(
 
     Args:
         measures: of edits.
-        labels: of the images, [N, width]; rows whose group is missing are left out.
-        schema: of the labels.
+        groups: who belongs to each, [N] in {0, 1}; NaN = unknown, and left out.
         resamples: of the bootstrap.
 
     Returns:
@@ -207,9 +226,8 @@ def fairness_sheet(
     """
     rows = []
     found = cells_of(measures)
-    weights = resampled(len(labels), resamples)
-    for group in (name for name in FAIRNESS_GROUPS if name in binary_names(schema)):
-        has = labels[:, schema.columns(group).start]
+    for group, has in groups.items():
+        weights = resampled(len(has), resamples)
         for name, cells in found.items():
             row = gap_of(cells, has, weights)
             if row is not None:
