@@ -23,6 +23,7 @@ FLAT, CALM = 2.0, 4.0  # what outputs of flow and of colours are divided by: col
 HIDDEN = -2.0  # logit of the mask at the start: 12 % of a paint that is the picture itself
 LEVELS = 4  # halvings at most, down to 4x4 at least
 GROWTH = (1, 2, 4, 6)  # channels at each, in widths
+LOUD = 10.0  # verdicts are multiplied by so much: spectral norm keeps them far below the hinge's corner at 1
 CONDITION = 128  # numbers that d and y become
 
 
@@ -154,7 +155,7 @@ class FieldDiscriminator(nn.Module):
         for layer in self.layers:
             h = F.leaky_relu(layer(h), SLOPE)  # [B, C, S/2, S/2] ... [B, 8C, s, s]
         logits = h.new_zeros(len(h), 0) if self.head is None else self.head(h.flatten(1))
-        return self.verdict(h).float(), logits.float()  # [B, 1, s, s], [B, W]
+        return LOUD * self.verdict(h).float(), logits.float()  # [B, 1, s, s], [B, W]
 
 
 class ShrinkingClassifier(Classifier):

@@ -95,7 +95,7 @@ class RetouchOptimiserOptions(OptimiserOptions):
         learning_rate: Of all networks; the discriminators may have their own.
     """
 
-    learning_rate: Rate = 5e-4
+    learning_rate: Rate = 2e-4
     discriminator_rate: Rate | None = 1.5e-3
 
 
