@@ -33,7 +33,7 @@ from attrimorph.photographs.fields import Fields, changed
 from attrimorph.pictures import sheet, to_pil
 
 SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
-IMAGES, BATCH = 80_000, 64
+IMAGES, BATCH = 120_000, 64
 SAME = 0.6  # dlib's distance
 LARGE = 512  # pixels at which sharpness is measured
 TOUCHED = 0.03  # on the scale -1..1: a pixel that changes so much has changed
@@ -212,7 +212,7 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
         shown = []
         for sets in (True, False):
             who = (before[:, at] != sets).nonzero()[:, 0]
-            for part in who.split(32):
+            for part in who.split(32) if len(who) else ():
                 made, fields = fields_at(model, images[part], {name: 1.0 if sets else -1.0})
                 after = logits(witness, made)[:, columns] > 0
                 others = [i for i in range(len(names)) if names[i] != name and names[i] not in rival[name]]
