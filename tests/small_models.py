@@ -54,6 +54,14 @@ NARROW: dict[str, dict[str, Any]] = {
         "losses.warmup_images": 0,
         "networks.classifier_width": 4,
     },
+    "stargan-64": {
+        "data.image_size": 16,
+        "networks.blocks": 1,
+        "networks.generator_width": 4,
+        "networks.discriminator_width": 4,
+        "networks.classifier_width": 4,
+        "losses.generator_every": 2,
+    },
     "pggan-drawn-64": {
         "data.image_size": 16,
         "networks.latent": 6,

@@ -20,6 +20,7 @@ SHOWN_BY = {
     "cyclegan-64": {"losses.l1": "pix2pix-64"},
     "homointerp-drawn-64": {},
     "retouch-64": {},
+    "stargan-64": {},
     "pggan-drawn-64": {},
 }
 # Where another value is not 3 x + 1.

@@ -37,6 +37,7 @@ RUNS: dict[str, dict[str, Any]] = dict.fromkeys(FAMILY, TINY) | {
     | {"losses.warmup_images": 24, "losses.generator_every": 2, "optimiser.discriminator_rate": 2e-4},
     "retouch-64": NARROW["retouch-64"]
     | {"losses.warmup_images": 24, "optimiser.learning_rate": 2e-4, "optimiser.discriminator_rate": 1e-4},
+    "stargan-64": NARROW["stargan-64"] | {"optimiser.discriminator_rate": 2e-4},
     "pggan-drawn-64": NARROW["pggan-drawn-64"]
     | {"networks.conditional": True, "growth.start": 8, "growth.fixed_images": [32], "growth.batch_sizes": [8, 4]},
 }

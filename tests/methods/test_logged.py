@@ -24,6 +24,7 @@ REST = {
         "losses.warmup_images": 8,
     },
     "retouch-64": {},
+    "stargan-64": {},
     "pggan-drawn-64": {"networks.conditional": True},
 }  # fmt: skip
 

@@ -82,6 +82,7 @@ def test_a_recipe_survives_json() -> None:
         ("homointerp-drawn-64",),
         ("pggan-drawn-64",),
         ("retouch-64",),
+        ("stargan-64",),
     ],
 )
 def test_every_field_is_read_by_a_run(names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

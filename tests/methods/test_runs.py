@@ -1,4 +1,4 @@
-"""Recipes of CycleGAN, pix2pix, HomoInterpGAN and Retouch: they build, step, stop and go on."""
+"""Recipes of CycleGAN, pix2pix, HomoInterpGAN, Retouch and StarGAN: they build, step, stop and go on."""
 
 import re
 from pathlib import Path
@@ -17,6 +17,7 @@ from attrimorph.methods.homointerp.recipe import RECIPES as INTERPOLATION
 from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.retouch.recipe import RECIPES as RETOUCH
+from attrimorph.methods.stargan.recipe import RECIPES as STARGAN
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training import FastPath
@@ -39,10 +40,11 @@ WIDTHS = {
     },
     "homointerp-64": NARROW["homointerp-drawn-64"],
     "retouch-128": NARROW["retouch-64"],
+    "stargan-128": NARROW["stargan-64"],
 }
 
 
-@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION, *RETOUCH])
+@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION, *RETOUCH, *STARGAN])
 def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
     recipe = recipe_named(name)
     assert recipe.name == name
@@ -62,9 +64,9 @@ def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
         assert any(not torch.equal(a, b) for a, b in zip(before[n], network.parameters(), strict=True)), n
 
 
-@pytest.mark.parametrize("name", ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64", "retouch-64"])
+@pytest.mark.parametrize("name", ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64", "retouch-64", "stargan-64"])
 def test_a_stopped_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
-    data = write_faces(tmp_path / "faces", count=24, size=32)
+    data = write_faces(tmp_path / "faces", count=24, size=NARROW[name]["data.image_size"])
     run = {
         "training.images": 24,
         "training.batch_size": 4,
@@ -74,7 +76,7 @@ def test_a_stopped_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> Non
         "training.precision": "float32",
         "training.memory_format": "contiguous",
     }
-    own = {"homo": {"losses.warmup_images": 8}, "reto": {}}.get(name[:4], {"losses.pool": 2})
+    own = {"homo": {"losses.warmup_images": 8}, "cycl": {"losses.pool": 2}}.get(name[:4], {})
     recipe = narrow(name, run | own)
 
     class Stop(Exception):

@@ -403,7 +403,7 @@ class Edit:
 
     Attributes:
         images: the inputs, [B, 3, S, S] in [-1, 1].
-        reconstructions: without any change, or None of a model that does not encode.
+        reconstructions: without any change, or None where these are the inputs.
         edited: with the changes.
         fields: how they change the inputs' own pixels, at any size; None where the model's own picture is shown.
         looked: the photographs that were given, and where in them the N faces lie; None where tensors were.
@@ -524,10 +524,10 @@ def edit(
         after = model.schema.edit(before, target.changes)
         return _warned(Edit(images, None, told[0], before, after, None, told[1], looked), changes, known)
     if source.code is None:
-        edited = rendered(model, [source], [None], [target])
-        reconstructions = model.decode(model.encode(images, before)) if isinstance(model, Encodes) else None
+        unedited, edited = (rendered(model, [source], [None], [each]) for each in (EditTarget(), target))
+        # Most editors without codes leave a picture alone of which nothing is asked.
+        reconstructions = None if torch.equal(unedited, images.cpu()) else unedited
         after = model.schema.edit(before, target.changes)
-        unedited = images if reconstructions is None else reconstructions
         edited, fields = put_together(images, unedited, edited, composition)
         return _warned(Edit(images, reconstructions, edited, before, after, None, fields, looked), changes, known)
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself

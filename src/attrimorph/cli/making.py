@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
 data_app = App(name="data", help="Check, prepare and draw data.", group=DATA)
 app.command(data_app)
-NEXT = {
-    "cyclegan": "attrimorph edit PICTURE --set ATTRIBUTE=1",
-    "homointerp": "attrimorph edit PICTURE --set ATTRIBUTE=1",
-}
-"""What a run that does not sample is good for; others sample."""
+EDITORS = ("cyclegan", "homointerp", "retouch", "stargan")
+"""The methods whose models edit and do not sample."""
 OPTIONS = ("data", "format", "table", "out", "dry-run", "explain", "device")
 
 
@@ -302,7 +299,7 @@ def train(
 
         folder = run(value, prepared, target, progress=show, device=chosen(device))
     if speaks():
-        verb = NEXT.get(value.method, "attrimorph sample")
+        verb = "attrimorph edit PICTURE --set ATTRIBUTE=1" if value.method in EDITORS else "attrimorph sample"
         print(f"the run is in {folder}" + ("" if value.method == "pix2pix" else f"; next: {verb} --model {folder}"))
 
 

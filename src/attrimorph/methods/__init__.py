@@ -200,6 +200,25 @@ def retouch_trained() -> Trained:
     return Trained(kept_networks, RetouchModel)
 
 
+def stargan_recipes() -> Recipes:
+    from attrimorph.methods.stargan.recipe import RECIPES, StarGANRecipe
+
+    return Recipes(StarGANRecipe, RECIPES)
+
+
+def stargan_step() -> "type[Algorithm]":
+    from attrimorph.methods.stargan.step import StarGAN
+
+    return StarGAN
+
+
+def stargan_trained() -> Trained:
+    from attrimorph.methods.stargan.networks import kept_networks
+    from attrimorph.models.attribute_editor import AttributeEditor
+
+    return Trained(kept_networks, AttributeEditor)
+
+
 METHODS: dict[str, MethodEntry] = {
     **dict.fromkeys(FAMILY, MethodEntry(cvae_gan_recipes, cvae_gan_step, cvae_gan_trained)),
     "attribute2image-cvae": MethodEntry(attribute2image_recipes, cvae_step, cvae_trained),
@@ -209,6 +228,7 @@ METHODS: dict[str, MethodEntry] = {
     "homointerp": MethodEntry(homointerp_recipes, homointerp_step, homointerp_trained),
     "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
     "retouch": MethodEntry(retouch_recipes, retouch_step, retouch_trained),
+    "stargan": MethodEntry(stargan_recipes, stargan_step, stargan_trained),
 }
 
 

@@ -184,8 +184,10 @@ class SavedEdit(Saved, Composing):
             if (told := told_edit(model, image, self.changes, own, self.composition, self.locks)) is not None:
                 return told
             if self.moved is None:
-                before = image
-                after = rendered(model, [EditSource(image, None, own)], [None], [EditTarget(self.changes)])
+                source = EditSource(image, None, own)
+                before, after = (
+                    rendered(model, [source], [None], [EditTarget(changes)]) for changes in ({}, self.changes)
+                )
             else:
                 z = encoder(model, "this picture").encode(image, own).z
                 moved = _read_attributes(self.moved, model)

@@ -366,12 +366,8 @@ class ModelStore:
             subject = found_source(model, image, dict(origin.known))
         else:
             subject = sampled_sources(model, 1, origin.seed, dict(origin.held))[0]
-        if subject.code is not None:
-            picture = rendered(model, [subject], [moved_code(model, subject, EditTarget())], [EditTarget()])
-            said += [] if subject.image is None else unlike(model, subject.image, picture)
-        else:
-            assert subject.image is not None
-            picture = subject.image
+        picture = rendered(model, [subject], [moved_code(model, subject, EditTarget())], [EditTarget()])
+        said += [] if subject.image is None else unlike(model, subject.image, picture)
         if served.judge is None:
             return Seen(subject, picture, None, None, frame, tuple(said))
         probabilities = served.judge(picture if subject.image is None else subject.image)[0].cpu()

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from attrimorph.data import Changes
 from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.models.attribute_editor import reversed_rows
 from attrimorph.models.model import Model, any_source
 from attrimorph.photographs.fields import CHANNELS, Fields, changed
 from attrimorph.pictures import Pictures, Source
 
-SHOWN = 4  # attributes on a sample sheet
 KEPT = 16  # fields
 
 
@@ -85,9 +85,4 @@ class RetouchModel(Model):
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out pictures: themselves, and the first attributes reversed."""
         y = self.known(attributes).cpu()
-        rows = [images]
-        for name in self.editable[:SHOWN]:
-            sets, takes = (self.edit(images, {name: strength}, y).cpu() for strength in (1.0, -1.0))
-            has = y[:, self.schema.columns(name)].amax(1) > 0.5
-            rows.append(torch.where(has[:, None, None, None], takes, sets))
-        return rows
+        return [images, *reversed_rows(self, images, y)]

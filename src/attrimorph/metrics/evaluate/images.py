@@ -112,8 +112,19 @@ class EvaluationContext:
 
     @cached_property
     def reconstructions(self) -> Tensor:
-        """G(E(x)), [N, 3, S, S]."""
-        return self.decoded(self.codes)
+        """G(E(x)), or of an editor without codes its edit that asks for nothing, [N, 3, S, S]."""
+        model = self.model
+        if isinstance(model, Encodes):
+            return self.decoded(self.codes)
+        assert isinstance(model, Edits)
+        return batched(lambda images, y: model.edit(images, {}, y), self.unseen.images, self.labels)
+
+    @cached_property
+    def reconstructs(self) -> bool:
+        """Whether the model makes images again; some editors leave those alone of which nothing is asked."""
+        if isinstance(self.model, Encodes):
+            return True
+        return isinstance(self.model, Edits) and not torch.equal(self.reconstructions, self.unseen.images)
 
     def decoded(self, code: Code) -> Tensor:
         """Return the images of codes, [B, 3, S, S]."""
@@ -178,7 +189,7 @@ class EvaluationContext:
     def edited_images(self) -> EvaluationSet:
         """The first of the images: so many that flipping each binary attribute of each makes at most `edits` edits."""
         names = editable_names(self.model)
-        unedited = self.reconstructions if isinstance(self.model, Encodes) else None
+        unedited = self.reconstructions if self.reconstructs else None
         return replace(self.unseen, reconstructions=unedited).first(max(1, self.edits // max(1, len(names))))
 
     @cached_property
@@ -189,7 +200,7 @@ class EvaluationContext:
         assert self.judge is not None
         if not names:
             return None
-        before = decisions(self.judged_reconstructions if isinstance(model, Encodes) else self.judged, model.schema)
+        before = decisions(self.judged_reconstructions if self.reconstructs else self.judged, model.schema)
         measures = measure_edits(
             model,
             self.edited_images,
@@ -236,7 +247,7 @@ def mean(values: dict[str, float]) -> float:
 
 
 def measure_reconstruction(context: EvaluationContext, evaluation: Evaluation) -> None:
-    """How near G(E(x)) is to x, what a judge finds in it, and how good the model's own classifier is."""
+    """How near reconstructions are to images, what a judge finds in them, how good the model's own classifier is."""
     words, schema, unseen = context.unseen.words, context.model.schema, context.unseen
     if context.guesses is None:
         evaluation.notes.append("The model has no classifier: none was measured.")
@@ -245,10 +256,10 @@ def measure_reconstruction(context: EvaluationContext, evaluation: Evaluation) -
         evaluation.put("classifier.accuracy", own, mean(accuracy))
         for name, value in accuracy.items():
             evaluation.put(f"classifier.accuracy.{name}", own, value)
-    if not isinstance(context.model, Encodes):
+    begin = time.perf_counter()
+    if not context.reconstructs:
         evaluation.notes.append("The model does not encode: no reconstruction was measured.")
         return
-    begin = time.perf_counter()
     made = context.reconstructions
     evaluation.about["reconstructions per second"] = round(len(made) / (time.perf_counter() - begin), 1)
     pair = (unseen.images, made)

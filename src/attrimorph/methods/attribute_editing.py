@@ -1,0 +1,90 @@
+"""How StarGAN, AttGAN and STGAN learn: G edits a picture x of attributes y to have y', D has a head for attributes.
+
+    x' = G(x, y, y'), y' the attributes of another picture of the batch
+    L_D = D(x') - D(x) + gradient_penalty (||grad D|| - 1)^2 + head_real CE(head(x), y)
+    L_G = -D(x') + asked_head CE(head(x'), y') + reconstruction |x_again - x|
+G learns in every so manieth step only. All gradients of a step belong to the same parameters; then every network
+steps. Beside them a classifier learns from real pictures, and nobody from it (ours): it tells a trained model the
+attributes of a photograph, which the papers have from the data set.
+"""
+
+from abc import ABC
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attrimorph import losses
+from attrimorph.data import Schema
+from attrimorph.data.loader import Batch
+from attrimorph.methods.base import Algorithm
+
+
+class AttributeEditing(Algorithm, ABC):
+    """What the three share: "generator", "discriminator", "classifier".
+
+    Attributes:
+        averaged: whether cross-entropies of attributes are means over these, else sums.
+        generator_every: G learns in every so manieth step.
+    """
+
+    kept, remembers = ("generator", "classifier"), ("steps",)
+    averaged: ClassVar[bool] = True
+
+    def __init__(self, recipe: Any, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
+        super().__init__(recipe, schema, *parts, **arithmetic)
+        self.generator_every: int = recipe.losses.generator_every
+        self.attributes = len(schema.attributes) if self.averaged else 1
+        self.steps = 0
+
+    def again(self, x: Tensor, y: Tensor, goal: Tensor, made: Tensor) -> Tensor:
+        """Return pictures made again, [B, 3, S, S], of themselves or of what was `made` of them to have `goal`."""
+        again: Tensor = self.networks["generator"](x, y, y)
+        return again
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one step; see `Algorithm`."""
+        x, y, count = batch.images, batch.attributes, len(batch.images)
+        other = y[torch.randperm(count, generator=generator).to(x.device)]
+        share = torch.rand(count, 1, 1, 1, generator=generator).to(x.device)
+        # What is not known of either is not asked.
+        target = torch.where(y.isnan() | other.isnan(), y, other)
+        own, goal = self.blanked(y), self.blanked(target)
+        self.steps += 1
+        learns = self.steps % self.generator_every == 0
+        g, d = self.networks["generator"], self.networks["discriminator"]
+        self.forget_gradients()
+        with self.arithmetic():
+            logits = self.networks["classifier"](x)[0].float()
+            values = {"classify": losses.attribute_loss(logits, y, self.blocks)}
+            values["classify"].backward(inputs=self.parameters("classifier"))  # type: ignore[no-untyped-call]
+            with torch.set_grad_enabled(learns):
+                made = g(x, own, goal).float()
+            verdict, told = d(made)
+            if learns:
+                asked = {
+                    "fool": losses.wasserstein_fool(verdict),
+                    "asked_head": self._cross_entropy(told, target),
+                    "reconstruction": losses.mean_absolute_error(self.again(x, own, goal, made).float(), x),
+                }
+                self._weighted(asked).backward(inputs=self.parameters("generator"), retain_graph=True)
+                values |= asked
+            real, right = d(x)
+            between = torch.lerp(x, made.detach(), share).requires_grad_()
+            (slope,) = torch.autograd.grad(d(between)[0].sum(), between, create_graph=True)
+            judged = {
+                "wasserstein": losses.wasserstein(real, verdict),
+                "gradient_penalty": losses.gradient_penalty(slope.float()),
+                "head_real": self._cross_entropy(right, y),
+            }
+            self._weighted(judged).backward(inputs=self.parameters("discriminator"))
+        self.update(*(name for name in self.networks if learns or name != "generator"))
+        values |= judged | {"c_accuracy": losses.attribute_accuracy(logits.detach(), y, self.blocks)}
+        return {name: value.detach() for name, value in values.items()}
+
+    def _weighted(self, values: dict[str, Tensor]) -> Tensor:
+        """Return the sum of losses by their weights; 1 of what has none."""
+        return torch.stack([self.weights.get(name, 1.0) * value for name, value in values.items()]).sum()
+
+    def _cross_entropy(self, logits: Tensor, y: Tensor) -> Tensor:
+        return losses.attribute_loss(logits, y, self.blocks) / self.attributes
