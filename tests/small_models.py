@@ -21,6 +21,13 @@ from attrimorph.training import FastPath
 from attrimorph.training.trainer import build
 
 PLAIN = FastPath("float32", "contiguous", {})
+EDITING: dict[str, Any] = {
+    "data.image_size": 16,
+    "networks.generator_width": 4,
+    "networks.discriminator_width": 4,
+    "networks.classifier_width": 4,
+    "losses.generator_every": 2,
+}
 NARROW: dict[str, dict[str, Any]] = {
     "homointerp-drawn-64": {
         "data.image_size": 32,
@@ -54,14 +61,9 @@ NARROW: dict[str, dict[str, Any]] = {
         "losses.warmup_images": 0,
         "networks.classifier_width": 4,
     },
-    "stargan-64": {
-        "data.image_size": 16,
-        "networks.blocks": 1,
-        "networks.generator_width": 4,
-        "networks.discriminator_width": 4,
-        "networks.classifier_width": 4,
-        "losses.generator_every": 2,
-    },
+    "stargan-64": EDITING | {"networks.blocks": 1},
+    "attgan-64": EDITING,
+    "stgan-64": EDITING,
     "pggan-drawn-64": {
         "data.image_size": 16,
         "networks.latent": 6,

@@ -83,7 +83,9 @@ def test_floats_of_the_models_size_stay_as_they_are(model: Editor) -> None:
     assert torch.equal(model.encode(images).z, model.encode([images[:1], images[1:]]).z)
 
 
-@pytest.mark.parametrize("kind", ["homointerp-drawn-64", "cyclegan-64", "retouch-64", "stargan-64", "layers"])
+@pytest.mark.parametrize(
+    "kind", ["homointerp-drawn-64", "cyclegan-64", "retouch-64", "stargan-64", "attgan-64", "stgan-64", "layers"]
+)
 def test_every_kind_takes_files(kind: str, tmp_path: Path, photo: Path) -> None:
     model: Any = tiny_layers(tmp_path) if kind == "layers" else small_model(tmp_path, kind)
     found = model.edit(str(photo), {"Smiling": 1})

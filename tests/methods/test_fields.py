@@ -21,6 +21,8 @@ SHOWN_BY = {
     "homointerp-drawn-64": {},
     "retouch-64": {},
     "stargan-64": {},
+    "attgan-64": {},
+    "stgan-64": {},
     "pggan-drawn-64": {},
 }
 # Where another value is not 3 x + 1.

@@ -38,6 +38,8 @@ RUNS: dict[str, dict[str, Any]] = dict.fromkeys(FAMILY, TINY) | {
     "retouch-64": NARROW["retouch-64"]
     | {"losses.warmup_images": 24, "optimiser.learning_rate": 2e-4, "optimiser.discriminator_rate": 1e-4},
     "stargan-64": NARROW["stargan-64"] | {"optimiser.discriminator_rate": 2e-4},
+    "attgan-64": NARROW["attgan-64"] | {"optimiser.discriminator_rate": 1e-4},
+    "stgan-64": NARROW["stgan-64"] | {"optimiser.discriminator_rate": 1e-4},
     "pggan-drawn-64": NARROW["pggan-drawn-64"]
     | {"networks.conditional": True, "growth.start": 8, "growth.fixed_images": [32], "growth.batch_sizes": [8, 4]},
 }

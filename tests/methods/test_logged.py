@@ -25,6 +25,8 @@ REST = {
     },
     "retouch-64": {},
     "stargan-64": {},
+    "attgan-64": {},
+    "stgan-64": {},
     "pggan-drawn-64": {"networks.conditional": True},
 }  # fmt: skip
 

@@ -83,6 +83,8 @@ def test_a_recipe_survives_json() -> None:
         ("pggan-drawn-64",),
         ("retouch-64",),
         ("stargan-64",),
+        ("attgan-64",),
+        ("stgan-64",),
     ],
 )
 def test_every_field_is_read_by_a_run(names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

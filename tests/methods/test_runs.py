@@ -1,4 +1,4 @@
-"""Recipes of CycleGAN, pix2pix, HomoInterpGAN, Retouch and StarGAN: they build, step, stop and go on."""
+"""Recipes of CycleGAN, pix2pix, HomoInterpGAN, Retouch, StarGAN, AttGAN and STGAN: they build, step, stop and go on."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,7 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
+from attrimorph.methods.attgan.recipe import RECIPES as ATTGAN
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.homointerp.recipe import CELEBA_GROUPS
 from attrimorph.methods.homointerp.recipe import RECIPES as INTERPOLATION
@@ -18,6 +19,7 @@ from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.retouch.recipe import RECIPES as RETOUCH
 from attrimorph.methods.stargan.recipe import RECIPES as STARGAN
+from attrimorph.methods.stgan.recipe import RECIPES as STGAN
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training import FastPath
@@ -41,10 +43,12 @@ WIDTHS = {
     "homointerp-64": NARROW["homointerp-drawn-64"],
     "retouch-128": NARROW["retouch-64"],
     "stargan-128": NARROW["stargan-64"],
+    "attgan-128": NARROW["attgan-64"],
+    "stgan-128": NARROW["stgan-64"],
 }
 
 
-@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION, *RETOUCH, *STARGAN])
+@pytest.mark.parametrize("name", [*INTERPOLATION, *TRANSLATION, *RETOUCH, *STARGAN, *ATTGAN, *STGAN])
 def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
     recipe = recipe_named(name)
     assert recipe.name == name
@@ -64,7 +68,10 @@ def test_every_recipe_builds_and_takes_two_steps(name: str) -> None:
         assert any(not torch.equal(a, b) for a, b in zip(before[n], network.parameters(), strict=True)), n
 
 
-@pytest.mark.parametrize("name", ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64", "retouch-64", "stargan-64"])
+ENDED = ["homointerp-drawn-64", "cyclegan-64", "pix2pix-64", "retouch-64", "stargan-64", "attgan-64", "stgan-64"]
+
+
+@pytest.mark.parametrize("name", ENDED)
 def test_a_stopped_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     data = write_faces(tmp_path / "faces", count=24, size=NARROW[name]["data.image_size"])
     run = {

@@ -117,6 +117,10 @@ def algorithm_of(method: str) -> Algorithm:
         # Fresh it changes nothing, and what the second D learns from real and made parts would cancel out.
         last = algorithm.networks["editor"].get_parameter("last.weight")
         torch.nn.init.normal_(last, std=0.1, generator=torch.Generator().manual_seed(0))
+    for part in (part for network in algorithm.networks.values() for part in network.modules()):
+        if isinstance(part, torch.nn.BatchNorm2d):
+            # It looks at a process's own share.
+            part.eval()
     if isinstance(algorithm, CycleGAN):
         # What its memory holds is every process's own affair: here the domains are the rows in turn.
         ready = torch.ones(())

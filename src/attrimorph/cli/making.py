@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 data_app = App(name="data", help="Check, prepare and draw data.", group=DATA)
 app.command(data_app)
-EDITORS = ("cyclegan", "homointerp", "retouch", "stargan")
+EDITORS = ("cyclegan", "homointerp", "retouch", "stargan", "attgan", "stgan")
 """The methods whose models edit and do not sample."""
 OPTIONS = ("data", "format", "table", "out", "dry-run", "explain", "device")
 

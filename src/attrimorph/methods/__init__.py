@@ -219,6 +219,44 @@ def stargan_trained() -> Trained:
     return Trained(kept_networks, AttributeEditor)
 
 
+def attgan_recipes() -> Recipes:
+    from attrimorph.methods.attgan.recipe import RECIPES, AttGANRecipe
+
+    return Recipes(AttGANRecipe, RECIPES)
+
+
+def attgan_step() -> "type[Algorithm]":
+    from attrimorph.methods.attgan.step import AttGAN
+
+    return AttGAN
+
+
+def attgan_trained() -> Trained:
+    from attrimorph.methods.attgan.model import AttGANModel
+    from attrimorph.methods.attgan.networks import kept_networks
+
+    return Trained(kept_networks, AttGANModel)
+
+
+def stgan_recipes() -> Recipes:
+    from attrimorph.methods.stgan.recipe import RECIPES, STGANRecipe
+
+    return Recipes(STGANRecipe, RECIPES)
+
+
+def stgan_step() -> "type[Algorithm]":
+    from attrimorph.methods.stgan.step import STGAN
+
+    return STGAN
+
+
+def stgan_trained() -> Trained:
+    from attrimorph.methods.stgan.networks import kept_networks
+    from attrimorph.models.attribute_editor import AttributeEditor
+
+    return Trained(kept_networks, AttributeEditor)
+
+
 METHODS: dict[str, MethodEntry] = {
     **dict.fromkeys(FAMILY, MethodEntry(cvae_gan_recipes, cvae_gan_step, cvae_gan_trained)),
     "attribute2image-cvae": MethodEntry(attribute2image_recipes, cvae_step, cvae_trained),
@@ -229,6 +267,8 @@ METHODS: dict[str, MethodEntry] = {
     "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
     "retouch": MethodEntry(retouch_recipes, retouch_step, retouch_trained),
     "stargan": MethodEntry(stargan_recipes, stargan_step, stargan_trained),
+    "attgan": MethodEntry(attgan_recipes, attgan_step, attgan_trained),
+    "stgan": MethodEntry(stgan_recipes, stgan_step, stgan_trained),
 }
 
 

@@ -1,4 +1,4 @@
-"""StarGAN's networks (Choi et al., CVPR 2018, tables 4 and 5). At a width of 64 these are the published ones."""
+"""StarGAN's networks (Choi et al., CVPR 2018). At a width of 64 these are the published ones."""
 
 import math
 from collections.abc import Collection

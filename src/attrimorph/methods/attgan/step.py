@@ -1,0 +1,26 @@
+"""How AttGAN learns (He et al., TIP 2019): as of `AttributeEditing`, with pictures made again of themselves.
+
+    x' = G_dec(G_enc(x), y'), x_again = G_dec(G_enc(x), y)
+    L_D = D(x') - D(x) + 10 (||grad D|| - 1)^2 + CE(head(x), y)
+    L_G = -D(x') + 10 CE(head(x'), y') + 100 |x_again - x|
+CE is a mean over the attributes, as in the authors' code; the paper writes a sum.
+"""
+
+from torch import nn
+
+from attrimorph.data import Schema
+from attrimorph.methods.attgan.networks import kept_networks
+from attrimorph.methods.attgan.recipe import AttGANRecipe
+from attrimorph.methods.attribute_editing import AttributeEditing
+from attrimorph.networks.attribute_editing import AttributeCritic
+
+
+class AttGAN(AttributeEditing):
+    """AttGAN: "generator" (encoder and decoder), "discriminator", "classifier"."""
+
+    @staticmethod
+    def fresh(recipe: AttGANRecipe, schema: Schema) -> dict[str, nn.Module]:
+        """As of `Algorithm`."""
+        options = recipe.networks
+        critic = AttributeCritic(recipe.data.image_size, schema.width, options.discriminator_width, options.layers)
+        return kept_networks(recipe, schema) | {"discriminator": critic}
