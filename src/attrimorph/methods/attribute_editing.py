@@ -8,7 +8,6 @@ steps. Beside them a classifier learns from real pictures, and nobody from it (o
 attributes of a photograph, which the papers have from the data set.
 """
 
-from abc import ABC
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +19,7 @@ from attrimorph.data.loader import Batch
 from attrimorph.methods.base import Algorithm
 
 
-class AttributeEditing(Algorithm, ABC):
+class AttributeEditing(Algorithm):
     """What the three share: "generator", "discriminator", "classifier".
 
     Attributes:
@@ -67,7 +66,8 @@ class AttributeEditing(Algorithm, ABC):
                     "asked_head": self._cross_entropy(told, target),
                     "reconstruction": losses.mean_absolute_error(self.again(x, own, goal, made).float(), x),
                 }
-                self._weighted(asked).backward(inputs=self.parameters("generator"), retain_graph=True)
+                total = self._weighted(asked)
+                total.backward(inputs=self.parameters("generator"), retain_graph=True)  # type: ignore[no-untyped-call]
                 values |= asked
             real, right = d(x)
             between = torch.lerp(x, made.detach(), share).requires_grad_()
@@ -77,7 +77,8 @@ class AttributeEditing(Algorithm, ABC):
                 "gradient_penalty": losses.gradient_penalty(slope.float()),
                 "head_real": self._cross_entropy(right, y),
             }
-            self._weighted(judged).backward(inputs=self.parameters("discriminator"))
+            total = self._weighted(judged)
+            total.backward(inputs=self.parameters("discriminator"))  # type: ignore[no-untyped-call]
         self.update(*(name for name in self.networks if learns or name != "generator"))
         values |= judged | {"c_accuracy": losses.attribute_accuracy(logits.detach(), y, self.blocks)}
         return {name: value.detach() for name, value in values.items()}
