@@ -29,7 +29,7 @@ from attrimorph.data.images import aligned_frame
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.metrics.skin import skin, skin_lightness
 from attrimorph.models.model import Model
-from attrimorph.photographs.fields import Fields, changed
+from attrimorph.photographs.fields import Fields, changed, explain
 from attrimorph.pictures import sheet, to_pil
 
 SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
@@ -151,12 +151,13 @@ def detail(images: Tensor) -> Tensor:
     return F.conv2d(luma, kernel, padding=1).abs()[:, 0]
 
 
-def fields_at(model: Model, images: Tensor, changes: dict[str, float]) -> tuple[Tensor, Fields | None]:
-    """Return a model's edit of pictures, and its fields where it tells any."""
+def fields_at(model: Model, images: Tensor, changes: dict[str, float]) -> tuple[Tensor, Fields]:
+    """Return pictures as a model's edit changes them, and its fields: told, or found from its own before and after."""
     tells = getattr(model, "fields", None)
-    if tells is None:
-        return model.edit(images, changes).as_subclass(Tensor), None
-    fields = tells(images, changes)
+    if tells is not None:
+        fields = tells(images, changes)
+    else:
+        fields = explain(*(model.edit(images, each).cpu() for each in ({}, changes)))
     return changed(images, fields), fields
 
 
@@ -229,7 +230,7 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
                         "skin": float(moved[i]),
                     }
                     first = len(images) - len(large) if large is not None else len(images)
-                    if fields is not None and large is not None and grain is not None and person >= first:
+                    if large is not None and grain is not None and person >= first:
                         x = large[person - first, None]
                         result = changed(x, enlarged(fields[i], LARGE))
                         touched = (result - x).abs().amax((0, 1)) > TOUCHED
