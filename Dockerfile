@@ -1,4 +1,4 @@
-# The studio as a service: docker build -t attrimorph . && docker run -p 8710:8710 -e TOKEN=$(openssl rand -hex 16) attrimorph
+# The studio as a service: docker build -t attrimorph . && docker run -p 8710:8710 -e ATTRIMORPH_TOKEN attrimorph
 FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -15,5 +15,6 @@ USER studio
 WORKDIR /home/studio
 EXPOSE 8710
 HEALTHCHECK --interval=30s --start-period=30s CMD ["python", "-c", "import socket; socket.create_connection(('127.0.0.1', 8710), 3)"]
-# Other models: docker run ... attrimorph studio /models/run --host 0.0.0.0 --port 8710 --token WORD
-CMD ["sh", "-c", "exec attrimorph studio --host 0.0.0.0 --port 8710 --token \"${TOKEN:?give a token of at least 16 letters and digits: -e TOKEN=...}\""]
+# The token is that of the variable ATTRIMORPH_TOKEN, or a new one, and is printed.
+# Other models: docker run ... attrimorph studio /models/run --host 0.0.0.0 --port 8710
+CMD ["attrimorph", "studio", "--host", "0.0.0.0", "--port", "8710"]

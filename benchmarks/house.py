@@ -66,7 +66,9 @@ assert run(words) == 0
 SLIDER = """
 from starlette.testclient import TestClient
 from attrimorph.studio.server import create_app
-with TestClient(create_app(), base_url="http://127.0.0.1") as client:
+app = create_app()
+known = {"authorization": f"Bearer {app.token}"}
+with TestClient(app, base_url="http://127.0.0.1", headers=known) as client:
     head = {"content-type": "application/octet-stream"}
     photo = client.post("/api/open", content=Path(words[0]).read_bytes(), headers=head).json()["photo"]
     with client.websocket_connect("ws://127.0.0.1/live") as page:

@@ -1,7 +1,7 @@
 """How fast the studio is, in a real Chromium, and whether anything can break it.
 
     python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000]
-                                [--parts browser photograph clients hostile locks] [MODEL ...]
+                                [--parts browser photograph clients crowd hostile locks] [MODEL ...]
 
 Measures, one after the other, on the studio started by its command:
 
@@ -13,6 +13,8 @@ Measures, one after the other, on the studio started by its command:
   a click on Save to the whole file; and what the server alone takes of a picture of the drag, in milliseconds of one
   thread's time, however busy the machine is;
 - clients: as many websockets drag at the same time, each waiting for its picture before it asks again;
+- crowd: 1,100 connections that say nothing, and ten JPEGs of very many scans that are opened, while one websocket
+  drags: its waits, and the memory of the server with the processes that decode for it;
 - hostile: so many malformed requests, one after the other: wrong bodies on every path of the API, broken HTTP on the
   bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written;
 - locks (only where it is asked for): the mean change of probability of what edits dragged along, for each model that is
@@ -50,7 +52,7 @@ from attrimorph.studio.client import Studio
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.opened import View
 from attrimorph.studio.render_queue import Live, RenderQueue
-from tests.studio.browsing import browser, chromium, studio
+from tests.studio.browsing import KNOWN, TOKEN, browser, chromium, entrance, studio
 
 LOCKED_FACES, LOCKED_EDITS = 24, ({"Male": 1.0}, {"Young": -1.0}, {"Smiling": 1.0}, {"Pale_Skin": 1.0})
 PEOPLE = Path(__file__).parent.parent / "tests/fixtures/photographs"
@@ -97,7 +99,7 @@ def main() -> None:
     words.add_argument("--clients", type=int, default=20)
     words.add_argument("--client-seconds", type=float, default=120)
     words.add_argument("--requests", type=int, default=2000)
-    words.add_argument("--parts", nargs="*", default=["browser", "photograph", "clients", "hostile"])
+    words.add_argument("--parts", nargs="*", default=["browser", "photograph", "clients", "crowd", "hostile"])
     asked = words.parse_args()
     path = chromium()
     if path is None and {"browser", "photograph"} & set(asked.parts):
@@ -118,20 +120,23 @@ def main() -> None:
                 result["photograph"] = in_photograph(path, address, asked.seconds, folder)
             if "clients" in asked.parts:
                 result["clients"] = asyncio.run(clients(address, asked.clients, asked.client_seconds, server))
+            if "crowd" in asked.parts:
+                result["crowd"] = asyncio.run(crowd(address, asked.seconds, server))
             if "hostile" in asked.parts:
-                result["hostile"] = hostile(address, asked.requests)
+                result["hostile"] = hostile(address, asked.requests, KNOWN)
             if "locks" in asked.parts:
-                result["locks"] = locks(Studio(address))
-            result["alive"] = fetched(f"{address}/api/models")[0] == 200
+                result["locks"] = locks(Studio(address, TOKEN))
+            result["alive"] = fetched(f"{address}/api/models", headers=KNOWN)[0] == 200
             result["same process"] = server == server_of(folder)
         result["written"] = [each.name for each in folder.iterdir() if each.name != "studio.log"]
         result["tracebacks"] = (folder / "studio.log").read_text().count("Traceback")
     print(json.dumps(result, indent=2))
     drags = [result[part] for part in ("drag", "drag with a lock", "photograph") if part in result]
-    many, wild = result.get("clients"), result.get("hostile")
+    many, wild, idle = result.get("clients"), result.get("hostile"), result.get("crowd")
     held = (
         all(drag["last picture is the newest"] and drag["none out of order"] for drag in drags)
         and (many is None or many["failed"] == 0)
+        and (idle is None or (set(idle["bombs"]) == {400} and idle["memory_mib"] < 1200))
         and (wild is None or not any(status.startswith("5") for status in wild["answers"]))
         and result["alive"]
         and result["same process"]
@@ -186,15 +191,18 @@ def memory(process: int | None) -> float:
     """Return a process's resident memory in MiB, or NaN."""
     if process is None:
         return float("nan")
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
+    try:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    except OSError:  # it has ended
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def ready(chrome: Any, address: str) -> Any:
     """Open the studio's page and wait until it is at rest."""
     page = chrome.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(120_000)
-    page.goto(address)
+    page.goto(entrance(address))
     page.wait_for_selector("html[data-ready]")
     page.wait_for_function("() => window.studioAtRest()")
     return page
@@ -292,7 +300,7 @@ async def clients(address: str, count: int, seconds: float, server: int | None) 
     """Drag with many clients at once."""
     import websockets
 
-    models = json.loads(fetched(f"{address}/api/models")[1])
+    models = json.loads(fetched(f"{address}/api/models", headers=KNOWN)[1])
     name, slider = models[0]["name"], models[0]["sliders"][0]["name"]
     end = time.monotonic() + seconds
     waits: list[float] = []
@@ -302,7 +310,7 @@ async def clients(address: str, count: int, seconds: float, server: int | None) 
     async def one(client: int) -> None:
         nonlocal failed
         try:
-            async with websockets.connect(address.replace("http", "ws", 1) + "/live") as page:
+            async with websockets.connect(address.replace("http", "ws", 1) + "/live", additional_headers=KNOWN) as page:
                 number = 0
                 while time.monotonic() < end:
                     number += 1
@@ -335,6 +343,73 @@ async def clients(address: str, count: int, seconds: float, server: int | None) 
         "p95_ms": round(1000 * waits[int(0.95 * (len(waits) - 1))], 1),
         "memory_mib_after_a_quarter_and_at_the_end": [round(early[-1]), round(memory(server))],
     }
+
+
+SILENT = 1100
+
+
+async def crowd(address: str, seconds: float, server: int | None) -> dict[str, Any]:
+    """Drag with one websocket among connections that say nothing and pictures that take long to decode."""
+    import websockets
+
+    host, _, port = address.removeprefix("http://").partition(":")
+    models = json.loads(fetched(f"{address}/api/models", headers=KNOWN)[1])
+    name, slider = models[0]["name"], models[0]["sliders"][0]["name"]
+    bombs = [scans(5000, 64), scans(95, 6000)] * 5
+    lines = [await asyncio.open_connection(host, int(port)) for _ in range(SILENT)]
+    headers = KNOWN | {"content-type": "application/octet-stream"}
+    async with websockets.connect(address.replace("http", "ws", 1) + "/live", additional_headers=KNOWN) as page:
+
+        async def drag(end: float) -> list[float]:
+            waits: list[float] = []
+            while time.monotonic() < end:
+                state = {
+                    "stream": 0, "number": len(waits), "model": name, "source": {"seed": 1},
+                    "changes": {slider: round(random.uniform(-1, 1), 2)},
+                }  # fmt: skip
+                begin = time.perf_counter()
+                await page.send(json.dumps(state))
+                assert isinstance(await asyncio.wait_for(page.recv(), 60), bytes)
+                waits.append(time.perf_counter() - begin)
+                most.append(memory(server) + sum(map(memory, children(server))))
+            return waits
+
+        most: list[float] = []
+        await drag(time.monotonic() + 1)  # warm
+        opened = [asyncio.to_thread(fetched, f"{address}/api/open", each, headers) for each in bombs]
+        waits, *answers = await asyncio.gather(drag(time.monotonic() + seconds), *opened)
+    for _, writer in lines:
+        writer.close()
+    waits.sort()
+    return {
+        "silent": SILENT,
+        "bombs": [status for status, _ in answers],
+        "pictures": len(waits),
+        "median_ms": round(1000 * statistics.median(waits), 1),
+        "p95_ms": round(1000 * waits[int(0.95 * (len(waits) - 1))], 1),
+        "memory_mib": round(max(most)),
+    }
+
+
+def scans(count: int, size: int) -> bytes:
+    """Return a progressive JPEG whose last scan stands there so many times more."""
+    buffer = BytesIO()
+    Image.linear_gradient("L").resize((size, size)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * count + content[-2:]
+
+
+def children(process: int | None) -> list[int]:
+    """Return the processes that a process has started and that still run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

@@ -49,10 +49,12 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     at = socket.socket()
     at.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(["drawn-faces-64"]), log_level="warning"))
+    app = create_app(["drawn-faces-64"])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([at],))
     thread.start()
     monkeypatch.setitem(SMALLER, "127.0.0.1:8710", f"127.0.0.1:{at.getsockname()[1]}")
+    monkeypatch.setenv("ATTRIMORPH_TOKEN", app.token)
     yield
     server.should_exit = True
     thread.join()

@@ -12,42 +12,45 @@ from pathlib import Path
 from typing import Any
 
 
-def hostile(address: str, count: int) -> dict[str, Any]:
-    """Send malformed requests; return how often each status was the answer."""
+def hostile(address: str, count: int, known: dict[str, str]) -> dict[str, Any]:
+    """Send malformed requests, with the headers that a studio knows; return how often each status was the answer."""
     draw = random.Random(0)
-    schema = json.loads(fetched(f"{address}/api/openapi.json")[1])
+    schema = json.loads(fetched(f"{address}/api/openapi.json", headers=known)[1])
     paths = [(path, next(iter(methods)).upper()) for path, methods in schema["paths"].items()]
     answers: dict[str, int] = {}
     for _ in range(count):
         kind = draw.random()
         if kind < 0.15:
-            status = bare(address, draw)
+            status = bare(address, draw, known)
         elif kind < 0.25:
-            status = asyncio.run(socketed(address, draw))
+            status = asyncio.run(socketed(address, draw, known))
         else:
-            status = bodied(address, paths, draw)
+            status = bodied(address, paths, draw, known)
         answers[status] = answers.get(status, 0) + 1
     return {"requests": count, "answers": dict(sorted(answers.items()))}
 
 
-def bodied(address: str, paths: list[tuple[str, str]], draw: random.Random) -> str:
+def bodied(address: str, paths: list[tuple[str, str]], draw: random.Random, known: dict[str, str]) -> str:
     """Send a wrong body to some path, now and then with a wrong path, header or method."""
     path, method = draw.choice(paths)
     path = path.replace("{name}", draw.choice(["no", "..", "%2e%2e", "%00"])).replace("{sheet}", "..%2frecipe.json")
     if draw.random() < 0.1:
         path += draw.choice(["/", "/..", "/%00", "?" + "a" * 5000, "/%ff%fe", "/static/../../server.py"])
     body = junk(draw) if method == "POST" or draw.random() < 0.1 else None
-    headers = {"content-type": draw.choice(["application/json"] * 6 + ["text/plain", "application/octet-stream"])}
+    headers = known | {
+        "content-type": draw.choice(["application/json"] * 6 + ["text/plain", "application/octet-stream"])
+    }
     if draw.random() < 0.1:
         key = draw.choice(["host", "origin", "cookie", "authorization", "content-length", "accept-encoding"])
         headers[key] = draw.choice(["evil.com", "null", "-1", "9" * 30, "a=b; c", "Bearer \xff", "[::", "gzip"])
     return str(fetched(f"{address}{path}", body, headers, draw.choice([method] * 9 + ["PUT", "DELETE"]))[0])
 
 
-def bare(address: str, draw: random.Random) -> str:
+def bare(address: str, draw: random.Random, known: dict[str, str]) -> str:
     """Send broken HTTP on a socket of its own; what is left half said is hung up."""
     host, _, port = address.removeprefix("http://").partition(":")
     head = f"Host: {host}:{port}\r\n".encode()
+    head += "".join(f"{name}: {value}\r\n" for name, value in known.items()).encode()
     whole = b"POST /api/edit HTTP/1.1\r\n" + head + b"Content-Type: application/json\r\n"
     content = draw.choice([
         draw.randbytes(draw.choice([1, 50, 5000])), b"GET / HTTP/9.9\r\n\r\n", b"GET /api/models HTTP/1.1\r\n\r\n",
@@ -70,7 +73,7 @@ def bare(address: str, draw: random.Random) -> str:
     return found[1].decode() if found else "hung up"
 
 
-async def socketed(address: str, draw: random.Random) -> str:
+async def socketed(address: str, draw: random.Random, known: dict[str, str]) -> str:
     """Open a websocket, from a foreign page now and then, and send what is no state."""
     import websockets
 
@@ -80,7 +83,9 @@ async def socketed(address: str, draw: random.Random) -> str:
         state[draw.choice([*KEYS, "stream", "number", "format", "watch"])] = draw.choice(WORDS)
     noise = draw.choice([draw.randbytes(200), "", "{", "[" * 50_000, "a" * 70_000, "null", json.dumps(state)])
     try:
-        async with websockets.connect(address.replace("http", "ws", 1) + "/live", origin=origin) as page:
+        async with websockets.connect(
+            address.replace("http", "ws", 1) + "/live", origin=origin, additional_headers=known
+        ) as page:
             await page.send(noise)
             answer = await asyncio.wait_for(page.recv(), 20)
     except websockets.InvalidStatus as error:

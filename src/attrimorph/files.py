@@ -3,11 +3,14 @@
 A long computation that a signal ended is kept beside its result until the same command has finished it.
 """
 
+import errno
 import fcntl
 import io
 import json
 import os
+import re
 import socket
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -117,9 +120,20 @@ def lock_folder(folder: Path, *, wait: bool = False) -> TextIO:
     Raises:
         AttrimorphError: it cannot be written, or another process has it.
     """
+    handle, flags = None, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with writing(folder, "choose another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
+        try:
+            handle = os.open(folder / ".lock", flags, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise
+    if handle is None or not stat.S_ISREG((about := os.fstat(handle)).st_mode) or about.st_nlink > 1:
+        if handle is not None:
+            os.close(handle)
+        # It is written to: what it may lead to, or be besides, is somebody's file.
+        raise AttrimorphError(f"{folder / '.lock'} must be a plain file; it is a link or something else; remove it")
+    file = os.fdopen(handle, "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -138,8 +152,8 @@ def lock_folder(folder: Path, *, wait: bool = False) -> TextIO:
 def is_locked(folder: Path) -> bool:
     """Tell whether a process has locked a folder: it has the lock as long as it lives."""
     try:
-        with (folder / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with opened_within(folder, ".lock") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
@@ -148,14 +162,64 @@ def is_locked(folder: Path) -> bool:
 
 
 def locked_by(folder: Path) -> int | None:
-    """Return the process of this machine that has locked a folder; None where nobody has, or nobody knows who."""
+    """Return the process that has locked a folder; None where nobody has, or the system does not prove who.
+
+    What the file says is no proof: elsewhere, as in a container, another process has the same number.
+    """
     if not is_locked(folder):
         return None
     try:
-        number, _, host = (folder / ".lock").read_text(encoding="utf-8").partition(" ")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return int(number) if number.isascii() and number.isdigit() and host == socket.gethostname() else None
+        number, _, host = read_within(folder, ".lock", most=1000).decode(errors="replace").partition(" ")
+        if not re.fullmatch("[0-9]{1,10}", number) or host != socket.gethostname():
+            return None
+        with opened_within(folder, ".lock") as handle:
+            lock = os.fstat(handle)
+        for entry in os.scandir(f"/proc/{number}/fd"):
+            with suppress(OSError):  # it may be closed by now
+                told = Path(f"/proc/{number}/fdinfo/{entry.name}").read_text()
+                if os.path.samestat(os.stat(entry.path), lock) and re.search("^lock:.* WRITE ", told, re.MULTILINE):
+                    return int(number)
+    except OSError:  # it has ended, or is another user's
+        pass
+    return None
+
+
+@contextmanager
+def opened_within(folder: Path, *parts: str) -> Iterator[int]:
+    """Open a file or folder that lies in a folder, for reading; give its descriptor. No part may be a link.
+
+    Args:
+        folder: may be a link itself.
+        parts: names, from the folder inwards.
+
+    Raises:
+        OSError: it is not there, is a link, or cannot be read.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            # A pipe does not wait for somebody to write.
+            inner = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def read_within(folder: Path, *parts: str, most: int) -> bytes:
+    """Read a plain file that lies in a folder, no more than so many bytes of its end; see `opened_within`.
+
+    Raises:
+        OSError: as of `opened_within`, and where it is a pipe, a folder or a device.
+    """
+    with opened_within(folder, *parts) as handle:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", parts[-1])
+        with open(handle, "rb", closefd=False) as file:
+            file.seek(max(0, about.st_size - most))
+            return file.read(most)
 
 
 def beside(result: Path) -> Path:

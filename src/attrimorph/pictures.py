@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from attrimorph.data.images import Crop, CropLike, fit, open_image, upright_rgb
+from attrimorph.data.images import OPTIONS, WRITTEN, Crop, CropLike, fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError, extra, shown
 from attrimorph.files import write_bytes
 
@@ -28,15 +28,6 @@ PAPER = (255, 255, 255)
 INK = (40, 42, 48)
 GREY = (128, 132, 142)  # readable on white and on black
 TAG = "attrimorph"
-WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".webp": "WEBP",
-           ".avif": "AVIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM"}  # fmt: skip
-"""Endings of files, and the formats that are written under them; GIF is not, it has too few colours."""
-OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
-    "TIFF": {"compression": "tiff_deflate"},
-}
 MILLISECONDS = 60  # of each frame of an animation
 MOST_SHOWN = 32
 """Pictures of which a sheet shows each in a row or column of its own; longer ones cannot be looked at."""

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from attrimorph import losses
@@ -24,7 +23,7 @@ from attrimorph.pictures import Pictures, Source
 from attrimorph.recipe import AnyRecipe, DataOptions, Options, TrainingOptions, Weight
 from attrimorph.studio.server import create_app
 from attrimorph.training.trainer import train
-from tests.studio.conftest import HOME, face_png
+from tests.studio.conftest import face_png, let_in
 
 # ---- recipe
 
@@ -141,7 +140,7 @@ def test_it_is_trained_stopped_loaded_edited_and_served(tmp_path: Path) -> None:
     assert torch.equal(result.edited, model.edit(images, {"Smiling": 1.0}, labels))
     assert not torch.equal(result.edited, model.decode(model.encode(images, labels)))
 
-    with TestClient(create_app([str(tmp_path / "whole")]), base_url=HOME) as client:
+    with let_in(create_app([str(tmp_path / "whole")])) as client:
         (told,) = client.get("/api/models").json()
         assert len(told["sliders"]) == len(faces.SCHEMA.names)
         source = {"image": base64.b64encode(face_png(1, 32)).decode()}

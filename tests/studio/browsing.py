@@ -21,6 +21,8 @@ FLAGS = (
 REQUIRED = "ATTRIMORPH_BROWSER"
 ADA, BEN = ROOT / "docs/images/ada.png", ROOT / "docs/images/ben.png"
 MOST = 60_000  # milliseconds
+TOKEN = "0123456789abcdef"  # of every studio that is started here
+KNOWN = {"authorization": f"Bearer {TOKEN}"}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -53,9 +55,10 @@ def browser(path: str) -> Iterator[Any]:
 
 @contextmanager
 def studio(folder: Path, *words: str, port: str = "0", seconds: float = 300) -> Iterator[tuple[str, float]]:
-    """Start the studio by its command, in a folder of its own; give its address and the seconds until it was ready."""
+    """Start the studio by its command, in a folder of its own; give its address, without
+    the token, and the seconds until it was ready."""
     begin = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", "ATTRIMORPH_TOKEN": TOKEN}
     log = folder / "studio.log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -68,13 +71,18 @@ def studio(folder: Path, *words: str, port: str = "0", seconds: float = 300) -> 
                     raise AssertionError(f"the studio did not open: {said}")
                 time.sleep(0.02)
             ready = time.perf_counter() - begin
-            yield said.partition("the studio is open: ")[2].split()[0].rstrip("/"), ready
+            yield said.partition("the studio is open: ")[2].partition("/?token=")[0], ready
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(15)
             process.kill()
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def entrance(address: str) -> str:
+    """Return the address that opens a studio's page."""
+    return f"{address}/?token={TOKEN}"
 
 
 class Page:
@@ -89,7 +97,7 @@ class Page:
         self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
         self.asked: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
+        self.page.goto(entrance(address))
         self.page.wait_for_selector("html[data-ready]")
         self.rest()
 

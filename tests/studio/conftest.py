@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from attrimorph.data.drawn import faces
 from attrimorph.pictures import to_pil
+from attrimorph.studio.access import AccessControl
 from attrimorph.studio.model_store import Limits
 from attrimorph.studio.server import create_app
 from tests.small_models import small_model
@@ -33,8 +34,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def client(models: list[str]) -> Iterator[TestClient]:
-    with TestClient(create_app(models), base_url=HOME) as asked:
+    with let_in(create_app(models)) as asked:
         yield asked
+
+
+def let_in(app: AccessControl, home: str = HOME) -> TestClient:
+    """Return a client that knows the studio's token."""
+    return TestClient(app, base_url=home, headers={"authorization": f"Bearer {app.token}"})
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
 from tests import certificates
 from tests.certificates import credentials_of
-from tests.studio.conftest import HOME, face_png, opened
+from tests.studio.conftest import face_png, let_in, opened
 
 
 def pixels(text: str) -> torch.Tensor:
@@ -121,7 +121,7 @@ def test_what_is_saved_says_so_in_words_that_others_read(models: list[str], phot
     kinds = {"gif": "image/gif", "mp4": "video/mp4"}
     for label, signature in ((True, certificates.signature()), (True, None), (False, certificates.signature())):
         app = create_app(models[:1], label=label, signature=signature)
-        with TestClient(app, base_url=HOME) as client:
+        with let_in(app) as client:
             assert client.get("/api/studio").json()["signs"] is (label and signature is not None)
             sources = [({"seed": 3}, "/trained"), ({"photo": opened(client, photograph)}, "/compositeWithTrained")]
             for source, word in sources:
@@ -143,7 +143,7 @@ def test_what_is_saved_says_so_in_words_that_others_read(models: list[str], phot
 
 
 def test_a_path_says_what_it_can_be_asked_by(models: list[str], tmp_path: Path) -> None:
-    with TestClient(create_app(models[:1], runs=tmp_path), base_url=HOME) as client:
+    with let_in(create_app(models[:1], runs=tmp_path)) as client:
         for path, allowed in (("/api/runs", "GET, POST"), ("/api/edit", "POST"), ("/api/models", "GET")):
             answer = client.put(path)
             assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

@@ -10,7 +10,8 @@ from PIL import Image
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.studio.client import Studio
-from attrimorph.studio.server import create_app, listen
+from attrimorph.studio.connections import listen
+from attrimorph.studio.server import create_app
 from tests.studio.conftest import face_png
 
 TOKEN = "0123456789abcdef"
@@ -55,5 +56,6 @@ def test_what_the_studio_refuses_is_said(served: Studio) -> None:
         served.edit(1, {"Smilng": 1})
     with pytest.raises(AttrimorphError, match="needs its token"):
         Studio(served.address).models()
+    assert Studio(f"{served.address}/?token={TOKEN}").models() == served.models()
     with pytest.raises(AttrimorphError, match="no studio answers at"):
         Studio("http://127.0.0.1:9").models()

@@ -2,24 +2,29 @@
 
 import asyncio
 import io
+import resource
 import socket
 import struct
 import subprocess
 import sys
+import webbrowser
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.studio.model_store import ContentStore, Gone, LRUCache
-from attrimorph.studio.server import create_app, is_loopback, listen
-from tests.studio.conftest import HOME, LIVE, SMALL, face_png, opened
+from attrimorph.studio.access import checked_token, is_loopback
+from attrimorph.studio.connections import listen
+from attrimorph.studio.model_store import ContentStore, Gone, Limits, LRUCache
+from attrimorph.studio.server import create_app, open_page
+from tests.studio.conftest import HOME, LIVE, SMALL, face_png, let_in, opened
 
 TOKEN = "0123456789abcdef"
 BYTES = {"content-type": "application/octet-stream"}
@@ -43,11 +48,11 @@ def test_this_machine_is_let_in(client: TestClient, host: str) -> None:
 def test_foreign_pages_are_refused(client: TestClient, origin: str) -> None:
     assert client.post("/api/sample", json={"model": "tiny"}, headers={"origin": origin}).status_code == 403
     with (
-        pytest.raises(WebSocketDisconnect) as closed,
+        pytest.raises(WebSocketDenialResponse) as refused,
         client.websocket_connect(LIVE, headers={"origin": origin, "host": "127.0.0.1"}),
     ):
         pass
-    assert closed.value.code == 1008
+    assert refused.value.status_code == 403
 
 
 def test_foreign_requests_without_an_origin_are_refused(client: TestClient) -> None:
@@ -63,7 +68,7 @@ def test_the_own_page_is_let_in(client: TestClient) -> None:
 
 
 def test_a_token_is_asked_for(models: list[str]) -> None:
-    with TestClient(create_app(models[:1], token=TOKEN, host="0.0.0.0"), base_url="http://studio.lan") as client:
+    with TestClient(create_app(models[:1], token=TOKEN, host="0.0.0.0"), base_url="http://studio.lan:8710") as client:
         assert client.get("/api/models").status_code == 401
         assert client.get("/").status_code == 401
         assert client.get("/?token=0123456789abcdee").status_code == 401
@@ -74,22 +79,50 @@ def test_a_token_is_asked_for(models: list[str]) -> None:
             pass
         entered = client.get(f"/?token={TOKEN}", follow_redirects=False)
         assert (entered.status_code, entered.headers["location"]) == (303, "/")
-        assert {"httponly", "samesite=strict"} <= {*entered.headers["set-cookie"].lower().split("; ")}
+        assert {"httponly", "samesite=lax"} <= {*entered.headers["set-cookie"].lower().split("; ")}
+        # Browsers send a cookie to all ports of a host: that of one studio is no other's.
+        assert entered.headers["set-cookie"].startswith(f"attrimorph-token-8710={TOKEN};")
         assert client.get("/api/models").status_code == 200
-        with client.websocket_connect("ws://studio.lan/live") as page:
+        with client.websocket_connect("ws://studio.lan:8710/live") as page:
             page.send_text("{}")
             assert page.receive_text()
 
 
-def test_others_may_not_reach_a_studio_without_a_token(models: list[str]) -> None:
-    with pytest.raises(AttrimorphError, match=r"needs a token; got --host 0\.0\.0\.0"):
-        create_app(models[:1], host="0.0.0.0")
+def test_another_account_gets_nothing_but_401(models: list[str], tmp_path: Path) -> None:
+    """Whatever it asks a default studio for, by whatever name and from whatever page."""
+    app = create_app(models[:1], runs=tmp_path)
+    assert len(app.token) >= 16
+    assert app.token != create_app(models[:1]).token
+    with TestClient(app, base_url=HOME) as client:
+        paths = ["/", "/?token=", "/static/index.html", "/nothing", "/live", "/?token=0123456789abcdef"]
+        for path in [*paths, *let_in(app).get("/api/openapi.json").json()["paths"]]:
+            for method in ("GET", "POST", "HEAD", "PUT", "OPTIONS"):
+                for headers in ({}, {"host": "evil.com"}, {"origin": "http://evil.com"}, {"authorization": "Bearer é"}):
+                    told = client.request(method, path, headers={name: word.encode() for name, word in headers.items()})
+                    assert told.status_code == 401, (method, path, headers)
+                    assert app.token not in told.text
+        with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect(LIVE):
+            pass
+        assert refused.value.status_code == 401
+
+
+def test_a_token_is_the_environments_or_a_new_one() -> None:
+    environment = {"ATTRIMORPH_TOKEN": TOKEN}
+    assert checked_token(environment) == TOKEN
+    assert environment == {}  # no process that is started later is told
+    assert checked_token({}) != checked_token({})
+    for word in ("short", "fifteen letters!", "0123456789abcdeé"):
+        with pytest.raises(AttrimorphError, match="at least 16 letters and digits"):
+            checked_token({"ATTRIMORPH_TOKEN": word})
+
+
+def test_what_means_this_machine_alone() -> None:
     assert [is_loopback(name) for name in ("127.0.0.1", "127.9.9.9", "::1", "localhost")] == [True] * 4
     assert [is_loopback(name) for name in ("0.0.0.0", "", "localhost.evil.com", "192.168.0.1")] == [False] * 4
 
 
 def test_large_bodies_are_refused(models: list[str]) -> None:
-    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+    with let_in(create_app(models[:1], limits=SMALL)) as client:
         told = client.post("/api/open", content=b"x" * (2**20 + 1), headers=BYTES)
         assert (told.status_code, "at most 1 MiB" in told.json()["error"]) == (413, True)
         parts = (b"x" * 2**16 for _ in range(20))
@@ -110,7 +143,7 @@ def bomb(side: int) -> bytes:
 
 
 def test_many_pixels_are_refused_before_they_are_decoded(models: list[str]) -> None:
-    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+    with let_in(create_app(models[:1], limits=SMALL)) as client:
         for content in (bomb(60_000), bomb(1_100)):
             told = client.post("/api/open", content=content, headers=BYTES)
             assert told.status_code == 400
@@ -119,7 +152,7 @@ def test_many_pixels_are_refused_before_they_are_decoded(models: list[str]) -> N
 
 
 def test_the_longest_unused_photographs_are_forgotten(models: list[str]) -> None:
-    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+    with let_in(create_app(models[:1], limits=SMALL)) as client:
         names = [opened(client, face_png(seed)) for seed in range(5)]
         states = [
             client.post("/api/reconstruct", json={"model": "tiny", "source": {"photo": name}}).status_code
@@ -130,7 +163,7 @@ def test_the_longest_unused_photographs_are_forgotten(models: list[str]) -> None
 
 
 def test_too_many_sessions_are_turned_away(models: list[str]) -> None:
-    with TestClient(create_app(models[:1], limits=SMALL), base_url=HOME) as client:
+    with let_in(create_app(models[:1], limits=SMALL)) as client:
         with client.websocket_connect(LIVE), client.websocket_connect(LIVE):
             with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect(LIVE) as third:
                 third.receive_text()
@@ -145,7 +178,10 @@ def test_requests_at_the_same_time_are_limited_and_slow_ones_given_up(models: li
     app = create_app(models[:1], limits=SMALL)
     scope = {
         "type": "http", "method": "POST", "path": "/api/open", "query_string": b"", "http_version": "1.1",
-        "headers": [(b"host", b"localhost"), (b"content-type", b"application/octet-stream")],
+        "headers": [
+            (b"host", b"localhost"), (b"content-type", b"application/octet-stream"),
+            (b"authorization", f"Bearer {app.token}".encode()),
+        ],
     }  # fmt: skip
 
     async def status(receive: Callable[[], Awaitable[Any]]) -> int:
@@ -172,9 +208,24 @@ def test_requests_at_the_same_time_are_limited_and_slow_ones_given_up(models: li
     assert asyncio.run(all_of_it()) == ([408, 408], 503, 400)
 
 
+def test_many_bodies_at_once_are_refused(models: list[str]) -> None:
+    few = Limits(bodies=2**20)
+    with let_in(create_app(models[:1], limits=few)) as client:
+        assert client.post("/api/open", content=b"x" * (2**20 + 1), headers=BYTES).status_code == 503
+        assert client.post("/api/open", content=face_png(1), headers=BYTES).status_code == 200
+
+
+def test_a_browser_is_not_told_the_token_where_others_see_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    open_page(f"http://127.0.0.1:8710/?token={TOKEN}", tmp_path)
+    assert opened == [(tmp_path / "studio.html").as_uri()]
+    assert f"url=http://127.0.0.1:8710/?token={TOKEN}" in (tmp_path / "studio.html").read_text()
+
+
 def test_nothing_is_written(models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with TestClient(create_app(models[:1]), base_url=HOME) as client:
+    with let_in(create_app(models[:1])) as client:
         name = opened(client, face_png(1))
         client.post("/api/edit", json={"model": "tiny", "source": {"photo": name}, "changes": {"Bald": 1}})
     assert not list(tmp_path.iterdir())
@@ -193,7 +244,7 @@ def test_the_label_can_be_switched_off_by_the_owner(models: list[str]) -> None:
     import base64
 
     for label in (True, False):
-        with TestClient(create_app(models[:1], label=label), base_url=HOME) as client:
+        with let_in(create_app(models[:1], label=label)) as client:
             for path in ("edit", "reconstruct"):
                 told = client.post(f"/api/{path}", json={"model": "tiny", "source": {"seed": 1}}).json()
                 with Image.open(io.BytesIO(base64.b64decode(told["picture"]))) as image:
@@ -256,22 +307,108 @@ def test_a_taken_port_gets_a_sentence() -> None:
 
 SERVING = """
 import sys
+from attrimorph.studio.connections import listen, serve
 from attrimorph.studio.model_store import Limits
-from attrimorph.studio.server import create_app, listen, serve
+from attrimorph.studio.server import create_app
 at = listen("127.0.0.1", 0)
-serve(create_app(sys.argv[1:], limits=Limits(message=500)), at, lambda: print(at.getsockname()[1], flush=True))
+app = create_app(sys.argv[2:], token="0123456789abcdef", limits=eval(f"Limits({sys.argv[1]})"))
+serve(app, at, lambda: print(at.getsockname()[1], flush=True))
 """
+
+
+@contextmanager
+def serving(model: str, limits: str, *, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Serve a model on a real port, with so many open files at most; give the port and the process."""
+
+    def fewer() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVING, limits, model], text=True, preexec_fn=fewer,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+ASKED = f"GET /api/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+
+
+def closed(line: socket.socket) -> bool:
+    """Read until the server hangs up; return whether it did within a long time."""
+    line.settimeout(60)
+    try:
+        while line.recv(2**20):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def test_silent_connections_have_to_go_and_others_are_served(models: list[str]) -> None:
+    with serving(models[0], "silent_seconds=1, connections=20") as (port, process):
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        for line in lines[::2]:
+            with suppress(OSError):  # there were too many already
+                line.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(ASKED)
+            assert line.recv(15) == b"HTTP/1.1 200 OK"
+        assert all(closed(line) for line in lines)
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def never_read(line: socket.socket) -> None:
+    """Ask and ask, and read none of the answers."""
+    while True:
+        line.sendall(ASKED)
+
+
+def test_who_never_reads_has_to_go(models: list[str]) -> None:
+    with serving(models[0], "silent_seconds=1") as (port, _):
+        with socket.socket() as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.connect(("127.0.0.1", port))
+            line.settimeout(60)
+            with pytest.raises(OSError, match=r"reset|[Bb]roken|abort"):
+                never_read(line)
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            other.sendall(ASKED)
+            assert other.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_too_many_open_files_are_a_line_at_most(models: list[str]) -> None:
+    with serving(models[0], "", files=48) as (port, process):
+        lines = []
+        for _ in range(200):
+            lines.append(socket.socket())
+            lines[-1].settimeout(5)
+            with suppress(OSError):
+                lines[-1].connect(("127.0.0.1", port))
+        for line in lines:
+            line.close()
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(ASKED)
+            assert line.recv(15) == b"HTTP/1.1 200 OK"
+        process.terminate()
+        assert process.stderr is not None
+        assert len(process.stderr.read().splitlines()) <= 1
 
 
 def test_the_limit_of_messages_is_the_one_that_was_asked_for(models: list[str]) -> None:
     from websockets.exceptions import ConnectionClosedError
     from websockets.sync.client import connect
 
-    process = subprocess.Popen([sys.executable, "-c", SERVING, models[0]], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        with connect(f"ws://127.0.0.1:{port}/live") as page:
+    with serving(models[0], "message=500") as (port, _):
+        with connect(f"ws://127.0.0.1:{port}/live", additional_headers={"authorization": f"Bearer {TOKEN}"}) as page:
             page.send('{"stream": 0}')
             assert "422" in str(page.recv())
             page.send(" " * 501)
@@ -279,6 +416,3 @@ def test_the_limit_of_messages_is_the_one_that_was_asked_for(models: list[str]) 
                 page.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
-    finally:
-        process.terminate()
-        process.wait(15)

@@ -14,10 +14,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import EditTarget
-from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.photographs.file import Photograph
+from attrimorph.studio.decoder import Decoder
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
-from tests.studio.conftest import HOME, LIVE, face_png, opened
+from tests.studio.conftest import LIVE, face_png, let_in, opened
 
 
 def read(message: bytes) -> tuple[dict[str, Any], Image.Image]:
@@ -88,11 +89,13 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
     """A small message may hold a photograph of many megapixels: it is never decoded where all pages are served."""
     serving: list[bool] = []
 
-    def watched(*words: Any, **options: Any) -> Photograph:
-        serving.append(asyncio._get_running_loop() is not None)
-        return read_photograph(*words, **options)
+    read_in_process = Decoder.read
 
-    monkeypatch.setattr("attrimorph.studio.model_store.read_photograph", watched)
+    def watched(*words: Any) -> Photograph:
+        serving.append(asyncio._get_running_loop() is not None)
+        return read_in_process(*words)
+
+    monkeypatch.setattr(Decoder, "read", watched)
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1
@@ -188,7 +191,7 @@ def test_long_work_gives_way_to_live_edits(queue: RenderQueue) -> None:
 def test_side_effects_are_told_of_the_shipped_model() -> None:
     from attrimorph.studio.server import create_app
 
-    with TestClient(create_app(), base_url=HOME) as client, client.websocket_connect(LIVE) as page:
+    with let_in(create_app()) as client, client.websocket_connect(LIVE) as page:
         told, held = [], []
         for number, seed in enumerate(range(16)):
             words: dict[str, Any] = {"model": "drawn-faces-64", "source": {"seed": seed}}

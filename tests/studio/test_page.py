@@ -13,7 +13,7 @@ from PIL import Image
 
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import PAGE
-from tests.studio.browsing import ADA, BEN, MOST, Page, need_browser, studio
+from tests.studio.browsing import ADA, BEN, MOST, Page, entrance, need_browser, studio
 from tests.studio.test_photographs import PEOPLE, array, group_photograph, inside
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
@@ -342,7 +342,7 @@ def test_axe_finds_nothing(chrome: Any, address: str, scheme: str, locale: str, 
     context = chrome.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, locale=locale)
     page = context.new_page()
     page.set_default_timeout(MOST)
-    page.goto(address)
+    page.goto(entrance(address))
     page.wait_for_selector("html[data-ready]")
     page.evaluate(source)
     assert page.evaluate("() => document.documentElement.lang") == ("en" if locale == "en-US" else "zh-Hans")

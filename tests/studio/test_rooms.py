@@ -19,7 +19,7 @@ from attrimorph.models import model_bytes
 from attrimorph.requests.receipt import read_receipt
 from attrimorph.requests.replay import replay
 from tests.small_models import small_model
-from tests.studio.browsing import ADA, BEN, Page, need_browser, studio
+from tests.studio.browsing import ADA, BEN, KNOWN, Page, need_browser, studio
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -43,14 +43,13 @@ def models(models: list[str], home: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def address(home: Path, models: list[str]) -> Iterator[str]:
     need_browser()
-    with studio(home, *models) as (found, _):
+    with studio(home, *models, "--data", str(home)) as (found, _):
         yield found
 
 
-def asked(address: str, path: str, words: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"{address}/api/{path}", json.dumps(words).encode(), {"content-type": "application/json"}
-    )
+def asked(address: str, path: str, words: dict[str, Any] | None = None) -> Any:
+    content = None if words is None else json.dumps(words).encode()
+    request = urllib.request.Request(f"{address}/api/{path}", content, {"content-type": "application/json", **KNOWN})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
@@ -68,7 +67,7 @@ def test_models_side_by_side_show_the_same_photograph(page: Page, address: str, 
     captions = page.page.locator("#pictures figcaption").all_text_contents()
     assert captions == ["tiny", "layered", "cycle"]
     content = base64.b64encode(ADA.read_bytes()).decode()
-    told = {each["name"]: each for each in json.loads(urllib.request.urlopen(f"{address}/api/models").read())}
+    told = {each["name"]: each for each in asked(address, "models")}
     for place, name in enumerate(captions):
         own = {slider["name"] for slider in told[name]["sliders"]}
         changes = {"Smiling": 1} if "Smiling" in own else {}

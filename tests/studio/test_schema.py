@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TINY
-from tests.studio.browsing import studio
+from tests.studio.browsing import TOKEN, studio
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CONFIG = Path(__file__).parent / "schema.toml"
@@ -32,6 +32,7 @@ def test_the_api_keeps_to_its_schema(models: list[str], tmp_path: Path) -> None:
         command = [
             program, "--config-file", str(CONFIG), "run", f"{address}/api/openapi.json", "--checks", "all",
             "--phases", "coverage,fuzzing", "--max-examples", "20", "--seed", "1", "--request-timeout", "60",
+            "--header", f"Authorization: Bearer {TOKEN}",
             "--continue-on-failure", "--no-color",
         ]  # fmt: skip
         found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500)

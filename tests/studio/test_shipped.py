@@ -11,14 +11,14 @@ from starlette.testclient import TestClient
 from attrimorph.models import shipped
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import create_app
-from tests.studio.conftest import HOME, face_png
+from tests.studio.conftest import face_png, let_in
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_app(sorted(shipped())), base_url=HOME) as asked:
+    with let_in(create_app(sorted(shipped()))) as asked:
         yield asked
 
 

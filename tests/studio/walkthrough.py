@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from attrimorph.requests.replay import replay
-from tests.studio.browsing import ADA, BEN, browser, need_browser, studio
+from tests.studio.browsing import ADA, BEN, browser, entrance, need_browser, studio
 
 SIZES = {"desktop": (1180, 880), "phone": (390, 800)}
 COLOURS = 48
@@ -60,7 +60,7 @@ class Walk:
         self.faults: list[str] = []
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
-        self.page.goto(address)
+        self.page.goto(entrance(address))
         self.page.wait_for_selector("html[data-ready]")
         self.rest()
 

@@ -1,6 +1,8 @@
 """axes fit, axes add, axes show; studio, export; quickstart, doctor, attributes."""
 
+import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -234,25 +236,26 @@ def studio(
     *models: Annotated[str, Parameter(help="Run folders, model files or shipped models; by default the shipped ones.")],
     port: Whole | None = None,
     host: str = "127.0.0.1",
-    token: str | None = None,
     no_label: bool = False,
     certificate: Path | None = None,
     key: Path | None = None,
     runs: Path = Path("runs"),
-    no_training: bool = False,
+    data: list[Path] | None = None,
+    training: bool | None = None,
     open_: Annotated[bool, Parameter(name="--open")] = False,
     device: Device = "auto",
 ) -> None:
     """Open a page with sliders on this machine: move one, and the face follows.
+
+    Who asks it must know its token, which stands in the printed address: a new one each time, or the word of at
+    least 16 letters and digits in the environment variable ATTRIMORPH_TOKEN.
 
     Parameters
     ----------
     port
         Where it listens; by default the first free one from 8710 on.
     host
-        The address that it listens on; one that other machines can reach needs --token.
-    token
-        A word that every request must carry; the page is given it by ?token=... once.
+        The address that it listens on; 0.0.0.0 lets other machines in, who know the token.
     no_label
         Leave out of saved pictures what says that they were edited: text tag, XMP and Content Credentials.
     certificate
@@ -262,19 +265,19 @@ def studio(
         A PEM file with the private key of the certificate.
     runs
         The folder of trainings that the page shows.
-    no_training
-        Leave trainings out: nobody can see, start or stop them on the page.
+    data
+        A folder with data that trainings begun on the page may learn from; as often as there are such folders.
+    training
+        Whether trainings can be seen, started and stopped on the page; by default with a --host of this machine alone.
     open
         Open the page in this machine's browser.
     """
     with extra("studio", "the studio"):
         from attrimorph.applications.provenance import signature_of
-        from attrimorph.studio.server import create_app, listen, serve
-    if token is not None and (len(token) < 16 or not token.isascii() or not token.isalnum()):
-        raise AttrimorphError(
-            "a token must be at least 16 letters and digits, so that nobody guesses it; got another; "
-            'make one with: python -c "import secrets; print(secrets.token_hex(16))"'
-        )
+        from attrimorph.studio.access import checked_token, is_loopback
+        from attrimorph.studio.connections import listen, serve
+        from attrimorph.studio.server import create_app, open_page
+    token = checked_token(os.environ)
     served = create_app(
         models or SHIPPED,
         device=chosen(device),
@@ -282,20 +285,19 @@ def studio(
         token=token,
         label=not no_label,
         signature=signature_of(certificate, key),
-        runs=None if no_training else runs,
+        runs=runs if (is_loopback(host) if training is None else training) else None,
+        data=data or (),
     )
     at = listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}/"
-    entrance = address if token is None else f"{address}?token={token}"
+    entrance = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}/?token={token}"
+    with tempfile.TemporaryDirectory() as own:
 
-    def ready() -> None:
-        print(f"the studio is open: {entrance}  (stop it with Ctrl+C)", flush=True)
-        if open_:
-            import webbrowser
+        def ready() -> None:
+            print(f"the studio is open: {entrance}  (stop it with Ctrl+C)", flush=True)
+            if open_:
+                open_page(entrance, Path(own))
 
-            webbrowser.open(entrance)
-
-    serve(served, at, ready)
+        serve(served, at, ready)
     print("the studio is closed", flush=True)
 
 

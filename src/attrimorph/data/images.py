@@ -20,8 +20,18 @@ if TYPE_CHECKING:
     from attrimorph.data.faces import Face
 
 MOST_PIXELS = 80_000_000  # more in one file is a mistake or a decompression bomb
+MOST_SCANS = 100  # of a JPEG, each of which may take as long as all of a plain one; cameras and programs write up to 20
 # Not every format that Pillow knows: some run other programs (EPS), some are no pictures.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".webp": "WEBP",
+           ".avif": "AVIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM"}  # fmt: skip
+"""Endings of files, and the formats that are written under them; GIF is not, it has too few colours."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
+    "TIFF": {"compression": "tiff_deflate"},
+}
 Box = tuple[float, float, float, float]
 SMEAR = 80  # levels by which JPEG may blur a plain background around edges
 ORIENTATION = 0x0112  # the EXIF tag
@@ -94,15 +104,18 @@ def check_image(path: Path) -> None:
 
 
 @contextmanager
-def opened_image(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
+def opened_image(
+    source: Path | bytes, most_pixels: int = MOST_PIXELS, called: str = "the photograph"
+) -> Iterator[Image.Image]:
     """Open an image file, or the bytes of one, undecoded yet; what is wrong with it is told as of `open_image`,
     decoding it included.
 
     Args:
         most_pixels: larger images are refused.
+        called: how errors call bytes.
     """
     if isinstance(source, bytes):
-        with _looked_at(io.BytesIO(source), "the photograph", most_pixels) as image:
+        with _looked_at(io.BytesIO(source), called, most_pixels) as image:
             yield image
         return
     with _readable(source) as file, _looked_at(file, str(source), most_pixels) as image:
@@ -158,8 +171,10 @@ def _looked_at(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Image.Im
                     f"{Path(name).name} must have at most {most_pixels // 1_000_000} megapixels; it has "
                     f"{image.width}x{image.height}; make it smaller"
                 )
+            if image.format in ("JPEG", "MPO") and _scans(file) > MOST_SCANS:
+                raise AttrimorphError(f"{Path(name).name} must be a JPEG of at most {MOST_SCANS} scans; save it anew")
             yield image
-    except AttrimorphError:
+    except (AttrimorphError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise nearly everything
         with suppress(OSError, ValueError):  # it may be closed
@@ -170,6 +185,17 @@ def _looked_at(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Image.Im
                     "with Settings > Camera > Formats > Most Compatible)"
                 ) from error
         raise _unreadable(name, error) from error
+
+
+def _scans(file: BinaryIO) -> int:
+    """Count the scans of a JPEG and of what it holds besides: their marker is nowhere in what is packed."""
+    place, found, last = file.tell(), 0, b""
+    file.seek(0)
+    while part := file.read(2**20):
+        found += (last + part).count(b"\xff\xda")
+        last = part[-1:] if part[-1:] == b"\xff" else b""
+    file.seek(place)
+    return found
 
 
 def _unreadable(name: str | Path, error: Exception) -> AttrimorphError:

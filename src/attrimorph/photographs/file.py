@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
-from attrimorph.data.images import MOST_PIXELS, ORIENTATION, opened_image, upright_rgb
+from attrimorph.data.images import MOST_PIXELS, OPTIONS, ORIENTATION, WRITTEN, opened_image, upright_rgb
 from attrimorph.files import write_bytes
-from attrimorph.pictures import OPTIONS, WRITTEN
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "BMP": ".bmp",
@@ -151,17 +150,18 @@ class Photograph:
         return replace(self, pixels=pixels)
 
 
-def read_photograph(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Photograph:
+def read_photograph(source: Path | bytes, most_pixels: int = MOST_PIXELS, called: str = "the photograph") -> Photograph:
     """Read a photograph.
 
     Args:
         source: its file, or the bytes of one.
         most_pixels: larger ones are refused before they are decoded.
+        called: how errors call bytes.
 
     Raises:
         AttrimorphError: as of `data.images.open_image`.
     """
-    with opened_image(source, most_pixels) as image:
+    with opened_image(source, most_pixels, called) as image:
         return _taken(image, source)
 
 
@@ -179,7 +179,7 @@ def photograph_of(picture: "Image.Image | Pixels") -> Photograph:
 def _taken(image: Image.Image, source: Path | bytes | None) -> Photograph:
     """Return an opened picture as a photograph, of the file that it was opened from or of none."""
     notes = []
-    if source is not None and getattr(image, "n_frames", 1) > 1:
+    if source is not None and getattr(image, "is_animated", False):  # frames are not counted: there may be millions
         notes.append("only the first of its pictures is taken")
     if source is None and image.format == "TIFF":
         image.load()  # by which it is turned

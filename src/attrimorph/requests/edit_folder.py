@@ -20,7 +20,7 @@ from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import Looked, edit, look, unchanged, unlike
 from attrimorph.applications.generating import edit_like
 from attrimorph.console import Interrupted, defer_signals
-from attrimorph.data.images import Affine
+from attrimorph.data.images import WRITTEN, Affine
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
@@ -28,7 +28,7 @@ from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import read_json, write_bytes, write_json
 from attrimorph.models.model import Groups, Model
 from attrimorph.photographs.file import Photograph
-from attrimorph.pictures import WRITTEN, picture_bytes, to_pil
+from attrimorph.pictures import picture_bytes, to_pil
 from attrimorph.requests import Progress
 from attrimorph.requests.edit import Edit, Moving
 from attrimorph.requests.receipt import (

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import functools
-import io
+import hashlib
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ import torch
 from fastapi import APIRouter, Body
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 from torch import Tensor
 
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
@@ -23,14 +24,14 @@ from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
 from attrimorph.applications.neighbours import retrieve
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
-from attrimorph.data.images import Frame, aligned_frame, decoded_image
+from attrimorph.data.images import Frame, aligned_frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_photograph, saved_png
 from attrimorph.studio import messages as say
-from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64
+from attrimorph.studio.model_store import LRUCache, ModelStore, Origin, Seen, Served, decode_base64, weight
 from attrimorph.studio.render_queue import LEAST, RenderQueue, encoded
 from attrimorph.version import __version__
 
@@ -63,6 +64,8 @@ def on_device(
     @functools.wraps(work)
     async def route(api: "Api", /, *words: P.args, **keywords: P.kwargs) -> Result:
         def task() -> Result:
+            for request in words:
+                api.open_all(request)
             with api.queue.device, torch.no_grad():
                 return work(api, *words, **keywords)
 
@@ -87,7 +90,8 @@ class Api:
     ) -> None:
         self.store, self.queue, self.label, self.trains = store, queue, label, trains
         self.signature = signature if label else None
-        self.pools: LRUCache[Pool] = LRUCache(4)
+        self.pools: LRUCache[Pool] = LRUCache(store.limits.pool_bytes, weight)
+        self.masks: LRUCache[Image.Image] = LRUCache(4)
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
         self.router = APIRouter(prefix="/api", responses=FAULTS)
         posted: Sequence[Callable[..., Any]] = (
@@ -100,8 +104,9 @@ class Api:
                 self.router.add_api_route(f"/{route.__name__}", route, methods=[method])
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads and the processes."""
         self.threads.shutdown(wait=False, cancel_futures=True)
+        self.store.decoder.close()
 
     async def studio(self) -> say.StudioResponse:
         """Tell of the studio itself."""
@@ -208,10 +213,9 @@ class Api:
     @on_device
     def inpaint(self, request: say.InpaintRequest) -> say.PictureResponse:
         """Fill a hole; what lies outside stays. The PNG carries its receipt, as that of an edit does."""
-        mask = io.BytesIO(decode_base64(request.mask, "mask"))
         served, seen = self._seen(request.model, request.source)
         side = served.model.image_size
-        drawn = decoded_image(mask, "the mask", most_pixels=LARGEST_MASK).convert("L")
+        drawn = self._mask(request)
         grey = np.array(drawn.resize((side, side), Image.Resampling.BOX))
         hole = torch.from_numpy(grey)[None, None].float().div(255).gt(0.1).float()
         content = inpainted_png(
@@ -305,6 +309,29 @@ class Api:
         return say.TaughtResponse(
             model=served.name, name=name, axis=self.store.keep_axis(served, axis), sentence=sentence(axis)
         )
+
+    def open_all(self, request: object) -> None:
+        """Decode what a request holds or names, before it has the device: nobody else waits for that."""
+        if isinstance(request, say.PictureSource):
+            if (name := self._photo(request)) is not None and not self.store.is_decoded(name):
+                self.store.opened(name)
+        elif isinstance(request, BaseModel):
+            if isinstance(request, say.InpaintRequest):
+                self._mask(request)
+            for name in type(request).model_fields:
+                self.open_all(getattr(request, name))
+        elif isinstance(request, list):
+            for each in request:
+                self.open_all(each)
+
+    def _mask(self, request: say.InpaintRequest) -> Image.Image:
+        """Return a request's mask, grey; the newest are kept."""
+        content = decode_base64(request.mask, "mask")
+
+        def read() -> Image.Image:
+            return self.store.decoder.read(content, LARGEST_MASK, "the mask").rgb().convert("L")
+
+        return self.masks.get(hashlib.sha256(content).digest(), read)
 
     def _seen(self, model: str, source: say.PictureSource) -> tuple[Served, Seen]:
         """Return a model, and a source as it holds it."""

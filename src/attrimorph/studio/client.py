@@ -1,11 +1,12 @@
 """A small client of a studio for programs; nothing but Python's own library.
 
-studio = Studio("http://127.0.0.1:8710")
+studio = Studio("http://127.0.0.1:8710/?token=...")
 picture, besides = studio.edit(Path("photo.jpg").read_bytes(), {"Smiling": 1})
 """
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,8 @@ class Studio:
     """A studio that runs somewhere.
 
     Attributes:
-        address: as the studio printed it, without any token.
-        token: of the studio, where it has one.
+        address: as the studio printed it, with its token or without.
+        token: of the studio, where the address has none; None = that of the environment variable ATTRIMORPH_TOKEN.
         model: that is used unless a call names another; None = the studio's first.
         seconds: that an answer may take.
     """
@@ -90,11 +91,11 @@ class Studio:
     def _ask(self, path: str, model: str | None = None, **words: Any) -> Any:
         if words:
             words["model"] = model or self.model or str(self.models()[0]["name"])
-        headers = {"content-type": "application/json"}
-        if self.token is not None:
-            headers["authorization"] = f"Bearer {self.token}"
+        address, _, shown = self.address.partition("?token=")
+        token = shown or self.token or os.environ.get("ATTRIMORPH_TOKEN", "")
+        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         content = json.dumps(words).encode() if words else None
-        request = Request(f"{self.address.rstrip('/')}/api/{path}", data=content, headers=headers)
+        request = Request(f"{address.rstrip('/')}/api/{path}", data=content, headers=headers)
         try:
             with urlopen(request, timeout=self.seconds) as answer:
                 return json.load(answer)
@@ -102,7 +103,7 @@ class Studio:
             raise AttrimorphError(_sentence(error)) from error
         except (URLError, OSError, ValueError) as error:
             raise AttrimorphError(
-                f"no studio answers at {self.address} ({getattr(error, 'reason', error)}); start one with "
+                f"no studio answers at {address} ({getattr(error, 'reason', error)}); start one with "
                 "`attrimorph studio` and give its address"
             ) from error
 

@@ -7,14 +7,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,13 +53,15 @@ from attrimorph.models import named_parts
 from attrimorph.models.model import Edits, Encodes, Generates, Groups, Model, Moves, PaintsLayers
 from attrimorph.photographs.faces import frames_of
 from attrimorph.photographs.fields import Fields
-from attrimorph.photographs.file import Photograph, read_photograph
+from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import Pictures
 from attrimorph.requests.receipt import InputFile
+from attrimorph.studio.decoder import Decoder
 from attrimorph.studio.opened import Shown, View
 
 Value = TypeVar("Value")
 MIB = 2**20
+FACES_BYTES = 8 * MIB  # of found faces
 FACE_ALREADY = 512
 """Pixels of the longer side up to which a picture that is a face already is edited at the model's own size."""
 
@@ -77,29 +81,46 @@ class Limits:
     Attributes:
         body: bytes of one request (413).
         pixels: of one photograph, looked at before it is decoded (400).
+        picture_bytes: of one photograph's pixels (400).
+        decode_seconds, decode_bytes: that decoding one may take, in a process of its own (400).
         photographs, photograph_bytes: kept in memory; the longest unused go first (410 when they are asked for).
         decoded_bytes: of photographs that are kept decoded as well; the longest unused are decoded anew when wanted.
         shown_bytes: of parts of photographs as they are shown; the longest unused are made anew when wanted.
-        subjects: photographs as a model holds them, kept in memory.
+        subject_bytes: of photographs as a model holds them, kept in memory.
+        pool_bytes: of drawn faces that sliders are taught with.
         in_flight: requests at the same time (503).
         sessions: open websockets (closed with 1013).
         streams: pictures that one session moves at the same time.
         message: bytes of one websocket message (closed with 1009).
         seconds: in which a request must have arrived (408).
+        bodies: bytes of the requests that arrive at the same time (503).
+        trainings: that the page started and that run at the same time (400).
+        connections: at the same time; the longest silent one goes when another comes.
+        silent_seconds: in which a connection must send a request, and take something of what it is sent.
+        unread: bytes of answers that lie unread, of all connections together; who has most of them goes.
     """
 
     body: int = 24 * MIB
     pixels: int = 40_000_000
     photographs: int = 4_000
-    photograph_bytes: int = 512 * MIB
-    decoded_bytes: int = 512 * MIB
+    picture_bytes: int = 160 * MIB
+    decode_seconds: float = 10.0
+    decode_bytes: int = 1280 * MIB
+    photograph_bytes: int = 192 * MIB
+    decoded_bytes: int = 256 * MIB
     shown_bytes: int = 64 * MIB
-    subjects: int = 2_000
+    subject_bytes: int = 128 * MIB
+    pool_bytes: int = 64 * MIB
     in_flight: int = 16
     sessions: int = 64
     streams: int = 8
     message: int = 64 * 2**10
     seconds: float = 30.0
+    bodies: int = 96 * MIB
+    trainings: int = 2
+    connections: int = 512
+    silent_seconds: float = 10.0
+    unread: int = 96 * MIB
 
 
 @dataclass(frozen=True)
@@ -249,11 +270,12 @@ class ModelStore:
     def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
         self.limits, self.device = limits, device
         self.photographs: ContentStore[bytes] = ContentStore(limits.photographs, limits.photograph_bytes)
-        self._opened: LRUCache[Photograph] = LRUCache(limits.decoded_bytes, lambda each: each.pixels.nbytes)
-        self._shown: LRUCache[Shown] = LRUCache(limits.shown_bytes, lambda each: each.pixels.nbytes)
-        self._faces: LRUCache[list[Face]] = LRUCache(limits.photographs)
+        self.decoder = Decoder(limits.decode_seconds, limits.decode_bytes, limits.picture_bytes)
+        self._opened: LRUCache[Photograph] = LRUCache(limits.decoded_bytes, weight)
+        self._shown: LRUCache[Shown] = LRUCache(limits.shown_bytes, weight)
+        self._faces: LRUCache[list[Face]] = LRUCache(FACES_BYTES, weight)
         self.axes: ContentStore[Axis] = ContentStore(1_000, 64 * 2**20)
-        self._seen: LRUCache[Seen] = LRUCache(limits.subjects)
+        self._seen: LRUCache[Seen] = LRUCache(limits.subject_bytes, weight)
         self._taught: dict[tuple[str, str], str] = {}
         self._teaching = threading.Lock()
         self.models: dict[str, Served] = {}
@@ -277,9 +299,9 @@ class ModelStore:
         Raises:
             AttrimorphError: it is no picture, or too large.
         """
-        opened = read_photograph(content, self.limits.pixels)
-        name = self.photographs.keep(content, content)
-        return name, self._opened.get(name, lambda: opened)
+        name = self.photographs.name(content)
+        opened = self._opened.get(name, lambda: self.decoder.read(content, self.limits.pixels))
+        return self.photographs.keep(content, content), opened
 
     def open_base64(self, text: str) -> str:
         """Keep a photograph that came in base64; return its name. Decoding takes time: call it from a thread.
@@ -296,7 +318,11 @@ class ModelStore:
             Gone: it is no longer kept.
         """
         content = self.photographs.get(name)
-        return self._opened.get(name, lambda: read_photograph(content, self.limits.pixels))
+        return self._opened.get(name, lambda: self.decoder.read(content, self.limits.pixels))
+
+    def is_decoded(self, name: str) -> bool:
+        """Tell whether an opened photograph is kept decoded; otherwise `opened` takes time: call it from a thread."""
+        return name in self._opened
 
     def file(self, name: str, called: str) -> InputFile:
         """Return what a receipt says of an opened photograph's file, `called` so by its owner.
@@ -484,9 +510,13 @@ class ContentStore(Generic[Value]):
     def __contains__(self, name: str) -> bool:
         return name in self._kept
 
+    def name(self, content: bytes) -> str:
+        """Return the name of a content, kept or not."""
+        return hmac.new(self._secret, content, hashlib.sha256).hexdigest()[:40]
+
     def keep(self, content: bytes, value: Value) -> str:
         """Keep a value under the name of its content; forget the longest unused where there are too many."""
-        name = hmac.new(self._secret, content, hashlib.sha256).hexdigest()[:40]
+        name = self.name(content)
         with self._lock:
             if name not in self._kept:
                 self._kept[name] = (value, len(content))
@@ -510,6 +540,24 @@ class ContentStore(Generic[Value]):
             return self._kept[name][0]
 
 
+def weight(value: object) -> int:
+    """Return about how many bytes a value holds: tensors, arrays, bytes, and what is made of them."""
+    if isinstance(value, Tensor):
+        return 64 + value.untyped_storage().nbytes()
+    if isinstance(value, np.ndarray):
+        return 64 + value.nbytes
+    if isinstance(value, bytes | bytearray | str):
+        return 64 + len(value)
+    parts: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        parts = itertools.chain(value, value.values())
+    elif isinstance(value, list | tuple | set):
+        parts = value
+    elif is_dataclass(value):
+        parts = (getattr(value, each.name) for each in fields(value))
+    return 64 + sum(map(weight, parts))
+
+
 class LRUCache(Generic[Value]):
     """Results that are looked for again and again; the longest unused are forgotten.
 
@@ -522,6 +570,9 @@ class LRUCache(Generic[Value]):
         self.most, self._weigh, self._lock = most, weigh, threading.Lock()
         self._weight = 0
         self._found: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._found
 
     def get(self, key: Hashable, find: Callable[[], Value]) -> Value:
         """Return the value of a key, found by `find` the first time."""

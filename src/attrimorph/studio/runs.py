@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import is_locked, locked_by
+from attrimorph.files import is_locked, locked_by, opened_within, read_within
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
 from attrimorph.recipe import find_recipe, override
@@ -30,7 +31,10 @@ from attrimorph.studio.model_store import Refused
 from attrimorph.training.folder import read_log
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SHEET = re.compile(r"[0-9][A-Za-z0-9._-]{0,63}\.png")
 MOST_RUNS = 200
+MOST_BYTES = 2**20  # of a recipe
+SHEET_BYTES = 32 * 2**20
 POINTS = 300  # of one curve
 NO_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
 Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
@@ -57,7 +61,8 @@ class ResumeRequest(Message):
     """A training to go on with.
 
     Attributes:
-        data: A folder on the studio's machine; faces are drawn where it is left out.
+        data: A folder on the studio's machine, in one that was named at its start; where it is left out, faces are
+            drawn, and a run goes on with its own data.
     """
 
     data: Folder | None = None
@@ -68,7 +73,7 @@ class StartRequest(ResumeRequest):
 
     Attributes:
         name: Letters, digits, '.', '_' and '-'.
-        fields: Dotted fields of the recipe -> values as words.
+        fields: Dotted fields of the recipe -> values as words; no files.
     """
 
     recipe: Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -126,12 +131,16 @@ class Runs:
     """The runs in one folder, and their routes.
 
     Args:
-        folder: where runs are; it need not exist.
+        folder: where runs are; it need not exist. No file in it is opened through a link.
+        data: folders in which the data of trainings lie that are begun here.
+        at_once: how many of these may run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+    def __init__(self, folder: Path, data: Sequence[Path] = (), at_once: int = 2) -> None:
+        self.folder, self.at_once = folder.resolve(), at_once
+        self.data = [each.resolve() for each in data]
         self._started: dict[str, Started] = {}
+        self._starting = threading.Lock()
         faults = FAULTS | {404: {"model": Fault, "description": "There is no such run."}}
         self.router = APIRouter(prefix="/api", responses=faults)
         self.router.get("/recipes")(self.recipes)
@@ -148,39 +157,46 @@ class Runs:
 
     def all(self) -> list[RunStatus]:
         """Tell of all runs, the newest first; before them those that have no recipe on disk yet."""
-        found = [path.parent for path in self.folder.glob("*/recipe.json") if NAME.fullmatch(path.parent.name)]
-        found.sort(key=lambda path: -(path / "recipe.json").stat().st_mtime)
-        names = {path.name for path in found}
+        begun: dict[str, float] = {}
+        with suppress(OSError):  # no folder yet
+            for name in filter(NAME.fullmatch, os.listdir(self.folder)):
+                with suppress(OSError), opened_within(self.folder, name, "recipe.json") as handle:
+                    begun[name] = os.fstat(handle).st_mtime
+        newest = sorted(begun, key=lambda name: -begun[name])[:MOST_RUNS]
         fresh = [
             RunStatus(name, "", 0, 0, None, None, "runs" if one.runs else "stopped", one.runs, self._said(name))
-            for name, one in self._started.items()
-            if name not in names
+            for name, one in list(self._started.items())
+            if name not in begun
         ]
-        return [*fresh, *(run for path in found[:MOST_RUNS] if (run := self._described(path)) is not None)]
+        return [*fresh, *(run for name in newest if (run := self._described(name)) is not None)]
 
-    def _described(self, path: Path) -> RunStatus | None:
+    def _described(self, name: str) -> RunStatus | None:
+        path = self.folder / name
         try:
-            recipe = read_recipe(json.loads((path / "recipe.json").read_text(encoding="utf-8"))["recipe"])
-            lines = read_log(path)
-        except (AttrimorphError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            content = read_within(self.folder, name, "recipe.json", most=MOST_BYTES)
+            recipe = read_recipe(json.loads(content)["recipe"])
+            images = int(float(recipe.training.images))
+        except (AttrimorphError, OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
-        name, images = path.name, recipe.training.images
+        lines = read_log(path)
         seen = max((line["images_seen"] for line in lines), default=0)
         # A process that is about to begin or to end holds no lock.
         runs = self._ours(name) or is_locked(path)
-        speeds = [line["images_per_second"] for line in lines[-3:] if isinstance(line.get("images_per_second"), float)]
+        speeds = [line["images_per_second"] for line in lines[-3:] if _is_finite(line.get("images_per_second"))]
         speed = sum(speeds) / len(speeds) if speeds and runs else None
         left = (images - seen) / speed if speed else None
+        left = left if _is_finite(left) else None
         state: Literal["runs", "done", "stopped"] = "runs" if runs else "done" if seen >= images else "stopped"
         stoppable = self._ours(name) or locked_by(path) not in (None, os.getpid())
         return RunStatus(name, recipe.method, seen, images, speed, left, state, stoppable, self._said(name))
 
     def _ours(self, name: str) -> bool:
-        return name in self._started and self._started[name].runs
+        one = self._started.get(name)
+        return one is not None and one.runs
 
     def _said(self, name: str) -> str:
-        lines = self._started[name].lines if name in self._started else ()
-        return next((line for line in reversed(lines) if line), "")
+        one = self._started.get(name)
+        return "" if one is None else next((line for line in reversed(one.lines) if line), "")
 
     def one(self, name: str) -> CurvesResponse:
         """Return a run's curves, thinned to about 300 points each, and the names of its sample sheets."""
@@ -189,19 +205,27 @@ class Runs:
         curves: dict[str, list[list[float]]] = {}
         for line in read_log(self._path(name)):
             for key, value in line.items():
-                if key not in NO_CURVES and isinstance(value, int | float) and value == value:
+                if key not in NO_CURVES and _is_finite(value):
                     curves.setdefault(key, []).append([line["images_seen"], float(value)])
         thinned = {key: points[:: max(1, len(points) // POINTS)] for key, points in curves.items()}
         return CurvesResponse(curves=thinned, sheets=self._sheets(name))
 
     def _sheets(self, name: str) -> list[str]:
-        return sorted(path.name for path in (self._path(name) / "samples").glob("[0-9]*.png"))
+        self._path(name)
+        with suppress(OSError), opened_within(self.folder, name, "samples") as handle:
+            return sorted(filter(SHEET.fullmatch, os.listdir(handle)))
+        return []
 
     def sheet(self, name: str, sheet: str) -> Response:
         """Return a sample sheet, a PNG."""
-        if sheet not in self._sheets(name):
+        self._path(name)
+        content = b""
+        with suppress(OSError):
+            if SHEET.fullmatch(sheet):
+                content = read_within(self.folder, name, "samples", sheet, most=SHEET_BYTES)
+        if not content.startswith(b"\x89PNG"):
             raise Refused(404, f"the run {name} has no sample sheet {sheet!r}; ask for those that it has")
-        return Response((self._path(name) / "samples" / sheet).read_bytes(), media_type="image/png")
+        return Response(content, media_type="image/png")
 
     def start(self, request: StartRequest) -> None:
         """Start a training in a new folder."""
@@ -212,9 +236,12 @@ class Runs:
             raise AttrimorphError(
                 f"a run's name must be letters, digits, '.', '_' and '-', at most 64; got {name!r}; rename it"
             )
-        if (self.folder / name).exists() or self._ours(name):
+        if os.path.lexists(self.folder / name) or self._ours(name):
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
         override(find_recipe(recipe, RECIPES, read_recipe), request.fields)
+        for key, value in request.fields.items():
+            if os.sep in value or Path(value).is_file():
+                raise AttrimorphError(f"{key} must name no file from the page; got {value!r}; train from a terminal")
         self._begin(name, [recipe, *(f"--{key}={value}" for key, value in request.fields.items())], request.data)
 
     def resume(self, name: str, request: ResumeRequest) -> None:
@@ -225,10 +252,28 @@ class Runs:
         self._begin(name, [str(path)], request.data)
 
     def _begin(self, name: str, words: list[str], data: str | None) -> None:
-        if data is not None and not Path(data).is_dir():
-            raise AttrimorphError(f"the data must be a folder on this machine; {data!r} is none; check the path")
-        more = [] if data is None else [f"--data={data}"]
-        self._started[name] = Started([*words, f"--out={self.folder / name}", *more])
+        more = []
+        if data is not None:
+            place = Path(os.path.realpath(os.path.expanduser(data)))
+            if not any(place.is_relative_to(named) for named in self.data):
+                raise AttrimorphError(
+                    f"the data must lie in a folder that was named when the studio was started; got {data!r}; start it "
+                    "with --data FOLDER"
+                )
+            if not place.is_dir():
+                raise AttrimorphError(f"the data must be a folder on this machine; {data!r} is none; check the path")
+            more = [f"--data={place}"]
+        with self._starting:
+            running = [one for one in self._started.values() if one.runs]
+            if len(running) >= self.at_once:
+                raise AttrimorphError(
+                    f"at most {self.at_once} trainings begun here run at the same time; wait for one, or stop it"
+                )
+            if self._ours(name):
+                raise AttrimorphError(f"the run {name!r} runs already; wait for it, or stop it")
+            if len(self._started) >= MOST_RUNS:
+                del self._started[next(each for each, one in self._started.items() if not one.runs)]
+            self._started[name] = Started([*words, f"--out={self.folder / name}", *more])
 
     def stop(self, name: str) -> None:
         """Interrupt a training on this machine; it can be gone on with from its newest checkpoint."""
@@ -237,16 +282,28 @@ class Runs:
             if self._ours(name):
                 self._started[name].process.terminate()
                 return
-            process = locked_by(self._path(name))
+            path = self._path(name)
+            process = locked_by(path)
             if process is None or process == os.getpid():
-                raise AttrimorphError(f"the run {name!r} does not run on this machine; see the list of runs")
+                raise AttrimorphError(
+                    f"the run {name!r} is not seen to run here, in a process of the studio's user; stop it where it "
+                    "was started"
+                )
+            handle = os.pidfd_open(process)
             try:
-                os.kill(process, signal.SIGTERM)
-            except PermissionError as error:
-                raise AttrimorphError(f"the run {name!r} is another user's; stop it where it was started") from error
+                if locked_by(path) == process:  # still, now that the number cannot become another's
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+            finally:
+                os.close(handle)
 
     def _path(self, name: str) -> Path:
-        path = self.folder / name
-        if not NAME.fullmatch(name) or not (path / "recipe.json").is_file():
-            raise Refused(404, f"there is no run {name!r} in {self.folder.name}; see the list of runs")
-        return path
+        with suppress(OSError):
+            if NAME.fullmatch(name):
+                with opened_within(self.folder, name, "recipe.json"):
+                    return self.folder / name
+        raise Refused(404, f"there is no run {name!r} in {self.folder.name}; see the list of runs")
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether something out of a file is a number that JSON and a page can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

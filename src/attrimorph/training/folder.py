@@ -27,7 +27,7 @@ from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData, open_or_prepare, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, sync_folder, write_bytes, write_json, write_text, writing
+from attrimorph.files import read_json, read_within, sync_folder, write_bytes, write_json, write_text, writing
 from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
 from attrimorph.models.model import Encodes, Model
@@ -41,6 +41,9 @@ CHANGEABLE = (
 """The fields in which a run may be gone on with differently: how long, and what is written on the way."""
 ANEW = "free some space, then give the same command"
 COLUMNS, ROWS = 8, 3  # of samples on a sheet
+LONGEST_LOG = 64 * 2**20  # bytes
+WRITTEN = ("recipe.json", "machine.json", "data.json", "log.jsonl", "samples", "checkpoints", "tensorboard")
+"""What a training writes into its folder."""
 
 
 def is_begun(folder: Path) -> bool:
@@ -52,8 +55,15 @@ def check_recipe(folder: Path, recipe: AnyRecipe) -> str | None:
     """See that a folder is new, None, or holds a run of this recipe; return the fingerprint of its data.
 
     Raises:
-        AttrimorphError: the folder holds another run, or a damaged file.
+        AttrimorphError: the folder holds another run, a damaged file, or a link that leads out of it.
     """
+    for name in WRITTEN:
+        path = folder / name
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise AttrimorphError(
+                f"{path} must lie in the run's folder, as a training writes there; it is a link to {path.resolve()}; "
+                "remove it, or choose another folder with --out"
+            )
     if not is_begun(folder):
         return None
     file = folder / "recipe.json"
@@ -214,17 +224,22 @@ class Log:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's log, oldest first; a last line cut short by a kill is left out."""
-    path = folder / "log.jsonl"
+    """Return the lines of a run's log, oldest first; damaged ones, as the last one after a kill, are left out.
+
+    Of a log of more than `LONGEST_LOG` bytes its end. One that is a link or no plain file counts as none.
+    """
+    try:
+        content = read_within(folder, "log.jsonl", most=LONGEST_LOG)
+    except OSError:
+        return []
     lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                break
-            if not isinstance(line, dict) or not isinstance(line.get("images_seen"), int):
-                break
+    for text in content.decode(errors="replace").split("\n"):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        # Not true, which is a number to Python; nor one that no curve can be drawn at.
+        if isinstance(line, dict) and type(seen := line.get("images_seen")) is int and 0 <= seen < 2**53:
             lines.append(line)
     return lines
 

@@ -199,10 +199,13 @@ export function connect() {
       await catchUp();
       show(true);
     },
-    onClose: (code) => {
+    onClose: async (code) => {
       $("offline").hidden = false;
       $("offline").textContent = t(code === 1013 ? "crowded" : "offline");
       forgetOpened();
+      // A browser does not say why a line was refused.
+      const told = await fetch("/api/studio").catch(() => null);
+      if (told?.status === 401) $("offline").textContent = t("strange");
     },
   });
 }

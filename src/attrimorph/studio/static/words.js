@@ -85,6 +85,10 @@ const WORDS = {
   opened: ["Opened.", "已打开。"],
   working: ["Working …", "处理中……"],
   offline: ["The studio does not answer. Is it still running? Trying again …", "工作室没有响应。它还在运行吗?正在重试……"],
+  strange: [
+    "The studio was started again. Open the address that it printed.",
+    "工作室已重新启动。请打开它打印出的地址。",
+  ],
   crowded: ["Too many pages are open in this studio.", "打开的页面太多了。"],
   noCamera: ["There is no camera, or it may not be used.", "没有相机,或无权使用。"],
   noPicture: ["That was no picture. Drop a JPEG, PNG or WebP file.", "那不是图片。请拖入 JPEG、PNG 或 WebP 文件。"],
