@@ -219,7 +219,7 @@ def read_within(folder: Path, *parts: str, most: int) -> bytes:
             raise OSError(errno.EINVAL, "it is no plain file", parts[-1])
         with open(handle, "rb", closefd=False) as file:
             file.seek(max(0, about.st_size - most))
-            return file.read(most)
+            return file.read(min(most, about.st_size))
 
 
 def beside(result: Path) -> Path:

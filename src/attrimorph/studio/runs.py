@@ -35,6 +35,7 @@ SHEET = re.compile(r"[0-9][A-Za-z0-9._-]{0,63}\.png")
 MOST_RUNS = 200
 MOST_BYTES = 2**20  # of a recipe
 SHEET_BYTES = 32 * 2**20
+LOG_BYTES = 16 * 2**20
 POINTS = 300  # of one curve
 NO_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
 Folder = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
@@ -178,7 +179,7 @@ class Runs:
             images = int(float(recipe.training.images))
         except (AttrimorphError, OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
-        lines = read_log(path)
+        lines = read_log(path, 2**16)
         seen = max((line["images_seen"] for line in lines), default=0)
         # A process that is about to begin or to end holds no lock.
         runs = self._ours(name) or is_locked(path)
@@ -203,7 +204,7 @@ class Runs:
         if name in self._started and not (self.folder / name / "recipe.json").exists():
             return CurvesResponse(curves={}, sheets=[])
         curves: dict[str, list[list[float]]] = {}
-        for line in read_log(self._path(name)):
+        for line in read_log(self._path(name), LOG_BYTES):
             for key, value in line.items():
                 if key not in NO_CURVES and _is_finite(value):
                     curves.setdefault(key, []).append([line["images_seen"], float(value)])

@@ -41,7 +41,6 @@ CHANGEABLE = (
 """The fields in which a run may be gone on with differently: how long, and what is written on the way."""
 ANEW = "free some space, then give the same command"
 COLUMNS, ROWS = 8, 3  # of samples on a sheet
-LONGEST_LOG = 64 * 2**20  # bytes
 WRITTEN = ("recipe.json", "machine.json", "data.json", "log.jsonl", "samples", "checkpoints", "tensorboard")
 """What a training writes into its folder."""
 
@@ -102,7 +101,7 @@ def known_path(folder: Path, recipe: AnyRecipe, fingerprint: str) -> FastPath | 
             f"{folder} holds a run on other data ({data_of(folder)}); give those, or choose another folder with --out"
         )
     file = folder / "machine.json"
-    return FastPath.read(file) if file.exists() else None
+    return FastPath.read(file) if file.is_file() else None
 
 
 def claim(folder: Path, recipe: AnyRecipe, data: PreparedData, path: FastPath) -> None:
@@ -223,13 +222,13 @@ class Log:
                 self.writer.close()
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path, most: int = 2**62) -> list[dict[str, Any]]:
     """Return the lines of a run's log, oldest first; damaged ones, as the last one after a kill, are left out.
 
-    Of a log of more than `LONGEST_LOG` bytes its end. One that is a link or no plain file counts as none.
+    Of a log of more than so many bytes its end. One that is a link or no plain file counts as none.
     """
     try:
-        content = read_within(folder, "log.jsonl", most=LONGEST_LOG)
+        content = read_within(folder, "log.jsonl", most=most)
     except OSError:
         return []
     lines: list[dict[str, Any]] = []
