@@ -124,11 +124,14 @@ def test_the_device_waits_for_no_decoding(models: list[str], monkeypatch: pytest
 
     monkeypatch.setattr("attrimorph.studio.server.RenderQueue", made)
     monkeypatch.setattr(Decoder, "read", watched)
-    mask = {"source": image(4), "mask": base64.b64encode(face_png(1, 16)).decode()}
+    hole = Image.new("L", (16, 16))
+    hole.paste(255, (3, 3, 8, 8))
+    mask = {"source": image(4), "mask": base64.b64encode(encoded(hole, "PNG")).decode()}
     with let_in(create_app(models[:1])) as client:
         for path, words in (("edit", {"source": image(1)}), ("morph", {"first": image(2), "second": image(3)}),
                             ("inpaint", mask)):  # fmt: skip
-            assert client.post(f"/api/{path}", json={"model": "tiny", **words}).status_code == 200
+            answer = client.post(f"/api/{path}", json={"model": "tiny", **words})
+            assert answer.status_code == 200, answer.text
     assert held == [False] * 5
 
 
