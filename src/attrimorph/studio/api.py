@@ -64,7 +64,7 @@ def on_device(
     @functools.wraps(work)
     async def route(api: "Api", /, *words: P.args, **keywords: P.kwargs) -> Result:
         def task() -> Result:
-            for request in words:
+            for request in (*words, *keywords.values()):
                 api.open_all(request)
             with api.queue.device, torch.no_grad():
                 return work(api, *words, **keywords)
