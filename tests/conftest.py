@@ -1,9 +1,23 @@
 """What every test may ask for."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure out of the user's cache; browsers and networks are still found there."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in (("PLAYWRIGHT_BROWSERS_PATH", "ms-playwright"), ("TORCH_HOME", "torch")):
+            if name not in os.environ and (home / folder).is_dir():
+                patch.setenv(name, str(home / folder))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

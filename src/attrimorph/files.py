@@ -222,6 +222,11 @@ def read_within(folder: Path, *parts: str, most: int) -> bytes:
             return file.read(min(most, about.st_size))
 
 
+def cache_folder() -> Path:
+    """Return where the user's cache of this program lies."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attrimorph"
+
+
 def beside(result: Path) -> Path:
     """Return where the unfinished work on a result is kept."""
     return result.with_name(f"{result.name}.unfinished")

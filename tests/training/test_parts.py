@@ -12,13 +12,14 @@ import torch
 from tiny_runs import tiny_recipe
 from torch import Tensor, nn
 
+from attrimorph import training
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
-from attrimorph.training import choose_fast_path
+from attrimorph.training import FastPath, choose_fast_path
 from attrimorph.training.folder import Ema, Log, checkpoint_folders, load_state, read_log, save_checkpoint
 from attrimorph.training.trainer import Progress, Run, train
 
@@ -107,6 +108,60 @@ def test_the_measured_choice_is_the_fastest_by_its_own_figures() -> None:
     assert mine * 0.92 <= min(times.values())
     half = choose_fast_path("bfloat16")
     assert half.precision == "bfloat16"
+
+
+PATHS = ("float32 contiguous", "float32 channels_last", "bfloat16 contiguous", "bfloat16 channels_last")
+
+
+def let_win(monkeypatch: pytest.MonkeyPatch, fastest: str) -> None:
+    """Let the clock say that a path is the fastest."""
+    monkeypatch.setattr(training, "measure", lambda steps: {name: 10.0 if name == fastest else 20.0 for name in steps})
+
+
+@pytest.mark.parametrize("first", PATHS)
+def test_a_machine_measures_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for fastest in (first, *PATHS):
+        let_win(monkeypatch, fastest)
+        assert choose_fast_path().name == first
+    # Other steps, threads or wishes are measured by themselves.
+    let_win(monkeypatch, "float32 channels_last")
+    assert choose_fast_path(of="others").name == "float32 channels_last"
+    assert choose_fast_path(memory_format="contiguous").memory_format == "contiguous"
+    (home,) = tmp_path.glob("attrimorph/machine")
+    assert len([*home.glob("*.json")]) == 3
+    for file in home.glob("*.json"):
+        file.write_text("{}")
+    with pytest.raises(AttrimorphError, match=r"is damaged .* remove it to measure this machine anew"):
+        choose_fast_path()
+
+
+def test_where_nothing_can_be_kept_the_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "attrimorph").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    let_win(monkeypatch, "bfloat16 contiguous")
+    assert choose_fast_path().name == "bfloat16 contiguous"
+
+
+def test_runs_of_one_seed_compute_alike_whatever_the_clock_says(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = tiny_recipe(training__images=16, training__precision="float32", training__memory_format="auto")
+    timed = []
+    real = training.measure
+    monkeypatch.setattr(training, "measure", lambda steps: timed.append(steps) or real(steps))
+    train(recipe, data, tmp_path / "a", device="cpu")
+    # Small layers, and then the run's own steps.
+    assert set(timed[0]) == {"float32 contiguous", "float32 channels_last"}
+    assert len(timed) == 2
+    chosen = FastPath.read(tmp_path / "a" / "machine.json")
+    assert set(chosen.milliseconds) == set(timed[1])
+    let_win(monkeypatch, next(name for name in PATHS if name.startswith("float32") and name != chosen.name))
+    train(recipe, data, tmp_path / "b", device="cpu")
+    assert FastPath.read(tmp_path / "b" / "machine.json") == chosen
+    first, second = (checkpoint_folders(tmp_path / run)[-1] / "model.safetensors" for run in "ab")
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_checkpoints_are_kept_whole_and_few(tmp_path: Path) -> None:

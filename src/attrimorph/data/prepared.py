@@ -35,7 +35,7 @@ from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whol
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import lock_folder, read_json
+from attrimorph.files import cache_folder, lock_folder, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -489,8 +489,7 @@ def _cache(source: Source, image_size: int, crop: CropLike, align: bool) -> Path
     beside = source.path / ".attrimorph"
     if os.access(beside if beside.exists() else source.path, os.W_OK):
         return beside / name
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "attrimorph" / "data" / _digest(source.path)[:16] / name
+    return cache_folder() / "data" / _digest(source.path)[:16] / name
 
 
 def _digest(path: Path) -> str:

@@ -5,24 +5,26 @@ over a batch, so the mean of the processes' gradients is the gradient of the joi
 whichever network: one flat all-reduce.
 """
 
-import copy
 import ctypes
+import json
 import os
+import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pydantic.dataclasses
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json
+from attrimorph.files import cache_folder, lock_folder, read_json, write_json
 
 WORTH = 0.92  # another path must take at most this share of the plain one's time
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
@@ -62,6 +64,11 @@ class FastPath:
     milliseconds: dict[str, float]
 
     @property
+    def name(self) -> str:
+        """Precision and memory format, as `milliseconds` names them."""
+        return f"{self.precision} {self.memory_format}"
+
+    @property
     def autocast(self) -> torch.dtype | None:
         """The dtype for torch.autocast, or None."""
         return torch.bfloat16 if self.precision == "bfloat16" else None
@@ -85,33 +92,12 @@ class FastPath:
             raise AttrimorphError(f"{path} is damaged ({reason}); remove it to measure this machine anew") from error
 
 
-def choose_fast_path(precision: str = "auto", memory_format: str = "auto", device: str = "cpu") -> FastPath:
-    """Return the path to run on; what the user named stays, "auto" is measured, once in a process.
-
-    Args:
-        precision: "auto", "float32" or "bfloat16".
-        memory_format: "auto", "channels_last" or "contiguous".
-        device: where the networks run.
-    """
-    if "auto" not in (precision, memory_format):
-        return FastPath(precision, memory_format, {})  # type: ignore[arg-type]
-    times = dict(measure(device))
-    best = ""
-    for name, value in times.items():
-        fits = precision in ("auto", name.split()[0]) and memory_format in ("auto", name.split()[1])
-        if fits and (not best or value < WORTH * times[best]):
-            best = name
-    precision, memory_format = best.split()
-    return FastPath(precision, memory_format, times)  # type: ignore[arg-type]
-
-
-@cache
-def measure(device: str) -> tuple[tuple[str, float], ...]:
-    """Time forward and backward of a few of our layers on each path, interleaved; medians in milliseconds."""
+def small_step(path: FastPath, device: str) -> Callable[[], object]:
+    """Return what takes a step forward and back through a few of our layers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = torch.randn(8, 3, 64, 64, device=device)
-        network: nn.Module = nn.Sequential(
+        images = torch.randn(8, 3, 64, 64).to(device, memory_format=path.layout)
+        network = nn.Sequential(
             nn.Conv2d(3, 32, 4, 2, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(32, 64, 4, 2, 1),
@@ -119,30 +105,109 @@ def measure(device: str) -> tuple[tuple[str, float], ...]:
             nn.ConvTranspose2d(64, 32, 4, 2, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(32, 32, 3, 1, 1),
-        ).to(device)
-    paths: dict[str, tuple[nn.Module, Tensor, bool]] = {}
-    for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        for half in (False, True):
-            moved = copy.deepcopy(network)
-            moved.to(memory_format=layout)  # type: ignore[call-overload]
-            precision = "bfloat16" if half else "float32"
-            paths[f"{precision} {name}"] = moved, images.contiguous(memory_format=layout), half
-    times: dict[str, list[float]] = {name: [] for name in paths}
-    for round_ in range(4):
-        for name, (moved, batch, half) in paths.items():
-            # A path that was hopeless in its first round is not worth the user's waiting.
-            if round_ and times[name][0] > 4 * times["float32 contiguous"][0]:
-                continue
-            start = time.perf_counter()
-            with torch.autocast(device, torch.bfloat16, enabled=half):
-                out = moved(batch)
-            out.float().square().mean().backward()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    order = ("float32 contiguous", "float32 channels_last", "bfloat16 contiguous", "bfloat16 channels_last")
-    # The first round warms up, and counts only for a path that got no other.
-    return tuple((name, round(median(times[name][1:] or times[name]), 3)) for name in order)
+        ).to(device, memory_format=path.layout)  # type: ignore[call-overload]
+
+    def step() -> float:
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=path.autocast is not None):
+            out = network(images)
+        loss = out.float().square().mean()
+        loss.backward()
+        return float(loss.detach())  # waits for an accelerator
+
+    return step
+
+
+PATHS = [
+    FastPath("float32", "contiguous", {}),
+    FastPath("float32", "channels_last", {}),
+    FastPath("bfloat16", "contiguous", {}),
+    FastPath("bfloat16", "channels_last", {}),
+]
+MEASURED = 5_000  # milliseconds that measuring a recipe's own steps may take beyond the first round
+Steps = Callable[[FastPath, str], Callable[[], object]]
+
+
+def choose_fast_path(
+    precision: str = "auto",
+    memory_format: str = "auto",
+    device: str = "cpu",
+    *,
+    steps: Steps = small_step,
+    of: Any = None,
+) -> FastPath:
+    """Return the path to run on: what the user named stays, "auto" is measured once on a machine.
+
+    Two paths may be nearly as fast, and another measurement would choose otherwise: what was chosen is kept in the
+    user's cache, so that the same seed gives the same bits in every process. All processes must come here together.
+
+    Args:
+        precision: "auto", "float32" or "bfloat16".
+        memory_format: "auto", "channels_last" or "contiguous".
+        device: where the networks run.
+        steps: a path and a device -> what takes one step there.
+        of: plain values that tell these steps from others.
+    """
+    if "auto" not in (precision, memory_format):
+        return FastPath(precision, memory_format, {})  # type: ignore[arg-type]
+    about = [precision, memory_format, machine(device), torch.get_num_threads(), torch.__version__, world(), of]
+    file = cache_folder() / "machine" / f"{sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]}.json"
+    if known := from_first(FastPath.read(file) if rank() == 0 and file.exists() else None):
+        return known
+    paths = {
+        path.name: path
+        for path in PATHS
+        if precision in ("auto", path.precision) and memory_format in ("auto", path.memory_format)
+    }
+    times = measure({name: small_step(path, device) for name, path in paths.items()})
+    if steps is not small_step:
+        # A path that is hopeless in small is not worth the user's waiting for a large step.
+        most = 2 * min(times.values())
+        times = measure({name: steps(paths[name], device) for name, value in times.items() if value <= most})
+    best = next(iter(times))
+    for name, value in times.items():
+        best = name if value < WORTH * times[best] else best
+    path = replace(paths[best], milliseconds=times)
+    if rank() == 0:
+        with suppress(AttrimorphError, OSError), lock_folder(file.parent, wait=True):
+            if file.exists():
+                path = FastPath.read(file)
+            else:
+                write_json(file, asdict(path))
+    return from_first(path)
+
+
+def machine(device: str) -> str:
+    """Return the name of what computes: of the GPU, or of the processor."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def measure(steps: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return what each step takes in milliseconds: medians of up to three rounds, the steps in turns.
+
+    A round before warms up; it counts where there is no time for others. The first process's times are all processes',
+    as steps of several may wait for one another.
+    """
+
+    def timed(step: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        step()
+        return (time.perf_counter() - start) * 1e3
+
+    first = from_first({name: timed(step) for name, step in steps.items()})
+    hopeful = [name for name, value in first.items() if value <= 4 * min(first.values())]
+    rounds = min(3, round(MEASURED / sum(first[name] for name in hopeful)))
+    found = [{name: timed(steps[name]) for name in hopeful} for _ in range(rounds)]
+    return from_first(
+        {
+            name: round(median([each[name] for each in found if name in each] or [value]), 3)
+            for name, value in first.items()
+        }
+    )
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from attrimorph.data import Schema
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training import FastPath, choose_fast_path, keep_memory
+from attrimorph.training import FastPath, keep_memory
 from attrimorph.training.folder import Ema
-from attrimorph.training.trainer import NOISE, build, check_labels, check_size, loader_of
+from attrimorph.training.trainer import NOISE, build, check_labels, check_size, fast_path_of, loader_of
 
 PLAIN = FastPath("float32", "contiguous", {})
 LEAST_PLACES, MOST_PLACES = 3, 32
@@ -51,7 +51,7 @@ def seconds_per_image(recipe: AnyRecipe, data: PreparedData, device: str, second
     """
     keep_memory()
     options = recipe.training
-    path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
+    path = fast_path_of(recipe, data, device)
     with torch.random.fork_rng(devices=[]):
         algorithm = build(recipe, data.schema, path, device)
         loader = loader_of(recipe, data, device=device, channels_last=path.memory_format == "channels_last")

@@ -123,8 +123,7 @@ class Run:
         options = recipe.training
         path = known_path(out, recipe, data.fingerprint)
         if path is None:
-            path = choose_fast_path(options.precision, options.memory_format, device.split(":")[0])
-            path = training.from_first(path)
+            path = fast_path_of(recipe, data, device)
         reduce = training.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce, varies=data.varies)
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
@@ -404,6 +403,25 @@ def build(
     check_labels(recipe, schema)
     options = {"varies": varies, "autocast": path.autocast, "reduce_gradients": reduce_gradients}
     return METHODS[recipe.method].step().build(recipe, schema, device=device, layout=path.layout, **options)
+
+
+def fast_path_of(recipe: AnyRecipe, data: PreparedData, device: str) -> FastPath:
+    """Return what a new run computes on: as the recipe says, or as its own last step is fastest on this machine."""
+    options = recipe.training
+    seen = (options.images - 1) // options.batch_size * options.batch_size
+
+    def steps(path: FastPath, device: str) -> Callable[[], object]:
+        plain = recipe.with_changes({"training.compile": False})
+        algorithm = build(plain, data.schema, path, device, varies=data.varies)
+        # Methods without phases of their own keep no clock.
+        algorithm.load_state(algorithm.state() | {"images_seen": seen})
+        last = path.memory_format == "channels_last"
+        batch = loader_of(recipe, data, device=device, channels_last=last).batch(seen)
+        return lambda: float(next(iter(algorithm.step(batch, generator_for(options.seed, NOISE, seen)).values())))
+
+    same = {"name", "about", "optimiser", "training"}
+    of = [recipe.model_dump(mode="json", exclude=same), options.batch_size, options.images, data.schema.width]
+    return choose_fast_path(options.precision, options.memory_format, device, steps=steps, of=of)
 
 
 def check_labels(recipe: AnyRecipe, schema: Schema) -> None:
