@@ -106,7 +106,7 @@ class TrainingOptions(Options):
 
     Attributes:
         images: Length of the run.
-        batch_size: Images of one step in each process.
+        batch_size: Images of one step, of all processes together.
         seed: Of initial weights, order, augmentation and noise.
         ema_images: Half-life of the averaged weights that are saved as the model; 0 for none.
         precision: auto: bfloat16 where a measurement shows this machine faster with it.

@@ -78,23 +78,37 @@ def test_order_depends_on_nothing_but_seed_and_place() -> None:
 
 def test_ranks_share_one_order() -> None:
     joint = loader(8).rows(16)
-    parts = [loader(4, rank=rank, world=2).rows(16) for rank in (0, 1)]
-    assert np.concatenate(parts).tolist() == joint.tolist()
+    parts = [loader(8, rank=rank, world=2).rows(16) for rank in (0, 1)]
+    assert np.stack(parts, 1).reshape(-1).tolist() == joint.tolist()
+    pairs = data().indices("train").reshape(-1, 2)
+    joint, *parts = (
+        Loader(data(), pairs, 8, seed=1, rank=rank, world=world).rows(16) for rank, world in ((0, 1), (0, 2), (1, 2))
+    )
+    assert np.stack([part.reshape(2, 2) for part in parts], 1).reshape(-1).tolist() == joint.tolist()
 
 
 def test_augmentation_differs_from_batch_to_batch_and_rank_to_rank() -> None:
     one = data(8)
     same = replace(one, images=np.broadcast_to(one.images[:1], one.images.shape).copy(), masks=None)
     images = [
-        Loader(same, same.indices("all"), 4, seed=1, augment=Augment(colour=0.5), rank=rank, world=2).batch(seen).images
+        Loader(same, same.indices("all"), 8, seed=1, augment=Augment(colour=0.5), rank=rank, world=2).batch(seen).images
         for rank in (0, 1)
         for seen in (0, 8)
     ]
     assert len({image.numpy().tobytes() for image in images}) == 4
 
 
+@pytest.mark.parametrize("world", [2, 4])
+def test_how_many_ranks_there_are_changes_no_picture(world: int) -> None:
+    options = {"augment": Augment(0.2, 0.5, 0.3)}
+    joint = loader(8, **options).batch(16)
+    parts = [loader(8, rank=rank, world=world, **options).batch(16) for rank in range(world)]
+    torch.testing.assert_close(torch.stack([part.images for part in parts], 1).flatten(0, 1), joint.images)
+    assert torch.equal(torch.stack([part.attributes for part in parts], 1).flatten(0, 1), joint.attributes)
+
+
 def test_iterating_gives_the_batches_in_order() -> None:
-    source = loader(4, rank=1, world=2)
+    source = loader(8, rank=1, world=2)
     batches = source.iterate(24)
     for step, batch in enumerate(islice(batches, 10)):
         assert batch.images_seen == 24 + 8 * step
@@ -158,6 +172,7 @@ def test_generators_of_different_words_differ() -> None:
     [
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"rank": 2, "world": 2}, "got rank 2 of 2"),
+        ({"world": 3}, "training.batch_size must be a multiple of the number of processes, 3, .* try .* 9"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )

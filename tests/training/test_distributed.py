@@ -1,6 +1,7 @@
 """Two processes on halves of a batch give the gradients of one process on the whole of it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,26 @@ from torch import nn
 
 from attrimorph import training
 from attrimorph.data.drawn.synthetic import write_faces
+from attrimorph.data.prepared import open_prepared
 from attrimorph.methods import METHODS
+from attrimorph.training.folder import read_log
+from attrimorph.training.trainer import train
 from tests.training import two_processes
+from tests.training.tiny_runs import lines_of
+
+GAUGES = {"sample_spread"}  # over one process's images: the mean of two is not that of both
+NEAR = {"pggan": 0.05}  # D is told the spread of neighbours in a batch, which are others
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes work."""
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def ranks(out: Path) -> list[dict[str, Any]]:
     """What two processes came to, all methods one after another."""
-    out = tmp_path_factory.mktemp("ranks")
     for size in (16, 32):
         write_faces(out / f"faces{size}", count=24, size=size)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", two_processes.__file__, str(out)]
@@ -64,10 +77,47 @@ def test_a_run_of_two_processes_that_stopped_ends_with_the_same_bits(ranks: list
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_process_draws_noise_of_its_own(ranks: list[dict[str, Any]], method: str) -> None:
+def test_every_process_draws_from_a_stream_of_its_own_or_all_from_one(ranks: list[dict[str, Any]], method: str) -> None:
     first, second = (rank["trained"][method]["seeds"] for rank in ranks)
+    joint = METHODS[method].step().joint
     assert len(first) == len(second) == 4
-    assert len({*first, *second}) == 8
+    assert len({*first, *second}) == (4 if joint else 8)
+
+
+JOINT = [name for name, method in METHODS.items() if method.step().joint]
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_how_many_processes_share_a_batch_changes_no_loss(
+    ranks: list[dict[str, Any]], out: Path, tmp_path: Path, method: str
+) -> None:
+    recipe = two_processes.recipe_of(method)
+    alone = train(recipe, open_prepared(out / f"faces{recipe.data.image_size}"), tmp_path, device="cpu")
+    one, two = lines_of(alone), lines_of(out / "runs" / method / "whole")
+    assert len(one) == len(two) == 2
+    for line, other in zip(one, two, strict=True):
+        assert line.keys() == other.keys()
+        for name in line.keys() - GAUGES:
+            assert other[name] == pytest.approx(line[name], rel=NEAR.get(method, 1e-3), abs=1e-4), name
+
+
+def test_processes_begin_with_the_same_weights_and_stop_where_they_differ(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["made equal"]
+        assert "the weights of 2 processes must be the same; at 16 images they are not" in rank["told apart"]
+
+
+def test_another_number_of_processes_is_told(ranks: list[dict[str, Any]], out: Path, tmp_path: Path) -> None:
+    run, told = tmp_path / "run", list[str]()
+    shutil.copytree(out / "runs" / "vae" / "whole", run)
+    recipe = two_processes.recipe_of("vae").with_changes({"training.images": 48})
+    train(recipe, open_prepared(out / "faces16"), run, device="cpu", progress=lambda each: told.append(each.message))
+    assert any("the run was on 2 processes before and goes on with 1, which share the batch of 8" in s for s in told)
+    assert any("2 processes before" in str(line.get("processes")) for line in read_log(run))
+    told.clear()
+    longer = recipe.with_changes({"training.images": 64})
+    train(longer, open_prepared(out / "faces16"), run, device="cpu", progress=lambda each: told.append(each.message))
+    assert not any("processes" in sentence for sentence in told)
 
 
 def test_values_are_shared(ranks: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -19,13 +20,16 @@ from attrimorph.console import Interrupted
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY_METHODS
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.translation.step import CycleGAN
+from attrimorph.recipe import AnyRecipe
+from attrimorph.training import trainer
 from attrimorph.training.folder import checkpoint_folders, load_state
-from attrimorph.training.trainer import train
+from attrimorph.training.trainer import build, train
 from tests.methods.test_golden import RUNS
 from tests.training.tiny_runs import equal, lines_of
 
@@ -53,7 +57,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 TRAINED: dict[str, Any] = {
     "training.images": 32,
-    "training.batch_size": 4,
+    "training.batch_size": 8,
     "training.log_images": 24,
     "training.checkpoint_images": 16,
     "training.precision": "float32",
@@ -62,32 +66,40 @@ TRAINED: dict[str, Any] = {
 
 
 def parts_of(method: str) -> list[Tensor]:
-    """Return the rows of the joint batch that each process has.
+    """Return the rows of the joint batch that each process has: every other one.
 
-    Every other one, so that a share of the first rows is one of every half; neighbours where they are looked at
-    together: the minibatch deviation of PGGAN, and what stands below for CycleGAN's two domains.
+    Neighbours for what stands below for CycleGAN's two domains.
     """
     rows = torch.arange(COUNT)
-    return [*rows.chunk(2)] if method in ("pggan", "cyclegan") else [rows[0::2], rows[1::2]]
+    return [*rows.chunk(2)] if method == "cyclegan" else [rows[0::2], rows[1::2]]
 
 
 @contextmanager
-def joint_draws(parts: list[Tensor]) -> Iterator[None]:
-    """Let every draw be one for the joint batch, of which a process takes its rows; orders stay within a process."""
+def joint_draws(method: str, parts: list[Tensor]) -> Iterator[None]:
+    """Let every draw be one for the joint batch, of which a process takes its rows; orders stay within a process.
+
+    Methods with joint draws need none of this; but PGGAN alone has its rows in the order of two processes, as it looks
+    at neighbours together, and so has what it draws.
+    """
+    if METHODS[method].step().joint and (method != "pggan" or training.world() > 1):
+        yield
+        return
     real = {name: getattr(torch, name) for name in ("rand", "randn", "randperm")}
     rank, world = training.rank(), training.world()
+    rows = torch.cat(parts) if method == "pggan" else torch.arange(COUNT) if world == 1 else parts[rank]
 
     def rows_of(name: str) -> Any:
         def draw(*size: Any, **options: Any) -> Tensor:
             shape = tuple(size[0]) if isinstance(size[0], tuple) else size
             assert shape[0] == COUNT // world
-            joint: Tensor = real[name](COUNT, *shape[1:], **options)
-            return joint if world == 1 else joint[parts[rank]]
+            return real[name](COUNT, *shape[1:], **options)[rows]  # type: ignore[no-any-return]
 
         return draw
 
     def order(count: int, **options: Any) -> Tensor:
         assert count == COUNT // world
+        if method == "pggan":
+            return rows.argsort()[real["randperm"](COUNT, **options)[rows]]
         orders = [real["randperm"](len(part), **options) for part in parts]
         if world > 1:
             return orders[rank]
@@ -107,7 +119,7 @@ def algorithm_of(method: str) -> Algorithm:
     """Return a method with plain gradient descent: Adam's first step hides how large a gradient is."""
     fields = RUNS[NAMES[method]] | (FAMILY if method in FAMILY_METHODS else {}) | CHANGES.get(method, {})
     if method == "pggan":
-        fields = fields | {"growth.batch_sizes": [COUNT // training.world()]}
+        fields = fields | {"growth.batch_sizes": [COUNT]}
     reduce = training.average_gradients if training.world() > 1 else None
     recipe = recipe_named(NAMES[method]).with_changes(fields)
     algorithm: Algorithm = METHODS[method].step().build(recipe, SCHEMA, reduce_gradients=reduce)
@@ -154,13 +166,14 @@ def gradients_of(method: str, rows: Tensor | None = None) -> dict[str, Tensor]:
         rows: of the joint batch that are stepped on; this process's share where None.
     """
     algorithm, parts = algorithm_of(method), parts_of(method)
-    draws = joint_draws if rows is None else nullcontext
+    draws = joint_draws if rows is None else lambda *_: nullcontext()
     if rows is None:
-        rows = parts[training.rank()] if training.world() > 1 else torch.arange(COUNT)
+        alone = torch.cat(parts) if method == "pggan" else torch.arange(COUNT)
+        rows = parts[training.rank()] if training.world() > 1 else alone
     size = RUNS[NAMES[method]]["data.image_size"]
     for step in range(STEPS * (FAMILY_METHODS[method].critic_steps if method in FAMILY_METHODS else 1)):
         batch = share_of(joint_batch(step, size), rows)
-        with draws(parts):
+        with draws(method, parts):
             algorithm.step(batch, torch.Generator().manual_seed(step))
     found = {
         name: torch.cat([torch.zeros(1) if p.grad is None else p.grad.flatten() for p in network.parameters()])
@@ -190,15 +203,56 @@ def watched(method: str, watch: Callable[[Batch, torch.Generator], None]) -> Ite
         METHODS[method] = entry
 
 
+def recipe_of(method: str) -> AnyRecipe:
+    """Return what is trained of a method."""
+    more = {"growth.batch_sizes": [8]} if method == "pggan" else {}
+    return recipe_named(NAMES[method]).with_changes(RUNS[NAMES[method]] | TRAINED | more)
+
+
+def made_equal(data: PreparedData, out: Path) -> bool:
+    """Train one whose second process begins with other weights; return whether it ended as the run beside it."""
+
+    def other(*arguments: Any, **options: Any) -> Algorithm:
+        algorithm = build(*arguments, **options)
+        for parameter in algorithm.parameters(*algorithm.networks):
+            parameter.data.add_(training.rank())
+        return algorithm
+
+    with patch.object(trainer, "build", other):
+        train(recipe_of("vae"), data, out / "other", device="cpu")
+    states = [load_state(checkpoint_folders(out / run)[-1]) for run in ("whole", "other")]
+    return equal(*states)
+
+
+def told_apart(data: PreparedData, out: Path) -> str:
+    """Train one of which a process loses its way; return what is said."""
+
+    def drift(batch: Batch, _: torch.Generator) -> None:
+        if batch.images_seen == 8 and training.rank() == 1:
+            for network in drifting[0].networks.values():
+                next(network.parameters()).data.view(-1)[0] += 1e-3
+
+    drifting: list[Algorithm] = []
+
+    def kept(*arguments: Any, **options: Any) -> Algorithm:
+        drifting.append(build(*arguments, **options))
+        return drifting[0]
+
+    with patch.object(trainer, "build", kept), watched("vae", drift):
+        try:
+            train(recipe_of("vae"), data, out / "apart", device="cpu")
+        except AttrimorphError as error:
+            return str(error)
+    return ""
+
+
 def trained(method: str, data: dict[int, PreparedData], out: Path) -> dict[str, Any]:
     """Train a method as one run and as one that stopped in a line of the log; return what ended alike, and the seeds.
 
     The stop is a signal to one process, as of a machine that is needed elsewhere.
     """
-    name, seeds = NAMES[method], list[int]()
-    size = RUNS[name]["data.image_size"]
-    more = {"growth.batch_sizes": [4]} if method == "pggan" else {}
-    recipe = recipe_named(name).with_changes(RUNS[name] | TRAINED | more)
+    seeds, recipe = list[int](), recipe_of(method)
+    size = recipe.data.image_size
 
     def stop(batch: Batch, generator: torch.Generator) -> None:
         if batch.images_seen == 8 and training.rank() == 0:
@@ -223,6 +277,8 @@ def main(out: Path) -> None:
         result: dict[str, Any] = {
             "gradients": {method: gradients_of(method) for method in METHODS},
             "trained": {method: trained(method, data, out / "runs" / method) for method in METHODS},
+            "made equal": made_equal(data[16], out / "runs" / "vae"),
+            "told apart": told_apart(data[16], out / "runs" / "vae"),
             "own": training.from_first(f"from {rank} of {world}"),
             "mean": training.mean_values({"a": float(rank), "b": 5.0}),
         }

@@ -59,7 +59,13 @@ class Augment:
                 )
 
     def __call__(
-        self, images: Tensor, masks: Tensor | None, generator: torch.Generator, together: int = 1
+        self,
+        images: Tensor,
+        masks: Tensor | None,
+        generator: torch.Generator,
+        together: int = 1,
+        rank: int = 0,
+        world: int = 1,
     ) -> tuple[Tensor, Tensor | None]:
         """Vary a batch; masks follow the geometry.
 
@@ -68,16 +74,18 @@ class Augment:
             masks: float32 [B, 1, H, W] in [0, 1], or None.
             generator: on the CPU, so that the draws are the same on every device.
             together: so many neighbours are varied alike; B is a multiple of it.
+            rank, world: which part of the joint batch it is, of how many; draws are for all of them.
 
         Returns:
             Images and masks of the same shapes and ranges; the memory format is kept.
         """
         count, width = images.shape[0], images.shape[3]
         # Every draw is made whatever the settings, so that one setting does not change the draws of another.
-        draws = count // together
-        places = torch.rand(draws, 2, generator=generator).repeat_interleave(together, 0)
-        coins = torch.rand(draws, generator=generator).repeat_interleave(together, 0)
-        tints = torch.rand(draws, 3, generator=generator).repeat_interleave(together, 0)
+        draws = world * count // together
+        places, coins, tints = (
+            torch.rand(draws, *size, generator=generator)[rank::world].repeat_interleave(together, 0)
+            for size in ((2,), (), (3,))
+        )
         if reach := round(self.shift * width):
             offsets = (places * (2 * reach + 1)).long().clamp_(max=2 * reach).tolist()
             images = _shift(images, offsets, reach)
@@ -153,15 +161,15 @@ class Loader:
 
     Every epoch is a permutation seeded by (seed, epoch). The epochs form one endless stream of rows, so that a
     batch may span two epochs and no image is ever dropped. At `images_seen` = n, the global batch is the rows n ..
-    n + batch_size * world of the stream, and each rank takes its slice of batch_size.
+    n + batch_size of the stream, which the ranks take in turn.
 
     Args:
         data: prepared data.
         indices: int64 rows that take part, for example data.indices("train"); or [N, k]: the k rows of a line stay
             together, in their order, and are augmented alike.
-        batch_size: images of one rank; a multiple of k.
+        batch_size: images of all ranks together; a multiple of world * k.
         seed: of order and augmentation, >= 0.
-        augment: applied to every batch, seeded by (seed, images_seen, rank).
+        augment: applied to every batch, seeded by (seed, images_seen).
         rank, world: this process among how many.
         device: where batches go.
         channels_last: memory format of the images.
@@ -199,9 +207,15 @@ class Loader:
             augment.check(data.schema)
         self.data = data
         self.together = 1 if indices.ndim == 1 else indices.shape[1]
-        if batch_size % self.together:
+        if batch_size % world:
             raise AttrimorphError(
-                f"batch_size must be a multiple of {self.together}, as so many images belong together; got {batch_size}"
+                f"training.batch_size must be a multiple of the number of processes, {world}, as they share the batch; "
+                f"got {batch_size}; try --training.batch-size {-(-batch_size // world) * world}"
+            )
+        if batch_size // world % self.together:
+            raise AttrimorphError(
+                f"batch_size must be a multiple of {self.together * world}, as so many images belong together; "
+                f"got {batch_size}"
             )
         self.indices = np.asarray(indices, dtype=np.int64).reshape(-1)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
@@ -212,11 +226,12 @@ class Loader:
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def rows(self, images_seen: int) -> NDArray[np.int64]:
-        """Return the rows of this rank's batch, [batch_size]."""
-        start = images_seen + self.rank * self.batch_size
-        places = np.arange(start, start + self.batch_size)
+        """Return the rows of this rank's batch, [batch_size / world]."""
+        share = self.batch_size // self.world
+        lines = np.arange(share // self.together) * self.world + self.rank
+        places = images_seen + (lines[:, None] * self.together + np.arange(self.together)).reshape(-1)
         epochs, places = np.divmod(places, len(self.indices))
-        rows = np.empty(self.batch_size, dtype=np.int64)
+        rows = np.empty(share, dtype=np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             rows[here] = self._order(int(epoch))[places[here]]
@@ -241,8 +256,8 @@ class Loader:
         if self.data.masks is not None:
             masks = self._to_device(torch.from_numpy(self.data.masks[rows]))[:, None].float().mul_(1 / 255)
         if self.augment is not None:
-            generator = generator_for(self.seed, images_seen, self.rank)
-            pixels, masks = self.augment(pixels, masks, generator, self.together)
+            generator = generator_for(self.seed, images_seen, 0)
+            pixels, masks = self.augment(pixels, masks, generator, self.together, self.rank, self.world)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         index = torch.from_numpy(rows)
         return Batch(
@@ -289,7 +304,7 @@ class Loader:
                 item = self.batch(images_seen)
             except BaseException as error:
                 item = error
-            images_seen += self.batch_size * self.world
+            images_seen += self.batch_size
             # The thread also ends with the main thread, so that a forgotten iterator cannot keep a program alive.
             while not stop.is_set() and threading.main_thread().is_alive():
                 try:

@@ -34,6 +34,8 @@ class Algorithm(ABC):
         critics: the networks whose optimisers have a learning rate of their own, the recipe's `discriminator_rate`.
         remembers: attributes that a resumed run needs beside weights and optimisers; see `saved`.
         own: the parts of its state that each of several processes has by itself.
+        joint: whether the draws of a step are for the joint batch of all processes, by `drawn`: then how many there
+            are changes no picture's chance. Else every process draws from a stream of its own.
         device: where the networks live.
         blocks, fill_value: of the schema.
     """
@@ -41,6 +43,7 @@ class Algorithm(ABC):
     critics: ClassVar[tuple[str, ...]] = ("discriminator",)
     remembers: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[tuple[str, ...]] = ()
+    joint: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -228,6 +231,30 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def drawn(draw: Callable[..., Tensor], count: int, *size: int, generator: torch.Generator) -> Tensor:
+    """Return what is drawn for this process's rows of the joint batch, which the processes take in turn.
+
+    Args:
+        draw: torch.rand, torch.randn.
+        count: rows of each process.
+        size: of a row.
+        generator: the same in every process.
+    """
+    if not dist.is_initialized():
+        return draw(count, *size, generator=generator)
+    return draw(world() * count, *size, generator=generator)[dist.get_rank() :: world()]
+
+
+def shuffled(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return labels [B, W] in a random order of the joint batch of all processes; the generator is the same in all."""
+    if not dist.is_initialized():
+        return labels[torch.randperm(len(labels), generator=generator).to(labels.device)]
+    every = [torch.empty_like(labels) for _ in range(world())]
+    dist.all_gather(every, labels.contiguous())
+    order = torch.randperm(world() * len(labels), generator=generator).to(labels.device)
+    return torch.stack(every, 1).flatten(0, 1)[order][dist.get_rank() :: world()]
+
+
 @contextmanager
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Let dropout draw from a stream that the CPU generator alone decides, and leave torch's own as it was."""
@@ -272,16 +299,17 @@ def flip_some(y: Tensor, chance: Tensor, mutually_exclusive: Tensor, binary: Ten
         y: [B, W] without NaN; chance: uniform [B, W], the source of the choice.
         mutually_exclusive: bool [W, W]; binary: bool [W], the columns that may flip.
     """
-    if not bool(binary.any()):
+    if not y.shape[1]:
         return y
     score = torch.where(binary, chance, -1.0)
     # The count of flips comes from the same numbers: the largest score's third decimal is as good as a new draw.
     count = (score.amax(1) * 1000).long() % 3
-    chosen = score.topk(min(3, int(binary.sum())), dim=1).indices
+    chosen = score.topk(min(3, y.shape[1]), dim=1).indices
     before, y = y, y.clone()
     rows = torch.arange(len(y), device=y.device)
     for place in range(chosen.shape[1]):
-        column, active = chosen[:, place], count >= place
+        column = chosen[:, place]
+        active = (count >= place) & binary[column]
         value = torch.where(active, (before[rows, column] < 0.5).to(y.dtype), y[rows, column])
         raised = active & (value > 0.5)
         y = torch.where(mutually_exclusive[column] & raised[:, None], 0.0, y)

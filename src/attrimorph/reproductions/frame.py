@@ -308,7 +308,7 @@ def spread(values: Sequence[float], form: str = ".3f") -> str:
 # --- what is asked, how it trains, what it leaves
 
 FORMAT = "attrimorph experiment"
-NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard")
+NOT_CURVES = ("images_seen", "images_per_second", "waited_seconds", "guard", "processes")
 """What a log tells that is no learning curve."""
 LONGEST_PROBE = 10.0  # seconds that finding a recipe's speed may take
 Say = Callable[[str], None]

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 import pydantic.dataclasses
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, write_json
@@ -284,6 +284,28 @@ def mean_values(values: Mapping[str, float]) -> dict[str, float]:
     joint = torch.tensor(list(values.values()), dtype=torch.float64)
     dist.all_reduce(joint)
     return dict(zip(values, (joint / world()).tolist(), strict=True))
+
+
+def share(tensors: Iterable[Tensor]) -> None:
+    """Give every process the first one's values; all must pass the same tensors in the same order."""
+    if world() == 1:
+        return
+    for tensor in tensors:
+        whole = tensor.detach().contiguous()
+        dist.broadcast(whole, src=0)
+        with torch.no_grad():
+            tensor.copy_(whole)
+
+
+def agree(tensors: Iterable[Tensor]) -> bool:
+    """Tell whether these tensors have the same bits in every process."""
+    if world() == 1:
+        return True
+    digest = sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    number = int.from_bytes(digest.digest()[:7], "big")
+    return largest(number) == -largest(-number)
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:

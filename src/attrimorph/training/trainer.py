@@ -44,6 +44,7 @@ from attrimorph.training.folder import (
     load_state,
     own_reconstruction,
     save_checkpoint,
+    tensors,
 )
 
 FITTED = 2_048  # training images that a model's extras, such as the prior of its codes, are found from
@@ -126,6 +127,8 @@ class Run:
             path = fast_path_of(recipe, data, device)
         reduce = training.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce, varies=data.varies)
+        # The same seed gives the same weights on the same machine; on machines that differ a last bit may.
+        training.share(tensor for network in self.algorithm.networks.values() for tensor in tensors(network))
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
         self.guard = Guard()
         self.base_rates = {name: o.param_groups[0]["lr"] for name, o in self.algorithm.optimisers.items()}
@@ -135,6 +138,7 @@ class Run:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.shown_values: dict[str, float] = {}
+        self.worlds = self.world
         self.fresh = not checkpoint_folders(out)
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
         # Every process has looked into the folder before the first one writes there.
@@ -151,6 +155,7 @@ class Run:
         try:
             if guard:
                 self.guard = Guard(**state["guard"])
+            self.worlds = len(state.get("ranks", [0]))
             if 0 < self.rank < len(ranks := state.get("ranks", [])):
                 own = ranks[self.rank]
                 state = state | own | {"algorithm": state["algorithm"] | own["algorithm"]}
@@ -180,6 +185,14 @@ class Run:
         if self.images_seen >= end and progress and self.rank == 0:
             done = f"{self.out} has seen {self.images_seen:,} images of {end:,} already; --training.images goes further"
             progress(Progress(self.images_seen, end, 0.0, 0.0, {}, done))
+        if self.worlds != self.world and self.images_seen < end:
+            before = "1 process" if self.worlds == 1 else f"{self.worlds} processes"
+            batch = self.recipe.training.batch_size
+            told = f"the run was on {before} before and goes on with {self.world}, which share the batch of {batch}"
+            if self.log:
+                self.log.write({"images_seen": self.images_seen, "processes": told})
+            if progress and self.rank == 0:
+                progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
         self._show(progress, 0.0)
         while self.images_seen < self.recipe.training.images:
             trouble = self._until_trouble(progress, signals)
@@ -187,12 +200,13 @@ class Run:
                 self._go_back(trouble, progress)
 
     def _until_trouble(self, progress: Callable[[Progress], None] | None, signals: DeferredSignal) -> str | None:
-        options, per_step = self.recipe.training, self.recipe.training.batch_size * self.world
+        options, per_step = self.recipe.training, self.recipe.training.batch_size
         since = shown = time.perf_counter()
         seen_then = self.images_seen
         for batch in self.loader.iterate(self.images_seen):
             self._set_rates()
-            generator = generator_for(options.seed, NOISE, self.images_seen, self.rank)
+            own = 0 if self.algorithm.joint else self.rank
+            generator = generator_for(options.seed, NOISE, self.images_seen, own)
             for name, value in self.algorithm.step(batch, generator).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
                 self.counts[name] = self.counts.get(name, 0) + 1
@@ -303,7 +317,17 @@ class Run:
         }
 
     def save(self) -> None:
-        """Write a checkpoint (the first process does), with what each of several processes has of its own."""
+        """Write a checkpoint (the first process does), with what each of several processes has of its own.
+
+        Raises:
+            AttrimorphError: the processes' weights are no longer the same.
+        """
+        parameters = (each for network in self.algorithm.networks.values() for each in network.parameters())
+        if not training.agree(parameters):
+            raise AttrimorphError(
+                f"the weights of {self.world} processes must be the same; at {self.images_seen:,} images they are not: "
+                "the machines compute differently, or one is faulty; the same command goes on from the last checkpoint"
+            )
         self.guard.saves(self.images_seen)
         whole = self.algorithm.state()
         own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}

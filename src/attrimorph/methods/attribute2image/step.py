@@ -28,7 +28,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.attribute2image.layering import Layering, gate_of
 from attrimorph.methods.attribute2image.networks import networks_of
 from attrimorph.methods.attribute2image.recipe import LayerRecipe
-from attrimorph.methods.base import Algorithm, marginals, mean_psnr
+from attrimorph.methods.base import Algorithm, drawn, marginals, mean_psnr
 from attrimorph.networks.convolutional import CodeJudge, FittedPrior
 
 FULL = 1 - 0.5 / 255  # a mask that is foreground everywhere stands for none: prepared data have no other word for it
@@ -40,6 +40,7 @@ class Attribute2Image(Algorithm):
     "code_classifier" is among them where codes hide attributes.
     """
 
+    joint = True
     latent: int
 
     def __init__(self, recipe: LayerRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
@@ -79,7 +80,7 @@ class Attribute2Image(Algorithm):
     def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step, on masks too (disCVAE); see `Algorithm`."""
         if self.sharpness:
-            amount = self.sharpness * torch.rand(len(batch.images), 1, 1, 1, generator=generator).to(self.device)
+            amount = self.sharpness * drawn(torch.rand, len(batch.images), 1, 1, 1, generator=generator).to(self.device)
             batch = replace(batch, images=sharpened(batch.images, amount))
         with self.arithmetic():
             values, gauges = self.terms(batch, self.blanked(batch.attributes), generator)
@@ -130,7 +131,7 @@ class Attribute2Image(Algorithm):
             return None
         features = self.networks[encoder].features
         assert isinstance(features, int)
-        kept = torch.rand(count, features, generator=generator) >= self.dropout
+        kept = drawn(torch.rand, count, features, generator=generator) >= self.dropout
         return (kept.float() / (1 - self.dropout)).to(self.fill_value.device)
 
     @property
@@ -151,7 +152,7 @@ class CVAE(Attribute2Image):
     def terms(self, batch: Batch, y: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """KL(q(z | x, y) || p(z)) and -log p(x | y, z); see the base class."""
         images, device = batch.images, batch.images.device
-        noise = torch.randn(len(images), self.latent, generator=generator).to(device)
+        noise = drawn(torch.randn, len(images), self.latent, generator=generator).to(device)
         dropped = self.draw(len(images), generator, "encoder")
         mean, logvar = self.networks["encoder"](images, y, dropped)
         mean, logvar = mean.float(), logvar.float()
@@ -200,8 +201,8 @@ class DisCVAE(Attribute2Image):
         """The terms of the lower bound; an image without a mask leaves out L(x_F) and L(g). See the base class."""
         assert batch.masks is not None, "`rows` refuses data without masks"
         images, device, count = batch.images, batch.images.device, len(batch.images)
-        noise = [torch.randn(count, size, generator=generator).to(device) for size in self.latents]
-        hidden = (torch.rand(count, generator=generator) < self.masks_hidden).to(device)
+        noise = [drawn(torch.randn, count, size, generator=generator).to(device) for size in self.latents]
+        hidden = (drawn(torch.rand, count, generator=generator) < self.masks_hidden).to(device)
         dropped = [self.draw(count, generator, f"{layer}_encoder") for layer in ("foreground", "background")]
         known = batch.masks.flatten(1).amin(1) < FULL
         shown, gate = known & ~hidden, 1 - batch.masks

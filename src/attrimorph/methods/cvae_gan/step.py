@@ -18,7 +18,17 @@ from torch import Tensor, nn
 import attrimorph.losses as losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.methods.base import Algorithm, flip_some, keeping_averages, marginals, mean_psnr, spread, world
+from attrimorph.methods.base import (
+    Algorithm,
+    drawn,
+    flip_some,
+    keeping_averages,
+    marginals,
+    mean_psnr,
+    shuffled,
+    spread,
+    world,
+)
 from attrimorph.methods.cvae_gan.networks import networks_of
 from attrimorph.methods.cvae_gan.recipe import METHODS, C, D, E, G, K, Method, Network, Recipe, S, Term
 from attrimorph.networks.convolutional import FittedPrior
@@ -53,8 +63,8 @@ class Centres:
             real, generated: features [B, F]; real_member, generated_member: [B, V] in {0, 1}.
 
         Returns:
-            The real and the generated centres, [V', F], of the values this batch generated and that have a real
-            centre; gradient flows into `generated` alone.
+            The real and the generated centres, [V, F], of the values this batch generated and that have a real
+            centre, zeros for the others; gradient flows into `generated` alone.
         """
         if self.real is None or self.generated is None or self.real_seen is None or self.generated_seen is None:
             shape = (real_member.shape[1], real.shape[1])
@@ -70,11 +80,11 @@ class Centres:
                 self.generated, self.generated_seen, generated, generated_member
             )
         own = _sums(generated_member, generated) * (world() / count.clamp_min(1))
-        use = present & self.real_seen
+        use = (present & self.real_seen)[:, None]
         # The value of the moving average with the gradient of the batch mean; the mean of the processes' gradients
         # is then the gradient of the joint batch.
         through = self.generated + (own - own.detach())
-        return self.real[use], through[use]
+        return torch.where(use, self.real, 0.0), torch.where(use, through, 0.0)
 
     def _moved(
         self, centre: Tensor, seen: Tensor, features: Tensor, member: Tensor
@@ -128,11 +138,11 @@ class Forward:
         # Drawn at once and in this order, so that a step is a function of (batch, generator) whichever terms are on.
         count, latent = len(images), algorithm.latent
         device = images.device
-        self.noise = torch.randn(count, latent, generator=generator).to(device)
-        self.z_prior = torch.randn(count, latent, generator=generator).to(device)
-        self.order = torch.randperm(count, generator=generator).to(device)
-        self.chance = torch.rand(count, 1, generator=generator).to(device)
-        self.flips = torch.rand(count, max(y.shape[1], 1), generator=generator).to(device)
+        self.noise = drawn(torch.randn, count, latent, generator=generator).to(device)
+        self.z_prior = drawn(torch.randn, count, latent, generator=generator).to(device)
+        self.others = shuffled(y, generator)
+        self.chance = drawn(torch.rand, count, 1, generator=generator).to(device)
+        self.flips = drawn(torch.rand, count, max(y.shape[1], 1), generator=generator).to(device)
 
     @cached_property
     def y(self) -> Tensor:
@@ -159,7 +169,7 @@ class Forward:
     @cached_property
     def y_p(self) -> Tensor:
         """Labels of x_p: those of other images of the batch; for edits, the image's own with a few flipped."""
-        other = self.labels[self.order]
+        other = self.others
         edit = flip_some(self.y, self.flips, self.algorithm.mutually_exclusive, self.algorithm.binary)
         edit = torch.where(torch.isnan(self.labels) & (edit == self.y), torch.nan, edit)
         return torch.cat([edit[: self.edited], other[self.edited :]])
@@ -377,7 +387,7 @@ class CVAEGAN(Algorithm):
     teaches D alone; before `losses.warmup_images` only the terms in `WARMUP` are on (where the method has any).
     """
 
-    critics = (D, S)
+    critics, joint = (D, S), True
     remembers = ("centres_d", "centres_c", "steps", "images_seen")
 
     def __init__(self, recipe: Recipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from attrimorph import losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
-from attrimorph.methods.base import Algorithm, spread, world
+from attrimorph.errors import AttrimorphError
+from attrimorph.methods.base import Algorithm, drawn, shuffled, spread, world
 from attrimorph.methods.pggan.networks import GrowingDiscriminator, faded, generator_of, levels
 from attrimorph.methods.pggan.recipe import ProgressiveRecipe
 
@@ -34,7 +35,7 @@ class Growth:
         start, image_size: first and last resolution, powers of two.
         fixed: images at a resolution once it is whole (the last resolution: to the end of the run).
         fading: images while the resolution after this one is faded in.
-        batch_sizes: images of one step.
+        batch_sizes: images of one step, of all processes together.
     """
 
     start: int
@@ -84,11 +85,16 @@ def _entry(values: tuple[int, ...], place: int) -> int:
 class PGGAN(Algorithm):
     """The method; the optimisers' state is reset whenever a fade begins or ends."""
 
-    kept, remembers = ("generator",), ("steps", "phase")
+    kept, remembers, joint = ("generator",), ("steps", "phase"), True
 
     def __init__(self, recipe: ProgressiveRecipe, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.growth, self.latent = growth_of(recipe), recipe.networks.latent
+        if wrong := [size for size in self.growth.batch_sizes if size % world()]:
+            raise AttrimorphError(
+                f"growth.batch_sizes must be multiples of the number of processes, {world()}, as they share a batch; "
+                f"got {wrong[0]}; start another number"
+            )
         self.conditional, self.penalty_every = recipe.networks.conditional, recipe.losses.penalty_every
         self.steps = 0
         self.phase: list[int] | None = None
@@ -120,7 +126,7 @@ class PGGAN(Algorithm):
         done = 0
         while done < len(batch.images):
             seen = batch.images_seen + done * world()
-            rows = slice(done, done + self.growth.batch_size(seen))
+            rows = slice(done, done + self.growth.batch_size(seen) // world())
             for name, value in self._one(batch.images[rows], batch.attributes[rows], seen, generator).items():
                 sums.setdefault(name, []).append(value)
             done = rows.stop
@@ -147,11 +153,11 @@ class PGGAN(Algorithm):
     def backward(self, images: Tensor, labels: Tensor, level: float, generator: torch.Generator) -> dict[str, Tensor]:
         """Put both networks' gradients in place; return values and gauges."""
         count, device = len(images), images.device
-        z = torch.randn(count, self.latent, generator=generator).to(device)
-        order = torch.randperm(count, generator=generator).to(device)
-        share = torch.rand(count, 1, 1, 1, generator=generator).to(device)
+        z = drawn(torch.randn, count, self.latent, generator=generator).to(device)
+        goal = shuffled(labels, generator)
+        share = drawn(torch.rand, count, 1, 1, 1, generator=generator).to(device)
         g, d = self.networks["generator"], self.networks["discriminator"]
-        real, goal = faded(images, level), labels[order]
+        real = faded(images, level)
 
         samples = g(z, self.condition(goal), level).float()
         shown = samples.detach().requires_grad_()
