@@ -1,5 +1,6 @@
 """`check` finds what it promises to find, and nothing in sound data."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -144,3 +145,23 @@ def test_prepared_data_is_checked_too(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="must hold images; none was found"):
         check(tmp_path)
+
+
+def test_every_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    opened: list[str] = []
+    real = io.open
+
+    def counted(path: object, *words: object, **options: object) -> object:
+        if str(path).endswith(".png"):
+            opened.append(str(path))
+        return real(path, *words, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("attrimorph.data.check.AT_ONCE", 4)
+    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr("builtins.open", counted)
+    report = check(tmp_path)
+    assert report.images == 6
+    assert sorted(opened) == sorted(str(tmp_path / f"{number}.png") for number in range(6))

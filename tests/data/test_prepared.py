@@ -1,6 +1,7 @@
 """Prepared folders: what is written is read again, and what is damaged is told."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -252,3 +253,42 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.array([{"a": 1}] * 4, dtype=object), allow_pickle=True)
     with pytest.raises(AttrimorphError, match=r"images\.npy"):
         open_prepared(tmp_path)
+
+
+def test_the_journal_grows_with_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attrimorph.data.writer.SYNC_EVERY", 2)
+    with PreparedWriter(tmp_path, 5_000, 8, request="x") as writer:
+        written: list[int] = []
+        real = writer._journal.write
+        monkeypatch.setattr(writer._journal, "write", lambda content: written.append(len(content)) or real(content))
+        for row in range(1_000, 1_100):
+            writer.write(row, IMAGES[0])
+    assert sum(written) == 100
+    with PreparedWriter(tmp_path, 5_000, 8, request="x") as writer:
+        assert np.flatnonzero(writer.done).tolist() == list(range(1_000, 1_100))
+
+
+def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, schema = 8_000, Schema(tuple(Attribute(f"a{number}") for number in range(20)))
+    y = (torch.rand(count, 20, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    write_prepared(tmp_path / "many", np.zeros((count, 8, 8, 3), np.uint8), schema, y)
+    monkeypatch.setattr("attrimorph.data.prepared.ROWS_AT_ONCE", 1_000)
+    tracemalloc.start()
+    data = open_prepared(tmp_path / "many")
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert torch.equal(data.attributes, y)
+    assert data.files[-1] == "007999.png"
+    assert most < 2 * held
+    labels = tmp_path / "many" / "attributes.csv"
+    lines = labels.read_text().splitlines(keepends=True)
+    for wrong, told in (
+        (lines[:-1], "must have 8000 rows of 23 columns; it has 7999;"),
+        ([*lines, lines[-1], lines[-1]], "it has 8002;"),
+        ([*lines[:5_000], "x,train\n", *lines[5_001:]], "line 5001 has another number of columns"),
+    ):
+        labels.write_text("".join(wrong))
+        with pytest.raises(AttrimorphError, match=told):
+            open_prepared(tmp_path / "many")

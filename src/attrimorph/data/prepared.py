@@ -12,7 +12,6 @@ decoded once, in parallel; the same call goes on where it was.
 
 import csv
 import hashlib
-import io
 import json
 import os
 import time
@@ -22,8 +21,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -149,19 +149,15 @@ def open_prepared(path: str | Path) -> PreparedData:
     images = _open_array(path / "images.npy", np.uint8, (count, size, size, 3))
     masks = _open_array(path / "masks.npy", np.uint8, (count, size, size)) if has_masks else None
     factors = _open_array(path / "factors.npy", np.float32, (count, len(factor_names))) if factor_names else None
-    with _sound(path / "attributes.csv"):
-        content = (path / "attributes.csv").read_bytes()
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))
-    files, split, identity, *columns = _columns(path / "attributes.csv", rows, [*FIXED_COLUMNS, *schema.names], count)
     digest = hashlib.sha256(images_hash.encode())
     digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
-    digest.update(content)
+    files, split, identity, attributes = _labels(path / "attributes.csv", schema, count, digest)
     return PreparedData(
         images,
-        torch.from_numpy(schema.encode(dict(zip(schema.names, columns, strict=True)), count)),
-        torch.from_numpy(np.array(identity, dtype=np.int64)),
-        np.array(split),
-        list(files),
+        torch.from_numpy(attributes),
+        torch.from_numpy(identity),
+        split,
+        files,
         schema,
         masks=masks,
         factors=factors,
@@ -195,24 +191,60 @@ def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]
     return array
 
 
-def _columns(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str], count: int) -> list[Sequence[Any]]:
-    """Return the columns of attributes.csv, identities as numbers."""
-    if not rows or rows[0] != header:
+Labels = tuple[list[str], NDArray[np.str_], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> Labels:
+    """Return files, split [N], identity [N] and attributes [N, W] of attributes.csv, hashing it on the way.
+
+    A part of the rows is in memory as text at a time: millions of them would take ten times as much as their numbers.
+    """
+    rows, header = _csv_rows(path, digest), [*FIXED_COLUMNS, *schema.names]
+    first = next(rows, [])
+    if first != header:
         raise AttrimorphError(
             f"{path} must begin with the columns {', '.join(header[:5])}, ... of schema.json; "
-            f"it begins with {rows[0][:5] if rows else 'nothing'}; prepare the images again"
+            f"it begins with {first[:5] or 'nothing'}; prepare the images again"
         )
-    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
-    if len(rows) != count + 1 or wrong:
-        where = f"line {wrong} has another number of columns" if wrong else f"it has {len(rows) - 1}"
+    files: list[str] = []
+    split, identity = np.empty(count, "<U5"), np.empty(count, np.int64)
+    attributes = np.empty((count, schema.width), np.float32)
+    where = ""
+    while part := list(islice(rows, ROWS_AT_ONCE)):
+        wrong = next((number for number, row in enumerate(part, len(files) + 2) if len(row) != len(header)), None)
+        place = slice(len(files), len(files) + len(part))
+        if wrong or place.stop > count:
+            where = (
+                f"line {wrong} has another number of columns"
+                if wrong
+                else f"it has {place.stop + sum(1 for _ in rows)}"
+            )
+            break
+        names, splits, people, *columns = zip(*part, strict=True)
+        if strange := set(splits) - set(SPLITS):
+            raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
+        files += names
+        split[place] = splits
+        identity[place] = [whole_number(word, "an identity", path) for word in people]
+        attributes[place] = schema.encode(dict(zip(schema.names, columns, strict=True)), len(part))
+    if where or len(files) != count:
+        where = where or f"it has {len(files)}"
         raise AttrimorphError(
             f"{path} must have {count} rows of {len(header)} columns; {where}; prepare the images again"
         )
-    columns: list[Sequence[Any]] = list(zip(*rows[1:], strict=True))
-    if strange := set(columns[1]) - set(SPLITS):
-        raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
-    columns[2] = [whole_number(word, "an identity", path) for word in columns[2]]
-    return columns
+    return files, split, identity, attributes
+
+
+def _csv_rows(path: Path, digest: "hashlib._Hash") -> Iterator[list[str]]:
+    """Yield the rows of a CSV file, hashing its bytes."""
+
+    def lines(file: BinaryIO) -> Iterator[str]:
+        for line in file:
+            digest.update(line)
+            yield line.decode("utf-8", "surrogateescape")
+
+    with _sound(path), path.open("rb") as file:
+        yield from csv.reader(lines(file))
 
 
 # --- made of a folder of image files
@@ -220,6 +252,7 @@ def _columns(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str], c
 Progress = Callable[[int, int], None]
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 LARGEST = 1024
+ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 
 
 @dataclass(frozen=True)

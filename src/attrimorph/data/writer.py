@@ -109,7 +109,8 @@ class PreparedWriter:
                     self._clear_parts()
                 self._arrays = {name: _Rows(self.path / f"{name}.part", shapes[name]) for name in names}
                 self._journal = _open(journal)
-                self._write_journal()
+                self._journal.write(self._stamp)
+                self._write_journal((0, count - 1))
         except AttrimorphError:
             self._discard()
             raise
@@ -139,9 +140,11 @@ class PreparedWriter:
         for name in PARTS:
             (self.path / name).unlink(missing_ok=True)
 
-    def _write_journal(self) -> None:
-        self._journal.seek(0)
-        self._journal.write(self._stamp + self.done.tobytes())
+    def _write_journal(self, rows: Sequence[int]) -> None:
+        """Note rows that are done, or are known: only their part of the journal is written."""
+        first, end = min(rows), max(rows) + 1
+        self._journal.seek(len(self._stamp) + first)
+        self._journal.write(self.done[first:end].tobytes())
         self._journal.flush()
 
     def write(self, row: int, image: Pixels, mask: Pixels | None = None) -> None:
@@ -164,8 +167,8 @@ class PreparedWriter:
                 rows.file.flush()
                 os.fsync(rows.file.fileno())
             self.done[self._unmarked] = True
+            self._write_journal(self._unmarked)
             self._unmarked.clear()
-            self._write_journal()
 
     def finish(
         self,
