@@ -89,7 +89,7 @@ class Layout:
         str,
         Parameter(
             help="How a folder of images is laid out, where that is not recognised: classes, images (without labels), "
-            "table, celeba, lfw, utkface, cub, flowers, unpaired."
+            "table, shards, zip, celeba, lfw, utkface, cub, flowers, unpaired."
         ),
     ] = "auto"
     table: Annotated[

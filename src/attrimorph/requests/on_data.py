@@ -24,7 +24,7 @@ class OnData(Request):
     Attributes:
         data: A prepared folder or a labelled one.
         format: How a folder of images is laid out, where that is not recognised: classes, images (without labels),
-            table, celeba, lfw, utkface, cub, flowers, unpaired.
+            table, shards, zip, celeba, lfw, utkface, cub, flowers, unpaired.
         table: A CSV file of any name with the labels: a column of file names, others for each.
     """
 
@@ -164,7 +164,10 @@ class Neighbours(OnData):
 
         data = open_data(model, self.source, work.progress)
         unchanged(data.fingerprint, self.fingerprint, self.source)
-        judge = judge_for(model.schema, model.image_size) if self.judge is None else load_judge(self.judge)
+        if self.judge is None:
+            judge = judge_for(model.schema, model.image_size, model.device)
+        else:
+            judge = load_judge(self.judge, model.device)
         found = neighbours(model, data, self.count, seed=self.seed, judge=judge, progress=work.progress)
         facts = {"verdict": found.verdict, "training images": len(found.train), "samples": len(found.images)}
         return Result(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attrimorph.data.images import Crop
-from attrimorph.data.readers import folders, people, species
+from attrimorph.data.readers import archives, folders, people, species
 from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
@@ -21,6 +21,8 @@ FORMATS: dict[str, Callable[[Path], RawData]] = {
     "cub": species.read_cub,
     "flowers": species.read_flowers,
     "table": folders.read_table,
+    "shards": archives.read_shards,
+    "zip": archives.read_zip,
     "unpaired": folders.read_unpaired,
     "classes": folders.read_classes,
     "images": folders.read_images,
@@ -32,6 +34,8 @@ _SIGNS: dict[str, Callable[[Path], str]] = {
     "cub": species.sign_of_cub,
     "flowers": species.sign_of_flowers,
     "table": folders.sign_of_table,
+    "shards": archives.sign_of_shards,
+    "zip": archives.sign_of_zip,
     "unpaired": folders.sign_of_unpaired,
     "lfw": people.sign_of_lfw,
     "utkface": people.sign_of_utkface,
