@@ -56,8 +56,11 @@ class FakeGPU(TorchDispatchMode):
             return func(*args, **kwargs)
         if torch.is_inference_mode_enabled():
             # Without autograd above it, what is made of other functions comes here whole.
-            with self:
+            super().__enter__()
+            try:
                 parts = func.decompose(*args, **kwargs)
+            finally:
+                super().__exit__(None, None, None)
             if parts is not NotImplemented:
                 return parts
         masked = func in INDEXED and any(each is not None and each.is_meta and not is_index(each) for each in args[1])

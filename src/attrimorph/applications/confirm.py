@@ -168,13 +168,15 @@ def confirmation(
         AttrimorphError: nobody at hand can tell, or the judge does not know the attributes or the size.
     """
     witnesses: list[Judges] = [OwnClassifier(model)] if "classifier" in model.networks else []
-    named = None if judge is None or people else load_judge(judge)
-    if (suits := named or judge_for(schema, model.image_size)) is not None:
+    named = None if judge is None or people else load_judge(judge, model.device)
+    if (suits := named or judge_for(schema, model.image_size, model.device)) is not None:
         witnesses.append(suits)
     identity_encoder = None
     if people:
         identity_encoder = (
-            identity_encoder_for(schema, model.image_size) if judge is None else load_identity_encoder(judge)
+            identity_encoder_for(schema, model.image_size, model.device)
+            if judge is None
+            else load_identity_encoder(judge, model.device)
         )
         if identity_encoder is None:
             raise AttrimorphError(

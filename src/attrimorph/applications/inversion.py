@@ -162,10 +162,10 @@ def perceptual_maps(model: Model, weights: str | None = None) -> tuple[str, Maps
         AttrimorphError: there are no such weights, or the model has no classifier.
     """
     if weights is not None:
-        extractor = load_extractor(weights)
+        extractor = load_extractor(weights, model.device)
         if not isinstance(extractor, VggFeatures):
             raise AttrimorphError(f"a perceptual distance needs VGG-19; {weights} holds {extractor.name}; name another")
-        return extractor.name, extractor.network.to(model.device)
+        return extractor.name, extractor.network
     if "classifier" not in model.networks:
         raise AttrimorphError(
             f"a perceptual distance needs a network that sees; {model.recipe.name!r} has no classifier; "

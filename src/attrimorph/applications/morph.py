@@ -203,7 +203,7 @@ def step_length(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
     The root of the perceptual distance by the shipped judge of the model's attributes; of the squared difference of
     pixels at three sizes where there is none.
     """
-    judge = judge_for(model.schema, model.image_size)
+    judge = judge_for(model.schema, model.image_size, model.device)
     distance = pixel_distance if judge is None else perceptual_distance(JudgeFeatures(judge))
     return lambda images, others: distance(images, others).clamp(min=0).sqrt()
 
@@ -270,7 +270,7 @@ def differences(model: Model, image: Tensor, other: Tensor) -> dict[str, float]:
         AttrimorphError: no judge ships for these attributes, or the two agree in all of them.
     """
     chain = chain_of(model)
-    judge = judge_for(model.schema, model.image_size)
+    judge = judge_for(model.schema, model.image_size, model.device)
     if judge is None:
         raise AttrimorphError(
             "the changes on the way must be given where no shipped judge can tell them; "

@@ -179,7 +179,16 @@ def mask(
 
 
 @data_app.command
-def label(path: Path, /, *, judge: str, out: Path, threshold: float = 0.9, layout: Layout = LAYOUT) -> None:
+def label(
+    path: Path,
+    /,
+    *,
+    judge: str,
+    out: Path,
+    threshold: float = 0.9,
+    layout: Layout = LAYOUT,
+    device: Device = "auto",
+) -> None:
     """Label pictures by an attribute classifier (judge): a table for `data prepare --table`, and a sheet to look at.
 
     The sheet, beside the table, shows the surest and the least sure pictures of each attribute.
@@ -201,7 +210,7 @@ def label(path: Path, /, *, judge: str, out: Path, threshold: float = 0.9, layou
 
     if out.suffix.lower() != ".csv":
         raise AttrimorphError(f"--out must be a CSV file; got {out}; name it labels.csv")
-    found = load_judge(judge)
+    found = load_judge(judge, chosen(device))
     data = layout.open(path, found.image_size)
     with Meter("labelling") as meter:
         labels = run(found, data, threshold, meter.update)
@@ -339,6 +348,7 @@ def judge(
     size: Whole = 64,
     images: Whole | None = None,
     seed: Whole | None = None,
+    device: Device = "auto",
 ) -> None:
     """Train an attribute classifier (judge) on data, to measure models with; no method ever trains with it.
 
@@ -371,11 +381,11 @@ def judge(
     prepared = open_prepared(data) if layout.of(data).prepared else layout.open(data, size)
     keep_memory()
     # Which is faster is measured once: unfinished work goes on as it began.
-    precision = key_of(out).get("precision") or choose_fast_path().precision
+    precision = key_of(out).get("precision") or choose_fast_path(device=chosen(device)).precision
     wished = {"images_seen": images, "seed": seed, "precision": precision}
     given: dict[str, Any] = {name: value for name, value in wished.items() if value is not None}
     with Meter("training the attribute classifier") as meter:
-        rest: dict[str, Any] = {"name": out.stem, "progress": meter.update, "result": out}
+        rest: dict[str, Any] = {"name": out.stem, "progress": meter.update, "result": out, "device": chosen(device)}
         if kind == "identity":
             encoder = train_identity_encoder(prepared, IdentityRecipe(**given), least=least, **rest)
             encoder.save(out)

@@ -94,7 +94,7 @@ def compare(
     from attrimorph.reproductions.comparison_page import compare as run
 
     check_tables(csv, latex)
-    named = None if judge is None else load_judge(judge)
+    named = None if judge is None else load_judge(judge, chosen(device))
     pixels = next(iter(by_name.values())).recipe.data.image_size
     prepared = None
     if data is not None:
@@ -111,7 +111,7 @@ def compare(
             images=images,
             seconds=seconds,
             count=count,
-            judge=_suitable(named, training),
+            judge=_suitable(named, training, chosen(device)),
             device=chosen(device),
             say=meter.say,
             progress=meter.stage,
@@ -124,12 +124,12 @@ def compare(
     print("\n".join(str(path) for path in (out / "results.json", csv, latex, page) if path is not None))
 
 
-def _suitable(judge: "Judge | None", data: "PreparedData") -> "Judge | None":
+def _suitable(judge: "Judge | None", data: "PreparedData", device: str) -> "Judge | None":
     """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
     from attrimorph.evaluators.judge import judge_for
 
     if judge is None:
-        return judge_for(data.schema, data.image_size)
+        return judge_for(data.schema, data.image_size, device)
     if (judge.schema.names, judge.image_size) != (data.schema.names, data.image_size):
         raise AttrimorphError(
             f"the judge must know the {len(data.schema.names)} attributes of the data at {data.image_size} px; "
@@ -288,7 +288,8 @@ def evaluate(
     check_tables(csv, latex)
     groups = None if metrics is None else chosen_groups(parse_names(metrics))
     other = None if against is None else read_evaluation(against)
-    model = load(run, chosen(device))
+    where = chosen(device)
+    model = load(run, where)
     tell_stand_in(data)
     images = None if data is None else layout.open_for(model, data)
     folder = out or Path("runs/evaluations") / Path(run).name
@@ -297,9 +298,9 @@ def evaluate(
             model,
             folder,
             data=images,
-            judge=None if judge is None else load_judge(judge),
-            identity_encoder=None if identity_encoder is None else load_identity_encoder(identity_encoder),
-            extractor=None if extractor is None else load_extractor(extractor),
+            judge=None if judge is None else load_judge(judge, where),
+            identity_encoder=None if identity_encoder is None else load_identity_encoder(identity_encoder, where),
+            extractor=None if extractor is None else load_extractor(extractor, where),
             metrics=groups,
             count=count,
             against=other,
@@ -394,7 +395,9 @@ def calibrate(
 def _judge_for(model: "Model", named: str | None) -> "Judge | None":
     from attrimorph.evaluators.judge import judge_for, load_judge
 
-    return judge_for(model.schema, model.image_size) if named is None else load_judge(named)
+    if named is None:
+        return judge_for(model.schema, model.image_size, model.device)
+    return load_judge(named, model.device)
 
 
 @app.command(group=FIND)

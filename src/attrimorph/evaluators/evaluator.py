@@ -73,8 +73,13 @@ class Evaluator(ABC):
     image_size: int
     network: Any
 
+    @property
+    def device(self) -> torch.device:
+        """Where its network is: images go there, and what is made of them comes back to the CPU."""
+        return next(self.network.parameters()).device  # type: ignore[no-any-return]
+
     def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield batches of images laid out channels last.
+        """Yield batches of images on its device, laid out channels last.
 
         Raises:
             AttrimorphError: the images are not [B, 3, S, S].
@@ -85,17 +90,17 @@ class Evaluator(ABC):
                 f"{self.name} takes images [B, 3, {size}, {size}]; got {tuple(images.shape)}; resize them first"
             )
         for part in torch.split(images, BATCH):
-            yield part.to(memory_format=torch.channels_last)
+            yield part.to(self.device, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def through(self, call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """Return what is made of images [B, 3, S, S], [B, ...], called with one batch after another."""
-        return torch.cat([call(part) for part in self.batches(images)])
+        """Return what is made of images [B, 3, S, S], [B, ...] on the CPU, called with one batch after another."""
+        return torch.cat([call(part).cpu() for part in self.batches(images)])
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the outputs of the trunk's stages, each [B, C, H, W], the finest first."""
-        found = [self.network.trunk.maps(part) for part in self.batches(images)]
+        """Return the outputs of the trunk's stages on the CPU, each [B, C, H, W], the finest first."""
+        found = [[stage.cpu() for stage in self.network.trunk.maps(part)] for part in self.batches(images)]
         return [torch.cat(stage) for stage in zip(*found, strict=True)]
 
     def save(self, path: Path) -> None:
@@ -115,8 +120,12 @@ class Evaluator(ABC):
         """Return those of the fields that are no plain values, with a fresh network, from the values of a header."""
 
     @classmethod
-    def load(cls, source: str | Path) -> Self:
+    def load(cls, source: str | Path, device: str = "cpu") -> Self:
         """Read one from a file, or the shipped one by the name of its data ("drawn-faces-64").
+
+        Args:
+            source: which.
+            device: where it runs.
 
         Raises:
             AttrimorphError: there is none, or the file is damaged or something else.
@@ -142,7 +151,7 @@ class Evaluator(ABC):
                 values = {each.name: words[each.name] for each in fields(cls) if each.name in words}  # type: ignore[arg-type]
                 found = cls(**{**values, **cls.rebuilt(words)})
                 fill(found.network, tensors)
-                channels_last(found.network.eval())
+                channels_last(found.network.eval().to(device))
                 return found
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
             raise AttrimorphError(f"the {cls.kind} {path} is damaged ({error}); train or fetch it again") from error
@@ -218,24 +227,27 @@ class Labelled:
         labels: [N, ...].
         words: what they are, for the names of figures.
         half: so many first ones make up one half of every batch; None: each comes as often as any other.
+        device: where what looks at them runs.
     """
 
     read: Read
     labels: Tensor
     words: str = ""
     half: int | None = None
+    device: str = "cpu"
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Tensor, words: str = "") -> "Labelled":
         """Return some of them."""
-        return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words)
+        return Labelled(lambda chosen: self.read(rows[chosen]), self.labels[rows], words, device=self.device)
 
     @torch.no_grad()
     def through(self, call: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what is made of all of them, [N, ...], called with one batch after another."""
-        return torch.cat([call(self.read(rows)) for rows in torch.split(torch.arange(len(self)), BATCH)])
+        """Return what is made of all of them, [N, ...] on the CPU, called with one batch after another."""
+        parts = torch.split(torch.arange(len(self)), BATCH)
+        return torch.cat([call(self.read(rows).to(self.device)).cpu() for rows in parts])
 
 
 def batched(call: Callable[..., Tensor], *tensors: Tensor, size: int = BATCH) -> Tensor:
@@ -249,7 +261,9 @@ def of_bytes(images: Tensor, labels: Tensor, words: str = "", half: int | None =
     return Labelled(lambda rows: from_bytes(images[rows]), labels, words, half)
 
 
-def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, words: str = "") -> Labelled:
+def rows_of(
+    data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, words: str = "", device: str = "cpu"
+) -> Labelled:
     """Return the images of `chosen` rows of prepared data, read when they are wanted."""
 
     def read(rows: Tensor) -> Tensor:
@@ -257,7 +271,7 @@ def rows_of(data: PreparedData, chosen: np.ndarray[Any, Any], labels: Tensor, wo
         places, back = np.unique(chosen[rows.numpy()], return_inverse=True)
         return from_bytes(torch.from_numpy(data.images[places][back]).permute(0, 3, 1, 2))
 
-    return Labelled(read, labels, words)
+    return Labelled(read, labels, words, device=device)
 
 
 def fit(
@@ -298,7 +312,7 @@ def fit(
     signalled = nullcontext(DeferredSignal()) if keep is None else defer_signals()
     with torch.random.fork_rng(devices=[]), signalled as signals:
         torch.manual_seed(fitting.seed)
-        network = channels_last(build()).train()
+        network = channels_last(build().to(images.device)).train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=fitting.learning_rate, weight_decay=fitting.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, fitting.learning_rate, total_steps=max(2, steps), pct_start=0.15
@@ -317,12 +331,12 @@ def fit(
             rows = torch.cat([order.take(fitting.batch_size // len(orders)) for order in orders])
             if len(orders) > 1:
                 rows = rows[torch.randperm(len(rows), generator=generator)]  # `worn` changes the first half of a batch
-            batch = images.read(rows)
+            batch = images.read(rows).to(images.device)
             if augment is not None:
                 batch, _ = augment(batch, None, generator)
             batch = worn(batch, generator)
-            with torch.autocast("cpu", torch.bfloat16, enabled=fitting.precision == "bfloat16"):
-                value = loss(network, batch, images.labels[rows])
+            with torch.autocast(batch.device.type, torch.bfloat16, enabled=fitting.precision == "bfloat16"):
+                value = loss(network, batch, images.labels[rows].to(images.device))
             optimiser.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -424,17 +438,18 @@ def worn(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         images: [B, 3, S, S] in [-1, 1].
-        generator: the only source of randomness.
+        generator: on the CPU, the only source of randomness.
     """
     half = len(images) // 2
     part, rest = images[:half], images[half:]
     soft = interpolate(avg_pool2d(part, 2), scale_factor=2, mode="bilinear", align_corners=False)
     share = torch.rand(half, 1, 1, 1, generator=generator)
-    part = torch.lerp(part, soft, share)
+    part = torch.lerp(part, soft, share.to(part.device))
     gain = 0.85 + 0.3 * torch.rand(half, 1, 1, 1, generator=generator)
     shift = 0.1 * torch.randn(half, 3, 1, 1, generator=generator)
     noise = 0.04 * torch.rand(half, 1, 1, 1, generator=generator)
-    part = part * gain + shift + noise * torch.randn(part.shape, generator=generator)
+    noise = noise * torch.randn(part.shape, generator=generator)
+    part = part * gain.to(part.device) + shift.to(part.device) + noise.to(part.device)
     return torch.cat([part.clamp(-1, 1), rest]).contiguous(memory_format=torch.channels_last)
 
 

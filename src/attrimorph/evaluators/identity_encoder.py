@@ -259,19 +259,20 @@ class IdentityEncoder(Evaluator):
         return {"classes": classes, "network": network}
 
 
-def load_identity_encoder(source: str | Path) -> IdentityEncoder:
-    """Read an identity encoder from a file, or the shipped one by the name of its data ("drawn-faces-64").
+def load_identity_encoder(source: str | Path, device: str = "cpu") -> IdentityEncoder:
+    """Read an identity encoder from a file, or the shipped one by the name of its data, to run on a device.
 
     Raises:
         AttrimorphError: there is none, or the file is no identity encoder.
     """
-    return IdentityEncoder.load(source)
+    return IdentityEncoder.load(source, device)
 
 
-def identity_encoder_for(schema: Schema, image_size: int) -> IdentityEncoder | None:
+def identity_encoder_for(schema: Schema, image_size: int, device: str = "cpu") -> IdentityEncoder | None:
     """Return the shipped identity encoder of drawn people at this size, or None for other images."""
     try:
-        return load_identity_encoder(f"drawn-faces-{image_size}") if schema.names == faces.SCHEMA.names else None
+        known = schema.names == faces.SCHEMA.names
+        return load_identity_encoder(f"drawn-faces-{image_size}", device) if known else None
     except AttrimorphError:
         return None
 

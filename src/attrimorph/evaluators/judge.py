@@ -209,9 +209,9 @@ class OwnClassifier:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Return the input of the classifier's last layer, [B, F]."""
+        """Return the input of the classifier's last layer, [B, F] on the CPU."""
         _, features = self.model.networks["classifier"](images.to(self.model.device))
-        found: Tensor = features.float()
+        found: Tensor = features.float().cpu()
         return found
 
 
@@ -247,19 +247,19 @@ class AttributeScore:
 Gauge = AttributeScore  # its name before
 
 
-def load_judge(source: str | Path) -> Judge:
-    """Read a judge from a file, or the shipped one by the name of its data ("drawn-faces-64").
+def load_judge(source: str | Path, device: str = "cpu") -> Judge:
+    """Read a judge from a file, or the shipped one by the name of its data ("drawn-faces-64"), to run on a device.
 
     Raises:
         AttrimorphError: there is none, or the file is no judge.
     """
-    return Judge.load(source)
+    return Judge.load(source, device)
 
 
-def judge_for(schema: Schema, image_size: int) -> Judge | None:
+def judge_for(schema: Schema, image_size: int, device: str = "cpu") -> Judge | None:
     """Return the shipped judge that knows these attributes at this size, or None where there is none."""
     try:
-        judge = load_judge(f"drawn-faces-{image_size}")
+        judge = load_judge(f"drawn-faces-{image_size}", device)
     except AttrimorphError:
         return None
     return judge if judge.schema.names == schema.names else None

@@ -66,6 +66,7 @@ def train_judge(
     name: str = "",
     progress: Progress | None = None,
     result: Path | None = None,
+    device: str = "cpu",
 ) -> Judge:
     """Train a judge on the train split; valid chooses and calibrates it, test measures it.
 
@@ -77,6 +78,7 @@ def train_judge(
         name: it becomes "judge NAME"; by default that of the data's folder.
         progress: called with (images seen, images in all, figures).
         result: the file that it will be saved in: a signal keeps beside it how far this came.
+        device: where it learns, and is in the end.
 
     Raises:
         AttrimorphError: another size, too few images, or an attribute without labels.
@@ -88,7 +90,7 @@ def train_judge(
             "a judge learns to tell attributes, and these images have no labels; put them into one folder for each "
             "class, or name a CSV of labels with --table"
         )
-    parts = train, choose, measure = three_splits(data, recipe.seed)
+    parts = train, choose, measure = three_splits(data, recipe.seed, device)
     for attribute in schema.names:
         if bool(train.labels[:, schema.columns(attribute)].isnan().all()):
             raise AttrimorphError(
@@ -131,7 +133,7 @@ def measured(judge: Judge, choose: Labelled, measure: Labelled) -> Judge:
     )
 
 
-def three_splits(data: PreparedData, seed: int) -> Parts:
+def three_splits(data: PreparedData, seed: int, device: str = "cpu") -> Parts:
     """Divide data by its splits; what of valid and test is missing is taken from the train split, and from valid.
 
     Raises:
@@ -150,7 +152,7 @@ def three_splits(data: PreparedData, seed: int) -> Parts:
             f"the train split must have at least {LEAST_IMAGES} images to learn from; it has {len(train)}; add some"
         )
     learn, choose, measure = (
-        rows_of(data, rows, data.attributes[torch.from_numpy(rows)], word)
+        rows_of(data, rows, data.attributes[torch.from_numpy(rows)], word, device)
         for rows, word in zip((train, valid, test), words, strict=True)
     )
     return learn, choose, measure
@@ -264,6 +266,7 @@ def train_identity_encoder(
     name: str = "",
     progress: Progress | None = None,
     result: Path | None = None,
+    device: str = "cpu",
 ) -> IdentityEncoder:
     """Train an identity encoder on the people of prepared data that have enough images in the train split.
 
@@ -278,6 +281,7 @@ def train_identity_encoder(
         name: it becomes "recogniser NAME"; by default that of the data's folder.
         progress: called with (images seen, images in all, figures).
         result: the file that it will be saved in: a signal keeps beside it how far this came.
+        device: where it learns, and is in the end.
 
     Raises:
         AttrimorphError: another size, or fewer than two such people.
@@ -292,7 +296,7 @@ def train_identity_encoder(
             f"the data must have at least two people with {least} images each in the train split; it has "
             f"{len(people)} such; lower --least, or give data with identities"
         )
-    train, choose, measure = (images_of(data, split, people) for split in ("train", "valid", "test"))
+    train, choose, measure = (images_of(data, split, people, device) for split in ("train", "valid", "test"))
     found = fit_identity_encoder(
         (train, choose, measure) if len(choose) and len(measure) else divide_classes(train, recipe.seed),
         person_names(data, people),
@@ -307,7 +311,7 @@ def train_identity_encoder(
     strangers = data.indices("test")
     seen = identity[data.indices("train")]
     strangers = strangers[(identity[strangers] >= 0) & ~np.isin(identity[strangers], seen)]
-    unseen = rows_of(data, strangers, data.identity[torch.from_numpy(strangers)])
+    unseen = rows_of(data, strangers, data.identity[torch.from_numpy(strangers)], device=device)
     return replace(found, measures={**found.measures, **verified(found, unseen)})
 
 
@@ -317,12 +321,12 @@ def people_of(data: PreparedData, least: int) -> NDArray[np.int64]:
     return seen[(seen >= 0) & (counts >= least)]
 
 
-def images_of(data: PreparedData, split: str, people: NDArray[np.int64]) -> Labelled:
+def images_of(data: PreparedData, split: str, people: NDArray[np.int64], device: str = "cpu") -> Labelled:
     """Return the images of a split that show one of `people` (ascending), with their place among them as label."""
     rows = data.indices(split)
     rows = rows[np.isin(data.identity.numpy()[rows], people)]
     labels = np.searchsorted(people, data.identity.numpy()[rows])
-    return rows_of(data, rows, torch.from_numpy(labels), split)
+    return rows_of(data, rows, torch.from_numpy(labels), split, device)
 
 
 def person_names(data: PreparedData, people: NDArray[np.int64]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import batched
@@ -56,7 +56,7 @@ class JudgeFeatures:
     @torch.no_grad()
     def judged(self, features: Tensor) -> Tensor:
         """Return what the judge says of images with these features, [B, width]: its last layer alone."""
-        found = self.judge.network.last(features)
+        found = self.judge.network.last(features.to(self.judge.device)).cpu()
         logits = found.chunk(2, dim=1)[0] if self.judge.network.degrees else found
         return answers(logits, self.judge.schema, self.judge.temperature)
 
@@ -75,8 +75,8 @@ class InceptionFeatures:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Return features [B, 2048]."""
-        return batched(lambda part: self.network(part.float()), images.cpu(), size=BATCH)
+        """Return features [B, 2048] on the CPU."""
+        return batched(lambda part: self.network(part.to(device_of(self.network)).float()), images, size=BATCH)
 
 
 @dataclass(frozen=True)
@@ -93,25 +93,33 @@ class VggFeatures:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the mean of relu5_4 over all places, [B, 512]."""
-        return batched(lambda part: self.network(part.float())[-1].mean((2, 3)), images.cpu(), size=BATCH)
+        """Return the mean of relu5_4 over all places, [B, 512] on the CPU."""
+        device = device_of(self.network)
+        return batched(lambda part: self.network(part.to(device).float())[-1].mean((2, 3)), images, size=BATCH)
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return relu1_2, relu2_2, relu3_4, relu4_4, relu5_4."""
-        found = [self.network(part.float()) for part in torch.split(images.cpu(), BATCH)]
+        """Return relu1_2, relu2_2, relu3_4, relu4_4, relu5_4, on the CPU."""
+        device = device_of(self.network)
+        found = [[m.cpu() for m in self.network(part.to(device).float())] for part in torch.split(images, BATCH)]
         return [torch.cat(layer) for layer in zip(*found, strict=True)]
 
 
 Extractor = JudgeFeatures | InceptionFeatures | VggFeatures
 
 
-def load_extractor(source: str | Path) -> InceptionFeatures | VggFeatures:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network is."""
+    return next(network.parameters()).device
+
+
+def load_extractor(source: str | Path, device: str = "cpu") -> InceptionFeatures | VggFeatures:
     """Load Inception or VGG-19 from weights that the user has.
 
     Args:
         source: "inception" or "vgg19", whose weights are looked for where torch's hub keeps them, or the path of a
             state dict (.pth, .pt) or a safetensors file of either.
+        device: where it runs.
 
     Raises:
         AttrimorphError: there are no such weights, or they are of another network.
@@ -126,10 +134,10 @@ def load_extractor(source: str | Path) -> InceptionFeatures | VggFeatures:
                 f"has {rows}; get pt_inception-2015-12-05-{STANDARD_INCEPTION}.pth"
             )
         name = "Inception" if digest.startswith(STANDARD_INCEPTION) else f"Inception with weights {digest[:8]}"
-        return InceptionFeatures(filled(Inception(), state, path), name)
+        return InceptionFeatures(filled(Inception(), state, path).to(device), name)
     if "features.34.weight" in state:
         name = "VGG-19" if digest.startswith(STANDARD_VGG) else f"VGG-19 with weights {digest[:8]}"
-        return VggFeatures(filled(Vgg19(), state, path), name)
+        return VggFeatures(filled(Vgg19(), state, path).to(device), name)
     raise AttrimorphError(
         f"{path} must hold the weights of Inception v3 or VGG-19 under their usual names; it holds "
         f"{', '.join(list(state)[:3]) or 'none'}; name another file"

@@ -202,7 +202,7 @@ def drift(request: Request) -> Outcome:
         request.say(f"editing with {WORDS[which]}")
         before = reconstructed(model, unseen.images, unseen.labels)
         similarity[which] = float(psnr(before, unseen.images).mean())
-        judge = judge_for(model.schema, model.image_size)
+        judge = judge_for(model.schema, model.image_size, model.device)
         figures[which], reached[which] = drifts(edits[which], unseen, before, true_edits(unseen), judge)
     means = {which: sum(values.values()) / len(values) for which, values in figures.items()}
     outcome = outcome_of(

@@ -290,7 +290,8 @@ def few_examples(request: Request) -> Outcome:
     judged = {name: reached_by(context, AxisEditor(context.model, pack), code, before, name) for name in taught}
     looks = [Look(context, context.judge.name, context.judge.features)]
     # One who never learned attributes.
-    if (encoder := identity_encoder_for(context.model.schema, context.model.image_size)) is not None:
+    model = context.model
+    if (encoder := identity_encoder_for(model.schema, model.image_size, model.device)) is not None:
         looks.append(Look(context, encoder.name, encoder.features))
     found: dict[str, dict[str, dict[str, float]]] = {}
     axes: dict[str, Axis] = {}

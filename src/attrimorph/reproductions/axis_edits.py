@@ -73,7 +73,7 @@ class Witness:
 def untangling(request: Request) -> Outcome:
     """Edit drawn codes in every way, and count what the judge sees change."""
     context = axes_context(request)
-    pack, half = context.pack(), judge_for(context.judge.schema, context.model.image_size // 2)
+    pack, half = context.pack(), judge_for(context.judge.schema, context.model.image_size // 2, request.device)
     witness = None if half is None else Witness(half)
     for name in (word for pair in PAIRS.items() for word in pair):
         if name not in pack.names:
@@ -332,7 +332,7 @@ def photographed(
         decisions(judge(before).cpu(), schema),
         names=[name for name in binary_names(schema) if name in pack.names],
         counterfactuals=context.request.form.close,
-        identity_encoder=identity_encoder_for(schema, context.model.image_size),
+        identity_encoder=identity_encoder_for(schema, context.model.image_size, context.model.device),
         extractor=JudgeFeatures(judge) if isinstance(judge, Judge) else None,
         progress=context.request.say,
     )

@@ -148,9 +148,10 @@ def class_context(request: Request) -> ClassContext:
             name=f"data {data.fingerprint[:8]}",
             progress=request.counting("training an identity encoder"),
             result=path,
+            device=request.device,
         )
         trained.save(path)
-    return ClassContext(request, data, load_identity_encoder(path))
+    return ClassContext(request, data, load_identity_encoder(path, request.device))
 
 
 def class_data(request: Request, size: int) -> PreparedData:
@@ -438,15 +439,15 @@ class EditContext:
     def judge_at(self, size: int) -> Judge:
         """Return the shipped judge of these attributes, or one that learned from the user's data, once."""
         schema = faces.SCHEMA if self.request.data is None else self.data.schema
-        if (found := judge_for(schema, size)) is not None:
+        if (found := judge_for(schema, size, self.request.device)) is not None:
             return found
         request, seen, data = self.request, self.request.form.images_seen, self.data_at(size)
         path = request.out / "judges" / f"{data.fingerprint}-{seen}.safetensors"
         if not path.exists():
             request.say(f"training a judge of {size} px")
             recipe, progress = JudgeRecipe(images_seen=seen), request.counting("training a judge")
-            train_judge(data, recipe, progress=progress, result=path).save(path)
-        return load_judge(path)
+            train_judge(data, recipe, progress=progress, result=path, device=request.device).save(path)
+        return load_judge(path, self.request.device)
 
     def column(self, name: str) -> int:
         """Return where an attribute stands among the labels."""

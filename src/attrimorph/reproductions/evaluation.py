@@ -101,8 +101,8 @@ def evaluate_model(
     Raises:
         AttrimorphError: inputs that do not go together; also, after all is written, when nothing can be compared.
     """
-    judge = judge or judge_for(model.schema, model.image_size)
-    whose = identity_encoder or identity_encoder_for(model.schema, model.image_size)
+    judge = judge or judge_for(model.schema, model.image_size, model.device)
+    whose = identity_encoder or identity_encoder_for(model.schema, model.image_size, model.device)
     evaluation = evaluate(model, judge=judge, identity_encoder=whose, **options)
     # Written first: a refused comparison must not cost the measurement.
     write_evaluation(evaluation, out, title=title)

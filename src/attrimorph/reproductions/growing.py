@@ -70,7 +70,7 @@ def run(request: Request) -> Outcome:
     chosen = {name: dict(zip((IMAGES, TIME), pair, strict=True)) for name, pair in budgets(moments).items()}
     size = load(moments[PGGAN][-1].path).image_size
     unseen = drawn_images(MEASURED * request.form.unseen, size, tied=request.data is None)
-    judge = judge_for(faces.SCHEMA, size)
+    judge = judge_for(faces.SCHEMA, size, request.device)
     if judge is None:
         raise AttrimorphError(f"drawn faces are compared at 32 or 64 pixels; the models have {size}; train others")
     look = JudgeFeatures(judge)

@@ -393,7 +393,8 @@ def copies(request: Request) -> Outcome:
     same = (theirs == torch.arange(IMAGES) % len(context.classes)).double().mean()
     figures["nearest image of the sample's class"] = float(same)
     figures["of its class by chance"] = 1 / len(context.classes)
-    if (judge := judge_for(faces.SCHEMA, model.image_size)) is not None and context.data.factors is not None:
+    judge = judge_for(faces.SCHEMA, model.image_size, model.device)
+    if judge is not None and context.data.factors is not None:
         nearest_one = context.data.batch(rows[near["samples"].rows[:, 0].numpy()])[0]
         base, random = labels_of(context.data, rows), torch.Generator().manual_seed(0)
         # One image of the sample's class, drawn at random.

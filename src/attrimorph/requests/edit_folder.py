@@ -296,7 +296,7 @@ class EditFolder(Moving):
 
     def _change(self, model: Model, say: Callable[[str], None] | None) -> tuple[Change, Judges | None]:
         """Return what is done to pictures, and who tells what came of them."""
-        judge: Judges | None = judge_for(model.schema, model.image_size)
+        judge: Judges | None = judge_for(model.schema, model.image_size, model.device)
         if "classifier" in model.networks:
             judge = OwnClassifier(model)
         if self.along is not None:

@@ -199,7 +199,7 @@ def judge_named(source: str | None, model: Model) -> Judge | OwnClassifier:
         AttrimorphError: there is none.
     """
     if source is None:
-        if (judge := judge_for(model.schema, model.image_size)) is not None:
+        if (judge := judge_for(model.schema, model.image_size, model.device)) is not None:
             return judge
         if "classifier" in model.networks:
             return OwnClassifier(model)
@@ -208,11 +208,11 @@ def judge_named(source: str | None, model: Model) -> Judge | OwnClassifier:
             "judge (`attrimorph judge` trains one) or a model that has a classifier"
         )
     try:
-        return load_judge(source)
+        return load_judge(source, model.device)
     except AttrimorphError as error:
         refused = error
     try:
-        other = load(source)
+        other = load(source, model.device)
     except AttrimorphError:
         raise refused from None
     if "classifier" not in other.networks:

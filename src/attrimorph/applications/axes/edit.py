@@ -101,7 +101,7 @@ class AxisEdit:
             refused = error
         try:
             # Who judged when the axes were fitted: a generator from outside has no attributes of its own.
-            return load_judge(str(self.editor.pack.about.get("by", "")).removeprefix("judge "))
+            return load_judge(str(self.editor.pack.about.get("by", "")).removeprefix("judge "), self.model.device)
         except AttrimorphError:
             # Nobody at hand is no fault, unless somebody is to be followed.
             if self.along.follow == "judge":
