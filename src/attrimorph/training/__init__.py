@@ -303,7 +303,7 @@ def agree(tensors: Iterable[Tensor]) -> bool:
         return True
     digest = sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     number = int.from_bytes(digest.digest()[:7], "big")
     return largest(number) == -largest(-number)
 

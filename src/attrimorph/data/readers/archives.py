@@ -7,7 +7,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
 
@@ -196,7 +196,7 @@ def described(name: str, folder: Path, found: list[Found]) -> RawData:
     if given and "train" in split:
         split = carve_valid(split, classes)
     train = [word == "train" for word in split]
-    attributes, columns, notes = [], {}, list[str]()
+    attributes, columns, notes = list[Attribute](), dict[str, Sequence[Any]](), list[str]()
     for key in dict.fromkeys(key for _, row in found for key in row if key != "split"):
         values = [None if is_missing(row.get(key)) else row[key] for _, row in found]
         attribute = infer_attribute(key, values, train)
