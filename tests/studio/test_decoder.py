@@ -36,7 +36,7 @@ def scans(count: int, size: int = 64) -> bytes:
 
 @pytest.fixture
 def decoder() -> Decoder:
-    return Decoder(60, 1280 * MIB, 160 * MIB)
+    return Decoder(60, 1024 * MIB, 160 * MIB)
 
 
 def test_a_process_reads_what_the_program_reads(decoder: Decoder) -> None:
@@ -61,7 +61,7 @@ def test_a_process_reads_what_the_program_reads(decoder: Decoder) -> None:
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    hasty = Decoder(0.001, 1280 * MIB, 160 * MIB)
+    hasty = Decoder(0.001, 1024 * MIB, 160 * MIB)
     for _ in range(2):
         with pytest.raises(AttrimorphError, match=r"must be decoded within 0\.001 s; it takes longer"):
             hasty.read(face_png(1), 10_000)

@@ -105,7 +105,7 @@ class Limits:
     photographs: int = 4_000
     picture_bytes: int = 160 * MIB
     decode_seconds: float = 10.0
-    decode_bytes: int = 1280 * MIB
+    decode_bytes: int = 1024 * MIB
     photograph_bytes: int = 192 * MIB
     decoded_bytes: int = 256 * MIB
     shown_bytes: int = 64 * MIB
