@@ -83,9 +83,7 @@ def test_faults_come_back_with_their_number(client: TestClient) -> None:
         assert read(page.receive_bytes())[0]["number"] == 4
 
 
-def test_a_photograph_in_a_message_keeps_nobody_waiting(
-    client: TestClient, photograph: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photograph_in_a_message_keeps_nobody_waiting(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small message may hold a photograph of many megapixels: it is never decoded where all pages are served."""
     serving: list[bool] = []
 
@@ -97,7 +95,7 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(
 
     monkeypatch.setattr(Decoder, "read", watched)
     with client.websocket_connect(LIVE) as page:
-        page.send_text(state(1, source={"image": base64.b64encode(photograph).decode()}))
+        page.send_text(state(1, source={"image": base64.b64encode(face_png(77)).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1
     assert serving
     assert not any(serving)

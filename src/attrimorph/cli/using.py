@@ -241,7 +241,7 @@ def studio(
     key: Path | None = None,
     runs: Path = Path("runs"),
     data: list[Path] | None = None,
-    training: bool | None = None,
+    training: Annotated[bool | None, Parameter(negative="--no-training")] = None,
     open_: Annotated[bool, Parameter(name="--open")] = False,
     device: Device = "auto",
 ) -> None:
