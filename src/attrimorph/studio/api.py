@@ -4,7 +4,9 @@ import asyncio
 import base64
 import functools
 import hashlib
+import os
 import re
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
@@ -93,6 +95,8 @@ class Api:
         self.pools: LRUCache[Pool] = LRUCache(store.limits.pool_bytes, weight)
         self.masks: LRUCache[Image.Image] = LRUCache(4)
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="studio work")
+        # Faces are looked for beside the sliders that others move.
+        self.opening = ThreadPoolExecutor(2, thread_name_prefix="studio open", initializer=_give_way)
         self.router = APIRouter(prefix="/api", responses=FAULTS)
         posted: Sequence[Callable[..., Any]] = (
             self.open, self.reconstruct, self.edit, self.sample, self.morph, self.inpaint, self.transfer, self.retrieve,
@@ -105,7 +109,8 @@ class Api:
 
     def close(self) -> None:
         """End the threads and the processes."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.threads, self.opening):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.store.decoder.close()
 
     async def studio(self) -> say.StudioResponse:
@@ -135,7 +140,7 @@ class Api:
             faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
             return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=list(opened.notes))
 
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self.opening, work)
 
     @on_device
     def reconstruct(self, request: say.EditRequest) -> say.SeenResponse:
@@ -364,6 +369,12 @@ class Api:
         if self.signature is not None and kind is not None:
             content = self.signature.sign(content, kind, photograph=photograph)
         return base64.b64encode(content).decode()
+
+
+def _give_way() -> None:
+    """Let this thread compute what others leave, where the system tells threads apart."""
+    if sys.platform == "linux":
+        os.nice(5)
 
 
 def corners(frame: Frame) -> say.Corners:
