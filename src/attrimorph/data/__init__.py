@@ -6,7 +6,9 @@ Names are looked up without torch and numpy, which take seconds to import.
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +26,7 @@ KINDS: tuple[Kind, ...] = ("binary", "categorical", "real")
 FORMAT, VERSION = "attrimorph-prepared", 1  # of prepared folders
 SPLITS = ("train", "valid", "test")
 FIXED_COLUMNS = ("file", "split", "identity")
-MISSING = ("", "nan", "none", "null", "?")
+MISSING = ("", "nan", "none", "null", "?", "na", "n/a", "n.a.", "<na>", "#n/a", "#na", "-", "--", "–", "—", "unknown")
 MOST_VALUES_LISTED = 8  # in one sentence
 Changes = Mapping[str, float | str]
 """Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
@@ -144,8 +146,8 @@ class Schema:
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        names = [attribute.name for attribute in self.attributes]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = (Counter(self.names), Counter(self.column_names))
+        if twice := sorted(name for each in counts for name, count in each.items() if count > 1):
             raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
         for name in (name for group in self.exclusive for name in group):
             if self.attribute(name).kind != "binary":
@@ -197,17 +199,24 @@ class Schema:
         Raises:
             AttrimorphError: there is no such attribute or value, or a categorical attribute stands without a value.
         """
+        if found := self._named.get(unicodedata.normalize("NFC", key)):
+            return found
         for attribute in self.attributes:
             if attribute.values and key.startswith(f"{attribute.name}="):
-                value = key.removeprefix(f"{attribute.name}=")
-                attribute.place(value)
-                return attribute, value
+                attribute.place(key.removeprefix(f"{attribute.name}="))
         attribute = self.attribute(key)
         if attribute.values:
             raise AttrimorphError(
                 f"{key} takes one of its values, {attribute.describe_values()}; write {key}={attribute.values[0]}"
             )
         return attribute, ""
+
+    @cached_property
+    def _named(self) -> dict[str, tuple[Attribute, str]]:
+        """Name of a column, its letters composed -> attribute and value."""
+        pairs = [(each, value) for each in self.attributes for value in (each.values or ("",))]
+        names = (unicodedata.normalize("NFC", name) for name in self.column_names)
+        return dict(zip(names, pairs, strict=True))
 
     def changes(self, changes: Changes) -> dict[str, float]:
         """Return changes with every key a name or "name=value" and every strength a number.
@@ -251,8 +260,8 @@ class Schema:
                 if not self.attribute(key).values:
                     raise AttrimorphError(f"{self.attribute(key).describe()} takes a number; got {number!r}; {remedy}")
                 key, number = f"{key}={number}", 1.0
-            self.find(key)
-            yield key, float(number)
+            attribute, value = self.find(key)
+            yield f"{attribute.name}={value}" if value else attribute.name, float(number)
 
     def columns(self, name: str) -> slice:
         """Return the columns of y that belong to the attribute."""
@@ -309,7 +318,7 @@ class Schema:
     def encode(self, table: Mapping[str, Sequence[Any]], count: int | None = None) -> "NDArray[np.float32]":
         """Turn columns of raw values into y.
 
-        Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones ("", "nan", None) become NaN.
+        Binary values may be 0/1, -1/1, true/false, yes/no. Missing ones (`MISSING`, None) become NaN.
 
         Args:
             table: attribute name -> N raw values.
@@ -330,7 +339,7 @@ class Schema:
             codes = {
                 text: attribute.code(raw)
                 for text, raw in dict(zip(reversed(texts), reversed(column), strict=True)).items()
-                if text.lower() not in MISSING
+                if text.lower() not in MISSING or text in attribute.values
             }
             numbers = np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
             if attribute.kind == "categorical":
@@ -361,10 +370,10 @@ class Schema:
 
         Strength s in 0..1 moves a binary attribute from what it is towards 1, -1..0 towards 0: 0 = unchanged,
         1 = set, -1 = taken away; beyond 1 it goes on. A categorical value is named "name=value", or given as
-        the strength, which sets it.
-        A real attribute moves by s standard deviations. Raising a member of an exclusive group lowers the others by
-        the same share. Applied to
-        y as given, in the order of `changes`.
+        the strength, which sets it; taken away, it gives way to the likeliest of the other values, or to those that
+        are equally likely in equal parts. A real attribute moves by s standard deviations. Raising a member of an
+        exclusive group lowers the others by the same share. Up to strength 1 what was a distribution stays one.
+        Applied to y as given, in the order of `changes`.
 
         Args:
             y: float32 [B, width], no NaN in the columns that change.
@@ -373,6 +382,8 @@ class Schema:
         Returns:
             A new tensor [B, width].
         """
+        import torch
+
         y = y.clone()
         for key, strength in self.changes(changes).items():
             attribute, value = self.find(key)
@@ -380,9 +391,14 @@ class Schema:
             if attribute.kind == "real":
                 y[:, columns] += strength
             elif attribute.kind == "categorical":
-                goal = y.new_zeros(attribute.width)
-                goal[attribute.place(value)] = 1
-                y[:, columns] += strength * (goal - y[:, columns])
+                part, place = y[:, columns], attribute.place(value)
+                goal = torch.zeros_like(part)
+                goal[:, place] = 1
+                if strength < 0:
+                    others = part.masked_fill(goal > 0, -math.inf)
+                    goal = (others == others.amax(1, keepdim=True)).to(part.dtype)
+                    goal /= goal.sum(1, keepdim=True)
+                y[:, columns] += abs(strength) * (goal - part)
             else:
                 goal_value = 1.0 if strength >= 0 else 0.0
                 y[:, columns] += abs(strength) * (goal_value - y[:, columns])
@@ -439,11 +455,17 @@ def strengths_in_range(changes: dict[str, float]) -> dict[str, float]:
 
 def attributes_csv(schema: Schema, columns: Sequence[Sequence[Any]]) -> bytes:
     """Return the content of attributes.csv, of file, split, identity and raw values; None becomes an empty cell."""
+    return csv_text([[*FIXED_COLUMNS, *schema.names], *zip(*columns, strict=True)]).encode("utf-8", "surrogateescape")
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV; what holds a carriage return is quoted, which Python's own writer leaves open."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *schema.names])
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    plain, quoted = (csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        cells = list(row)
+        (quoted if any("\r" in cell for cell in cells if isinstance(cell, str)) else plain).writerow(cells)
+    return text.getvalue()
 
 
 def raw_table(schema: Schema, attributes: "Tensor") -> dict[str, list[Any]]:
