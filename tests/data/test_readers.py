@@ -162,7 +162,7 @@ def test_lfw_people(tmp_path: Path) -> None:
 
 def test_lfw_is_told_by_every_name(tmp_path: Path) -> None:
     for person in ("Aaron_Eckhart", "Ann_Veneman", "Abdullah"):
-        image(tmp_path / person / f"{person}_0001.jpg")
+        image(tmp_path / person / f"{person}_0001.jpg", (250, 250))
     assert recognise(tmp_path) == ("lfw", "each of the 3 files is NAME/NAME_0001.jpg, of 3 people")
     image(tmp_path / "Ann_Veneman" / "IMG_0002.jpg")
     assert detect(tmp_path) == "classes"
@@ -178,10 +178,32 @@ def test_lfw_is_told_by_every_name(tmp_path: Path) -> None:
         (["cat/cat_0001.jpg", "dog/dog_0001.jpg"], "classes", ("cat", "dog")),
         (["smiling/smiling_0001.jpg", "not_smiling/not_smiling_0001.jpg"], "classes", ("not_smiling", "smiling")),
         (["Cat/Cat_0001.jpg", "Dog/DSC_0001.jpg"], "classes", ("Cat", "Dog")),
+        (
+            ["Maine_Coon/Maine_Coon_0001.jpg", "Saint_Bernard/Saint_Bernard_0001.jpg"],
+            "classes",
+            ("Maine_Coon", "Saint_Bernard"),
+        ),
         # As archives unpack, a folder in a folder; split folders around the classes and inside them.
         (["archive/archive/cat/1.jpg", "archive/archive/dog/1.jpg"], "classes", ("cat", "dog")),
         (["training_set/cat/1.jpg", "training_set/dog/1.jpg", "test_set/cat/1.jpg"], "classes", ("cat", "dog")),
         (["cat/train/1.jpg", "dog/train/1.jpg", "cat/test/2.jpg"], "classes", ("cat", "dog")),
+        # Doubled, as Kaggle's are; splits called after more than the split.
+        (
+            [
+                "training_set/training_set/cat/1.jpg",
+                "training_set/training_set/dog/1.jpg",
+                "test_set/test_set/cat/2.jpg",
+            ],
+            "classes",
+            ("cat", "dog"),
+        ),
+        (
+            ["a/seg_train/seg_train/sea/1.jpg", "a/seg_test/seg_test/sea/2.jpg", "a/seg_test/seg_test/ice/3.jpg"],
+            "classes",
+            ("ice", "sea"),
+        ),
+        (["Train-Data/cat/1.jpg", "Train-Data/dog/1.jpg", "Test-Data/cat/2.jpg"], "classes", ("cat", "dog")),
+        (["crash test/a/1.jpg", "train/b/1.jpg", "bus/c/1.jpg"], "classes", ("bus", "crash test", "train")),
         (["train/1.jpg", "bus/1.jpg", "car/1.jpg"], "classes", ("bus", "car", "train")),
         # One folder, or none, tells nothing apart.
         (["IMG_0001.jpg", "IMG_0002.jpg"], "images", None),
@@ -198,9 +220,52 @@ def test_folders_of_strangers(tmp_path: Path, names: list[str], format: str, val
     assert (raw.name, len(raw)) == (format, len(names))
     assert raw.images_without_row == raw.notes == []
     assert (raw.schema.attributes[0].values if raw.schema.attributes else None) == values
-    inside = [part in ("test", "test_set") for name in names for part in name.split("/")[:2]]
+    inside = [part in ("test", "test_set", "seg_test", "Test-Data") for name in names for part in name.split("/")[:3]]
     assert ("test" in raw.split) == any(inside)
     assert raw.encode().shape == (len(names), len(values or ()))
+
+
+def test_folders_whose_names_repeat_are_refused(tmp_path: Path) -> None:
+    for name in ("red/car/1.jpg", "red/bus/2.jpg", "blue/car/3.jpg", "blue/bus/4.jpg"):
+        image(tmp_path / name)
+    with pytest.raises(
+        AttrimorphError, match=r"blue, red hold folders of the same names, bus, car; .*--format classes"
+    ):
+        read(tmp_path)
+    assert read(tmp_path, "classes").schema.attributes[0].values == ("blue", "red")
+
+
+def test_what_this_program_made_is_no_data(tmp_path: Path) -> None:
+    for name in (
+        "cat/1.png",
+        "dog/2.png",
+        "dog/face.png",
+        "dog/face.edited.png",
+        "dog/retouched.png",
+        "dog/made-1.png",
+    ):
+        image(tmp_path / name)
+    receipt = {"format": "attrimorph receipt", "verb": "edit"}
+    outputs = [{"file": name} for name in ("face.png", "face.edited.png")]
+    write(tmp_path / "dog/face.json", json.dumps({**receipt, "outputs": outputs}, indent=2))
+    write(tmp_path / "dog/set.json", json.dumps({**receipt, "verb": "augment", "outputs": [{"file": "made-1.png"}]}))
+    write(tmp_path / "dog/retouched.json", json.dumps({"format": "of somebody else"}))
+    for name in ("runs/a/samples/1.png", "dog/prepared/left.png", ".attrimorph/16/a.png"):
+        image(tmp_path / name)
+    write(tmp_path / "runs/a/recipe.json", "{}")
+    write(tmp_path / "dog/prepared/schema.json", "{}")
+    write(tmp_path / "dog/prepared/images.npy", "")
+    write(tmp_path / "film.mp4", "")
+    write(tmp_path / "cat/without", "")
+    raw = read(tmp_path)
+    assert raw.relative() == ["cat/1.png", "dog/2.png", "dog/made-1.png", "dog/retouched.png"]
+    assert raw.notes == [
+        "2 runs and prepared folders of this program were left out",
+        "2 results of this program were left out",
+        "files that are no images were passed over: 1 without ending, 3 .json, 1 .mp4",
+    ]
+    with pytest.raises(AttrimorphError, match="it is a run, or prepared; name the images' folder"):
+        read(tmp_path / "runs" / "a")
 
 
 def test_what_is_not_read_is_told(tmp_path: Path) -> None:
@@ -285,21 +350,25 @@ def test_lfw_attributes(tmp_path: Path, official: bool) -> None:
 
 
 def test_utkface(tmp_path: Path) -> None:
-    for name in ("26_1_0_20170116174525125", "80_0_4_20170116174525126", "61_1_20170109142408075"):
-        image(tmp_path / "UTKFace" / f"{name}.jpg.chip.jpg")
+    for name in (
+        "26_1_0_20170116174525125",
+        "80_0_4_20170116174525126",
+        "24_0_1_20170116220224657 ",
+        "55_0_0_2017011623jpg",
+    ):
+        image(tmp_path / "UTKFace" / f"{name}{'' if 'jpg' in name else '.jpg.chip'}.jpg")
     raw = read(tmp_path)
     assert raw.name == "utkface"
-    assert raw.table["age"] == [26, 61, 80]
-    assert raw.table["Male"] == [0, 0, 1]
-    assert raw.table["race"] == ["White", None, "Others"]
-    y = raw.schema.encode(raw.table)
-    assert np.isnan(y[1, 2:]).all()
-    assert y[2, 2:].tolist() == [0, 0, 0, 0, 1]
-    for odd in ("300_1_0_20170116174525125", "24_0_12_20170116174525125", "holiday"):
+    assert raw.table["age"] == [24, 26, 55, 80]
+    assert raw.table["Male"] == [1, 0, 1, 1]
+    assert raw.table["race"] == ["Black", "White", "White", "Others"]
+    assert raw.schema.encode(raw.table)[3, 2:].tolist() == [0, 0, 0, 0, 1]
+    for odd in ("300_1_0_20170116174525125", "24_0_12_20170116174525125", "61_3_20170109150557335", "holiday"):
         image(tmp_path / "UTKFace" / f"{odd}.jpg")
     assert [name.partition("/")[2] for name in read(tmp_path, "utkface").images_without_row] == [
         "24_0_12_20170116174525125.jpg",
         "300_1_0_20170116174525125.jpg",
+        "61_3_20170109150557335.jpg",
         "holiday.jpg",
     ]
 

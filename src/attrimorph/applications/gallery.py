@@ -139,7 +139,7 @@ def open_gallery(model: Model, source: str | Path | Source, progress: Progress |
     check_folder(source.path)
     if source.prepared or not source.recognised or detect(source.path) != "images":
         return gallery_of(open_data(model, source, progress))
-    found = list_images(source.path)
+    found = list_images(source.path, own=True)
     files = list(found.values())
     digest = hashlib.sha256()
     for name, file in found.items():

@@ -18,7 +18,7 @@ from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.images import read_pixels
 from attrimorph.data.readers import people
-from attrimorph.data.readers.raw import read_text
+from attrimorph.data.readers.raw import read_lines
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import Evaluator, TrunkNetwork
 from attrimorph.networks.convolutional import Stages
@@ -137,7 +137,7 @@ def lfw_folds(folder: Path) -> Tensor | None:
 
     Its first line says "folds pairs": each fold has that many pairs of one person, then as many of two.
     """
-    words = read_text(folder / "pairs.txt").splitlines()[0].split()
+    words = read_lines(folder / "pairs.txt")[0].split()
     count = len(people.read_pairs(folder))
     folds, pairs = map(int, words) if len(words) == 2 and all(word.isdigit() for word in words) else (0, 0)
     return torch.arange(count) // (2 * pairs) if folds > 1 and count == 2 * folds * pairs else None

@@ -5,7 +5,6 @@ short and stays what it is; the protocol (who judged, how many images of which d
 """
 
 import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from PIL import Image
 
+from attrimorph.data import csv_text
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_text
 
@@ -388,10 +388,7 @@ def check_tables(*files: Path | None) -> None:
 
 def to_csv(head: Sequence[str], rows: Rows) -> str:
     """Return a table as CSV; numbers keep all their digits, what is missing is empty."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([head, *rows])
-    return file.getvalue()
+    return csv_text([head, *rows])
 
 
 def to_latex(head: Sequence[str], rows: Rows) -> str:

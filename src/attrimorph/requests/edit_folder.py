@@ -20,6 +20,7 @@ from attrimorph.applications.axes.edit import edit_photographs
 from attrimorph.applications.edit import Looked, edit, look, unchanged, unlike
 from attrimorph.applications.generating import edit_like
 from attrimorph.console import Interrupted, defer_signals
+from attrimorph.data import csv_text
 from attrimorph.data.images import WRITTEN, Affine
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError
@@ -153,9 +154,7 @@ def _asked(receipt: Receipt) -> dict[str, Any]:
 
 
 def _encoded(rows: Iterable[Iterable[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return csv_text(rows).encode("utf-8", "surrogateescape")
 
 
 PIXELS = 64 * 64 * 64  # that go through a model at once
@@ -266,7 +265,9 @@ class EditFolder(Moving):
         """
         folder, out, model = self.folder.absolute(), Path(out).absolute(), model or self.load()
         check_places(folder, out)
-        found = {name: path for name, path in list_images(folder).items() if self.only is None or name in self.only}
+        found = {
+            name: path for name, path in list_images(folder, own=True).items() if self.only is None or name in self.only
+        }
         need_images(list(found.values()), folder)
         change, judge = self._change(model, say)
         receipt = Receipt(

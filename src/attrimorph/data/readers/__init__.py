@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attrimorph.data.images import Crop
-from attrimorph.data.readers import archives, folders, people, species
+from attrimorph.data.readers import archives, folders, people, species, tables
 from attrimorph.data.readers.raw import RawData, check_folder, list_images, need_images, unread
 from attrimorph.errors import AttrimorphError, suggestion
 
@@ -20,7 +20,7 @@ FORMATS: dict[str, Callable[[Path], RawData]] = {
     "utkface": people.read_utkface,
     "cub": species.read_cub,
     "flowers": species.read_flowers,
-    "table": folders.read_table,
+    "table": tables.read_table,
     "shards": archives.read_shards,
     "zip": archives.read_zip,
     "unpaired": folders.read_unpaired,
@@ -33,7 +33,7 @@ _SIGNS: dict[str, Callable[[Path], str]] = {
     "celeba": people.sign_of_celeba,
     "cub": species.sign_of_cub,
     "flowers": species.sign_of_flowers,
-    "table": folders.sign_of_table,
+    "table": tables.sign_of_table,
     "shards": archives.sign_of_shards,
     "zip": archives.sign_of_zip,
     "unpaired": folders.sign_of_unpaired,
@@ -57,6 +57,8 @@ def recognise(folder: str | Path) -> tuple[str, str]:
         if why := sign(folder):
             return name, why
     need_images(list(list_images(folder).values()), folder)
+    if why := tables.sign_of_only_table(folder):
+        return "table", why
     return "images", "there is no table of labels, no known names and no two class folders: they have no labels"
 
 
@@ -70,7 +72,7 @@ def read(folder: str | Path, format: str = "auto", table: str | Path | None = No
 
     Args:
         format: one of `FORMATS`, or "auto" to recognise it.
-        table: a CSV or JSON-lines file of any name and place that labels the images.
+        table: a CSV, JSON or JSON-lines file of any name and place that labels the images.
 
     Raises:
         AttrimorphError: the format is unknown, or the folder does not hold what the format needs.
@@ -80,7 +82,7 @@ def read(folder: str | Path, format: str = "auto", table: str | Path | None = No
     if table is not None:
         if format not in ("auto", "table"):
             raise AttrimorphError(f"a table of labels goes with the format table; got {format}; leave one of them out")
-        raw, why = folders.read_table(folder, Path(table)), f"the labels are in {table}"
+        raw, why = tables.read_table(folder, Path(table)), f"the labels are in {table}"
     elif format == "auto":
         format, why = recognise(folder)
         raw = FORMATS[format](folder)

@@ -12,15 +12,13 @@ from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
 
 from attrimorph.data import Attribute, Schema
+from attrimorph.data.readers.columns import read_column
 from attrimorph.data.readers.raw import (
     IMAGE_SUFFIXES,
-    MOST_VALUES,
     SPLIT_WORDS,
     RawData,
     assign_split,
     carve_valid,
-    infer_attribute,
-    is_missing,
     list_images,
     need_images,
 )
@@ -158,7 +156,7 @@ def read_zip(folder: Path) -> RawData:
         raise AttrimorphError(f"labels in {LABELS} of {found[0]} must be a list of [file, label]; mend it")
     if odd := [each.filename for each in entries if each.compress_type not in READ]:
         raise AttrimorphError(f"{odd[0]} in {found[0]} is packed in an unusual way; unpack it and name the folder")
-    labels = {str(name): _row(label) for name, label in given or ()}
+    labels = {str(name): label_columns(label) for name, label in given or ()}
     rows = [
         (Member.of(found[0], each.filename, each.header_offset, each.compress_size, each.compress_type),
          labels.get(each.filename, {}))
@@ -167,7 +165,8 @@ def read_zip(folder: Path) -> RawData:
     return described("zip", folder, rows)
 
 
-def _row(label: Any) -> dict[str, Any]:
+def label_columns(label: Any) -> dict[str, Any]:
+    """Return the columns of a label in dataset.json: a class, or numbers."""
     if isinstance(label, list):
         return {f"label_{place}": value for place, value in enumerate(label)}
     return {} if label is None else {"class": label}
@@ -198,15 +197,11 @@ def described(name: str, folder: Path, found: list[Found]) -> RawData:
     train = [word == "train" for word in split]
     attributes, columns, notes = list[Attribute](), dict[str, Sequence[Any]](), list[str]()
     for key in dict.fromkeys(key for _, row in found for key in row if key != "split"):
-        values = [None if is_missing(row.get(key)) else row[key] for _, row in found]
-        attribute = infer_attribute(key, values, train)
-        if key == "class" and 2 <= len(kinds := {str(value) for value in values if value is not None}) <= MOST_VALUES:
-            attribute = Attribute("class", "categorical", tuple(sorted(kinds)))  # numbers, too, are names of classes
-        if isinstance(attribute, str):
-            notes.append(attribute)
-        else:
-            attributes.append(attribute)
-            columns[key] = [None if v is None else str(v).strip() for v in values] if attribute.values else values
+        column = read_column(key, [row.get(key) for _, row in found], train, classes=key == "class")
+        notes += column.notes
+        if column.attribute is not None:
+            attributes.append(column.attribute)
+            columns[key] = column.values
     return RawData(
         name=name,
         folder=folder,

@@ -1,37 +1,29 @@
-"""Folders of images: whose names are the labels (ImageFolder, one folder for each class; two unpaired folders); with a
-table, attributes.csv or the hub's metadata.csv or metadata.jsonl; or without labels.
+"""Folders of images: whose names are the labels (ImageFolder, one folder for each class; two unpaired folders), or
+without labels.
 """
 
-import json
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Iterable
+from itertools import groupby, takewhile
+from pathlib import Path
 
 from attrimorph.data import Attribute, Schema
+from attrimorph.data.readers.columns import MOST_VALUES
 from attrimorph.data.readers.raw import (
-    MOST_VALUES,
     SPLIT_WORDS,
     RawData,
     assign_split,
     carve_valid,
-    exclusive_hair,
-    infer_attribute,
-    is_missing,
     list_images,
     need_images,
     number_identities,
-    read_csv,
-    read_text,
+    preview,
 )
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import reading
 
 DOMAINS = ("trainA", "trainB", "testA", "testB")
-TABLES = ("attributes.csv", "metadata.csv", "metadata.jsonl")
-FILE_COLUMNS = ("file_name", "file", "filename", "image", "image_id", "image_path", "path")
-Row = Mapping[str, Any]
 
 
 def sign_of_unpaired(folder: Path) -> str:
@@ -81,8 +73,22 @@ def read_unpaired(folder: Path) -> RawData:
 
 
 def sign_of_classes(folder: Path) -> str:
-    """Say why a folder holds class folders: at least two hold images; "" where it does not."""
-    count = len({label for label, _ in _labels(list_images(folder)).values() if label is not None})
+    """Say why a folder holds class folders: at least two hold images; "" where it does not.
+
+    Raises:
+        AttrimorphError: several of them hold folders of the same names: one or the other may be the classes.
+    """
+    images = list_images(folder)
+    labels = _labels(images)
+    classes = {label for label, _ in labels.values() if label is not None}
+    deeper = {(label, part) for name in images if (label := labels[name][0]) for part in _below(name, label)}
+    repeated = sorted(part for part, count in Counter(part for _, part in deeper).items() if count > 1)
+    if repeated:
+        raise AttrimorphError(
+            f"{folder} must have one folder for each class; {preview(sorted(classes))} hold folders of the same names, "
+            f"{preview(repeated)}; call splits train, valid and test, or take the former with --format classes"
+        )
+    count = len(classes)
     return f"{count} folders hold images, one for each class" if count >= 2 else ""
 
 
@@ -140,7 +146,8 @@ def _split(given: list[str | None], labels: list[str]) -> list[str]:
 
 def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
     """Return (class, split) of relative names such as train/cat/1.jpg; None where they have none."""
-    folders = {name: name.split("/")[:-1] for name in names}
+    # A folder inside one of its own name, as archives unpack, counts once.
+    folders = {name: [part for part, _ in groupby(_composed(name).split("/")[:-1])] for name in names}
     first, last = (pick(folders.values(), default=[]) for pick in (min, max))
     around = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
     # One folder around all the others, as archives unpack, is no class; it may be a split.
@@ -148,9 +155,13 @@ def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
         name: [part for place, part in enumerate(parts) if place >= around or part.lower() in SPLIT_WORDS]
         for name, parts in folders.items()
     }
+    loose = _loose_splits({parts[0] for parts in own.values() if len(parts) > 1})
     only_splits = all(parts[0].lower() in SPLIT_WORDS for parts in own.values() if parts)
     labels: dict[str, tuple[str | None, str | None]] = {}
     for name, parts in own.items():
+        if loose:
+            labels[name] = (parts[1], loose[parts[0]]) if len(parts) > 1 else (None, None)
+            continue
         split = None
         # Beside bus/ and car/ the images right below train/ show trains.
         if len(parts) > 1 or only_splits:
@@ -160,167 +171,21 @@ def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
     return labels
 
 
-def find_tables(folder: Path) -> list[Path]:
-    """Return the table of a folder, or those of its train, valid and test folders; [] without any."""
-    with reading(folder, "check the path and permissions"):
-        inside = sorted(child for child in folder.iterdir() if child.name.lower() in SPLIT_WORDS)
-    here, *inner = ([place / name for name in TABLES if (place / name).is_file()][:1] for place in (folder, *inside))
-    return here or [path for found in inner for path in found]
+def _loose_splits(tops: Iterable[str]) -> dict[str, str]:
+    """Return the split of folders like seg_train and seg_test: where all of those that hold folders are called so."""
+    words = {
+        top: [SPLIT_WORDS[word] for word in re.split("[^a-z]+", top.lower()) if word in SPLIT_WORDS] for top in tops
+    }
+    splits = {top: found[0] for top, found in words.items() if len(found) == 1}
+    plain = all(top.lower() in SPLIT_WORDS for top in words)
+    return splits if len(splits) == len(words) and len({*splits.values()}) > 1 and not plain else {}
 
 
-def sign_of_table(folder: Path) -> str:
-    """Say why a folder has a table; "" where it has none."""
-    found = find_tables(folder)
-    return f"{found[0].relative_to(folder).as_posix()} lies there" if found else ""
+def _below(name: str, label: str) -> list[str]:
+    """Return the folders below that of a class, without splits."""
+    parts = [part for part, _ in groupby(_composed(name).split("/")[:-1])]
+    return [part for part in parts[parts.index(label) + 1 :] if part.lower() not in SPLIT_WORDS]
 
 
-def read_table(folder: Path, table: Path | None = None) -> RawData:
-    """Read the table(s): a column with file names, optional columns split and identity, every other an attribute.
-
-    Names are understood as `matched` says. Kinds are inferred (see `infer_attribute`). Where nothing names the split,
-    images are divided 8 : 1 : 1, by identity where that is known.
-
-    Args:
-        folder: of the images.
-        table: a file of any name, seen from here or from the folder; None = one of `TABLES`.
-    """
-    tables = find_tables(folder)
-    if table is not None:
-        tables = [folder / table if not table.is_file() and (folder / table).is_file() else table]
-    if not tables:
-        raise AttrimorphError(f"{folder} must hold one of {', '.join(TABLES)}; it has none; name a file with --table")
-    images = list_images(folder)
-    rows: dict[str, Row] = {}
-    orphans: list[str] = []
-    notes: list[str] = []
-    for path in tables:
-        lines = _json_lines(path) if path.suffix == ".jsonl" else _csv_lines(path)
-        below = path.parent.relative_to(folder).as_posix() if path.parent.is_relative_to(folder) else "."
-        column, words = _file_names(path, lines, images)
-        names = matched(words, list(images), "" if below == "." else f"{below}/")
-        if column.lower() not in FILE_COLUMNS:
-            notes.append(f"the column {column!r} of {path.name} was taken for the names of the files")
-        pairs = zip(names, words, strict=True)
-        if loosely := sum(bool(name) and name not in (word, f"{below}/{word}") for name, word in pairs):
-            notes.append(f"{loosely} rows of {path.name} were matched to images by the last part of their names")
-        for name, word, line in zip(names, words, lines, strict=True):
-            if name is None:
-                orphans.append(word)
-            elif name in rows:
-                raise AttrimorphError(f"{path} must name every file once; {word!r} stands twice; remove one row")
-            else:
-                given = {"split": SPLIT_WORDS[below.lower()]} if below.lower() in SPLIT_WORDS else {}
-                rows[name] = {key: value for key, value in {**line, **given}.items() if key != column}
-    need_images([images[name] for name in rows], folder, tables[0])
-    people = [row.get("identity") for row in rows.values()]
-    identity = number_identities([None if is_missing(raw) else str(raw) for raw in people])
-    split = _split_of(tables[0], list(rows.values()), identity)
-    train = [name == "train" for name in split]
-    attributes, columns = [], {}
-    for name in dict.fromkeys(key for row in rows.values() for key in row if key not in ("split", "identity")):
-        values = [None if is_missing(value) else value for value in (row.get(name) for row in rows.values())]
-        if any(isinstance(value, list | dict) for value in values):
-            notes.append(f"the column {name!r} was left out: it holds lists or objects")
-            continue
-        attribute = infer_attribute(name, values, train)
-        if isinstance(attribute, str):
-            notes.append(attribute)
-        else:
-            attributes.append(attribute)
-            columns[name] = [str(value).strip() for value in values] if attribute.kind == "categorical" else values
-    if not attributes:
-        notes.append(f"{tables[0].name} has no column of labels: the images are read without labels")
-    return RawData(
-        name="table",
-        folder=folder,
-        files=[images[name] for name in rows],
-        table=dict(columns),
-        schema=Schema(tuple(attributes), exclusive_hair(attributes)),
-        split=split,
-        identity=identity,
-        rows_without_image=orphans,
-        images_without_row=[name for name in images if name not in rows],
-        notes=notes,
-    )
-
-
-def matched(words: Sequence[str], images: Sequence[str], below: str = "") -> list[str | None]:
-    """Return which of the images each row of a table means, None where there is none.
-
-    Args:
-        words: as the rows name them: relative to the folder or to the table. Those that fit neither may fit by their
-            last part, its ending left aside, where only one row and one image are called so.
-        images: names relative to the folder.
-        below: the table's place in the folder, such as "train/".
-    """
-    there = set(images)
-    names = [next((name for name in (below + word, word) if name in there), None) for word in words]
-    stems = [PurePosixPath(word).stem for word in words]
-    rows, counts = Counter(stems), Counter(PurePosixPath(name).stem for name in images)
-    alone = {stem: name for name in images if counts[stem := PurePosixPath(name).stem] == 1}
-    return [name or (alone.get(stem) if rows[stem] == 1 else None) for name, stem in zip(names, stems, strict=True)]
-
-
-def _file_names(path: Path, lines: Sequence[Row], images: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the column of file names, called as usual or else the one that names the most images, and its words."""
-    called = {name.lower(): name for name in lines[0]}
-    column = next((called[name] for name in FILE_COLUMNS if name in called), None)
-    if column is None:
-        ends = {name.rpartition("/")[2] for name in images}
-        hits = {name: sum(_file(line.get(name)).rpartition("/")[2] in ends for line in lines) for name in lines[0]}
-        column = max(hits, key=lambda name: hits[name])
-        if not hits[column]:
-            raise AttrimorphError(
-                f"{path} must have a column file_name (or {', '.join(FILE_COLUMNS[1:4])}) that names images; its "
-                f"columns are {', '.join(list(lines[0])[:6])}; rename one"
-            )
-    words = [_file(line.get(column)) for line in lines]
-    if "" in words:
-        raise AttrimorphError(f"every row of {path} must name a file; row {words.index('') + 1} names none; mend it")
-    return column, words
-
-
-def _file(raw: Any) -> str:
-    return raw.strip().replace("\\", "/").removeprefix("./") if isinstance(raw, str) else ""
-
-
-def _split_of(path: Path, rows: Sequence[Row], identity: list[int]) -> list[str]:
-    words = [str(row.get("split") or "").strip().lower() for row in rows]
-    if not any(words):
-        known = any(number >= 0 for number in identity)
-        return assign_split(len(rows), identity=identity if known else None)
-    for word in words:
-        if word not in SPLIT_WORDS:
-            raise AttrimorphError(f"the split in {path} must be train, valid or test; got {word!r}; mend the row")
-    return [SPLIT_WORDS[word] for word in words]
-
-
-def _csv_lines(path: Path) -> list[dict[str, Any]]:
-    header, lines = read_csv(path)
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise AttrimorphError(f"the columns of {path} must differ; {twice[0]!r} stands twice; rename one")
-    if not all(header):
-        raise AttrimorphError(
-            f"every column of {path} must have a name; column {header.index('') + 1} has none; name it"
-        )
-    return [dict(zip(header, line, strict=True)) for line in lines]
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    lines = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise AttrimorphError(f"line {number} of {path} must be JSON: {reason}; mend it") from error
-        if not isinstance(value, dict):
-            raise AttrimorphError(
-                f"line {number} of {path} must be a JSON object; it is {type(value).__name__}; mend it"
-            )
-        lines.append(value)
-    if not lines:
-        raise AttrimorphError(f"{path} must have at least one line; it is empty; fill it")
-    return lines
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

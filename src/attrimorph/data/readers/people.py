@@ -2,19 +2,21 @@
 
 CelebA: 40 binary attributes, identities, the official partition; the official text files or their csv variants. LFW:
 people as classes, or the real-valued attribute table; and its verification pairs. UTKFace: age, gender and race in the
-file names, [age]_[gender]_[race]_[date&time].jpg.
+file names, [age]_[gender]_[race]_[date&time].jpg; other names are left out.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attrimorph.data import Attribute, Schema, parse_real, whole_number
-from attrimorph.data.images import Crop
+from attrimorph.data.images import Crop, opened_image
+from attrimorph.data.readers.columns import real_attribute
 from attrimorph.data.readers.raw import (
     FacePair,
     RawData,
@@ -25,9 +27,8 @@ from attrimorph.data.readers.raw import (
     number_identities,
     preview,
     read_csv,
+    read_lines,
     read_rows,
-    read_text,
-    real_attribute,
 )
 from attrimorph.errors import AttrimorphError
 
@@ -42,8 +43,8 @@ LFW_CROP = Crop(62, 62, 188, 188, of=(250, 250))  # the face, without the black 
 CUT_OUT = "of every picture the middle is cut out, as is usual for LFW; --format classes takes pictures whole"
 # Of UTKFace.
 UTKFACE_RACES = ("White", "Black", "Asian", "Indian", "Others")
-# A few official names lack the race, or both gender and race: these labels then are missing.
-UTKFACE_NAME = re.compile(r"(\d{1,3})(?:_(\d+))?(?:_(\d+))?_(\d{8,})(?:\.jpg)?(?:\.chip)?")
+# Some published names lack a number, and nothing tells which; some have a blank or no point before an ending.
+UTKFACE_NAME = re.compile(r"(\d{1,3})_(\d+)_(\d+)_(\d{8,})\s*(?:\.?jpg)?(?:\.chip)?")
 
 
 def sign_of_celeba(folder: Path) -> str:
@@ -116,7 +117,7 @@ def _read_attributes(path: Path) -> tuple[list[str], list[str], NDArray[np.int8]
         header, lines = read_csv(path)
         names, first = header[1:], 2
     else:
-        text = read_text(path).splitlines()
+        text = read_lines(path)
         if len(text) < 3:
             raise AttrimorphError(f"{path} must have a count, names and rows; it has {len(text)} lines; get it again")
         names, first = text[1].split(), 3
@@ -162,15 +163,19 @@ def sign_of_lfw(folder: Path) -> str:
     """Say why a folder is LFW; "" where it is not.
 
     Every file must be NAME/NAME_0001.jpg, of two people or more; beyond the published folders most names must be
-    First_Last too, as classes are named cat/cat_0001.jpg just so.
+    First_Last and the pictures of 250x250 pixels too, as classes are named Maine_Coon/Maine_Coon_0001.jpg just so.
     """
     base = find_lfw(folder)
     names = list(list_images(base)) if base else []
     people = {name.partition("/")[0] for name in names}
     if len(people) < 2 or not all(LFW_FILE.fullmatch(name) for name in names):
         return ""
-    if base == folder and 2 * sum(bool(FIRST_LAST.fullmatch(name)) for name in people) <= len(people):
-        return ""
+    if base == folder:
+        if 2 * sum(bool(FIRST_LAST.fullmatch(name)) for name in people) <= len(people):
+            return ""
+        with suppress(AttrimorphError), opened_image(folder / names[0]) as image:
+            if image.size != LFW_CROP.of:
+                return ""
     return f"each of the {len(names)} files is NAME/NAME_0001.jpg, of {len(people)} people"
 
 
@@ -263,7 +268,7 @@ def read_pairs(folder: Path) -> list[FacePair]:
     images, _ = _lfw_images(folder)
     pairs = []
     # The first line holds counts: "folds pairs", or "pairs" alone.
-    for number, line in enumerate(read_text(path).splitlines()[1:], 2):
+    for number, line in enumerate(read_lines(path)[1:], 2):
         fields = line.split()
         if len(fields) not in (3, 4):
             raise AttrimorphError(
@@ -303,31 +308,26 @@ def _lfw_images(folder: Path) -> tuple[dict[tuple[str, int], Path], list[str]]:
 def sign_of_utkface(folder: Path) -> str:
     """Say why a folder is UTKFace: most images have names of this kind; "" where it is not."""
     names = [path.stem for path in list_images(folder).values()]
-    fitting = sum(_full(name) for name in names)
+    fitting = sum(bool(UTKFACE_NAME.fullmatch(name)) for name in names)
     return f"{fitting} of {len(names)} names are age_gender_race_date" if 2 * fitting > len(names) else ""
-
-
-def _full(stem: str) -> bool:
-    found = UTKFACE_NAME.fullmatch(stem)
-    return bool(found and found[2] and found[3])
 
 
 def read_utkface(folder: Path) -> RawData:
     """Read attributes age (real), Male (gender 0) and race (categorical); the images are divided 8 : 1 : 1."""
     files, strange = [], []
     ages: list[int] = []
-    males: list[int | None] = []
-    races: list[str | None] = []
+    males: list[int] = []
+    races: list[str] = []
     for name, path in list_images(folder).items():
         found = UTKFACE_NAME.fullmatch(path.stem)
-        age, gender, race = found.groups()[:3] if found else ("999", None, None)
-        if int(age) > 120 or gender not in (None, "0", "1") or race not in (None, "0", "1", "2", "3", "4"):
+        age, gender, race = map(int, found.groups()[:3]) if found else (999, 0, 0)
+        if age > 120 or gender > 1 or race >= len(UTKFACE_RACES):
             strange.append(name)
             continue
         files.append(path)
-        ages.append(int(age))
-        males.append(None if gender is None else 1 - int(gender))
-        races.append(None if race is None else UTKFACE_RACES[int(race)])
+        ages.append(age)
+        males.append(1 - gender)
+        races.append(UTKFACE_RACES[race])
     need_images(files, folder)
     split = assign_split(len(files))
     return RawData(

@@ -1,11 +1,13 @@
-"""What every reader returns, and the few things all of them do: list images, read text, split, infer kinds."""
+"""What every reader returns, and the few things all of them do: list images, read text, split."""
 
 import csv
 import io
-import math
+import json
 import os
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from attrimorph.data import MISSING, Attribute, Schema
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.images import Crop
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import reading
@@ -25,12 +27,18 @@ UNREAD_SUFFIXES = frozenset(
     (".heic", ".heif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
 )
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl"))
+RUN = frozenset(("log.jsonl", "checkpoints", "samples"))  # what lies beside recipe.json
+OWN = ("runs and prepared folders of this program", "results of this program")
+RECEIPT = re.compile(rb'\s*{\s*"format":\s*"attrimorph receipt"')
+MOST_RECEIPT = 10_000_000  # bytes
+HIDDEN = (".", "__MACOSX")
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-MOST_VALUES = 1000  # of a text column that becomes a categorical attribute
 SPLIT_WORDS = {
-    "train": "train", "training": "train", "train_set": "train", "training_set": "train",
-    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "validation_set": "valid",
-    "test": "test", "testing": "test", "test_set": "test",
+    "train": "train", "training": "train", "train_set": "train", "training_set": "train", "trainset": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+    "validation_set": "valid", "val_set": "valid", "valid_set": "valid",
+    "test": "test", "testing": "test", "test_set": "test", "testset": "test",
+    "testing_set": "test",
 }  # fmt: skip
 
 
@@ -101,42 +109,92 @@ class FacePair(NamedTuple):
     same: bool
 
 
-def list_images(folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
+def list_images(
+    folder: Path, suffixes: Container[str] = IMAGE_SUFFIXES, *, own: bool = False, passed: Counter[str] | None = None
+) -> dict[str, Path]:
     """Return every image below `folder`, sorted: relative name with forward slashes -> path; hidden ones are left out.
+
+    Linked folders are followed, each once.
 
     Args:
         folder: to look through.
         suffixes: of the names that count as images.
+        own: whether what this program made counts too: samples of its runs, and results (those of augment always do).
+        passed: gets how many files of which suffix, or of which of `OWN`, were passed over.
 
     Raises:
-        AttrimorphError: the folder is missing, is a file, or cannot be read.
+        AttrimorphError: the folder is missing, is a file, cannot be read, or is a run.
     """
     check_folder(folder)
 
     def told(error: OSError) -> None:
         raise AttrimorphError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions")
 
-    found = {}
-    for place, folders, names in os.walk(folder, onerror=told):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+    found, passed = {}, Counter() if passed is None else passed
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, onerror=told, followlinks=True):
+        there = {*names, *folders}
+        if not own and (("schema.json" in there and "images.npy" in there) or ("recipe.json" in there and RUN & there)):
+            if place == str(folder):
+                raise AttrimorphError(f"{folder} must hold images; it is a run, or prepared; name the images' folder")
+            passed[OWN[0]] += 1
+            folders.clear()
+            continue
+        results = set() if own else _results(place, names)
+        linked = {name: os.path.realpath(os.path.join(place, name)) for name in sorted(folders)}
+        folders[:] = [name for name, real in linked.items() if not name.startswith(HIDDEN) and real not in seen]
+        seen |= {linked[name] for name in folders}
         prefix = (os.path.relpath(place, folder).replace(os.sep, "/") + "/").removeprefix("./")
         for name in names:
-            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
+            suffix = os.path.splitext(name)[1].lower()
+            if name in results:
+                passed[OWN[1]] += 1
+            elif not name.startswith(".") and suffix in suffixes:
                 found[prefix + name] = Path(place, name)
+            elif not name.startswith("."):
+                passed[suffix] += 1
     return dict(sorted(found.items()))
+
+
+def _results(place: str, names: Iterable[str]) -> set[str]:
+    """Return which files of a folder are results of this program, as the metadata beside them tell."""
+    results: set[str] = set()
+    for name in names:
+        if name.endswith(".json"):
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                with open(os.path.join(place, name), "rb") as file:
+                    begun = file.read(100)
+                    if RECEIPT.match(begun) is None:
+                        continue
+                    told = json.loads(begun + file.read(MOST_RECEIPT))
+                if told["verb"] != "augment":
+                    results |= {str(output["file"]) for output in told["outputs"]}
+    return results
 
 
 def unread(folder: Path, raw: RawData) -> list[str]:
     """Say what lies in a folder that looks like a picture or like labels, and no reader looked at."""
-    kinds = Counter(path.suffix.lower() for path in list_images(folder, UNREAD_SUFFIXES).values())
+    passed = Counter[str]()
+    list_images(folder, passed=passed)
+    kinds = {suffix: count for suffix, count in sorted(passed.items()) if suffix in UNREAD_SUFFIXES}
     notes = []
     if kinds:
-        told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
-        count = kinds.total()
+        told = ", ".join(f"{count} {suffix}" for suffix, count in kinds.items())
+        count = sum(kinds.values())
         notes.append(f"{count} pictures of types that are not read were left out: {told}; save them as JPEG or PNG")
-    if raw.name in ("classes", "images") and (tables := list(list_images(folder, TABLE_SUFFIXES).values())):
+    notes += [f"{passed[what]} {what} were left out" for what in OWN if passed[what]]
+    unlabelled = raw.name in ("classes", "images")
+    if unlabelled and (tables := list(list_images(folder, TABLE_SUFFIXES).values())):
         named = preview([path.name for path in tables])
         notes.append(f"no labels were looked for in {named}; --table {tables[0]} reads them from there")
+    told_already = {*kinds, *OWN, *TABLE_SUFFIXES}
+    others = [
+        f"{count} {suffix or 'without ending'}"
+        for suffix, count in sorted(passed.items())
+        if suffix not in told_already
+    ]
+    if others and (unlabelled or raw.name == "table"):
+        notes.append(f"files that are no images were passed over: {preview(others, 6)}")
     return notes
 
 
@@ -166,16 +224,19 @@ def read_text(path: Path) -> str:
         raise AttrimorphError(f"{path} must be UTF-8 text; line {line} is not; save it as UTF-8") from error
 
 
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file; only line feeds and carriage returns end one."""
+    return re.split(r"\r\n|\r|\n", read_text(path).rstrip("\r\n"))
+
+
 def read_rows(path: Path, columns: int) -> list[list[str]]:
     """Split a text file into fields at white space, or a .csv file without its header; empty lines are left out.
 
     Args:
         columns: how many fields every line must have.
     """
-    if path.suffix == ".csv":
-        rows = read_csv(path)[1]
-    else:
-        rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    split = (line.split() for line in read_lines(path) if line.strip())
+    rows = read_csv(path)[1] if path.suffix == ".csv" else list(split)
     if not rows:
         raise AttrimorphError(f"{path} must have at least one line; it is empty; get the file again")
     for number, row in enumerate(rows, 1):
@@ -189,6 +250,8 @@ def read_rows(path: Path, columns: int) -> list[list[str]]:
 def read_csv(path: Path, mark: str = "") -> tuple[list[str], list[list[str]]]:
     """Read a csv file (comma, semicolon or tab) with a header; returns header and rows, all of one length.
 
+    Empty rows, empty cells behind a row's last, and columns without name and cells (of spreadsheets) are left out.
+
     Args:
         mark: a word of the header; lines before it are passed over, and its cells "#" do not count.
     """
@@ -196,25 +259,43 @@ def read_csv(path: Path, mark: str = "") -> tuple[list[str], list[list[str]]]:
     start = next((number for number, line in enumerate(lines) if mark in line.lower()), None)
     if start is None and mark:
         raise AttrimorphError(f"{path} must have a header with the column {mark}; it has none; get it again")
-    lines = lines[start:]
-    delimiter = max((",", ";", "\t"), key=lines[0].count) if lines else ","
+    # Excel writes the delimiter into a line of its own.
+    told = re.fullmatch(r'"?sep=(.)"?\s*', lines[0]) if lines and not mark else None
+    lines = lines[1 if told else start :]
+    delimiter = told[1] if told else max((",", ";", "\t"), key=lines[0].count) if lines else ","
     try:
-        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        rows = _csv_rows(lines, delimiter)
     except csv.Error as error:
         raise AttrimorphError(f"{path} must be a csv file; reading it failed: {error}; mend it") from error
     if not rows:
         raise AttrimorphError(f"{path} must have a header and rows; it is empty; fill it")
-    header = [name.strip() for name in rows.pop(0)]
+    header = [name.strip() for name in rows.pop(0)[1]]
     header = [name for name in header if not (mark and name == "#")]
     if not rows:
         raise AttrimorphError(f"{path} must have rows below its header; it has none; add one row for each image")
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
+        while len(row) > len(header) and not row[-1].strip():
+            row.pop()
         if len(row) != len(header):
             raise AttrimorphError(
                 f"every row of {path} must have {len(header)} columns like its header; row {number} has {len(row)}; "
                 "mend it (text with commas needs quotes)"
             )
-    return header, rows
+    kept = [place for place, name in enumerate(header) if name or any(row[place].strip() for _, row in rows)]
+    return [header[place] for place in kept], [[row[place] for place in kept] for _, row in rows]
+
+
+def _csv_rows(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not empty, each with its number; an open quote at the end is an error."""
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t")
+    rows = [(number, row) for number, row in enumerate(reader, 1) if any(cell.strip() for cell in row)]
+    if rows and any("\n" in cell for cell in rows[-1][1]):
+        try:
+            list(csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise csv.Error(f"a quote of row {rows[-1][0]} is never closed") from error
+    return rows
 
 
 def number_identities(names: Sequence[str | None]) -> list[int]:
@@ -267,54 +348,10 @@ def carve_valid(split: list[str], within: Sequence[Any]) -> list[str]:
     return split
 
 
-def is_missing(raw: Any) -> bool:
-    """Whether a raw value says that the label is not known."""
-    return raw is None or str(raw).strip().lower() in MISSING
-
-
 def exclusive_hair(attributes: Iterable[Attribute]) -> tuple[tuple[str, ...], ...]:
     """Return CelebA's hair colours, as far as they are among the attributes, as the exclusive group that they are."""
     group = tuple(each.name for each in attributes if each.name in HAIR and each.kind == "binary")
     return (group,) if len(group) > 1 else ()
-
-
-def infer_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> Attribute | str:
-    """Tell an attribute's kind from its raw values, or say in a sentence why it is left out.
-
-    Values {0, 1}, {-1, 1}, true/false or yes/no make it binary; numbers make it real, standardised over the train
-    split; other text makes it categorical.
-    """
-    present = {str(value).strip() for value in values if not is_missing(value)}
-    if not present:
-        return f"the column {name!r} was left out: all its values are missing"
-    words = {word.lower().removesuffix(".0") for word in present}
-    if any(words <= pair for pair in ({"0", "1"}, {"-1", "1"}, {"true", "false"}, {"yes", "no"})):
-        return Attribute(name)
-    if all(_is_number(word) for word in present):
-        return real_attribute(name, values, train)
-    if len(present) < 2:
-        return f"the column {name!r} was left out: it has the one value {min(present)!r}"
-    if len(present) > MOST_VALUES:
-        told = f"it has {len(present)} different texts, at most {MOST_VALUES} can be values"
-        return f"the column {name!r} was left out: {told}"
-    return Attribute(name, "categorical", tuple(sorted(present)))
-
-
-def real_attribute(name: str, values: Sequence[Any], train: Sequence[bool]) -> Attribute:
-    """Return a real attribute with mean and standard deviation of the train split (of all, when that is empty)."""
-    known = [(float(value), inside) for value, inside in zip(values, train, strict=True) if not is_missing(value)]
-    numbers = np.array([number for number, inside in known if inside] or [number for number, _ in known])
-    if not len(numbers):
-        return Attribute(name, "real")
-    scale = float(numbers.std())
-    return Attribute(name, "real", mean=float(numbers.mean()), scale=scale if scale > 0 else 1.0)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def need_images(files: Sequence[Path], folder: Path, labels: Path | None = None) -> None:
