@@ -13,12 +13,14 @@ import socket
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from attrimorph.errors import AttrimorphError
+
+MARKED_WITHIN = 2**16  # bytes from either end in which a file of this program says so
 
 
 @contextmanager
@@ -69,6 +71,25 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 temporary.unlink(missing_ok=True)
 
 
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Refuse to write over files that nobody named and that this program did not make.
+
+    Raises:
+        AttrimorphError: a file is there that does not say, in its first or last bytes, that it is of this program.
+    """
+    for path in paths:
+        if not path.is_file():
+            continue
+        with reading(path), path.open("rb") as file:
+            ends = file.read(MARKED_WITHIN)
+            file.seek(max(0, path.stat().st_size - MARKED_WITHIN))
+            ends += file.read()
+        if b"attrimorph" not in ends:
+            raise AttrimorphError(
+                f"{path} would be written over, and this program did not make it; move it away, or choose another --out"
+            )
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, where the system lets a folder be synced."""
     with suppress(OSError):
@@ -110,18 +131,19 @@ def read_json(path: Path) -> Any:
         raise AttrimorphError(f"{path} must be a JSON file; reading it failed: {reason}") from error
 
 
-def lock_folder(folder: Path, *, wait: bool = False) -> TextIO:
+def lock_folder(folder: Path, *, wait: bool = False, remedy: str = "choose another folder with --out") -> TextIO:
     """Lock a folder for this process until the file is closed; the system unlocks it however the process ends.
 
     Args:
         folder: made when missing.
         wait: until another process lets go of it, instead of refusing.
+        remedy: where it cannot be written.
 
     Raises:
         AttrimorphError: it cannot be written, or another process has it.
     """
     handle, flags = None, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with writing(folder, "choose another folder with --out"):
+    with writing(folder, remedy):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(folder / ".lock", flags, 0o666)
@@ -223,8 +245,15 @@ def read_within(folder: Path, *parts: str, most: int) -> bytes:
 
 
 def cache_folder() -> Path:
-    """Return where the user's cache of this program lies."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attrimorph"
+    """Return where the user's cache of this program lies.
+
+    Raises:
+        AttrimorphError: nobody's home is known.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if home.startswith("~"):
+        raise AttrimorphError("a cache needs a folder, and this user has no home; set XDG_CACHE_HOME to a folder")
+    return Path(home) / "attrimorph"
 
 
 def beside(result: Path) -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from attrimorph.applications.inputs import encoder
 from attrimorph.errors import AttrimorphError, extra, suggestion
-from attrimorph.files import write_bytes, write_text
+from attrimorph.files import refuse_foreign, write_bytes, write_text
 from attrimorph.loading import load
 from attrimorph.metrics.figures import card_figures, overall
 from attrimorph.models import shipped
@@ -36,9 +36,12 @@ CHECKED = (1, 3)  # batches that are compared
 def save_pretrained(model: Model, folder: str | Path) -> Path:
     """Write the hub's layout into a folder: config.json, model.safetensors and a model card, README.md."""
     folder = Path(folder)
+    card = folder / "README.md"
+    # A card of ours says whose the others are.
+    refuse_foreign([card] if card.exists() else [folder / "config.json", folder / "model.safetensors"])
     write_bytes(folder / "model.safetensors", model.to_bytes())
     write_text(folder / "config.json", json.dumps(model.header, indent=2) + "\n")
-    write_text(folder / "README.md", model_card(model))
+    write_text(card, model_card(model))
     return folder
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from attrimorph.data.images import OPTIONS, WRITTEN, Crop, CropLike, fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError, extra, shown
-from attrimorph.files import write_bytes
+from attrimorph.files import refuse_foreign, write_bytes
 
 PAPER = (255, 255, 255)
 INK = (40, 42, 48)
@@ -282,6 +282,7 @@ class Pictures(Tensor):
 def save_pictures(pictures: Sequence[Image.Image], path: str | Path) -> list[Path]:
     """Write pictures as `Pictures.save` does."""
     places = places_of(path, len(pictures))
+    refuse_foreign(places[1:] and places)
     for place, picture in zip(places, pictures, strict=True):
         write_bytes(place, picture_bytes(picture, place.suffix, "made by attrimorph"))
     return places

@@ -130,6 +130,31 @@ def test_a_mask_of_the_models_size_is_taken_as_it_is(model: Model, tmp_path: Pat
         mask_for(model, tmp_path / "a.png", tmp_path / "mask.png")
 
 
+def test_a_photograph_with_something_rubbed_out_is_a_mask(model: Model, tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "a.png")
+    hole = (4, 6, 11, 12)
+    rubbed = Image.effect_noise((16, 16), 200).convert("RGBA")
+    rubbed.paste((255, 255, 255, 0), hole)
+    rubbed.save(tmp_path / "rubbed.png")
+    assert torch.equal(mask_for(model, tmp_path / "a.png", tmp_path / "rubbed.png"), MASK)
+    rubbed.save(tmp_path / "rubbed.webp", lossless=True)
+    assert torch.equal(mask_for(model, tmp_path / "a.png", tmp_path / "rubbed.webp"), MASK)
+    # Turned by the camera: the mask turns as its photograph does.
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    rubbed.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=turned)
+    assert torch.equal(mask_for(model, tmp_path / "a.png", tmp_path / "turned.png"), MASK)
+    opaque = Image.new("RGBA", (16, 16), (0, 0, 0, 255))
+    opaque.paste((255, 255, 255, 255), hole)
+    opaque.save(tmp_path / "opaque.png")
+    assert torch.equal(mask_for(model, tmp_path / "a.png", tmp_path / "opaque.png"), MASK)
+    strokes = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    strokes.paste((255, 255, 255, 255), hole)
+    strokes.save(tmp_path / "strokes.png")
+    with pytest.raises(AttrimorphError, match=r"strokes.png is white strokes .* fill the ground with black"):
+        mask_for(model, tmp_path / "a.png", tmp_path / "strokes.png")
+
+
 @pytest.mark.parametrize("hole", [(4, 4, 4, 8), (0, 0, 17, 4), (-1, 0, 3, 3)])
 def test_a_hole_must_lie_inside(hole: tuple[int, int, int, int]) -> None:
     with pytest.raises(AttrimorphError, match="must lie inside the picture of 16x16"):

@@ -1,11 +1,13 @@
 """Inversion: codes that a generator made are found again; known pixels, smaller images, what a network sees."""
 
 import itertools
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from attrimorph.applications import Search
@@ -269,8 +271,8 @@ def test_the_verb_writes_a_sheet_and_can_be_repeated(tmp_path: Path) -> None:
     paths = [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "mask.png"]
     for image, path in zip(to_pil(images), paths, strict=False):
         image.save(path)
-    mask = Image.new("L", (32, 32), 255)
-    mask.paste(0, (8, 8, 24, 24))
+    mask = Image.new("L", (32, 32))
+    mask.paste(255, (8, 8, 24, 24))
     mask.save(paths[2])
     for number, options in enumerate(
         ({"known": {"Male": 1}}, {"mask": paths[2]}, {"factor": 4}, {"compared": "perceptual"})
@@ -282,6 +284,32 @@ def test_the_verb_writes_a_sheet_and_can_be_repeated(tmp_path: Path) -> None:
             *(f"{number}.found-{i}.png" for i in (1, 2)),
         ]
         assert replay(written.receipt).identical
+
+
+def test_a_mask_is_white_where_the_hole_is_and_as_large_as_the_images(tmp_path: Path) -> None:
+    model = tiny_layers(tmp_path / "run")
+    Image.new("RGB", (16, 16), "grey").save(tmp_path / "a.png")
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 4, 12, 12))
+    mask.save(tmp_path / "mask.png")
+    ImageOps.invert(mask).save(tmp_path / "known.png")
+    words = {"model": tmp_path / "run", "images": [tmp_path / "a.png"], "steps": 2, "candidates": 8}
+    written = [
+        Invert(**words, **mask).write(tmp_path / f"{place}.png", model)
+        for place, mask in enumerate(
+            ({"mask": tmp_path / "mask.png"}, {"mask": tmp_path / "known.png", "white": "known"})
+        )
+    ]
+    found = [np.asarray(Image.open(each.pictures[1])) for each in written]
+    assert np.array_equal(*found)
+    # A receipt of before says nothing of what is white: the known was.
+    told = json.loads(written[1].receipt.read_text())
+    del told["arguments"]["white"]
+    written[1].receipt.write_text(json.dumps(told))
+    assert replay(written[1].receipt).identical
+    Image.new("L", (20, 16)).save(tmp_path / "wide.png")
+    with pytest.raises(AttrimorphError, match="must have the picture's 16x16 pixels"):
+        Invert(**words, mask=tmp_path / "wide.png").write(tmp_path / "c.png", model)
 
 
 def test_codes_stay_as_short_as_drawn_ones_when_asked(gan: Model, editor: Model) -> None:

@@ -31,7 +31,7 @@ from attrimorph.data import SPLITS, Schema, raw_table
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import sync_folder, write_bytes, write_json, writing
+from attrimorph.files import refuse_foreign, sync_folder, write_bytes, write_json, writing
 from attrimorph.metrics.augmentation import Say, Worth, measure_augmentation, measure_identities
 from attrimorph.metrics.figures import to_csv
 from attrimorph.models.model import Code, Model
@@ -473,7 +473,9 @@ def write_worth(
             data, images, _attributes(rows, data), names, seeds=seeds, images_seen=images_seen, say=say
         )
     path = folder.with_name(f"{folder.name}.worth.json")
-    write_json(path, {"generated": len(rows), "seeds": list(seeds), **{each.name: each.to_json() for each in worths}})
+    refuse_foreign([path])
+    figures = {each.name: each.to_json() for each in worths}
+    write_json(path, {"by": "attrimorph augment", "generated": len(rows), "seeds": list(seeds), **figures})
     return path, worths
 
 

@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from attrimorph.applications import Search
 from attrimorph.applications.inputs import code_of
 from attrimorph.applications.inversion import Downsampled, Inversion, Pixels, Progress
-from attrimorph.data.images import fit, open_image
+from attrimorph.data.images import fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
+from attrimorph.photographs.file import read_photograph
 from attrimorph.pictures import crop_for, pixels_of, sheet
 
 MOST_TIMES, MOST_ROUNDS = 1000, 100  # that the model looks at a filled, and at an enlarged image
@@ -188,13 +190,38 @@ def hole_mask(size: tuple[int, int], hole: Hole) -> Image.Image:
     return mask
 
 
+def hole_of(mask: Image.Image, name: str) -> Image.Image:
+    """Return the hole that a mask draws, "L", 255 = hole.
+
+    Where a picture has transparent parts these alone are the hole, as of a photograph from which something was rubbed
+    out; otherwise what is white.
+
+    Args:
+        mask: upright, of any mode.
+        name: how errors call it.
+
+    Raises:
+        AttrimorphError: white strokes on a transparent ground say both.
+    """
+    grey = upright_rgb(mask).convert("L")
+    alpha = mask.convert("RGBA").getchannel("A") if mask.has_transparency_data else None
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return grey
+    if bool((np.asarray(grey)[np.asarray(alpha) > 0] == 255).all()):
+        raise AttrimorphError(
+            f"of a mask the hole is what is transparent, or white where nothing is; {name} is white strokes on a "
+            "transparent ground, which may be either; fill the ground with black"
+        )
+    return ImageOps.invert(alpha)
+
+
 def mask_for(model: Model, picture: Path, mask: Path | Hole) -> Tensor:
     """Bring a mask where `photographs` brings the picture that it belongs to, [1, 1, S, S], 1 = hole.
 
     Args:
         model: whose size and crop are taken.
         picture: the file that has the hole.
-        mask: a file of the picture's size, white = hole, or a rectangle in the picture's pixels. Where the model's
+        mask: a file of the picture's size, see `hole_of`, or a rectangle in the picture's pixels. Where the model's
             images were aligned, both refer to the aligned picture of S x S.
 
     Raises:
@@ -203,7 +230,7 @@ def mask_for(model: Model, picture: Path, mask: Path | Hole) -> Tensor:
     preprocessing = dict(model.header.get("preprocessing") or {})
     side = model.image_size
     size = (side, side) if preprocessing.get("align") else open_image(picture).size
-    drawn = open_image(mask).convert("L") if isinstance(mask, Path) else hole_mask(size, mask)
+    drawn = hole_of(read_photograph(mask).picture(), mask.name) if isinstance(mask, Path) else hole_mask(size, mask)
     if drawn.size != size:
         raise AttrimorphError(
             f"the mask must have the picture's {size[0]}x{size[1]} pixels; {mask} has {drawn.width}x{drawn.height}; "

@@ -5,6 +5,7 @@ transfer, inpaint, superresolve, retrieve, neighbours, latent-map, augment, laye
 seconds to import: everything that needs it is imported inside the verbs.
 """
 
+import codecs
 import inspect
 import io
 import os
@@ -477,11 +478,14 @@ def print_facts(written: "Written") -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    # A file's name need not be UTF-8; it is printed as the bytes that it is.
+    # A file's name need not be UTF-8; it is printed as the bytes that it is. What a terminal cannot write is escaped.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
-    sys.exit(run(sys.argv[1:]))
+            unicode = codecs.lookup(stream.encoding).name.startswith("utf")
+            stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
+    # Shells leave the ~ of --out=~/file as it is.
+    home, tilde = os.path.expanduser("~"), re.compile(r"^(--[\w.-]+=)?~(?=/)")
+    sys.exit(run([tilde.sub(lambda found: (found[1] or "") + home, word) for word in sys.argv[1:]]))
 
 
 def run(words: Sequence[str]) -> int:

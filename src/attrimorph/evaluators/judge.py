@@ -21,7 +21,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.evaluator import BATCH, Evaluator, TrunkNetwork, batched
-from attrimorph.files import write_bytes
+from attrimorph.files import refuse_foreign, write_bytes
 from attrimorph.models.model import Model, answers, decisions
 from attrimorph.networks.convolutional import Stages
 from attrimorph.pictures import png_bytes, sheet
@@ -319,11 +319,12 @@ class Labels:
 
     def save(self, out: Path) -> tuple[Path, ...]:
         """Write the table, and the sheet beside it where there is something to see; return what was written."""
+        picture = out.with_suffix(".png")
+        refuse_foreign([picture] if self.told else [])
         write_bytes(out, self.table())
         if not self.told:
             return (out,)
-        picture = out.with_suffix(".png")
-        write_bytes(picture, png_bytes(self.sheet()))
+        write_bytes(picture, png_bytes(self.sheet(), "made by attrimorph"))
         return out, picture
 
     def counts(self) -> list[tuple[str, int, int, int]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from attrimorph.files import write_json, write_text
+from attrimorph.files import refuse_foreign, write_json, write_text
 from attrimorph.version import __version__
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -54,11 +54,13 @@ def write_page(path: Path, *, title: str, eyebrow: str, lead: str, pieces: Seque
         title, eyebrow, lead, footer: plain words.
         pieces: HTML.
     """
+    refuse_foreign([path])
     write_text(
         path,
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{text(title)}</title><style>{STYLE}</style></head>
+<meta name="generator" content="attrimorph"><meta name="color-scheme" content="light dark">
+<title>{text(title)}</title><style>{STYLE}</style></head>
 <body><main><p class="eyebrow">{text(eyebrow)}</p><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>
 {chr(10).join(pieces)}
 <footer>{text(footer)}</footer></main></body></html>
@@ -69,6 +71,7 @@ def write_page(path: Path, *, title: str, eyebrow: str, lead: str, pieces: Seque
 
 def write_values(path: Path, form: str, version: int, values: Mapping[str, Any]) -> None:
     """Write plain values as JSON, below what they are and what wrote them."""
+    refuse_foreign([path])
     write_json(path, {"format": form, "format_version": version, "attrimorph": __version__, **values})
 
 

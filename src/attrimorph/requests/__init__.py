@@ -133,6 +133,8 @@ class Request(BaseModel):
     pictures: ClassVar[tuple[str, ...]] = ()
     """The fields that are files to be read, in the order of a receipt's inputs; a list that comes first takes all that
     the others leave."""
+    endings: ClassVar[tuple[str, ...]] = (".png",)
+    """Of what may be asked for as the result."""
     meter: ClassVar[tuple[str, str]] = ("inverting", "steps")
     """What is being done meanwhile, and what is counted."""
 
@@ -187,41 +189,58 @@ class Request(BaseModel):
             progress, say: see `Work`.
 
         Raises:
-            AttrimorphError: see `result`; a result would take the place of an input, or `out` is no PNG, and nothing is
-                written; or a file cannot be written there.
+            AttrimorphError: see `result`; a result would take the place of an input or, beside `out`, of a file that is
+                not of the result that was there before, or `out` is no PNG, and nothing is written; or a file cannot be
+                written there.
         """
         from PIL import Image
 
-        from attrimorph.files import write_bytes, write_json
+        from attrimorph.files import refuse_foreign, write_bytes, write_json
         from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
         from attrimorph.requests.receipt import (
             ModelNamed,
             OutputFile,
             Receipt,
             Written,
+            earlier_outputs,
+            file_sha256,
             input_files,
             model_reference,
             tag_of,
         )
 
-        out = Path(out)
-        if out.suffix.lower() not in ("", ".png"):
+        out = asked = Path(out)
+        if out.suffix.lower() not in ("", *self.endings):
             raise AttrimorphError(f"the result must be a .png file; got {out.name!r}; try {out.stem}.png")
+        before = earlier_outputs(out.with_suffix(".json"))
         model = model or self.load()
         result = self.result(model, Work(out, progress, say))
-        out, inputs = out if out.suffix else out.with_suffix(".png"), self.inputs
+        out, inputs = out if out.suffix.lower() == ".png" else out.with_suffix(".png"), self.inputs
         films = {".gif": gif_bytes, **({".mp4": mp4_bytes} if result.mp4 else {})} if result.animation else {}
         places = {
             suffix: out.with_name(f"{out.stem}.{suffix}{getattr(picture, 'suffix', out.suffix)}") if suffix else out
             for suffix, picture in result.pictures.items()
         }
+        sheets = {suffix: out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv") for suffix in result.tables}
         read = {path.resolve() for path in inputs}
-        for path in (*places.values(), *(out.with_suffix(suffix) for suffix in films)):
+        written = [*places.values(), *(out.with_suffix(suffix) for suffix in films), *sheets.values()]
+        for path in written:
             if path.resolve() in read:
                 raise AttrimorphError(
                     f"a result must not take the place of a picture that it is made from; {path} would; "
                     "choose another name with --out"
                 )
+        for path in written:
+            if (
+                (path != asked or self.verb == "augment")
+                and path.exists()
+                and before.get(path.name) != file_sha256(path)
+            ):
+                raise AttrimorphError(
+                    f"{path} would be written over, and is not of the result that was there before; move it away, or "
+                    "choose another --out"
+                )
+        refuse_foreign(result.fields)
         tag, outputs = tag_of(self.verb, model, self.model), []
 
         def put(path: Path, content: bytes, pixels: str = "") -> Path:
@@ -237,8 +256,7 @@ class Request(BaseModel):
         ]
         pictures += [put(out.with_suffix(suffix), film(result.animation, tag=tag)) for suffix, film in films.items()]
         tables = [
-            put(out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv"), content.encode("utf-8", "surrogateescape"))
-            for suffix, content in result.tables.items()
+            put(sheets[suffix], content.encode("utf-8", "surrogateescape")) for suffix, content in result.tables.items()
         ]
         for path, (fields, frame) in result.fields.items():
             fields.save(path, frame)

@@ -190,7 +190,7 @@ class Invert(Inputs):
     Attributes:
         images: Pictures; the largest centred square of each is taken.
         compared: What is compared: pixels, or what the model's classifier sees too.
-        mask: A picture, white where the images are known, black where they are to be completed.
+        mask: A picture of the images' size, white or else transparent where they are to be completed.
         factor: Compare so many times smaller images: what lies between is made up.
         steps: Of the search.
         seconds: A budget of time; the search ends with the best it has found.
@@ -205,6 +205,8 @@ class Invert(Inputs):
     images: list[Path]
     compared: Annotated[Literal["pixel", "perceptual"], Option("--distance")] = "pixel"
     mask: Path | None = None
+    white: Annotated[Literal["hole", "known"], Option("-")] = "hole"
+    """What is white in the mask."""
     factor: int = 1
     steps: int = 100
     seconds: float | None = None
@@ -233,12 +235,17 @@ class Invert(Inputs):
         import torch
         import torch.nn.functional as F
 
+        from attrimorph.applications.filling import mask_for
         from attrimorph.applications.inversion import distance_to, inversion, known_alone
         from attrimorph.models.model import Encodes
         from attrimorph.pictures import sheet_of, to_pil
 
         images = model.prepared(self.images)
-        seen = None if self.mask is None else (model.prepared(self.mask).mean(1, keepdim=True) > 0).float()
+        seen = None
+        if self.mask is not None and self.white == "known":
+            seen = (model.prepared(self.mask).mean(1, keepdim=True) > 0).float()
+        elif self.mask is not None:
+            seen = 1 - torch.cat([mask_for(model, path, self.mask) for path in self.images])
         distance = distance_to(model, images, self.compared, known=seen, factor=self.factor)
         shown = images if seen is None else images * seen
         if self.factor > 1:
@@ -266,6 +273,11 @@ class Invert(Inputs):
             {"steps": found.steps, "of": self.search.steps, "seconds": None},
         )
 
+    @classmethod
+    def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
+        """Read a receipt whose mask was white where the images are known."""
+        return {"white": "known", **super().earlier(words)}
+
 
 def rectangle(words: str | None) -> Rectangle | None:
     """Read left,top,right,bottom.
@@ -289,7 +301,7 @@ class Inpaint(Inverting):
 
     Attributes:
         image: A picture; its largest centred square is taken.
-        mask: A picture of the same size, white where the hole is.
+        mask: A picture of the same size, white where the hole is; where it has transparent parts, these.
         hole: In place of a mask: left,top,right,bottom in the picture's pixels.
         times: How often the model looks at the filled image; not with --invert.
         fill: What the hole holds at first: its border's colours spread inwards, or the mean colour.

@@ -39,6 +39,7 @@ class Morph(Moving):
     """
 
     verb = "morph"
+    endings = (".png", ".gif", ".mp4")
     pictures = ("images",)
     images: list[Path] = []
     path: Literal["linear", "slerp", "uniform", "pixel", "bilinear", "homomorphic", "cyclegan-chain"] = "linear"
@@ -84,12 +85,8 @@ class Morph(Moving):
 
     def write(self, out: str | Path, model: "Model | None" = None, **options: Any) -> "Written":
         """Write the strip, an animation and the receipt; `out` may be NAME.gif and NAME.mp4 in place of NAME.png."""
-        out = Path(out)
-        kind = out.suffix.lower()
-        request = self.model_copy(update={"mp4": True}) if kind == ".mp4" else self
-        return super(Morph, request).write(
-            out.with_suffix(".png") if kind in (".gif", ".mp4") else out, model, **options
-        )
+        request = self.model_copy(update={"mp4": True}) if Path(out).suffix.lower() == ".mp4" else self
+        return super(Morph, request).write(out, model, **options)
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return the strip (a square of four) and the animation."""

@@ -117,6 +117,22 @@ def model_reference(name: str | Path) -> str:
     return ",".join(str(Path(part).resolve()) if Path(part).exists() else part for part in named_parts(name))
 
 
+def earlier_outputs(path: Path) -> dict[str, str]:
+    """Return name -> sha256 of what the result wrote whose receipt lies where a new one is to be; {} without any.
+
+    Raises:
+        AttrimorphError: another file lies there.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return {output.file: output.sha256 for output in read_receipt(path).outputs}
+    except AttrimorphError as error:
+        raise AttrimorphError(
+            f"the receipt would be written over {path}, which is none; move it away, or choose another name with --out"
+        ) from error
+
+
 def input_files(paths: list[Path]) -> list[InputFile]:
     """Return what a receipt says of files that are read; errors as of `file_sha256`."""
     return [InputFile(path=str(path.resolve()), sha256=file_sha256(path)) for path in paths]

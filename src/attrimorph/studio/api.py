@@ -21,6 +21,7 @@ from torch import Tensor
 
 from attrimorph.applications.axes.examples import Pool, axis_from_examples, draw_pool, sentence
 from attrimorph.applications.edit import EditTarget, side_effects
+from attrimorph.applications.filling import hole_of
 from attrimorph.applications.gallery import Codes, Gallery
 from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
@@ -330,11 +331,16 @@ class Api:
                 self.open_all(each)
 
     def _mask(self, request: say.InpaintRequest) -> Image.Image:
-        """Return a request's mask, grey; the newest are kept."""
+        """Return the hole that a request's mask draws, grey; the newest are kept."""
         content = decode_base64(request.mask, "mask")
 
         def read() -> Image.Image:
-            return self.store.decoder.read(content, LARGEST_MASK, "the mask").rgb().convert("L")
+            drawn = hole_of(self.store.decoder.read(content, LARGEST_MASK, "the mask").picture(), "the mask")
+            if drawn.width != drawn.height:
+                raise AttrimorphError(
+                    f"a mask must be as square as the face; it has {drawn.width}x{drawn.height}; cut it"
+                )
+            return drawn
 
         return self.masks.get(hashlib.sha256(content).digest(), read)
 

@@ -201,7 +201,7 @@ class InpaintRequest(PictureRequest):
     """A hole to be filled.
 
     Attributes:
-        mask: A square picture as the model sees the photograph, white where the hole is.
+        mask: A square picture as the model sees the photograph; white, or transparent, where the hole is.
     """
 
     mask: Base64
