@@ -54,6 +54,24 @@ def test_cmyk_palette_float_and_transparent_palette(tmp_path: Path) -> None:
     assert (read_pixels(saved(tmp_path / "e.tiff", wide), 8) == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("grey", "stray", "level"),
+    [(0.5, 1.7, 128), (0.5, 900.0, 128), (0.5, -3.0, 128), (-0.5, 1.0, 64), (-1.0, 1.0, 0), (-0.5, 40.0, 64),
+     (120.0, 999.0, 120), (0.25, np.nan, 64), (0.5, np.inf, 128), (np.int32(120), 60_000, 120)],
+)  # fmt: skip
+def test_one_pixel_does_not_decide_the_scale_of_numbers(tmp_path: Path, grey: float, stray: float, level: int) -> None:
+    values = np.full((16, 16), grey, np.int32 if isinstance(grey, np.int32) else np.float32)
+    values[3, 5] = stray
+    pixels = read_pixels(saved(tmp_path / "a.tiff", Image.fromarray(values)), 16)
+    assert (np.delete(pixels[..., 0].ravel(), 3 * 16 + 5) == level).all()
+
+
+def test_numbers_of_no_known_scale_are_refused(tmp_path: Path) -> None:
+    values = np.linspace(-1000, 3000, 64, dtype=np.float32).reshape(8, 8)
+    with pytest.raises(AttrimorphError, match=r"must lie in 0..1, -1..1, .*; got -1000..3000; scale them"):
+        read_pixels(saved(tmp_path / "a.tiff", Image.fromarray(values)), 8)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_pictures_are_upright(tmp_path: Path, orientation: int, suffix: str) -> None:

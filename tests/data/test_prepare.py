@@ -150,6 +150,14 @@ def test_masks_follow_the_crop(tmp_path: Path) -> None:
     assert np.abs(data.images[0, 6:14, 6:14].astype(int) - 255).max() < 30
     without = open_prepared(prepare(tmp_path, tmp_path / "without", 20, masks=False).out)
     assert without.masks is None
+    # A cache is made anew when a mask alone has changed.
+    cached = open_or_prepare(tmp_path, 20)
+    assert cached.masks is not None
+    Image.new("L", (60, 40), 255).save(tmp_path / "segmentations" / "001.A" / "1.png", compress_level=0)
+    again = open_or_prepare(tmp_path, 20)
+    assert again.path == cached.path
+    assert again.masks is not None
+    assert int(again.masks[0].min()) == 255
 
 
 def test_open_or_prepare_caches_beside_and_notices_changes(tmp_path: Path) -> None:
@@ -167,6 +175,43 @@ def test_open_or_prepare_caches_beside_and_notices_changes(tmp_path: Path) -> No
     assert changed.fingerprint != data.fingerprint
     (source / "attributes.csv").write_text((source / "attributes.csv").read_text().replace("0001.png,1", "0001.png,0"))
     assert open_or_prepare(source, 16).attributes[1, 0] == 0
+
+
+@pytest.mark.parametrize("name", ["schema.json", "images.npy", "attributes.csv", "checksums.npy"])
+@pytest.mark.parametrize("broken", [b"", b"{}", None])
+def test_a_broken_cache_is_made_anew(tmp_path: Path, name: str, broken: bytes | None) -> None:
+    source = photographs(tmp_path / "source", 6)
+    data = open_or_prepare(source, 16)
+    assert data.path is not None
+    if broken is None:
+        (data.path / name).unlink()
+    else:
+        (data.path / name).write_bytes(broken)
+    again = open_or_prepare(source, 16)
+    again.check()
+    assert (again.fingerprint, len(again)) == (data.fingerprint, 6)
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = photographs(tmp_path / "source", 6)
+    (source / ".attrimorph").write_text("a file")
+    with pytest.raises(AttrimorphError, match=r"cannot write .*prepared images of .*set XDG_CACHE_HOME to a folder"):
+        open_or_prepare(source, 16)
+
+
+def test_links_are_followed_and_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        photographs(tmp_path / "elsewhere" / label, 6)
+        (tmp_path / "elsewhere" / label / "attributes.csv").unlink()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "cat").symlink_to(tmp_path / "elsewhere" / "cat")
+    (source / "dog").symlink_to(tmp_path / "elsewhere" / "dog")
+    (source / "cat" / "round").symlink_to(source)
+    (source / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert read(source).schema.attributes[0].values == ("cat", "dog")
+    summary = prepare(source, tmp_path / "out", 16)
+    assert (summary.written, [entry["file"] for entry in summary.skipped]) == (12, ["cat/gone.png"])
 
 
 def test_open_or_prepare_of_a_prepared_folder(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from attrimorph.data import Attribute, Schema, writer
-from attrimorph.data.prepared import open_prepared
+from attrimorph.data.drawn.synthetic import write_faces
+from attrimorph.data.loader import Loader
+from attrimorph.data.prepared import open_prepared, prepare
 from attrimorph.data.writer import PreparedWriter, write_prepared
 from attrimorph.errors import AttrimorphError
 
@@ -292,3 +295,58 @@ def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
         labels.write_text("".join(wrong))
         with pytest.raises(AttrimorphError, match=told):
             open_prepared(tmp_path / "many")
+
+
+def test_what_changes_after_preparing_is_told(tmp_path: Path) -> None:
+    write_faces(tmp_path / "data", count=8, size=16)
+    data = open_prepared(tmp_path / "data")
+    assert data.checksums is not None
+    data.check()
+    rows = np.arange(8)
+    images, masks = data.read(rows)
+    assert np.array_equal(images, data.images)
+    assert masks is not None
+    path = tmp_path / "data" / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1  # one bit of the last image
+    path.write_bytes(content)
+    changed = open_prepared(tmp_path / "data")
+    changed.read(rows)
+    for look in (changed.check, lambda: changed.read(rows[-1:]), lambda: changed.batch(rows[-1:])):
+        with pytest.raises(AttrimorphError, match=r"has changed since it was prepared: .*7\.png is not what it was"):
+            look()
+
+
+def test_a_map_that_is_cut_off_while_it_is_read_is_a_sentence(tmp_path: Path) -> None:
+    """Reading beyond the end would be SIGBUS, and end the process."""
+    write_faces(tmp_path / "data", count=64, size=32)
+    data = open_prepared(tmp_path / "data")
+    loader = Loader(data, data.indices("all"), 8, seed=0)
+    loader.batch(0)
+    for name in ("images.npy", "masks.npy"):
+        with open(tmp_path / "data" / name, "r+b") as file:
+            size = file.seek(0, 2)
+            file.truncate(size // 2)
+            with pytest.raises(AttrimorphError, match="was cut short while it was read"):
+                loader.batch(0)
+            file.truncate(size)
+
+
+def test_real_values_that_training_cannot_bear_are_refused(tmp_path: Path) -> None:
+    schema = Schema((Attribute("age", "real", mean=40, scale=10),))
+    y = torch.zeros(4, 1)
+    images = np.zeros((4, 16, 16, 3), np.uint8)
+    y[2] = 2e5
+    write_prepared(tmp_path / "data", images, schema, y)
+    with pytest.raises(AttrimorphError, match=r"'age' must lie within 10,000 .*; 000002.png has 2.*e\+06"):
+        open_prepared(tmp_path / "data")
+    for number in range(8):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{number}.png")
+    lines = [
+        f"{number}.png,{'test' if number == 7 else 'train'},{1e20 if number == 7 else number * 3}"
+        for number in range(8)
+    ]
+    (tmp_path / "attributes.csv").write_text("\n".join(["file_name,split,age", *lines]))
+    with pytest.raises(AttrimorphError, match=r"'age' must lie within .*; 7.png has 1e\+20; mend it or empty its cell"):
+        prepare(tmp_path, tmp_path / "out", 16)
+    assert not (tmp_path / "out" / "schema.json").exists()

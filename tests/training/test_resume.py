@@ -10,7 +10,7 @@ import torch
 from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
 
 from attrimorph.data.drawn.synthetic import write_faces
-from attrimorph.data.prepared import PreparedData
+from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.loading import load, parse_header
@@ -181,6 +181,11 @@ def test_a_folder_in_use_is_refused_and_is_free_again_after_an_error(
         ("machine.json", '{"precision": "float8"}', "is damaged"),
         ("machine.json", '{"precision": "f8", "memory_format": "x", "milliseconds": {}}', "is damaged"),
         ("log.jsonl", '[3]\n{"images_seen": "x"}\n', ""),
+        (
+            "checkpoints/000000016/sha256.json",
+            "{}",
+            "has changed since it was written; remove that checkpoint's folder",
+        ),
     ],
 )
 def test_damaged_files_of_a_run_are_told(
@@ -203,6 +208,7 @@ def test_a_state_with_a_part_missing_is_told(data: PreparedData, tmp_path: Path,
     train(recipe, data, tmp_path, device="cpu")
     path = checkpoint_folders(tmp_path)[-1] / "state.pt"
     state = torch.load(path, weights_only=True)
+    path.with_name("sha256.json").unlink()  # as in checkpoints of early versions
     for value in (None, "gone"):
         if value is None:
             torch.save({**state, part: [1, 2]}, path)
@@ -210,6 +216,40 @@ def test_a_state_with_a_part_missing_is_told(data: PreparedData, tmp_path: Path,
             torch.save({name: held for name, held in state.items() if name != part}, path)
         with pytest.raises(AttrimorphError, match=r"no checkpoint of this program|does not fit this recipe"):
             train(recipe.with_changes({"training.images": 32}), data, tmp_path, device="cpu")
+
+
+def test_one_flipped_bit_of_a_checkpoint_or_of_the_data_is_told(tmp_path: Path) -> None:
+    write_faces(tmp_path / "data", count=40, size=16)
+    prepared, run = open_prepared(tmp_path / "data"), tmp_path / "run"
+    train(tiny_recipe("vae", training__images=32), prepared, run, device="cpu")
+    longer = tiny_recipe("vae", training__images=48)
+    for path, said in (
+        (checkpoint_folders(run)[-1] / "state.pt", "state.pt has changed since it was written"),
+        (tmp_path / "data" / "images.npy", "has changed since it was prepared"),
+    ):
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[-len(whole) // 3] ^= 4
+        path.write_bytes(flipped)
+        with pytest.raises(AttrimorphError, match=said):
+            train(longer, open_prepared(tmp_path / "data"), run, device="cpu")
+        path.write_bytes(whole)
+    with (run / "log.jsonl").open("r+b") as log:
+        log.seek(3)
+        log.write(b"\xff\xff")
+    lines = len(lines_of(run))
+    train(longer, open_prepared(tmp_path / "data"), run, device="cpu")
+    assert lines >= 1
+    assert lines_of(run)[-1]["images_seen"] == 48
+    assert len(lines_of(run)) > lines
+
+
+def test_compiling_without_a_compiler_is_refused(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(AttrimorphError, match=r"needs a C\+\+ compiler; no-such-compiler was not found"):
+        train(tiny_recipe("vae", training__compile=True), data, tmp_path / "run", device="cpu")
 
 
 def test_what_cannot_start_leaves_the_folder_to_another_run(data: PreparedData, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 Box = tuple[float, float, float, float]
 SMEAR = 80  # levels by which JPEG may blur a plain background around edges
 ORIENTATION = 0x0112  # the EXIF tag
+STRAY = 0.001  # share of pixels that may lie beyond the scale of an image of numbers
 
 # Pillow warns at a limit of its own; here more than MOST_PIXELS is refused outright, below that all is well.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -226,12 +227,26 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_numbers(values: NDArray[Any]) -> Image.Image:
-    """Turn 16-bit, 32-bit or floating-point grey into 8 bits: full scale is 1, 255 or 65535, what holds them all."""
+    """Turn 16-bit, 32-bit or floating-point grey into 8 bits: full scale is 1, 255 or 65535, or floats lie in -1..1.
+
+    What holds all pixels but `STRAY` of them, at least one, is taken: a hot pixel decides nothing.
+
+    Raises:
+        AttrimorphError: the numbers lie in none of these.
+    """
     numbers = np.nan_to_num(values.astype(np.float64))
-    most = float(numbers.max(initial=0))
+    allowed = max(1, int(STRAY * numbers.size)) if numbers.size > 1 else 0
+
     whole = values.dtype.kind in "iu"
-    full = 65535.0 if values.dtype == np.uint16 or most > 255 else 255.0 if whole or most > 1 else 1.0
-    return Image.fromarray(np.clip(numbers * (255 / full) + 0.5, 0, 255).astype(np.uint8))
+    scales = [(0.0, 65535.0)] if values.dtype == np.uint16 else [(0.0, 255.0), (0.0, 65535.0)]
+    for low, high in scales if whole else [(0.0, 1.0), (-1.0, 1.0), *scales]:
+        if int((np.abs(numbers - (low + high) / 2) > 0.51 * (high - low)).sum()) <= allowed:
+            levels = (numbers - low) * (255 / (high - low))
+            return Image.fromarray(np.clip(levels + 0.5, 0, 255).astype(np.uint8))
+    raise AttrimorphError(
+        f"a picture's numbers must lie in 0..1, -1..1, 0..255 or 0..65535; got {numbers.min():.6g}.."
+        f"{numbers.max():.6g}; scale them"
+    )
 
 
 def crop_box(size: tuple[int, int], crop: CropLike) -> Box:

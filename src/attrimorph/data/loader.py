@@ -249,12 +249,13 @@ class Loader:
     def batch(self, images_seen: int) -> Batch:
         """Return the batch at `images_seen`, always the same one."""
         rows = self.rows(images_seen)
-        images = self._to_device(torch.from_numpy(self.data.images[rows]))
+        read, drawn = self.data.read(rows)
+        images = self._to_device(torch.from_numpy(read))
         # NHWC bytes seen as NCHW are channels_last already: the conversion to float keeps that without a copy.
         pixels = images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1)
         masks = None
-        if self.data.masks is not None:
-            masks = self._to_device(torch.from_numpy(self.data.masks[rows]))[:, None].float().mul_(1 / 255)
+        if drawn is not None:
+            masks = self._to_device(torch.from_numpy(drawn))[:, None].float().mul_(1 / 255)
         if self.augment is not None:
             generator = generator_for(self.seed, images_seen, 0)
             pixels, masks = self.augment(pixels, masks, generator, self.together, self.rank, self.world)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
+from attrimorph.data.writer import write_checksums
 from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import lock_folder, read_json, whole_file, write_json
 
@@ -111,10 +112,16 @@ def make_masks(
                     progress(done, len(todo))
         with whole_file(path / "masks.npy") as file:
             npy.write_array(file, masks, allow_pickle=False)
+        write_checksums(path)
         # schema.json, which says that they are there, comes last.
         head = read_json(path / "schema.json")
         made = {"by": "GrabCut", "where": where, "made": len(todo) - len(failed)}
-        new = {**head, "masks": True, "preprocessing": {**head["preprocessing"], "masks": True, "masks_made": made}}
+        new = {
+            **head,
+            "masks": True,
+            "checksums": True,
+            "preprocessing": {**head["preprocessing"], "masks": True, "masks_made": made},
+        }
         if json.dumps(new) != json.dumps(head):
             write_json(path / "schema.json", new)
     return MaskSummary(path, len(todo) - len(failed), len(masks) - len(todo), failed)
@@ -220,7 +227,8 @@ def wrong_masks(data: PreparedData, share: float = SHARE) -> PreparedData:
                 wrong = spoiled(masks[part].float() / 255, way, share, part // len(WAYS))
                 masks[part] = (wrong * 255).round().to(torch.uint8)
     told = f"{data.fingerprint} wrong masks {share:g}"
-    return replace(data, masks=masks.numpy(), fingerprint=hashlib.sha256(told.encode()).hexdigest()[:16], path=None)
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return replace(data, masks=masks.numpy(), checksums=None, fingerprint=fingerprint, path=None)
 
 
 def spoiled(masks: Tensor, way: Way, share: float = SHARE, turns: Tensor | None = None) -> Tensor:

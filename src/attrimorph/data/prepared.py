@@ -2,6 +2,7 @@
 
     images.npy       uint8 [N, S, S, 3], a real .npy file, opened as a memory map
     masks.npy        uint8 [N, S, S], 0 background .. 255 foreground; optional
+    checksums.npy    uint32 [N], CRC-32 of each image and its mask; absent in older folders
     factors.npy      float32 [N, F], the exact factors of drawn images; optional
     attributes.csv   file, split, identity, then one column of raw values for each attribute
     schema.json      the attribute schema, how the arrays were made, what was skipped; written last
@@ -13,12 +14,14 @@ decoded once, in parallel; the same call goes on where it was.
 import csv
 import hashlib
 import json
+import mmap
 import os
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -35,7 +38,7 @@ from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whol
 from attrimorph.data.images import CropLike, read_mask, read_pixels
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import cache_folder, lock_folder, read_json
+from attrimorph.files import cache_folder, lock_folder, read_json, writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class PreparedData:
         masks: uint8 [N, S, S], 0 background .. 255 foreground, or None.
         factors: float32 [N, F], the exact factors of drawn images, or None.
         factor_names: F names, empty without factors.
+        checksums: uint32 [N], see `checksum`; None where nobody took them.
         preprocessing: how the images were made (crop, alignment, ...).
         skipped: what could not be read: {"file": ..., "reason": ...}.
         fingerprint: changes whenever images, labels or splits change.
@@ -68,6 +72,7 @@ class PreparedData:
     masks: NDArray[np.uint8] | None = None
     factors: NDArray[np.float32] | None = None
     factor_names: tuple[str, ...] = ()
+    checksums: NDArray[np.uint32] | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
     skipped: list[dict[str, str]] = field(default_factory=list)
     fingerprint: str = ""
@@ -105,10 +110,44 @@ class PreparedData:
         known = ~np.isnan(y)
         return torch.from_numpy(y.max(0, initial=-np.inf, where=known) > y.min(0, initial=np.inf, where=known))
 
+    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return copies of the images and masks of some rows; the first of them is compared with its checksum.
+
+        Raises:
+            AttrimorphError: the files were cut short, or changed, since they were prepared.
+        """
+        arrays = [array for array in (self.images, self.masks) if array is not None]
+        for array in arrays:
+            # Reading a map beyond the end of its file ends the process.
+            if isinstance(array.base, mmap.mmap) and array.base.size() < len(array.base):
+                raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
+        found = [np.ascontiguousarray(array[rows]) for array in arrays]
+        if (
+            len(rows)
+            and self.checksums is not None
+            and checksum(*(each[0] for each in found)) != self.checksums[rows[0]]
+        ):
+            raise AttrimorphError(
+                f"{self.path} has changed since it was prepared: {self.files[rows[0]]} is not what it was; prepare the "
+                "images again"
+            )
+        return found[0], found[1] if len(found) > 1 else None
+
+    def check(self) -> None:
+        """Compare every image with its checksum; errors as of `read`."""
+        for row in range(len(self) if self.checksums is not None else 0):
+            self.read(np.array([row]))
+
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
+        pixels = torch.from_numpy(self.read(rows)[0])
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.attributes[torch.from_numpy(rows)]
+
+
+def checksum(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> int:
+    """Return the CRC-32 of an image, and of its mask where it has one."""
+    first = zlib.crc32(np.ascontiguousarray(image).data)
+    return first if mask is None else zlib.crc32(np.ascontiguousarray(mask).data, first)
 
 
 def open_prepared(path: str | Path) -> PreparedData:
@@ -149,9 +188,11 @@ def open_prepared(path: str | Path) -> PreparedData:
     images = _open_array(path / "images.npy", np.uint8, (count, size, size, 3))
     masks = _open_array(path / "masks.npy", np.uint8, (count, size, size)) if has_masks else None
     factors = _open_array(path / "factors.npy", np.float32, (count, len(factor_names))) if factor_names else None
+    checksums = _open_array(path / "checksums.npy", np.uint32, (count,)) if head.get("checksums") else None
     digest = hashlib.sha256(images_hash.encode())
     digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
     files, split, identity, attributes = _labels(path / "attributes.csv", schema, count, digest)
+    check_range(schema, attributes, files)
     return PreparedData(
         images,
         torch.from_numpy(attributes),
@@ -162,11 +203,32 @@ def open_prepared(path: str | Path) -> PreparedData:
         masks=masks,
         factors=factors,
         factor_names=factor_names,
+        checksums=None if checksums is None else np.array(checksums),
         preprocessing=preprocessing,
         skipped=skipped,
         fingerprint=digest.hexdigest()[:16],
         path=path,
     )
+
+
+def check_range(schema: Schema, y: NDArray[np.float32], files: Sequence[str]) -> None:
+    """Refuse real values so far out that training on them ends in infinities.
+
+    Args:
+        schema: of y, float32 [N, W].
+        files: N names.
+
+    Raises:
+        AttrimorphError: a value lies further than `FURTHEST` from the mean.
+    """
+    for attribute in schema.attributes:
+        column = np.abs(y[:, schema.columns(attribute.name).start])
+        if attribute.kind == "real" and (beyond := np.flatnonzero(column > FURTHEST)).size:
+            value = float(y[beyond[0], schema.columns(attribute.name).start]) * attribute.scale + attribute.mean
+            raise AttrimorphError(
+                f"the real attribute {attribute.name!r} must lie within {FURTHEST:,} standard deviations of its mean in"
+                f" the train split, {attribute.mean:g}; {files[beyond[0]]} has {value:g}; mend it or empty its cell"
+            )
 
 
 @contextmanager
@@ -253,6 +315,7 @@ Progress = Callable[[int, int], None]
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 LARGEST = 1024
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
+FURTHEST = 10_000  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -318,13 +381,24 @@ class _Preparation:
         """A fingerprint of the source files, their labels and how they are made into images."""
         raw = self.raw
         digest = hashlib.sha256(json.dumps([raw.name, self.image_size, self.describe()]).encode())
-        for name, path in zip(raw.relative(), raw.files, strict=True):
-            status = path.stat()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        masks = raw.masks if self.masks and raw.masks else []
+        for path in (*raw.files, *masks):
+            name = "" if path is None else os.path.relpath(path, raw.folder)
+            size, changed = -1, 0
+            with suppress(OSError):  # a link that leads nowhere is told when it is read
+                if path is not None:
+                    status = path.stat()
+                    size, changed = status.st_size, status.st_mtime_ns
+            digest.update(f"{name}\0{size}\0{changed}\n".encode("utf-8", "surrogateescape"))
         digest.update(json.dumps(raw.schema.to_json()).encode())
         digest.update(" ".join(raw.split).encode() + np.asarray(raw.identity, np.int64).tobytes())
-        digest.update(raw.encode().tobytes())
+        digest.update(self.labels.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        """y of every image, float32 [N, W]."""
+        return self.raw.encode()
 
     def image(self, row: int) -> Pixels | AttrimorphError:
         """Return an image and its mask, or why there is none."""
@@ -455,7 +529,9 @@ def _job(
     if align and (masks or crop is not None):
         raise AttrimorphError("align cuts out the face by itself; leave --crop and --masks out with it")
     with_masks = raw.masks is not None and not align if masks is None else masks
-    return _Preparation(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
+    job = _Preparation(raw, image_size, raw.crop if crop is None else crop, align, with_masks)
+    check_range(raw.schema, job.labels, raw.relative())
+    return job
 
 
 def open_or_prepare(
@@ -470,7 +546,7 @@ def open_or_prepare(
     """Open a prepared folder, or prepare a folder of images into a cache and open that.
 
     The cache lies in PATH/.attrimorph/SIZE (with crop, align, format or table in its name), or in the user's cache
-    where PATH cannot be written. It is made anew when the source has changed.
+    where PATH cannot be written. It is made anew when the source has changed (images, masks, labels), or it is broken.
 
     Args:
         source: the folder, and how it is read where it is not recognised.
@@ -481,7 +557,7 @@ def open_or_prepare(
         found: called with what a folder of images holds before any of them is decoded; may refuse it.
 
     Raises:
-        AttrimorphError: the prepared folder has another size, or the images cannot be read.
+        AttrimorphError: the prepared folder has another size, the images cannot be read, or the cache not written.
     """
     source = Source.of(source)
     if source.prepared:
@@ -497,12 +573,15 @@ def open_or_prepare(
         found(raw)
     job = _job(raw, image_size, crop, align, None, None)
     out = _cache(source, image_size, crop, align)
-    with lock_folder(out, wait=True):
-        if (out / "schema.json").is_file():
-            head = read_json(out / "schema.json")
-            if isinstance(head, dict) and (head.get("preprocessing") or {}).get("request") == job.request:
-                return replace(open_prepared(out), source=source)
-            for name in ("schema.json", "images.npy", "masks.npy", "attributes.csv"):
+    elsewhere = f"it keeps the prepared images of {source.path}; set XDG_CACHE_HOME to a folder with space"
+    with lock_folder(out, wait=True, remedy=elsewhere):
+        # What is broken, or of other images, is made anew.
+        with suppress(AttrimorphError):
+            data = open_prepared(out)
+            if data.preprocessing.get("request") == job.request:
+                return replace(data, source=source)
+        with writing(out, elsewhere):
+            for name in ("schema.json", "images.npy", "masks.npy", "checksums.npy", "attributes.csv"):
                 (out / name).unlink(missing_ok=True)
         job.write(out, _cores(), progress)
     return replace(open_prepared(out), source=source)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, raw_table
+from attrimorph.data.prepared import checksum
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_bytes, write_json, writing
 
@@ -199,7 +200,8 @@ class PreparedWriter:
             for name, array in self._arrays.items():
                 self._placed.append(self.path / name)
                 array.finish(self.path / name, rows)
-        self._placed += [self.path / "attributes.csv", self.path / "factors.npy"]
+        self._placed += [self.path / name for name in ("attributes.csv", "factors.npy", "checksums.npy")]
+        write_checksums(self.path)
         if factors is not None:
             with whole_file(self.path / "factors.npy") as file:
                 npy.write_array(file, np.asarray(factors[1], np.float32)[rows], allow_pickle=False)
@@ -215,6 +217,7 @@ class PreparedWriter:
                 "count": len(places),
                 "splits": {name: kept[1].count(name) for name in SPLITS},
                 "masks": "masks.npy" in self._arrays,
+                "checksums": True,
                 "factor_names": [] if factors is None else list(factors[0]),
                 "images_fingerprint": hash_images(np.load(self.path / "images.npy", mmap_mode="r")),
                 "preprocessing": dict(preprocessing or {}),
@@ -225,6 +228,15 @@ class PreparedWriter:
         self._placed.clear()
         clear_leftovers(self.path)
         sync_folder(self.path)
+
+
+def write_checksums(path: Path) -> None:
+    """Write checksums.npy over the images and masks of a folder as they are now."""
+    images = np.load(path / "images.npy", mmap_mode="r")
+    masks = np.load(path / "masks.npy", mmap_mode="r") if (path / "masks.npy").exists() else None
+    sums = [checksum(image, None if masks is None else masks[row]) for row, image in enumerate(images)]
+    with whole_file(path / "checksums.npy") as file:
+        npy.write_array(file, np.array(sums, np.uint32), allow_pickle=False)
 
 
 def clear_leftovers(path: Path) -> None:

@@ -93,7 +93,7 @@ def calibration_images(data: PreparedData, count: int) -> EvaluationSet:
 
 def _images_of(data: PreparedData, split: str, count: int, kind: str) -> EvaluationSet:
     rows = data.indices(split)[:count]
-    pixels = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(data.read(rows)[0]).permute(0, 3, 1, 2)
     factors = None
     if data.factors is not None and tuple(data.factor_names) == faces.FACTOR_NAMES:
         factors = torch.from_numpy(data.factors[rows])

@@ -5,6 +5,7 @@ A checkpoint is `checkpoints/000512000/{model.safetensors, state.pt}`; the folde
 """
 
 import copy
+import hashlib
 import importlib.util
 import io
 import json
@@ -27,7 +28,7 @@ from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData, open_or_prepare, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, read_within, sync_folder, write_bytes, write_json, write_text, writing
+from attrimorph.files import read_json, read_within, reading, sync_folder, write_bytes, write_json, write_text, writing
 from attrimorph.loading import assemble, parse_header
 from attrimorph.methods import read_recipe
 from attrimorph.models.model import Encodes, Model
@@ -378,6 +379,7 @@ def save_checkpoint(
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         write_bytes(part / "state.pt", buffer.getvalue())
+        write_json(part / "sha256.json", {"state.pt": hashlib.sha256(buffer.getbuffer()).hexdigest()})
         write_bytes(part / "model.safetensors", model)
         if final.exists():
             shutil.rmtree(final)
@@ -414,6 +416,14 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         raise AttrimorphError(
             f"{path} is no checkpoint of this program; remove its folder to go on from the one before"
         )
+    if (checkpoint / "sha256.json").exists():  # absent in checkpoints of early versions
+        told = read_json(checkpoint / "sha256.json")
+        with reading(path), path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if not isinstance(told, dict) or told.get("state.pt") != found:
+            raise AttrimorphError(
+                f"{path} has changed since it was written; remove that checkpoint's folder to go on from the one before"
+            )
     return state
 
 

@@ -140,6 +140,8 @@ class Run:
         self.shown_values: dict[str, float] = {}
         self.worlds = self.world
         self.fresh = not checkpoint_folders(out)
+        if not self.fresh:
+            data.check()
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
         # Every process has looked into the folder before the first one writes there.
         training.wait_for_all()
