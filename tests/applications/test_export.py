@@ -10,6 +10,7 @@ from attrimorph.applications.axes.choosing import OutsideGenerator
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
 from attrimorph.hub import Part, export
+from attrimorph.loading import load
 from attrimorph.models.model import Code
 from tests.small_models import small_model
 from tests.tiny_models import tiny_layers, tiny_model
@@ -72,6 +73,16 @@ def test_an_unconditional_generator_comes_back_as_one_from_outside(suffix: str, 
     outside = OutsideGenerator(export(model, tmp_path / f"gan{suffix}").path)
     code = model.sample_codes(3, torch.Generator().manual_seed(1))
     assert torch.allclose(outside.decode(Code(code.z, torch.zeros(3, 1))), model.decode(code), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("pggan-drawn-64", "generator"), ("discvae-drawn-64", "encoder"), ("discvae-drawn-64", "generator"),
+     ("homointerp-drawn-64", "encoder"), ("homointerp-drawn-64", "classifier")],
+)  # fmt: skip
+def test_shipped_models_are_exported_for_batches_of_any_size(name: str, part: Part, tmp_path: Path) -> None:
+    written = export(load(name), tmp_path / "program.pt2", part=part)
+    assert written.difference < 1e-4
 
 
 def test_a_layered_model_is_exported(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """What every method shares: networks, optimisers, one step, state; and how all of it is made of a recipe."""
 
+import os
+import shlex
+import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +18,7 @@ from torch import Tensor, nn
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
 from attrimorph.recipe import AnyRecipe
 
 
@@ -86,6 +91,12 @@ class Algorithm(ABC):
         Raises:
             AttrimorphError: the recipe does not fit the data, or its sizes do not go together.
         """
+        compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+        if recipe.training.compile and shutil.which(shlex.split(compiler)[0]) is None:
+            raise AttrimorphError(
+                f"training.compile needs a C++ compiler; {compiler} was not found; install it, name another with "
+                "CXX, or leave training.compile false"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.training.seed)
             networks = cls.fresh(recipe, schema)

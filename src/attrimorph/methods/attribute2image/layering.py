@@ -112,9 +112,9 @@ class Layering:
             known: bool [B], whose gate is known; all when None.
         """
         if gate is None:
-            gate = images.new_zeros(len(images), 1, *images.shape[2:])
-            known = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        known = torch.ones(len(images), dtype=torch.bool, device=images.device) if known is None else known
+            gate = images.new_zeros(images.shape[0], 1, *images.shape[2:])
+            known = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
+        known = torch.ones(images.shape[0], dtype=torch.bool, device=images.device) if known is None else known
         rows = known[:, None, None, None]
         found = self.shown(gate, known)
         for _ in range(LOOKS if self.published else 1):

@@ -175,7 +175,7 @@ class LayeredModel(Attribute2ImageModel):
         """
         images, y = images.to(self.device), self.known(attributes)
         layering = self.layering
-        known = torch.zeros(len(images), dtype=torch.bool, device=self.device)
+        known = torch.zeros(images.shape[0], dtype=torch.bool, device=self.device)
         gate = torch.zeros_like(images[:, :1])
         if masks is not None:
             gate = 1 - masks.to(self.device)

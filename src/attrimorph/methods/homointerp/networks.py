@@ -59,7 +59,7 @@ class Normed(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, convolution.out_channels, 1, 1))
 
     def forward(self, h: Tensor) -> Tensor:
-        count = len(h)
+        count = h.shape[0]
         return modulate(self.convolution(h), self.scale.expand(count, -1, -1, -1), self.shift.expand(count, -1, -1, -1))
 
 

@@ -228,7 +228,7 @@ class GrowingGenerator(nn.Module):
         top, share = split(self.level if level is None else level)
         code = torch.cat([z, y], dim=1)  # [B, Z + W]
         code = code * torch.rsqrt(code.square().mean(1, keepdim=True) + EPSILON)
-        h = normalise(self.first(code).view(len(z), -1, 4, 4) + self.bias)  # [B, C, 4, 4]
+        h = normalise(self.first(code).view(z.shape[0], -1, 4, 4) + self.bias)  # [B, C, 4, 4]
         h = normalise(self.second(h))
         below = h
         for stage in self.stages[:top]:

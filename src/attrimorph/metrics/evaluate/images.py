@@ -310,6 +310,12 @@ def _measure_distances(context: EvaluationContext, evaluation: Evaluation, extra
     inception = extractor.name == "Inception"
     protocol = f"{extractor.name}; {words}, against {context.unseen.words}"
     evaluation.put("samples.fid" if inception else "samples.frechet_distance", protocol, frechet_distance(real, made))
+    fewest, width = min(len(real), len(made)), real.shape[1]
+    if fewest <= width:
+        evaluation.notes.append(
+            f"Frechet's distance means nothing here: {fewest:,} images cannot tell the covariance of {width:,} "
+            f"features; measure more than {width:,} images, or look at the kernel distance."
+        )
     kernel = kernel_distance(real, made)
     subsets = f"disjoint subsets of at most {SUBSET}; {protocol}"
     evaluation.put("samples.kid" if inception else "samples.kernel_distance", subsets, kernel)
