@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from attrimorph.data import writer
+from attrimorph.data.drawn.synthetic import drawn_faces, write_ring
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import open_or_prepare, open_prepared, prepare
 from attrimorph.data.readers import Source, read
@@ -192,7 +193,27 @@ def test_a_broken_cache_is_made_anew(tmp_path: Path, name: str, broken: bytes | 
     assert (again.fingerprint, len(again)) == (data.fingerprint, 6)
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_in_the_folder_of_the_result_stay(tmp_path: Path) -> None:
+    source = photographs(tmp_path / "source", 6)
+    table = (source / "attributes.csv").read_bytes()
+    with pytest.raises(AttrimorphError, match=r"source/attributes.csv would be written over; choose an empty folder"):
+        prepare(source, source, 16)
+    assert (source / "attributes.csv").read_bytes() == table
+    (tmp_path / "ring").mkdir()
+    (tmp_path / "ring" / "points.csv").write_text("mine")
+    with pytest.raises(AttrimorphError, match=r"points.csv holds other points, or none"):
+        write_ring(tmp_path / "ring", count=10)
+    assert write_ring(tmp_path / "other", count=10) == write_ring(tmp_path / "other", count=10)
+
+
+def test_drawn_faces_that_are_broken_are_drawn_anew(tmp_path: Path) -> None:
+    first = drawn_faces(16, 12, folder=tmp_path)
+    assert first.path is not None
+    (first.path / "images.npy").write_bytes(b"broken")
+    assert drawn_faces(16, 12, folder=tmp_path).fingerprint == first.fingerprint
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path) -> None:
     source = photographs(tmp_path / "source", 6)
     (source / ".attrimorph").write_text("a file")
     with pytest.raises(AttrimorphError, match=r"cannot write .*prepared images of .*set XDG_CACHE_HOME to a folder"):

@@ -559,6 +559,8 @@ def open_or_prepare(
     Raises:
         AttrimorphError: the prepared folder has another size, the images cannot be read, or the cache not written.
     """
+    from attrimorph.data.writer import discard_prepared
+
     source = Source.of(source)
     if source.prepared:
         data = open_prepared(source.path)
@@ -581,8 +583,7 @@ def open_or_prepare(
             if data.preprocessing.get("request") == job.request:
                 return replace(data, source=source)
         with writing(out, elsewhere):
-            for name in ("schema.json", "images.npy", "masks.npy", "checksums.npy", "attributes.csv"):
-                (out / name).unlink(missing_ok=True)
+            discard_prepared(out)
         job.write(out, _cores(), progress)
     return replace(open_prepared(out), source=source)
 

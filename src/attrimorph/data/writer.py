@@ -19,6 +19,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_bytes, write_json, writing
 
 PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
+PLACED = ("images.npy", "masks.npy", "attributes.csv", "factors.npy", "checksums.npy")
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 Pixels = NDArray[np.uint8]
 Factors = tuple[Sequence[str], NDArray[np.float32]]
@@ -77,7 +78,7 @@ class PreparedWriter:
         request: describes what is being written; another request starts anew.
 
     Raises:
-        AttrimorphError: the folder cannot be written, or already holds prepared data.
+        AttrimorphError: the folder cannot be written, or already holds prepared data or files of such names.
     """
 
     def __init__(self, path: str | Path, count: int, image_size: int, *, masks: bool = False, request: str = ""):
@@ -90,6 +91,12 @@ class PreparedWriter:
             raise AttrimorphError(
                 f"{self.path} already holds prepared data; delete it or choose another folder with --out"
             )
+        # Only a journal tells that an interrupted writer placed them.
+        there = (
+            [] if (self.path / "journal.part").exists() else [name for name in PLACED if (self.path / name).exists()]
+        )
+        if there:
+            raise AttrimorphError(f"{self.path / there[0]} would be written over; choose an empty folder with --out")
         self.image_size, self._resumable = image_size, bool(request)
         self._stamp = hashlib.sha256(f"{VERSION} {count} {image_size} {masks} {request}".encode()).hexdigest().encode()
         self._unmarked: list[int] = []
@@ -237,6 +244,12 @@ def write_checksums(path: Path) -> None:
     sums = [checksum(image, None if masks is None else masks[row]) for row, image in enumerate(images)]
     with whole_file(path / "checksums.npy") as file:
         npy.write_array(file, np.array(sums, np.uint32), allow_pickle=False)
+
+
+def discard_prepared(path: Path) -> None:
+    """Remove what is prepared in a folder of our own, to make it anew; schema.json, without which it is none, first."""
+    for name in ("schema.json", *PLACED):
+        (path / name).unlink(missing_ok=True)
 
 
 def clear_leftovers(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Drawn data as prepared folders: written once, read like any other data."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.writer import write_prepared
+from attrimorph.data.writer import discard_prepared, write_prepared
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import lock_folder, write_text
+from attrimorph.files import lock_folder, reading, write_text
 
 HELD_OUT = 0.05  # share of the images in the valid split, and as many in the test split
 CACHE = Path("runs/data")
@@ -113,7 +114,13 @@ def write_ring(out: Path, *, count: int = 10_000, seed: int = 0) -> Path:
     """
     _check(count, SIZES[0], seed)
     path = out / "points.csv"
-    write_text(path, "x,y\n" + "".join(f"{x:.6f},{y:.6f}\n" for x, y in shapes.ring(count, _seeded(seed)).tolist()))
+    content = "x,y\n" + "".join(f"{x:.6f},{y:.6f}\n" for x, y in shapes.ring(count, _seeded(seed)).tolist())
+    with reading(path):
+        if path.exists() and path.read_bytes() != content.encode():
+            raise AttrimorphError(
+                f"{path} holds other points, or none, and would be written over; choose another --out"
+            )
+    write_text(path, content)
     return path
 
 
@@ -126,6 +133,10 @@ def drawn_faces(
     """
     out = folder / f"{'tied' if tied else 'drawn'}-faces-{size}-{count}"
     with lock_folder(out, wait=True):
+        # A broken cache is drawn anew.
+        with suppress(AttrimorphError):
+            return open_prepared(out)
+        discard_prepared(out)
         return (write_tied_faces if tied else write_faces)(out, count=count, size=size, progress=progress)
 
 
