@@ -114,7 +114,7 @@ def list_images(
 ) -> dict[str, Path]:
     """Return every image below `folder`, sorted: relative name with forward slashes -> path; hidden ones are left out.
 
-    Linked folders are followed, each once.
+    Linked folders are followed, each once, unless the folder lies in them.
 
     Args:
         folder: to look through.
@@ -131,7 +131,8 @@ def list_images(
         raise AttrimorphError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions")
 
     found, passed = {}, Counter() if passed is None else passed
-    seen = {os.path.realpath(folder)}
+    results, root = set[str](), Path(os.path.realpath(folder))
+    seen = {str(root), *map(str, root.parents)}
     for place, folders, names in os.walk(folder, onerror=told, followlinks=True):
         there = {*names, *folders}
         if not own and (("schema.json" in there and "images.npy" in there) or ("recipe.json" in there and RUN & there)):
@@ -140,14 +141,15 @@ def list_images(
             passed[OWN[0]] += 1
             folders.clear()
             continue
-        results = set() if own else _results(place, names)
+        if not own:
+            results |= _results(place, names)
         linked = {name: os.path.realpath(os.path.join(place, name)) for name in sorted(folders)}
         folders[:] = [name for name, real in linked.items() if not name.startswith(HIDDEN) and real not in seen]
         seen |= {linked[name] for name in folders}
         prefix = (os.path.relpath(place, folder).replace(os.sep, "/") + "/").removeprefix("./")
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
-            if name in results:
+            if os.path.join(place, name) in results:
                 passed[OWN[1]] += 1
             elif not name.startswith(".") and suffix in suffixes:
                 found[prefix + name] = Path(place, name)
@@ -157,18 +159,18 @@ def list_images(
 
 
 def _results(place: str, names: Iterable[str]) -> set[str]:
-    """Return which files of a folder are results of this program, as the metadata beside them tell."""
+    """Return which files in or below a folder are results of this program, as the metadata there tell."""
     results: set[str] = set()
-    for name in names:
-        if name.endswith(".json"):
+    for path in (os.path.join(place, name) for name in names if name.endswith(".json")):
+        if os.path.isfile(path):
             with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-                with open(os.path.join(place, name), "rb") as file:
+                with open(path, "rb") as file:
                     begun = file.read(100)
                     if RECEIPT.match(begun) is None:
                         continue
                     told = json.loads(begun + file.read(MOST_RECEIPT))
                 if told["verb"] != "augment":
-                    results |= {str(output["file"]) for output in told["outputs"]}
+                    results |= {os.path.join(place, str(output["file"])) for output in told["outputs"]}
     return results
 
 
