@@ -51,6 +51,18 @@ def renamed(old: str, new: str) -> Layout:
     return change
 
 
+def repeated(*names: str) -> Layout:
+    """Put the images of every folder into folders of these names."""
+
+    def change(folder: Path) -> None:
+        for inner in [path for path in folder.iterdir() if path.is_dir()]:
+            for place, image in enumerate(sorted(inner.iterdir())):
+                (inner / names[place % len(names)]).mkdir(exist_ok=True)
+                image.rename(inner / names[place % len(names)] / image.name)
+
+    return change
+
+
 def cut(name: str, share: float) -> Layout:
     def change(folder: Path) -> None:
         whole = (folder / name).read_bytes()
@@ -132,9 +144,6 @@ WRONG: dict[str, tuple[Layout, Layout, str, str]] = {
     ),
     "LFW: too few images of anybody": (layouts.lfw, removed("lfw_attributes.txt"), "at least two people", ""),
     "LFW: no attributes": (layouts.lfw, removed("lfw_attributes.txt"), "must hold a table", "lfw-attributes"),
-    "UTKFace: an age of 200": (layouts.utkface, renamed("20_*", "200_0_0_20170101120000000.jpg"), "age 0..120", ""),
-    "UTKFace: a gender of 7": (layouts.utkface, renamed("20_*", "20_7_0_20170101120000000.jpg"), "gender 0..1", ""),
-    "UTKFace: a race of 9": (layouts.utkface, renamed("20_*", "20_1_9_20170101120000000.jpg"), "race 0..4", ""),
     "UTKFace: other names": (layouts.classes, lambda folder: None, "must hold images", "utkface"),
     "CUB: a class that is none": (layouts.cub, replaced("image_class_labels.txt", "1 2", "1 9"), "class 9", ""),
     "CUB: an image without class": (
@@ -205,7 +214,14 @@ WRONG: dict[str, tuple[Layout, Layout, str, str]] = {
         "imagelabels.mat",
         "",
     ),
-    "table: no file column": (*rows_of("Smiling,age", *ROWS), "file_name", ""),
+    "table: no header": (*rows_of(*ROWS), "must begin with a header", ""),
+    "table: an open quote": (*rows_of("file_name,Smiling", *ROWS[:5], '5.png,"1'), "never closed", ""),
+    "table: a number out of range": (
+        *rows_of("file_name,age", *(f"{number}.png,{number}1" for number in range(5)), "5.png,1e300"),
+        "'age' must lie within",
+        "",
+    ),
+    "json: labels of another form": (*rows_of('{"images": []}', name="dataset.json"), "it is neither", ""),
     "table: no rows": (*rows_of("file_name,Smiling"), "must have rows", ""),
     "table: empty": (*rows_of(""), "attributes.csv", ""),
     "table: a row too long": (*rows_of("file_name,Smiling", *ROWS, "5.png,1,1"), "row 8 has 3", ""),
@@ -218,12 +234,6 @@ WRONG: dict[str, tuple[Layout, Layout, str, str]] = {
         "",
     ),
     "table: names of other images": (*rows_of("file_name,Smiling", "a.png,1", "b.png,0"), "none was found", ""),
-    "table: file names only": (*rows_of("file_name", *(row[:5] for row in ROWS)), "at least one column of labels", ""),
-    "table: missing values only": (
-        *rows_of("file_name,Smiling", *(f"{row[:6]}nan" for row in ROWS)),
-        "Smiling.*missing",
-        "",
-    ),
     "table: an unnamed row": (*rows_of("file_name,Smiling", *ROWS, ",1"), "row 7 names none", ""),
     "table: a field of 200,000 letters": (
         *rows_of("file_name,Smiling", f"0.png,{'x' * 200_000}"),
@@ -231,19 +241,17 @@ WRONG: dict[str, tuple[Layout, Layout, str, str]] = {
         "",
     ),
     "table: UTF-16": (*rows_of("file_name,Smiling\udcff\udcfe", *ROWS), "UTF-8", ""),
-    "table: a class with one value": (*rows_of("file_name,kind", *(f"{row[:6]}cat" for row in ROWS)), "one value", ""),
     "jsonl: no JSON": (*rows_of("{file_name: 0.png}", name="metadata.jsonl"), "line 1 .*must be JSON", ""),
     "jsonl: a list": (*json_rows([1, 2]), "must be a JSON object", ""),
     "jsonl: a number as a name": (*json_rows({"file_name": 3, "Smiling": 1}), "must name a file", ""),
-    "jsonl: lists as labels": (*json_rows({"file_name": "0.png", "objects": [1]}), "at least one column", ""),
     "jsonl: nested too deeply": (
         *rows_of(f'{{"file_name": {DEEP}', name="metadata.jsonl"),
         "line 1 .*must be JSON",
         "",
     ),
     "jsonl: empty": (*rows_of("", name="metadata.jsonl"), "at least one line", ""),
-    "classes: one class only": (layouts.classes, removed("cat"), "fits no known layout", ""),
-    "classes: loose images": (layouts.good_table, removed("attributes.csv"), "fits no known layout", ""),
+    "classes: folders whose names repeat": (layouts.classes, repeated("car", "bus"), "folders of the same names", ""),
+    "a run as data": (layouts.run, lambda folder: None, "it is a run", ""),
     "unpaired: an empty side": (
         layouts.unpaired,
         removed("trainB/0.png", "trainB/1.png", "trainB/2.png"),

@@ -40,6 +40,11 @@ def lfw(folder: Path, count: int = 3) -> None:
     lines(folder / "lfw_attributes.txt", "# LFW attributes", "#\tperson\timagenum\tMale\tSmiling", *rows)
 
 
+def run(folder: Path) -> None:
+    picture(folder / "samples" / "000000016.png", 0)
+    lines(folder / "recipe.json", "{}")
+
+
 def utkface(folder: Path) -> None:
     for number in range(6):
         picture(folder / f"{20 + number}_{number % 2}_{number % 5}_2017010{number}120000000.jpg", number)
