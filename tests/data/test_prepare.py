@@ -109,7 +109,13 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: Path, monkey
     assert prepare(source, out, 32).written == 199
     for name in ("images.npy", "attributes.csv", "schema.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert {path.name for path in out.iterdir()} == {".lock", "attributes.csv", "images.npy", "schema.json"}
+    assert {path.name for path in out.iterdir()} == {
+        ".lock",
+        "attributes.csv",
+        "checksums.npy",
+        "images.npy",
+        "schema.json",
+    }
 
 
 def test_an_interrupted_call_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -242,6 +242,7 @@ def test_what_this_program_made_is_no_data(tmp_path: Path) -> None:
         "dog/face.edited.png",
         "dog/retouched.png",
         "dog/made-1.png",
+        "dog/sub/deep.png",
     ):
         image(tmp_path / name)
     receipt = {"format": "attrimorph receipt", "verb": "edit"}

@@ -241,7 +241,7 @@ def _from_numbers(values: NDArray[Any]) -> Image.Image:
     scales = [(0.0, 65535.0)] if values.dtype == np.uint16 else [(0.0, 255.0), (0.0, 65535.0)]
     for low, high in scales if whole else [(0.0, 1.0), (-1.0, 1.0), *scales]:
         if int((np.abs(numbers - (low + high) / 2) > 0.51 * (high - low)).sum()) <= allowed:
-            levels = (numbers - low) * (255 / (high - low))
+            levels = (numbers.clip(low, high) - low) * (255 / (high - low))
             return Image.fromarray(np.clip(levels + 0.5, 0, 255).astype(np.uint8))
     raise AttrimorphError(
         f"a picture's numbers must lie in 0..1, -1..1, 0..255 or 0..65535; got {numbers.min():.6g}.."
