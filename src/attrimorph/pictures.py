@@ -125,13 +125,18 @@ def png_bytes(
     return buffer.getvalue()
 
 
+SOFTWARE = 0x0131  # the EXIF tag
+
+
 def picture_bytes(image: Image.Image, suffix: str, tag: str) -> bytes:
-    """Encode in the format of a file's ending, one of `WRITTEN`; PNG and JPEG carry the tag."""
+    """Encode in the format of a file's ending, one of `WRITTEN`; all but BMP and PPM carry the tag."""
     kind = WRITTEN[suffix.lower()]
     if kind == "PNG":
         return png_bytes(image, tag)
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **OPTIONS.get(kind, {}), **({"comment": tag} if kind == "JPEG" else {}))
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[SOFTWARE] = tag
+    words = {"JPEG": {"comment": tag}}.get(kind, {"exif": exif} if kind in ("WEBP", "TIFF", "AVIF") else {})
+    image.save(buffer, kind, **OPTIONS.get(kind, {}), **words)
     return buffer.getvalue()
 
 
