@@ -382,8 +382,8 @@ class _Preparation:
         raw = self.raw
         digest = hashlib.sha256(json.dumps([raw.name, self.image_size, self.describe()]).encode())
         masks = raw.masks if self.masks and raw.masks else []
-        for path in (*raw.files, *masks):
-            name = "" if path is None else os.path.relpath(path, raw.folder)
+        names = [*raw.relative(), *("" if path is None else path.name for path in masks)]
+        for name, path in zip(names, (*raw.files, *masks), strict=True):
             size, changed = -1, 0
             with suppress(OSError):  # a link that leads nowhere is told when it is read
                 if path is not None:
