@@ -7,6 +7,7 @@ handlers of before are put back.
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 FIGURES = 6  # the most that stand below a bar
+ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Letters that move a terminal's cursor or turn its direction; lines may end, and be indented."""
 NAMES = {
     signal.SIGINT: "stopped by Ctrl+C",
     signal.SIGTERM: "stopped by SIGTERM",
@@ -125,9 +128,14 @@ class Meter:
     def say(self, line: str) -> None:
         """Print a line without tearing the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(plain(line), markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print(plain(line), file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Return a text without what would move a terminal's cursor; names of files and attributes may be a stranger's."""
+    return ODD.sub("?", text)
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ A long computation that a signal ended is kept beside its result until the same 
 
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,8 @@ from typing import Any, BinaryIO, TextIO
 from attrimorph.errors import AttrimorphError
 
 MARKED_WITHIN = 2**16  # bytes from either end in which a file of this program says so
+LARGEST_JSON = 256 * 2**20  # the receipt of a folder of a million photographs
+LARGEST_FILE = 16 * 2**30
 
 
 @contextmanager
@@ -30,6 +33,36 @@ def reading(path: Path, remedy: str = "check the path") -> Iterator[None]:
         yield
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; {remedy}") from error
+
+
+def check_plain(path: Path, most: int = LARGEST_FILE) -> None:
+    """Refuse what is no plain file, which may never end, or too large; of what is not there whoever opens it tells.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        AttrimorphError: it is a device, a pipe or a folder, cannot be read, or is larger.
+    """
+    with reading(path):
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise AttrimorphError(f"{path} must be a plain file; it is a {'folder' if path.is_dir() else 'device'}")
+        if (size := path.stat().st_size) > most:
+            raise AttrimorphError(f"{path} must have at most {most >> 20:,} MiB; it has {size >> 20:,}")
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file.
+
+    Raises:
+        AttrimorphError: it cannot be read, or see `check_plain`.
+    """
+    check_plain(path)
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -121,8 +154,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        AttrimorphError: the file is missing, unreadable or no JSON.
+        AttrimorphError: the file is missing, unreadable, no plain file, too large or no JSON.
     """
+    check_plain(Path(path), LARGEST_JSON)
     try:
         with reading(path):
             return json.loads(Path(path).read_text(encoding="utf-8"))

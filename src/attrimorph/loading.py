@@ -87,14 +87,14 @@ def parse_header(value: Mapping[str, Any], path: Path = Path("model.safetensors"
     except AttrimorphError as error:
         raise AttrimorphError(f"the header of {path} does not fit: {error}") from error
     rules = {
-        "images_seen": isinstance(value["images_seen"], int),
-        "card": isinstance(value.get("card", {}), dict),
+        "images_seen": type(value["images_seen"]) is int and 0 <= value["images_seen"] < 2**63,
+        "card": _is_card(value.get("card", {})),
         "preprocessing": _is_preprocessing(value.get("preprocessing", {})),
         "reconstruction": _are_figures(value.get("reconstruction", {"psnr": 0.0, "deviation": 0.0})),
         "examples": isinstance(examples, list)
         and bool(examples) == bool(schema.width)
         and len(examples) % max(schema.width, 1) == 0
-        and all(isinstance(number, int | float) for number in examples),
+        and all(isinstance(number, int | float) and abs(number) <= FARTHEST for number in examples),
     }
     if wrong := [name for name, right in rules.items() if not right]:
         raise AttrimorphError(f"{path} has {wrong[0]!r} of a wrong form in its header; it is damaged, get it again")
@@ -144,18 +144,49 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+FARTHEST = 1e6  # standardised values of what was trained on
+
+
 def _are_figures(value: Any) -> bool:
     names = ("psnr", "deviation")
-    return isinstance(value, dict) and all(isinstance(value.get(name), int | float) for name in names)
+    return isinstance(value, dict) and all(_is_number(value.get(name)) for name in names)
+
+
+def _is_card(value: Any) -> bool:
+    """Whether what was measured is numbers, and what is said of it words."""
+    if not isinstance(value, dict):
+        return False
+    figures, protocols = value.get("figures", {}), value.get("protocols", {})
+    return (
+        all(isinstance(each, dict) for each in (figures, protocols))
+        and all(_is_number(each) for each in figures.values())
+        and all(isinstance(each, str) for each in protocols.values())
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 2**63  # NaN is none
 
 
 def _is_preprocessing(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    crop = value.get("crop")
+    crop, of = value.get("crop"), value.get("of")
     if not isinstance(crop, dict):
-        return crop is None or isinstance(crop, int | str)
-    sides = [crop.get(name) for name in ("left", "top", "right", "bottom")]
-    of = crop.get("of")
-    pair = of is None or (isinstance(of, list) and len(of) == 2 and all(isinstance(n, int) and n > 0 for n in of))
-    return pair and all(isinstance(side, int | float) for side in sides)
+        right = crop is None or crop == "centre" or (isinstance(crop, int) and not isinstance(crop, bool) and crop > 0)
+        return right and (of is None or _is_size(of))
+    match crop:
+        case {"left": int() | float() as left, "top": int() | float() as top,
+              "right": int() | float() as right, "bottom": int() | float() as bottom}:  # fmt: skip
+            inside = 0 <= left < right < LONGEST_SIDE and 0 <= top < bottom < LONGEST_SIDE
+            return inside and all(each is None or _is_size(each) for each in (of, crop.get("of")))
+    return False
+
+
+LONGEST_SIDE = 2**16  # pixels
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) and 0 < n < LONGEST_SIDE for n in value)
+    )

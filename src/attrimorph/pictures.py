@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from attrimorph.data.images import OPTIONS, WRITTEN, Crop, CropLike, fit, open_image, upright_rgb
+from attrimorph.data.images import OPTIONS, WRITTEN, Crop, CropLike, crop_box, fit, open_image, upright_rgb
 from attrimorph.errors import AttrimorphError, extra, shown
 from attrimorph.files import refuse_foreign, write_bytes
 
@@ -410,7 +410,7 @@ def _squared(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) ->
 
         image = align(image, size)
     else:
-        image = fit(image, size, crop_for(image.size, preprocessing.get("crop")))
+        image = fit(image, size, crop_for(image.size, size, preprocessing))
     return pixels_of(image)
 
 
@@ -420,18 +420,37 @@ def pixels_of(image: Image.Image) -> Tensor:
     return pixels.permute(2, 0, 1)[None].float().div(127.5).sub(1).contiguous()
 
 
-def crop_for(size: tuple[int, int], crop: Any) -> CropLike:
-    """Return the crop for a picture of `size`, given the crop of the training images as the model's header holds it.
+def crop_of(preprocessing: Mapping[str, Any]) -> CropLike:
+    """Return the crop of a model's training images, as `data prepare` takes it; None where its header tells none.
 
-    A rectangle measured on images of a certain shape suits pictures of that shape; a crop in absolute pixels suits
-    pictures of about that size. Other pictures get the largest centred square, None.
+    Args:
+        preprocessing: of the training images, from the model's header: `crop`, and as `of` the size that the files had,
+            None where they differed.
     """
+    crop, of = preprocessing.get("crop"), preprocessing.get("of")
+    if crop is None or crop == "centre":
+        return "centre" if "crop" in preprocessing else None
     if isinstance(crop, Mapping):
-        of = crop.get("of")
-        rectangle = Crop(crop["left"], crop["top"], crop["right"], crop["bottom"], tuple(of) if of else None)
-        if of:
-            return rectangle if abs(size[0] * of[1] / (size[1] * of[0]) - 1) < 0.02 else None
-        return rectangle if rectangle.right <= min(size[0], 1e9) < 2 * rectangle.right else None
-    if isinstance(crop, int):
-        return crop if min(size) < 2 * crop else None
-    return None
+        of = crop.get("of") or of
+        crop = Crop(crop["left"], crop["top"], crop["right"], crop["bottom"])
+    return crop if of is None else Crop(*crop_box(tuple(of), crop), tuple(of))
+
+
+def crop_for(size: tuple[int, int], side: int, preprocessing: Mapping[str, Any]) -> CropLike:
+    """Return the crop of a picture that goes the way of a model's training images.
+
+    Args:
+        size: width and height of the picture. A picture of the model's own size is one as the model makes them, and
+            not cropped again, unless the training images' files had that size.
+        side: of the model's images.
+        preprocessing: see `crop_of`.
+    """
+    crop = crop_of(preprocessing)
+    if isinstance(crop, Crop) and crop.of is not None:
+        return None if size == (side, side) != crop.of else crop
+    if "of" in preprocessing:  # of files of many sizes
+        return None if size == (side, side) else crop
+    # Headers of before do not tell what size a crop in pixels was made for: pictures of about that size.
+    if isinstance(crop, Crop):
+        return crop if crop.right <= size[0] < 2 * crop.right else None
+    return crop if isinstance(crop, int) and min(size) < 2 * crop else None

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from attrimorph.applications.edit import edit, frame_of, put_together, unchanged
+from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import apply, composed, load_fields
@@ -121,9 +122,11 @@ def test_receipts_of_before_mean_the_models_picture() -> None:
 def test_what_nothing_changes_for_is_named_as_known_takes_it() -> None:
     images = torch.zeros(2, 3, 8, 8)
     edited = torch.stack([images[0], images[1] + 1])
-    (words,) = unchanged(images, edited, {"hair=brown": 1.0, "hair=black": -1.0, "Young": 1.0}, {"Young": 1})
+    schema = Schema((Attribute("hair", "categorical", ("brown", "black")), Attribute("Young"), Attribute("a=b")))
+    (words,) = unchanged(schema, images, edited, {"hair=brown": 1.0, "hair=black": -1.0, "Young": 1.0}, {"Young": 1})
     assert "1 of 2 pictures" in words
     assert "asked of hair already" in words
     assert "--known hair=..." in words
-    assert unchanged(images, edited, {"hair=brown": 1.0}, {"hair": "black"}) == []
-    assert unchanged(images, edited, {"hair=brown": 0.0}, None) == []
+    assert unchanged(schema, images, edited, {"hair=brown": 1.0}, {"hair": "black"}) == []
+    assert unchanged(schema, images, edited, {"hair=brown": 0.0}, None) == []
+    assert "asked of a=b already" in unchanged(schema, images, edited, {"a=b": 1.0}, None)[0]

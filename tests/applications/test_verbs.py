@@ -14,7 +14,7 @@ from attrimorph.applications.morph import morph
 from attrimorph.applications.paths import linear, spherical
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
-from attrimorph.data.images import Crop
+from attrimorph.data.images import Crop, crop_box
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.models.model import Code, Model, decided
@@ -201,11 +201,19 @@ def test_photographs_are_cut_square_and_scaled(tmp_path: Path, model: Editor) ->
 
 
 def test_the_training_crop_is_used_where_it_suits() -> None:
-    rectangle = {"left": 15, "top": 35, "right": 163, "bottom": 183, "of": [178, 218]}
     crop = Crop(15, 35, 163, 183, (178, 218))
-    assert crop_for((178, 218), rectangle) == crop
-    assert crop_for((356, 436), rectangle) == crop
-    assert crop_for((640, 480), rectangle) is None
-    assert crop_for((178, 218), 148) == 148
-    assert crop_for((3000, 2000), 148) is None
-    assert crop_for((3000, 2000), None) is None
+    rectangle = {"crop": {"left": 15, "top": 35, "right": 163, "bottom": 183, "of": [178, 218]}}
+    told = {"crop": 148, "of": [178, 218]}  # the centred square of 148 pixels is that rectangle
+    for each in (rectangle, told):
+        for size in ((178, 218), (356, 436), (640, 480)):
+            assert crop_for(size, 64, each) == crop
+        assert crop_for((64, 64), 64, each) is None
+    assert crop_box((640, 480), crop) == crop_box((640, 480), None)
+    # However small a part: of the training files' own size, and in proportion.
+    assert crop_box((64, 64), crop_for((64, 64), 32, {"crop": 20, "of": [64, 64]})) == (22, 22, 42, 42)
+    assert crop_box((640, 640), crop_for((640, 640), 32, {"crop": 20, "of": [64, 64]})) == (220, 220, 420, 420)
+    assert crop_for((3000, 2000), 64, {"crop": 148, "of": None}) == 148
+    # As headers of before tell it.
+    assert crop_for((178, 218), 64, {"crop": 148}) == 148
+    assert crop_for((3000, 2000), 64, {"crop": 148}) is None
+    assert crop_for((3000, 2000), 64, {}) is None

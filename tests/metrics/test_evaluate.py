@@ -223,7 +223,7 @@ def test_what_does_not_go_together_is_refused(model: Model, tmp_path: Path) -> N
     other = tiny_model(tmp_path / "other", schema=Schema((Attribute("A"), Attribute("B"))))
     with pytest.raises(AttrimorphError, match="add --data"):
         evaluate(other)
-    with pytest.raises(AttrimorphError, match="must know the very attributes"):
+    with pytest.raises(AttrimorphError, match="must have the attributes of the model, by name, kind and values"):
         evaluate(model, count=4, judge=OwnClassifier(other))
     with pytest.raises(AttrimorphError, match=r"count must lie in 1\.\.50000; got 0"):
         evaluate(model, count=0)

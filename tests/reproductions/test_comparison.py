@@ -318,7 +318,7 @@ def test_a_named_judge_must_know_the_data(data: PreparedData) -> None:
     from attrimorph.evaluators.judge import load_judge
 
     judge = load_judge("drawn-faces-64")
-    with pytest.raises(AttrimorphError, match="the judge must know the 25 attributes of the data at 16 px"):
+    with pytest.raises(AttrimorphError, match="the judge must take images of 16 px like the data"):
         _suitable(judge, data)
     assert _suitable(None, data) is None
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, shown
 
 MOST_STEPS, MOST_CANDIDATES = 100_000, 65_536
+ONLY_KNOWN: Any = {"extra": "forbid"}  # for pydantic: a receipt says no more than there is
 PRIOR = 0.002
 Range = Literal["-1..1", "0..1", "0..255"]
 """Of the images of a generator from outside."""
@@ -34,6 +35,17 @@ class Meant:
 LARGEST = Meant()
 
 
+def checked_seed(seed: int) -> int:
+    """Return a seed that torch takes.
+
+    Raises:
+        AttrimorphError: it is none.
+    """
+    if not 0 <= seed < 2**63:
+        raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {shown(seed)}; choose a smaller one")
+    return seed
+
+
 @dataclass(frozen=True)
 class Search:
     """How a code is looked for.
@@ -53,6 +65,7 @@ class Search:
         stop: after so many steps, the rate falling as if all were to come: repeats a search that time ended.
     """
 
+    __pydantic_config__ = ONLY_KNOWN
     steps: int = 100
     rate: float = 0.2
     label_rate: float = 0.2
@@ -76,6 +89,9 @@ class Search:
         for name, value in above.items():
             if value is not None and not 0 < value < math.inf:
                 raise AttrimorphError(f"{name} must be above 0; got {value:g}; leave it out")
+        if self.stop is not None and not 0 <= self.stop <= self.steps:
+            raise AttrimorphError(f"stop must lie in 0..steps; got {shown(self.stop)} of {self.steps}; leave it out")
+        checked_seed(self.seed)
         if not 0 <= self.prior < math.inf:
             raise AttrimorphError(f"prior must be at least 0; got {self.prior:g}; leave it out")
 
@@ -101,6 +117,7 @@ class AxisOptions:
             mean straight on.
     """
 
+    __pydantic_config__ = ONLY_KNOWN
     pack: Path
     locks: tuple[str, ...] = ()
     judge: str | None = None
@@ -109,3 +126,6 @@ class AxisOptions:
     count: int = 1
     values: Range = "-1..1"
     sphere: bool = True
+
+    def __post_init__(self) -> None:
+        checked_seed(self.seed or 0)

@@ -267,7 +267,9 @@ def more_of_each(model: Model, each: int, *, confirm: Confirmation | None, seed:
     for words, cell in classes_by(model.schema, [name]).items():
         draw = partial(_sampled, model, words, cell, generator)
         for made in until_confirmed(draw, each, TRIES * each, confirm, [name]):
-            yield Made(made.images, made.attributes, words, [words.partition("=")[2]] * len(made.images), made.origins)
+            yield Made(
+                made.images, made.attributes, words, [words.removeprefix(f"{name}=")] * len(made.images), made.origins
+            )
 
 
 def check_amount(classes: int, each: int) -> None:

@@ -17,7 +17,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import Judges, editable_names, isotonic
-from attrimorph.evaluators.judge import AttributeScore
+from attrimorph.evaluators.judge import AttributeScore, in_schema
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header
 from attrimorph.metrics.evaluation_set import EvaluationSet, calibration_images, drawn_images, held_out_images
@@ -54,26 +54,26 @@ def images_for(model: Model, data: PreparedData | None = None) -> EvaluationSet:
         AttrimorphError: the model's images are not drawn faces, and no data is given or it does not fit.
     """
     if data is None:
-        if model.schema.names != faces.SCHEMA.names:
+        if model.schema.attributes != faces.SCHEMA.attributes:
             raise AttrimorphError(
                 "only a model of drawn faces is calibrated without data; this one has other attributes; add --data"
             )
         return drawn_images(DRAWN, model.image_size, SEED)
-    check_data(model, data)
-    return calibration_images(data, PREPARED)
+    return calibration_images(fitting(model, data), PREPARED)
 
 
-def check_data(model: Model, data: PreparedData) -> None:
-    """Refuse data of another size than the model's, or with other attributes.
+def fitting(model: Model, data: PreparedData) -> PreparedData:
+    """Return data with the model's attributes in the model's order.
 
     Raises:
-        AttrimorphError: they are.
+        AttrimorphError: they have others, or another size.
     """
-    if data.image_size != model.image_size or data.schema.names != model.schema.names:
+    if data.image_size != model.image_size:
         raise AttrimorphError(
-            f"the data must have {model.image_size} px and the model's attributes; got {data.image_size} px and "
-            f"{len(data.schema.names)} attributes; prepare it again for this model"
+            f"the data must have {model.image_size} px like the model; got {data.image_size}; prepare it again for "
+            "this model"
         )
+    return data.with_schema(model.schema, "the model")
 
 
 def calibrate(
@@ -102,11 +102,7 @@ def calibrate(
         AttrimorphError: the model does not edit, or the judge knows other attributes.
     """
     editor(model, "calibrate")
-    if judge.schema.names != model.schema.names:
-        raise AttrimorphError(
-            f"a judge must know the very attributes of the model; {judge.name} knows others; train one with "
-            "attrimorph judge"
-        )
+    judge = in_schema(judge, model.schema, "the model")
     if not model.knows_strengths:
         raise AttrimorphError(
             f"{model.recipe.name!r} ({model.recipe.method}) knows no strength but 1 and -1: there is "
@@ -239,8 +235,7 @@ def from_data(model: Model, data: PreparedData, count: int) -> Audited:
         AttrimorphError: the data does not fit the model.
     """
     _check(count)
-    check_data(model, data)
-    unseen = held_out_images(data, count)
+    unseen = held_out_images(fitting(model, data), count)
     split = "test" if len(data.indices("test")) else "valid"
     return unseen.images, unseen.labels, [data.files[row] for row in data.indices(split)[:count].tolist()]
 
@@ -252,7 +247,7 @@ def drawn(model: Model, count: int) -> Audited:
         AttrimorphError: the model is not one of drawn faces.
     """
     _check(count)
-    if model.schema.names != faces.SCHEMA.names:
+    if model.schema.attributes != faces.SCHEMA.attributes:
         raise AttrimorphError(
             "only a model of drawn faces is audited without pictures; this one has other attributes; add --images or "
             "--data"

@@ -113,10 +113,14 @@ def look(
     photographs, frames, said = [], [], []
     images: list[Tensor] = []
     named = list(_read(source))
+    if known is not None and (len(known) != len(named) or not all(known)):
+        raise AttrimorphError(f"there must be frames of each of {len(named)} pictures; got {[*map(len, known)][:9]}")
     for row, (called, photograph) in enumerate(named):
         image, name = photograph.rgb(), f"{called}: " if len(named) > 1 else ""
         whole = whole_frame(model, image)
         found = [Frame(matrix, whole.side) for matrix in known[row]] if known is not None else []
+        for frame in found:
+            frame.check(image.size)
         if known is None:
             found, sentences = frames_of(
                 image, whole, meant.face, box=meant.box, aligned=meant.aligned, **trained_on(model)
@@ -149,7 +153,7 @@ def trained_on(model: Model) -> dict[str, Any]:
 
 def whole_frame(model: Model, image: Image.Image) -> Frame:
     """Return where the square lies that the model is shown of a picture that is a face already."""
-    crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+    crop = crop_for(image.size, model.image_size, model.header.get("preprocessing") or {})
     return square_frame(placed(image.size, crop, model.image_size), model.image_size)
 
 
@@ -158,7 +162,7 @@ def shown_in(model: Model, image: Image.Image, frame: Frame) -> Pictures:
     if frame != whole_frame(model, image):
         return pixels_of(frame.cut(image)).as_subclass(Pictures)
     # What is a face already goes the way of the training images.
-    crop = crop_for(image.size, (model.header.get("preprocessing") or {}).get("crop"))
+    crop = crop_for(image.size, model.image_size, model.header.get("preprocessing") or {})
     return pixels_of(fit(image, frame.side, crop)).as_subclass(Pictures)
 
 
@@ -342,16 +346,21 @@ def unlike(model: Model, images: Tensor, made: Tensor | None) -> list[str]:
     ]
 
 
-def unchanged(images: Tensor, edited: Tensor, changes: Changes, known: Changes | None) -> list[str]:
+def unchanged(schema: Schema, images: Tensor, edited: Tensor, changes: Changes, known: Changes | None) -> list[str]:
     """Return a sentence where an edit changes nothing, as a picture is taken for what it should become.
 
     Args:
+        schema: of the attributes.
         images, edited: [N, 3, S, S] in [-1, 1].
         changes: what was asked.
         known: what a person said of the pictures; of it the model guessed nothing.
     """
-    asked = [name.partition("=")[0] for name, strength in changes.items() if strength]  # hair=brown is of hair
-    names = [name for name in dict.fromkeys(asked) if name not in (known or {})]
+    categorical = [each.name for each in schema.attributes if each.values]
+    told, asked = (  # hair=brown is of hair
+        dict.fromkeys(next((name for name in categorical if key.startswith(f"{name}=")), key) for key in each)
+        for each in (known or {}, [key for key, strength in changes.items() if strength])
+    )
+    names = [name for name in asked if name not in told]
     same = int((images.cpu() == edited.cpu()).flatten(1).all(1).sum()) if names else 0
     if not same:
         return []
@@ -522,14 +531,16 @@ def edit(
     before = source.attributes.cpu()
     if (told := told_edit(model, images, target.changes, before, composition)) is not None:
         after = model.schema.edit(before, target.changes)
-        return _warned(Edit(images, None, told[0], before, after, None, told[1], looked), changes, known)
+        return _warned(model, Edit(images, None, told[0], before, after, None, told[1], looked), changes, known)
     if source.code is None:
         unedited, edited = (rendered(model, [source], [None], [each]) for each in (EditTarget(), target))
         # Most editors without codes leave a picture alone of which nothing is asked.
         reconstructions = None if torch.equal(unedited, images.cpu()) else unedited
         after = model.schema.edit(before, target.changes)
         edited, fields = put_together(images, unedited, edited, composition)
-        return _warned(Edit(images, reconstructions, edited, before, after, None, fields, looked), changes, known)
+        return _warned(
+            model, Edit(images, reconstructions, edited, before, after, None, fields, looked), changes, known
+        )
     if isinstance(model, Moves):  # with the locks and the length of ways that it has itself
         moved = model.move(source.code, target.changes)
         after = moved.attributes.cpu()
@@ -542,12 +553,14 @@ def edit(
         warnings.warn(sentence, stacklevel=2)
     edited, fields = put_together(images, reconstructions, model.decode(moved), composition)
     found = Edit(images, reconstructions, edited, before, after, source.inversion, fields, looked)
-    return _warned(found, changes, known)
+    return _warned(model, found, changes, known)
 
 
-def _warned(found: Edit, changes: Changes, known: Changes | None) -> Edit:
+def _warned(model: Model, found: Edit, changes: Changes, known: Changes | None) -> Edit:
     """Warn of photographs in which an edit changes nothing."""
-    for sentence in unchanged(found.images, found.edited, changes, known) if found.looked is not None else ():
+    for sentence in (
+        unchanged(model.schema, found.images, found.edited, changes, known) if found.looked is not None else ()
+    ):
         warnings.warn(sentence, stacklevel=3)
     return found
 
@@ -751,7 +764,8 @@ def logits_of(judge: "Judges", images: Tensor) -> Tensor:
 
 def lockable(schema: Schema, known: Schema) -> list[str]:
     """Return the binary attributes that a model has and a judge knows."""
-    return [a.name for a in schema.attributes if a.kind == "binary" and a.name in known.names]
+    told = {a.name for a in known.attributes if a.kind == "binary"}
+    return [a.name for a in schema.attributes if a.kind == "binary" and a.name in told]
 
 
 def free_of(schema: Schema, locks: Sequence[str], changes: Mapping[str, float]) -> list[str]:

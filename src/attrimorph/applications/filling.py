@@ -236,7 +236,7 @@ def mask_for(model: Model, picture: Path, mask: Path | Hole) -> Tensor:
             f"the mask must have the picture's {size[0]}x{size[1]} pixels; {mask} has {drawn.width}x{drawn.height}; "
             "draw it on a copy of the picture"
         )
-    scaled = fit(drawn, side, None if preprocessing.get("align") else crop_for(size, preprocessing.get("crop")))
+    scaled = fit(drawn, side, None if preprocessing.get("align") else crop_for(size, side, preprocessing))
     grey = torch.frombuffer(bytearray(scaled.tobytes()), dtype=torch.uint8).view(1, 1, side, side).float() / 255
     marked = (grey > MARKED).float()
     # Scaling smears the hole's content over its neighbours: they count as lost too.

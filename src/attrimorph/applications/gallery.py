@@ -14,12 +14,14 @@ from torch import Tensor
 
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.data import Schema
+from attrimorph.data.images import crop_box
 from attrimorph.data.prepared import PreparedData, open_or_prepare
 from attrimorph.data.readers import RawData, Source, detect
 from attrimorph.data.readers.raw import check_folder, list_images
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import write_bytes
 from attrimorph.models.model import Model
+from attrimorph.pictures import crop_for, crop_of
 
 BATCH = 64
 FORMAT = "attrimorph codes"
@@ -68,6 +70,8 @@ def open_data(
     source: str | Path | Source,
     progress: Progress | None = None,
     found: Callable[[RawData], None] | None = None,
+    *,
+    kept: bool = True,
 ) -> PreparedData:
     """Open prepared data, or prepare a folder of images once, at the model's size.
 
@@ -75,30 +79,57 @@ def open_data(
         model: whose size and alignment the images get.
         source: where they are.
         progress: called with (done, in all) while they are prepared.
-        found: as of `open_or_prepare`.
+        found, kept: as of `open_or_prepare`.
 
     Raises:
         AttrimorphError: it cannot be read, or has another size.
     """
-    align = bool((model.header.get("preprocessing") or {}).get("align"))
-    return open_or_prepare(source, model.image_size, align=align, progress=progress, found=found)
+    own = model.header.get("preprocessing") or {}
+    align = bool(own.get("align"))
+    data = open_or_prepare(
+        source,
+        model.image_size,
+        crop=None if align else crop_of(own),
+        align=align,
+        progress=progress,
+        found=found,
+        kept=kept,
+    )
+    _check_prepared(model, data)
+    return data
 
 
-def labelled_data(model: Model, source: str | Path | Source, progress: Progress | None = None) -> PreparedData:
-    """Open data whose labels are attributes of the model.
+def _check_prepared(model: Model, data: PreparedData) -> None:
+    """Refuse images that were cut out of their files otherwise than the model's, as far as both tell.
+
+    Raises:
+        AttrimorphError: they were.
+    """
+    own, theirs = model.header.get("preprocessing") or {}, data.preprocessing
+    if "crop" not in own or "crop" not in theirs:
+        return
+    whose = f"the images in {data.path} must be cut out of their files as the model's were"
+    if bool(own.get("align")) != bool(theirs.get("align")):
+        words = ("with --align", "without") if own.get("align") else ("without --align", "with it")
+        raise AttrimorphError(f"{whose}, {words[0]}; they were {words[1]}; prepare them again")
+    if theirs.get("of") is None or own.get("align"):
+        return
+    size = tuple(theirs["of"])
+    wanted, got = (crop_box(size, crop_for(size, model.image_size, each)) for each in (own, theirs))
+    if max(abs(a - b) for a, b in zip(wanted, got, strict=True)) > 1 + 0.01 * min(size):
+        boxes = [",".join(f"{side:g}" for side in box) for box in (wanted, got)]
+        raise AttrimorphError(f"{whose}, at {boxes[0]}; they were at {boxes[1]}; prepare them with --crop {boxes[0]}")
+
+
+def labelled_data(
+    model: Model, source: str | Path | Source, progress: Progress | None = None, *, kept: bool = True
+) -> PreparedData:
+    """Open data whose labels are attributes of the model; arguments as of `open_data`.
 
     Raises:
         AttrimorphError: as of `open_data`, or the data has other attributes.
     """
-    data = open_data(model, source, progress)
-    one, other = ([(each.name, each.kind, each.values) for each in s.attributes] for s in (data.schema, model.schema))
-    if one != other:
-        raise AttrimorphError(
-            f"the data must have the attributes of the model ({', '.join(model.schema.names[:4])}, ...); "
-            f"{Source.of(source).path} has {', '.join(data.schema.names[:4]) or 'none'}, ...; prepare it with "
-            "--attributes or use its own model"
-        )
-    return data
+    return open_data(model, source, progress, kept=kept).with_schema(model.schema, "the model")
 
 
 def unchanged(found: str, wished: str | None, source: str | Path | Source) -> None:
@@ -129,8 +160,11 @@ def gallery_of(data: PreparedData, split: str = "all") -> Gallery:
     )
 
 
-def open_gallery(model: Model, source: str | Path | Source, progress: Progress | None = None) -> Gallery:
-    """Open prepared data, a labelled folder in any known layout, or just a folder of images.
+def open_gallery(
+    model: Model, source: str | Path | Source, progress: Progress | None = None, *, kept: bool = True
+) -> Gallery:
+    """Open prepared data, a labelled folder in any known layout, or just a folder of images; arguments as of
+    `open_data`.
 
     Raises:
         AttrimorphError: it is missing, holds no images, or has another size.
@@ -138,7 +172,7 @@ def open_gallery(model: Model, source: str | Path | Source, progress: Progress |
     source = Source.of(source)
     check_folder(source.path)
     if source.prepared or not source.recognised or detect(source.path) != "images":
-        return gallery_of(open_data(model, source, progress))
+        return gallery_of(open_data(model, source, progress, kept=kept))
     found = list_images(source.path, own=True)
     files = list(found.values())
     digest = hashlib.sha256()

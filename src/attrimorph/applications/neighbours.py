@@ -21,7 +21,7 @@ from attrimorph.applications.gallery import Codes, Gallery, Progress, encode_gal
 from attrimorph.applications.generating import sample
 from attrimorph.applications.inputs import attributes_of, encoder
 from attrimorph.charts import histograms, stacked
-from attrimorph.data import Schema
+from attrimorph.data import Schema, few
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.identity_encoder import area_under_curve
@@ -231,7 +231,7 @@ def retrieve(
     y = attributes_of(model, image) if attributes is None else attributes
     z = encodes.encode(image, y).z.flatten(1).cpu()
     schema, labels = _labels(model, gallery, codes)
-    allowed = holding(schema, labels, wanted or {}) & _alike(schema, labels, _in_schema(model, y, schema), same)
+    allowed = holding(schema, labels, wanted or {}) & _alike(schema, labels, _in_schema(model, y, schema, same), same)
     if other_identity:
         allowed &= gallery.identity != _identity_of(image, gallery, nearest(z, codes.z).rows[0])
     rows = allowed.nonzero()[:, 0]
@@ -258,12 +258,22 @@ def _labels(model: Model, gallery: Gallery, codes: Codes) -> tuple[Schema, Tenso
     return gallery.schema, gallery.labels
 
 
-def _in_schema(model: Model, y: Tensor, schema: Schema) -> Tensor:
-    """Return the attributes of the image [1, W] in the columns of a gallery's schema; NaN where the model has none."""
+def _in_schema(model: Model, y: Tensor, schema: Schema, same: Sequence[str]) -> Tensor:
+    """Return the attributes of the image [1, W] in the columns of a gallery's schema; NaN where the model has none.
+
+    Raises:
+        AttrimorphError: the model does not tell an attribute that must be the same.
+    """
     found = torch.full((1, schema.width), torch.nan)
-    for column, name in enumerate(schema.column_names):
-        if name in model.schema.column_names:
-            found[:, column] = y[:, model.schema.column_names.index(name)].cpu()
+    for attribute in schema.attributes:
+        if attribute.key in [each.key for each in model.schema.attributes]:
+            alone = Schema((attribute,))
+            found[:, schema.columns(attribute.name)] = alone.columns_of(y, model.schema).cpu()
+        elif attribute.name in same:
+            raise AttrimorphError(
+                f"the same {attribute.name} must be an attribute of the model, by name, kind and values; the model has "
+                f"{few(model.schema.attributes)}; the images have {attribute.describe()}; leave it out"
+            )
     return found
 
 

@@ -22,7 +22,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from attrimorph.applications import AxisOptions, Range, Search
-from attrimorph.console import Interrupted
+from attrimorph.console import Interrupted, plain
 from attrimorph.errors import AttrimorphError
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
@@ -208,7 +208,7 @@ ALONG = {
         "In place of straight directions: the pack's curved ones, or the judge's own gradient.",
     ),
     "judge": (str | None, None, "Who tells what an edit along axes does besides; by default the one that suits."),
-    "values": (Range, "-1..1", "The range of the images of a .pt2 or .onnx file."),
+    "values": (Range, "-1..1", "The range of the images of a .onnx or .pt2 file."),
 }
 """The options of an edit along axes."""
 
@@ -447,8 +447,10 @@ def augment(
 
 
 @app.command(group=USE)
-def replay(receipt: Path, /, *, out: Path | None = None) -> None:
+def replay(receipt: Path, /, *, out: Path | None = None, program: Path | None = None) -> None:
     """Make a result again from the JSON beside it, and say whether every pixel is the same.
+
+    A receipt of anybody's may be replayed: it cannot run a program, nor write anything but the result.
 
     Parameters
     ----------
@@ -456,10 +458,12 @@ def replay(receipt: Path, /, *, out: Path | None = None) -> None:
         The JSON, or a picture that the studio saved.
     out
         The new picture; by default NAME.again.png.
+    program
+        A .pt2 file, in place of the one that the receipt names: a program that may do whatever you may.
     """
     from attrimorph.requests.replay import replay as make_again
 
-    again = make_again(receipt, out)
+    again = make_again(receipt, out, program=program)
     tell(again.written)
     print("every pixel is the same" if again.identical else "pixels differ: another machine or version made it")
 
@@ -476,6 +480,14 @@ def print_facts(written: "Written") -> None:
     print(table(rows))
 
 
+class Terminal(io.TextIOWrapper):
+    """What is printed to a person: without what would move the cursor, see `plain`."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+        return super().write(plain(text))
+
+
 def main() -> None:
     """Run the command line and exit."""
     # A file's name need not be UTF-8; it is printed as the bytes that it is. What a terminal cannot write is escaped.
@@ -483,6 +495,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             unicode = codecs.lookup(stream.encoding).name.startswith("utf")
             stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out.isatty():
+        sys.stdout = Terminal(out.buffer, out.encoding, out.errors, line_buffering=True)
     # Shells leave the ~ of --out=~/file as it is.
     home, tilde = os.path.expanduser("~"), re.compile(r"^(--[\w.-]+=)?~(?=/)")
     sys.exit(run([tilde.sub(lambda found: (found[1] or "") + home, word) for word in sys.argv[1:]]))
@@ -540,7 +555,8 @@ def _complain(sentence: str, code: int, error: BaseException | None) -> int:
 
         traceback.print_exception(error)
     # One line, whatever the names of files and attributes hold.
-    print("attrimorph:", re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence), file=sys.stderr)
+    line = plain(re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence))
+    print("attrimorph:", line.replace("\t", " "), file=sys.stderr)
     return code
 
 

@@ -126,17 +126,16 @@ def compare(
 
 def _suitable(judge: "Judge | None", data: "PreparedData", device: str) -> "Judge | None":
     """Return the judge that was named, or the shipped one that knows the data's attributes at its size, or None."""
-    from attrimorph.evaluators.judge import judge_for
+    from attrimorph.evaluators.judge import in_schema, judge_for
 
     if judge is None:
         return judge_for(data.schema, data.image_size, device)
-    if (judge.schema.names, judge.image_size) != (data.schema.names, data.image_size):
+    if judge.image_size != data.image_size:
         raise AttrimorphError(
-            f"the judge must know the {len(data.schema.names)} attributes of the data at {data.image_size} px; "
-            f"{judge.name} knows {len(judge.schema.names)} at {judge.image_size} px; train one on the data with "
-            "attrimorph judge"
+            f"the judge must take images of {data.image_size} px like the data; {judge.name} takes {judge.image_size}; "
+            "train one on the data with attrimorph judge"
         )
-    return judge
+    return in_schema(judge, data.schema, "the data")
 
 
 @app.command(group=MAKE)

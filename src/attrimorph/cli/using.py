@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 axes_app = App(name="axes", help="Find latent directions (axes) that change one attribute each.", group=USE)
 app.command(axes_app)
 
-Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .pt2 or .onnx file.")]
+Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .onnx or .pt2 file.")]
 Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside the model, or in runs/axes.")]
 SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 """What opens when nothing is named: the shipped models, the first of them shown."""
@@ -36,15 +36,18 @@ class LookOptions:
         str | None, Parameter(help="An attribute classifier (judge) or a model with one; by default the shipped one.")
     ] = None
     values: Annotated[
-        Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .pt2 or .onnx file.")
+        Literal["-1..1", "0..1", "0..255"], Parameter(help="The range of the images of a .onnx or .pt2 file.")
     ] = "-1..1"
+    run_program: Annotated[
+        bool, Parameter(help="Run the .pt2 file that is named: a program that may do whatever you may. Prefer .onnx.")
+    ] = False
     device: Device = "auto"
 
     def generator(self, model: str) -> "Model":
         """Return the generator of that name."""
         from attrimorph.applications.axes.choosing import generator_named
 
-        return generator_named(model, chosen(self.device), values=self.values)
+        return generator_named(model, chosen(self.device), values=self.values, program=self.run_program)
 
     def judge_of(self, generator: "Model") -> "Judge | OwnClassifier":
         """Return who judges its pictures."""

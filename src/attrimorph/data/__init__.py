@@ -6,6 +6,7 @@ Names are looked up without torch and numpy, which take seconds to import.
 import csv
 import io
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrimorph.errors import AttrimorphError, nearest
+from attrimorph.errors import AttrimorphError, nearest, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,15 @@ MOST_VALUES_LISTED = 8  # in one sentence
 Changes = Mapping[str, float | str]
 """Attribute (or "name=value") -> strength; a categorical attribute -> one of its values, which is set."""
 STRONGEST = 100  # beyond, a network answers with nothing that is a picture
+LONGEST_NAME = 250  # that of a file, about
+ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Letters that move a terminal's cursor, end its lines or turn its direction."""
+TAKEN = frozenset((
+    "__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString",
+    "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
+))  # fmt: skip
 MOST_LISTED = 40  # names in one sentence
+MOST_DIFFERING = 12  # of each of two lists in one sentence
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,16 @@ class Attribute:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        told = f"the attribute {self.name!r} must"
+        told = f"the attribute {shown(self.name)} must"
+        for word in (self.name, *self.values):
+            check_name(word)
         if self.kind not in KINDS:
             raise AttrimorphError(f"{told} be binary, categorical or real; got {self.kind!r}; mend the schema")
         if not math.isfinite(self.mean) or not 0 < self.scale < math.inf:
             scale = f"got {self.mean} and {self.scale}; mend the schema"
             raise AttrimorphError(f"{told} have a finite mean and a scale above 0; {scale}")
+        if len(set(self.values)) < len(self.values):
+            raise AttrimorphError(f"{told} have values that differ; one stands twice; mend the schema")
         if self.kind == "categorical" and len(self.values) < 2:
             raise AttrimorphError(f"{told} have at least two values; got {list(self.values)}; leave it out")
 
@@ -65,6 +78,11 @@ class Attribute:
     def width(self) -> int:
         """Columns of y that the attribute takes."""
         return len(self.values) if self.kind == "categorical" else 1
+
+    @property
+    def key(self) -> tuple[str, Kind, frozenset[str]]:
+        """What tells the attribute from others: name, kind, and values in whatever order."""
+        return self.name, self.kind, frozenset(self.values)
 
     def describe_values(self) -> str:
         """Return the values in words, the first of many."""
@@ -98,6 +116,19 @@ class Attribute:
         if self.kind == "binary":
             return parse_binary(self.name, raw)
         return (parse_real(self.name, raw) - self.mean) / self.scale
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of an attribute, of a value, or of an axis.
+
+    Raises:
+        AttrimorphError: it is empty or long, would move a terminal's cursor, or is what every object of a page has.
+    """
+    if not name or len(name) > LONGEST_NAME or ODD.search(name) or name in TAKEN:
+        raise AttrimorphError(
+            f"a name must be 1 to {LONGEST_NAME} plain letters, and no word of JavaScript's own; got {shown(name)}; "
+            "rename it"
+        )
 
 
 def parse_binary(name: str, raw: Any) -> float:
@@ -146,6 +177,7 @@ class Schema:
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        # Column names too: "hair=brown" may be an attribute, or a value of hair.
         counts = (Counter(self.names), Counter(self.column_names))
         if twice := sorted(name for each in counts for name, count in each.items() if count > 1):
             raise AttrimorphError(f"attribute names must differ; {twice[0]!r} stands twice; rename one column")
@@ -162,6 +194,10 @@ class Schema:
     def width(self) -> int:
         """Columns of y."""
         return sum(attribute.width for attribute in self.attributes)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
     def _columns(self) -> dict[str, slice]:
@@ -182,7 +218,7 @@ class Schema:
             raise AttrimorphError(
                 f"there is no attribute {name!r}; {f'did you mean {near!r}? ' if near else ''}{self.listed()}"
             )
-        return self.attributes[self.names.index(name)]
+        return self.attributes[self._places[name]]
 
     def listed(self) -> str:
         """Return the tail of an error: what attributes there are, with the kinds of those that are not binary."""
@@ -304,8 +340,10 @@ class Schema:
         """Return the names of the columns that setting this one takes away; none of what is no column."""
         if column not in self.column_names:
             return ()
-        row = self.mutually_exclusive[self.column_names.index(column)].tolist()
-        return tuple(other for other, excluded in zip(self.column_names, row, strict=True) if excluded)
+        attribute, value = self.find(column)
+        others = {f"{attribute.name}={other}" for other in attribute.values if other != value}
+        others |= {name for group in self.exclusive if column in group for name in group if name != column}
+        return tuple(name for name in self.column_names if name in others)
 
     @cached_property
     def fill_value(self) -> "Tensor":
@@ -314,6 +352,45 @@ class Schema:
 
         known = {"binary": 0.5, "real": 0.0}
         return torch.tensor([known.get(a.kind, 1 / a.width) for a in self.attributes for _ in range(a.width)])
+
+    def check_same(self, other: "Schema", own: str, others: str) -> None:
+        """See that another schema has the same attributes by name, kind and values, in whatever order.
+
+        Args:
+            other: whose attributes are looked at.
+            own, others: how an error calls the two.
+
+        Raises:
+            AttrimorphError: it has others; both lists are told.
+        """
+        mine, theirs = ({each.key: each for each in schema.attributes} for schema in (self, other))
+        if mine.keys() != theirs.keys():
+            # Of long lists those that make the difference come first.
+            here, there = (
+                few(each[key] for key in sorted(each, key=lambda key: key in both))
+                for each, both in ((mine, theirs), (theirs, mine))
+            )
+            raise AttrimorphError(
+                f"{others} must have the attributes of {own}, by name, kind and values; {own} has {here}; {others} "
+                f"has {there}"
+            )
+
+    def columns_of(self, y: "Tensor", other: "Schema") -> "Tensor":
+        """Return y [N, other.width] of another schema with the same attributes (`check_same`) in the columns of this.
+
+        Real ones are standardised as they are here.
+        """
+        import torch
+
+        parts = [y[:, :0]]
+        for attribute in self.attributes:
+            theirs, part = other.attribute(attribute.name), y[:, other.columns(attribute.name)]
+            if attribute.kind == "categorical":
+                part = part[:, [theirs.place(value) for value in attribute.values]]
+            elif (attribute.mean, attribute.scale) != (theirs.mean, theirs.scale):
+                part = (part * theirs.scale + theirs.mean - attribute.mean) / attribute.scale
+            parts.append(part)
+        return torch.cat(parts, 1)
 
     def encode(self, table: Mapping[str, Sequence[Any]], count: int | None = None) -> "NDArray[np.float32]":
         """Turn columns of raw values into y.
@@ -424,19 +501,33 @@ class Schema:
         try:
             attributes = (
                 Attribute(
-                    str(item["name"]),
+                    _text(item["name"]),
                     item["kind"],
-                    tuple(map(str, item["values"])),
+                    tuple(map(_text, item["values"])),
                     float(item["mean"]),
                     float(item["scale"]),
                 )
                 for item in value["attributes"]
             )
             return Schema(tuple(attributes), tuple(tuple(map(str, group)) for group in value["exclusive"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise AttrimorphError(
                 f"this is no attribute schema ({error!r} is missing or wrong); prepare the data again"
             ) from error
+
+
+def _text(value: Any) -> str:
+    """Return a text as it is."""
+    if not isinstance(value, str):
+        raise TypeError(shown(value))
+    return value
+
+
+def few(attributes: Iterable[Attribute]) -> str:
+    """Return attributes in words, the first of many."""
+    named = [attribute.describe() for attribute in attributes]
+    more = f" and {len(named) - MOST_DIFFERING} more" if len(named) > MOST_DIFFERING else ""
+    return ", ".join(named[:MOST_DIFFERING]) + more or "none"
 
 
 def strengths_in_range(changes: dict[str, float]) -> dict[str, float]:

@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_deflate"},
 }
 Box = tuple[float, float, float, float]
+ALIKE = 0.02  # by which two shapes may differ, width over height
 SMEAR = 80  # levels by which JPEG may blur a plain background around edges
 ORIENTATION = 0x0112  # the EXIF tag
 STRAY = 0.001  # share of pixels that may lie beyond the scale of an image of numbers
@@ -49,7 +50,8 @@ class Crop:
 
     Attributes:
         left, top, right, bottom: the rectangle; right and bottom are not part of it.
-        of: (width, height) of the image it was measured on; None = every image as it is.
+        of: (width, height) of the image it was measured on; None = every image as it is. Of images of another shape the
+            largest centred square is taken.
     """
 
     left: float
@@ -102,6 +104,15 @@ def check_image(path: Path) -> None:
     """
     with opened_image(path):
         pass
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of an image file, upright, without decoding it; errors as of `check_image`."""
+    with opened_image(path) as image:
+        turned = False
+        with suppress(Exception):  # a broken tag block is no reason to lose the picture
+            turned = int(image.getexif().get(ORIENTATION, 1)) >= 5
+        return (image.height, image.width) if turned else image.size
 
 
 @contextmanager
@@ -262,7 +273,7 @@ def crop_box(size: tuple[int, int], crop: CropLike) -> Box:
     """
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)
-    if isinstance(crop, Crop):
+    if isinstance(crop, Crop) and (crop.of is None or abs(width * crop.of[1] / (height * crop.of[0]) - 1) < ALIKE):
         across, down = (width / crop.of[0], height / crop.of[1]) if crop.of else (1.0, 1.0)
         left, top, right, bottom = crop.left * across, crop.top * down, crop.right * across, crop.bottom * down
         if not (0 <= left < right <= width + 1e-6 and 0 <= top < bottom <= height + 1e-6):
@@ -347,6 +358,19 @@ class Frame:
 
     matrix: Affine
     side: int
+
+    def check(self, size: tuple[int, int]) -> None:
+        """See that the square lies at a photograph of a size, (width, height), and is not much larger.
+
+        Raises:
+            AttrimorphError: it does not.
+        """
+        far = 2 * max(size) + self.side
+        if not (self.scale > 1e-4 and bool((np.abs(self.corners) < far).all())):  # NaN is nowhere
+            raise AttrimorphError(
+                f"a frame must lie in the photograph of {size[0]}x{size[1]} pixels; {self.matrix} does not; make the "
+                "result again"
+            )
 
     @property
     def scale(self) -> float:

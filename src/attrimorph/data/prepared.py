@@ -26,7 +26,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
-from attrimorph.data.images import CropLike, read_mask, read_pixels
+from attrimorph.data.images import CropLike, read_mask, read_pixels, size_of
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
@@ -102,6 +103,21 @@ class PreparedData:
         if split not in SPLITS:
             raise AttrimorphError(f"a split must be one of {', '.join(SPLITS)} or all; got {split!r}")
         return self._by_split[split]
+
+    def with_schema(self, schema: Schema, own: str) -> Self:
+        """Return the data with their attributes in the columns of another schema.
+
+        Args:
+            schema: with the same attributes, by name, kind and values.
+            own: whose it is.
+
+        Raises:
+            AttrimorphError: the data have others.
+        """
+        if schema.attributes == self.schema.attributes:
+            return self
+        schema.check_same(self.schema, own, "the data" if self.path is None else f"the data in {self.path}")
+        return replace(self, schema=schema, attributes=schema.columns_of(self.attributes, self.schema))
 
     @cached_property
     def varies(self) -> Tensor:
@@ -316,6 +332,7 @@ Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 LARGEST = 1024
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 FURTHEST = 10_000  # standard deviations
+LOOKED_AT = 200  # files whose size is read before all are decoded
 
 
 @dataclass(frozen=True)
@@ -371,6 +388,14 @@ class _Preparation:
     crop: CropLike
     align: bool
     masks: bool
+
+    def one_size(self) -> tuple[int, int] | None:
+        """The width and height that all files have, as far as some of them tell; None where they differ."""
+        found = set()
+        for path in self.raw.files[:: max(1, len(self.raw.files) // LOOKED_AT)]:
+            with suppress(AttrimorphError):  # it will be left out
+                found.add(size_of(path))
+        return found.pop() if len(found) == 1 else None
 
     def describe(self) -> dict[str, Any]:
         crop = asdict(self.crop) if isinstance(self.crop, Crop) else self.crop
@@ -447,7 +472,7 @@ class _Preparation:
                 files=names,
                 split=raw.split,
                 identity=raw.identity,
-                preprocessing={**self.describe(), "format": raw.name, "request": self.request},
+                preprocessing={**self.describe(), "of": self.one_size(), "format": raw.name, "request": self.request},
                 skipped=skipped,
             )
         return resumed, len(todo) / max(seconds, 1e-9)
@@ -542,6 +567,7 @@ def open_or_prepare(
     align: bool = False,
     progress: Progress | None = None,
     found: Callable[[RawData], None] | None = None,
+    kept: bool = True,
 ) -> PreparedData:
     """Open a prepared folder, or prepare a folder of images into a cache and open that.
 
@@ -555,6 +581,7 @@ def open_or_prepare(
         align: as of `prepare`.
         progress: called with (done, total).
         found: called with what a folder of images holds before any of them is decoded; may refuse it.
+        kept: whether what has to be prepared may be kept in the cache; else nothing is written there.
 
     Raises:
         AttrimorphError: the prepared folder has another size, the images cannot be read, or the cache not written.
@@ -573,8 +600,17 @@ def open_or_prepare(
     raw = source.read()
     if found is not None:
         found(raw)
+    if crop == raw.crop or (crop == "centre" and raw.crop is None):
+        crop = None  # what is usual: the same cache
     job = _job(raw, image_size, crop, align, None, None)
     out = _cache(source, image_size, crop, align)
+    if not kept:
+        with suppress(AttrimorphError):
+            if (data := open_prepared(out)).preprocessing.get("request") == job.request:
+                return replace(data, source=source)
+        with TemporaryDirectory(prefix="attrimorph-") as folder:
+            job.write(Path(folder), _cores(), progress)
+            return replace(open_prepared(folder), source=source, path=None)  # a memory map outlives its file's name
     elsewhere = f"it keeps the prepared images of {source.path}; set XDG_CACHE_HOME to a folder with space"
     with lock_folder(out, wait=True, remedy=elsewhere):
         # What is broken, or of other images, is made anew.

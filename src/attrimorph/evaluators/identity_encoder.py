@@ -270,9 +270,9 @@ def load_identity_encoder(source: str | Path, device: str = "cpu") -> IdentityEn
 
 def identity_encoder_for(schema: Schema, image_size: int, device: str = "cpu") -> IdentityEncoder | None:
     """Return the shipped identity encoder of drawn people at this size, or None for other images."""
+    drawn = schema.attributes == faces.SCHEMA.attributes
     try:
-        known = schema.names == faces.SCHEMA.names
-        return load_identity_encoder(f"drawn-faces-{image_size}", device) if known else None
+        return load_identity_encoder(f"drawn-faces-{image_size}", device) if drawn else None
     except AttrimorphError:
         return None
 

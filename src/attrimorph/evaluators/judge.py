@@ -4,11 +4,12 @@ The shipped ones learned from drawn faces, `train_judge` in `training` makes one
 probabilities are calibrated: see `calibration`.
 """
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from attrimorph.models.model import Model, answers, decisions
 from attrimorph.networks.convolutional import Stages
 from attrimorph.pictures import png_bytes, sheet
 
+Who = TypeVar("Who", bound=Judges)
 CLIPPED = 4.0  # logits, of an attribute's score
 
 
@@ -259,10 +261,37 @@ def load_judge(source: str | Path, device: str = "cpu") -> Judge:
 def judge_for(schema: Schema, image_size: int, device: str = "cpu") -> Judge | None:
     """Return the shipped judge that knows these attributes at this size, or None where there is none."""
     try:
-        judge = load_judge(f"drawn-faces-{image_size}", device)
+        return in_schema(load_judge(f"drawn-faces-{image_size}", device), schema, "the model")
     except AttrimorphError:
         return None
-    return judge if judge.schema.names == schema.names else None
+
+
+def in_schema(judge: Who, schema: Schema, own: str) -> Who:
+    """Return a judge whose answers stand in the columns of a schema.
+
+    Args:
+        judge: who knows the same attributes, by name, kind and values.
+        schema: whose columns are wanted.
+        own: whose it is.
+
+    Raises:
+        AttrimorphError: it knows others, or reals on another scale; or its answers cannot be put in another order.
+    """
+    if judge.schema.attributes == schema.attributes:
+        return judge
+    schema.check_same(judge.schema, own, judge.name)
+    reals = [each for each in schema.attributes if each.kind == "real" and each not in judge.schema.attributes]
+    if reals or not isinstance(judge, Judge):
+        what = f"{reals[0].name} on the scale" if reals else "the attributes in the order"
+        raise AttrimorphError(f"{judge.name} must tell {what} of {own}; it does not; train one with attrimorph judge")
+    places = torch.tensor([judge.schema.column_names.index(name) for name in schema.column_names])
+    network, width = copy.deepcopy(judge.network), len(places)
+    if network.degrees:
+        places = torch.cat([places, places + width])
+    network.last.weight, network.last.bias = (
+        nn.Parameter(each[places], requires_grad=False) for each in (network.last.weight, network.last.bias)
+    )
+    return cast(Who, replace(judge, schema=schema, network=network))
 
 
 # --- labels of pictures that have none, as a judge tells them; what it is not sure of is missing

@@ -1,8 +1,9 @@
 """Models, as far as torch is not needed: where a file lies, what its header says, how far its strengths go."""
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.files import reading
+from attrimorph.files import check_plain, file_sha256, reading
 from attrimorph.recipe import AnyRecipe
 
 if TYPE_CHECKING:
@@ -159,12 +160,10 @@ def read_json(path: Path) -> dict[str, Any]:
         AttrimorphError: the file is damaged, too large, or none of ours.
     """
     try:
-        with reading(path):
-            if path.stat().st_size > LARGEST_FILE:
-                raise AttrimorphError(f"a model file must be under {LARGEST_FILE >> 30} GiB; {path} is larger")
-            # Opened here first: safetensors says of a file that may not be read that there is none.
-            with path.open("rb"), safe_open(str(path), framework="np") as file:
-                metadata = file.metadata() or {}
+        check_plain(path, LARGEST_FILE)
+        # Opened here first: safetensors says of a file that may not be read that there is none.
+        with reading(path), path.open("rb"), safe_open(str(path), framework="np") as file:
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise AttrimorphError(
             f"{path} is no readable model file ({error}); give a model.safetensors of attrimorph"
@@ -208,6 +207,24 @@ def find(source: str | Path) -> Path:
     raise AttrimorphError(
         f"there is no run folder, model file or shipped model {str(source)!r}; {suggestion(str(source), known)}"
     )
+
+
+def hash_of_chain(hashes: Iterable[str]) -> str:
+    """Return the hash of several models as one."""
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def model_sha256(source: str | Path) -> str:
+    """Return the hash that a model would have, without loading it.
+
+    Args:
+        source: as of `load`, or a generator from outside.
+
+    Raises:
+        AttrimorphError: nothing is there, or it cannot be read.
+    """
+    hashes = [file_sha256(find(part)) for part in named_parts(source)]
+    return hashes[0] if len(hashes) == 1 else hash_of_chain(hashes)
 
 
 def named_parts(source: str | Path) -> list[str]:

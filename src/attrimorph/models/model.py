@@ -704,6 +704,9 @@ def fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path:
     """
     try:
         for name, network in networks.items():
+            wanted = {f"{name}.{key}": each.dtype for key, each in network.state_dict().items()}
+            if odd := [key for key, kind in wanted.items() if key in tensors and tensors[key].dtype != kind]:
+                raise RuntimeError(f"{odd[0]} is of {tensors[odd[0]].dtype}")
             part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             network.load_state_dict(part, assign=True)
     except RuntimeError as error:

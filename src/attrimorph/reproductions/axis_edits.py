@@ -309,12 +309,8 @@ def subjects(request: Request) -> tuple[AxesContext, EvaluationSet]:
     model = load(request.model, request.device)
     data = open_or_prepare(request.data, model.image_size, progress=request.counting("preparing"))
     judge = judge_named(request.other_model, model)
+    data = data.with_schema(judge.schema, judge.name)
     unseen = held_out_images(data, min(FACES, request.form.unseen))
-    if data.schema != judge.schema:
-        raise AttrimorphError(
-            f"the data must have the attributes that {judge.name} knows; they have others; name a judge with "
-            "--other-model"
-        )
     if data.schema != faces.SCHEMA:
         unseen = replace(unseen, factors=None, masks=None)
     return AxesContext(request, model, judge), unseen

@@ -13,11 +13,20 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
 
-from attrimorph.applications import Composition, Search
-from attrimorph.data import STRONGEST, Schema
-from attrimorph.errors import AttrimorphError, sentence_of
+from attrimorph.applications import Composition, Search, checked_seed
+from attrimorph.data import LONGEST_NAME, STRONGEST, Schema
+from attrimorph.errors import AttrimorphError, sentence_of, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,8 +47,9 @@ EARLIER = {
 }  # fmt: skip
 """Arguments that a receipt leaves out where nobody wished for them, or that receipts of earlier versions lack."""
 Named = Annotated[str, BeforeValidator(str)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=2 * LONGEST_NAME + 1)]
 Strength = Annotated[float, Field(ge=-STRONGEST, le=STRONGEST, allow_inf_nan=False, strict=True)]
+Seed = Annotated[int, AfterValidator(checked_seed)]
 Fact = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 RESULTS = Path("runs/results")
 
@@ -275,8 +285,12 @@ class Request(BaseModel):
         return Written(tuple(pictures), out.with_suffix(".json"), (*tables, *result.fields), tuple(notes))
 
     def place_again(self, receipt: Path) -> Path:
-        """Return where a result is written that is made again from a receipt."""
-        return receipt.with_name(f"{receipt.stem}.again.png")
+        """Return where a result is written that is made again from a receipt: a name that is not taken."""
+        for number in count(1):
+            path = receipt.with_name(f"{receipt.stem}.again{f'-{number}' if number > 1 else ''}.png")
+            if not path.exists() and not path.with_suffix(".json").exists():
+                return path
+        raise AssertionError("count() does not end")
 
     @property
     def files(self) -> list[Path]:
@@ -315,35 +329,48 @@ class Request(BaseModel):
             AttrimorphError: an argument or an input is missing or wrong.
         """
         words, paths = cls.earlier(dict(receipt.arguments)), [Path(each.path) for each in receipt.inputs]
-        for name, each in cls.model_fields.items():
-            if name not in (*words, *cls.pictures, *EARLIER, "model") and not each.exclude:
-                raise AttrimorphError(f"its argument {name!r} is missing or wrong")
-        try:
-            if isinstance(words.get("along"), dict):
-                words["along"] = {"sphere": False, **words["along"], "pack": paths.pop()}
-            for name in reversed(cls.pictures):
-                if name == "images":
-                    words[name] = paths
-                    continue
-                count = 1 if cls.model_fields[name].is_required() else int(words.pop(name, 0))
-                taken = [paths.pop() for _ in range(count)][::-1]
-                if isinstance(cls.model_fields[name].default, list):
-                    words[name] = taken
-                elif taken:
-                    words[name] = taken[0]
-        except IndexError:
-            raise AttrimorphError("an input is missing") from None
+        # What a person alone may say (where else to write, that a program is run) is in no receipt.
+        known = {name for name, each in cls.model_fields.items() if not each.exclude} - {"model"}
+        several = {name for name in cls.pictures if isinstance(cls.model_fields[name].default, list)}
+        required = {name for name in cls.pictures if name == "images" or cls.model_fields[name].is_required()}
+        if foreign := words.keys() - (known - required):
+            raise AttrimorphError(f"it has an argument {shown(min(foreign))}, which {cls.verb} has not")
+        if lost := known - words.keys() - {*cls.pictures, *EARLIER}:
+            raise AttrimorphError(f"its argument {min(lost)!r} is missing or wrong")
+        if isinstance(words.get("along"), dict):
+            words["along"] = {"sphere": False, **words["along"], "pack": _last(paths)}
+        for name in reversed(cls.pictures):
+            if name == "images":
+                words[name], paths = paths, []
+                continue
+            count = 1 if name in required else words.pop(name, 0)
+            if not isinstance(count, int) or not 0 <= count <= len(paths) or (count > 1 and name not in several):
+                raise AttrimorphError(f"its argument {name!r} is wrong, or an input is missing")
+            taken = [_last(paths) for _ in range(count)][::-1]
+            if name in several:
+                words[name] = taken
+            elif taken:
+                words[name] = taken[0]
+        if len(paths) > (words.get("judge") is not None):  # whose file is an input, too
+            raise AttrimorphError(f"it has {len(paths)} inputs more than {cls.verb} reads")
         try:
             return cls(model=receipt.model.name, **words)
         except ValidationError as error:
-            name = str(error.errors()[0]["loc"][0])
-            wrong = "wrong" if name in EARLIER else "missing or wrong"
-            raise AttrimorphError(f"its argument {name!r} is {wrong}") from error
+            name = shown(error.errors()[0]["loc"][0])
+            wrong = "wrong" if name.strip("'") in EARLIER else "missing or wrong"
+            raise AttrimorphError(f"its argument {name} is {wrong}") from error
 
     @classmethod
     def earlier(cls, words: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a receipt, those that an earlier version wrote otherwise as they are said now."""
         return words
+
+
+def _last(paths: list[Path]) -> Path:
+    """Take the last input of a receipt."""
+    if not paths:
+        raise AttrimorphError("an input is missing")
+    return paths.pop()
 
 
 class Composing(Request):

@@ -33,6 +33,7 @@ class Moving(Inverting, Composing):
         box: Where the face is, x,y,w,h in pixels of the upright photograph, forehead to chin; none is looked for.
         aligned: The picture is a face already, as the model's pictures are: take its largest centred square.
         no_location: Leave out of the result where the photograph was taken.
+        program: Run the .pt2 file that --model names: a program that may do whatever you may. Prefer .onnx.
     """
 
     face: str = "largest"
@@ -41,6 +42,7 @@ class Moving(Inverting, Composing):
     no_location: bool = False
     changes: Changes = {}
     along: AxisOptions | None = None
+    program: Annotated[bool, Option("--run-program")] = Field(default=False, exclude=True)
 
     def load(self, device: str = "cpu") -> "Model":
         """Load the model; one from outside where axes are of such."""
@@ -48,7 +50,7 @@ class Moving(Inverting, Composing):
             return super().load(device)
         from attrimorph.applications.axes.choosing import generator_named
 
-        return generator_named(self.model, device, values=self.along.values)
+        return generator_named(self.model, device, values=self.along.values, program=self.program)
 
     def meant(self) -> Meant:
         """Return which faces are meant.
@@ -164,7 +166,9 @@ class Edit(Moving):
             composition=self.composition,
         )
         _say_unlike(work, model, found.images, found.reconstructions)
-        if work.say is not None and (same := unchanged(found.images, found.edited, self.changes, self.known)):
+        if work.say is not None and (
+            same := unchanged(model.schema, found.images, found.edited, self.changes, self.known)
+        ):
             work.say(same[0])
         changes = model.changes(self.changes)
         shown = {"input": found.images, "reconstruction": found.reconstructions, _words(changes): found.edited}

@@ -23,10 +23,10 @@ from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data import csv_text
 from attrimorph.data.images import WRITTEN, Affine
 from attrimorph.data.readers.raw import list_images, need_images, preview
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, shown
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
-from attrimorph.files import read_json, write_bytes, write_json
+from attrimorph.files import file_sha256, read_json, write_bytes, write_json
 from attrimorph.models.model import Groups, Model
 from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import picture_bytes, to_pil
@@ -38,7 +38,6 @@ from attrimorph.requests.receipt import (
     OutputFile,
     Receipt,
     Written,
-    file_sha256,
     input_files,
     model_reference,
     tag_of,
@@ -216,7 +215,7 @@ class EditFolder(Moving):
             )
         names = (
             "model", "changes", "along", "known", "invert", "calibrated", "composition",
-            "face", "box", "aligned", "no_location",
+            "face", "box", "aligned", "no_location", "program",
         )  # fmt: skip
         like = request.like[0] if request.like else None
         return cls(folder=folder, like=like, **{name: getattr(request, name) for name in names})
@@ -228,14 +227,18 @@ class EditFolder(Moving):
     @classmethod
     def from_receipt(cls, receipt: Receipt) -> Self:
         """Return the edit of the pictures that were edited; the references stand before them among the inputs."""
-        words, paths = dict(receipt.arguments), [Path(each.path) for each in receipt.inputs]
+        words = dict(receipt.arguments)
         if not receipt.outputs:
             raise AttrimorphError(
-                f"the edit of {words.get('folder')} did not come to its end; repeat its command to go on"
+                f"the edit of {shown(words.get('folder'))} did not come to its end; repeat its command to go on"
             )
         count = bool(words.get("like")) + ("along" in words)
         found = super().from_receipt(receipt.model_copy(update={"inputs": receipt.inputs[:count]}))
-        only = [path.relative_to(found.folder).as_posix() for path in paths[count:]]
+        only = []
+        for path in (PurePosixPath(each.path) for each in receipt.inputs[count:]):
+            if not path.is_relative_to(found.folder) or ".." in path.parts:
+                raise AttrimorphError(f"its input {path} must lie in its folder {found.folder}")
+            only.append(str(path.relative_to(found.folder)))
         return found.model_copy(update={"only": only})
 
     def place_again(self, receipt: Path) -> Path:
@@ -265,9 +268,7 @@ class EditFolder(Moving):
         """
         folder, out, model = self.folder.absolute(), Path(out).absolute(), model or self.load()
         check_places(folder, out)
-        found = {
-            name: path for name, path in list_images(folder, own=True).items() if self.only is None or name in self.only
-        }
+        found = list_images(folder, own=True) if self.only is None else {name: folder / name for name in self.only}
         need_images(list(found.values()), folder)
         change, judge = self._change(model, say)
         receipt = Receipt(
@@ -473,7 +474,9 @@ class _Job:
                 said, frames = ([], []) if isinstance(shown, Tensor) else (list(shown.said), shown.frames[0])
                 rows = slice(row, row + max(1, len(frames)))
                 said += unlike(self.model, images[rows], None if made is None else made[rows])
-                said += unchanged(images[rows], after[rows], self.request.changes, self.request.known)
+                said += unchanged(
+                    self.model.schema, images[rows], after[rows], self.request.changes, self.request.known
+                )
                 line = self.table.row(
                     name, place, "edited", "; ".join(said), digest=digest, content=contents[place],
                     figures=figures[row], frames=[frame.matrix for frame in frames],

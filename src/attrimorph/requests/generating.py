@@ -15,6 +15,7 @@ from attrimorph.requests import (
     Option,
     Request,
     Result,
+    Seed,
     Work,
     decibels,
     inversion_arguments,
@@ -44,7 +45,7 @@ class Sample(Request):
     verb = "sample"
     count: int = 16
     changes: Changes = {}
-    seed: int = 0
+    seed: Seed = 0
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return a grid."""
@@ -136,7 +137,7 @@ class Layers(Inputs):
     changes: Changes = {}
     background: Annotated[Path | None, Option("--background-from")] = None
     backgrounds: int = 0
-    seed: int = 0
+    seed: Seed = 0
 
     def result(self, model: "Model", work: Work) -> Result:
         """Return a sheet (input, foreground, gate, background, composite, variants), and every layer alone."""
@@ -213,7 +214,7 @@ class Invert(Inputs):
     prior: Annotated[float, Option(kind=float | None, read=lambda value: PRIOR if value is None else value)] = PRIOR
     candidates: int = 256
     starts: int = 1
-    seed: int = 0
+    seed: Seed = 0
     rate: Annotated[float, Option("-")] = 0.2
     label_rate: Annotated[float, Option("-")] = 0.2
     of: Annotated[int | None, Option("-")] = None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests import Composing, Inputs, Names, Option, Request, Result, Work
+from attrimorph.requests import Composing, Inputs, Names, Option, Request, Result, Seed, Work
 
 if TYPE_CHECKING:
     from attrimorph.applications.augment import Made
@@ -32,7 +32,7 @@ class OnData(Request):
     format: str = "auto"
     table: Path | None = None
     fingerprint: Annotated[str | None, Option("-")] = None
-    """Other data than these are refused; a receipt knows it."""
+    """Other data than these are refused; a receipt knows it. Nothing is written into the folder, then."""
 
     @classmethod
     def typed_first(cls) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Retrieve(OnData, Inputs, Composing):
 
         encoder(model, "retrieve")
         image = model.prepared(self.image)
-        gallery = open_gallery(model, self.source, work.progress)
+        gallery = open_gallery(model, self.source, work.progress, kept=self.fingerprint is None)
         unchanged(gallery.fingerprint, self.fingerprint, self.source)
         # Encoding may take minutes: what cannot be answered is refused before.
         check_wishes(gallery.schema or model.schema, self.count, self.wanted, self.same)
@@ -153,7 +153,7 @@ class Neighbours(OnData):
     verb = "neighbours"
     meter = ("comparing", "images")
     count: int = 200
-    seed: int = 0
+    seed: Seed = 0
     judge: str | None = None
 
     def result(self, model: "Model", work: Work) -> Result:
@@ -162,7 +162,7 @@ class Neighbours(OnData):
         from attrimorph.applications.neighbours import neighbours, neighbours_picture, neighbours_table
         from attrimorph.evaluators.judge import judge_for, load_judge
 
-        data = open_data(model, self.source, work.progress)
+        data = open_data(model, self.source, work.progress, kept=self.fingerprint is None)
         unchanged(data.fingerprint, self.fingerprint, self.source)
         if self.judge is None:
             judge = judge_for(model.schema, model.image_size, model.device)
@@ -195,7 +195,7 @@ class LatentMap(OnData):
         from attrimorph.applications.gallery import encode_gallery, gallery_of, open_data, unchanged
         from attrimorph.applications.latent_map import latent_map, map_table, points_picture, thumbnails
 
-        data = open_data(model, self.source, work.progress)
+        data = open_data(model, self.source, work.progress, kept=self.fingerprint is None)
         unchanged(data.fingerprint, self.fingerprint, self.source)
         if self.attribute is not None:
             data.schema.attribute(self.attribute)
@@ -203,7 +203,7 @@ class LatentMap(OnData):
         codes = encode_gallery(model, gallery, work.out.parent, work.progress, verb="latent-map")
         found = latent_map(codes.z, data.schema, data.attributes)
         ranked = sorted(found.separability.items(), key=lambda item: -item[1])
-        best = ranked[0][0].partition("=")[0] if ranked else next(iter(data.schema.names), None)
+        best = data.schema.find(ranked[0][0])[0].name if ranked else next(iter(data.schema.names), None)
         return Result(
             {"": thumbnails(found.points, gallery), "points": points_picture(found, data, self.attribute or best)},
             {
@@ -247,7 +247,7 @@ class Augment(OnData, Composing):
     identities: int | None = None
     each: int | None = None
     way: Literal["auto", "edit", "sample"] = "auto"
-    seed: int = 0
+    seed: Seed = 0
     judge: str | None = None
     real: Annotated[bool, Option("--only-generated", bool, lambda only: not only)] = True
 
@@ -276,8 +276,6 @@ class Augment(OnData, Composing):
             raise AttrimorphError(
                 "augment must be told what to make; got nothing; add --balance Smiling, --identities 10 or --each 200"
             )
-        if not 0 <= self.seed < 2**63:
-            raise AttrimorphError(f"seed must lie in 0..2**63 - 1; got {self.seed}; choose a smaller one")
         people = self.identities is not None and not claimed
         confirm = confirmation(model, data.schema, claimed, self.judge, people=people)
         if self.balance:
@@ -310,7 +308,7 @@ class Augment(OnData, Composing):
         )
         from attrimorph.applications.gallery import labelled_data, unchanged
 
-        data = labelled_data(model, self.source, work.progress)
+        data = labelled_data(model, self.source, work.progress, kept=self.fingerprint is None)
         unchanged(data.fingerprint, self.fingerprint, self.source)
         name, people = class_attribute(data.schema), self.identities is not None
         claimed = self.balance or (() if name is None else (name,))

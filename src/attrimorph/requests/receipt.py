@@ -1,19 +1,18 @@
 """The receipt: a JSON beside every result, or inside a saved picture, that says how it was made, to make it again."""
 
-import hashlib
 import io
 import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from attrimorph.data.images import decoded_image
-from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, reading
+from attrimorph.data.images import MOST_PIXELS, decoded_image
+from attrimorph.errors import AttrimorphError, sentence_of, shown
+from attrimorph.files import check_plain, file_sha256, read_json, reading
 from attrimorph.models import named_parts
 from attrimorph.version import __version__
 
@@ -26,6 +25,8 @@ FORMAT_VERSION: Literal[1] = 1
 EMBEDDED = "attrimorph receipt"
 """The text chunk of a PNG that holds its receipt."""
 HEAD = b'{"format":"attrimorph receipt"'
+LARGEST_PICTURE = 2**30  # bytes
+LONGEST_PATH = 8192
 LONGEST = 60_000  # bytes of a receipt inside a photograph: a JPEG's comment holds hardly more
 MADE = {
     "sample": "generated", "reconstruct": "reconstructed", "morph": "generated", "retrieve": "found",
@@ -51,29 +52,47 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-class ModelNamed(BaseModel):
+def _path(told: str) -> str:
+    """Refuse what can be the path of no file."""
+    if len(told) > LONGEST_PATH or "\0" in told:
+        raise ValueError(f"must be a path of at most {LONGEST_PATH} letters")
+    return told
+
+
+# Not by pydantic's own constraints: names of files need not be UTF-8.
+Words = Annotated[str, AfterValidator(_path)]
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class Part(BaseModel):
+    """A part of a receipt; what it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelNamed(Part):
     """A model: as the user named it, a path (absolute) or the name of a shipped one; and the sha256 of its file."""
 
-    name: str
-    sha256: str
+    name: Words
+    sha256: Digest
 
 
-class InputFile(BaseModel):
+class InputFile(Part):
     """A file that was read: its absolute path, and its sha256."""
 
-    path: str
-    sha256: str
+    path: Words
+    sha256: Digest
 
 
-class OutputFile(BaseModel):
+class OutputFile(Part):
     """A file that was written: its name beside the receipt, its sha256, and that of its pixels ("" of no picture)."""
 
-    file: str
-    sha256: str
-    pixels_sha256: str
+    file: Words
+    sha256: Digest | Literal[""]
+    pixels_sha256: Digest | Literal[""]
 
 
-class Receipt(BaseModel):
+class Receipt(Part):
     """How a result was made.
 
     Attributes:
@@ -87,7 +106,6 @@ class Receipt(BaseModel):
         facts: figures for the reader; a repetition does not need them.
     """
 
-    model_config = ConfigDict(frozen=True)
     format: Literal["attrimorph receipt"] = FORMAT
     format_version: Literal[1] = FORMAT_VERSION
     attrimorph: str = __version__
@@ -97,16 +115,6 @@ class Receipt(BaseModel):
     inputs: list[InputFile] = []
     outputs: list[OutputFile] = []
     facts: dict[str, Any] = {}
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file.
-
-    Raises:
-        AttrimorphError: it cannot be read.
-    """
-    with reading(path), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_reference(name: str | Path) -> str:
@@ -155,14 +163,13 @@ def read_receipt(path: Path) -> Receipt:
         raise AttrimorphError(f"{path} must be the receipt beside a result; it is none; name the right JSON file")
     if value.get("format_version") != FORMAT_VERSION:
         raise AttrimorphError(
-            f"{path} must have receipt format {FORMAT_VERSION}; got {value.get('format_version')!r}; "
-            f"use attrimorph {value.get('attrimorph')}"
+            f"{path} must have receipt format {FORMAT_VERSION}; got {shown(value.get('format_version'))}; "
+            f"use attrimorph {shown(value.get('attrimorph'))}"
         )
     try:
         return Receipt.model_validate(value)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise damaged(path, f"its {place!r} is missing or wrong") from error
+        raise damaged(path, f"its {sentence_of(error.errors())}") from error
 
 
 def damaged(path: Path, reason: str) -> AttrimorphError:
@@ -171,6 +178,7 @@ def damaged(path: Path, reason: str) -> AttrimorphError:
 
 
 def _read_embedded(path: Path) -> Any:
+    check_plain(path, LARGEST_PICTURE)
     with reading(path):
         content = path.read_bytes()
     text = embedded_text(content)
@@ -181,7 +189,7 @@ def _read_embedded(path: Path) -> Any:
         )
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AttrimorphError(f"{path} is no readable picture with a receipt; it is damaged; get it again") from error
 
 
@@ -189,7 +197,8 @@ def embedded_text(content: bytes) -> str | None:
     """Return the receipt inside a picture's bytes, or None."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            image.load()
+            if image.width * image.height <= MOST_PIXELS:
+                image.load()  # texts may come after the pixels
             text = image.info.get(EMBEDDED)
     except Exception:  # decoders of damaged files raise nearly everything
         text = None
@@ -197,7 +206,7 @@ def embedded_text(content: bytes) -> str | None:
     if isinstance(text, str) or place < 0:
         return text if isinstance(text, str) else None
     text = content[place : place + LONGEST].decode("ascii", "replace")
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return text[: json.JSONDecoder().raw_decode(text)[1]]
     return text
 

@@ -10,11 +10,11 @@ import io
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from attrimorph.applications.axes.pack import Axis
@@ -33,13 +33,13 @@ from attrimorph.applications.inputs import encoder
 from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.data.images import Affine, Frame, decoded_image
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, shown
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.models.model import Code, Model
 from attrimorph.photographs.fields import Fields, apply
 from attrimorph.photographs.file import Photograph, read_photograph
 from attrimorph.pictures import pixels_of, pixels_sha256, png_bytes, to_pil
-from attrimorph.requests import Composing, Facts, Request, Result, Work
+from attrimorph.requests import Composing, Fact, Facts, Name, Request, Result, Strength, Work
 from attrimorph.requests.receipt import (
     EMBEDDED,
     InputFile,
@@ -57,6 +57,7 @@ LARGEST_CODE = 2**22  # numbers
 class SavedCode(BaseModel):
     """A code of one row, z of `shape`."""
 
+    model_config = ConfigDict(extra="forbid")
     z: str
     shape: list[int]
     attributes: str
@@ -78,9 +79,27 @@ class SavedCode(BaseModel):
         like = model.sample_codes(1, torch.Generator().manual_seed(0))
         if list(like.z.shape[1:]) != self.shape or z.numel() != like.z.numel() or y.numel() != model.schema.width:
             raise AttrimorphError(
-                f"the receipt's code must fit the model, z {list(like.z.shape[1:])}; it has {self.shape}; it is damaged"
+                f"the receipt's code must fit the model, z {list(like.z.shape[1:])}; it has {shown(self.shape)}; it is "
+                "damaged"
             )
+        if not bool(z.isfinite().all()) or bool(y.isinf().any()):  # attributes may be missing, NaN
+            raise AttrimorphError("the receipt's code must be finite numbers; it holds others; it is damaged")
         return Code(z.view(1, *self.shape), y[None])
+
+
+class SavedAxis(BaseModel):
+    """An axis that an edit went along; see `Axis`."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    direction: list[Fact]
+    slope: Fact
+    intercept: Fact
+    low: Fact
+    high: Fact
+
+
+Asked = Annotated[dict[Name, Strength], Field(max_length=200)]
 
 
 class Saved(Request):
@@ -145,9 +164,14 @@ class SavedEdit(Saved, Composing):
     picture: str | None
     own: str
     moved: str | None = None
-    changes: dict[str, float]
-    locks: list[str]
-    axes: list[dict[str, Any]] = []
+    changes: Asked
+    locks: list[Name]
+    axes: list[SavedAxis] = []
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse what does not go together."""
+        if len(self.images) > 1 or [len(each) for each in self.frames or ()] != [1] * len(self.images):
+            raise AttrimorphError("a saved photograph must be one, with one frame; the receipt tells of others")
 
     def made(self, model: Model) -> Tensor:
         """Return the picture."""
@@ -163,6 +187,7 @@ class SavedEdit(Saved, Composing):
     def whole(self, model: Model, photograph: Photograph) -> tuple[Image.Image, Photograph]:
         """Return what the model shows of a photograph, and the photograph, edited: a receipt's pictures."""
         frame = Frame((self.frames or [[]])[0][0], model.image_size)
+        frame.check((photograph.pixels.shape[1], photograph.pixels.shape[0]))
         shown, fields = self._edited(model, shown_in(model, photograph.rgb(), frame))
         assert fields is not None
         pixels = apply(photograph.pixels, frame, fields)
@@ -219,7 +244,7 @@ class SavedBackground(Saved):
     picture: str
     own: str
     behind: str
-    changes: dict[str, float]
+    changes: Asked
 
     def made(self, model: Model) -> Tensor:
         """Return the picture."""
@@ -289,7 +314,7 @@ def _saved_edit(
         moved=None if whole or final is None else _numbers(final.attributes),
         changes=dict(target.changes),
         locks=list(target.locks),
-        axes=[axis_json(axis) for axis in target.axes if axis.name in target.changes],
+        axes=[saved_axis(axis) for axis in target.axes if axis.name in target.changes],
         **words,
     )
     return request, {
@@ -343,10 +368,10 @@ def layered_png(
     return request.png(model, request.made(model), photograph=photograph, label=label)
 
 
-def axis_json(axis: Axis) -> dict[str, Any]:
-    """Return an axis as plain values."""
+def saved_axis(axis: Axis) -> SavedAxis:
+    """Return an axis as a receipt tells it."""
     numbers = {name: float(vars(axis)[name]) for name in ("slope", "intercept", "low", "high")}
-    return {"name": axis.name, "direction": axis.direction.tolist(), **numbers}
+    return SavedAxis(name=axis.name, direction=axis.direction.tolist(), **numbers)
 
 
 def _numbers(values: Tensor) -> str:
@@ -374,6 +399,8 @@ def _read_attributes(text: str, model: Model) -> Tensor:
         raise AttrimorphError(
             f"the receipt must tell the model's {model.schema.width} attributes; it tells {y.numel()}; it is damaged"
         )
+    if bool(y.isinf().any()):
+        raise AttrimorphError("the receipt's attributes must be finite numbers; they are not; it is damaged")
     return y[None]
 
 

@@ -157,7 +157,7 @@ def sliders(model: Model) -> list[Slider]:
         return [replace(each, step=1.0) for each in found if each.name in model.editable]
     if isinstance(model, Groups):
         groups = {name: group for group, names in model.groups.items() for name in names}
-        pairs = [(each, groups.get(each.name.partition("=")[0])) for each in found]
+        pairs = [(each, groups.get(model.schema.find(each.name)[0].name)) for each in found]
         return [replace(each, group=group) for each, group in pairs if group is not None]
     return found
 

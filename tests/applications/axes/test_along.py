@@ -219,10 +219,10 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     path = exported(tmp_path / "foreign.pt2")
     if suffix == ".onnx":
         path = as_onnx(tmp_path / "foreign.onnx")
-    model = outside_generator(path, values="0..1")
+    model = outside_generator(path, values="0..1", program=True)
     torch.testing.assert_close(
         model.decode(model.sample_codes(3, torch.Generator().manual_seed(0))),
-        outside_generator(exported(tmp_path / "same.pt2"), values="0..1").decode(
+        outside_generator(exported(tmp_path / "same.pt2"), values="0..1", program=True).decode(
             model.sample_codes(3, torch.Generator().manual_seed(0))
         ),
         rtol=0,
@@ -232,7 +232,8 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
     save_pack(some_axes(model), pack)
     along = AxisOptions(pack, ("Male",), seed=2, values="0..1")
     written = Edit(model=path, along=along, images=[], changes={"Smiling": 1.0}).write(tmp_path / "it.png", model)
-    assert replay(written.receipt).identical
+    program = path if suffix == ".pt2" else None
+    assert replay(written.receipt, program=program).identical
     face = photograph(tmp_path / "a.png", (16, 16))
     along = AxisOptions(pack, values="0..1")
     request = Edit(model=path, images=[face], changes={"Smiling": 1.0}, along=along, invert=Search(20, candidates=8))
@@ -241,7 +242,7 @@ def test_generators_from_outside_edit_and_replay(suffix: str, tmp_path: Path) ->
             request.write(tmp_path / "b.png", model)
         return
     found = request.write(tmp_path / "b.png", model)
-    assert replay(found.receipt).identical
+    assert replay(found.receipt, program=path).identical
     again = edit(AxisEditor(model, some_axes(model)), model.decode(next(drawn_codes(model, 2, 1))), {"Smiling": 1.0},
                  invert=Search(200, candidates=8, prior=0.0))  # fmt: skip
     assert again.inversion is not None
@@ -361,4 +362,6 @@ def test_detail_stays_where_little_changes_and_the_generator_takes_over_where_mu
 
 def test_a_generator_is_found_by_its_file(tmp_path: Path) -> None:
     path = exported(tmp_path / "foreign.pt2")
-    assert generator_named(str(path), values="0..1").image_size == 16
+    with pytest.raises(AttrimorphError, match=r"is a program.*add --run-program"):
+        generator_named(str(path), values="0..1")
+    assert generator_named(str(path), values="0..1", program=True).image_size == 16

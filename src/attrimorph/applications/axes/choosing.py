@@ -1,6 +1,5 @@
 """From the words of a command to a generator, who judges its pictures, its axis pack, and example pictures."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import SHIPPED
 from attrimorph.evaluators.judge import Judge, OwnClassifier, judge_for, load_judge
+from attrimorph.files import file_sha256
 from attrimorph.loading import load
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Model
@@ -25,7 +25,7 @@ from attrimorph.recipe import AnyRecipe, DataOptions
 
 # --- generators from outside: a torch.export or ONNX file, z in, images out
 
-# A .pt2 file is a program: load one only from people whose programs you would run.
+# A .pt2 file is a program: it is opened only where the user says so beside its name.
 
 SUFFIXES = (".pt2", ".onnx")
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (1.0, 0.0), "0..1": (2.0, -1.0), "0..255": (2 / 255, -1.0)}
@@ -56,10 +56,7 @@ class OutsideGenerator(Model):
             raise AttrimorphError(
                 f"a generator from outside must be a {' or '.join(SUFFIXES)} file; got {self.path.name}; export it so"
             )
-        try:
-            self.hash = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise AttrimorphError(f"cannot read {self.path}: {error.strerror or error}; check the path") from error
+        self.hash = file_sha256(self.path)
         opened = _open_export if self.path.suffix.lower() == ".pt2" else _open_onnx
         self._run, shape = opened(self.path)
         # A batch that the file fixes is filled up, and what is too much is thrown away.
@@ -119,10 +116,21 @@ class OutsideProgram(OutsideGenerator):
         return torch.cat([self._images(part) for part in torch.split(self._shaped(z), step)])
 
 
-def outside_generator(path: Path, *, values: Range = "-1..1") -> OutsideGenerator:
-    """Open a file as what it can be; arguments and errors as of `OutsideGenerator`."""
-    kind = OutsideProgram if Path(path).suffix.lower() == ".pt2" else OutsideGenerator
-    return kind(path, values=values)
+def outside_generator(path: Path, *, values: Range = "-1..1", program: bool = False) -> OutsideGenerator:
+    """Open a file as what it can be; arguments and errors as of `OutsideGenerator`.
+
+    Args:
+        path, values: as of `OutsideGenerator`.
+        program: whether the user said that a program may be run; no file that was read can say so.
+    """
+    if Path(path).suffix.lower() != ".pt2":
+        return OutsideGenerator(path, values=values)
+    if not program:
+        raise AttrimorphError(
+            f"a .pt2 file is a program, which may do whatever you may; got {path}; export it as .onnx, or add "
+            "--run-program if you would run any program of its maker's"
+        )
+    return OutsideProgram(path, values=values)
 
 
 def _open_export(path: Path) -> tuple[Runs, tuple[Any, ...]]:
@@ -180,10 +188,10 @@ WITH, WITHOUT = ("with", "positive", "1"), ("without", "negative", "0")
 """What the two folders of examples may be called."""
 
 
-def generator_named(source: str, device: str = "cpu", *, values: Range = "-1..1") -> Model:
+def generator_named(source: str, device: str = "cpu", *, values: Range = "-1..1", program: bool = False) -> Model:
     """Return a model of the project, or a generator from outside where the name is that of such a file."""
     if Path(source).suffix.lower() in SUFFIXES:
-        return outside_generator(Path(source), values=values)
+        return outside_generator(Path(source), values=values, program=program)
     return load(source, device)
 
 

@@ -1,6 +1,7 @@
 """The axis pack: the axes of one generator in one small file, bound to the generator by its hash."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from attrimorph.applications.axes.curved import Curved
 from attrimorph.applications.axes.linear import unit
+from attrimorph.data import check_name
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.files import write_bytes
+from attrimorph.files import check_plain, write_bytes
 from attrimorph.models.model import Model
 
 FORMAT, VERSION = "attrimorph axes", 1
@@ -41,6 +43,9 @@ class Axis:
     low: float
     high: float
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,7 @@ def load_pack(path: str | Path) -> AxisPack:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise AttrimorphError(f"an axis pack must be under {LARGEST_FILE >> 20} MiB; {path} is larger")
+        check_plain(path, LARGEST_FILE)
         with path.open("rb"), safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("attrimorph", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -159,12 +163,14 @@ def _read(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         axes = {}
         for entry, row in zip(entries, rows, strict=True):
             numbers = {name: float(entry[name]) for name in NUMBERS}
+            if not all(math.isfinite(number) for number in numbers.values()):
+                raise ValueError("a number is not finite")
             axes[str(entry["name"])] = Axis(str(entry["name"]), row, **numbers, facts=dict(entry["facts"]))
         if len(axes) != len(entries):
             raise ValueError("a name stands twice")
         curved = _read_curved(header["curved"], tensors, directions.shape[1]) if "curved" in header else None
         return AxisPack(str(header["model_sha256"]), str(header["model"]), axes, dict(header["about"]), curved)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
         raise AttrimorphError(f"the axis pack {path} is damaged ({error}); fit the axes again") from error
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from attrimorph.data import Schema
+from attrimorph.data import Schema, few
 from attrimorph.errors import AttrimorphError
 from attrimorph.methods.retouch.recipe import RetouchRecipe
 from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, initialise, modulate
@@ -191,7 +191,7 @@ class Teacher(nn.Module):
             with safe_open(str(path), framework="pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            self.size, names = int(header["image_size"]), Schema.from_json(json.loads(header["schema"])).column_names
+            self.size, known = int(header["image_size"]), Schema.from_json(json.loads(header["schema"]))
             self.trunk = StridedTrunk(self.size, json.loads(header["stages"]))
             self.last = nn.Linear(self.trunk.features, len(tensors["last.bias"]))
             missing = self.load_state_dict(tensors, strict=False).missing_keys
@@ -202,12 +202,17 @@ class Teacher(nn.Module):
                 f"losses.teacher must be the file of an attribute classifier; {path} is none that can be read "
                 f"({str(error)[:120]}); make one with `attrimorph judge DATA --out FILE`"
             ) from error
-        if not {*names} & {*schema.column_names}:
+        places = [-1] * schema.width
+        for attribute in schema.attributes:
+            same = [each for each in known.attributes if each.key == attribute.key]
+            if same and (same[0].mean, same[0].scale) == (attribute.mean, attribute.scale):
+                for place in range(*schema.columns(attribute.name).indices(schema.width)):
+                    places[place] = known.column_names.index(schema.column_names[place])
+        if max(places, default=-1) < 0:
             raise AttrimorphError(
-                f"losses.teacher must know attributes of the data; {path} knows {', '.join(names[:8])}, and none of "
-                "theirs; train one on such data"
+                f"losses.teacher must know attributes of the data, by name, kind and values; the data have "
+                f"{few(schema.attributes)}; {path} knows {few(known.attributes)}; train one on such data"
             )
-        places = [names.index(name) if name in names else -1 for name in schema.column_names]
         self.register_buffer("places", torch.tensor(places).clamp(min=0))
         self.register_buffer("knows", torch.tensor(places) >= 0)
         self.eval().requires_grad_(False)

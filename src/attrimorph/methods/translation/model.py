@@ -1,6 +1,5 @@
 """Trained CycleGANs and pix2pix: one attribute each, all or nothing; several in a chain."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,7 +10,7 @@ from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.methods.translation.domains import edited_attribute, source_of
 from attrimorph.methods.translation.networks import GENERATORS
 from attrimorph.methods.translation.recipe import TranslationRecipe
-from attrimorph.models import Header, Strengths
+from attrimorph.models import Header, Strengths, hash_of_chain
 from attrimorph.models.model import Model, any_source
 from attrimorph.pictures import Pictures, Source
 
@@ -105,7 +104,7 @@ class Chain(Model):
         if len(self.links) != len(links):
             names = ", ".join(model.attribute for model in links)
             raise AttrimorphError(f"each model of a chain must change another attribute; got {names}; leave one out")
-        joined = hashlib.sha256("".join(model.hash for model in links).encode()).hexdigest()
+        joined = hash_of_chain(model.hash for model in links)
         schema = links[0].schema
         if any(model.schema != schema for model in links):
             # Of different data: the chain knows what its models change, and no more.

@@ -15,7 +15,7 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
-from attrimorph.evaluators.judge import Judge
+from attrimorph.evaluators.judge import Judge, in_schema
 from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group, measure_response_group
 from attrimorph.metrics.evaluate.images import (
     COUNTERFACTUALS,
@@ -121,12 +121,16 @@ def evaluate(
     groups = chosen_groups(metrics)
     if not 1 <= count <= MOST:
         raise AttrimorphError(f"count must lie in 1..{MOST}; got {count}; try 1000")
-    if data is None and model.schema.names != faces.SCHEMA.names:
+    if data is None and model.schema.attributes != faces.SCHEMA.attributes:
         raise AttrimorphError(
             "only a model of drawn faces is evaluated without data; this one has other attributes; add --data"
         )
     begin = time.perf_counter()
-    unseen = drawn_images(count, model.image_size, seed) if data is None else held_out_images(data, count)
+    judge = None if judge is None else in_schema(judge, model.schema, "the model")
+    if data is None:
+        unseen = drawn_images(count, model.image_size, seed)
+    else:
+        unseen = held_out_images(data.with_schema(model.schema, "the model"), count)
     _check(model, unseen, judge, identity_encoder)
     if extractor is None and isinstance(judge, Judge):
         extractor = JudgeFeatures(judge)
@@ -157,14 +161,10 @@ def evaluate(
 
 
 def _check(model: Model, unseen: EvaluationSet, judge: Judges | None, identity_encoder: IdentityEncoder | None) -> None:
-    if unseen.images.shape[-1] != model.image_size or unseen.labels.shape[1] != model.schema.width:
+    if unseen.images.shape[-1] != model.image_size:
         raise AttrimorphError(
-            f"the data must have {model.image_size} px and {model.schema.width} attribute columns like the model; "
-            f"got {unseen.images.shape[-1]} px and {unseen.labels.shape[1]}; prepare it again for this model"
-        )
-    if judge is not None and judge.schema.names != model.schema.names:
-        raise AttrimorphError(
-            f"a judge must know the very attributes of the model; {judge.name} knows others; leave it out"
+            f"the data must have {model.image_size} px like the model; got {unseen.images.shape[-1]}; prepare it again "
+            "for this model"
         )
     sizes = {
         each.name: each.image_size for each in (judge, identity_encoder) if isinstance(each, Judge | IdentityEncoder)
