@@ -174,7 +174,7 @@ RECEIPTS: dict[str, tuple[Callable[[Kit, Path], list[str]], str]] = {
     "an input that has changed": (changed_input, "has changed"),
     "one input of two": (tampered("morph", lambda whole: whole["inputs"].pop()), "takes two pictures; got 1"),
     "no input at all": (tampered("morph", lambda whole: whole["inputs"].clear()), "damaged"),
-    "a path of another name": (argument("morph", "path", "straight"), "no path 'straight'"),
+    "a path of another name": (argument("morph", "path", "straight"), "damaged"),
     "a path as a number": (argument("morph", "path", 5), "damaged"),
     "references beyond the inputs": (argument("edit", "like", 5), "damaged"),
     "arguments as a list": (tampered("edit", lambda whole: whole.update(arguments=[1])), "damaged"),
@@ -188,6 +188,24 @@ RECEIPTS: dict[str, tuple[Callable[[Kit, Path], list[str]], str]] = {
     "known as a number": (argument("reconstruct", "known", 5), "damaged"),
     "half a step": (argument("morph", "steps", 2.5), "damaged"),
     "attributes as a number": (argument("transfer", "only", 5), "damaged"),
+    "another place to write": (argument("edit", "save_fields", "owned.safetensors"), "which edit has not"),
+    "leave to run a program": (argument("edit", "program", True), "which edit has not"),
+    "a program as its model": (
+        tampered("edit", lambda whole: whole["model"].update(name="/gone.pt2")),
+        r"asks for a \.pt2 file, a program",
+    ),
+    "an endless input": (
+        tampered("edit", lambda whole: whole["inputs"][0].update(path="/dev/zero")),
+        "must be a plain file",
+    ),
+    "an input that nobody reads": (
+        tampered("sample", lambda whole: whole["inputs"].append({"path": "/gone", "sha256": "0" * 64})),
+        "cannot read /gone",
+    ),
+    "a frame elsewhere": (
+        tampered("edit", lambda whole: whole["arguments"].update(frames=[[[1, 0, 1e9, 0, 1, 0]]])),
+        "a frame must lie in the photograph",
+    ),
 }
 
 RUNS: tuple[Case, ...] = (
@@ -198,6 +216,6 @@ RUNS: tuple[Case, ...] = (
         lambda kit, folder: ["replay", str(folder / "gone.json")],
         "cannot read .*gone.json",
     ),
-    Case("replay: a folder", lambda kit, folder: ["replay", str(folder)], "cannot read"),
-    Case("replay: a picture", lambda kit, folder: ["replay", str(kit.face)], "must be a JSON file"),
+    Case("replay: a folder", lambda kit, folder: ["replay", str(folder)], "must be a plain file"),
+    Case("replay: a picture", lambda kit, folder: ["replay", str(kit.face)], "holds no receipt"),
 )

@@ -144,7 +144,7 @@ def test_other_data_need_their_own_model(tmp_path: Path) -> None:
     with pytest.raises(AttrimorphError, match="need a generator of such data; name one with --model"):
         axis_edits.photographs(asked(tmp_path, data=tmp_path / "shapes"))
     tiny_model(tmp_path / "model")
-    with pytest.raises(AttrimorphError, match="must have the attributes that classifier of tiny knows"):
+    with pytest.raises(AttrimorphError, match="must have the attributes of classifier of tiny"):
         axis_edits.photographs(asked(tmp_path, data=tmp_path / "shapes", model=str(tmp_path / "model")))
 
 
