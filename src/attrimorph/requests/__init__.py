@@ -205,7 +205,7 @@ class Request(BaseModel):
         """
         from PIL import Image
 
-        from attrimorph.files import refuse_foreign, write_bytes, write_json
+        from attrimorph.files import file_sha256, refuse_foreign, write_bytes, write_json
         from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
         from attrimorph.requests.receipt import (
             ModelNamed,
@@ -213,7 +213,6 @@ class Request(BaseModel):
             Receipt,
             Written,
             earlier_outputs,
-            file_sha256,
             input_files,
             model_reference,
             tag_of,
