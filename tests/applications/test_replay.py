@@ -10,13 +10,14 @@ from PIL import Image
 
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import file_sha256
 from attrimorph.loading import load
 from attrimorph.models.model import Model
 from attrimorph.pictures import to_pil
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Reconstruct, Sample, Transfer
 from attrimorph.requests.morph import Morph
-from attrimorph.requests.receipt import Written, file_sha256, read_receipt
+from attrimorph.requests.receipt import Written, read_receipt
 from attrimorph.requests.replay import replay
 from tests.tiny_models import tiny_model
 

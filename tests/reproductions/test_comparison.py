@@ -319,8 +319,8 @@ def test_a_named_judge_must_know_the_data(data: PreparedData) -> None:
 
     judge = load_judge("drawn-faces-64")
     with pytest.raises(AttrimorphError, match="the judge must take images of 16 px like the data"):
-        _suitable(judge, data)
-    assert _suitable(None, data) is None
+        _suitable(judge, data, "cpu")
+    assert _suitable(None, data, "cpu") is None
 
 
 def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
