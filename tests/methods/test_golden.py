@@ -85,8 +85,10 @@ def test_every_method_has_a_golden_run() -> None:
 def test_golden_losses_of_twenty_steps(name: str) -> None:
     golden, found = json.loads(GOLDEN.read_text())[name], twenty_steps(name)
     assert found.keys() == golden.keys()
-    for key, pair in golden.items():
-        assert found[key] == pytest.approx(pair, rel=2e-3, abs=1e-4), key
+    for key, (begin, whole) in golden.items():
+        assert found[key][0] == pytest.approx(begin, rel=2e-3, abs=1e-4), key
+        # Processors round otherwise, and by the twentieth step of a GAN it shows.
+        assert found[key][1] == pytest.approx(whole, rel=2e-2, abs=1e-3), key
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_everything_is_measured_on_drawn_faces(model: Model, found: Evaluation) 
 def test_every_figure_has_a_key_that_is_told_and_its_protocol_beside_it(found: Evaluation) -> None:
     assert found.protocols.keys() == found.figures.keys()
     by_itself = ("reconstruction", "classifier", "code", "samples.ms", "truth.ms")
-    by_itself += tuple(f"{how}.{what}" for how in ("edit", "composed") for what in ("psnr", "background"))
+    by_itself += tuple(f"{how}.{what}" for how in ("edit", "composed") for what in ("psnr", "background", "skin"))
     for key, protocol in found.protocols.items():
         assert base_of(key) in KEYS, key
         assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.[A-Z][A-Za-z_]*)?", key), key
