@@ -209,7 +209,11 @@ RECEIPTS: dict[str, tuple[Callable[[Kit, Path], list[str]], str]] = {
 }
 
 RUNS: tuple[Case, ...] = (
-    *(Case(f"train again: {name}", train_again(change), says) for name, (change, says) in STATES.items()),
+    # A checkpoint's checksum sees most of them first.
+    *(
+        Case(f"train again: {name}", train_again(change), f"{says}|has changed since it was written")
+        for name, (change, says) in STATES.items()
+    ),
     *(Case(f"replay: {name}", make, says) for name, (make, says) in RECEIPTS.items()),
     Case(
         "replay: a missing receipt",
