@@ -17,11 +17,13 @@ from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetw
 from attrimorph.evaluators.judge import OwnClassifier, load_judge
 from attrimorph.methods.cvae_gan.model import Editor
 from attrimorph.metrics.evaluate import GROUPS, Evaluation, evaluate
+from attrimorph.metrics.evaluate.images import EvaluationContext
 from attrimorph.metrics.evaluation_set import drawn_images, held_out_images
 from attrimorph.metrics.figures import KEYS, base_of, wilson
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Code, Model
+from attrimorph.models.model import Code, Edits, Model
+from tests.small_models import small_model
 from tests.tiny_models import tiny_model
 
 
@@ -214,6 +216,19 @@ def test_other_data_have_no_truth_and_a_model_judge_says_that_it_is_one(model: M
     directions = {(row["attribute"], row["direction"]) for row in found.parts["responses"]}
     assert ("Blond_Hair", "set") in directions
     assert ("Blond_Hair", "taken away") not in directions
+
+
+def test_an_editor_without_codes_is_measured_from_what_it_makes_when_nothing_is_asked(tmp_path: Path) -> None:
+    editor, unseen = small_model(tmp_path / "new", "stargan-64"), drawn_images(6, 16)
+    assert isinstance(editor, Edits)
+    again = editor.edit(unseen.images, {}, unseen.labels)
+    context = EvaluationContext(editor, unseen)
+    assert torch.equal(context.edited_images.reconstructions, again)  # type: ignore[arg-type]
+    found = evaluate(editor, judge=OwnClassifier(editor), count=6, metrics=["reconstruction"])
+    assert found.figures["reconstruction.psnr"] == pytest.approx(float(psnr(unseen.images, again).mean()), rel=1e-5)
+    # This one leaves the picture alone.
+    other = EvaluationContext(small_model(tmp_path / "own", "retouch-64"), drawn_images(6, 32))
+    assert other.edited_images.reconstructions is None
 
 
 def test_what_does_not_go_together_is_refused(model: Model, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def test_the_published_weights_and_channels() -> None:
     assert (recipe.training.batch_size, recipe.training.ema_images, networks.reach) == (32, 0, 1.5)
     with torch.device("meta"), Unfilled():
         g, d = AttGenerator(13, 64, 5, 1, 1), AttributeCritic(128, 13, 64, 5)
+    assert sum(p.numel() for p in g.parameters()) == 43_459_203
     channels = [(layer[0].in_channels, layer[0].out_channels) for layer in (*g.encoder.layers, *g.decoder.layers)]
     assert channels == [
         *((3, 64), (64, 128), (128, 256), (256, 512), (512, 1024)),

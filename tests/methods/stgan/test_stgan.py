@@ -78,6 +78,7 @@ def test_the_published_weights_and_channels() -> None:
     assert (optimiser.learning_rate, optimiser.beta1, optimiser.beta2) == (2e-4, 0.5, 0.999)
     with torch.device("meta"), Unfilled():
         g = StGenerator(13, 64, 5)
+    assert sum(p.numel() for p in g.parameters()) == 74_998_771
     assert [(unit.up.in_channels, unit.up.out_channels) for unit in g.units] == [
         (1024 + 13, 512),
         (512 + 13, 256),
