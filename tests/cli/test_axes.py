@@ -102,15 +102,17 @@ def test_edit_and_morph_go_along_axes_and_tell_first_what_that_does(
 ) -> None:
     name, lock = load_pack(pack).names[:2]
     words = ["--model", tiny_run, "--set", f"{name}=1", "--lock", lock]
-    for verb, more in (
-        ("edit", [face]),
-        ("edit", ["--seed", 3, "--count", 2, "--axes", pack]),
-        ("edit", [face, "--invert", "--invert-steps", 3, "--follow", "judge", "--axes", "own"]),
-        ("edit", ["--seed", 3, "--follow", "curved"]),
-        ("morph", [face, "--steps", 3]),
-        ("morph", ["--seed", 1, "--steps", 3]),
+    for number, (verb, more) in enumerate(
+        (
+            ("edit", [face]),
+            ("edit", ["--seed", 3, "--count", 2, "--axes", pack]),
+            ("edit", [face, "--invert", "--invert-steps", 3, "--follow", "judge", "--axes", "own"]),
+            ("edit", ["--seed", 3, "--follow", "curved"]),
+            ("morph", [face, "--steps", 3]),
+            ("morph", ["--seed", 1, "--steps", 3]),
+        )
     ):
-        out = tmp_path / f"{verb}.png"
+        out = tmp_path / f"{number}.png"
         said = say(verb, *more, *words, "--out", out)
         assert said.code == 0, said.err  # type: ignore[attr-defined]
         lines = said.out.splitlines()  # type: ignore[attr-defined]

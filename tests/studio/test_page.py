@@ -137,8 +137,13 @@ def test_a_side_effect_is_told_and_can_be_locked(page: Page) -> None:
     warning.click()
     page.rest()
     name = label.removeprefix("Lock ").partition(",")[0]
-    left = [each for each in page.page.locator(".warning").all_text_contents() if each.startswith(name)]
-    assert not left or int("".join(letter for letter in left[0] if letter.isdigit())) < amount
+
+    def smaller() -> bool:
+        left = [each for each in page.page.locator(".warning").all_text_contents() if each.startswith(name)]
+        return not left or int("".join(letter for letter in left[0] if letter.isdigit())) < amount
+
+    # On a busy machine the answer may come after the page has rested.
+    assert any(smaller() or page.page.wait_for_timeout(200) for _ in range(50))
 
 
 def test_hold_and_split_show_what_was_before(page: Page) -> None:

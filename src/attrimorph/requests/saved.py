@@ -170,7 +170,9 @@ class SavedEdit(Saved, Composing):
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what does not go together."""
-        if len(self.images) > 1 or [len(each) for each in self.frames or ()] != [1] * len(self.images):
+        # The studio has frames before anybody knows where the photograph will lie.
+        counts = [len(each) for each in self.frames or ()]
+        if len(self.images) > 1 or counts not in ([], [1]) or (self.images and not counts):
             raise AttrimorphError("a saved photograph must be one, with one frame; the receipt tells of others")
 
     def made(self, model: Model) -> Tensor:

@@ -107,7 +107,7 @@ def test_samples_have_the_labels_of_other_images_and_fresh_codes() -> None:
     data = batch()
     seen = evaluate(algorithm, data)
     assert sorted(seen.y_p.tolist()) == sorted(data[1].tolist())
-    assert torch.equal(seen.y_p, data[1][seen.order])
+    assert torch.equal(seen.y_p, seen.others)
     assert torch.equal(seen.z_p, seen.z_prior)
     assert not torch.equal(seen.noise, seen.z_prior)
 
