@@ -55,6 +55,7 @@ LENGTHS = {
     "--each": "2",
     "--identities": "2",
     "--least": "4",
+    "--threshold": "0.5",  # a judge that has learned nothing is sure of nothing
 }
 """Options whose value is cut where it stands in a command."""
 ADDED = {
