@@ -6,15 +6,12 @@ Tiny models of several methods, each with one to three changes of its header, it
 exits with 1 when any of them shows a fault.
 """
 
-import argparse
 import copy
 import json
 import os
 import random
-import resource
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +23,7 @@ from safetensors.torch import load_file, save
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.hostile.receipts import MEMORY, NUMBERS, OTHERS, TEXTS, answered, places, snapshot
+from benchmarks.hostile.receipts import NUMBERS, OTHERS, TEXTS, answered, main, places, snapshot
 
 VERBS: list[Callable[[Path, Path], list[str]]] = [
     lambda model, face: ["attributes", str(model)],
@@ -142,19 +139,5 @@ def attack(home: Path, models: list[Path], count: int, seed: int) -> dict[str, A
     return {"models": count, **answers, "faults": faults}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
-    with tempfile.TemporaryDirectory() as temporary:
-        home = Path(temporary) / "home"
-        result = attack(home, tiny(home), options.count, options.seed)
-    print(json.dumps({**result, "faults": len(result["faults"])}, indent=2))
-    return 1 if result["faults"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, tiny, attack, 500))

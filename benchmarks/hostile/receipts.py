@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,19 +234,20 @@ def attack(home: Path, receipts: list[tuple[str, dict[str, Any]]], count: int, s
     return {"receipts": count, **answers, "faults": faults}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=5000)
+def main(about: str | None, make: Callable[[Path], Any], attack: Callable[..., dict[str, Any]], count: int) -> int:
+    """Attack what `make` writes into a folder with bounded memory, and print what came of it; 1 where a fault shows."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=count)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary) / "home"
-        result = attack(home, make_folder(home), options.count, options.seed)
+        result = attack(home, make(home), options.count, options.seed)
     print(json.dumps({**result, "faults": len(result["faults"])}, indent=2))
     return 1 if result["faults"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, make_folder, attack, 5000))

@@ -12,7 +12,7 @@ from PIL import Image
 from attrimorph.data.images import MOST_SCANS
 from attrimorph.errors import AttrimorphError
 from attrimorph.photographs.file import Photograph, read_photograph
-from attrimorph.studio.decoder import Decoder
+from attrimorph.studio.decoder import PhotographReader
 from attrimorph.studio.model_store import Limits, LRUCache, ModelStore, Origin, weight
 from attrimorph.studio.render_queue import RenderQueue
 from attrimorph.studio.server import create_app
@@ -35,11 +35,11 @@ def scans(count: int, size: int = 64) -> bytes:
 
 
 @pytest.fixture
-def decoder() -> Decoder:
-    return Decoder(60, 1024 * MIB, 160 * MIB)
+def decoder() -> PhotographReader:
+    return PhotographReader(60, 1024 * MIB, 160 * MIB)
 
 
-def test_a_process_reads_what_the_program_reads(decoder: Decoder) -> None:
+def test_a_process_reads_what_the_program_reads(decoder: PhotographReader) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     noise = Image.effect_noise((90, 60), 60)
@@ -61,7 +61,7 @@ def test_a_process_reads_what_the_program_reads(decoder: Decoder) -> None:
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    hasty = Decoder(0.001, 1024 * MIB, 160 * MIB)
+    hasty = PhotographReader(0.001, 1024 * MIB, 160 * MIB)
     for _ in range(2):
         with pytest.raises(AttrimorphError, match=r"must be decoded within 0\.001 s; it takes longer"):
             hasty.read(face_png(1), 10_000)
@@ -72,7 +72,7 @@ def test_what_takes_too_long_is_ended() -> None:
 
 
 def test_what_takes_too_much_memory_is_refused() -> None:
-    small = Decoder(60, 64 * MIB, MIB)
+    small = PhotographReader(60, 64 * MIB, MIB)
     with pytest.raises(AttrimorphError, match="must be decoded in 64 MiB"):
         small.read(encoded(Image.new("I;16", (7000, 7000)), "PNG"), 50_000_000)
     with pytest.raises(AttrimorphError, match="at most 1 MiB decoded; it takes 2"):
@@ -112,18 +112,18 @@ def test_the_device_waits_for_no_decoding(models: list[str], monkeypatch: pytest
     """What a request holds is decoded before it has the device."""
     queues: list[RenderQueue] = []
     held: list[bool] = []
-    read = Decoder.read
+    read = PhotographReader.read
 
     def made(store: ModelStore) -> RenderQueue:
         queues.append(RenderQueue(store))
         return queues[0]
 
-    def watched(self: Decoder, content: bytes, most_pixels: int, called: str = "the photograph") -> Photograph:
+    def watched(self: PhotographReader, content: bytes, most_pixels: int, called: str = "the photograph") -> Photograph:
         held.append(queues[0].device.locked())
         return read(self, content, most_pixels, called)
 
     monkeypatch.setattr("attrimorph.studio.server.RenderQueue", made)
-    monkeypatch.setattr(Decoder, "read", watched)
+    monkeypatch.setattr(PhotographReader, "read", watched)
     hole = Image.new("L", (16, 16))
     hole.paste(255, (3, 3, 8, 8))
     mask = {"source": image(4), "mask": base64.b64encode(encoded(hole, "PNG")).decode()}

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import EditTarget
 from attrimorph.photographs.file import Photograph
-from attrimorph.studio.decoder import Decoder
+from attrimorph.studio.decoder import PhotographReader
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
 from tests.studio.conftest import LIVE, face_png, let_in, opened
@@ -87,13 +87,13 @@ def test_a_photograph_in_a_message_keeps_nobody_waiting(client: TestClient, monk
     """A small message may hold a photograph of many megapixels: it is never decoded where all pages are served."""
     serving: list[bool] = []
 
-    read_in_process = Decoder.read
+    read_in_process = PhotographReader.read
 
     def watched(*words: Any) -> Photograph:
         serving.append(asyncio._get_running_loop() is not None)
         return read_in_process(*words)
 
-    monkeypatch.setattr(Decoder, "read", watched)
+    monkeypatch.setattr(PhotographReader, "read", watched)
     with client.websocket_connect(LIVE) as page:
         page.send_text(state(1, source={"image": base64.b64encode(face_png(77)).decode()}))
         assert read(page.receive_bytes())[0]["number"] == 1

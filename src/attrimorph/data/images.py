@@ -4,6 +4,7 @@ import io
 import math
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -301,6 +302,12 @@ def fit(image: Image.Image, image_size: int, crop: CropLike = None) -> Image.Ima
     """Cut out the square and scale it to image_size x image_size, antialiased."""
     box = placed(image.size, crop, image_size)
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def checksum(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> int:
+    """Return the CRC-32 of an image, and of its mask where it has one."""
+    first = zlib.crc32(np.ascontiguousarray(image).data)
+    return first if mask is None else zlib.crc32(np.ascontiguousarray(mask).data, first)
 
 
 def read_pixels(path: Path, image_size: int, crop: CropLike = None) -> NDArray[np.uint8]:

@@ -17,7 +17,6 @@ import json
 import mmap
 import os
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
-from attrimorph.data.images import CropLike, read_mask, read_pixels, size_of
+from attrimorph.data.images import CropLike, checksum, read_mask, read_pixels, size_of
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
@@ -158,12 +157,6 @@ class PreparedData:
         """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
         pixels = torch.from_numpy(self.read(rows)[0])
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.attributes[torch.from_numpy(rows)]
-
-
-def checksum(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> int:
-    """Return the CRC-32 of an image, and of its mask where it has one."""
-    first = zlib.crc32(np.ascontiguousarray(image).data)
-    return first if mask is None else zlib.crc32(np.ascontiguousarray(mask).data, first)
 
 
 def open_prepared(path: str | Path) -> PreparedData:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, raw_table
-from attrimorph.data.prepared import checksum
+from attrimorph.data.images import checksum
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_bytes, write_json, writing
 

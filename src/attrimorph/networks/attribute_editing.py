@@ -29,7 +29,7 @@ def initialise_xavier(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
 
 
-class FeatureEncoder(nn.Module):
+class PyramidEncoder(nn.Module):
     """[B, 3, S, S] in [-1, 1] -> features [B, w, S/2, S/2], [B, 2w, S/4, S/4], ..., the finest first.
 
     Convolutions 4x4 that halve, batch norm, leaky rectifiers.
@@ -56,7 +56,7 @@ class FeatureEncoder(nn.Module):
 
 
 class InjectedDecoder(nn.Module):
-    """Features of a `FeatureEncoder` and attributes a [B, W] -> [B, 3, S, S] in [-1, 1].
+    """Features of a `PyramidEncoder` and attributes a [B, W] -> [B, 3, S, S] in [-1, 1].
 
     Transposed convolutions 4x4 that double, batch norm, rectifiers; the last has no norm, and tanh.
 

@@ -21,7 +21,7 @@ from attrimorph.photographs.file import Photograph, read_photograph
 AT_ONCE = 2
 
 
-class Decoder:
+class PhotographReader:
     """Reads photographs in up to two processes at the same time.
 
     Args:

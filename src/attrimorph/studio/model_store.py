@@ -56,7 +56,7 @@ from attrimorph.photographs.fields import Fields
 from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import Pictures
 from attrimorph.requests.receipt import InputFile
-from attrimorph.studio.decoder import Decoder
+from attrimorph.studio.decoder import PhotographReader
 from attrimorph.studio.opened import Shown, View
 
 Value = TypeVar("Value")
@@ -270,7 +270,7 @@ class ModelStore:
     def __init__(self, sources: Sequence[str], device: str, limits: Limits) -> None:
         self.limits, self.device = limits, device
         self.photographs: ContentStore[bytes] = ContentStore(limits.photographs, limits.photograph_bytes)
-        self.decoder = Decoder(limits.decode_seconds, limits.decode_bytes, limits.picture_bytes)
+        self.decoder = PhotographReader(limits.decode_seconds, limits.decode_bytes, limits.picture_bytes)
         self._opened: LRUCache[Photograph] = LRUCache(limits.decoded_bytes, weight)
         self._shown: LRUCache[Shown] = LRUCache(limits.shown_bytes, weight)
         self._faces: LRUCache[list[Face]] = LRUCache(FACES_BYTES, weight)

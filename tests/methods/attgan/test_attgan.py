@@ -7,7 +7,7 @@ from attrimorph.methods.attgan.networks import AttGenerator
 from attrimorph.methods.attgan.recipe import AttGANRecipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.models.model import Unfilled
-from attrimorph.networks.attribute_editing import AttributeCritic, FeatureEncoder, InjectedDecoder, halvings
+from attrimorph.networks.attribute_editing import AttributeCritic, InjectedDecoder, PyramidEncoder, halvings
 from tests.small_models import pictures
 
 
@@ -37,7 +37,7 @@ def test_the_published_weights_and_channels() -> None:
 def test_shapes(size: int, layers: int) -> None:
     assert halvings(size, 5) == layers
     x, y = pictures(2, size), torch.zeros(2, 7)
-    features = FeatureEncoder(2, layers)(x)
+    features = PyramidEncoder(2, layers)(x)
     assert [each.shape[1:] for each in features] == [(2 << n, size >> n + 1, size >> n + 1) for n in range(layers)]
     for joins in (0, 1, layers - 1):
         made = InjectedDecoder(7, 2, layers, joins, joins)(features, y)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from attrimorph.data import Schema
 from attrimorph.methods.attgan.recipe import AttGANRecipe
-from attrimorph.networks.attribute_editing import FeatureEncoder, InjectedDecoder, halvings
+from attrimorph.networks.attribute_editing import InjectedDecoder, PyramidEncoder, halvings
 from attrimorph.networks.convolutional import Classifier
 
 
@@ -23,7 +23,7 @@ class AttGenerator(nn.Module):
 
     def __init__(self, condition: int, width: int, layers: int, shortcuts: int, injections: int) -> None:
         super().__init__()
-        self.encoder = FeatureEncoder(width, layers)
+        self.encoder = PyramidEncoder(width, layers)
         self.decoder = InjectedDecoder(condition, width, layers, shortcuts, injections)
 
     def forward(self, images: Tensor, y: Tensor, target: Tensor) -> Tensor:

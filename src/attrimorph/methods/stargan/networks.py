@@ -33,7 +33,7 @@ class StarGenerator(nn.Module):
         layers = [*_normed(nn.Conv2d(3 + condition, width, 7, 1, 3, bias=False))]
         for before in (width, 2 * width):
             layers += _normed(nn.Conv2d(before, 2 * before, 4, 2, 1, bias=False))
-        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
+        layers += [AffineResidualBlock(4 * width) for _ in range(blocks)]
         for before in (4 * width, 2 * width):
             layers += _normed(nn.ConvTranspose2d(before, before // 2, 4, 2, 1, bias=False))
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=False))
@@ -42,7 +42,7 @@ class StarGenerator(nn.Module):
         return torch.tanh(self.layers(joined(images, target)))  # [B, 3, S, S]
 
 
-class ResidualBlock(nn.Module):
+class AffineResidualBlock(nn.Module):
     """x + IN(conv3(ReLU(IN(conv3(x))))), [B, C, S, S]."""
 
     def __init__(self, channels: int) -> None:

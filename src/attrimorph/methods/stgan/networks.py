@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from attrimorph.data import Schema
 from attrimorph.methods.stgan.recipe import STGANRecipe
 from attrimorph.networks.attribute_editing import (
-    FeatureEncoder,
     InjectedDecoder,
+    PyramidEncoder,
     halvings,
     initialise_xavier,
     joined,
@@ -55,7 +55,7 @@ class StGenerator(nn.Module):
 
     def __init__(self, condition: int, width: int, layers: int) -> None:
         super().__init__()
-        self.encoder = FeatureEncoder(width, layers)
+        self.encoder = PyramidEncoder(width, layers)
         self.units = nn.ModuleList(
             SelectiveTransferUnit(width * 2 ** (place + 1) + condition, width * 2**place)
             for place in reversed(range(layers - 1))
