@@ -11,15 +11,13 @@ from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
-from attrimorph.methods.attgan.recipe import RECIPES as ATTGAN
+from attrimorph.methods.attribute_editing.recipe import ATTGAN, STARGAN, STGAN
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.homointerp.recipe import CELEBA_GROUPS
 from attrimorph.methods.homointerp.recipe import RECIPES as INTERPOLATION
 from attrimorph.methods.homointerp.step import HomoInterp
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.methods.retouch.recipe import RECIPES as RETOUCH
-from attrimorph.methods.stargan.recipe import RECIPES as STARGAN
-from attrimorph.methods.stgan.recipe import RECIPES as STGAN
 from attrimorph.methods.translation.recipe import RECIPES as TRANSLATION
 from attrimorph.networks.pretrained import Vgg19
 from attrimorph.training import FastPath

@@ -201,58 +201,45 @@ def retouch_trained() -> Trained:
 
 
 def stargan_recipes() -> Recipes:
-    from attrimorph.methods.stargan.recipe import RECIPES, StarGANRecipe
+    from attrimorph.methods.attribute_editing.recipe import STARGAN, StarGANRecipe
 
-    return Recipes(StarGANRecipe, RECIPES)
+    return Recipes(StarGANRecipe, STARGAN)
 
 
 def stargan_step() -> "type[Algorithm]":
-    from attrimorph.methods.stargan.step import StarGAN
+    from attrimorph.methods.attribute_editing.step import StarGAN
 
     return StarGAN
 
 
-def stargan_trained() -> Trained:
-    from attrimorph.methods.stargan.networks import kept_networks
-    from attrimorph.models.attribute_editor import AttributeEditor
-
-    return Trained(kept_networks, AttributeEditor)
-
-
 def attgan_recipes() -> Recipes:
-    from attrimorph.methods.attgan.recipe import RECIPES, AttGANRecipe
+    from attrimorph.methods.attribute_editing.recipe import ATTGAN, AttGANRecipe
 
-    return Recipes(AttGANRecipe, RECIPES)
-
-
-def attgan_step() -> "type[Algorithm]":
-    from attrimorph.methods.attgan.step import AttGAN
-
-    return AttGAN
+    return Recipes(AttGANRecipe, ATTGAN)
 
 
 def attgan_trained() -> Trained:
-    from attrimorph.methods.attgan.model import AttGANModel
-    from attrimorph.methods.attgan.networks import kept_networks
+    from attrimorph.methods.attribute_editing.model import AttGANModel
+    from attrimorph.methods.attribute_editing.networks import kept_networks
 
     return Trained(kept_networks, AttGANModel)
 
 
 def stgan_recipes() -> Recipes:
-    from attrimorph.methods.stgan.recipe import RECIPES, STGANRecipe
+    from attrimorph.methods.attribute_editing.recipe import STGAN, STGANRecipe
 
-    return Recipes(STGANRecipe, RECIPES)
-
-
-def stgan_step() -> "type[Algorithm]":
-    from attrimorph.methods.stgan.step import STGAN
-
-    return STGAN
+    return Recipes(STGANRecipe, STGAN)
 
 
-def stgan_trained() -> Trained:
-    from attrimorph.methods.stgan.networks import kept_networks
-    from attrimorph.models.attribute_editor import AttributeEditor
+def attribute_editing_step() -> "type[Algorithm]":
+    from attrimorph.methods.attribute_editing.step import AttributeEditing
+
+    return AttributeEditing
+
+
+def attribute_editing_trained() -> Trained:
+    from attrimorph.methods.attribute_editing.model import AttributeEditor
+    from attrimorph.methods.attribute_editing.networks import kept_networks
 
     return Trained(kept_networks, AttributeEditor)
 
@@ -266,9 +253,9 @@ METHODS: dict[str, MethodEntry] = {
     "homointerp": MethodEntry(homointerp_recipes, homointerp_step, homointerp_trained),
     "pggan": MethodEntry(pggan_recipes, pggan_step, pggan_trained),
     "retouch": MethodEntry(retouch_recipes, retouch_step, retouch_trained),
-    "stargan": MethodEntry(stargan_recipes, stargan_step, stargan_trained),
-    "attgan": MethodEntry(attgan_recipes, attgan_step, attgan_trained),
-    "stgan": MethodEntry(stgan_recipes, stgan_step, stgan_trained),
+    "stargan": MethodEntry(stargan_recipes, stargan_step, attribute_editing_trained),
+    "attgan": MethodEntry(attgan_recipes, attribute_editing_step, attgan_trained),
+    "stgan": MethodEntry(stgan_recipes, attribute_editing_step, attribute_editing_trained),
 }
 
 

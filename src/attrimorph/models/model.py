@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SET, TAKEN_AWAY = "edit.reached_when_set", "edit.reached_when_taken_away"
 """Keys of an evaluation; of one attribute they go on with its name."""
 MOST_SAMPLES = 4096
+SHOWN = 4  # attributes that a sample sheet of edits shows
 AUTOENCODER = "use a conditional autoencoder, for example drawn-faces-64"
 
 
@@ -437,6 +438,16 @@ class Model:
         if not isinstance(self, Encodes):
             return []
         return [images, self.decode(self.encode(images, attributes)).cpu()]
+
+    def reversed_rows(self, images: Tensor, y: Tensor) -> list[Tensor]:
+        """Return images [B, 3, S, S] of attributes y [B, W], each of the first that the model edits reversed."""
+        assert isinstance(self, Edits)
+        rows = []
+        for name in self.editable[:SHOWN]:
+            sets, takes = (self.edit(images, {name: strength}, y).cpu() for strength in (1.0, -1.0))
+            has = y[:, self.schema.columns(name)].amax(1) > 0.5
+            rows.append(torch.where(has[:, None, None, None], takes, sets))
+        return rows
 
     def known(self, attributes: Tensor) -> Tensor:
         """Return attributes with the missing values (NaN) blanked, on the model's device."""

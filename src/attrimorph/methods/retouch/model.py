@@ -10,7 +10,6 @@ from torch import Tensor
 
 from attrimorph.data import Changes
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.models.attribute_editor import reversed_rows
 from attrimorph.models.model import Model, any_source
 from attrimorph.photographs.fields import CHANNELS, Fields, changed
 from attrimorph.pictures import Pictures, Source
@@ -85,4 +84,4 @@ class RetouchModel(Model):
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out pictures: themselves, and the first attributes reversed."""
         y = self.known(attributes).cpu()
-        return [images, *reversed_rows(self, images, y)]
+        return [images, *self.reversed_rows(images, y)]

@@ -3,7 +3,9 @@
     x' = G(x, y, y'), y' the attributes of another picture of the batch
     L_D = D(x') - D(x) + gradient_penalty (||grad D|| - 1)^2 + head_real CE(head(x), y)
     L_G = -D(x') + asked_head CE(head(x'), y') + reconstruction |x_again - x|
-G learns in every so manieth step only. All gradients of a step belong to the same parameters; then every network
+x_again = G(x, y, y) of AttGAN and STGAN, with the weights 10, 1, 10, 100 and CE a mean over the attributes, as in the
+authors' code (the papers write a sum). Of StarGAN it is G(G(x, y, y'), y', y), there and back, with 10, 1, 1, 10 and CE
+a sum. G learns in every so manieth step only. All gradients of a step belong to the same parameters; then every network
 steps. Beside them a classifier learns from real pictures, and nobody from it (ours): it tells a trained model the
 attributes of a photograph, which the papers have from the data set.
 """
@@ -11,30 +13,40 @@ attributes of a photograph, which the papers have from the data set.
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attrimorph import losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import Batch
+from attrimorph.methods.attribute_editing.networks import AttributeCritic, PatchCritic, kept_networks
 from attrimorph.methods.base import Algorithm
 
 
 class AttributeEditing(Algorithm):
-    """What the three share: "generator", "discriminator", "classifier".
+    """AttGAN and STGAN: "generator", "discriminator", "classifier".
 
     Attributes:
+        critic: what D is.
         averaged: whether cross-entropies of attributes are means over these, else sums.
         generator_every: G learns in every so manieth step.
     """
 
     kept, remembers = ("generator", "classifier"), ("steps",)
     averaged: ClassVar[bool] = True
+    critic: ClassVar[type[AttributeCritic | PatchCritic]] = AttributeCritic
 
     def __init__(self, recipe: Any, schema: Schema, *parts: Any, **arithmetic: Any) -> None:
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.generator_every: int = recipe.losses.generator_every
         self.attributes = len(schema.attributes) if self.averaged else 1
         self.steps = 0
+
+    @classmethod
+    def fresh(cls, recipe: Any, schema: Schema) -> dict[str, nn.Module]:
+        """As of `Algorithm`."""
+        options = recipe.networks
+        critic = cls.critic(recipe.data.image_size, schema.width, options.discriminator_width, options.layers)
+        return kept_networks(recipe, schema) | {"discriminator": critic}
 
     def again(self, x: Tensor, y: Tensor, goal: Tensor, made: Tensor) -> Tensor:
         """Return pictures made again, [B, 3, S, S], of themselves or of what was `made` of them to have `goal`."""
@@ -89,3 +101,14 @@ class AttributeEditing(Algorithm):
 
     def _cross_entropy(self, logits: Tensor, y: Tensor) -> Tensor:
         return losses.attribute_loss(logits, y, self.blocks) / self.attributes
+
+
+class StarGAN(AttributeEditing):
+    """StarGAN: pictures go there and back."""
+
+    averaged, critic = False, PatchCritic
+
+    def again(self, x: Tensor, y: Tensor, goal: Tensor, made: Tensor) -> Tensor:
+        """As of `AttributeEditing`."""
+        again: Tensor = self.networks["generator"](made, goal, y)
+        return again

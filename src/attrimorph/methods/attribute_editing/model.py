@@ -1,13 +1,12 @@
-"""What is trained of StarGAN, AttGAN and STGAN; and sheets that show an editor's first attributes reversed."""
+"""What is trained of StarGAN, AttGAN and STGAN."""
 
 import torch
 from torch import Tensor
 
 from attrimorph.data import Changes
-from attrimorph.models.model import Edits, Model, any_source
+from attrimorph.methods.attribute_editing.recipe import AttGANRecipe
+from attrimorph.models.model import Model, any_source
 from attrimorph.pictures import Pictures
-
-SHOWN = 4  # attributes on a sample sheet
 
 
 class AttributeEditor(Model):
@@ -34,15 +33,15 @@ class AttributeEditor(Model):
     def sheet_rows(self, images: Tensor, attributes: Tensor, masks: Tensor | None = None) -> list[Tensor]:
         """Return what a sample sheet shows of held-out images: themselves, made again, and attributes reversed."""
         y = self.known(attributes).cpu()
-        return [images, self.edit(images, {}, y).cpu(), *reversed_rows(self, images, y)]
+        return [images, self.edit(images, {}, y).cpu(), *self.reversed_rows(images, y)]
 
 
-def reversed_rows(model: Model, images: Tensor, y: Tensor) -> list[Tensor]:
-    """Return images [B, 3, S, S] of attributes y [B, W], each of the first that a model edits reversed."""
-    assert isinstance(model, Edits)
-    rows = []
-    for name in model.editable[:SHOWN]:
-        sets, takes = (model.edit(images, {name: strength}, y).cpu() for strength in (1.0, -1.0))
-        has = y[:, model.schema.columns(name)].amax(1) > 0.5
-        rows.append(torch.where(has[:, None, None, None], takes, sets))
-    return rows
+class AttGANModel(AttributeEditor):
+    """A trained AttGAN: an edit goes further than what was asked in training, as published."""
+
+    recipe: AttGANRecipe
+
+    def moved(self, attributes: Tensor, changes: Changes) -> Tensor:
+        """Return attributes [B, W] moved by calibrated strengths, and `networks.reach` times as far."""
+        far: Tensor = attributes + self.recipe.networks.reach * (super().moved(attributes, changes) - attributes)
+        return far

@@ -4,9 +4,9 @@ import math
 
 import torch
 
+from attrimorph.methods.attribute_editing.networks import SelectiveTransferUnit, StGenerator
+from attrimorph.methods.attribute_editing.recipe import STGANRecipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.methods.stgan.networks import SelectiveTransferUnit, StGenerator
-from attrimorph.methods.stgan.recipe import STGANRecipe
 from attrimorph.models.model import Unfilled
 from tests.small_models import pictures
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from attrimorph.methods.attribute_editing.networks import PatchCritic, StarGenerator
+from attrimorph.methods.attribute_editing.recipe import StarGANRecipe
 from attrimorph.methods.recipes import recipe_named
-from attrimorph.methods.stargan.networks import PatchCritic, StarGenerator
-from attrimorph.methods.stargan.recipe import StarGANRecipe
 from attrimorph.models.model import Unfilled
 from tests.small_models import pictures
 

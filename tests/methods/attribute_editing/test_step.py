@@ -11,8 +11,8 @@ from torch import Tensor
 from attrimorph.applications.edit import edit
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
-from attrimorph.methods.attribute_editing import AttributeEditing
-from attrimorph.models.attribute_editor import AttributeEditor
+from attrimorph.methods.attribute_editing.model import AttributeEditor
+from attrimorph.methods.attribute_editing.step import AttributeEditing
 from attrimorph.photographs.fields import explain
 from attrimorph.training.trainer import build
 from tests.methods.test_golden import batch

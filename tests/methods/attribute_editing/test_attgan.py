@@ -3,11 +3,16 @@
 import pytest
 import torch
 
-from attrimorph.methods.attgan.networks import AttGenerator
-from attrimorph.methods.attgan.recipe import AttGANRecipe
+from attrimorph.methods.attribute_editing.networks import (
+    AttGenerator,
+    AttributeCritic,
+    InjectedDecoder,
+    PyramidEncoder,
+    halvings,
+)
+from attrimorph.methods.attribute_editing.recipe import AttGANRecipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.models.model import Unfilled
-from attrimorph.networks.attribute_editing import AttributeCritic, InjectedDecoder, PyramidEncoder, halvings
 from tests.small_models import pictures
 
 
