@@ -24,6 +24,7 @@ from attrimorph.errors import AttrimorphError
 MARKED_WITHIN = 2**16  # bytes from either end in which a file of this program says so
 LARGEST_JSON = 256 * 2**20  # the receipt of a folder of a million photographs
 LARGEST_FILE = 16 * 2**30
+LARGEST_READ = 2**30  # label files and pictures, which are read whole
 
 
 @contextmanager

@@ -61,6 +61,22 @@ def test_a_training_picture_comes_back_as_it_was(crop: str, sizes: list[tuple[in
     np.testing.assert_array_equal(to_bytes(gallery.read(np.arange(len(gallery)))), data.images)
 
 
+def test_a_model_that_tells_no_crop_takes_the_centre_of_any_folder(tmp_path: Path) -> None:
+    """Even of those that are usually cut narrower."""
+    draw, names = np.random.default_rng(6), [f"{number:06}.jpg" for number in range(1, 7)]
+    (tmp_path / "celeba" / "img_align_celeba").mkdir(parents=True)
+    for name in names:
+        picture = Image.fromarray(draw.integers(0, 256, (10, 8, 3), dtype=np.uint8)).resize((178, 218))
+        picture.save(tmp_path / "celeba" / "img_align_celeba" / name)
+    rows = [f"{name}  {number % 2 * 2 - 1}  {number // 2 % 2 * 2 - 1}" for number, name in enumerate(names)]
+    (tmp_path / "celeba" / "list_attr_celeba.txt").write_text("\n".join(["6", "Male Smiling", *rows]) + "\n")
+    model = tiny_model(tmp_path / "run")
+    data = open_data(model, tmp_path / "celeba")
+    for name, pixels in zip(data.files, data.images, strict=True):
+        path = tmp_path / "celeba" / "img_align_celeba" / Path(name).name
+        np.testing.assert_array_equal(to_bytes(model.prepared(path))[0], pixels)
+
+
 def test_pictures_of_other_sizes_are_cut_in_proportion(tmp_path: Path) -> None:
     (path, *_) = raw_folder(tmp_path / "raw", [(48, 40)] * 4)
     prepare(tmp_path / "raw", tmp_path / "prepared", 16, crop=20)

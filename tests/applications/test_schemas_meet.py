@@ -89,6 +89,13 @@ def test_others_are_refused_with_both_lists(what: str, tmp_path: Path) -> None:
         assert gone.describe() in str(refused.value)
 
 
+def test_where_columns_are_taken_as_they_stand_another_order_is_refused_with_both_lists() -> None:
+    SCHEMA.check_same(replace(SCHEMA), "the images", "it", ordered=True)
+    SCHEMA.check_same(TURNED, "the images", "it")
+    with pytest.raises(AttrimorphError, match=r"values and order; the images has hat, coat.*; it has smile, age"):
+        SCHEMA.check_same(TURNED, "the images", "it", ordered=True)
+
+
 def test_data_in_another_order_are_measured_alike(tmp_path: Path) -> None:
     model, y = tiny_model(tmp_path, schema=SCHEMA), labels()
     data, turned = data_of(SCHEMA, y), data_of(TURNED, TURNED.columns_of(y, SCHEMA))

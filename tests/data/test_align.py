@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data import images
-from attrimorph.data.faces import TURNS, find_faces
+from attrimorph.data import faces, images
+from attrimorph.data.faces import TURNS, Array, find_faces
 from attrimorph.errors import AttrimorphError
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "photographs"
@@ -86,6 +86,33 @@ def test_faces_from_40_pixels_on_are_found(side: int) -> None:
     faces = find_faces(room)
     assert len(faces) == 1
     assert np.abs(np.subtract(faces[0].eyes, np.array(EYES["man"]) * size / 256 + (310, 40))).max() < 0.15 * side
+
+
+def test_searching_has_an_end_whatever_a_picture_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = 0
+
+    def nothing(_: object, picture: Image.Image, scale: float) -> tuple[Array, Array]:
+        nonlocal searched
+        searched += picture.width * picture.height
+        return np.empty((0, 4)), np.empty(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faces, "_proposals", nothing)
+        assert find_faces(Image.new("RGB", (4000, 3000))) == []
+    # Of 2,400 x 1,800 pixels and all smaller sizes once, of 960 x 720 four times.
+    assert searched < 2.1 * 2400 * 1800 + 4 * 2.1 * 960 * 720
+    # Windows that all look like a face.
+    corners = np.random.default_rng(0).uniform(0, 1e6, (faces.MOST + 500, 2))
+    boxes, scores = np.concatenate([corners, corners + 12], 1), np.linspace(0, 1, len(corners))
+    assert faces._suppressed(boxes, scores, 0.7) == [*range(len(boxes) - 1, 499, -1)]
+    man = person("man")
+    (face,) = find_faces(man)
+    left, top, side = int(face.box[0] - face.side / 4), int(face.box[1] - face.side / 4), int(1.5 * face.side)
+    small = man.crop((left, top, left + side, top + side)).resize((100, 100))
+    crowd = Image.new("RGB", (1500, 1500))
+    for place in range(15 * 15):
+        crowd.paste(small, (100 * (place % 15), 100 * (place // 15)))
+    assert len(find_faces(crowd)) == faces.MOST_FACES
 
 
 def test_eyes_come_to_lie_at_their_places() -> None:

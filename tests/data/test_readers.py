@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attrimorph.data.check import check
 from attrimorph.data.readers import detect, people, read, recognise
 from attrimorph.data.readers.raw import assign_split
 from attrimorph.data.readers.species import read_mat
@@ -266,6 +267,23 @@ def test_what_this_program_made_is_no_data(tmp_path: Path) -> None:
     ]
     with pytest.raises(AttrimorphError, match="it is a run, or prepared; name the images' folder"):
         read(tmp_path / "runs" / "a")
+
+
+def test_what_never_ends_is_no_picture_and_no_table(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/2.png"):
+        image(tmp_path / name)
+    os.mkfifo(tmp_path / "cat/pipe.png")
+    os.symlink("/dev/zero", tmp_path / "dog/zero.jpg")
+    os.mkfifo(tmp_path / "labels.csv")
+    with (tmp_path / "dog/large.png").open("wb") as file:
+        file.truncate(2**31)
+    raw = read(tmp_path)
+    assert raw.relative() == ["cat/1.png", "dog/2.png", "dog/large.png"]
+    assert raw.notes[0] == "2 pipes and devices were left out"
+    told = [issue.text for issue in check(tmp_path).findings]
+    assert any("large.png must have at most 1,024 MiB; it has 2,048" in sentence for sentence in told), told
+    with pytest.raises(AttrimorphError, match=r"labels.csv must be a plain file; it is a device"):
+        read(tmp_path, table=tmp_path / "labels.csv")
 
 
 def test_what_is_not_read_is_told(tmp_path: Path) -> None:

@@ -93,7 +93,10 @@ def test_models_that_cannot_are_refused(tmp_path: Path) -> None:
 
 def test_data_must_be_drawn_faces(tmp_path: Path) -> None:
     write_shapes(tmp_path / "shapes", count=20, size=16)
-    with pytest.raises(AttrimorphError, match="the data must be drawn faces"):
+    with pytest.raises(
+        AttrimorphError,
+        match="must have the attributes of drawn faces, by name, kind, values and order",
+    ):
         training_faces(asked(tmp_path, data=tmp_path / "shapes"), 16)
     write_faces(tmp_path / "faces", count=20, size=16)
     assert len(training_faces(asked(tmp_path, data=tmp_path / "faces"), 16)) == 20

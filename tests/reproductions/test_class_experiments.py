@@ -206,5 +206,5 @@ def test_the_command_prints_verdicts_and_the_page(
 
 def test_a_model_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
     tiny_model(tmp_path)
-    with pytest.raises(AttrimorphError, match="must have the attribute 'class' with the 3 classes of the data"):
+    with pytest.raises(AttrimorphError, match="must have the attributes of the data, by name, kind, values and order"):
         one_model.retrieval(request(folder, model=str(tmp_path)))

@@ -14,7 +14,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from attrimorph.applications.edit import EditTarget
+from attrimorph.data.faces import Face
 from attrimorph.photographs.file import Photograph
+from attrimorph.studio import model_store
 from attrimorph.studio.decoder import PhotographReader
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.render_queue import Frame, Live, RenderQueue
@@ -66,6 +68,24 @@ def test_the_exact_picture_is_the_saved_one(client: TestClient) -> None:
         _, image = read(page.receive_bytes())
     saved = base64.b64decode(client.post("/api/edit", json=words).json()["picture"])
     assert image.tobytes() == Image.open(io.BytesIO(saved)).tobytes()
+
+
+def test_faces_are_looked_for_while_others_have_the_device(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a search takes seconds of a large photograph."""
+    held: list[bool] = []
+    queue = next(thread for thread in threading.enumerate() if thread.name == "studio queue")
+
+    def looked(image: Image.Image) -> list[Face]:
+        held.append(threading.current_thread() is queue)
+        return []
+
+    monkeypatch.setattr(model_store, "find_faces", looked)
+    with client.websocket_connect(LIVE) as page:
+        page.send_text(state(1, source={"image": base64.b64encode(face_png(901, 40)).decode()}))
+        page.receive_bytes()
+        page.send_text(state(2, source={"image": base64.b64encode(face_png(902, 40)).decode(), "face": 0}))
+        page.receive_bytes()
+    assert held == [False]
 
 
 def test_faults_come_back_with_their_number(client: TestClient) -> None:

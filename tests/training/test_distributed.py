@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from attrimorph import training
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import open_prepared
+from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.training.folder import read_log
 from attrimorph.training.trainer import train
@@ -124,6 +126,22 @@ def test_values_are_shared(ranks: list[dict[str, Any]]) -> None:
     for result in ranks:
         assert result["own"] == "from 0 of 2"
         assert result["mean"] == {"a": 0.5, "b": 5.0}
+
+
+def test_a_lost_process_is_told_in_a_sentence_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        names = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    leaves = "import os; from attrimorph import training\nwith training.processes(): training.largest(1); os._exit(3)"
+    own = {"RANK": "1", "PYTHONPATH": str(Path(training.__file__).parents[2])}
+    other = subprocess.Popen([sys.executable, "-c", leaves], env=os.environ | names | own)
+    for name, value in (names | {"RANK": "0"}).items():
+        monkeypatch.setenv(name, value)
+    told = "all 2 processes of a training must stay until its end"
+    with pytest.raises(AttrimorphError, match=told), training.processes():  # noqa: PT012
+        assert training.largest(5) == 5
+        training.wait_for_all()
+    assert other.wait() == 3
 
 
 def test_a_process_by_itself_changes_nothing() -> None:

@@ -89,17 +89,18 @@ def open_data(
     data = open_or_prepare(
         source,
         model.image_size,
-        crop=None if align else crop_of(own),
+        # What tells no crop (drawn images) takes the centred square of any folder, as it does of any picture.
+        crop=None if align else crop_of(own) or "centre",
         align=align,
         progress=progress,
         found=found,
         kept=kept,
     )
-    _check_prepared(model, data)
+    check_prepared(model, data)
     return data
 
 
-def _check_prepared(model: Model, data: PreparedData) -> None:
+def check_prepared(model: Model, data: PreparedData) -> None:
     """Refuse images that were cut out of their files otherwise than the model's, as far as both tell.
 
     Raises:

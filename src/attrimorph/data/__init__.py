@@ -353,17 +353,21 @@ class Schema:
         known = {"binary": 0.5, "real": 0.0}
         return torch.tensor([known.get(a.kind, 1 / a.width) for a in self.attributes for _ in range(a.width)])
 
-    def check_same(self, other: "Schema", own: str, others: str) -> None:
+    def check_same(self, other: "Schema", own: str, others: str, *, ordered: bool = False) -> None:
         """See that another schema has the same attributes by name, kind and values, in whatever order.
 
         Args:
             other: whose attributes are looked at.
             own, others: how an error calls the two.
+            ordered: whether the order counts too, of attributes and of values, as columns are taken as they stand.
 
         Raises:
             AttrimorphError: it has others; both lists are told.
         """
-        mine, theirs = ({each.key: each for each in schema.attributes} for schema in (self, other))
+        mine, theirs = (
+            {(place, each.name, each.kind, each.values) if ordered else each.key: each for place, each in listed}
+            for listed in (enumerate(self.attributes), enumerate(other.attributes))
+        )
         if mine.keys() != theirs.keys():
             # Of long lists those that make the difference come first.
             here, there = (
@@ -371,8 +375,8 @@ class Schema:
                 for each, both in ((mine, theirs), (theirs, mine))
             )
             raise AttrimorphError(
-                f"{others} must have the attributes of {own}, by name, kind and values; {own} has {here}; {others} "
-                f"has {there}"
+                f"{others} must have the attributes of {own}, by name, kind{',' if ordered else ' and'} values"
+                f"{' and order' if ordered else ''}; {own} has {here}; {others} has {there}"
             )
 
     def columns_of(self, y: "Tensor", other: "Schema") -> "Tensor":

@@ -22,6 +22,7 @@ from attrimorph.data.prepared import open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.raw import preview
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import LARGEST_READ, check_plain
 
 Severity = Literal["error", "warning", "note"]
 LEAST_SIDE = 32  # pixels; smaller images hold hardly anything to learn
@@ -179,9 +180,13 @@ def check(
 def _look(path: Path) -> tuple[str | None, tuple[int, int] | None, str | None]:
     """Return the hash of a file's bytes, its size in pixels, and why it cannot be used."""
     try:
+        if isinstance(path, Path):  # and not in an archive
+            check_plain(path, LARGEST_READ)
         content = path.read_bytes()
     except OSError as error:
         return None, None, f"{path.name}: {error.strerror}"
+    except AttrimorphError as error:
+        return None, None, str(error)
     digest = _digest(content)
     try:
         # The smallest decoding still reads the file to its end, and so finds it when it is cut short.

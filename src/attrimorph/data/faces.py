@@ -116,6 +116,9 @@ UPRIGHT, TURNED = 0.8, 0.95  # and the mean of the last one's over several windo
 SURE = 0.98  # an upright face as sure as this is not compared with turned ones
 GLANCES = ((1, 0, 0), (1.1, 0, 0), (0.9, 0, 0), (1, 0.05, 0), (1, -0.05, 0), (1, 0, 0.05), (1, 0, -0.05))
 """Windows in which points are told again: (scale, to the right, down), in parts of the side."""
+MOST = 3000  # windows of one size that are compared, the surest: whatever a picture holds, searching it has an end
+STRIP = 2**16  # windows, 2 pixels apart, that the first network looks at together
+MOST_FACES = 200  # of a photograph, the largest
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 Array = NDArray[np.float64]
 Points = tuple[tuple[float, float], ...]
@@ -166,7 +169,7 @@ def find_faces(image: Image.Image, *, largest: bool = False) -> list[Face]:
     """Return the faces of an upright RGB photograph, the largest first; none where there are none.
 
     Faces are found that are not smaller than a part of the photograph's longer side: the second of `SHARES`. Where
-    there are none, smaller ones down to `SMALLEST`, and turned ones.
+    there are none, turned ones, and then smaller ones down to `SMALLEST` that are upright. At most `MOST_FACES`.
 
     Args:
         largest: only the largest face matters: large ones are looked for first, and where there are, that is all.
@@ -174,8 +177,11 @@ def find_faces(image: Image.Image, *, largest: bool = False) -> list[Face]:
     shares = [max(SMALLEST, max(image.size) * share) for share in (SHARES if largest else SHARES[1:])]
     for least in dict.fromkeys(shares):
         best: list[Face] = []
-        for quarters, transpose in enumerate(TURNS):
+        # Looking for small faces in a large photograph takes seconds: once.
+        turns = TURNS if least >= max(image.size) * SHARES[1] else TURNS[:1]
+        for quarters, transpose in enumerate(turns):
             turned = _found(image if transpose is None else image.transpose(transpose), least)
+            turned = sorted(turned, key=lambda face: -face.side)[:MOST_FACES]
             looked = [_refined(image, _turned_back(face, quarters, image.size)) for face in turned]
             faces = [face for face in looked if face.score > (TURNED if quarters else UPRIGHT)]
             best = max(best, faces, key=lambda each: max((face.score for face in each), default=0))
@@ -284,12 +290,18 @@ def _probabilities(told: dict[str, Tensor]) -> Array:
 
 def _proposals(stage: Stage, picture: Image.Image, scale: float) -> tuple[Array, Array]:
     """Return the boxes [N, 4], in the photograph's pixels, that the first network sees at one scale; and scores."""
-    told = stage(_pixels([picture]))
-    every = _probabilities(told)[0]
-    y, x = np.nonzero(every > PROPOSED)
-    offsets = told["boxes"][0].double().numpy()[:, y, x].T
-    boxes = (2.0 * np.stack([x, y, x, y], 1) + (0, 0, 12, 12) + 12 * offsets) / scale
-    scores = every[y, x]
+    found, rows = [], math.ceil(picture.height / 2) - 5
+    step = max(8, STRIP // picture.width)
+    for first in range(0, rows, step):
+        # Strip by strip: what lies between the layers is many times the picture.
+        end = picture.height if first + step >= rows else 2 * (first + step) + 10
+        told = stage(_pixels([picture.crop((0, 2 * first, picture.width, end))]))
+        every = _probabilities(told)[0]
+        y, x = np.nonzero(every > PROPOSED)
+        offsets = told["boxes"][0].double().numpy()[:, y, x].T
+        found.append((np.stack([x, y + first, x, y + first], 1), offsets, every[y, x]))
+    corners, offsets, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    boxes = (2.0 * corners + (0, 0, 12, 12) + 12 * offsets) / scale
     kept = _suppressed(boxes, scores, 0.5)
     return boxes[kept], scores[kept]
 
@@ -323,13 +335,15 @@ def _squares(boxes: Array) -> Array:
 def _suppressed(boxes: Array, scores: Array, most: float, *, smaller: bool = False) -> list[int]:
     """Return the rows that stay, the surest first, when of two that overlap by more than `most` the surer one is kept.
 
+    Only the `MOST` surest are looked at.
+
     Args:
         boxes: [N, 4].
         scores: [N].
         most: of the overlap in parts of the union, or of the smaller one's area.
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    left, kept = np.argsort(-scores, kind="stable"), []
+    left, kept = np.argsort(-scores, kind="stable")[:MOST], []
     while len(left):
         one, others = left[0], left[1:]
         kept.append(int(one))

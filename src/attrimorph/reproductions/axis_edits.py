@@ -15,9 +15,9 @@ from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.edit import Composed
+from attrimorph.applications.gallery import open_data
 from attrimorph.applications.inversion import inversion
 from attrimorph.data.drawn import faces
-from attrimorph.data.prepared import open_or_prepare
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.attributes import binary_names
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
@@ -307,7 +307,7 @@ def subjects(request: Request) -> tuple[AxesContext, EvaluationSet]:
     if request.model is None:
         raise AttrimorphError("photographs of other data need a generator of such data; name one with --model")
     model = load(request.model, request.device)
-    data = open_or_prepare(request.data, model.image_size, progress=request.counting("preparing"))
+    data = open_data(model, request.data, request.counting("preparing"))
     judge = judge_named(request.other_model, model)
     data = data.with_schema(judge.schema, judge.name)
     unseen = held_out_images(data, min(FACES, request.form.unseen))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, one_hot
 
+from attrimorph.applications.gallery import check_prepared, open_data
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import drawn_faces, write_faces
@@ -106,11 +107,13 @@ class ClassContext:
         """
         request, data = self.request, self.data
         model = load(request.model or self.trained("cvae-gan", request.seeds[0]), request.device)
-        if model.schema != data.schema or model.image_size != data.image_size:
+        data.schema.check_same(model.schema, "the data", str(request.model), ordered=True)
+        if model.image_size != data.image_size:
             raise AttrimorphError(
-                f"the model must have the attribute {ATTRIBUTE!r} with the {len(self.classes)} classes of the data, at "
-                f"{data.image_size} px; {request.model} has others; train identities-cvae-gan on {data.path}"
+                f"the model must have the size of the data, {data.image_size} px; {request.model} has "
+                f"{model.image_size}; train identities-cvae-gan on {data.path}"
             )
+        check_prepared(model, data)
         return model
 
     def labels(self, classes: Tensor) -> Tensor:
@@ -330,11 +333,7 @@ def face_model(request: Request, name: str | None, recipe: str, *, tied: bool = 
         data = training_faces(request, whole.data.image_size, tied=tied)
         return load(request.trained(recipe, whole, data), request.device)
     model = load(name, request.device)
-    if model.schema != faces.SCHEMA:
-        raise AttrimorphError(
-            f"the model must have the {faces.SCHEMA.width} attributes of drawn faces, whose truth is known; "
-            f"{name} has others; train {recipe} on drawn faces"
-        )
+    faces.SCHEMA.check_same(model.schema, "drawn faces", name, ordered=True)
     return model
 
 
@@ -353,9 +352,10 @@ def training_faces(request: Request, size: int, *, tied: bool = False) -> Prepar
             progress=request.counting("drawing faces"),
         )
     data = open_or_prepare(request.data, size, progress=request.counting("preparing"))
-    if data.schema != faces.SCHEMA or data.masks is None:
+    faces.SCHEMA.check_same(data.schema, "drawn faces", str(request.data), ordered=True)
+    if data.masks is None:
         raise AttrimorphError(
-            f"the data must be drawn faces, whose truth is known; {request.data} holds others; leave --data out, or "
+            f"the data must be drawn faces, whose truth is known; {request.data} has no masks; leave --data out, or "
             "draw some with data synthetic"
         )
     return data
@@ -409,7 +409,10 @@ class EditContext:
         """Return it at any size."""
         request = self.request
         if request.data is not None:
-            return open_or_prepare(request.data, size, progress=request.counting("preparing"))
+            progress = request.counting("preparing")
+            if self.given and size == self.size:
+                return open_data(self.given[0], request.data, progress)
+            return open_or_prepare(request.data, size, progress=progress)
         count, progress = request.form.people * request.form.images, request.counting("drawing faces")
         return drawn_faces(size, count=count, folder=request.out / "data", progress=progress)
 
@@ -513,11 +516,7 @@ class EditContext:
         Raises:
             AttrimorphError: it is one.
         """
-        if model.schema != self.judge.schema:
-            raise AttrimorphError(
-                f"a model must have the attributes of the images ({self.judge.schema.names[0]}, ...); "
-                f"{model.recipe.name!r} has others ({model.schema.names[0]}, ...); name its own data with --data"
-            )
+        self.judge.schema.check_same(model.schema, "the images", repr(model.recipe.name), ordered=True)
 
 
 def edit_context(request: Request) -> EditContext:

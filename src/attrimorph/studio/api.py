@@ -317,10 +317,11 @@ class Api:
         )
 
     def open_all(self, request: object) -> None:
-        """Decode what a request holds or names, before it has the device: nobody else waits for that."""
+        """Decode what a request holds or names, and find its faces, before it has the device: nobody else waits for
+        that."""
         if isinstance(request, say.PictureSource):
-            if (name := self._photo(request)) is not None and not self.store.is_decoded(name):
-                self.store.opened(name)
+            if (name := self._photo(request)) is not None and not self.store.is_ready(name, request.face):
+                self.store.make_ready(name, request.face)
         elif isinstance(request, BaseModel):
             if isinstance(request, say.InpaintRequest):
                 self._mask(request)

@@ -320,9 +320,19 @@ class ModelStore:
         content = self.photographs.get(name)
         return self._opened.get(name, lambda: self.decoder.read(content, self.limits.pixels))
 
-    def is_decoded(self, name: str) -> bool:
-        """Tell whether an opened photograph is kept decoded; otherwise `opened` takes time: call it from a thread."""
-        return name in self._opened
+    def is_ready(self, name: str, face: int | None) -> bool:
+        """Tell whether nothing that takes long is left to do before a photograph's `Origin.face` is edited."""
+        return name in self._opened and (face == 0 or name in self._faces)
+
+    def make_ready(self, name: str, face: int | None) -> None:
+        """Decode an opened photograph, and look for faces where one is wanted. Call it from a thread.
+
+        Raises:
+            Gone: it is no longer kept.
+        """
+        self.opened(name)
+        if face != 0:
+            self.faces(name)
 
     def file(self, name: str, called: str) -> InputFile:
         """Return what a receipt says of an opened photograph's file, `called` so by its owner.

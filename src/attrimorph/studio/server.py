@@ -185,12 +185,12 @@ class Session:
             if edit.stream >= self.store.limits.streams:
                 most = self.store.limits.streams
                 raise AttrimorphError(f"a page moves at most {most} pictures; got stream {edit.stream}")
-            photo = None
+            photo, face = edit.source.photo, edit.source.face
             if edit.source.image is not None:
                 # A small message may hold a large photograph: other pages are not kept waiting.
                 photo = await asyncio.to_thread(self.store.open_base64, edit.source.image)
-            elif (kept := edit.source.photo) is not None and not self.store.is_decoded(kept):
-                await asyncio.to_thread(self.store.opened, kept)
+            if photo is not None and not self.store.is_ready(photo, face):
+                await asyncio.to_thread(self.store.make_ready, photo, face)
             target = EditTarget(edit.changes, tuple(edit.locks), self.store.taught(edit.axes))
             served, origin = self.store.served(edit.model), edit.source.origin(photo)
             live = Live(served, origin, target, edit.format, edit.watch, edit.view.view())

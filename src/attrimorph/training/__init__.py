@@ -215,19 +215,32 @@ def processes() -> Iterator[None]:
     """Join the processes that torchrun started, and leave them at the end; alone, or already joined, do nothing.
 
     On a machine with GPUs each process takes the one of its local rank as the current "cuda".
+
+    Raises:
+        AttrimorphError: another process ended, or never came.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl")
-    else:
-        dist.init_process_group("gloo")
     try:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+            dist.init_process_group("cpu:gloo,cuda:nccl")
+        else:
+            dist.init_process_group("gloo")
         yield
+    except RuntimeError as error:
+        # gloo tells of a peer that has gone by a RuntimeError that names its own file.
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise AttrimorphError(
+            f"all {os.environ['WORLD_SIZE']} processes of a training must stay until its end; this one "
+            f"({os.environ.get('RANK')}) has lost another, whose own last line says why; mend that, then give the same "
+            "torchrun command again: it goes on"
+        ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def rank() -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.images import Crop
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import reading
+from attrimorph.files import LARGEST_READ, check_plain, reading
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -29,6 +29,7 @@ UNREAD_SUFFIXES = frozenset(
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl"))
 RUN = frozenset(("log.jsonl", "checkpoints", "samples"))  # what lies beside recipe.json
 OWN = ("runs and prepared folders of this program", "results of this program")
+DEVICES = "pipes and devices"  # what never ends is no picture, whatever it is called
 RECEIPT = re.compile(rb'\s*{\s*"format":\s*"attrimorph receipt"')
 MOST_RECEIPT = 10_000_000  # bytes
 HIDDEN = (".", "__MACOSX")
@@ -120,7 +121,7 @@ def list_images(
         folder: to look through.
         suffixes: of the names that count as images.
         own: whether what this program made counts too: samples of its runs, and results (those of augment always do).
-        passed: gets how many files of which suffix, or of which of `OWN`, were passed over.
+        passed: gets how many files of which suffix, or of which of `OWN` and `DEVICES`, were passed over.
 
     Raises:
         AttrimorphError: the folder is missing, is a file, cannot be read, or is a run.
@@ -148,9 +149,11 @@ def list_images(
         seen |= {linked[name] for name in folders}
         prefix = (os.path.relpath(place, folder).replace(os.sep, "/") + "/").removeprefix("./")
         for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if os.path.join(place, name) in results:
+            suffix, path = os.path.splitext(name)[1].lower(), os.path.join(place, name)
+            if path in results:
                 passed[OWN[1]] += 1
+            elif suffix in suffixes and not os.path.isfile(path) and os.path.exists(path):
+                passed[DEVICES] += 1
             elif not name.startswith(".") and suffix in suffixes:
                 found[prefix + name] = Path(place, name)
             elif not name.startswith("."):
@@ -184,12 +187,12 @@ def unread(folder: Path, raw: RawData) -> list[str]:
         told = ", ".join(f"{count} {suffix}" for suffix, count in kinds.items())
         count = sum(kinds.values())
         notes.append(f"{count} pictures of types that are not read were left out: {told}; save them as JPEG or PNG")
-    notes += [f"{passed[what]} {what} were left out" for what in OWN if passed[what]]
+    notes += [f"{passed[what]} {what} were left out" for what in (*OWN, DEVICES) if passed[what]]
     unlabelled = raw.name in ("classes", "images")
     if unlabelled and (tables := list(list_images(folder, TABLE_SUFFIXES).values())):
         named = preview([path.name for path in tables])
         notes.append(f"no labels were looked for in {named}; --table {tables[0]} reads them from there")
-    told_already = {*kinds, *OWN, *TABLE_SUFFIXES}
+    told_already = {*kinds, *OWN, DEVICES, *TABLE_SUFFIXES}
     others = [
         f"{count} {suffix or 'without ending'}"
         for suffix, count in sorted(passed.items())
@@ -212,6 +215,7 @@ def check_folder(folder: Path) -> None:
 
 def read_bytes(path: Path) -> bytes:
     """Read a label file."""
+    check_plain(path, LARGEST_READ)
     with reading(path):
         return path.read_bytes()
 
