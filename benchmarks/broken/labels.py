@@ -44,13 +44,6 @@ def removed(*names: str) -> Layout:
     return change
 
 
-def renamed(old: str, new: str) -> Layout:
-    def change(folder: Path) -> None:
-        next(folder.glob(old)).rename(folder / new)
-
-    return change
-
-
 def repeated(*names: str) -> Layout:
     """Put the images of every folder into folders of these names."""
 

@@ -45,11 +45,6 @@ def run(folder: Path) -> None:
     lines(folder / "recipe.json", "{}")
 
 
-def utkface(folder: Path) -> None:
-    for number in range(6):
-        picture(folder / f"{20 + number}_{number % 2}_{number % 5}_2017010{number}120000000.jpg", number)
-
-
 def cub(folder: Path) -> None:
     kinds = ["001.Albatross", "002.Auklet"]
     paths = [f"{kinds[number % 2]}/Bird_{number:04d}.jpg" for number in range(1, 5)]
@@ -93,11 +88,6 @@ def table(folder: Path, *rows: str, name: str = "attributes.csv") -> None:
     for number in range(6):
         picture(folder / f"{number}.png", number)
     lines(folder / name, *rows)
-
-
-def good_table(folder: Path) -> None:
-    """Six pictures with labels."""
-    table(folder, "file_name,Smiling,age", *(f"{number}.png,{number % 2},{20 + number}" for number in range(6)))
 
 
 def classes(folder: Path) -> None:

@@ -156,16 +156,6 @@ class EditMeasures:
         means = [float(self.joined(part, each).double().mean()) for each in ([name] if name else self.names)]
         return sum(means) / len(means) if means else float("nan")
 
-    @property
-    def target_reached(self) -> Tensor:
-        """Share of the edits of each attribute that reached their target, float64 [T]."""
-        return torch.tensor([self.mean(lambda each: each.reached, name) for name in self.names], dtype=torch.float64)
-
-    @property
-    def truth(self) -> "EditMeasures":
-        """Itself: what was counted against the truth stood here before."""
-        return self
-
     def figure(self, key: str, name: str | None = None) -> Tensor:
         """Return a figure that was measured closely, of all edits or of those of one attribute, [m]; empty if none."""
         kept = [each.figures[key] for each in self.edits if name in (None, each.name) and key in each.figures]
