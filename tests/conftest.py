@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from attrimorph.training import trainer
+from tests.zygote import plain_path
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -17,6 +20,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name not in os.environ and (home / folder).is_dir():
                 patch.setenv(name, str(home / folder))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_path() -> Iterator[None]:
+    """Train on the plain path where the recipe leaves it open; tests/training/test_parts.py tells of the measuring."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "choose_fast_path", plain_path)
         yield
 
 

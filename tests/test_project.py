@@ -19,14 +19,6 @@ def test_is_not_installed(name: str) -> None:
     assert importlib.util.find_spec(name) is None, f"{name} must not be installed here; see CONTRIBUTING.md"
 
 
-def test_nothing_imports_torchvision() -> None:
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.partition(".")[0] for name in names} & set(UNWANTED), path
-
-
 def test_no_requirement_brings_torchvision() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = [

@@ -4,6 +4,7 @@ A fork of the tests' own process would have locks and pools of torch whose threa
 """
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -15,6 +16,16 @@ import traceback
 from typing import Any
 
 import attrimorph
+from attrimorph.training import FastPath, trainer
+
+LATER = ("torch._dynamo", "rich.progress", "rich.table", "yaml")
+"""What commands import when they first need it: of torch's optimisers that takes seconds."""
+
+
+def plain_path(precision: str, memory_format: str, *_: Any, **__: Any) -> FastPath:
+    """Stand in for the measuring of what a training is fastest on, which takes longer than a tiny training."""
+    half, last = precision == "bfloat16", memory_format == "channels_last"
+    return FastPath("bfloat16" if half else "float32", "channels_last" if last else "contiguous", {})
 
 
 def command(wanted: dict[str, Any], tty: int) -> int:
@@ -45,9 +56,12 @@ def command(wanted: dict[str, Any], tty: int) -> int:
 
 
 def main() -> None:
-    for module in pkgutil.walk_packages(attrimorph.__path__, "attrimorph."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    own = (module.name for module in pkgutil.walk_packages(attrimorph.__path__, "attrimorph."))
+    for name in (*own, *LATER):
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+    trainer.choose_fast_path = plain_path
+    gc.freeze()  # no command looks through all of this for garbage
     for line in sys.stdin:
         wanted = json.loads(line)
         if wanted["before"]:

@@ -4,30 +4,76 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import attrimorph
 from attrimorph.cli import app
 
+# Every command is a fork of a process that has imported the command line and run nothing.
 PROBE = """
-import json, sys
-sys.argv = ["attrimorph", *json.loads(sys.argv[1])]
+import json, os, sys
 from attrimorph.cli import run
-code = run(sys.argv[1:])
-heavy = [name for name in ("torch", "numpy", "PIL", "safetensors", "tensorboard") if name in sys.modules]
-print(json.dumps([code, heavy]), file=sys.stderr)
+for line in sys.stdin:
+    words, folder, out, err, told = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for number, place in ((1, out), (2, err)):
+            os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.chdir(folder)
+        sys.argv = ["attrimorph", *words]
+        code = run(words)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        heavy = [name for name in ("torch", "numpy", "PIL", "safetensors", "tensorboard") if name in sys.modules]
+        with open(told, "w") as file:
+            json.dump([code, heavy], file)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
+
+
+class Probed(NamedTuple):
+    """What a command did: its code, the heavy modules that it imported, and what it printed."""
+
+    code: int
+    heavy: list[str]
+    out: str
+    err: str
+
+
+Probe = Callable[[list[str], Path], Probed]
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    home = tmp_path_factory.mktemp("probe")
+    files = [home / name for name in ("out", "err", "told")]
+    words = [sys.executable, "-c", PROBE]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(words: list[str], folder: Path) -> Probed:
+            print(json.dumps([words, str(folder), *map(str, files)]), file=process.stdin, flush=True)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "0\n"
+            out, err, told = (path.read_text() for path in files)
+            return Probed(*json.loads(told), out, err)
+
+        yield ask
+        process.stdin.close()
 
 
 @pytest.mark.parametrize(
     "words", [["--help"], ["edit", "--help"], ["train", "--help"], ["--version"], ["recipes"], ["experiment"]]
 )
-def test_no_heavy_import_for(words: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(words)], capture_output=True, text=True, check=True)
-    assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
-    assert done.stdout
+def test_no_heavy_import_for(words: list[str], probe: Probe, tmp_path: Path) -> None:
+    found = probe(words, tmp_path)
+    assert (found.code, found.heavy, bool(found.out)) == (0, [], True)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +113,14 @@ def test_no_heavy_import_for(words: list[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_amiss_is_told_before_torch_is_imported(words: list[str], face: Path, tmp_path: Path) -> None:
+def test_what_is_amiss_is_told_before_torch_is_imported(
+    words: list[str], probe: Probe, face: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text.png").write_text("no picture")
     places = {"TEXT": str(tmp_path / "text.png"), "FACE": str(face), "FACE/x.png": str(face / "x.png")}
-    given = json.dumps([places.get(word, word) for word in words])
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, given], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    *said, probe = done.stderr.splitlines()
-    code, heavy = json.loads(probe)
-    assert (code, len(said)) == (2, 1), said
-    assert "torch" not in heavy
+    found = probe([places.get(word, word) for word in words], tmp_path)
+    assert (found.code, len(found.err.splitlines())) == (2, 1), found.err
+    assert "torch" not in found.heavy
 
 
 def test_help_answers_soon() -> None:
@@ -85,7 +128,7 @@ def test_help_answers_soon() -> None:
     # is, and what runs beside this test, says nothing of the command.
     libraries = ["-c", "import cyclopts.help, pydantic.fields, rich.console, rich.table, rich.panel"]
     seconds: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(4):
+    for _ in range(3):
         for ours in seconds:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             words = ["-m", "attrimorph", "--help"] if ours else libraries
@@ -103,10 +146,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [[name] for name in app if not name.startswith("-")], ids=" ".join)
-def test_a_wrong_option_is_told_before_torch_is_imported(words: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, json.dumps([*words, "--nosuch", "1"])], capture_output=True, text=True, check=True
-    )
-    code, heavy = json.loads(done.stderr.splitlines()[-1])
-    assert code == 2
-    assert "torch" not in heavy
+def test_a_wrong_option_is_told_before_torch_is_imported(words: list[str], probe: Probe, tmp_path: Path) -> None:
+    found = probe([*words, "--nosuch", "1"], tmp_path)
+    assert found.code == 2
+    assert "torch" not in found.heavy

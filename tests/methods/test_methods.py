@@ -9,36 +9,45 @@ from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.recipes import RECIPES
 
-LOADED = 'import attrimorph; attrimorph.load("drawn-faces-64")'
-BUILT = """
+SEEN = """
+import sys
+def tell():
+    print(*(name for name in sys.modules if name.startswith("attrimorph.methods.") and name.count(".") > 2))
+"""
+LISTED = """
+import attrimorph.methods.recipes
+assert "torch" not in sys.modules
+tell()
+"""
+USED = """
+import attrimorph
+attrimorph.load("drawn-faces-64")
+tell()
 from attrimorph.data.drawn import faces
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training.trainer import build
 from attrimorph.training import FastPath
 build(recipe_named("cvae-gan"), faces.SCHEMA, FastPath("float32", "contiguous", {}))
+tell()
 """
-LISTED = "import attrimorph.methods.recipes, sys; assert 'torch' not in sys.modules"
-SEEN = "\nimport sys; print(*(name for name in sys.modules if name.startswith('attrimorph.')))"
 
 
-def imported_by(code: str) -> set[str]:
-    """Return the modules of methods that code imports, as NAME.PART."""
-    done = subprocess.run([sys.executable, "-c", code + SEEN], check=True, capture_output=True, text=True)
-    start = "attrimorph.methods."
-    return {name.removeprefix(start) for name in done.stdout.split() if name.startswith(start) and name.count(".") > 2}
+def told(code: str) -> list[set[str]]:
+    """Return the modules of methods that code has imported whenever it tells, as NAME.PART."""
+    done = subprocess.run([sys.executable, "-c", SEEN + code], check=True, capture_output=True, text=True)
+    return [{name.removeprefix("attrimorph.methods.") for name in line.split()} for line in done.stdout.splitlines()]
 
 
-def test_a_model_is_loaded_without_what_trains_it_and_without_other_methods() -> None:
-    assert imported_by(LOADED) == {f"cvae_gan.{part}" for part in ("model", "networks", "recipe")}
-
-
-def test_a_method_is_built_without_other_methods() -> None:
-    others = {name for name in imported_by(BUILT) if not name.startswith("cvae_gan.")}
+def test_a_model_is_loaded_without_what_trains_it_and_a_method_built_without_others() -> None:
+    loaded, built = told(USED)
+    assert loaded == {f"cvae_gan.{part}" for part in ("model", "networks", "recipe")}
+    others = {name for name in built if not name.startswith("cvae_gan.")}
     assert {name.partition(".")[2] for name in others} <= {"recipe"}
 
 
 def test_recipes_are_listed_without_torch() -> None:
-    assert {name.partition(".")[2] for name in imported_by(LISTED)} == {"recipe"}
+    (listed,) = told(LISTED)
+    assert {name.partition(".")[2] for name in listed} == {"recipe"}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -19,7 +19,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
-from attrimorph.training import FastPath, choose_fast_path
+from attrimorph.training import FastPath, choose_fast_path, trainer
 from attrimorph.training.folder import Ema, Log, checkpoint_folders, load_state, read_log, save_checkpoint
 from attrimorph.training.trainer import Progress, Run, train
 
@@ -149,6 +149,7 @@ def test_runs_of_one_seed_compute_alike_whatever_the_clock_says(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = tiny_recipe(training__images=16, training__precision="float32", training__memory_format="auto")
     timed = []
+    monkeypatch.setattr(trainer, "choose_fast_path", choose_fast_path)
     real = training.measure
     monkeypatch.setattr(training, "measure", lambda steps: timed.append(steps) or real(steps))
     train(recipe, data, tmp_path / "a", device="cpu")
