@@ -181,7 +181,7 @@ def check_any_schema(drawn: st.DataObject) -> None:
     assert value == "" or schema.edit(y, {attribute.name: value})[:, column].eq(1).all()
 
 
-@settings(MANY, max_examples=200)
+@settings(MANY, max_examples=100)
 @given(st.data())
 def test_any_schema(drawn: st.DataObject) -> None:
     check_any_schema(drawn)

@@ -260,13 +260,13 @@ WILD = st.tuples(
 )
 
 
-@settings(MANY, max_examples=150)
+@settings(MANY, max_examples=75)
 @given(honest_tables())
 def test_any_dialect(folder: Path, drawn: tuple[bytes, dict[str, tuple[str, list[Any]]]]) -> None:
     check_honest(folder, *drawn)
 
 
-@settings(MANY, max_examples=150)
+@settings(MANY, max_examples=75)
 @given(WILD)
 def test_any_table(folder: Path, drawn: tuple[list[list[str]], int, str]) -> None:
     check_any(folder, *drawn)
