@@ -10,11 +10,12 @@ import io
 import json
 import os
 import re
+import secrets
 import socket
 import stat
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -87,16 +88,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-            temporary = Path(name)
+            new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+            # As readable as any other file of the user's.
+            handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            temporary = new
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; a result is as readable as any other file of the user's.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
             temporary.replace(path)
             sync_folder(path.parent)
     finally:
@@ -138,6 +137,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with whole_file(path) as file:
         file.write(content)
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files, each whole or not at all, at the same time: the disk makes those that wait durable together."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_bytes, contents, contents.values()))
 
 
 def write_text(path: Path, content: str) -> None:

@@ -3,7 +3,8 @@
 import csv
 import os
 import signal
-from pathlib import Path
+import time
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -183,6 +184,46 @@ def test_places_that_would_mix_pictures_and_results_are_refused(
 )
 def test_no_two_results_share_a_name(names: list[str], places: list[str]) -> None:
     assert [results_of(names)[name] for name in names] == places
+
+
+def test_names_of_many_results_take_no_longer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = [0], PurePosixPath.with_suffix
+
+    def counted(self: PurePosixPath, suffix: str) -> PurePosixPath:
+        made[0] += 1
+        return real(self, suffix)
+
+    monkeypatch.setattr(PurePosixPath, "with_suffix", counted)
+    names = [f"{number}.png" for number in range(500)] + [f"{number}.gif" for number in range(500, 600)]
+    assert len(set(results_of(names).values())) == 600
+    assert made[0] < 3 * len(names)
+
+
+def test_results_are_made_durable_together(
+    model: Model, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some wait for the disk at the same time; each is whole, and readable as other files are."""
+    for seed in range(24):
+        picture(tmp_path / "in" / f"{seed}.png", seed)
+    waiting, most, real = [0], [0], os.fsync
+
+    def waits(handle: int) -> None:
+        waiting[0] += 1
+        most[0] = max(most[0], waiting[0])
+        time.sleep(0.002)
+        real(handle)
+        waiting[0] -= 1
+
+    monkeypatch.setattr(os, "fsync", waits)
+    before = os.umask(0o027)
+    try:
+        EditFolder(model=run, folder=tmp_path / "in", **SMILE).write(tmp_path / "out", model)
+    finally:
+        assert os.umask(before) == 0o027
+    assert most[0] > 1
+    files = sorted((tmp_path / "out").iterdir())
+    assert {path.name for path in files} == {"edits.csv", "edits.json", *(f"{seed}.png" for seed in range(24))}
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}
 
 
 def test_a_torn_line_is_dropped(model: Model, run: Path, photos: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError, shown
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
-from attrimorph.files import file_sha256, read_json, write_bytes, write_json
+from attrimorph.files import file_sha256, read_json, write_all, write_bytes, write_json
 from attrimorph.models.model import Groups, Model
 from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import picture_bytes, to_pil
@@ -157,7 +158,7 @@ def _encoded(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 PIXELS = 64 * 64 * 64  # that go through a model at once
-BYTES = 1 << 28  # of photographs that are held at once
+BYTES = 1 << 27  # of photographs that are held at once; as much again of results
 Change = Callable[
     [Tensor, Sequence[Path], Looked | None], tuple[Sequence[Image.Image | Photograph], Tensor, Tensor | None]
 ]
@@ -372,7 +373,7 @@ def results_of(names: Iterable[str]) -> dict[str, str]:
         wished = [str(path)] if kept else [str(path.with_suffix(".png")), f"{path}.png"]
         suffix = path.suffix if kept else ".png"
         numbered = (f"{path.with_suffix('')}-{number}{suffix}" for number in range(2, len(names) + 3))
-        places[name] = next(each for each in (*wished, *numbered) if alike(each) not in taken)
+        places[name] = next(each for each in chain(wished, numbered) if alike(each) not in taken)
         taken.add(alike(places[name]))
     return places
 
@@ -483,8 +484,7 @@ class _Job:
                 )  # fmt: skip
                 self._lines.append(line)
         self.table.append(self._lines)
-        for place, content in contents.items():
-            write_bytes(self.out / place, content)
+        write_all({self.out / place: content for place, content in contents.items()})
         self._batch, self._lines, self._held = [], [], 0
 
     def lines(self) -> Iterator[str]:
