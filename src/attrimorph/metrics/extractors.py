@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.evaluator import batched
+from attrimorph.evaluators.evaluator import batched, channels_last
 from attrimorph.evaluators.judge import Judge
 from attrimorph.models.model import answers
 from attrimorph.networks.pretrained import CACHED, Inception, Vgg19, cached, filled, read_weights
@@ -76,7 +76,7 @@ class InceptionFeatures:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return features [B, 2048] on the CPU."""
-        return batched(lambda part: self.network(part.to(device_of(self.network)).float()), images, size=BATCH)
+        return batched(lambda part: self.network(shown(part, self.network)), images, size=BATCH)
 
 
 @dataclass(frozen=True)
@@ -94,23 +94,21 @@ class VggFeatures:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the mean of relu5_4 over all places, [B, 512] on the CPU."""
-        device = device_of(self.network)
-        return batched(lambda part: self.network(part.to(device).float())[-1].mean((2, 3)), images, size=BATCH)
+        return batched(lambda part: self.network(shown(part, self.network))[-1].mean((2, 3)), images, size=BATCH)
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return relu1_2, relu2_2, relu3_4, relu4_4, relu5_4, on the CPU."""
-        device = device_of(self.network)
-        found = [[m.cpu() for m in self.network(part.to(device).float())] for part in torch.split(images, BATCH)]
+        found = [[m.cpu() for m in self.network(shown(part, self.network))] for part in torch.split(images, BATCH)]
         return [torch.cat(layer) for layer in zip(*found, strict=True)]
 
 
 Extractor = JudgeFeatures | InceptionFeatures | VggFeatures
 
 
-def device_of(network: nn.Module) -> torch.device:
-    """Return where a network is."""
-    return next(network.parameters()).device
+def shown(images: Tensor, network: nn.Module) -> Tensor:
+    """Return images where a network is, laid out as its weights are."""
+    return images.to(next(network.parameters()).device, torch.float32, memory_format=torch.channels_last)
 
 
 def load_extractor(source: str | Path, device: str = "cpu") -> InceptionFeatures | VggFeatures:
@@ -134,10 +132,10 @@ def load_extractor(source: str | Path, device: str = "cpu") -> InceptionFeatures
                 f"has {rows}; get pt_inception-2015-12-05-{STANDARD_INCEPTION}.pth"
             )
         name = "Inception" if digest.startswith(STANDARD_INCEPTION) else f"Inception with weights {digest[:8]}"
-        return InceptionFeatures(filled(Inception(), state, path).to(device), name)
+        return InceptionFeatures(channels_last(filled(Inception(), state, path).to(device)), name)
     if "features.34.weight" in state:
         name = "VGG-19" if digest.startswith(STANDARD_VGG) else f"VGG-19 with weights {digest[:8]}"
-        return VggFeatures(filled(Vgg19(), state, path).to(device), name)
+        return VggFeatures(channels_last(filled(Vgg19(), state, path).to(device)), name)
     raise AttrimorphError(
         f"{path} must hold the weights of Inception v3 or VGG-19 under their usual names; it holds "
         f"{', '.join(list(state)[:3]) or 'none'}; name another file"
