@@ -12,7 +12,7 @@ from PIL import Image
 from attrimorph.data import Attribute, Schema, writer
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Loader
-from attrimorph.data.prepared import open_prepared, prepare
+from attrimorph.data.prepared import Names, open_prepared, prepare
 from attrimorph.data.writer import PreparedWriter, write_prepared
 from attrimorph.errors import AttrimorphError
 
@@ -55,6 +55,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         data.indices("dev")
 
 
+def test_names_are_what_was_put_in() -> None:
+    names, words = Names(), ["a.png", "", "ü/b c.png", "\udcff.png", "d"]
+    names.extend(words[:2])
+    names.extend(words[2:])
+    assert (len(names), [*names], names[-1], names[1:3]) == (5, words, "d", words[1:3])
+    assert names.index("d") == 4
+    with pytest.raises(IndexError):
+        names[5]
+
+
 def test_chunks_give_the_same_as_one_array(tmp_path: Path) -> None:
     write_prepared(tmp_path / "one", IMAGES, SCHEMA, Y)
     write_prepared(tmp_path / "chunks", (IMAGES[start : start + 3] for start in (0, 3)), SCHEMA, Y)
@@ -80,7 +90,7 @@ def test_rows_never_written_are_left_out(tmp_path: Path) -> None:
         writer.finish(SCHEMA, table, files=list("abcd"), split=["train"] * 4, identity=[0, 1, 2, 3])
     data = open_prepared(tmp_path / "data")
     np.testing.assert_array_equal(data.images, IMAGES[[1, 3]])
-    assert (data.files, data.identity.tolist()) == (["b", "d"], [1, 3])
+    assert ([*data.files], data.identity.tolist()) == (["b", "d"], [1, 3])
     assert data.attributes[:, 0].tolist() == [0, 1]
 
 
@@ -277,7 +287,7 @@ def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
     count, schema = 8_000, Schema(tuple(Attribute(f"a{number}") for number in range(20)))
     y = (torch.rand(count, 20, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     write_prepared(tmp_path / "many", np.zeros((count, 8, 8, 3), np.uint8), schema, y)
-    monkeypatch.setattr("attrimorph.data.prepared.ROWS_AT_ONCE", 1_000)
+    monkeypatch.setattr("attrimorph.data.prepared.ROWS_AT_ONCE", 500)
     tracemalloc.start()
     data = open_prepared(tmp_path / "many")
     held, most = tracemalloc.get_traced_memory()
@@ -285,6 +295,7 @@ def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
     assert torch.equal(data.attributes, y)
     assert data.files[-1] == "007999.png"
     assert most < 2 * held
+    assert held < y.nbytes + 50 * count  # names as strings alone would take more
     labels = tmp_path / "many" / "attributes.csv"
     lines = labels.read_text().splitlines(keepends=True)
     for wrong, told in (

@@ -17,8 +17,9 @@ import json
 import mmap
 import os
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -39,6 +40,28 @@ from attrimorph.data.images import CropLike, checksum, read_mask, read_pixels, s
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
+
+
+class Names(Sequence[str]):
+    """Names in one block of bytes: of millions, each as a string takes sixty bytes beside its letters."""
+
+    def __init__(self) -> None:
+        self._letters, self._ends = bytearray(), array("Q", [0])
+
+    def extend(self, names: Iterable[str]) -> None:
+        """Add some."""
+        for name in names:
+            self._letters += name.encode("utf-8", "surrogateescape")
+            self._ends.append(len(self._letters))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        place = range(len(self))[row]
+        return self._letters[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +89,8 @@ class PreparedData:
     images: NDArray[np.uint8]
     attributes: Tensor
     identity: Tensor
-    split: NDArray[np.str_]
-    files: list[str]
+    split: NDArray[Any]
+    files: Sequence[str]
     schema: Schema
     masks: NDArray[np.uint8] | None = None
     factors: NDArray[np.float32] | None = None
@@ -131,12 +154,12 @@ class PreparedData:
         Raises:
             AttrimorphError: the files were cut short, or changed, since they were prepared.
         """
-        arrays = [array for array in (self.images, self.masks) if array is not None]
-        for array in arrays:
+        arrays = [each for each in (self.images, self.masks) if each is not None]
+        for each in arrays:
             # Reading a map beyond the end of its file ends the process.
-            if isinstance(array.base, mmap.mmap) and array.base.size() < len(array.base):
+            if isinstance(each.base, mmap.mmap) and each.base.size() < len(each.base):
                 raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
-        found = [np.ascontiguousarray(array[rows]) for array in arrays]
+        found = [np.ascontiguousarray(each[rows]) for each in arrays]
         if (
             len(rows)
             and self.checksums is not None
@@ -262,7 +285,7 @@ def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]
     return array
 
 
-Labels = tuple[list[str], NDArray[np.str_], NDArray[np.int64], NDArray[np.float32]]
+Labels = tuple[Names, NDArray[Any], NDArray[np.int64], NDArray[np.float32]]
 
 
 def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> Labels:
@@ -277,8 +300,8 @@ def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> 
             f"{path} must begin with the columns {', '.join(header[:5])}, ... of schema.json; "
             f"it begins with {first[:5] or 'nothing'}; prepare the images again"
         )
-    files: list[str] = []
-    split, identity = np.empty(count, "<U5"), np.empty(count, np.int64)
+    files, words = Names(), {name: name for name in SPLITS}
+    split, identity = np.empty(count, object), np.empty(count, np.int64)
     attributes = np.empty((count, schema.width), np.float32)
     where = ""
     while part := list(islice(rows, ROWS_AT_ONCE)):
@@ -294,8 +317,8 @@ def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> 
         names, splits, people, *columns = zip(*part, strict=True)
         if strange := set(splits) - set(SPLITS):
             raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
-        files += names
-        split[place] = splits
+        files.extend(names)
+        split[place] = [words[word] for word in splits]  # three strings, and not as many as rows
         identity[place] = [whole_number(word, "an identity", path) for word in people]
         attributes[place] = schema.encode(dict(zip(schema.names, columns, strict=True)), len(part))
     if where or len(files) != count:

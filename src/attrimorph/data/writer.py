@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,14 +14,15 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, raw_table
+from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, csv_text, raw_table
 from attrimorph.data.images import checksum
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import sync_folder, whole_file, write_bytes, write_json, writing
+from attrimorph.files import sync_folder, whole_file, write_json, writing
 
 PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
 PLACED = ("images.npy", "masks.npy", "attributes.csv", "factors.npy", "checksums.npy")
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
+ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 Pixels = NDArray[np.uint8]
 Factors = tuple[Sequence[str], NDArray[np.float32]]
 """The names of exact factors, F, and their values, [N, F]."""
@@ -199,8 +201,7 @@ class PreparedWriter:
         with writing(self.path):
             self.mark()
         rows = np.flatnonzero(self.done).astype(np.int64)
-        places: list[int] = rows.tolist()
-        if not places:
+        if not len(rows):
             first = f"{skipped[0]['file']} {skipped[0]['reason']}" if skipped else "there were none"
             raise AttrimorphError(f"no image could be read for {self.path}; the first reason: {first}")
         with writing(self.path):
@@ -213,16 +214,21 @@ class PreparedWriter:
             with whole_file(self.path / "factors.npy") as file:
                 npy.write_array(file, np.asarray(factors[1], np.float32)[rows], allow_pickle=False)
         columns = (files, split, identity, *(table[name] for name in schema.names))
-        kept = [[column[row] for row in places] for column in columns]
-        write_bytes(self.path / "attributes.csv", attributes_csv(schema, kept))
+        with whole_file(self.path / "attributes.csv") as text:
+            text.write(attributes_csv(schema, []))
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                part = rows[start : start + ROWS_AT_ONCE].tolist()
+                lines = zip(*([column[row] for row in part] for column in columns), strict=True)
+                text.write(csv_text(lines).encode("utf-8", "surrogateescape"))
+        counts = Counter(compress(split, self.done))
         write_json(
             self.path / "schema.json",
             {
                 "format": FORMAT,
                 "version": VERSION,
                 "image_size": self.image_size,
-                "count": len(places),
-                "splits": {name: kept[1].count(name) for name in SPLITS},
+                "count": len(rows),
+                "splits": {name: counts[name] for name in SPLITS},
                 "masks": "masks.npy" in self._arrays,
                 "checksums": True,
                 "factor_names": [] if factors is None else list(factors[0]),
@@ -241,9 +247,9 @@ def write_checksums(path: Path) -> None:
     """Write checksums.npy over the images and masks of a folder as they are now."""
     images = np.load(path / "images.npy", mmap_mode="r")
     masks = np.load(path / "masks.npy", mmap_mode="r") if (path / "masks.npy").exists() else None
-    sums = [checksum(image, None if masks is None else masks[row]) for row, image in enumerate(images)]
+    sums = (checksum(image, None if masks is None else masks[row]) for row, image in enumerate(images))
     with whole_file(path / "checksums.npy") as file:
-        npy.write_array(file, np.array(sums, np.uint32), allow_pickle=False)
+        npy.write_array(file, np.fromiter(sums, np.uint32, len(images)), allow_pickle=False)
 
 
 def discard_prepared(path: Path) -> None:
