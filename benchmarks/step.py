@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
-from attrimorph.methods.cvae_gan.recipe import PAPER_WIDTHS, Recipe
+from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.training import FastPath, choose_fast_path
 from attrimorph.training.trainer import build
@@ -183,11 +184,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.threads == 1 else time.perf_counter
     fast = choose_fast_path(options.precision, options.memory_format)
-    result: dict[str, Any] = {"machine": machine(options.threads), "fast_path": fast.to_json()}
-    paper = recipe_named("cvae-gan-paper").with_changes({f"networks.{name}": w for name, w in PAPER_WIDTHS.items()})
+    result: dict[str, Any] = {"machine": machine(options.threads), "fast_path": asdict(fast)}
     for name, recipe, size in (
         ("small", recipe_named("cvae-gan"), options.batch_size),
-        ("paper", paper, options.paper_batch_size),
+        ("paper", recipe_named("cvae-gan-paper"), options.paper_batch_size),
     ):
         if name in what:
             sides = {"fast path": our_step(recipe, fast, size), "float32 NCHW": our_step(recipe, PLAIN, size)}

@@ -11,6 +11,7 @@ HomoInterpGAN's is its whole cycle of five: four of Dec, critic and P, and the o
 import argparse
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.threads == 1 and options.device == "cpu" else time.perf_counter
     fast = choose_fast_path(options.precision, options.memory_format, device=options.device)
-    result: dict[str, Any] = {"machine": machine(options.threads), "fast_path": fast.to_json()}
+    result: dict[str, Any] = {"machine": machine(options.threads), "fast_path": asdict(fast)}
     for name in options.what or list(RECIPES):
         recipe = named(name, options.size)
         sides = {

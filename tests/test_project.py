@@ -1,6 +1,7 @@
 """Rules for the project itself."""
 
 import ast
+import importlib
 import importlib.util
 import re
 import tomllib
@@ -68,3 +69,13 @@ def test_the_citation_names_this_version() -> None:
 
     assert f"version: {attrimorph.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"version = {{{attrimorph.__version__}}}" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
+def test_what_benchmarks_import_of_the_package_is_there(path: Path) -> None:
+    """Nobody runs them for months, and names move."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "attrimorph":
+            module = importlib.import_module(str(node.module))
+            for each in node.names:
+                assert hasattr(module, each.name) or importlib.util.find_spec(f"{node.module}.{each.name}"), each.name
