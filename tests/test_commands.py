@@ -76,6 +76,7 @@ ALONE = {"attributes", "doctor", "evaluate", "experiment", "recipes", "sample", 
 """Verbs that are commands without another word."""
 REFUSED = {
     "more-of-each": "at least half of the generated images",  # by a model that has learned nothing: rightly
+    "attrimorph batch": "needs the extra `ray` (No module named 'ray')",
     "data mask": "needs the extra `masks` (No module named 'cv2')",
 }
 """Commands that may end with exit code 2 and a sentence, where what they need is not here."""

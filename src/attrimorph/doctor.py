@@ -18,6 +18,8 @@ EXTRAS = {
     "hub": (("huggingface_hub",), "models from and to the Hugging Face hub"),
     "masks": (("cv2",), "data mask"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "models as ONNX files"),
+    "parquet": (("pyarrow",), "data in parquet files"),
+    "ray": (("ray", "pyarrow", "pandas"), "batch, data sets of any size"),
     "studio": (("fastapi", "uvicorn", "websockets"), "the studio, a page with sliders"),
     "tensorboard": (("tensorboard",), "TensorBoard logs of a training run"),
     "video": (("av",), "morph --mp4"),

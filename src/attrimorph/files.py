@@ -201,7 +201,7 @@ def lock_folder(folder: Path, *, wait: bool = False, remedy: str = "choose anoth
     except OSError as error:
         file.close()
         raise AttrimorphError(
-            f"another process is training in {folder}; wait for it, or choose another --out"
+            f"another process is at work in {folder}; wait for it, or choose another --out"
         ) from error
     # Who it is, for those who wish to stop it.
     with suppress(OSError):

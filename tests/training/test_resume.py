@@ -164,7 +164,7 @@ def test_other_data_in_the_folder_are_refused(finished: Path, tmp_path: Path) ->
 def test_a_folder_in_use_is_refused_and_is_free_again_after_an_error(
     data: PreparedData, finished: Path, tmp_path: Path
 ) -> None:
-    with lock_folder(finished), pytest.raises(AttrimorphError, match="another process is training"):
+    with lock_folder(finished), pytest.raises(AttrimorphError, match="another process is at work"):
         train(tiny_recipe("vae", training__images=32), data, finished, device="cpu")
     # The error is still held here: the lock must not be.
     wrong = tiny_recipe("vae", training__images=32, losses__kl=9)

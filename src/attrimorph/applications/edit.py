@@ -32,7 +32,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
 from attrimorph.photographs.faces import frames_of, square_frame
-from attrimorph.photographs.fields import Fields, apply, changed, composed, explain
+from attrimorph.photographs.fields import Fields, apply, apply_to_whole, changed, composed, explain
 from attrimorph.photographs.file import Photograph, photograph_of, read_photograph
 from attrimorph.pictures import (
     MOST_SHOWN,
@@ -86,6 +86,12 @@ class Looked:
 
     def changed(self, fields: Fields) -> list[Photograph]:
         """Return the photographs as fields, N of them, change them within their frames."""
+        side = self.images.shape[-1]
+        whole = [[Frame((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), side)]] * len(self.photographs)
+        kinds = {(each.pixels.shape, each.pixels.dtype.name) for each in self.photographs}
+        if fields.flow is None and list(self.frames) == whole and kinds == {((side, side, 3), "uint8")}:
+            edited = apply_to_whole(np.stack([each.pixels for each in self.photographs]), fields)
+            return [each.with_pixels(pixels) for each, pixels in zip(self.photographs, edited, strict=True)]
         found, row = [], 0
         for photograph, frames in zip(self.photographs, self.frames, strict=True):
             pixels = photograph.pixels
@@ -138,7 +144,8 @@ def _read(source: Any) -> Iterator[tuple[str, Photograph]]:
     """Yield photographs, and what they are called."""
     for each in source if isinstance(source, list | tuple) else [source]:
         if isinstance(each, str | Path):
-            yield Path(each).name, read_photograph(Path(each))
+            path = each if isinstance(each, Path) else Path(each)  # one in an archive knows where it lies
+            yield path.name, read_photograph(path)
         else:
             for picture in given(each):
                 yield "a picture", photograph_of(picture)

@@ -26,6 +26,7 @@ from attrimorph.console import Interrupted, plain
 from attrimorph.errors import AttrimorphError
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
+from attrimorph.requests.batch import BATCHES, Batch
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph
@@ -54,6 +55,8 @@ app = App(
 )
 app["--help"].group = FIND
 app["--version"].group = FIND
+batch_app = App(name="batch", help="Work on data sets of any size, on one machine or many (Ray).", group=USE)
+app.command(batch_app)
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")]
 ModelName = Annotated[str, Parameter(help="A run folder, a model file or a shipped model.")]
 Out = Annotated[Path | None, Parameter(help="The picture, or a folder for it; by default runs/results.")]
@@ -65,6 +68,7 @@ STAND_IN = "synthetic faces are used since no --data was given; for your own pic
 Answer = Callable[..., None]
 EMPTY = inspect.Parameter.empty
 FOLDER = "The folder to write; a sheet, a table of origins and metadata (a receipt) are written beside it."
+SHARDS = "The folder of shards; notes.csv there names the pictures that were left out. The same command goes on."
 PLAIN: tuple[type[Request], ...] = (
     Sample, Reconstruct, Morph, Transfer, Inpaint, Superresolve, Retrieve, Layers, Invert, Neighbours, LatentMap,
 )  # fmt: skip
@@ -90,7 +94,7 @@ class Layout:
         str,
         Parameter(
             help="How a folder of images is laid out, where that is not recognised: classes, images (without labels), "
-            "table, shards, zip, celeba, lfw, utkface, cub, flowers, unpaired."
+            "table, shards, parquet, zip, celeba, lfw, utkface, cub, flowers, unpaired."
         ),
     ] = "auto"
     table: Annotated[
@@ -213,15 +217,15 @@ ALONG = {
 """The options of an edit along axes."""
 
 
-def verb(kind: type[Request]) -> Callable[[Answer], Answer]:
+def verb(kind: type[Request], into: App = app) -> Callable[[Answer], Answer]:
     """Make a command of a request; the function gets the request, --out and --device, and options of its own."""
 
     def put(answer: Answer) -> Answer:
         more = list(inspect.signature(answer).parameters.values())[3:]
-        folder = Annotated[Path, Parameter(help=FOLDER)]
+        folder = Annotated[Path, Parameter(help=FOLDER if kind is Augment else SHARDS)]
         parameters = [
             *_parameters(kind),
-            _option("out", folder, EMPTY) if kind is Augment else _option("out", Out, None),
+            _option("out", folder, EMPTY) if kind in (Augment, *BATCHES) else _option("out", Out, None),
             _option("device", Device, "auto"),
         ]
         signature = inspect.Signature(sorted([*parameters, *more], key=lambda each: each.kind))
@@ -237,10 +241,10 @@ def verb(kind: type[Request]) -> Callable[[Answer], Answer]:
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
         about = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:")[0]
-        app.command(
+        into.command(
             command,
-            name=kind.verb,
-            group=FIND if kind in (Neighbours, LatentMap) else USE,
+            name=kind.verb.rpartition(" ")[2],
+            group=None if kind in BATCHES else FIND if kind in (Neighbours, LatentMap) else USE,
             help=re.sub(r"(?<!\n)\n(?!\n)", " ", about),
         )
         return answer
@@ -419,6 +423,27 @@ def edit(request: Edit, out: Path | None, device: str) -> None:
         raise AttrimorphError(f"the results of a folder need a folder of their own; add --out {name}-edited")
     check_places(whole.folder, out)
     tell(answered(whole, out, device))
+
+
+def batch(request: Batch, out: Path, device: str) -> None:
+    """Answer a data set on Ray, and print what came of it."""
+    from attrimorph.console import Meter, table
+
+    with Meter(*request.meter) as meter:
+        done = request.run(out, device, meter.update)
+    if done.figures:
+        rows = [(f"{mean:.4f}", f"{count:,}", name) for name, (mean, count) in done.figures.items()]
+        print(table(rows, ("mean", "pictures", "column")))
+    if done.distance is not None:
+        print(f"Frechet's distance of the edits to the pictures, in what the judge sees: {done.distance:.4f}")
+    left_out = f", {done.left_out:,} left out (reasons in notes.csv)" if done.left_out else ""
+    earlier = f", {done.before:,} of them before" if done.before else ""
+    print(f"{done.pictures:,} pictures{left_out}; {done.shards:,} shards{earlier}")
+    print(done.out)
+
+
+for batch_kind in BATCHES:
+    verb(batch_kind, batch_app)(batch)
 
 
 @verb(Augment)

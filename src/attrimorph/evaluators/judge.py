@@ -389,12 +389,17 @@ def label(
         if progress:
             progress(min(start + BATCH, len(data)), len(data))
     probabilities = torch.cat(told)
-    y = decisions(probabilities, judge.schema)
-    for attribute in judge.schema.attributes:
-        columns = judge.schema.columns(attribute.name)
+    return Labels(data, judge, probabilities, sure(probabilities, judge.schema, threshold))
+
+
+def sure(probabilities: Tensor, schema: Schema, threshold: float) -> Tensor:
+    """Return y [N, W]: what probabilities decide, NaN where the likeliest value's lies below a threshold."""
+    y = decisions(probabilities, schema)
+    for attribute in schema.attributes:
+        columns = schema.columns(attribute.name)
         part = probabilities[:, columns]
         if attribute.kind == "binary":
             y[:, columns] = torch.where(torch.maximum(part, 1 - part) < threshold, torch.nan, y[:, columns])
         elif attribute.kind == "categorical":
             y[:, columns] = torch.where(part.amax(1, keepdim=True) < threshold, torch.nan, y[:, columns])
-    return Labels(data, judge, probabilities, y)
+    return y

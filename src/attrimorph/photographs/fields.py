@@ -201,6 +201,20 @@ def apply(pixels: NDArray[Any], frame: Frame, fields: Fields) -> NDArray[Any]:
     return apply_to_part(pixels, frame, fields, rims_of(pixels.shape[1::-1], frame))[0]
 
 
+def apply_to_whole(pixels: NDArray[np.uint8], fields: Fields) -> NDArray[np.uint8]:
+    """Return pictures of the fields' own size as fields without a flow change them: what `apply` makes of each.
+
+    Args:
+        pixels: [N, S, S, 3].
+        fields: of N pictures.
+    """
+    a, b = (each.float().cpu() for each in fields.affine())
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    change = torch.addcmul((b - a) * 127.5, a, x)
+    found: NDArray[np.uint8] = x.add_(change).clamp_(0, 255).round_().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return found
+
+
 def apply_to_part(pixels: NDArray[Any], frame: Frame, fields: Fields, rims: "Rims") -> tuple[NDArray[Any], Box]:
     """Return a part of a picture as fields change it, and the rectangle outside which nothing changes.
 

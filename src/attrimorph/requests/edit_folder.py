@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from PIL import Image
@@ -22,7 +22,7 @@ from attrimorph.applications.edit import Looked, edit, look, unchanged, unlike
 from attrimorph.applications.generating import edit_like
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data import csv_text
-from attrimorph.data.images import WRITTEN, Affine
+from attrimorph.data.images import WRITTEN, Affine, Frame
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError, shown
 from attrimorph.evaluators.attributes import Judges
@@ -166,6 +166,22 @@ Change = Callable[
 did) -> the results, the N images edited, and as the model reconstructs them where it tells."""
 
 
+class Edited(NamedTuple):
+    """Pictures that were edited.
+
+    Attributes:
+        images: what the model was shown of them, [N, 3, S, S] in [-1, 1].
+        after: the same, edited.
+        made: as the model reconstructs them, where it tells.
+        pictures: of each the result, its first row of these, its frames, and sentences worth reading.
+    """
+
+    images: Tensor
+    after: Tensor
+    made: Tensor | None
+    pictures: list[tuple[Image.Image | Photograph, int, Sequence[Frame], list[str]]]
+
+
 class EditFolder(Moving):
     """Edit every picture below a folder into another folder; write a table of what was done, and one receipt.
 
@@ -271,7 +287,7 @@ class EditFolder(Moving):
         check_places(folder, out)
         found = list_images(folder, own=True) if self.only is None else {name: folder / name for name in self.only}
         need_images(list(found.values()), folder)
-        change, judge = self._change(model, say)
+        change, judge = self.change_of(model, say)
         receipt = Receipt(
             verb=self.verb,
             model=ModelNamed(name=model_reference(self.model), sha256=model.hash),
@@ -297,7 +313,7 @@ class EditFolder(Moving):
             )
         return Written((out,), table.receipt_path, (table.path,))
 
-    def _change(self, model: Model, say: Callable[[str], None] | None) -> tuple[Change, Judges | None]:
+    def change_of(self, model: Model, say: Callable[[str], None] | None) -> tuple[Change, Judges | None]:
         """Return what is done to pictures, and who tells what came of them."""
         judge: Judges | None = judge_for(model.schema, model.image_size, model.device)
         if "classifier" in model.networks:
@@ -330,6 +346,39 @@ class EditFolder(Moving):
             return to_pil(edited) if fields is None or looked is None else looked.changed(fields), edited, made
 
         return change, judge
+
+    def edited(self, model: Model, change: Change, paths: Sequence[Path], seen: Sequence[Looked | Tensor]) -> "Edited":
+        """Edit pictures.
+
+        Args:
+            model, change: as `change_of` returns it.
+            paths: of the pictures, one for each of `seen`.
+            seen: what `look` made of each; as earlier versions did, what the model is shown.
+        """
+        looks = [each for each in seen if isinstance(each, Looked)]
+        images = torch.cat([each.images if isinstance(each, Looked) else each for each in seen])
+        counts = [len(each.images) if isinstance(each, Looked) else 1 for each in seen]
+        pictures, after, made = change(images, paths, Looked.together(looks) if looks else None)
+        firsts = [sum(counts[:row]) for row in range(len(counts))]  # of several faces the first one is told of
+        if len(pictures) == sum(counts):
+            pictures = [pictures[row] for row in firsts]
+        # Told of all at once, then, where there is something to tell, of each.
+        far = made is not None and bool(unlike(model, images, made))
+        same = bool(unchanged(model.schema, images, after, self.changes, self.known))
+        found = []
+        for each, picture, row in zip(seen, pictures, firsts, strict=True):
+            said, frames = ([], []) if isinstance(each, Tensor) else (list(each.said), each.frames[0])
+            rows = slice(row, row + max(1, len(frames)))
+            said += unlike(model, images[rows], None if made is None else made[rows]) if far else []
+            said += unchanged(model.schema, images[rows], after[rows], self.changes, self.known) if same else []
+            found.append((picture, row, frames, said))
+        return Edited(images, after, made, found)
+
+    def encoded(self, picture: Image.Image | Photograph, suffix: str, tag: str) -> bytes:
+        """Return the file of an edited picture: a photograph's as its own was, the model's own by a suffix."""
+        if isinstance(picture, Photograph):
+            return picture.bytes(no_location=self.no_location, tag=tag)
+        return picture_bytes(picture, suffix, tag)
 
     def _witness(self, model: Model, judge: Judges | None) -> "_Witness":
         groups = model.groups if isinstance(model, Groups) else {}
@@ -452,32 +501,12 @@ class _Job:
         """Edit what has been gathered and write it: the lines first, for a file without a line is somebody else's."""
         contents: dict[str, bytes] = {}
         if self._batch:
-            seen = [each for _, _, each in self._batch]
-            looks = [each for each in seen if isinstance(each, Looked)]
-            images = torch.cat([each.images if isinstance(each, Looked) else each for each in seen])
-            counts = [len(each.images) if isinstance(each, Looked) else 1 for each in seen]
-            looked = Looked.together(looks) if looks else None
-            pictures, after, made = self.change(images, [self.found[name] for name, _, _ in self._batch], looked)
-            figures = self.witness.figures(images, after)
-            firsts = [sum(counts[:row]) for row in range(len(counts))]  # of several faces the first one is told of
-            for (name, digest, shown), picture, row in zip(
-                self._batch,
-                [pictures[row] for row in firsts] if len(pictures) == sum(counts) else pictures,
-                firsts,
-                strict=True,
-            ):
+            names, digests, seen = zip(*self._batch, strict=True)
+            done = self.request.edited(self.model, self.change, [self.found[name] for name in names], seen)
+            figures = self.witness.figures(done.images, done.after)
+            for name, digest, (picture, row, frames, said) in zip(names, digests, done.pictures, strict=True):
                 place = self.places[name]
-                contents[place] = (
-                    picture.bytes(no_location=self.request.no_location, tag=self.tag)
-                    if isinstance(picture, Photograph)
-                    else picture_bytes(picture, PurePosixPath(place).suffix, self.tag)
-                )
-                said, frames = ([], []) if isinstance(shown, Tensor) else (list(shown.said), shown.frames[0])
-                rows = slice(row, row + max(1, len(frames)))
-                said += unlike(self.model, images[rows], None if made is None else made[rows])
-                said += unchanged(
-                    self.model.schema, images[rows], after[rows], self.request.changes, self.request.known
-                )
+                contents[place] = self.request.encoded(picture, PurePosixPath(place).suffix, self.tag)
                 line = self.table.row(
                     name, place, "edited", "; ".join(said), digest=digest, content=contents[place],
                     figures=figures[row], frames=[frame.matrix for frame in frames],

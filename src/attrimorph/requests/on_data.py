@@ -24,7 +24,7 @@ class OnData(Request):
     Attributes:
         data: A prepared folder or a labelled one.
         format: How a folder of images is laid out, where that is not recognised: classes, images (without labels),
-            table, shards, zip, celeba, lfw, utkface, cub, flowers, unpaired.
+            table, shards, parquet, zip, celeba, lfw, utkface, cub, flowers, unpaired.
         table: A CSV file of any name with the labels: a column of file names, others for each.
     """
 

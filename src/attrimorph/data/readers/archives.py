@@ -1,4 +1,6 @@
-"""Pictures in archives, read where they lie: WebDataset's tar shards, and the zip of StyleGAN's dataset_tool."""
+"""Pictures in archives, read where they lie: WebDataset's tar shards, the zip of StyleGAN's dataset_tool, parquet files
+and `datasets` of Hugging Face.
+"""
 
 import io
 import json
@@ -7,8 +9,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PosixPath
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path, PosixPath, PurePosixPath
 from typing import Any, BinaryIO
 
 from attrimorph.data import Attribute, Schema
@@ -22,11 +26,12 @@ from attrimorph.data.readers.raw import (
     list_images,
     need_images,
 )
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import reading
 
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip: up to the lengths of the name and of what follows it
 LABELS = "dataset.json"
+TABLES = (".parquet", ".arrow")
 READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 Found = tuple["Member", dict[str, Any]]
 
@@ -62,6 +67,9 @@ class Member(PosixPath):
             content = file.read(self.size)
         return zlib.decompress(content, -zlib.MAX_WBITS) if self.packed == zipfile.ZIP_DEFLATED else content
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Member.of, (self.archive, str(self.relative_to(self.archive)), self.offset, self.size, self.packed)
+
     def open(self, *mode: Any, **options: Any) -> BinaryIO:  # type: ignore[override]
         """Return its content as an open file."""
         return io.BytesIO(self.read_bytes())
@@ -83,9 +91,45 @@ class Member(PosixPath):
         return True
 
 
-def archives(folder: Path, suffix: str) -> list[Path]:
-    """Return the archives of a folder with one ending, by name."""
-    return list(list_images(folder, (suffix,)).values())
+class Cell(Member):
+    """A picture in a column of a parquet or arrow file; `offset` is its row among those that are read at once.
+
+    Attributes:
+        group: of rows that are read at once.
+        column: that holds the pictures.
+    """
+
+    group: int
+    column: str
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+        import pyarrow
+
+        try:
+            value = _column(self.archive, self.group, self.column)[self.offset].as_py()
+        except pyarrow.ArrowException as error:
+            raise AttrimorphError(
+                f"{self} cannot be read ({error}); {self.archive} is damaged, get it again"
+            ) from error
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(content, bytes):
+            raise AttrimorphError(f"{self} has no bytes of a picture in the column {self.column!r}; put them there")
+        return content
+
+
+def archives(folder: Path, *suffixes: str) -> list[Path]:
+    """Return the archives of a folder with some endings, by name."""
+    return list(list_images(folder, suffixes).values())
+
+
+def samples(archive: Path) -> Iterator[Found]:
+    """Yield the pictures of a tar shard, a parquet or an arrow file with their labels.
+
+    Raises:
+        AttrimorphError: it is damaged, or needs an extra.
+    """
+    return _samples(archive) if archive.suffix == ".tar" else iter(_rows(archive)[0])
 
 
 def sign_of_shards(folder: Path) -> str:
@@ -107,7 +151,7 @@ def read_shards(folder: Path) -> RawData:
 
 def _samples(shard: Path) -> Iterator[Found]:
     """Yield the pictures of a shard with their labels."""
-    word = SPLIT_WORDS.get("".join(letter for letter in shard.stem.split("-")[0].lower() if letter.isalpha()))
+    word = _split(shard)
     samples: dict[str, tuple[list[Member], dict[str, Any]]] = {}
     try:
         with reading(shard), tarfile.open(shard, "r:") as tar:
@@ -127,6 +171,111 @@ def _samples(shard: Path) -> Iterator[Found]:
     except tarfile.TarError as error:
         raise AttrimorphError(f"{shard} is no tar file or is damaged ({error}); get it again") from error
     yield from ((member, row) for members, row in samples.values() for member in members)
+
+
+def _split(shard: Path) -> str | None:
+    """Return the split that the name of a shard begins with."""
+    return SPLIT_WORDS.get("".join(letter for letter in shard.stem.split("-")[0].lower() if letter.isalpha()))
+
+
+def sign_of_parquet(folder: Path) -> str:
+    """Say why a folder holds parquet or arrow files of pictures; "" where it does not."""
+    found = archives(folder, *TABLES)
+    return f"pictures lie in {found[0].name}" if found and not list_images(folder) else ""
+
+
+def read_parquet(folder: Path) -> RawData:
+    """Read parquet files as Hugging Face lays them out, or what its `save_to_disk` wrote (arrow).
+
+    One column holds the pictures, as bytes or as {bytes, path}; columns of plain values are labels, class labels by
+    their names. Files are splits by their names, as shards are.
+    """
+    files = [file for file in archives(folder, *TABLES) if not file.name.startswith("cache-")]  # of `datasets` itself
+    need_images(files, folder)
+    found, classes, others = list[Found](), set[str](), dict[str, None]()
+    for file in files:
+        rows, named, left_out = _rows(file)
+        if file.parent != folder and (word := SPLIT_WORDS.get(file.parent.name.lower())):
+            for _, row in rows:
+                row.setdefault("split", word)
+        found, classes, others = found + rows, classes | named, others | dict.fromkeys(left_out)
+    notes = [f"columns that hold no plain values were left out: {', '.join(others)}"] if others else []
+    return described("parquet", folder, found, classes | {"class"}, notes)
+
+
+def _rows(file: Path) -> tuple[list[Found], set[str], list[str]]:
+    """Return the pictures of a parquet or arrow file with their labels, the columns that are class labels, and those
+    that are none.
+    """
+    with extra("parquet", f"the file {file.name}"):
+        import pyarrow
+        import pyarrow.parquet as parquet
+    types = pyarrow.types
+    try:
+        with reading(file):
+            opened = _table(file) if file.suffix == ".arrow" else parquet.ParquetFile(file)
+            schema = opened.schema if file.suffix == ".arrow" else opened.schema_arrow
+            kinds = {each.name: each.type for each in schema}
+            holding = [name for name, kind in kinds.items()
+                       if types.is_struct(kind) and kind.get_field_index("bytes") >= 0]  # fmt: skip
+            holding += [name for name, kind in kinds.items() if types.is_binary(kind) or types.is_large_binary(kind)]
+            if not holding:
+                raise AttrimorphError(
+                    f"{file} must have a column of pictures, bytes or {{bytes, path}}; its columns are "
+                    f"{', '.join(kinds) or 'none'}; store the pictures in it"
+                )
+            column, tests = holding[0], (types.is_integer, types.is_floating, types.is_boolean, types.is_string,
+                                         types.is_large_string, types.is_dictionary)  # fmt: skip
+            plain = [name for name, kind in kinds.items() if any(test(kind) for test in tests)]
+            named = types.is_struct(kinds[column]) and kinds[column].get_field_index("path") >= 0
+            if file.suffix == ".arrow":
+                counts, table = [opened.num_rows], opened
+                paths = opened.column(column).combine_chunks().field("path") if named and len(opened) else []
+            else:
+                counts = [opened.metadata.row_group(each).num_rows for each in range(opened.num_row_groups)]
+                table = opened.read(columns=plain)
+                paths = opened.read(columns=[f"{column}.path"])[column].combine_chunks().field("path") if named else []
+            rows, names = table.select(plain).to_pylist(), [each.as_py() for each in paths]
+    except pyarrow.ArrowException as error:
+        reason = " ".join(str(error).split())[:120]
+        raise AttrimorphError(f"{file} is no {file.suffix[1:]} file or is damaged ({reason}); get it again") from error
+    if not all(names) or len(set(names)) < len(rows):
+        names = [f"{row:07d}" for row in range(len(rows))]
+    classes = dict[str, dict[int, str]]()
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # what others write there
+        told = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        classes = {name: dict(enumerate(map(str, told[name]["names"]))) for name in plain
+                   if told.get(name, {}).get("_type") == "ClassLabel"}  # fmt: skip
+    word, found = _split(file), list[Found]()
+    for group, count in enumerate(counts):
+        for row in range(count):
+            labels = rows[len(found)]
+            labels |= {name: values.get(labels[name]) for name, values in classes.items()}
+            cell = Cell(file, *(part for part in PurePosixPath(names[len(found)]).parts if part not in ("/", "..")))
+            cell.archive, cell.group, cell.offset, cell.size, cell.column = file, group, row, 0, column
+            found.append((cell, ({"split": word} if word else {}) | labels))
+    return found, set(classes), [name for name in kinds if name not in (column, *plain)]
+
+
+@lru_cache(maxsize=2)  # pictures are read in the order of their rows
+def _column(file: Path, group: int, column: str) -> Any:
+    """Return a group of rows of a column."""
+    import pyarrow.parquet as parquet
+
+    with reading(file):
+        if file.suffix == ".arrow":
+            return _table(file).column(column)
+        return parquet.ParquetFile(file).read_row_group(group, columns=[column]).column(column)
+
+
+def _table(file: Path) -> Any:
+    """Return an arrow file as a table in mapped memory; `datasets` writes streams, others files."""
+    import pyarrow
+
+    content = pyarrow.memory_map(str(file))
+    whole = content.read(6) == b"ARROW1"
+    content.seek(0)
+    return (pyarrow.ipc.open_file if whole else pyarrow.ipc.open_stream)(content).read_all()
 
 
 def sign_of_zip(folder: Path) -> str:
@@ -183,9 +332,11 @@ def _object(member: Member) -> dict[str, Any]:
     return {str(key): each for key, each in value.items() if each is None or isinstance(each, str | int | float)}
 
 
-def described(name: str, folder: Path, found: list[Found]) -> RawData:
+def described(
+    name: str, folder: Path, found: list[Found], named: Container[str] = ("class",), notes: Sequence[str] = ()
+) -> RawData:
     """Return pictures and their labels as all readers do; a column "split" divides them, the others' kinds are
-    inferred.
+    inferred, but for those of `named` classes.
     """
     need_images([member for member, _ in found], folder)
     words = [str(row.get("split", "")).lower() for _, row in found]
@@ -195,9 +346,9 @@ def described(name: str, folder: Path, found: list[Found]) -> RawData:
     if given and "train" in split:
         split = carve_valid(split, classes)
     train = [word == "train" for word in split]
-    attributes, columns, notes = list[Attribute](), dict[str, Sequence[Any]](), list[str]()
+    attributes, columns, notes = list[Attribute](), dict[str, Sequence[Any]](), list(notes)
     for key in dict.fromkeys(key for _, row in found for key in row if key != "split"):
-        column = read_column(key, [row.get(key) for _, row in found], train, classes=key == "class")
+        column = read_column(key, [row.get(key) for _, row in found], train, classes=key in named)
         notes += column.notes
         if column.attribute is not None:
             attributes.append(column.attribute)
