@@ -22,8 +22,8 @@ from attrimorph.cli import run as command
 from attrimorph.data.readers import read
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import batch_job
-from attrimorph.requests.batch import Batch, BatchEdit, BatchEmbed, BatchEvaluate, BatchLabel
-from attrimorph.requests.batch_job import Shard, Worker, key_of, labels_after
+from attrimorph.requests.batch import Batch, BatchEdit, BatchEmbed, BatchEvaluate, BatchLabel, labels_after
+from attrimorph.requests.batch_job import Shard, Worker, key_of
 from attrimorph.requests.edit_folder import EditFolder
 from tests.tiny_models import tiny_model
 

@@ -14,36 +14,26 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from attrimorph.applications import Meant
-from attrimorph.applications.axes.choosing import judge_named
-from attrimorph.applications.edit import Looked, look
-from attrimorph.applications.inputs import encoder
 from attrimorph.console import plain
-from attrimorph.data import csv_text, raw_table
-from attrimorph.data.images import CropLike, read_pixels
+from attrimorph.data import csv_text
+from attrimorph.data.images import CropLike
 from attrimorph.data.readers import Source, archives, recognise
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError, extra
-from attrimorph.evaluators.judge import load_judge, sure
-from attrimorph.files import lock_folder, read_json, reading, whole_file, write_bytes, write_json
+from attrimorph.files import lock_folder, read_json, whole_file, write_bytes, write_json
 from attrimorph.metrics.frechet import frechet_distance
-from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Groups, Model, decisions
-from attrimorph.photographs.file import SUFFIXES, Photograph
 from attrimorph.requests import Progress
-from attrimorph.requests.batch import Batch, BatchEdit, BatchEmbed, BatchEvaluate, BatchLabel
+from attrimorph.requests.batch import Batch, Row
 from attrimorph.requests.edit_folder import BYTES, PIXELS, check_places
-from attrimorph.requests.receipt import input_files, model_reference, tag_of
+from attrimorph.requests.receipt import input_files, model_reference
 from attrimorph.version import __version__
 
 JOB, NOTES, FIGURES, RECORDS = "job.json", "notes.csv", "figures.json", "records"
@@ -51,174 +41,6 @@ ROWS = 1000  # of a parquet file that are written at once, fewer where pictures 
 STORE = 200 << 20  # bytes that Ray shares between processes of one machine: names of pictures alone
 MEASURED = 10_000  # pictures, at most, as many of each shard, that Frechet's distance is over
 BLOCKS = 10_000  # in which shards are handed out
-Row = dict[str, Any]
-
-
-class Answer(NamedTuple):
-    """What comes of one picture.
-
-    Attributes:
-        row: columns -> a number, a word or a list of numbers; None where it is not known.
-        content: a picture's file; b"" where there is none.
-        suffix: of it.
-        said: sentences worth reading.
-    """
-
-    row: Row
-    content: bytes = b""
-    suffix: str = ""
-    said: Sequence[str] = ()
-
-
-@dataclass
-class Answers:
-    """Who answers pictures.
-
-    Attributes:
-        digest: SHA-256 of the model.
-        image_size: of what the model is shown.
-        kinds: the columns that are told -> "number", "word" or "vector".
-        take: file, crop -> what is needed of a picture, and how many bytes it takes; an AttrimorphError where it cannot
-            be read, or holds no face that is needed.
-        answer: files and what was taken of them -> an answer for each.
-        pictures: whether these hold pictures.
-        features: of pictures before and after, [2, N, F] in parts, of the first ones of a shard; see `figures`.
-        kept: how many.
-    """
-
-    digest: str
-    image_size: int
-    kinds: dict[str, str]
-    take: Callable[[Path, CropLike], tuple[Any, int]]
-    answer: Callable[[Sequence[Path], Sequence[Any]], list[Answer]]
-    pictures: bool = True
-    features: list[Tensor] = field(default_factory=list)
-    kept: int = 0
-
-
-def looking(model: Model, meant: Meant) -> Callable[[Path, CropLike], tuple[Looked, int]]:
-    """Return how a picture is opened for a model; see `Answers.take`."""
-
-    def take(path: Path, crop: CropLike) -> tuple[Looked, int]:
-        looked = look(model, [path], meant)
-        return looked, looked.photographs[0].pixels.nbytes
-
-    return take
-
-
-def edits(request: BatchEdit, device: str) -> Answers:
-    """Return who edits pictures."""
-    folder, model = request.folder(), request.load(device)
-    change, _ = folder.change_of(model, None)
-    tag, labels = tag_of("edit", model, request.model), labels_after(model, request.changes)
-
-    def answer(paths: Sequence[Path], taken: Sequence[Looked]) -> list[Answer]:
-        found = []
-        for picture, _, _, said in folder.edited(model, change, paths, taken).pictures:
-            suffix = picture.suffix if isinstance(picture, Photograph) else ".png"
-            found.append(Answer(labels, folder.encoded(picture, suffix, tag), suffix, said))
-        return found
-
-    kinds = {name: "word" if isinstance(value, str) else "number" for name, value in labels.items()}
-    return Answers(model.hash, model.image_size, kinds, looking(model, folder.meant()), answer)
-
-
-def figures(request: BatchEvaluate, device: str) -> Answers:
-    """Return who edits pictures and judges them before and after."""
-    folder, model = request.folder(), request.load(device)
-    change, judge = folder.change_of(model, None)[0], judge_named(request.judge, model)
-    told = {
-        each.name: judge.schema.columns(each.name).start for each in judge.schema.attributes if each.kind == "binary"
-    }
-    asked = {name: told[name] for name in request.changes if name in told}
-    given = {rival for name in asked for rival in judge.schema.excluded_by(name)}
-    others = [column for name, column in told.items() if name not in asked and name not in given]
-    names = [
-        *(f"{name} {when}" for name in asked for when in ("before", "after")),
-        "others kept",
-        "reconstruction psnr",
-    ]
-
-    def answer(paths: Sequence[Path], taken: Sequence[Looked]) -> list[Answer]:
-        found = folder.edited(model, change, paths, taken)
-        sides = [images.as_subclass(Tensor).cpu() for images in (found.images, found.after)]
-        before, after = (judge(images).float().cpu() for images in sides)
-        kept = (decisions(before, judge.schema) == decisions(after, judge.schema))[:, others].float().mean(1)
-        decibels = None if found.made is None else psnr(found.made.as_subclass(Tensor).cpu(), sides[0])
-        if wanted := who.kept - sum(each.shape[1] for each in who.features):
-            who.features.append(torch.stack([judge.features(images[:wanted]).float().cpu() for images in sides]))
-        answers = []
-        for _, row, _, said in found.pictures:
-            values = [float(side[row, column]) for column in asked.values() for side in (before, after)]
-            values += [float(kept[row]), None if decibels is None else float(decibels[row])]
-            answers.append(Answer(dict(zip(names, values, strict=True)), said=said))
-        return answers
-
-    kinds = dict.fromkeys(names, "number")
-    who = Answers(model.hash, model.image_size, kinds, looking(model, folder.meant()), answer, pictures=False)
-    return who
-
-
-def labels(request: BatchLabel, device: str) -> Answers:
-    """Return who labels pictures."""
-    judge = load_judge(request.judge, device)
-
-    def take(path: Path, crop: CropLike) -> tuple[tuple[Any, bytes], int]:
-        with reading(path):
-            content = path.read_bytes()
-        return (read_pixels(path, judge.image_size, crop), content), len(content)
-
-    def answer(paths: Sequence[Path], taken: Sequence[tuple[Any, bytes]]) -> list[Answer]:
-        images = torch.from_numpy(np.stack([pixels for pixels, _ in taken])).permute(0, 3, 1, 2) / 127.5 - 1
-        table = raw_table(judge.schema, sure(judge(images), judge.schema, request.threshold))
-        rows = (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
-        return [
-            Answer(row, content, suffix_of(path, content))
-            for path, row, (_, content) in zip(paths, rows, taken, strict=True)
-        ]
-
-    weights = b"".join(each.cpu().numpy().tobytes() for each in judge.network.state_dict().values())
-    kinds = {each.name: "word" if each.values else "number" for each in judge.schema.attributes}
-    return Answers(sha256(weights).hexdigest(), judge.image_size, kinds, take, answer)
-
-
-def codes(request: BatchEmbed, device: str) -> Answers:
-    """Return who encodes pictures."""
-    model = request.load(device)
-    encodes = encoder(model, request.verb)
-
-    def answer(paths: Sequence[Path], taken: Sequence[Looked]) -> list[Answer]:
-        z = encodes.encode(Looked.together(taken).images).z.flatten(1).float().cpu().tolist()
-        return [Answer({"embedding": row}, said=each.said) for row, each in zip(z, taken, strict=True)]
-
-    take = looking(model, Meant("largest", None, request.aligned))
-    return Answers(model.hash, model.image_size, {"embedding": "vector"}, take, answer, pictures=False)
-
-
-def labels_after(model: Model, changes: Mapping[str, float]) -> Row:
-    """Return the labels that an edit leaves: 1 and 0 of what it sets or takes away, None of what it moves otherwise."""
-    groups, labels = model.groups if isinstance(model, Groups) else {}, Row()
-    known = {*model.schema.names, *model.schema.column_names}
-    for key, strength in changes.items():
-        if key not in known:  # a group of attributes, or an axis
-            labels |= dict.fromkeys(groups.get(key, (key,)))
-            continue
-        attribute, value = model.schema.find(key)
-        if attribute.kind == "binary":
-            labels[key] = 1 if strength >= 1 else 0 if strength <= -1 else None
-            if strength >= 1:
-                labels |= dict.fromkeys(set(model.schema.excluded_by(key)) & set(model.schema.names), 0)
-        else:
-            labels[attribute.name] = value if value and strength >= 1 else None
-    return labels
-
-
-def suffix_of(path: Path, content: bytes) -> str:
-    """Return the ending of a picture's file, from what it holds where its name has none."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return path.suffix
-    with Image.open(io.BytesIO(content)) as image:
-        return SUFFIXES.get(str(image.format), ".png")
 
 
 # --- shards
@@ -512,7 +334,7 @@ def on_ray(
     try:
         if begun:
             ray.init(address=request.address, log_to_driver=False, logging_level="ERROR", **own)
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray's own are of no common kind
         raise AttrimorphError(
             f"Ray does not start or cannot be reached ({plain(str(error))}); see --address"
         ) from error
