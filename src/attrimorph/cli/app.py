@@ -431,7 +431,7 @@ def batch(request: Batch, out: Path, device: str) -> None:
 
     with Meter(*request.meter) as meter:
         done = request.run(out, device, meter.update)
-    if done.figures:
+    if done.figures and request.verb != "batch edit":  # which tells the labels that it set
         rows = [(f"{mean:.4f}", f"{count:,}", name) for name, (mean, count) in done.figures.items()]
         print(table(rows, ("mean", "pictures", "column")))
     if done.distance is not None:

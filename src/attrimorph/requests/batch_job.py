@@ -8,6 +8,7 @@ model at once.
 
 import io
 import json
+import logging
 import os
 import pickle
 import tarfile
@@ -329,6 +330,8 @@ def on_ray(
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its remarks about itself are not the user's
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     begun = not ray.is_initialized()
     own: Row = {"include_dashboard": False, "object_store_memory": STORE} if request.address is None else {}
     try:
