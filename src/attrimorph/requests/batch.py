@@ -286,7 +286,9 @@ class BatchEvaluate(BatchEdit):
                 who.features.append(torch.stack([judge.features(images[:wanted]).float().cpu() for images in sides]))
             answers = []
             for _, row, _, said in found.pictures:
-                values = [float(side[row, column]) for column in asked.values() for side in (before, after)]
+                values: list[float | None] = [
+                    float(side[row, column]) for column in asked.values() for side in (before, after)
+                ]
                 values += [float(kept[row]), None if decibels is None else float(decibels[row])]
                 answers.append(Answer(dict(zip(names, values, strict=True)), said=said))
             return answers

@@ -289,9 +289,9 @@ def run(request: Batch, out: Path, device: str, progress: Progress | None) -> Do
     check_places(request.source, out)
     shards, digest = shards_of(request)
     answers = request.answers("cpu")
-    words = {path.name: path.sha256 for path in input_files(request.inputs)}
+    inputs = {each.path: each.sha256 for each in input_files(request.inputs)}
     job = {"format": "attrimorph batch", "attrimorph": __version__, "verb": request.verb, "model": answers.digest,
-           "source_sha256": digest, "arguments": request.arguments(), "inputs": words}  # fmt: skip
+           "source_sha256": digest, "arguments": request.arguments(), "inputs": inputs}  # fmt: skip
     lock = lock_folder(out)
     there = [path.name for path in out.iterdir() if path.name != ".lock"]
     if JOB not in there and there:

@@ -95,11 +95,11 @@ class Cell(Member):
     """A picture in a column of a parquet or arrow file; `offset` is its row among those that are read at once.
 
     Attributes:
-        group: of rows that are read at once.
+        chunk: of rows that are read at once.
         column: that holds the pictures.
     """
 
-    group: int
+    chunk: int
     column: str
 
     def read_bytes(self) -> bytes:
@@ -107,7 +107,7 @@ class Cell(Member):
         import pyarrow
 
         try:
-            value = _column(self.archive, self.group, self.column)[self.offset].as_py()
+            value = _column(self.archive, self.chunk, self.column)[self.offset].as_py()
         except pyarrow.ArrowException as error:
             raise AttrimorphError(
                 f"{self} cannot be read ({error}); {self.archive} is damaged, get it again"
@@ -252,7 +252,7 @@ def _rows(file: Path) -> tuple[list[Found], set[str], list[str]]:
             labels = rows[len(found)]
             labels |= {name: values.get(labels[name]) for name, values in classes.items()}
             cell = Cell(file, *(part for part in PurePosixPath(names[len(found)]).parts if part not in ("/", "..")))
-            cell.archive, cell.group, cell.offset, cell.size, cell.column = file, group, row, 0, column
+            cell.archive, cell.chunk, cell.offset, cell.size, cell.column = file, group, row, 0, column
             found.append((cell, ({"split": word} if word else {}) | labels))
     return found, set(classes), [name for name in kinds if name not in (column, *plain)]
 
