@@ -289,7 +289,7 @@ class BatchEvaluate(BatchEdit):
                 values: list[float | None] = [
                     float(side[row, column]) for column in asked.values() for side in (before, after)
                 ]
-                values += [float(kept[row]), None if decibels is None else float(decibels[row])]
+                values += [float(kept[row]) if others else None, None if decibels is None else float(decibels[row])]
                 answers.append(Answer(dict(zip(names, values, strict=True)), said=said))
             return answers
 
