@@ -61,7 +61,7 @@ RECIPE = {
     "training.sample-images": 160,
     "training.keep": 8,
 }
-KINDS = ("start", "steps", "checkpoint", "log")
+KINDS = ("checkpoint", "start", "steps", "log")
 HARMS = ("SIGTERM", "cut map", "bit of the data", "bit of the checkpoint", *([] if cannot_mount() else ["full disk"]))
 DISK = 16 * 2**20  # bytes of the small disk that a harmed run lies on
 SPEEDS = ("images_per_second", "waited_seconds")
@@ -287,6 +287,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fork", action="store_true")
     options = parser.parse_args()
+    if options.harms and not options.kills:
+        parser.error("--harms needs at least one of --kills, after which there is a checkpoint")
     torch.set_num_threads(1)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as last_of_all:

@@ -1,6 +1,7 @@
 """Bad input: one sentence, exit code 2, nothing written, no traceback."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from attrimorph.cli import main
 from attrimorph.cli.app import BAD_INPUT, CLOSED_PIPE, INTERNAL, INTERRUPTED, TRACEBACK
 from tests.cli.conftest import Said
 
@@ -160,3 +162,17 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         )
     assert done.returncode == CLOSED_PIPE
     assert done.stderr == ""
+
+
+def test_the_home_of_a_user_is_meant_by_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of oneself and of others, before a slash; no other word is changed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    someone = pwd.getpwuid(0)
+    words = ["--out=~/a.png", "~/b", f"--out=~{someone.pw_name}/c", "~no.such.user/d", "x~/e", "--set=a=~", "~"]
+    given: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["attrimorph", *words])
+    monkeypatch.setattr(sys.modules[main.__module__], "run", lambda words: given.extend(words))
+    with pytest.raises(SystemExit):
+        main()
+    own = [f"--out={tmp_path}/a.png", f"{tmp_path}/b", f"--out={someone.pw_dir}/c"]
+    assert given == [*own, "~no.such.user/d", "x~/e", "--set=a=~", "~"]

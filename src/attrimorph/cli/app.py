@@ -524,8 +524,9 @@ def main() -> None:
     if isinstance(out, io.TextIOWrapper) and out.isatty():
         sys.stdout = Terminal(out.buffer, out.encoding, out.errors, line_buffering=True)
     # Shells leave the ~ of --out=~/file as it is.
-    home, tilde = os.path.expanduser("~"), re.compile(r"^(--[\w.-]+=)?~(?=/)")
-    sys.exit(run([tilde.sub(lambda found: (found[1] or "") + home, word) for word in sys.argv[1:]]))
+    tilde = re.compile(r"^(--[\w.-]+=)?(~[\w.-]*)(?=/)")
+    words = [tilde.sub(lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in sys.argv[1:]]
+    sys.exit(run(words))
 
 
 def run(words: Sequence[str]) -> int:
