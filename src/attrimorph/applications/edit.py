@@ -30,6 +30,7 @@ from attrimorph.data import Changes, Schema
 from attrimorph.data.images import DRAWN_EYES, EYES, Affine, Frame, aligned_frame, fit, largest_face, open_image, placed
 from attrimorph.errors import AttrimorphError
 from attrimorph.models import Strengths
+from attrimorph.models.batches import RepeatedEdits
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
 from attrimorph.photographs.faces import frames_of, square_frame
 from attrimorph.photographs.fields import Fields, apply, apply_to_whole, changed, composed, explain
@@ -241,7 +242,7 @@ def edited_images(
     """
     if (told := told_edit(model, images, changes, attributes, composition)) is not None:
         return told[0]
-    before, after = (editor(model, "edit").edit(images, each, attributes) for each in ({}, changes))
+    before, after = map(RepeatedEdits(editor(model, "edit"), images, attributes), ({}, changes))
     shown = put_together(images, before, after, composition)[0]
     if composition == "earlier" and isinstance(model, Encodes):
         return with_detail(images, put_together(images, before, before, composition)[0], shown)
@@ -262,7 +263,7 @@ class Composed:
         """Return images edited, [B, 3, S, S] in [-1, 1] on the CPU; see `photographs.fields.composed`."""
         if isinstance(self.editor, TellsFields):
             return self.editor.edit(images, changes, attributes).cpu()
-        before, after = (self.editor.edit(images, each, attributes) for each in ({}, changes))
+        before, after = map(RepeatedEdits(self.editor, images, attributes), ({}, changes))
         return composed(images, before, after).cpu()
 
 

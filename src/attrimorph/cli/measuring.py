@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from attrimorph.cli.app import FIND, LAYOUT, MAKE, Device, Layout, Whole, app, chosen, seed_numbers, tell_stand_in
+from attrimorph.cli.app import (
+    FIND,
+    LAYOUT,
+    MAKE,
+    Device,
+    Layout,
+    Whole,
+    app,
+    chosen,
+    seed_numbers,
+    speaks,
+    tell_stand_in,
+)
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import DEFAULT_MODEL
 
@@ -280,19 +292,21 @@ def evaluate(
     from attrimorph.metrics.evaluate import chosen_groups
     from attrimorph.metrics.extractors import load_extractor
     from attrimorph.metrics.figures import FIGURES, PAIRS, check_tables, figure_rows, pair_rows, write_tables
+    from attrimorph.models.batches import sharing
     from attrimorph.reproductions.evaluation import evaluate_model, read_evaluation
     from attrimorph.requests import parse_names
+    from attrimorph.training import processes
 
     layout.needs(data)
     check_tables(csv, latex)
     groups = None if metrics is None else chosen_groups(parse_names(metrics))
     other = None if against is None else read_evaluation(against)
-    where = chosen(device)
-    model = load(run, where)
-    tell_stand_in(data)
-    images = None if data is None else layout.open_for(model, data)
     folder = out or Path("runs/evaluations") / Path(run).name
-    with Meter("measuring") as meter:
+    with processes(), sharing(), Meter("measuring") as meter:
+        where = chosen(device)
+        model = load(run, where)
+        tell_stand_in(data)
+        images = None if data is None else layout.open_for(model, data)
         evaluation, comparison = evaluate_model(
             model,
             folder,
@@ -303,8 +317,11 @@ def evaluate(
             metrics=groups,
             count=count,
             against=other,
-            progress=meter.say,
+            progress=meter.say if speaks() else None,
+            writes=speaks(),
         )
+    if not speaks():
+        return
     _print_evaluation(evaluation)
     if comparison is None:
         tables = write_tables(FIGURES, figure_rows(evaluation), csv, latex)

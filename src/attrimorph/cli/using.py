@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen
+from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen, speaks
 from attrimorph.errors import AttrimorphError, extra
 from attrimorph.requests import DEFAULT_MODEL
 
@@ -97,17 +97,25 @@ def fit(
     from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
     from attrimorph.files import beside
+    from attrimorph.models.batches import sharing
     from attrimorph.requests import parse_names
+    from attrimorph.training import processes, world
 
     if labels is not None and look.judge is not None:
         raise AttrimorphError("either --judge or --labels must be given, not both; leave one out")
-    generator, path = look.generator(model), out or pack_path(model)
-    if labels is not None:
-        judged = labelled(generator, labels, seed=seed)
-    else:
-        who = look.judge_of(generator)
-        with Meter("drawing and judging") as meter:
-            judged = judged_by(generator, who, count=samples, seed=seed, progress=meter.update, result=path)
+    path = out or pack_path(model)
+    with processes(), sharing(), Meter("drawing and judging") as meter:
+        generator = look.generator(model)
+        if labels is not None:
+            judged = labelled(generator, labels, seed=seed)
+        else:
+            # Several processes could not agree where they stopped.
+            kept, told = path if world() == 1 else None, meter.update if speaks() else None
+            judged = judged_by(
+                generator, look.judge_of(generator), count=samples, seed=seed, progress=told, result=kept
+            )
+    if not speaks():
+        return
     names = None if attributes is None else parse_names(attributes)
     pack = fit_axes(generator, judged, names, FitOptions(method, link))
     try:

@@ -25,6 +25,7 @@ from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import beside, load_unfinished, save_unfinished, write_bytes
+from attrimorph.models.batches import shared
 from attrimorph.networks.convolutional import LARGEST, Stages, StridedTrunk
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -95,7 +96,7 @@ class Evaluator(ABC):
     @torch.no_grad()
     def through(self, call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Return what is made of images [B, 3, S, S], [B, ...] on the CPU, called with one batch after another."""
-        return torch.cat([call(part).cpu() for part in self.batches(images)])
+        return torch.cat(shared(lambda part: call(next(self.batches(part))), torch.split(images, BATCH)))
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -247,13 +248,13 @@ class Labelled:
     def through(self, call: Callable[[Tensor], Tensor]) -> Tensor:
         """Return what is made of all of them, [N, ...] on the CPU, called with one batch after another."""
         parts = torch.split(torch.arange(len(self)), BATCH)
-        return torch.cat([call(self.read(rows).to(self.device)).cpu() for rows in parts])
+        return torch.cat(shared(lambda rows: call(self.read(rows).to(self.device)), parts))
 
 
 def batched(call: Callable[..., Tensor], *tensors: Tensor, size: int = BATCH) -> Tensor:
-    """Call with `size` rows of equally long tensors at a time, and join what it returns on the CPU."""
-    parts = zip(*(torch.split(each, size) for each in tensors), strict=True)
-    return torch.cat([call(*part).cpu() for part in parts])
+    """Call with `size` rows of equally long tensors at a time, and join what it returns on the CPU; see `shared`."""
+    parts = [*zip(*(torch.split(each, size) for each in tensors), strict=True)]
+    return torch.cat(shared(lambda part: call(*part), parts))
 
 
 def of_bytes(images: Tensor, labels: Tensor, words: str = "", half: int | None = None) -> Labelled:

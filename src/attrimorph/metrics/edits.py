@@ -20,6 +20,7 @@ from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps
 from attrimorph.metrics.similarity import maps_distance, psnr
 from attrimorph.metrics.skin import skin, skin_lightness
+from attrimorph.models.batches import RepeatedEdits, shared
 from attrimorph.models.model import Edits, TellsFields, decisions
 from attrimorph.photographs.fields import composed as put_into
 from attrimorph.pictures import sheet
@@ -225,6 +226,7 @@ def measure_edits(
     names = binary_names(schema) if names is None else names
     labels = torch.where(unseen.labels.isnan(), before, unseen.labels)
 
+    edited_to = RepeatedEdits(model, unseen.images, labels)
     binary, people = binary_names(schema), not {*PEOPLE}.isdisjoint(schema.names)
     unedited = unseen.images if unseen.reconstructions is None else unseen.reconstructions
     images = replace(unseen, reconstructions=None)
@@ -250,7 +252,7 @@ def measure_edits(
             wrong, moved = (judged_otherwise(judged, goals, schema) for goals in (expected, unmoved))
             return AttributeEdits(name, goal, rows, wrong, moved, binary.index(name), figures, torch.stack(shown, 1))
 
-        parts = [model.edit(unseen.images[part], change, labels[part]).cpu() for part in torch.split(rows, BATCH)]
+        parts = shared(lambda part: edited_to(change, part), torch.split(rows, BATCH))
         found = [measured(unseen, before, torch.cat(parts))]
         if composed and isinstance(model, TellsFields):
             # Its pictures are the images' own pixels already.

@@ -18,11 +18,11 @@ from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.similarity import psnr
-from attrimorph.models.model import Code, Edits, Encodes, Model, Moves
+from attrimorph.models.batches import AT_ONCE, RepeatedEdits, shared
+from attrimorph.models.model import Edits
 
 STRENGTHS = tuple(step / 10 for step in range(11))
 MOST = 20  # images of each attribute and direction
-AT_ONCE = 128
 LEAST_SPAN = 0.1  # of the degree: an edit that moves less has no shape to speak of
 SLACK = 0.01  # of the degree: a fall by less is the judge's noise
 DEVIATION, JUMP, SINGLE = "deviation", "largest jump", "deviation of single images"
@@ -112,11 +112,17 @@ def measure_responses(
     sides = {name: list(directions(unseen.labels, schema, name, drawn=drawn)) for name in names}
     # Each image is encoded once, however many attributes and strengths it is edited to.
     shown = torch.cat([torch.zeros(0, dtype=torch.long), *(rows[:most] for each in sides.values() for _, rows in each)])
-    edits, found = _Edits(model, unseen, torch.unique(shown)), []
+    kept = torch.unique(shown)
+    edits, found = RepeatedEdits(model, unseen.images[kept], unseen.labels[kept].nan_to_num(0.0)), []
+
+    def edited(rows: Tensor, changes: Mapping[str, float]) -> Tensor:
+        places = torch.searchsorted(kept, rows)
+        return torch.cat(shared(lambda part: edits(changes, part), torch.split(places, AT_ONCE)))
+
     for number, name in enumerate(names, start=1):
         for goal, rows in ((goal, rows[:most]) for goal, rows in sides[name] if len(rows)):
             signed = [strength if goal else -strength for strength in strengths]
-            images = torch.stack([edits(rows, {name: strength}) for strength in signed], 1)
+            images = torch.stack([edited(rows, {name: strength}) for strength in signed], 1)
             measured = score(images.flatten(0, 1), name).view(images.shape[:2])
             places = _places(images, embedding)
             truth = None
@@ -133,34 +139,6 @@ def measure_responses(
         if progress is not None:
             progress(f"responses of {name} ({number} of {len(names)})")
     return found
-
-
-class _Edits:
-    """Edits of the same images again and again; a model with codes encodes each image once, and then moves its code."""
-
-    def __init__(self, model: Edits, unseen: EvaluationSet, rows: Tensor) -> None:
-        """Encode the images of these rows, ascending, where the model has codes."""
-        self.model, self.rows = model, rows
-        self.images, self.labels = unseen.images[rows], unseen.labels[rows].nan_to_num(0.0)
-        self.code: Code | None = None
-        if isinstance(model, Model) and isinstance(model, Encodes) and len(rows):
-            parts = zip(torch.split(self.images, AT_ONCE), torch.split(self.labels, AT_ONCE), strict=True)
-            self.code = Code.joined(model.encode(images, y) for images, y in parts)
-
-    def __call__(self, rows: Tensor, changes: Mapping[str, float]) -> Tensor:
-        """Return the images of some of the rows, edited."""
-        places = torch.searchsorted(self.rows, rows)
-        return torch.cat([self._edited(part, changes).cpu() for part in torch.split(places, AT_ONCE)])
-
-    def _edited(self, places: Tensor, changes: Mapping[str, float]) -> Tensor:
-        model, images = self.model, self.images[places]
-        if self.code is None or not isinstance(model, Model):
-            return model.edit(images, changes, self.labels[places])
-        code = Code(self.code.z[places], self.code.attributes[places])
-        if isinstance(model, Moves):
-            return model.decode(model.move(code, changes))
-        code = Code(code.z, model.moved(code.attributes, changes))
-        return model.decode(code)
 
 
 def true_way(factors: Tensor, name: str, goal: bool, strengths: Sequence[float], size: int) -> Tensor:

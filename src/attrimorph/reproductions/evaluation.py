@@ -85,6 +85,7 @@ def evaluate_model(
     identity_encoder: IdentityEncoder | None = None,
     against: Mapping[str, Any] | None = None,
     title: str = "Evaluation",
+    writes: bool = True,
     **options: Any,
 ) -> tuple[Evaluation, Comparison | None]:
     """Evaluate a model and write everything into a folder.
@@ -96,6 +97,7 @@ def evaluate_model(
         identity_encoder: who tells people; None = the shipped one that suits the model.
         against: another evaluation to compare with, as `read_evaluation` returns it.
         title: of the page.
+        writes: whether this is the one of several processes that writes.
         options: as of `metrics.evaluate.evaluation.evaluate`: data, metrics, extractor, count, progress.
 
     Raises:
@@ -104,6 +106,8 @@ def evaluate_model(
     judge = judge or judge_for(model.schema, model.image_size, model.device)
     whose = identity_encoder or identity_encoder_for(model.schema, model.image_size, model.device)
     evaluation = evaluate(model, judge=judge, identity_encoder=whose, **options)
+    if not writes:
+        return evaluation, None
     # Written first: a refused comparison must not cost the measurement.
     write_evaluation(evaluation, out, title=title)
     if against is None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
 from attrimorph.evaluators.attributes import Judges
 from attrimorph.files import load_unfinished, save_unfinished
+from attrimorph.models.batches import shared
 from attrimorph.models.model import Code, Model
 
 SAMPLES = 50_000
@@ -100,22 +102,26 @@ def judge_drawn(
     if result is not None and (found := load_unfinished(result, key)) is not None:
         known, seconds = int(found["done"]), dict(found["seconds"])
         coordinates[:known], probabilities[:known] = found["coordinates"], found["said"]
+
+    @torch.inference_mode()
+    def one(chunk: Code, part: Tensor) -> Tensor:
+        begin = time.perf_counter()
+        images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
+        made = time.perf_counter()
+        read = reads(images).cpu()
+        seconds["generate"] += made - begin
+        seconds["judge"] += time.perf_counter() - made
+        return read
+
     with defer_signals() if result is not None else nullcontext(DeferredSignal()) as signals:
         for chunk in drawn_codes(model, count, seed):
             if done < known:
                 done += len(chunk.z)
                 continue
             coordinates[done : done + len(chunk.z)] = space.coordinates(chunk, model.schema.fill_value)
-            for part in torch.split(torch.arange(len(chunk.z)), BATCH):
-                begin = time.perf_counter()
-                with torch.inference_mode():
-                    images = model.decode(Code(chunk.z[part], chunk.attributes[part]))
-                    made = time.perf_counter()
-                    read = reads(images).cpu()
-                probabilities[done : done + len(part)] = read
-                seconds["generate"] += made - begin
-                seconds["judge"] += time.perf_counter() - made
-                done += len(part)
+            read = shared(partial(one, chunk), torch.split(torch.arange(len(chunk.z)), BATCH))
+            probabilities[done : done + len(chunk.z)] = torch.cat(read)
+            done += len(chunk.z)
             if progress is not None:
                 progress(done, count)
             if signals.number and result is not None:
