@@ -63,7 +63,7 @@ RECIPE = {
 }
 KINDS = ("checkpoint", "start", "steps", "log")
 HARMS = ("SIGTERM", "cut map", "bit of the data", "bit of the checkpoint", *([] if cannot_mount() else ["full disk"]))
-DISK = 16 * 2**20  # bytes of the small disk that a harmed run lies on
+DISK = 256 * 2**20  # bytes of the small disk that a harmed run lies on
 SPEEDS = ("images_per_second", "waited_seconds")
 LATE = ("torch._dynamo", "torch.utils.tensorboard", "attrimorph.training.trainer", "attrimorph.data.prepared")
 PATIENCE = 600.0  # seconds without an end after which a run counts as hung
@@ -162,7 +162,7 @@ def harmed(words: list[str], run: Path, data: Path, kind: str, chance: random.Ra
     """Go on with a harm, and undo it; return what is wrong with how the process ended, or ""."""
     path, filler = data / "images.npy", run.parent / "filler"
     if kind == "bit of the checkpoint":
-        path = checkpoint_folders(run)[-1] / chance.choice(["model.safetensors", "state.pt"])
+        path = checkpoint_folders(run)[-1] / "state.pt"  # what a run goes on from
     whole = path.read_bytes()
     if kind.startswith("bit"):
         turned = bytearray(whole)
