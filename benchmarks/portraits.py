@@ -33,7 +33,7 @@ from attrimorph.photographs.fields import Fields, changed, explain
 from attrimorph.pictures import sheet, to_pil
 
 SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
-IMAGES, BATCH = 120_000, 64
+IMAGES, BATCH = 64_000, 64
 SAME = 0.6  # dlib's distance
 LARGE = 512  # pixels at which sharpness is measured
 TOUCHED = 0.03  # on the scale -1..1: a pixel that changes so much has changed
