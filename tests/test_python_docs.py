@@ -40,8 +40,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A studio of the shipped model, at an address of its own."""
+def studio(page: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A studio of the shipped model, at an address of its own, for a page that asks one."""
+    if not any("127.0.0.1:8710" in block for block in EXAMPLES[page]):
+        yield
+        return
     uvicorn = pytest.importorskip("uvicorn")
     import socket
 

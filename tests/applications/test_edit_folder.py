@@ -270,10 +270,12 @@ def test_a_chain_edits_a_folder_and_a_judge_looks(photos: Path, tmp_path: Path) 
     ],
     ids=["like", "axes"],
 )  # fmt: skip
-def test_references_and_axes_edit_a_folder(words: list[str], photos: Path, tmp_path: Path) -> None:
+def test_references_and_axes_edit_a_folder(words: list[str], tmp_path: Path) -> None:
+    for seed, name in enumerate(("b.png", "c.jpg")):
+        picture(tmp_path / "photos" / name, seed)
     reference = str(picture(tmp_path / "reference.png", 9))
     line = [reference if word == "REFERENCE" else word for word in words]
-    screen = terminal.run(["edit", str(photos), *line, "--out", str(tmp_path / "out")])
+    screen = terminal.run(["edit", str(tmp_path / "photos"), *line, "--out", str(tmp_path / "out")])
     assert screen.code == 0, screen.text
     with Image.open(tmp_path / "out" / "b.png") as edited:
         assert edited.size == (20, 24)

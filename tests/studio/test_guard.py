@@ -317,8 +317,8 @@ serve(app, at, lambda: print(at.getsockname()[1], flush=True))
 
 
 @contextmanager
-def serving(model: str, limits: str, *, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Serve a model on a real port, with so many open files at most; give the port and the process."""
+def serving(model: str, limits: str, *, files: int | None = None, lines: int = 0) -> Iterator[int]:
+    """Serve a model on a real port, with so many open files at most; it may complain in so many lines."""
 
     def fewer() -> None:
         if files is not None:
@@ -330,12 +330,33 @@ def serving(model: str, limits: str, *, files: int | None = None) -> Iterator[tu
     ) as process:  # fmt: skip
         assert process.stdout is not None
         try:
-            yield int(process.stdout.readline()), process
+            yield int(process.stdout.readline())
+            process.terminate()
+            assert process.stderr is not None
+            assert len(process.stderr.read().splitlines()) <= lines
         finally:
             process.kill()
 
 
+@pytest.fixture(scope="module")
+def impatient(models: list[str]) -> Iterator[int]:
+    with serving(models[0], "silent_seconds=1, connections=20") as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def narrow(models: list[str]) -> Iterator[int]:
+    with serving(models[0], "message=500", files=48, lines=1) as port:
+        yield port
+
+
 ASKED = f"GET /api/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+
+
+def answers(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(ASKED)
+        return line.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def closed(line: socket.socket) -> bool:
@@ -351,19 +372,13 @@ def closed(line: socket.socket) -> bool:
     return True
 
 
-def test_silent_connections_have_to_go_and_others_are_served(models: list[str]) -> None:
-    with serving(models[0], "silent_seconds=1, connections=20") as (port, process):
-        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
-        for line in lines[::2]:
-            with suppress(OSError):  # there were too many already
-                line.sendall(b"GET / HTTP/1.1\r\nHost: ")
-        with socket.create_connection(("127.0.0.1", port)) as line:
-            line.sendall(ASKED)
-            assert line.recv(15) == b"HTTP/1.1 200 OK"
-        assert all(closed(line) for line in lines)
-        process.terminate()
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
+def test_silent_connections_have_to_go_and_others_are_served(impatient: int) -> None:
+    lines = [socket.create_connection(("127.0.0.1", impatient)) for _ in range(60)]
+    for line in lines[::2]:
+        with suppress(OSError):  # there were too many already
+            line.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    assert answers(impatient)
+    assert all(closed(line) for line in lines)
 
 
 def never_read(line: socket.socket) -> None:
@@ -372,47 +387,37 @@ def never_read(line: socket.socket) -> None:
         line.sendall(ASKED)
 
 
-def test_who_never_reads_has_to_go(models: list[str]) -> None:
-    with serving(models[0], "silent_seconds=1") as (port, _):
-        with socket.socket() as line:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            line.connect(("127.0.0.1", port))
-            line.settimeout(60)
-            with pytest.raises(OSError, match=r"reset|[Bb]roken|abort"):
-                never_read(line)
-        with socket.create_connection(("127.0.0.1", port)) as other:
-            other.sendall(ASKED)
-            assert other.recv(15) == b"HTTP/1.1 200 OK"
+def test_who_never_reads_has_to_go(impatient: int) -> None:
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", impatient))
+        line.settimeout(60)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken|abort"):
+            never_read(line)
+    assert answers(impatient)
 
 
-def test_too_many_open_files_are_a_line_at_most(models: list[str]) -> None:
-    with serving(models[0], "", files=48) as (port, process):
-        lines = []
-        for _ in range(200):
-            lines.append(socket.socket())
-            lines[-1].settimeout(0.05)
-            with suppress(OSError):
-                lines[-1].connect(("127.0.0.1", port))
-        for line in lines:
-            line.close()
-        with socket.create_connection(("127.0.0.1", port)) as line:
-            line.sendall(ASKED)
-            assert line.recv(15) == b"HTTP/1.1 200 OK"
-        process.terminate()
-        assert process.stderr is not None
-        assert len(process.stderr.read().splitlines()) <= 1
+def test_too_many_open_files_are_a_line_at_most(narrow: int) -> None:
+    lines = []
+    for _ in range(100):
+        lines.append(socket.socket())
+        lines[-1].settimeout(0.05)
+        with suppress(OSError):
+            lines[-1].connect(("127.0.0.1", narrow))
+    for line in lines:
+        line.close()
+    assert answers(narrow)
 
 
-def test_the_limit_of_messages_is_the_one_that_was_asked_for(models: list[str]) -> None:
+def test_the_limit_of_messages_is_the_one_that_was_asked_for(narrow: int) -> None:
     from websockets.exceptions import ConnectionClosedError
     from websockets.sync.client import connect
 
-    with serving(models[0], "message=500") as (port, _):
-        with connect(f"ws://127.0.0.1:{port}/live", additional_headers={"authorization": f"Bearer {TOKEN}"}) as page:
-            page.send('{"stream": 0}')
-            assert "422" in str(page.recv())
-            page.send(" " * 501)
-            with pytest.raises(ConnectionClosedError) as closed:
-                page.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+    with connect(f"ws://127.0.0.1:{narrow}/live", additional_headers={"authorization": f"Bearer {TOKEN}"}) as page:
+        page.send('{"stream": 0}')
+        assert "422" in str(page.recv())
+        page.send(" " * 501)
+        with pytest.raises(ConnectionClosedError) as closed:
+            page.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
