@@ -500,11 +500,6 @@ def _read_png(image: Image.Image, content: bytes) -> dict[str, Any]:
     return {"chunks": [(name, body) for name, body in found if name not in PNG_LAYOUT and RECEIPT not in body]}
 
 
-def _is_packed(text: bytes) -> bool:
-    """Tell whether an iTXt chunk is compressed, so that nobody sees what it says."""
-    return text.partition(b"\0")[2][:1] == b"\1"
-
-
 def _write_png(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, tag: str) -> bytes:
     height, width, channels = pixels.shape
     rows = pixels.astype(pixels.dtype.newbyteorder(">"), copy=False)
@@ -527,7 +522,8 @@ def _write_png(pixels: NDArray[Any], parts: dict[str, Any], no_location: bool, t
             body = exif_of(
                 body, _image(pixels if pixels.itemsize == 1 else (pixels // 257).astype(np.uint8)), no_location
             )
-        hidden = name == b"zTXt" or b"Raw profile type" in body[:20] or (name == b"iTXt" and _is_packed(body))
+        packed_text = name == b"iTXt" and body.partition(b"\0")[2][:1] == b"\1"
+        hidden = name == b"zTXt" or packed_text or b"Raw profile type" in body[:20]  # nobody sees what these say
         telling = name in (b"iTXt", b"tEXt", b"zTXt") and (hidden or _tells_place(body))
         if body and not (no_location and telling):
             chunks.append((name, body))

@@ -205,7 +205,7 @@ class Request(BaseModel):
         """
         from PIL import Image
 
-        from attrimorph.files import file_sha256, refuse_foreign, write_bytes, write_json
+        from attrimorph.files import refuse_foreign, write_bytes, write_json
         from attrimorph.pictures import MOST_SHOWN, gif_bytes, mp4_bytes, pixels_sha256, png_bytes
         from attrimorph.requests.receipt import (
             ModelNamed,
@@ -231,24 +231,8 @@ class Request(BaseModel):
             for suffix, picture in result.pictures.items()
         }
         sheets = {suffix: out.with_name(f"{out.stem}{suffix and '.'}{suffix}.csv") for suffix in result.tables}
-        read = {path.resolve() for path in inputs}
         written = [*places.values(), *(out.with_suffix(suffix) for suffix in films), *sheets.values()]
-        for path in written:
-            if path.resolve() in read:
-                raise AttrimorphError(
-                    f"a result must not take the place of a picture that it is made from; {path} would; "
-                    "choose another name with --out"
-                )
-        for path in written:
-            if (
-                (path != asked or self.verb == "augment")
-                and path.exists()
-                and before.get(path.name) != file_sha256(path)
-            ):
-                raise AttrimorphError(
-                    f"{path} would be written over, and is not of the result that was there before; move it away, or "
-                    "choose another --out"
-                )
+        refuse_taken(written, inputs, before, None if self.verb == "augment" else asked)
         refuse_foreign(result.fields)
         tag, outputs = tag_of(self.verb, model, self.model), []
 
@@ -427,6 +411,37 @@ def numbered(word: str, pictures: "Sequence[Picture]") -> "dict[str, Picture]":
     if len(pictures) == 1:
         return {word: pictures[0]}
     return {f"{word}-{number}": picture for number, picture in enumerate(pictures, 1)}
+
+
+def refuse_taken(
+    written: Sequence[Path], inputs: Sequence[Path], before: Mapping[str, str], named: Path | None
+) -> None:
+    """Refuse to write over what a result is made from, or over what is not of the result that was there before.
+
+    Args:
+        written: where it goes.
+        inputs: what it is made from.
+        before: the files of the result that was there -> their SHA-256.
+        named: what the user named, which may be written over.
+
+    Raises:
+        AttrimorphError: a file would be lost.
+    """
+    from attrimorph.files import file_sha256
+
+    read = {path.resolve() for path in inputs}
+    for path in written:
+        if path.resolve() in read:
+            raise AttrimorphError(
+                f"a result must not take the place of a picture that it is made from; {path} would; "
+                "choose another name with --out"
+            )
+    for path in written:
+        if path != named and path.exists() and before.get(path.name) != file_sha256(path):
+            raise AttrimorphError(
+                f"{path} would be written over, and is not of the result that was there before; move it away, or "
+                "choose another --out"
+            )
 
 
 def result_path(out: Path | None, verb: str, inputs: Sequence[Path] = ()) -> Path:
