@@ -24,7 +24,7 @@ import torch
 from attrimorph.data.drawn import faces
 from attrimorph.pictures import png_bytes, to_pil
 from attrimorph.requests.batch import BatchEdit
-from attrimorph.requests.batch_job import Worker, shards_of
+from attrimorph.requests.batch_job import ShardWriter, shards_of
 
 SMILE = {"Smiling": 1.0}
 
@@ -45,7 +45,7 @@ def draw(folder: Path, count: int, shard: int) -> None:
 def bare(source: Path, out: Path) -> None:
     """Measure a worker alone."""
     asked = BatchEdit(source=source, changes=SMILE)
-    worker, done, spent, memory = Worker(asked, out, "cpu", 0), 0, 0.0, list[int]()
+    worker, done, spent, memory = ShardWriter(asked, out, "cpu", 0), 0, 0.0, list[int]()
     for number, shard in enumerate(shards_of(asked)[0]):
         began = time.process_time()
         made = worker.make(shard)["pictures"]

@@ -22,8 +22,8 @@ from attrimorph.cli import run as command
 from attrimorph.data.readers import read
 from attrimorph.errors import AttrimorphError
 from attrimorph.requests import batch_job
-from attrimorph.requests.batch import Batch, BatchEdit, BatchEmbed, BatchEvaluate, BatchLabel, labels_after
-from attrimorph.requests.batch_job import Shard, Worker, key_of
+from attrimorph.requests.batch import BatchEdit, BatchEmbed, BatchEvaluate, BatchLabel, OnShards, labels_after
+from attrimorph.requests.batch_job import Shard, ShardWriter, key_of, run
 from attrimorph.requests.edit_folder import EditFolder
 from tests.tiny_models import tiny_model
 
@@ -84,9 +84,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
 
     def work(
-        request: Batch, out: Path, device: str, shards: list[Shard], kept: int, progress: Callable[[int], None]
+        request: OnShards, out: Path, device: str, shards: list[Shard], kept: int, progress: Callable[[int], None]
     ) -> None:
-        worker = Worker(request, out, "cpu", kept)
+        worker = ShardWriter(request, out, "cpu", kept)
         for done, shard in enumerate(shards, 1):
             made.append(shard.name)
             worker.make(shard)
@@ -100,8 +100,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_shards_become_shards_of_the_same_names(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
     steps = []
-    done = BatchEdit(source=shards, model=model, **SMILE).run(
-        tmp_path / "out", progress=lambda *step: steps.append(step)
+    done = run(
+        BatchEdit(source=shards, model=model, **SMILE), tmp_path / "out", progress=lambda *step: steps.append(step)
     )
     assert (done.pictures, done.left_out, done.shards, done.before) == (5, 1, 2, 0)
     assert steps == [(1, 2), (2, 2)]
@@ -120,7 +120,7 @@ def test_shards_become_shards_of_the_same_names(shards: Path, model: str, tmp_pa
 
 
 def test_a_picture_is_edited_as_in_a_folder(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
-    BatchEdit(source=shards, model=model, **SMILE).run(tmp_path / "out")
+    run(BatchEdit(source=shards, model=model, **SMILE), tmp_path / "out")
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in (3, 4, 5):
@@ -134,26 +134,26 @@ def test_a_picture_is_edited_as_in_a_folder(shards: Path, model: str, tmp_path: 
 
 def test_it_goes_on_and_the_bytes_are_the_same(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
     asked, out = BatchEdit(source=shards, model=model, **SMILE), tmp_path / "out"
-    asked.run(out)
+    run(asked, out)
     names = ("train-000.tar", "test-000.tar", "notes.csv", "figures.json")
     before = {name: (out / name).read_bytes() for name in names}
     (out / "train-000.tar").unlink()
     (out / ".train-000.tar.x.part").write_bytes(b"of a worker that was killed")
     (out / "records" / "test-000.json").unlink()  # without it, nobody knows whether the shard is whole
     here.clear()
-    assert asked.run(out).before == 0
+    assert run(asked, out).before == 0
     assert here == ["test-000", "train-000"]
     assert {name: (out / name).read_bytes() for name in names} == before
     assert not list(out.glob(".*.part"))
     here.clear()
-    assert asked.run(out).before == 2
+    assert run(asked, out).before == 2
     assert not here
     other = asked.model_copy(update={"changes": {"Smiling": -1.0}})
     with pytest.raises(AttrimorphError, match="holds another batch"):
-        other.run(out)
+        run(other, out)
     tar(shards / "val-000.tar", {"9": {"png": picture(9)}})
     with pytest.raises(AttrimorphError, match="tells of other pictures"):
-        asked.run(out)
+        run(asked, out)
 
 
 def test_a_shard_is_whole_or_not_there(
@@ -162,13 +162,13 @@ def test_a_shard_is_whole_or_not_there(
     own = batch_job.key_of
     monkeypatch.setattr(batch_job, "key_of", lambda name, taken: own(name, taken) if name != "002.png" else 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        BatchEdit(source=shards, model=model, **SMILE).run(tmp_path / "out")
+        run(BatchEdit(source=shards, model=model, **SMILE), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["test-000.tar"]
 
 
 def test_a_damaged_shard_ends_nothing(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
     (shards / "test-000.tar").write_bytes(b"x" * 2000)
-    done = BatchEdit(source=shards, model=model, **SMILE).run(tmp_path / "out")
+    done = run(BatchEdit(source=shards, model=model, **SMILE), tmp_path / "out")
     assert (done.pictures, done.left_out) == (2, 2)
     assert held(tmp_path / "out" / "test-000.tar") == {}
 
@@ -178,7 +178,7 @@ def test_folders_keep_their_labels(model: str, tmp_path: Path, here: list[str]) 
         path = tmp_path / "animals" / ("cat", "dog")[number % 2] / f"a.{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number))
-    BatchEdit(source=tmp_path / "animals", model=model, shard_size=4, **SMILE).run(tmp_path / "out")
+    run(BatchEdit(source=tmp_path / "animals", model=model, shard_size=4, **SMILE), tmp_path / "out")
     assert here == ["000000", "000001", "000002"]
     found = {name: part for each in here for name, part in held(tmp_path / "out" / f"{each}.tar").items()}
     assert len([name for name in found if name.endswith(".png")]) == 10
@@ -186,13 +186,13 @@ def test_folders_keep_their_labels(model: str, tmp_path: Path, here: list[str]) 
 
 
 def test_labels_codes_and_figures(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
-    BatchLabel(source=shards, judge="drawn-faces-64", threshold=0.5).run(tmp_path / "labels")
+    run(BatchLabel(source=shards, judge="drawn-faces-64", threshold=0.5), tmp_path / "labels")
     found = held(tmp_path / "labels" / "test-000.tar")
     assert found["003.png"] == picture(3)
     assert json.loads(found["003.json"])["Smiling"] in (0, 1)
-    BatchEmbed(source=shards, model=model).run(tmp_path / "codes")
+    run(BatchEmbed(source=shards, model=model), tmp_path / "codes")
     assert len(json.loads(held(tmp_path / "codes" / "test-000.tar")["003.json"])["embedding"]) == 8
-    done = BatchEvaluate(source=shards, model=model, **SMILE).run(tmp_path / "figures")
+    done = run(BatchEvaluate(source=shards, model=model, **SMILE), tmp_path / "figures")
     assert set(done.figures) == {"Smiling before", "Smiling after", "others kept", "reconstruction psnr"}
     told = json.loads((tmp_path / "figures" / "figures.json").read_text())
     each = [
@@ -208,13 +208,13 @@ def test_labels_codes_and_figures(shards: Path, model: str, tmp_path: Path, here
 def test_parquet_comes_and_goes(shards: Path, model: str, tmp_path: Path, here: list[str]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     asked: dict[str, Any] = {"model": model, "to": "parquet", **SMILE}
-    BatchEdit(source=shards, **asked).run(tmp_path / "out")
+    run(BatchEdit(source=shards, **asked), tmp_path / "out")
     rows = parquet.read_table(tmp_path / "out" / "train-000.parquet").to_pylist()
     assert [row["image"]["path"] for row in rows] == ["000.png", "002.png"]
     assert [(row["Smiling"], row["name"]) for row in rows] == [(1.0, "x")] * 2
-    BatchEdit(source=tmp_path / "out", **asked).run(tmp_path / "again")
+    run(BatchEdit(source=tmp_path / "out", **asked), tmp_path / "again")
     assert read(tmp_path / "again").table["Smiling"] == [1] * 5
-    BatchEmbed(source=tmp_path / "out", model=model, to="parquet").run(tmp_path / "codes")
+    run(BatchEmbed(source=tmp_path / "out", model=model, to="parquet"), tmp_path / "codes")
     assert parquet.read_table(tmp_path / "codes" / "test-000.parquet").column_names[:2] == ["file", "split"]
 
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_is_refused(
     (tmp_path / "full" / "mine.txt").touch()
     for out, sentence in ((tmp_path / "full", "it holds mine.txt"), (shards / "out", "one lies in the other")):
         with pytest.raises(AttrimorphError, match=sentence):
-            asked.run(out)
+            run(asked, out)
     words = ["batch", "edit", str(shards), "--out", str(tmp_path / "out"), "--model", model]
     assert command([*words, "--set", "Smilng=1"]) == 2
     assert "did you mean 'Smiling'?" in capfd.readouterr().err

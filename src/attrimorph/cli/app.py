@@ -26,7 +26,7 @@ from attrimorph.console import Interrupted, plain
 from attrimorph.errors import AttrimorphError
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
-from attrimorph.requests.batch import BATCHES, Batch
+from attrimorph.requests.batch import BATCHES, OnShards
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
 from attrimorph.requests.morph import Morph
@@ -425,12 +425,13 @@ def edit(request: Edit, out: Path | None, device: str) -> None:
     tell(answered(whole, out, device))
 
 
-def batch(request: Batch, out: Path, device: str) -> None:
+def batch(request: OnShards, out: Path, device: str) -> None:
     """Answer a data set on Ray, and print what came of it."""
     from attrimorph.console import Meter, table
+    from attrimorph.requests.batch_job import run
 
     with Meter(*request.meter) as meter:
-        done = request.run(out, device, meter.update)
+        done = run(request, out, device, meter.update)
     if done.figures and request.verb != "batch edit":  # which tells the labels that it set
         rows = [(f"{mean:.4f}", f"{count:,}", name) for name, (mean, count) in done.figures.items()]
         print(table(rows, ("mean", "pictures", "column")))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from attrimorph.applications import Meant
-from attrimorph.requests import Changes, Composing, Inputs, Option, Progress, Request
+from attrimorph.requests import Changes, Composing, Inputs, Option, Request
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from attrimorph.applications.edit import Looked
     from attrimorph.data.images import CropLike
     from attrimorph.models.model import Model
-    from attrimorph.requests.batch_job import Done
     from attrimorph.requests.edit_folder import EditFolder
 
 Row = dict[str, Any]
 
 
-class Answer(NamedTuple):
+class Answered(NamedTuple):
     """What comes of one picture.
 
     Attributes:
@@ -63,13 +62,13 @@ class Answers:
     image_size: int
     kinds: dict[str, str]
     take: "Callable[[Path, CropLike], tuple[Any, int]]"
-    answer: Callable[[Sequence[Path], Sequence[Any]], list[Answer]]
+    answer: Callable[[Sequence[Path], Sequence[Any]], list[Answered]]
     pictures: bool = True
     features: "list[Tensor]" = field(default_factory=list)
     kept: int = 0
 
 
-class Batch(Request):
+class OnShards(Request):
     """What every batch asks.
 
     Attributes:
@@ -114,14 +113,8 @@ class Batch(Request):
             """
             ...
 
-    def run(self, out: Path, device: str = "auto", progress: Progress | None = None) -> "Done":
-        """Write the shards that are not there yet, on Ray; see `batch_job.run`."""
-        from attrimorph.requests.batch_job import run
 
-        return run(self, out, device, progress)
-
-
-class BatchEdit(Batch, Inputs, Composing):
+class BatchEdit(OnShards, Inputs, Composing):
     """Edit every picture of a data set into shards of the same names: --set Smiling=1.
 
     Labels that the edit sets are written as it sets them, those that it moves part of the way are left empty.
@@ -164,18 +157,18 @@ class BatchEdit(Batch, Inputs, Composing):
         change, _ = folder.change_of(model, None)
         tag, labels = tag_of("edit", model, self.model), labels_after(model, self.changes)
 
-        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answer]:
+        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answered]:
             found = []
             for picture, _, _, said in folder.edited(model, change, paths, taken).pictures:
                 suffix = picture.suffix if isinstance(picture, Photograph) else ".png"
-                found.append(Answer(labels, folder.encoded(picture, suffix, tag), suffix, said))
+                found.append(Answered(labels, folder.encoded(picture, suffix, tag), suffix, said))
             return found
 
         kinds = {name: "word" if isinstance(value, str) else "number" for name, value in labels.items()}
         return Answers(model.hash, model.image_size, kinds, looking(model, folder.meant()), answer)
 
 
-class BatchLabel(Batch):
+class BatchLabel(OnShards):
     """Label every picture of a data set by an attribute classifier (judge): pictures and labels go into the shards.
 
     Attributes:
@@ -205,12 +198,12 @@ class BatchLabel(Batch):
                 content = path.read_bytes()
             return (read_pixels(path, judge.image_size, crop), content), len(content)
 
-        def answer(paths: Sequence[Path], taken: Sequence[tuple[Any, bytes]]) -> list[Answer]:
+        def answer(paths: Sequence[Path], taken: Sequence[tuple[Any, bytes]]) -> list[Answered]:
             images = torch.from_numpy(np.stack([pixels for pixels, _ in taken])).permute(0, 3, 1, 2) / 127.5 - 1
             table = raw_table(judge.schema, sure(judge(images), judge.schema, self.threshold))
             rows = (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
             return [
-                Answer(row, content, suffix_of(path, content))
+                Answered(row, content, suffix_of(path, content))
                 for path, row, (_, content) in zip(paths, rows, taken, strict=True)
             ]
 
@@ -219,7 +212,7 @@ class BatchLabel(Batch):
         return Answers(sha256(weights).hexdigest(), judge.image_size, kinds, take, answer)
 
 
-class BatchEmbed(Batch):
+class BatchEmbed(OnShards):
     """Write the codes z of every picture of a data set, as the model's encoder tells them; no pictures.
 
     Attributes:
@@ -237,9 +230,9 @@ class BatchEmbed(Batch):
         model = self.load(device)
         encodes = encoder(model, self.verb)
 
-        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answer]:
+        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answered]:
             z = encodes.encode(Looked.together(taken).images).z.flatten(1).float().cpu().tolist()
-            return [Answer({"embedding": row}, said=each.said) for row, each in zip(z, taken, strict=True)]
+            return [Answered({"embedding": row}, said=each.said) for row, each in zip(z, taken, strict=True)]
 
         take = looking(model, Meant("largest", None, self.aligned))
         return Answers(model.hash, model.image_size, {"embedding": "vector"}, take, answer, pictures=False)
@@ -276,7 +269,7 @@ class BatchEvaluate(BatchEdit):
         names = [f"{name} {when}" for name in asked for when in ("before", "after")]
         names += ["others kept", "reconstruction psnr"]
 
-        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answer]:
+        def answer(paths: Sequence[Path], taken: "Sequence[Looked]") -> list[Answered]:
             found = folder.edited(model, change, paths, taken)
             sides = [images.as_subclass(torch.Tensor).cpu() for images in (found.images, found.after)]
             before, after = (judge(images).float().cpu() for images in sides)
@@ -290,7 +283,7 @@ class BatchEvaluate(BatchEdit):
                     float(side[row, column]) for column in asked.values() for side in (before, after)
                 ]
                 values += [float(kept[row]) if others else None, None if decibels is None else float(decibels[row])]
-                answers.append(Answer(dict(zip(names, values, strict=True)), said=said))
+                answers.append(Answered(dict(zip(names, values, strict=True)), said=said))
             return answers
 
         kinds = dict.fromkeys(names, "number")
@@ -345,4 +338,4 @@ def suffix_of(path: Path, content: bytes) -> str:
         return SUFFIXES.get(str(image.format), ".png")
 
 
-BATCHES: tuple[type[Batch], ...] = (BatchEdit, BatchLabel, BatchEmbed, BatchEvaluate)
+BATCHES: tuple[type[OnShards], ...] = (BatchEdit, BatchLabel, BatchEmbed, BatchEvaluate)

@@ -32,7 +32,7 @@ from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import lock_folder, read_json, whole_file, write_bytes, write_json
 from attrimorph.metrics.frechet import frechet_distance
 from attrimorph.requests import Progress
-from attrimorph.requests.batch import Batch, Row
+from attrimorph.requests.batch import OnShards, Row
 from attrimorph.requests.edit_folder import BYTES, PIXELS, check_places
 from attrimorph.requests.receipt import input_files, model_reference
 from attrimorph.version import __version__
@@ -63,7 +63,7 @@ class Shard(NamedTuple):
     crop: CropLike = None
 
 
-def shards_of(request: Batch) -> tuple[list[Shard], str]:
+def shards_of(request: OnShards) -> tuple[list[Shard], str]:
     """Return the shards that a source becomes, in order, and a digest of what it is.
 
     Raises:
@@ -160,7 +160,7 @@ WRITERS = {"tar": tar_file, "parquet": parquet_file}
 # --- the job
 
 
-class Worker:
+class ShardWriter:
     """Makes shards: rows with a pickled `shard` -> how many pictures it holds, and how many were left out.
 
     Args:
@@ -170,7 +170,7 @@ class Worker:
         kept: see `Answers`.
     """
 
-    def __init__(self, request: Batch, out: Path, device: str, kept: int) -> None:
+    def __init__(self, request: OnShards, out: Path, device: str, kept: int) -> None:
         torch.set_num_threads(1)
         self.request, self.out, self.answers = request, out, request.answers(device)
         self.answers.kept = kept
@@ -270,7 +270,7 @@ class Done(NamedTuple):
     distance: float | None
 
 
-def run(request: Batch, out: Path, device: str, progress: Progress | None) -> Done:
+def run(request: OnShards, out: Path, device: str = "auto", progress: Progress | None = None) -> Done:
     """Write the shards of a batch that are not there yet.
 
     Args:
@@ -323,7 +323,7 @@ def run(request: Batch, out: Path, device: str, progress: Progress | None) -> Do
 
 
 def on_ray(
-    request: Batch, out: Path, device: str, shards: Sequence[Shard], kept: int, progress: Callable[[int], None]
+    request: OnShards, out: Path, device: str, shards: Sequence[Shard], kept: int, progress: Callable[[int], None]
 ) -> None:
     """Let workers make shards; each has a processor, and of the GPUs that there are an equal share."""
     import ray
@@ -353,7 +353,7 @@ def on_ray(
         context.enable_progress_bars = False
         rows = [{"shard": pickle.dumps(shard)} for shard in shards]
         answered = from_items(rows, override_num_blocks=min(len(rows), BLOCKS)).map_batches(
-            Worker,
+            ShardWriter,
             batch_size=1,
             compute=ActorPoolStrategy(size=workers),
             num_cpus=1,
