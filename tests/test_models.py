@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from attrimorph.applications.calibrate import write_calibrated
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load, read_header
 from attrimorph.methods.cvae_gan.model import Autoencoder, Editor, Sampler
 from attrimorph.methods.cvae_gan.recipe import METHODS
-from attrimorph.models import shipped
+from attrimorph.models import Strengths, shipped
 from attrimorph.models.model import Code, Decodes, Edits, Encodes
 from tests.tiny_models import tiny_model
 
@@ -90,7 +91,8 @@ def test_the_file_alone_is_the_model(tmp_path: Path) -> None:
 def test_half_precision_weights_load_as_float32(tmp_path: Path) -> None:
     model = tiny_model(tmp_path)
     weights = {name: value.half() for name, value in load_file(tmp_path / "model.safetensors").items()}
-    save_file(weights, tmp_path / "half.safetensors", {"attrimorph": json.dumps(model.header)})
+    header = {key: value for key, value in model.header.items() if key != "crc32"}
+    save_file(weights, tmp_path / "half.safetensors", {"attrimorph": json.dumps(header)})
     half = load(tmp_path / "half.safetensors")
     code = model.sample_codes(2, torch.Generator().manual_seed(0))
     assert half.decode(code).dtype == torch.float32
@@ -121,6 +123,20 @@ def test_a_foreign_or_damaged_header_is_told(change, sentence: str, tmp_path: Pa
         load_file(tmp_path / "model.safetensors"), path, {"attrimorph": json.dumps(header)} if header else {"by": "x"}
     )
     with pytest.raises(AttrimorphError, match=sentence):
+        load(path)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_turned_bit_of_a_weight_is_told(calibrated: bool, tmp_path: Path) -> None:
+    tiny_model(tmp_path)
+    path = tmp_path / "model.safetensors"
+    if calibrated:  # which writes another header before the same weights
+        write_calibrated(path, Strengths({"Smiling": {"set": (0.4,)}}))
+    load(path)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AttrimorphError, match="does not hold the weights that were written"):
         load(path)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from safetensors import SafetensorError, safe_open
 
@@ -17,6 +18,7 @@ from attrimorph.files import check_plain, file_sha256, reading
 from attrimorph.recipe import AnyRecipe
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 STRENGTHS_VERSION = 1
@@ -115,25 +117,33 @@ def _knots(name: str, values: Any) -> tuple[float, ...]:
 
 def model_bytes(networks: "Mapping[str, nn.Module]", header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file: the networks that a model needs, and the header."""
-    from safetensors.torch import save
-
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous().clone()
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    # Tensors are sorted by safetensors, the header keeps its order: equal weights give equal files, and the groups of a
-    # recipe, whose order tells which branch is whose, come back as they were.
-    return save(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
+    return _content(tensors, header)
 
 
 def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file with its tensors as they are and another header."""
-    from safetensors.torch import save
-
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return save(tensors, {"attrimorph": json.dumps({"format": FORMAT, **header})})
+    return _content(tensors, header)
+
+
+def _content(tensors: "dict[str, torch.Tensor]", header: Mapping[str, Any]) -> bytes:
+    from safetensors.torch import save
+
+    # Tensors are sorted by safetensors, the header keeps its order: equal weights give equal files, and the groups of a
+    # recipe, whose order tells which branch is whose, come back as they were.
+    words = {"format": FORMAT, **header, "crc32": data_crc32(save(tensors))}
+    return save(tensors, {"attrimorph": json.dumps(words)})
+
+
+def data_crc32(content: bytes) -> int:
+    """Return a checksum of the tensors in a model file."""
+    return crc32(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
 
 
 @dataclass(frozen=True)
