@@ -113,6 +113,13 @@ def test_bad_input_is_one_sentence(
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
 
 
+def test_an_endless_path_is_shortened(say: Say) -> None:
+    said = say("data", "check", f"a{'x' * 5000}/b")
+    assert said.code == BAD_INPUT
+    assert len(said.err) < 700
+    assert "/b" in said.err
+
+
 def test_a_fault_of_ours_says_so_without_a_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise ZeroDivisionError("seven")

@@ -583,6 +583,7 @@ def _complain(sentence: str, code: int, error: BaseException | None) -> int:
         traceback.print_exception(error)
     # One line, whatever the names of files and attributes hold.
     line = plain(re.sub(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*", " ", sentence))
+    line = re.sub(r"(\S{150})\S{4,}(\S{150})", r"\1...\2", line)  # a path out of a file may be endless
     print("attrimorph:", line.replace("\t", " "), file=sys.stderr)
     return code
 
