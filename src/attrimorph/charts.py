@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 
 HUES = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
 COLOURS: tuple[Colour, ...] = ((38, 104, 189), (214, 96, 36), (62, 144, 80), (150, 70, 160), (190, 155, 20),
-                               (20, 150, 160), (200, 60, 90), (110, 110, 120))  # fmt: skip
+                               (20, 150, 160), (200, 60, 90), (110, 110, 120), (100, 70, 40))  # fmt: skip
 WIDTH, HEIGHT, MARGIN, GAP = 640, 260, 44, 8
 MOST_BINS = 48
 MOST_NAMES = 8

@@ -183,6 +183,12 @@ def test_a_wrong_argument_is_told(field: str, value: Any, place: Path) -> None:
     assert not (place / "again.png").exists()
 
 
+@pytest.mark.parametrize("path", ["\ud800.png", "a\0b.png", "a" * 100_000])
+def test_a_path_that_no_file_can_have_is_told(path: str, place: Path) -> None:
+    with pytest.raises(AttrimorphError, match="path"):
+        replay(changed(edited(place), lambda told: told["inputs"][0].update(path=path)), place / "again.png")
+
+
 @pytest.mark.parametrize(
     "frames",
     [[], [[]], [[(0.0,) * 6]], [[(1e9, 0.0, 0.0, 0.0, 1e9, 0.0)]], [[(1.0, 0.0, 1e300, 0.0, 1.0, 0.0)]],

@@ -148,7 +148,8 @@ def uniformity(request: Request) -> Outcome:
         score=AttributeScore(context.judge), names=", ".join(names), common=len(common), least=LEAST_SPAN,
         calibrator=context.calibrator, references=context.references,
     )  # fmt: skip
-    drawn = {**curves, TRUTH: mean_curve(found[SLIDER], common, truth=True)}
+    drawn = {SHORT[method]: points for method, points in curves.items()}
+    drawn[TRUTH] = mean_curve(found[SLIDER], common, truth=True)
     if any(drawn.values()):
         caption = "Mean response over strength, of what every method moves: as figure 11 of the report."
         series = {name: points for name, points in drawn.items() if points}

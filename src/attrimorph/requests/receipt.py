@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,10 @@ def _path(told: str) -> str:
     """Refuse what can be the path of no file."""
     if len(told) > LONGEST_PATH or "\0" in told:
         raise ValueError(f"must be a path of at most {LONGEST_PATH} letters")
+    try:
+        os.fsencode(told)
+    except UnicodeEncodeError as error:
+        raise ValueError("must be a path that a file can have") from error
     return told
 
 
