@@ -35,7 +35,7 @@ TINY = {
     "training.precision": "float32",
     "training.memory-format": "contiguous",
 }
-PROGRESS = re.compile(r"[a-z][\w .-]*: [\d,]+/[\d,]+ images.*")
+PROGRESS = re.compile(r"[a-z][\w .-]*: [\d,]+/[\d,]+ images.*|measuring \w+: .*|synthetic faces are used .*")
 SECONDS = 120  # a case that takes longer hangs
 
 

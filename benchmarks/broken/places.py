@@ -238,7 +238,7 @@ PLACES: tuple[Case, ...] = (
     ),
     *(Case(f"in /proc: {verb}", PROC(verb), "proc") for verb in ("edit", "train", "morph", "transfer")),
     *(Case(f"a name of 300 letters: {verb}", LONG(verb), "too long") for verb in ("reconstruct", "train", "shapes")),
-    Case("a run folder in use", locked, "another process is training"),
+    Case("a run folder in use", locked, "another process is at work"),
     *(
         Case(f"a limit on the size of files: {verb}", limited(verb), "too large", prefix=LIMIT)
         for verb in ("sample", "synthetic", "train")
@@ -247,7 +247,7 @@ PLACES: tuple[Case, ...] = (
         Case(
             f"as nobody into root's folder: {verb}",
             forbidden(verb),
-            "Permission denied",
+            "it may not be written",
             prefix=NOBODY,
             needs=cannot_become_nobody(),
         )

@@ -99,7 +99,7 @@ STATES: dict[str, tuple[Change, str]] = {
     ),
     "a precision that is none": (
         text("machine.json", '{"precision": "f1", "memory_format": "contiguous", "milliseconds": {}}'),
-        "must name a precision",
+        "machine.json is damaged",
     ),
     "a list as machine.json": (text("machine.json", "[]"), "machine.json is damaged"),
     "a file as checkpoints": (as_file("checkpoints"), "checkpoint"),
