@@ -93,7 +93,7 @@ def test_it_is_written_and_made_again(tmp_path: Path) -> None:
     )
     with written.tables[0].open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == data.files
+    assert [row["file"] for row in rows] == list(data.files)
     assert {row["split"] for row in rows} == {"train", "valid", "test"}
     assert replay(written.receipt).identical
     with pytest.raises(AttrimorphError, match="there is no attribute 'Nose'"):
