@@ -137,9 +137,10 @@ class Api:
 
         def work() -> say.OpenResponse:
             name, opened = self.store.open(content)
-            width, height = opened.size
+            (width, height), notes = opened.size, list(opened.notes)
+            del opened  # which is large: others may be looked through first
             faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
-            return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=list(opened.notes))
+            return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=notes)
 
         return await asyncio.get_running_loop().run_in_executor(self.opening, work)
 

@@ -107,7 +107,7 @@ class Limits:
     decode_seconds: float = 10.0
     decode_bytes: int = 1024 * MIB
     photograph_bytes: int = 192 * MIB
-    decoded_bytes: int = 256 * MIB
+    decoded_bytes: int = 192 * MIB
     shown_bytes: int = 64 * MIB
     subject_bytes: int = 128 * MIB
     pool_bytes: int = 64 * MIB
@@ -277,7 +277,7 @@ class ModelStore:
         self.axes: ContentStore[Axis] = ContentStore(1_000, 64 * 2**20)
         self._seen: LRUCache[Seen] = LRUCache(limits.subject_bytes, weight)
         self._taught: dict[tuple[str, str], str] = {}
-        self._teaching = threading.Lock()
+        self._teaching, self._searching = threading.Lock(), threading.Lock()
         self.models: dict[str, Served] = {}
         for source in sources:
             served = _serve(source, device, taken=self.models)
@@ -359,7 +359,13 @@ class ModelStore:
             Gone: it is no longer kept.
         """
         self.photographs.get(name)
-        return self._faces.get(name, lambda: find_faces(self.opened(name).rgb()))
+
+        def searched() -> list[Face]:
+            # One at a time: each holds a photograph several times over.
+            with self._searching:
+                return find_faces(self.opened(name).rgb())
+
+        return self._faces.get(name, searched)
 
     def keep_axis(self, served: Served, axis: Axis) -> str:
         """Keep a taught axis as a slider of a model, in place of any of that name; return the axis's name."""
