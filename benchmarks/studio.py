@@ -1,7 +1,7 @@
 """How fast the studio is, in a real Chromium, and whether anything can break it.
 
     python benchmarks/studio.py [--seconds 10] [--clients 20] [--client-seconds 120] [--requests 2000]
-                                [--parts browser photograph clients crowd hostile locks] [MODEL ...]
+                                [--parts browser photograph clients crowd hostile locks soak] [MODEL ...]
 
 Measures, one after the other, on the studio started by its command:
 
@@ -17,6 +17,7 @@ Measures, one after the other, on the studio started by its command:
   drags: its waits, and the memory of the server with the processes that decode for it;
 - hostile: so many malformed requests, one after the other: wrong bodies on every path of the API, broken HTTP on the
   bare socket, websockets that send anything; none may be answered by 5xx or crash it, nothing may be written;
+- soak (only where it is asked for): the server's memory while four clients edit 400 photographs in turns;
 - locks (only where it is asked for): the mean change of probability of what edits dragged along, for each model that is
   served, free and locked: 24 synthetic faces, four edits each.
 
@@ -35,6 +36,7 @@ import struct
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ from attrimorph.studio.client import Studio
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
 from attrimorph.studio.opened import View
 from attrimorph.studio.render_queue import Live, RenderQueue
-from tests.studio.browsing import KNOWN, TOKEN, browser, chromium, entrance, studio
+from tests.studio.browsing import KNOWN, ROOT, TOKEN, browser, chromium, entrance, studio
 
 LOCKED_FACES, LOCKED_EDITS = 24, ({"Male": 1.0}, {"Young": -1.0}, {"Smiling": 1.0}, {"Pale_Skin": 1.0})
 PEOPLE = Path(__file__).parent.parent / "tests/fixtures/photographs"
@@ -98,6 +100,7 @@ def main() -> None:
     words.add_argument("--seconds", type=float, default=10)
     words.add_argument("--clients", type=int, default=20)
     words.add_argument("--client-seconds", type=float, default=120)
+    words.add_argument("--soak-seconds", type=float, default=600)
     words.add_argument("--requests", type=int, default=2000)
     words.add_argument("--parts", nargs="*", default=["browser", "photograph", "clients", "crowd", "hostile"])
     asked = words.parse_args()
@@ -124,6 +127,8 @@ def main() -> None:
                 result["crowd"] = asyncio.run(crowd(address, asked.seconds, server))
             if "hostile" in asked.parts:
                 result["hostile"] = hostile(address, asked.requests, KNOWN)
+            if "soak" in asked.parts:
+                result["soak"] = soak(Studio(address, TOKEN), asked.soak_seconds, server)
             if "locks" in asked.parts:
                 result["locks"] = locks(Studio(address, TOKEN))
             result["alive"] = fetched(f"{address}/api/models", headers=KNOWN)[0] == 200
@@ -343,6 +348,30 @@ async def clients(address: str, count: int, seconds: float, server: int | None) 
         "p95_ms": round(1000 * waits[int(0.95 * (len(waits) - 1))], 1),
         "memory_mib_after_a_quarter_and_at_the_end": [round(early[-1]), round(memory(server))],
     }
+
+
+def soak(client: Studio, seconds: float, server: int | None) -> dict[str, Any]:
+    """Let four clients edit 400 photographs in turns; the server's memory at every half minute."""
+    end, held = time.monotonic() + seconds, list[float]()
+    with Image.open(ROOT / "src/attrimorph/reproductions/woman.jpg") as picture:
+        picture.load()
+
+    def edit(number: int) -> int:
+        left, top = number % 20, number // 20
+        buffer = BytesIO()
+        picture.crop((left, top, left + 1000, top + 1000)).save(buffer, "JPEG", quality=85)
+        made = client.edit(buffer.getvalue(), {"Smiling": random.uniform(-1, 1)})[0]
+        if len(held) <= (time.monotonic() - end + seconds) // 30:
+            held.append(memory(server))
+        return len(made)
+
+    with ThreadPoolExecutor(4) as pool:
+        count = 0
+        while time.monotonic() < end:
+            count += sum(map(bool, pool.map(edit, (number % 400 for number in range(count, count + 20)))))
+    later = held[4:]  # from the second minute on
+    growth = (later[-1] - later[0]) / (0.5 * max(1, len(later) - 1)) if later else float("nan")
+    return {"edits": count, "memory_mib": [round(each) for each in held], "mib_a_minute": round(growth, 2)}
 
 
 SILENT = 1100
