@@ -247,7 +247,7 @@ PLACES: tuple[Case, ...] = (
         Case(
             f"as nobody into root's folder: {verb}",
             forbidden(verb),
-            "it may not be written",
+            "may not be written|Permission denied",
             prefix=NOBODY,
             needs=cannot_become_nobody(),
         )
