@@ -4,23 +4,26 @@
 
 open: a prepared folder. check: `data check` of it. read: a folder of images (empty files) with attributes.csv, as
 every verb reads it. journal: bytes that preparing writes there, and the writer's memory. Each is measured in a process
-of its own: the most it held, less what it held before it began. The images themselves take no memory and no space.
+of its own: the most it held, less what it held before it began; and the most that was of its own, without the pages of
+mapped files, which the system takes back where it needs them (looked at every 5 ms). Opening and checking once more
+without attributes.npy, as folders prepared before have none: "open-older", "check-older".
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 
 NAMES = [f"Attribute_{number}" for number in range(40)]
 SIZE, WHOLE = 8, 10_000_000
-WAYS = ("open", "check", "read", "journal")
+WAYS = ("open", "open-older", "check", "check-older", "read", "journal")
 
 
 def write_table(path: Path, names: list[str], split: bool) -> None:
@@ -39,6 +42,7 @@ def write_table(path: Path, names: list[str], split: bool) -> None:
 def made(folder: Path, way: str, rows: int) -> None:
     """Make what is to be read, of so many rows."""
     from attrimorph.data import FORMAT, VERSION, Attribute, Schema
+    from attrimorph.data.prepared import labels_digests
 
     names = [f"{row // 1000:05d}/{row:09d}.jpg" for row in range(rows)]
     if way == "read":
@@ -47,14 +51,20 @@ def made(folder: Path, way: str, rows: int) -> None:
         for name in names:
             os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY))
     write_table(folder / "attributes.csv", names, way != "read")
-    if way in ("open", "check"):
+    if way.startswith(("open", "check")):
         schema = Schema(tuple(map(Attribute, NAMES))).to_json()
         told = {"format": FORMAT, "version": VERSION, "image_size": SIZE, "count": rows, "factor_names": []}
         told |= {"masks": False, "images_fingerprint": "", "preprocessing": {}, "skipped": [], "schema": schema}
-        (folder / "schema.json").write_text(json.dumps(told))
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (rows, SIZE, SIZE, 3))
         # No two are the same.
         images.reshape(rows, -1)[:, :8] = np.arange(rows, dtype=np.int64)[:, None].view(np.uint8)
+        labels = np.lib.format.open_memmap(folder / "attributes.npy", "w+", np.float32, (rows, len(NAMES)))
+        chance = np.random.default_rng(0)
+        for start in range(0, rows, 10_000):
+            labels[start : start + 10_000] = chance.integers(0, 2, labels[start : start + 10_000].shape)
+        labels.flush()
+        told["labels"] = labels_digests(folder, Schema.from_json(schema), "")[1]
+        (folder / "schema.json").write_text(json.dumps(told))
 
 
 def take(folder: Path, way: str, rows: int) -> dict[str, float]:
@@ -64,11 +74,21 @@ def take(folder: Path, way: str, rows: int) -> dict[str, float]:
     from attrimorph.data.readers import Source
     from attrimorph.data.writer import PreparedWriter
 
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    before, own, ended = resident()["VmHWM"], [resident()["RssAnon"]], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.005):
+            own.append(resident()["RssAnon"])
+
+    looking = threading.Thread(target=look)
+    looking.start()
     found: dict[str, float] = {}
-    if way == "open":
+    begin = time.process_time()
+    if way.endswith("-older"):
+        (folder / "attributes.npy").unlink()
+    if way.startswith("open"):
         kept: object = open_prepared(folder)
-    elif way == "check":
+    elif way.startswith("check"):
         kept = check(folder)
     elif way == "read":
         raw = Source(folder, "table").read()
@@ -80,9 +100,18 @@ def take(folder: Path, way: str, rows: int) -> dict[str, float]:
                 writer.write(row, image)
             journal = (folder / "out" / "journal.part").stat().st_size
         kept, found = writer, {"journal": journal}
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = time.process_time() - begin
+    most = resident()["VmHWM"]
+    ended.set()
+    looking.join()
     del kept
-    return {"memory": most - before, **found}
+    return {"memory": most - before, "its own": max(own) - own[0], "seconds": seconds, **found}
+
+
+def resident() -> dict[str, int]:
+    """Return the bytes of memory that this process has now: VmHWM, the most until now; RssAnon, of its own."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    return {line[0][:-1]: int(line[1]) * 1024 for line in lines if line[0] in ("VmHWM:", "RssAnon:")}
 
 
 def main() -> None:
@@ -100,10 +129,12 @@ def main() -> None:
         told = {}
         for what, (few, many) in {what: [each[what] for each in found] for what in found[0]}.items():
             row = (many - few) / (options.rows - options.rows // 4)
-            told[what] = {
-                "bytes a row": round(row),
-                "GB of ten million": round((many + row * (WHOLE - options.rows)) / 1e9, 2),
-            }
+            whole = many + row * (WHOLE - options.rows)
+            told[what] = (
+                {"of ten million": round(whole)}
+                if what == "seconds"
+                else {"bytes a row": round(row), "GB of ten million": round(whole / 1e9, 2)}
+            )
         print(json.dumps({"what": way, "rows": options.rows, **told}), flush=True)
 
 

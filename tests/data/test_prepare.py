@@ -112,6 +112,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: Path, monkey
     assert {path.name for path in out.iterdir()} == {
         ".lock",
         "attributes.csv",
+        "attributes.npy",
         "checksums.npy",
         "images.npy",
         "schema.json",
@@ -184,7 +185,7 @@ def test_open_or_prepare_caches_beside_and_notices_changes(tmp_path: Path) -> No
     assert open_or_prepare(source, 16).attributes[1, 0] == 0
 
 
-@pytest.mark.parametrize("name", ["schema.json", "images.npy", "attributes.csv", "checksums.npy"])
+@pytest.mark.parametrize("name", ["schema.json", "images.npy", "attributes.csv", "attributes.npy", "checksums.npy"])
 @pytest.mark.parametrize("broken", [b"", b"{}", None])
 def test_a_broken_cache_is_made_anew(tmp_path: Path, name: str, broken: bytes | None) -> None:
     source = photographs(tmp_path / "source", 6)

@@ -1,5 +1,6 @@
 """Prepared folders: what is written is read again, and what is damaged is told."""
 
+import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -288,14 +289,16 @@ def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
     y = (torch.rand(count, 20, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     write_prepared(tmp_path / "many", np.zeros((count, 8, 8, 3), np.uint8), schema, y)
     monkeypatch.setattr("attrimorph.data.prepared.ROWS_AT_ONCE", 500)
-    tracemalloc.start()
-    data = open_prepared(tmp_path / "many")
-    held, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert torch.equal(data.attributes, y)
-    assert data.files[-1] == "007999.png"
-    assert most < 2 * held
-    assert held < y.nbytes + 50 * count  # names as strings alone would take more
+    for labels_held in (0, y.nbytes):  # the second time attributes.npy is missing
+        tracemalloc.start()
+        data = open_prepared(tmp_path / "many")
+        held, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert torch.equal(data.attributes, y)
+        assert data.files[-1] == "007999.png"
+        assert most < 2 * (held + 64 * 500 * 20)
+        assert held < labels_held + 50 * count  # names as strings alone would take more
+        (tmp_path / "many" / "attributes.npy").unlink(missing_ok=True)
     labels = tmp_path / "many" / "attributes.csv"
     lines = labels.read_text().splitlines(keepends=True)
     for wrong, told in (
@@ -306,6 +309,27 @@ def test_labels_of_many_images_are_read_as_numbers_a_part_at_a_time(
         labels.write_text("".join(wrong))
         with pytest.raises(AttrimorphError, match=told):
             open_prepared(tmp_path / "many")
+
+
+def test_labels_as_numbers_are_those_of_the_table_which_counts(tmp_path: Path) -> None:
+    path = written(tmp_path / "data")
+    mapped, numbers, labels = open_prepared(path), path / "attributes.npy", path / "attributes.csv"
+    assert len(mapped.maps) == 3
+    np.testing.assert_array_equal(np.load(numbers), mapped.attributes.numpy())
+    mapped.attributes[0] = 5  # stays in memory
+    content = numbers.read_bytes()
+    for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), b"", None):
+        if damaged is None:
+            numbers.unlink()
+        else:
+            numbers.write_bytes(damaged)
+        read = open_prepared(path)
+        assert (len(read.maps), read.fingerprint) == (2, mapped.fingerprint)
+        np.testing.assert_array_equal(read.attributes.numpy(), np.load(io.BytesIO(content)))
+    numbers.write_bytes(content)
+    labels.write_text(labels.read_text().replace("train,3,1", "train,3,0"))
+    edited = open_prepared(path)
+    assert (edited.attributes[0, 0], edited.fingerprint == mapped.fingerprint) == (0, False)
 
 
 def test_what_changes_after_preparing_is_told(tmp_path: Path) -> None:
@@ -334,7 +358,7 @@ def test_a_map_that_is_cut_off_while_it_is_read_is_a_sentence(tmp_path: Path) ->
     data = open_prepared(tmp_path / "data")
     loader = Loader(data, data.indices("all"), 8, seed=0)
     loader.batch(0)
-    for name in ("images.npy", "masks.npy"):
+    for name in ("images.npy", "masks.npy", "attributes.npy"):
         with open(tmp_path / "data" / name, "r+b") as file:
             size = file.seek(0, 2)
             file.truncate(size // 2)

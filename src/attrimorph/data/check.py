@@ -5,7 +5,7 @@ import io
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain, pairwise
@@ -18,7 +18,7 @@ from PIL import Image
 
 from attrimorph.data import SPLITS, Schema
 from attrimorph.data.images import FORMATS, decoded_image
-from attrimorph.data.prepared import open_prepared
+from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers import Source
 from attrimorph.data.readers.raw import preview
 from attrimorph.errors import AttrimorphError
@@ -32,6 +32,7 @@ FEW_OF_A_VALUE = 10
 FEW_IMAGES = 200
 SHOWN = 20  # values of one attribute
 AT_ONCE = 4096  # files that wait to be looked at
+BYTES_AT_ONCE = 64 << 20  # of prepared images that are in memory
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def check(
         name, why = "prepared", f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
         skipped = [entry["file"] for entry in data.skipped]
         left_out = [f"{len(skipped)} images that cannot be used"] if skipped else []
-        hashes = np.fromiter((_digest(image.tobytes()) for image in data.images), np.uint64, len(files))
+        hashes = np.fromiter(_hashes(data), np.uint64, len(files))
         findings = found([("note", "skipped", skipped, "{n} images were skipped when this was prepared: {names}")])
     else:
         raw = source.read()
@@ -177,6 +178,14 @@ def check(
         sorted(findings, key=lambda finding: order.index(finding.severity)),
         time.perf_counter() - begin,
     )
+
+
+def _hashes(data: PreparedData) -> Iterator[int]:
+    """Yield the hash of every prepared image."""
+    at_once = max(1, BYTES_AT_ONCE // data.images[0].nbytes)
+    for start in range(0, len(data), at_once):
+        yield from (_digest(image.tobytes()) for image in data.images[start : start + at_once])
+        data.release()
 
 
 def _look(path: Path) -> tuple[int, tuple[int, int], str]:

@@ -5,6 +5,7 @@
     checksums.npy    uint32 [N], CRC-32 of each image and its mask; absent in older folders
     factors.npy      float32 [N, F], the exact factors of drawn images; optional
     attributes.csv   file, split, identity, then one column of raw values for each attribute
+    attributes.npy   float32 [N, W], what its values mean; absent in older folders, passed over where it is of others
     schema.json      the attribute schema, how the arrays were made, what was skipped; written last
 
 A folder without schema.json is not prepared: it is being written, or the writing was interrupted. Images are
@@ -27,7 +28,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class PreparedData:
 
     Attributes:
         images: uint8 [N, S, S, 3], usually a memory map.
-        attributes: float32 [N, W], the vector y of each image; NaN = missing.
+        attributes: float32 [N, W], the vector y of each image, usually a memory map; NaN = missing.
         identity: int64 [N]; -1 = unknown.
         split: N words, each "train", "valid" or "test".
         files: N names, relative to the source.
@@ -84,6 +85,7 @@ class PreparedData:
         fingerprint: changes whenever images, labels or splits change.
         path: the folder, or None when the data only lives in memory.
         source: what the user named; None when data were drawn, or opened by their folder.
+        maps: the memory maps among the arrays.
     """
 
     images: NDArray[np.uint8]
@@ -101,6 +103,7 @@ class PreparedData:
     fingerprint: str = ""
     path: Path | None = None
     source: Source | None = None
+    maps: tuple[mmap.mmap, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -144,9 +147,12 @@ class PreparedData:
     @cached_property
     def varies(self) -> Tensor:
         """Which columns of `attributes` have more than one value in the train split, bool [W]."""
-        y = self.attributes.numpy()[self.indices("train")]
-        known = ~np.isnan(y)
-        return torch.from_numpy(y.max(0, initial=-np.inf, where=known) > y.min(0, initial=np.inf, where=known))
+        train, found = torch.from_numpy(self.indices("train")), []
+        for column in self.attributes.T:  # one at a time: all of millions of rows take gigabytes
+            known = column[train]
+            known = known[~known.isnan()]
+            found.append(bool(len(known)) and bool(known.max() > known.min()))
+        return torch.tensor(found, dtype=torch.bool)
 
     def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Return copies of the images and masks of some rows; the first of them is compared with its checksum.
@@ -154,12 +160,10 @@ class PreparedData:
         Raises:
             AttrimorphError: the files were cut short, or changed, since they were prepared.
         """
-        arrays = [each for each in (self.images, self.masks) if each is not None]
-        for each in arrays:
-            # Reading a map beyond the end of its file ends the process.
-            if isinstance(each.base, mmap.mmap) and each.base.size() < len(each.base):
-                raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
-        found = [np.ascontiguousarray(each[rows]) for each in arrays]
+        # Reading a map beyond the end of its file ends the process.
+        if any(each.size() < len(each) for each in self.maps):
+            raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
+        found = [np.ascontiguousarray(each[rows]) for each in (self.images, self.masks) if each is not None]
         if (
             len(rows)
             and self.checksums is not None
@@ -175,6 +179,11 @@ class PreparedData:
         """Compare every image with its checksum; errors as of `read`."""
         for row in range(len(self) if self.checksums is not None else 0):
             self.read(np.array([row]))
+
+    def release(self) -> None:
+        """Give back the memory of what was read of memory maps; the system keeps it only where it has room."""
+        for each in self.maps:
+            each.madvise(mmap.MADV_DONTNEED)
 
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
@@ -221,10 +230,12 @@ def open_prepared(path: str | Path) -> PreparedData:
     masks = _open_array(path / "masks.npy", np.uint8, (count, size, size)) if has_masks else None
     factors = _open_array(path / "factors.npy", np.float32, (count, len(factor_names))) if factor_names else None
     checksums = _open_array(path / "checksums.npy", np.uint32, (count,)) if head.get("checksums") else None
-    digest = hashlib.sha256(images_hash.encode())
-    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
-    files, split, identity, attributes = _labels(path / "attributes.csv", schema, count, digest)
+    fingerprint, labels = labels_digests(path, schema, images_hash)
+    known = bool(labels) and labels == head.get("labels")
+    files, split, identity, parsed = _labels(path / "attributes.csv", schema, count, parse=not known)
+    attributes = _open_array(path / "attributes.npy", np.float32, (count, schema.width), "c") if known else parsed
     check_range(schema, attributes, files)
+    arrays: list[NDArray[Any]] = [each for each in (images, masks, attributes) if each is not None]
     return PreparedData(
         images,
         torch.from_numpy(attributes),
@@ -238,9 +249,29 @@ def open_prepared(path: str | Path) -> PreparedData:
         checksums=None if checksums is None else np.array(checksums),
         preprocessing=preprocessing,
         skipped=skipped,
-        fingerprint=digest.hexdigest()[:16],
+        fingerprint=fingerprint[:16],
         path=path,
+        maps=tuple(base for each in arrays if isinstance(base := each.base, mmap.mmap)),
     )
+
+
+def labels_digests(path: Path, schema: Schema, images_hash: str) -> tuple[str, str]:
+    """Return the SHA-256 of images, schema and attributes.csv, and of these and attributes.npy ("" where it is absent).
+
+    Raises:
+        AttrimorphError: attributes.csv cannot be read.
+    """
+    digest = hashlib.sha256(images_hash.encode())
+    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
+    found = list[str]()
+    for name in ("attributes.csv", "attributes.npy"):
+        if name == "attributes.npy" and not (path / name).exists():
+            return found[0], ""
+        with _sound(path / name), (path / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found.append(digest.hexdigest())
+    return found[0], found[1]
 
 
 def check_range(schema: Schema, y: NDArray[np.float32], files: Sequence[str]) -> None:
@@ -254,9 +285,11 @@ def check_range(schema: Schema, y: NDArray[np.float32], files: Sequence[str]) ->
         AttrimorphError: a value lies further than `FURTHEST` from the mean.
     """
     for attribute in schema.attributes:
-        column = np.abs(y[:, schema.columns(attribute.name).start])
-        if attribute.kind == "real" and (beyond := np.flatnonzero(column > FURTHEST)).size:
-            value = float(y[beyond[0], schema.columns(attribute.name).start]) * attribute.scale + attribute.mean
+        if attribute.kind != "real":
+            continue
+        column = y[:, schema.columns(attribute.name).start]
+        if (beyond := np.flatnonzero(np.abs(column) > FURTHEST)).size:
+            value = float(column[beyond[0]]) * attribute.scale + attribute.mean
             raise AttrimorphError(
                 f"the real attribute {attribute.name!r} must lie within {FURTHEST:,} standard deviations of its mean in"
                 f" the train split, {attribute.mean:g}; {files[beyond[0]]} has {value:g}; mend it or empty its cell"
@@ -274,9 +307,10 @@ def _sound(path: Path) -> Iterator[None]:
         raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
 
 
-def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+def _open_array(path: Path, dtype: type, shape: tuple[int, ...], mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    """Open an array of a file; "c": what is changed in memory stays there, which torch wants of its tensors."""
     with _sound(path):
-        array: NDArray[Any] = open_memmap(path, mode="r")
+        array: NDArray[Any] = open_memmap(path, mode=mode)
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
         raise AttrimorphError(
@@ -288,12 +322,12 @@ def _open_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]
 Labels = tuple[Names, NDArray[Any], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> Labels:
-    """Return files, split [N], identity [N] and attributes [N, W] of attributes.csv, hashing it on the way.
+def _labels(path: Path, schema: Schema, count: int, *, parse: bool) -> Labels:
+    """Return files, split [N], identity [N] and attributes [N, W] of attributes.csv; without `parse` these are empty.
 
     A part of the rows is in memory as text at a time: millions of them would take ten times as much as their numbers.
     """
-    rows, header = _csv_rows(path, digest), [*FIXED_COLUMNS, *schema.names]
+    rows, header = _csv_rows(path), [*FIXED_COLUMNS, *schema.names]
     first = next(rows, [])
     if first != header:
         raise AttrimorphError(
@@ -302,7 +336,7 @@ def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> 
         )
     files, words = Names(), {name: name for name in SPLITS}
     split, identity = np.empty(count, object), np.empty(count, np.int64)
-    attributes = np.empty((count, schema.width), np.float32)
+    attributes = np.empty((count if parse else 0, schema.width), np.float32)
     where = ""
     while part := list(islice(rows, ROWS_AT_ONCE)):
         wrong = next((number for number, row in enumerate(part, len(files) + 2) if len(row) != len(header)), None)
@@ -314,13 +348,15 @@ def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> 
                 else f"it has {place.stop + sum(1 for _ in rows)}"
             )
             break
-        names, splits, people, *columns = zip(*part, strict=True)
+        names, splits, people = ([row[column] for row in part] for column in range(3))
         if strange := set(splits) - set(SPLITS):
             raise AttrimorphError(f"a split in {path} must be one of {', '.join(SPLITS)}; got {min(strange)!r}")
         files.extend(names)
         split[place] = [words[word] for word in splits]  # three strings, and not as many as rows
         identity[place] = [whole_number(word, "an identity", path) for word in people]
-        attributes[place] = schema.encode(dict(zip(schema.names, columns, strict=True)), len(part))
+        if parse:
+            columns = [*zip(*part, strict=True)][3:]
+            attributes[place] = schema.encode(dict(zip(schema.names, columns, strict=True)), len(part))
     if where or len(files) != count:
         where = where or f"it has {len(files)}"
         raise AttrimorphError(
@@ -329,16 +365,10 @@ def _labels(path: Path, schema: Schema, count: int, digest: "hashlib._Hash") -> 
     return files, split, identity, attributes
 
 
-def _csv_rows(path: Path, digest: "hashlib._Hash") -> Iterator[list[str]]:
-    """Yield the rows of a CSV file, hashing its bytes."""
-
-    def lines(file: BinaryIO) -> Iterator[str]:
-        for line in file:
-            digest.update(line)
-            yield line.decode("utf-8", "surrogateescape")
-
-    with _sound(path), path.open("rb") as file:
-        yield from csv.reader(lines(file))
+def _csv_rows(path: Path) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file."""
+    with _sound(path), path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield from csv.reader(file)
 
 
 # --- made of a folder of image files

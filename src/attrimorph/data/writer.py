@@ -16,11 +16,12 @@ from torch import Tensor
 
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, csv_text, raw_table
 from attrimorph.data.images import checksum
+from attrimorph.data.prepared import labels_digests
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_json, writing
 
 PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
-PLACED = ("images.npy", "masks.npy", "attributes.csv", "factors.npy", "checksums.npy")
+PLACED = ("images.npy", "masks.npy", "attributes.csv", "attributes.npy", "factors.npy", "checksums.npy")
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 Pixels = NDArray[np.uint8]
@@ -208,18 +209,25 @@ class PreparedWriter:
             for name, array in self._arrays.items():
                 self._placed.append(self.path / name)
                 array.finish(self.path / name, rows)
-        self._placed += [self.path / name for name in ("attributes.csv", "factors.npy", "checksums.npy")]
+        self._placed += [self.path / name for name in PLACED[2:]]
         write_checksums(self.path)
         if factors is not None:
             with whole_file(self.path / "factors.npy") as file:
                 npy.write_array(file, np.asarray(factors[1], np.float32)[rows], allow_pickle=False)
         columns = (files, split, identity, *(table[name] for name in schema.names))
-        with whole_file(self.path / "attributes.csv") as text:
+        with whole_file(self.path / "attributes.csv") as text, whole_file(self.path / "attributes.npy") as numbers:
             text.write(attributes_csv(schema, []))
+            about = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), schema.width)}
+            npy.write_array_header_1_0(numbers, about)
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 part = rows[start : start + ROWS_AT_ONCE].tolist()
-                lines = zip(*([column[row] for row in part] for column in columns), strict=True)
-                text.write(csv_text(lines).encode("utf-8", "surrogateescape"))
+                values = [[column[row] for row in part] for column in columns]
+                text.write(csv_text(zip(*values, strict=True)).encode("utf-8", "surrogateescape"))
+                # As they will be read: an empty cell is missing.
+                cells = [["" if value is None else value for value in column] for column in values[3:]]
+                y = schema.encode(dict(zip(schema.names, cells, strict=True)), len(part))
+                numbers.write(y.astype("<f4").tobytes())
+        images_hash = hash_images(np.load(self.path / "images.npy", mmap_mode="r"))
         counts = Counter(compress(split, self.done))
         write_json(
             self.path / "schema.json",
@@ -232,7 +240,8 @@ class PreparedWriter:
                 "masks": "masks.npy" in self._arrays,
                 "checksums": True,
                 "factor_names": [] if factors is None else list(factors[0]),
-                "images_fingerprint": hash_images(np.load(self.path / "images.npy", mmap_mode="r")),
+                "images_fingerprint": images_hash,
+                "labels": labels_digests(self.path, schema, images_hash)[1],
                 "preprocessing": dict(preprocessing or {}),
                 "skipped": [dict(entry) for entry in skipped],
                 "schema": schema.to_json(),
