@@ -19,9 +19,10 @@ from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.responses import DEVIATION, STRENGTHS, Response
+from attrimorph.models.model import Edits
 from attrimorph.photographs import fields
 from attrimorph.reproductions import EXPERIMENTS, group_edits, homointerp
-from attrimorph.reproductions.contexts import EditContext, edit_context
+from attrimorph.reproductions.contexts import BACK, DECODED, EditContext, both_ways, edit_context
 from attrimorph.reproductions.frame import Form, Request, at_most, decide, lasting, write_outcome
 from tests.small_models import NARROW, small_model
 from tests.tiny_models import tiny_model
@@ -240,8 +241,7 @@ def test_the_truth_reaches_its_target_and_changes_no_other_group(context: EditCo
 
     def verdicts(homo: dict[str, float], cvae: dict[str, float] | None, edits: int = 10_000) -> list[str]:
         pairs = {group_edits.HOMO: homo, **({} if cvae is None else {group_edits.CVAE: cvae})}
-        ways = (group_edits.DECODED, group_edits.BACK)
-        figures = {way.format(name): each for name, each in pairs.items() for way in ways}
+        figures = {way.format(name): each for name, each in pairs.items() for way in (DECODED, BACK)}
         return [each.verdict for each in decide(group_edits.claims(figures, edits))]
 
     assert verdicts(good, bad) == ["seen once"] * 6
@@ -252,7 +252,9 @@ def test_the_truth_reaches_its_target_and_changes_no_other_group(context: EditCo
 def test_every_method_is_measured_as_decoded_and_put_back(context: EditContext, models: dict[str, Path]) -> None:
     images, y = context.unseen.images[:3], context.unseen.labels[:3]
     for name in ("homo", "cvae"):
-        decoded, back = group_edits.both_ways(name, load(models[name])).values()
+        model = load(models[name])
+        assert isinstance(model, Edits)
+        decoded, back = both_ways({name: model}).values()
         before, after = (decoded.edit(images, each, y) for each in ({}, {"Smiling": 1.0}))
         assert not torch.equal(before, images)  # as the model makes it
         torch.testing.assert_close(back.edit(images, {}, y), images)
@@ -283,16 +285,13 @@ def test_a_white_background_is_white_and_its_shift_is_measured(context: EditCont
 
 
 def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:
-    class Same(InterpolationModel):
+    class Same:
         """It changes nothing."""
-
-        def __init__(self) -> None:
-            self.image_size = 32
 
         def edit(self, images: torch.Tensor, changes: Any, attributes: Any = None) -> torch.Tensor:
             return images
 
-    figures, ways = homointerp.gaps(Same(), 20)
+    figures, ways = homointerp.gaps(Same(), 32, 20)
     assert figures[homointerp.KIND] == 0
     assert figures[homointerp.NEAREST] == figures[homointerp.BETWEEN] == 0
     assert ways.shape == (6, 5, 3, 32, 32)
@@ -307,7 +306,7 @@ def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:
             true = shapes.render(shapes.set_attribute(factors[rows], "Shape", name.partition("=")[2]), 32)
             return torch.lerp(images, true, strength)
 
-    figures, _ = homointerp.gaps(Fades(), 20)
+    figures, _ = homointerp.gaps(Fades(), 32, 20)
     assert figures[homointerp.KIND] == 1
     assert figures[homointerp.NEAREST] < 1e-4
     assert figures[homointerp.BETWEEN] > 1
@@ -315,26 +314,30 @@ def test_gaps_are_told_by_the_true_shapes(models: dict[str, Path]) -> None:
 
 def test_the_faults_are_decided_by_their_figures() -> None:
     def verdicts(*figures: Any) -> list[str]:
-        return [each.verdict for each in decide(homointerp.fault_claims(*figures, (5_000, 500)))]
+        return [each.verdict for each in decide(homointerp.fault_claims(DECODED, *figures, (5_000, 500)))]
 
+    mended, published = (DECODED.format(name) for name in (homointerp.AFTER, homointerp.BEFORE))
     still, away = homointerp.UNSHIFTED, homointerp.SHIFTED
-    position = {"mended": {still: 0.9, away: 0.9}, "published": {still: 0.9, away: 0.7}}
-    white = {"mended": {homointerp.BACKGROUND: 0.5}, "published": {homointerp.BACKGROUND: 5.0}}
+    position = {mended: {still: 0.9, away: 0.9}, published: {still: 0.9, away: 0.7}}
+    white = {mended: {homointerp.BACKGROUND: 0.5}, published: {homointerp.BACKGROUND: 5.0}}
     following = {name: {homointerp.WITHOUT: without, homointerp.WITH: 0.8}
-                 for name, without in (("mended", 0.9), ("published", 0.3))}  # fmt: skip
-    gaps = {"mended": {homointerp.KIND: 0.8}, "published": {homointerp.KIND: 0.3}}
+                 for name, without in ((mended, 0.9), (published, 0.3))}  # fmt: skip
+    gaps = {mended: {homointerp.KIND: 0.8}, published: {homointerp.KIND: 0.3}}
     assert verdicts(position, white, following, gaps) == ["seen once"] * 8
-    position["mended"][away], white["mended"][homointerp.BACKGROUND] = 0.7, 3.5
+    # What was measured of edits as they are decoded says nothing of those put back.
+    back = homointerp.fault_claims(BACK, position, white, following, gaps, (5_000, 500))
+    assert {each.verdict for each in decide(back)} == {"not decided"}
+    position[mended][away], white[mended][homointerp.BACKGROUND] = 0.7, 3.5
     assert verdicts(position, white, following, {}) == [
         "seen once", "not reproduced", "seen once", "not reproduced", "seen once", "seen once", *["not decided"] * 2,
     ]  # fmt: skip
     # Where the published side shows no fault beyond chance there is nothing to mend, however good the mended one is.
-    position = {"mended": {still: 0.9, away: 0.9}, "published": {still: 0.33, away: 0.364}}
-    found = homointerp.fault_claims(position, white, following, gaps, (5_000, 500))
+    position = {mended: {still: 0.9, away: 0.9}, published: {still: 0.33, away: 0.364}}
+    found = homointerp.fault_claims(DECODED, position, white, following, gaps, (5_000, 500))
     assert [each.verdict for each in decide(found)][:2] == ["not reproduced", "not decided"]
     assert "no fault was seen" in found[1].evidence
     # Two shares of 500 images that lie so close together differ by chance.
-    gaps = {"mended": {homointerp.KIND: 0.218}, "published": {homointerp.KIND: 0.202}}
+    gaps = {mended: {homointerp.KIND: 0.218}, published: {homointerp.KIND: 0.202}}
     assert verdicts(position, white, following, gaps)[6:] == ["seen once", "not decided"]
     # Nothing is said of sides that are not equally long.
     assert verdicts({}, {}, {}, {}) == ["not decided"] * 8
@@ -365,14 +368,18 @@ def test_unequal_sides_get_no_verdict(models: dict[str, Path]) -> None:
     assert not group_edits.alike(36_000, 140_000)
     assert not group_edits.alike(float("nan"), 100)
     names = (group_edits.REACHED, group_edits.ALL, group_edits.CHANGED, group_edits.SIZE_OF_ALL)
-    figures = {group_edits.HOMO: dict.fromkeys(names, 0.9), group_edits.CYCLE: dict.fromkeys(names, 0.5)}
-    figures[group_edits.HOMO] |= {group_edits.CHANGED: 0.01, group_edits.SIZE_OF_ALL: 1.0}
-    figures[group_edits.CYCLE] |= {group_edits.CHANGED: 0.3, group_edits.SIZE_OF_ALL: 9.0}
+    mine = {**dict.fromkeys(names, 0.9), group_edits.CHANGED: 0.01, group_edits.SIZE_OF_ALL: 1.0}
+    theirs = {**dict.fromkeys(names, 0.5), group_edits.CHANGED: 0.3, group_edits.SIZE_OF_ALL: 9.0}
+    pairs = ((group_edits.HOMO, mine), (group_edits.CYCLE, theirs))
+    figures = {way.format(name): each for name, each in pairs for way in (DECODED, BACK)}
     fair, unfair = (
         [each.verdict for each in decide(group_edits.translation_claims(figures, 500, fair))] for fair in (True, False)
     )
-    assert fair == ["seen once"] * 4
-    assert unfair == [*["not decided"] * 3, "seen once"]
+    assert fair == ["seen once"] * 7
+    assert unfair == [*["not decided"] * 6, "seen once"]
+    figures[BACK.format(group_edits.HOMO)] = {**mine, group_edits.CHANGED: 0.6}
+    verdicts = [each.verdict for each in decide(group_edits.translation_claims(figures, 500, True))]
+    assert verdicts == [*["seen once"] * 5, "not reproduced", "seen once"]
 
 
 def test_chains_turn_every_attribute(context: EditContext) -> None:
@@ -404,7 +411,7 @@ def test_other_models_are_refused(models: dict[str, Path], tmp_path: Path) -> No
 def test_shapes_alone_are_enough_for_their_fault(models: dict[str, Path], tmp_path: Path) -> None:
     outcome = homointerp.faults(asked(tmp_path, models, "shapes"))
     assert outcome.figures["Position"] == {}
-    assert len(outcome.figures["A domain with gaps: drawn shapes"]) == 1
+    assert {*outcome.figures["A domain with gaps: drawn shapes"]} == {"mended, as decoded", "mended, put back"}
 
 
 def test_the_command_takes_several_models(
@@ -415,7 +422,7 @@ def test_the_command_takes_several_models(
     assert run(["experiment", "translation", "--quick", "--model", named, "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == str(tmp_path / "translation" / "report.html")
-    assert len(said) == 5
+    assert len(said) == 8
 
 
 def test_at_most_means_at_most() -> None:

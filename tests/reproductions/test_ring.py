@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid
 from attrimorph.console import Interrupted
 from attrimorph.data.drawn.shapes import ring as points_of
 from attrimorph.data.loader import Batch
+from attrimorph.errors import AttrimorphError
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.reproductions import ring
 from attrimorph.reproductions.frame import QUICK, Request, decide, write_outcome
@@ -192,3 +193,7 @@ def test_curves_are_kept_and_used_again(tmp_path: Path, monkeypatch: pytest.Monk
     ring.run(replace(request, seeds=(0, 1)))
     assert len(said) == 6
     assert said[-1].endswith("seeds 0, 1")
+    ring.run(replace(request, images=80))
+    assert said[-1] == "fm-gan: 80 iterations, seeds 0"
+    with pytest.raises(AttrimorphError, match="must be at least 60, the iterations of the ring; got 50"):
+        ring.run(replace(request, images=50))

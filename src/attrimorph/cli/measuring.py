@@ -192,7 +192,7 @@ def experiment(
     seeds
         How many; by default 3, quick 1.
     images
-        Length of every training in place of the recipe's.
+        Length of every training in place of the recipe's; the ring's iterations.
     out
         The folder; results go to OUT/NAME, data and models that experiments share beside it.
     csv

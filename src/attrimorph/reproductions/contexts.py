@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, one_hot
 
+from attrimorph.applications.edit import Composed
 from attrimorph.applications.gallery import check_prepared, open_data
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
@@ -367,6 +368,17 @@ def turning(holds: bool | float) -> float:
 
 
 # --- edits, judged
+
+DECODED, BACK = "{}, as decoded", "{}, put back"
+
+
+def both_ways(editors: Mapping[str, Edits]) -> dict[str, Edits]:
+    """Return methods' edits as they are decoded, and put back into the image: all methods alike."""
+    ways: dict[str, Edits] = {}
+    for name, editor in editors.items():
+        ways |= {DECODED.format(name): editor, BACK.format(name): Composed(editor)}
+    return ways
+
 
 SHIPPED = "drawn-faces-64"
 REFERENCE_SEED = 990_003  # of drawn references: neither those of an evaluation nor of a calibration

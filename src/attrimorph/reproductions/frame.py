@@ -378,7 +378,7 @@ class Request:
         other_model: a second one, where it looks at two.
         seeds: of the trainings.
         form: how large everything is: `FULL`, or `QUICK` for minutes on two cores.
-        images: length of each training in place of the form's.
+        images: length of each training in place of the form's; iterations of the ring.
         device: where to train.
         say: gets a line of text at each stage.
         progress: called with (what, done, in all), and with the unit where images are not what is counted.

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attrimorph.applications.edit import Composed
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
 from attrimorph.loading import load
@@ -18,9 +17,18 @@ from attrimorph.metrics.edits import DISTANCE, PSNR, SHOWN, EditMeasures, measur
 from attrimorph.metrics.evaluate.edits import finite_mean
 from attrimorph.metrics.extractors import JudgeFeatures
 from attrimorph.models import named_parts
-from attrimorph.models.model import Edits, Model, decisions
+from attrimorph.models.model import Edits, decisions
 from attrimorph.reproductions import report
-from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
+from attrimorph.reproductions.contexts import (
+    BACK,
+    DECODED,
+    EditContext,
+    both_ways,
+    edit_context,
+    edited,
+    one_of_each,
+    turning,
+)
 from attrimorph.reproductions.frame import (
     Claim,
     Figures,
@@ -37,7 +45,6 @@ from attrimorph.training.folder import read_log
 # --- single groups
 
 HOMO, CVAE = "HomoInterpGAN", "CVAE-GAN"
-DECODED, BACK = "{}, as decoded", "{}, put back"
 REACHED, CHANGED, WRONG, OWN = "target reached", "other groups changed", "other groups wrong", "own group wrong"
 ERROR, FAR, SECONDS = (
     "PSNR against the true counterfactual in dB",
@@ -54,8 +61,7 @@ def run(request: Request) -> Outcome:
     """Turn every attribute of the same images the other way with both methods."""
     context = edit_context(request)
     model, other = context.interpolator(), context.cvae_gan()
-    named = {HOMO: model, **({} if other is None else {CVAE: other})}
-    editors = {way: editor for name, each in named.items() for way, editor in both_ways(name, each).items()}
+    editors = both_ways({HOMO: model, **({} if other is None else {CVAE: other})})
     measures = {name: measured(context, editor, model.editable) for name, editor in editors.items()}
     figures = {name: summary(each, model.groups) for name, each in measures.items()}
     outcome = outcome_of(
@@ -82,12 +88,6 @@ def run(request: Request) -> Outcome:
             rows.append(torch.stack(columns, 1).flatten(0, 1))
         outcome.sheet(f"edit-{name}", rows, name, columns=words * SHOWN, cell=80)
     return outcome
-
-
-def both_ways(name: str, model: Model) -> dict[str, Edits]:
-    """Return a method's edits as they are decoded, and put back into the image: all methods alike."""
-    assert isinstance(model, Edits)
-    return {DECODED.format(name): model, BACK.format(name): Composed(model)}
 
 
 def measured(context: EditContext, editor: Edits, names: Sequence[str]) -> EditMeasures:
@@ -168,12 +168,18 @@ def translation(request: Request) -> Outcome:
     context = edit_context(request)
     model, links, seconds = both(context)
     chain, names = Chain(links), [link.attribute for link in links]
-    editors: dict[str, Edits] = {CYCLE: chain, HOMO: model}
     goals, attributes = chain_goals(context, names), len(model.editable)
-    figures = {name: measure(context, editor, names, model, goals) for name, editor in editors.items()}
     size, sizes = (sum(len(each.to_bytes()) for each in parts) / 1e6 for parts in ([model], links))
-    figures[CYCLE] |= {SIZE: sizes, SIZE_OF_ALL: sizes / len(links) * attributes, TRAINING: seconds[CYCLE]}
-    figures[HOMO] |= {SIZE: size, SIZE_OF_ALL: size, TRAINING: seconds[HOMO]}
+    costs = {
+        CYCLE: {SIZE: sizes, SIZE_OF_ALL: sizes / len(links) * attributes, TRAINING: seconds[CYCLE]},
+        HOMO: {SIZE: size, SIZE_OF_ALL: size, TRAINING: seconds[HOMO]},
+    }
+    editors = both_ways({CYCLE: chain, HOMO: model})
+    figures = {
+        way.format(name): measure(context, editors[way.format(name)], names, model, goals) | cost
+        for way in (DECODED, BACK)
+        for name, cost in costs.items()
+    }
     images = {CYCLE: sum(link.images_seen for link in links), HOMO: model.images_seen}
     fair = alike(*images.values()) or alike(*seconds.values())
     outcome = outcome_of(
@@ -185,7 +191,7 @@ def translation(request: Request) -> Outcome:
         fair="yes" if fair else "no: no verdict on what they learned", alike=ALIKE,
     )  # fmt: skip
     outcome.pieces.append(report.figures(figures))
-    show_chains(outcome, context, chain, model, goals)
+    show_chains(outcome, context, editors, names, goals)
     return outcome
 
 
@@ -283,26 +289,27 @@ def translation_claims(figures: Figures, counted: int, fair: bool) -> list[Claim
     """Return what one model for all promises, held against the figures.
 
     Args:
-        figures: by method.
+        figures: by method and way.
         counted: images of which they are shares.
         fair: whether the methods were trained equally long: else there is no verdict on what they learned.
     """
-    mine, theirs = figures[HOMO], figures[CYCLE]
+    found = []
+    for way, words in ((DECODED, "As decoded"), (BACK, "Put back")):
+        mine, theirs = figures[way.format(HOMO)], figures[way.format(CYCLE)]
+        for key, name in (("single", REACHED), ("chain", ALL), ("others", CHANGED)):
+            values = ([mine[name]], [theirs[name]]) if fair else ([], [])
+            # Of changes in other groups CycleGANs' are to be more.
+            pair = values[::-1] if key == "others" else values
+            found.append(claim("translation", key, *pair, counted=counted, way=words))
+    sizes = (figures[DECODED.format(name)][SIZE_OF_ALL] for name in (CYCLE, HOMO))
+    return [*found, claim("translation", "size", *sizes)]
 
-    def both(key: str, first: Mapping[str, float], second: Mapping[str, float]) -> tuple[list[float], list[float]]:
-        return ([first[key]], [second[key]]) if fair or key == SIZE_OF_ALL else ([], [])
 
-    return [
-        claim("translation", "single", *both(REACHED, mine, theirs), counted=counted),
-        claim("translation", "chain", *both(ALL, mine, theirs), counted=counted),
-        claim("translation", "others", *both(CHANGED, theirs, mine), counted=counted),
-        claim("translation", "size", *both(SIZE_OF_ALL, theirs, mine)),
-    ]
-
-
-def show_chains(outcome: Outcome, context: EditContext, chain: Chain, model: InterpolationModel, rows: Tensor) -> None:
-    """Put the in-between images of chains on the page, above what HomoInterpGAN makes of the same changes."""
-    names, labels = list(chain.links), context.unseen.labels.nan_to_num(0.0)
+def show_chains(
+    outcome: Outcome, context: EditContext, editors: Mapping[str, Edits], names: Sequence[str], rows: Tensor
+) -> None:
+    """Put the in-between images of chains on the page, beside what HomoInterpGAN makes of the same changes."""
+    labels = context.unseen.labels.nan_to_num(0.0)
     published = {"Male": 1.0, "Blond_Hair": 0.0, "Young": 0.0}  # (man, not blond, not young): such come first
 
     def distance(row: int) -> float:
@@ -313,8 +320,7 @@ def show_chains(outcome: Outcome, context: EditContext, chain: Chain, model: Int
         changes = {name: turning(float(y[0, context.column(name)]) > 0.5) for name in names}
         asked = [dict(list(changes.items())[:count]) for count in range(len(names) + 1)]
         lines = {
-            CYCLE: torch.cat([stage.cpu() for stage in chain.stages(image, changes, y)]),
-            HOMO: torch.cat([model.edit(image, some, y).cpu() for some in asked]),
+            way: torch.cat([editor.edit(image, some, y).cpu() for some in asked]) for way, editor in editors.items()
         }
         if context.unseen.factors is not None:
             factors = [context.unseen.factors[row : row + 1]]

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attrimorph.applications.calibrate import evened, images_for
-from attrimorph.applications.edit import Composed
 from attrimorph.charts import lines
 from attrimorph.data.drawn import faces, shapes
 from attrimorph.data.drawn.synthetic import write_shapes
@@ -38,12 +37,22 @@ from attrimorph.metrics.responses import (
 from attrimorph.models import Strengths
 from attrimorph.models.model import Edits, Model, decisions
 from attrimorph.reproductions import report
-from attrimorph.reproductions.contexts import EditContext, edit_context, edited, one_of_each, turning
+from attrimorph.reproductions.contexts import (
+    BACK,
+    DECODED,
+    EditContext,
+    both_ways,
+    edit_context,
+    edited,
+    one_of_each,
+    turning,
+)
 from attrimorph.reproductions.frame import (
     Claim,
     Figures,
     Outcome,
     Request,
+    Values,
     claim,
     decide,
     describe,
@@ -81,6 +90,8 @@ class Towards:
 
     def edit(self, images: Tensor, changes: Mapping[str, float], attributes: Tensor | None = None) -> Tensor:
         """Go towards a reference for each image, always the same one for images in the same order."""
+        if not changes:
+            return self.model.render(self.model.features(images))
         ((name, strength),) = changes.items()
         chosen = self.context.with_label(name, strength > 0)
         references = chosen[torch.arange(len(images)) % len(chosen)]
@@ -236,7 +247,6 @@ SIZES = ("kind", "channels", "encoder_width", "interpolator_width", "decoder_wid
 SAME = (*SIZES, "perceptual_network", "warmup_images")
 """Fields of networks and losses that both sides have alike, as lengths and optimisers are; all others are published."""
 BEFORE, AFTER = "published", "mended"
-COMPOSED = "mended, edits shown as decoded"
 SHIFT = 0.05  # of the width
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 HALVES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -257,12 +267,13 @@ def faults(request: Request) -> Outcome:
         raise AttrimorphError("one of the models must be a HomoInterpGAN of drawn faces or shapes; got none; add one")
     count = 5 * request.form.per_class
     names = shared(on_faces.values())
-    shown = with_plain(on_faces)
-    position = {name: positions(context, model, names) for name, model in on_faces.items()}
-    white = {name: background(context, model, names) for name, model in shown.items()}
-    following = {name: references(context, model, names) for name, model in on_faces.items()}
-    found = {name: gaps(model, count) for name, model in on_shapes.items()}
-    holes = {name: each for name, (each, _) in found.items()}
+    shown = both_ways(on_faces)
+    position = {way: positions(context, editor, names) for way, editor in shown.items()}
+    white = {way: background(context, editor, names) for way, editor in shown.items()}
+    towards = both_ways({name: Towards(model, context, straight=False) for name, model in on_faces.items()})
+    following = {way: references(context, editor, towards[way], names) for way, editor in shown.items()}
+    found = {way: gaps(editor, context.size, count) for way, editor in both_ways(on_shapes).items()}
+    holes = {way: each for way, (each, _) in found.items()}
     faces_told, shapes_told = equally_long(on_faces), equally_long(on_shapes)
     tables = {
         "Position": position,
@@ -272,13 +283,18 @@ def faults(request: Request) -> Outcome:
     }
     outcome = outcome_of(
         "faults",
-        fault_claims(
-            position if faces_told else {},
-            white if faces_told else {},
-            following if faces_told else {},
-            holes if shapes_told else {},
-            (count * len(names), count),
-        ),
+        [
+            each
+            for way in (DECODED, BACK)
+            for each in fault_claims(
+                way,
+                position if faces_told else {},
+                white if faces_told else {},
+                following if faces_told else {},
+                holes if shapes_told else {},
+                (count * len(names), count),
+            )
+        ],
         {title: {name: plain(each) for name, each in figures.items()} for title, figures in tables.items()},
         {
             **context.protocol({f"{name}, faces": on_faces.get(name) for name in (BEFORE, AFTER)}),
@@ -344,14 +360,6 @@ def shared(models: Iterable[InterpolationModel]) -> tuple[str, ...]:
     return tuple(name for name in names if all(name in model.editable for model in models))
 
 
-def with_plain(found: Mapping[str, InterpolationModel]) -> dict[str, Edits]:
-    """Return the models' edits as they are decoded, and the mended one's put into the images as well."""
-    shown: dict[str, Edits] = dict(found)
-    if AFTER in found:
-        shown |= {COMPOSED: found[AFTER], AFTER: Composed(found[AFTER])}
-    return shown
-
-
 def reached(context: EditContext, editor: Edits, images: Tensor, names: Sequence[str]) -> float:
     """Return the share of edits, every attribute either way, that a judge finds to have reached their target.
 
@@ -381,7 +389,7 @@ def moved(images: Tensor, across: int, down: int) -> Tensor:
     return wide[..., reach - down : reach - down + size, reach - across : reach - across + size].contiguous()
 
 
-def positions(context: EditContext, model: InterpolationModel, names: Sequence[str]) -> dict[str, float]:
+def positions(context: EditContext, model: Edits, names: Sequence[str]) -> dict[str, float]:
     """Return how much rarer edits reach their target when the face lies 5 % of the width elsewhere, mean of 4."""
     images, step = context.unseen.images, max(1, round(SHIFT * context.size))
     still = reached(context, model, images, names)
@@ -415,30 +423,27 @@ def background(context: EditContext, model: Edits, names: Sequence[str]) -> dict
     return {BACKGROUND: float(values[values.isfinite()].mean())}
 
 
-def references(context: EditContext, model: InterpolationModel, names: Sequence[str]) -> dict[str, float]:
+def references(context: EditContext, sliders: Edits, towards: Edits, names: Sequence[str]) -> dict[str, float]:
     """Return how often edits reach their target by sliders, and by going to a reference."""
     names = [name for name in names if all(len(context.with_label(name, holds)) for holds in (False, True))]
     images = context.unseen.images
-    return {
-        WITHOUT: reached(context, model, images, names),
-        WITH: reached(context, Towards(model, context, straight=False), images, names),
-    }
+    return {WITHOUT: reached(context, sliders, images, names), WITH: reached(context, towards, images, names)}
 
 
-def gaps(model: InterpolationModel, count: int) -> tuple[dict[str, float], Tensor]:
+def gaps(editor: Edits, size: int, count: int) -> tuple[dict[str, float], Tensor]:
     """Turn drawn shapes into others: a domain in which no path leads through other real pictures.
 
     Whether a picture shows a shape is told without a judge: by its distance from the four true pictures, which the
     renderer draws.
 
     Args:
-        model: one that learned drawn shapes.
+        editor: one that learned drawn shapes.
+        size: of its pictures.
         count: pictures.
 
     Returns:
         Figures, and a few trajectories [n, strengths, 3, S, S].
     """
-    size = model.image_size
     factors = shapes.sample_factors(count, torch.Generator().manual_seed(SHAPES_SEED))
     images, y = shapes.render(factors, size), shapes.attributes(factors)
     truths = torch.stack([shapes.render(shapes.set_attribute(factors, "Shape", kind), size) for kind in shapes.SHAPES])
@@ -448,7 +453,7 @@ def gaps(model: InterpolationModel, count: int) -> tuple[dict[str, float], Tenso
         rows = (goals == number).nonzero()[:, 0]
         for stop, strength in enumerate(HALVES):
             if len(rows):
-                trajectories[rows, stop] = edited(model, images[rows], {f"Shape={kind}": strength}, y[rows])
+                trajectories[rows, stop] = edited(editor, images[rows], {f"Shape={kind}": strength}, y[rows])
     # [kinds, N, strengths]: how far each stop is from each true shape, in 1/255.
     far = torch.stack([(trajectories - truth[:, None]).abs().mean((2, 3, 4)) * 127.5 for truth in truths])
     nearest = far.amin(0).mean(0)
@@ -461,38 +466,43 @@ def gaps(model: InterpolationModel, count: int) -> tuple[dict[str, float], Tenso
 
 
 def fault_claims(
-    position: Figures, white: Figures, following: Figures, holes: Figures, counts: tuple[int, int]
+    way: str, position: Figures, white: Figures, following: Figures, holes: Figures, counts: tuple[int, int]
 ) -> list[Claim]:
     """Return each fault, held against the published side, and its mending; what was not measured decides nothing.
 
     Args:
-        position, white, following, holes: by model; empty where the two sides are not equally long.
+        way: that the edits are shown, of `both_ways`.
+        position, white, following, holes: by model and way; empty where the two sides are not equally long.
         counts: edits of faces, and of shapes, of which the shares are.
     """
-    counted, turned = counts
+    (counted, turned), before, after = counts, way.format(BEFORE), way.format(AFTER)
 
     def of(figures: Figures, which: str, name: str) -> list[float]:
         return [figures[which][name]] if which in figures else []
 
+    def held(key: str, first: Values, second: Values, **how: Any) -> Claim:
+        return claim("faults", key, first, second, way=way.removeprefix("{}, "), **how)
+
     lost = MOST_LOST / 100
-    away, still = ([of(position, which, name) for which in (BEFORE, AFTER)] for name in (SHIFTED, UNSHIFTED))
-    without, mended = (of(following, which, WITHOUT) for which in (BEFORE, AFTER))
+    away, still = ([of(position, which, name) for which in (before, after)] for name in (SHIFTED, UNSHIFTED))
+    without, mended = (of(following, which, WITHOUT) for which in (before, after))
+    kinds = [of(holes, which, KIND) for which in (before, after)]
     return [
         *mending(
-            claim("faults", "position", still[0], away[0], counted=counted, grace=-lost),
-            claim("faults", "position mended", away[1], still[1], counted=counted, grace=lost),
+            held("position", still[0], away[0], counted=counted, grace=-lost),
+            held("position mended", away[1], still[1], counted=counted, grace=lost),
         ),
         *mending(
-            claim("faults", "white", of(white, BEFORE, BACKGROUND), MOST_BACKGROUND),
-            claim("faults", "white mended", of(white, AFTER, BACKGROUND), MOST_BACKGROUND),
+            held("white", of(white, before, BACKGROUND), MOST_BACKGROUND),
+            held("white mended", of(white, after, BACKGROUND), MOST_BACKGROUND),
         ),
         *mending(
-            claim("faults", "references", of(following, BEFORE, WITH), without, counted=counted),
-            claim("faults", "references mended", mended, without, counted=counted),
+            held("references", of(following, before, WITH), without, counted=counted),
+            held("references mended", mended, without, counted=counted),
         ),
         *mending(
-            claim("faults", "gaps", of(holes, BEFORE, KIND), MOST_TURNED, counted=turned),
-            claim("faults", "gaps mended", of(holes, AFTER, KIND), of(holes, BEFORE, KIND), counted=turned),
+            held("gaps", kinds[0], MOST_TURNED, counted=turned),
+            held("gaps mended", kinds[1], kinds[0], counted=turned),
         ),
     ]
 

@@ -23,6 +23,7 @@ from attrimorph.charts import Axes, Paper, chart
 from attrimorph.console import Interrupted, defer_signals
 from attrimorph.data import Schema
 from attrimorph.data.drawn.shapes import CENTRE, coverage, evenness, on_ring, ring
+from attrimorph.errors import AttrimorphError
 from attrimorph.files import beside, load_unfinished, read_json, save_unfinished, write_json
 from attrimorph.methods.cvae_gan.recipe import REAL_OR_FAKE, D, LossOptions, NetworkOptions, Recipe, Term
 from attrimorph.methods.cvae_gan.step import CVAEGAN, LOSSES, Backward, Forward, grouped
@@ -34,6 +35,7 @@ SHARE = 0.95  # of the ring that counts as covered
 WORDS = {"gan": "GAN", "wgan": "WGAN", "fm-gan": "FM-GAN"}
 PAPER_ITERATIONS = 2_000_000
 MEASUREMENTS = 200  # of a curve
+LEAST = 10  # iterations between two of them
 LAST = 0.1  # of the measurements, over whose mean the end is told
 LEARNED = 0.9  # of the samples on the ring, and of evenness, that the distribution counts as learned
 VARIANT_SHARE = 0.3  # of the iterations, for each of the variants
@@ -385,8 +387,12 @@ def curves_of(request: Request, words: str, method: str, options: RingOptions, s
 
 def run(request: Request) -> Outcome:
     """Train the three methods on the ring, then their variants; curves that are on disk are taken from there."""
-    length = request.form.iterations
-    options = RingOptions(iterations=length, every=max(10, length // MEASUREMENTS))
+    length = request.images or request.form.iterations
+    if length < LEAST * COLUMNS:
+        raise AttrimorphError(
+            f"--images must be at least {LEAST * COLUMNS}, the iterations of the ring; got {length}; try 20000"
+        )
+    options = RingOptions(iterations=length, every=max(LEAST, length // MEASUREMENTS))
     snapshots = [options.every * round(length * (k + 1) / COLUMNS / options.every) for k in range(COLUMNS)]
     curves = {method: curves_of(request, method, method, options, snapshots) for method in WORDS}
     short = options.every * round(VARIANT_SHARE * length / options.every)
