@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data import writer
+from attrimorph.data import decoding, writer
 from attrimorph.data.drawn.synthetic import drawn_faces, write_ring
 from attrimorph.data.images import read_pixels
 from attrimorph.data.prepared import open_or_prepare, open_prepared, prepare
@@ -117,6 +120,60 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: Path, monkey
         "images.npy",
         "schema.json",
     }
+
+
+def children(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]
+
+
+def running(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes")
+def test_processes_prepare_the_same_bytes_and_none_of_them_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SYNC_EVERY", 8)
+    source, count = photographs(tmp_path / "source", 200), 200
+    (source / "0007.png").write_text("no image")
+    prepare(source, tmp_path / "one", 32, workers=1)
+    monkeypatch.setattr(decoding, "WORTH", 100)
+    monkeypatch.setattr(decoding, "AT_ONCE", 1)  # so that not all is done when one is killed
+    there = children(os.getpid())
+
+    def kill_one(done: int, total: int) -> None:
+        if done >= 32:
+            os.kill(max(set(children(os.getpid())) - set(there)), signal.SIGKILL)
+
+    with pytest.raises(AttrimorphError, match=r"ended by SIGKILL at .*\d{4}\.png; run the same again, .* --workers 1"):
+        prepare(source, tmp_path / "out", 32, workers=2, progress=kill_one)
+    assert set(children(os.getpid())) <= set(there)
+    code = (
+        "import sys; from attrimorph.data import decoding, writer; from attrimorph.data.prepared import prepare\n"
+        "decoding.WORTH, decoding.AT_ONCE, writer.SYNC_EVERY = 1, 1, 8\n"
+        "prepare(sys.argv[1], sys.argv[2], 32, workers=2, progress=lambda done, total: print(done, flush=True))"
+    )
+    words = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        begun = int(process.stdout.readline())
+        workers = children(process.pid)
+        process.kill()
+    assert (begun > 32, len(workers)) == (True, 2)
+    until = time.monotonic() + 20
+    while any(map(running, workers)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(running, workers))
+    summary = prepare(source, tmp_path / "out", 32, workers=2)
+    assert (summary.written, summary.resumed >= 32) == (count - 1, True)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "one")
 
 
 def test_an_interrupted_call_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def prepare(
     attributes
         Which to keep, with commas; by default all.
     workers
-        How many images are decoded at once; by default one for each core.
+        How many images are decoded at once, of many by processes; by default one for each core.
     """
     from attrimorph.console import Meter
     from attrimorph.data.images import parse_crop

@@ -9,7 +9,7 @@
     schema.json      the attribute schema, how the arrays were made, what was skipped; written last
 
 A folder without schema.json is not prepared: it is being written, or the writing was interrupted. Images are
-decoded once, in parallel; the same call goes on where it was.
+decoded once, several at a time; the same call goes on where it was.
 """
 
 import csv
@@ -19,10 +19,8 @@ import mmap
 import os
 import time
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -37,7 +35,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
-from attrimorph.data.images import CropLike, checksum, read_mask, read_pixels, size_of
+from attrimorph.data.decoding import Decoder, Pixels
+from attrimorph.data.images import CropLike, checksum, size_of
 from attrimorph.data.readers import Crop, RawData, Source
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
@@ -235,7 +234,7 @@ def open_prepared(path: str | Path) -> PreparedData:
     files, split, identity, parsed = _labels(path / "attributes.csv", schema, count, parse=not known)
     attributes = _open_array(path / "attributes.npy", np.float32, (count, schema.width), "c") if known else parsed
     check_range(schema, attributes, files)
-    arrays: list[NDArray[Any]] = [each for each in (images, masks, attributes) if each is not None]
+    bases: list[Any] = [each.base for each in (images, masks, attributes) if each is not None]
     return PreparedData(
         images,
         torch.from_numpy(attributes),
@@ -251,7 +250,7 @@ def open_prepared(path: str | Path) -> PreparedData:
         skipped=skipped,
         fingerprint=fingerprint[:16],
         path=path,
-        maps=tuple(base for each in arrays if isinstance(base := each.base, mmap.mmap)),
+        maps=tuple(base for base in bases if isinstance(base, mmap.mmap)),
     )
 
 
@@ -374,7 +373,6 @@ def _csv_rows(path: Path) -> Iterator[list[str]]:
 # --- made of a folder of image files
 
 Progress = Callable[[int, int], None]
-Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 LARGEST = 1024
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 FURTHEST = 10_000  # standard deviations
@@ -471,28 +469,11 @@ class _Preparation:
         """y of every image, float32 [N, W]."""
         return self.raw.encode()
 
-    def image(self, row: int) -> Pixels | AttrimorphError:
-        """Return an image and its mask, or why there is none."""
-        try:
-            if self.align:
-                from attrimorph.data.images import aligned
-
-                return aligned(self.raw.files[row], self.image_size), None
-            path = self.raw.masks[row] if self.masks and self.raw.masks else None
-            mask = read_mask(path, self.image_size, self.crop, self.raw.mask_background) if path is not None else None
-            return read_pixels(self.raw.files[row], self.image_size, self.crop), mask
-        except AttrimorphError as error:
-            return error
-
-    def images(self, rows: Sequence[int], workers: int) -> Iterator[Pixels | AttrimorphError]:
-        """Yield images in order, decoded by threads (Pillow decodes without holding the interpreter)."""
-        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            waiting: deque[Future[Pixels | AttrimorphError]] = deque()
-            for row in rows:
-                waiting.append(pool.submit(self.image, row))
-                if len(waiting) > 8 * workers:
-                    yield waiting.popleft().result()
-            yield from (future.result() for future in waiting)
+    def images(self, rows: Sequence[int], workers: int) -> Generator[Pixels | AttrimorphError]:
+        """Yield images and masks, or why there are none, in order."""
+        raw, masks = self.raw, self.raw.masks if self.masks and self.raw.masks else None
+        files = [(raw.files[row], None if masks is None else masks[row]) for row in rows]
+        return Decoder(self.image_size, self.crop, self.align, raw.mask_background).all(files, workers)
 
     def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
         """Decode every row that is not there yet; returns (rows there before, images per second)."""
@@ -504,13 +485,14 @@ class _Preparation:
             todo = np.flatnonzero(~writer.done).tolist()
             resumed = len(raw) - len(todo)
             begin = time.perf_counter()
-            for number, (row, result) in enumerate(zip(todo, self.images(todo, workers), strict=True), 1):
-                if isinstance(result, AttrimorphError):
-                    skipped.append({"file": names[row], "reason": str(result)})
-                else:
-                    writer.write(row, *result)
-                if progress is not None and (number % 16 == 0 or number == len(todo)):
-                    progress(resumed + number, len(raw))
+            with closing(self.images(todo, workers)) as images:
+                for number, (row, result) in enumerate(zip(todo, images, strict=True), 1):
+                    if isinstance(result, AttrimorphError):
+                        skipped.append({"file": names[row], "reason": str(result)})
+                    else:
+                        writer.write(row, *result)
+                    if progress is not None and (number % 16 == 0 or number == len(todo)):
+                        progress(resumed + number, len(raw))
             seconds = time.perf_counter() - begin
             writer.finish(
                 raw.schema,
@@ -548,7 +530,7 @@ def prepare(
         align: put the eyes of every face at fixed places; images without a face are skipped.
         masks: write masks; None = where the data set has them.
         attributes: keep only these; None = all.
-        workers: decoding threads; None = one for each core.
+        workers: how many images are decoded at once, of many by processes; None = one for each core.
         progress: called with (done, total).
 
     Raises:
