@@ -18,9 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from zlib import crc32
 
 from attrimorph.errors import AttrimorphError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MARKED_WITHIN = 2**16  # bytes from either end in which a file of this program says so
 LARGEST_JSON = 256 * 2**20  # the receipt of a folder of a million photographs
@@ -65,6 +69,27 @@ def file_sha256(path: Path) -> str:
     check_plain(path)
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensor_file(tensors: "Mapping[str, Tensor]", words: Mapping[str, Any]) -> bytes:
+    """Return the content of a safetensors file: tensors, and words with a checksum of the tensors.
+
+    All words are one entry of its header: of several the order changes from one writing to the next, and equal tensors
+    are to give equal files.
+    """
+    from safetensors.torch import save
+
+    held = dict(tensors)
+    return save(held, {"attrimorph": json.dumps({**words, "crc32": _tensors_crc32(save(held))})})
+
+
+def tensors_changed(content: bytes, words: Mapping[str, Any]) -> bool:
+    """Return whether a safetensors file holds other tensors than were written; older files do not tell."""
+    return "crc32" in words and words["crc32"] != _tensors_crc32(content)
+
+
+def _tensors_crc32(content: bytes) -> int:
+    return crc32(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
 
 
 @contextmanager

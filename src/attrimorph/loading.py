@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import tensors_changed
 from attrimorph.methods import METHODS, read_recipe
-from attrimorph.models import Header, Strengths, data_crc32, find, named_parts, read_json
+from attrimorph.models import Header, Strengths, find, named_parts, read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +52,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
             f"{', '.join(sorted(found)) or 'none'}; it is damaged, get it again"
         )
     fill(networks, tensors, path)
-    if header.json.get("crc32", checksum := data_crc32(content)) != checksum:  # files of earlier versions have none
+    if tensors_changed(content, header.json):
         raise AttrimorphError(
             f"{path} does not hold the weights that were written; it is damaged, get it again (or, where they were "
             "changed on purpose, take crc32 out of its header)"

@@ -170,7 +170,7 @@ def test_a_saved_judge_judges_the_same(small: Judge, of_squares: Judge, tmp_path
     assert replace(again, network=judge.network) == judge
     assert (tmp_path / "judge.safetensors").stat().st_size < 2_000_000
     with safe_open(tmp_path / "judge.safetensors", framework="pt") as file:
-        assert json.loads(file.metadata()["trained_on"]) == judge.trained_on
+        assert json.loads(file.metadata()["attrimorph"])["trained_on"] == judge.trained_on
 
 
 def test_other_sizes_and_damaged_files_get_a_sentence(small: Judge, of_squares: Judge, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from attrimorph.data import Schema
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import beside, load_unfinished, save_unfinished, write_bytes
+from attrimorph.files import beside, load_unfinished, save_unfinished, tensor_file, tensors_changed, write_bytes
 from attrimorph.models.batches import shared
 from attrimorph.networks.convolutional import LARGEST, Stages, StridedTrunk
 
@@ -108,11 +107,8 @@ class Evaluator(ABC):
         """Write it as safetensors: weights in float16, everything else in the header."""
         words = {"format": f"attrimorph {self.kind}", "format_version": self.versions[-1], **self.network.shape}
         words |= {name: value for name, value in vars(self).items() if name != "network"}
-        header = {
-            name: value if isinstance(value, str) else json.dumps(value, default=lambda schema: schema.to_json())
-            for name, value in words.items()
-        }
-        write_bytes(path, safetensors.torch.save(halves(self.network), header))
+        words = {name: value.to_json() if isinstance(value, Schema) else value for name, value in words.items()}
+        write_bytes(path, tensor_file(halves(self.network), words))
         beside(path).unlink(missing_ok=True)
 
     @classmethod
@@ -140,23 +136,36 @@ class Evaluator(ABC):
             )
         try:
             with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
+                words = words_of(file.metadata() or {})
                 # Format 1 of judges had the layers of the trunk without their name.
                 tensors = {
                     re.sub(r"^trunk\.(?=\d)", "trunk.layers.", name): file.get_tensor(name).float()
                     for name in file.keys()  # noqa: SIM118
                 }
-            if header.get("format") == f"attrimorph {cls.kind}" and header.get("format_version") in cls.versions:
-                plain = ("format", "format_version", "name")
-                words = {name: text if name in plain else json.loads(text) for name, text in header.items()}
+            if words.get("format") == f"attrimorph {cls.kind}" and words.get("format_version") in cls.versions:
+                if tensors_changed(path.read_bytes(), words):
+                    raise ValueError("its weights are not those that were written")
                 values = {each.name: words[each.name] for each in fields(cls) if each.name in words}  # type: ignore[arg-type]
                 found = cls(**{**values, **cls.rebuilt(words)})
                 fill(found.network, tensors)
                 channels_last(found.network.eval().to(device))
                 return found
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
             raise AttrimorphError(f"the {cls.kind} {path} is damaged ({error}); train or fetch it again") from error
         raise AttrimorphError(f"{path} must be a {cls.kind} of format {cls.versions[-1]}; it is none; train one")
+
+
+def words_of(header: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the header of a file says, nothing where it is not ours.
+
+    In files of earlier versions each word is an entry of its own.
+    """
+    if "attrimorph" in header:
+        return dict(json.loads(header["attrimorph"]))
+    if not header.get("format", "").startswith("attrimorph "):
+        return {}
+    plain = ("format", "format_version", "name")
+    return {name: text if name in plain else json.loads(text) for name, text in header.items()}
 
 
 def halves(network: nn.Module) -> dict[str, Tensor]:

@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from safetensors import SafetensorError, safe_open
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.files import check_plain, file_sha256, reading
+from attrimorph.files import check_plain, file_sha256, reading, tensor_file
 from attrimorph.recipe import AnyRecipe
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 STRENGTHS_VERSION = 1
@@ -122,28 +120,14 @@ def model_bytes(networks: "Mapping[str, nn.Module]", header: Mapping[str, Any]) 
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    return _content(tensors, header)
+    return tensor_file(tensors, {"format": FORMAT, **header})
 
 
 def with_header(path: Path, header: Mapping[str, Any]) -> bytes:
     """Return the content of a model file with its tensors as they are and another header."""
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return _content(tensors, header)
-
-
-def _content(tensors: "dict[str, torch.Tensor]", header: Mapping[str, Any]) -> bytes:
-    from safetensors.torch import save
-
-    # Tensors are sorted by safetensors, the header keeps its order: equal weights give equal files, and the groups of a
-    # recipe, whose order tells which branch is whose, come back as they were.
-    words = {"format": FORMAT, **header, "crc32": data_crc32(save(tensors))}
-    return save(tensors, {"attrimorph": json.dumps(words)})
-
-
-def data_crc32(content: bytes) -> int:
-    """Return a checksum of the tensors in a model file."""
-    return crc32(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
+    return tensor_file(tensors, {"format": FORMAT, **header})
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import reading, write_bytes
+from attrimorph.files import reading, tensor_file, tensors_changed, write_bytes
 
 FORMAT, VERSION = "attrimorph fields", 1
 CHANNELS = {"flow": 2, "gain": 3, "shift": 3, "mask": 1, "paint": 3}
@@ -83,11 +83,9 @@ class Fields:
             frame: in the picture.
             about: plain values worth reading.
         """
-        from safetensors.torch import save
-
         header = {"format": FORMAT, "version": VERSION, "frame": frame.matrix, "side": frame.side, **about}
         tensors = {name: part.float().cpu().contiguous() for name, part in self._parts().items()}
-        write_bytes(Path(path), save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
+        write_bytes(Path(path), tensor_file(tensors, header))
 
 
 def load_fields(path: str | Path) -> tuple[Fields, Frame]:
@@ -103,6 +101,8 @@ def load_fields(path: str | Path) -> tuple[Fields, Frame]:
             parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["format"] != FORMAT or header["version"] != VERSION:
             raise ValueError(f"its version is {header['version']}, this program reads {VERSION}")
+        if tensors_changed(path.read_bytes(), header):
+            raise ValueError("they are not those that were written")
         side, (a, b, c, d, e, f) = int(header["side"]), map(float, header["frame"])
         for name, part in parts.items():
             if part.shape != (1, CHANNELS[name], side, side) or not bool(part.isfinite().all()):

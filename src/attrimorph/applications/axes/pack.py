@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -16,7 +15,7 @@ from attrimorph.applications.axes.curved import Curved
 from attrimorph.applications.axes.linear import unit
 from attrimorph.data import check_name
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.files import check_plain, write_bytes
+from attrimorph.files import check_plain, tensor_file, tensors_changed, write_bytes
 from attrimorph.models.model import Model
 
 FORMAT, VERSION = "attrimorph axes", 1
@@ -124,7 +123,7 @@ def save_pack(pack: AxisPack, path: str | Path) -> None:
         header["curved"] = {"names": list(pack.curved.names), "told": pack.curved.explained}
         for place, (weight, bias) in enumerate(pack.curved.layers):
             tensors |= {f"curved.{place}.weight": weight.half().contiguous(), f"curved.{place}.bias": bias.half()}
-    write_bytes(Path(path), safetensors.torch.save(tensors, {"attrimorph": json.dumps(header, sort_keys=True)}))
+    write_bytes(Path(path), tensor_file(tensors, header))
 
 
 def load_pack(path: str | Path) -> AxisPack:
@@ -139,6 +138,8 @@ def load_pack(path: str | Path) -> AxisPack:
         with path.open("rb"), safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("attrimorph", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if isinstance(header, dict) and tensors_changed(path.read_bytes(), header):
+            raise ValueError("its axes are not those that were written")
     except OSError as error:
         raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (SafetensorError, ValueError, RecursionError) as error:
