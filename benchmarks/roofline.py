@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 from scale import STEPS, step_of
-from step import machine
+from step import batch, machine
 
 from attrimorph.data.drawn import faces
 from attrimorph.data.loader import Batch
@@ -47,15 +47,12 @@ def steps_of(recipe: AnyRecipe, path: FastPath) -> Callable[[], object]:
     count, size = recipe.training.batch_size, recipe.data.image_size
     seen = (recipe.training.images - 1) // count * count
     algorithm.load_state(algorithm.state() | {"images_seen": seen})
-    chance = torch.Generator().manual_seed(0)
-    images = (torch.rand(count, 3, size, size, generator=chance) * 2 - 1).to(memory_format=path.layout)
-    labels = torch.randint(2, (count, faces.SCHEMA.width), generator=chance).float()
-    labels[:, faces.SCHEMA.columns("Smiling").start] = torch.arange(count) % 2
-    batch = Batch(images, labels, torch.ones(count, 1, size, size), images_seen=seen)
+    images, labels = batch(recipe, path, count)
+    given = Batch(images, labels, torch.ones(count, 1, size, size), images_seen=seen)
 
     def steps() -> None:
         for number in range(STEPS):
-            algorithm.step(batch, torch.Generator().manual_seed(number))
+            algorithm.step(given, torch.Generator().manual_seed(number))
 
     return steps
 

@@ -30,6 +30,7 @@ from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.methods.recipes import recipe_named
+from attrimorph.recipe import AnyRecipe
 from attrimorph.training import FastPath, choose_fast_path
 from attrimorph.training.trainer import build
 
@@ -52,12 +53,13 @@ def machine(threads: int) -> dict[str, object]:
     }
 
 
-def batch(recipe: Recipe, path: FastPath, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Images [B, 3, S, S] and labels [B, W], the same for every path."""
+def batch(recipe: AnyRecipe, path: FastPath, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Images [B, 3, S, S] and labels [B, W], the same for every path; every other image smiles: CycleGAN's domains."""
     generator = torch.Generator().manual_seed(0)
     size = recipe.data.image_size
     images = torch.rand(batch_size, 3, size, size, generator=generator) * 2 - 1
     labels = torch.randint(2, (batch_size, SCHEMA.width), generator=generator).float()
+    labels[:, SCHEMA.columns("Smiling").start] = torch.arange(batch_size) % 2
     return images.contiguous(memory_format=path.layout), labels
 
 

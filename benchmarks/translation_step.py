@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from step import PLAIN, Step, compare, machine
+from step import PLAIN, Step, batch, compare, machine
 
 from attrimorph.data.drawn.faces import SCHEMA
 from attrimorph.data.loader import Batch
@@ -41,19 +41,14 @@ def named(name: str, size: int) -> AnyRecipe:
 def step_of(recipe: AnyRecipe, path: FastPath, batch_size: int, device: str) -> Step:
     """One step, or one whole cycle of them where not every step is alike."""
     algorithm = build(recipe, SCHEMA, path, device)
-    chance = torch.Generator().manual_seed(0)
-    size = recipe.data.image_size
-    images = (torch.rand(batch_size, 3, size, size, generator=chance) * 2 - 1).to(device, memory_format=path.layout)
-    # Half of the batch has the attribute that tells CycleGAN's domains.
-    labels = torch.randint(2, (batch_size, SCHEMA.width), generator=chance).float()
-    labels[:, SCHEMA.columns("Smiling").start] = torch.arange(batch_size) % 2
-    batch = Batch(images, labels.to(device))
+    images, labels = batch(recipe, path, batch_size)
+    given = Batch(images.to(device), labels.to(device))
     generator = torch.Generator().manual_seed(1)
     cycle = recipe.losses.generator_every if isinstance(recipe, InterpolationRecipe) else 1
 
     def step() -> None:
         for _ in range(cycle):
-            algorithm.step(batch, generator)
+            algorithm.step(given, generator)
         if device != "cpu":
             torch.cuda.synchronize()
 
