@@ -104,9 +104,10 @@ def read_table(folder: Path, table: Path | None = None) -> RawData:
                 orphans.append(word)
             elif name in rows:
                 raise AttrimorphError(f"{path} must name every file once; {word!r} stands twice; remove one row")
-            else:
-                given = {"split": SPLIT_WORDS[below.lower()]} if below.lower() in SPLIT_WORDS else {}
-                rows[name] = {key: value for key, value in {**line, **given}.items() if key != column}
+            else:  # changed where it is: of millions, another dictionary for each row takes gigabytes
+                line |= {"split": SPLIT_WORDS[below.lower()]} if below.lower() in SPLIT_WORDS else {}
+                line.pop(column, None)
+                rows[name] = line
     need_images([images[name] for name in rows], folder, tables[0])
     identity = number_identities([known(row.get("identity")) for row in rows.values()])
     keys = list(dict.fromkeys(key for row in rows.values() for key in row if key not in ("split", "identity")))
