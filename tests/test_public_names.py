@@ -50,6 +50,7 @@ PUBLIC = {
     "measure_edits",
     "measure_identities",
     "measure_responses",
+    "model_for",
     "more_of_each",
     "morph",
     "neighbours",

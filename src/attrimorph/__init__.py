@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from attrimorph.metrics.evaluate import evaluate as evaluate
     from attrimorph.metrics.evaluation_set import drawn_images as drawn_images
     from attrimorph.metrics.responses import measure_responses as measure_responses
+    from attrimorph.models import model_for as model_for
     from attrimorph.models.model import Code as Code
     from attrimorph.models.model import Model as Model
     from attrimorph.models.model import decisions as decisions

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.data.images import MOST_PIXELS, CropLike, crop_box, open_image, parse_crop, read_mask, read_pixels
+from attrimorph.data.drawn import faces
+from attrimorph.data.images import (
+    MOST_PIXELS,
+    CropLike,
+    crop_box,
+    looks_drawn,
+    open_image,
+    parse_crop,
+    read_mask,
+    read_pixels,
+)
 from attrimorph.data.readers import Crop
 from attrimorph.errors import AttrimorphError
 
@@ -242,3 +252,21 @@ def test_no_file_and_no_image_are_told(tmp_path: Path) -> None:
         open_image(tmp_path / "a.png")
     with pytest.raises(AttrimorphError, match="is a folder, where a picture was expected"):
         open_image(tmp_path)
+
+
+def test_drawn_faces_are_told_from_photographs() -> None:
+    (drawn,) = faces.draw(60, 64, 9)
+    pictures = [Image.fromarray(each.numpy()) for each in drawn.images]
+    for make in (lambda image: image, as_jpeg, lambda image: image.resize((512, 512), Image.Resampling.BICUBIC)):
+        assert sum(looks_drawn(make(image)) for image in pictures) >= 57
+    for name in ("man", "woman"):
+        person = Image.open(Path(__file__).parent.parent / "fixtures" / "photographs" / f"{name}.jpg").convert("RGB")
+        paper = Image.new("RGB", (600, 800), "white")
+        paper.paste(person, (170, 300))
+        assert not any(map(looks_drawn, (person, as_jpeg(person), paper, person.resize((64, 64)))))
+
+
+def as_jpeg(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=75)
+    return Image.open(file).convert("RGB")

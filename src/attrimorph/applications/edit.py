@@ -27,9 +27,20 @@ from torch.nn.functional import avg_pool2d
 from attrimorph.applications import LARGEST, Composition, Meant, Search
 from attrimorph.applications.inputs import attributes_of, code_of, editor
 from attrimorph.data import Changes, Schema
-from attrimorph.data.images import DRAWN_EYES, EYES, Affine, Frame, aligned_frame, fit, largest_face, open_image, placed
+from attrimorph.data.images import (
+    DRAWN_EYES,
+    EYES,
+    Affine,
+    Frame,
+    aligned_frame,
+    fit,
+    largest_face,
+    looks_drawn,
+    open_image,
+    placed,
+)
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import Strengths
+from attrimorph.models import DRAWN, PHOTOGRAPHS, Strengths, shipped
 from attrimorph.models.batches import RepeatedEdits
 from attrimorph.models.model import Code, Edits, Encodes, Generates, Model, Moves, TellsFields
 from attrimorph.photographs.faces import frames_of, square_frame
@@ -132,7 +143,7 @@ def look(
             found, sentences = frames_of(
                 image, whole, meant.face, box=meant.box, aligned=meant.aligned, **trained_on(model)
             )
-            said += [f"{name}{sentence}" for sentence in (*photograph.notes, *sentences)]
+            said += [f"{name}{sentence}" for sentence in (*photograph.notes, *misfit(model, image), *sentences)]
         images += [shown_in(model, image, frame) for frame in found]
         photographs.append(photograph)
         frames.append(found)
@@ -348,10 +359,18 @@ def unlike(model: Model, images: Tensor, made: Tensor | None) -> list[str]:
     drawn = (model.header.get("preprocessing") or {}).get("drawn")
     which = "this picture is" if len(images) == 1 else f"{len(found)} of {len(images)} pictures are"
     data = f" (drawn {drawn})" if drawn else ""
+    fits = PHOTOGRAPHS if drawn == "faces" and PHOTOGRAPHS in shipped() else "a model trained on such pictures"
     return [
         f"{which} unlike what {model.recipe.name} was trained on{data}: reconstructed at {min(found):.1f} dB, its own "
-        f"pictures at {mean:.1f} (at least {least:.1f}); a model trained on such pictures would fit"
+        f"pictures at {mean:.1f} (at least {least:.1f}); {fits} would fit"
     ]
+
+
+def misfit(model: Model, image: Image.Image) -> list[str]:
+    """Return a sentence where an RGB picture looks drawn, and the model is the shipped one of photographs."""
+    if model.card.get("name") != PHOTOGRAPHS or not looks_drawn(image):
+        return []
+    return [f"this looks like a drawn face, {PHOTOGRAPHS} was trained on photographs; {DRAWN} would fit"]
 
 
 def unchanged(schema: Schema, images: Tensor, edited: Tensor, changes: Changes, known: Changes | None) -> list[str]:

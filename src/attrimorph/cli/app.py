@@ -24,8 +24,9 @@ from pydantic.fields import FieldInfo
 from attrimorph.applications import AxisOptions, Range, Search
 from attrimorph.console import Interrupted, plain
 from attrimorph.errors import AttrimorphError
+from attrimorph.models import EDITORS, shipped
 from attrimorph.recipe import meanings_of
-from attrimorph.requests import Option, Request, parse_names, parse_settings, result_path
+from attrimorph.requests import AUTO, Fitting, Option, Request, fitted, parse_names, parse_settings, result_path
 from attrimorph.requests.batch import BATCHES, OnShards
 from attrimorph.requests.edit import Edit
 from attrimorph.requests.generating import Inpaint, Invert, Layers, Reconstruct, Sample, Superresolve, Transfer
@@ -306,6 +307,11 @@ def read(kind: type[Request], words: Mapping[str, Any]) -> Request:
     """
     values: dict[str, Any] = {}
     fields = kind.model_fields
+    if issubclass(kind, Fitting) and words["model"] == AUTO:
+        words = fitted(words)
+        if words.get("images") or words.get("source"):
+            print(f"{words['model']}, for {EDITORS[words['model']]}, is taken; --model names another", file=sys.stderr)
+        _refuse_lacking(words)
     if "along" in fields:
         values["along"] = axis_options(words)
     schema: Schema | None = None
@@ -343,6 +349,23 @@ def read(kind: type[Request], words: Mapping[str, Any]) -> Request:
         if not (kind is Edit and path.is_dir()):
             check_image(path)
     return request
+
+
+def _refuse_lacking(words: Mapping[str, Any]) -> None:
+    """Refuse, where nobody named the model, what the other one that edits by default would know.
+
+    Raises:
+        AttrimorphError: there is such an attribute.
+    """
+    from attrimorph.loading import schema_of
+
+    own, others = schema_of(words["model"]).names, [name for name in EDITORS if name in shipped()]
+    for name in (word.partition("=")[0] for word in words.get("changes") or ()):
+        if name not in own and (other := next((each for each in others if name in schema_of(each).names), None)):
+            raise AttrimorphError(
+                f"--set {name}: {words['model']} has no such attribute; {other}, for {EDITORS[other]}, has: add "
+                f"--model {other}, or see `attrimorph attributes {words['model']}`"
+            )
 
 
 def search(words: Mapping[str, Any]) -> Search | None:

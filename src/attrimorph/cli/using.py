@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen, speaks
 from attrimorph.errors import AttrimorphError, extra
+from attrimorph.models import PHOTOGRAPHS, shipped
 from attrimorph.requests import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app.command(axes_app)
 
 Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .onnx or .pt2 file.")]
 Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside the model, or in runs/axes.")]
-SHIPPED = (DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
+SHIPPED = (PHOTOGRAPHS, DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 """What opens when nothing is named: the shipped models, the first of them shown."""
 REACHED = "edit.target_reached"
 
@@ -290,7 +291,7 @@ def studio(
         from attrimorph.studio.server import create_app, open_page
     token = checked_token(os.environ)
     served = create_app(
-        models or SHIPPED,
+        models or [name for name in SHIPPED if name in shipped()],
         device=chosen(device),
         host=host,
         token=token,
@@ -407,3 +408,5 @@ def attributes(model: str = DEFAULT_MODEL, /, *, evaluation: Path | None = None,
         print(f"how well: attrimorph axes show {model}")
     elif any(each.edits for each in found.facts):
         print(f"how well: not measured; run attrimorph evaluate {model}, then add --evaluation with its folder")
+    for topic, text in loaded.card.get("words", {}).items():
+        print(f"{topic}: {text}")

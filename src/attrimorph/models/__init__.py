@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from attrimorph.files import check_plain, file_sha256, reading, tensor_file
 from attrimorph.recipe import AnyRecipe
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import nn
 
 STRENGTHS_VERSION = 1
@@ -24,6 +26,12 @@ SET, TAKEN_AWAY = "set", "taken away"
 MOST_KNOTS = 1000
 FORMAT = 1
 LARGEST_FILE = 4 * 2**30
+DRAWN, PHOTOGRAPHS = "drawn-faces-64", "portraits-128"
+EDITORS = {
+    DRAWN: "drawn faces",
+    PHOTOGRAPHS: "photographs",
+}  # shipped; they edit pictures that nobody named a model for
+LOOKED_AT = 20  # pictures of a folder
 
 
 @dataclass(frozen=True)
@@ -182,6 +190,37 @@ def shipped() -> dict[str, Path]:
         for path in sorted(folder.glob("*.safetensors"))
         if not path.stem.startswith(("judge-", "recogniser-", "axes-"))
     }
+
+
+def model_for(pictures: "str | Path | Image.Image | Sequence[str | Path | Image.Image]") -> str:
+    """Return the name of the shipped model that fits pictures: `DRAWN` drawn faces, `PHOTOGRAPHS` all others, where it
+    ships.
+
+    Args:
+        pictures: files, folders, of which some files are looked at, or RGB pictures; most of them decide.
+
+    Raises:
+        AttrimorphError: a file is no readable picture, or a folder cannot be read; files of folders are passed over.
+    """
+    from PIL import Image
+
+    from attrimorph.data.images import looks_drawn, open_image
+    from attrimorph.data.readers.raw import list_images
+
+    if PHOTOGRAPHS not in shipped():
+        return DRAWN
+    found: list[bool] = []
+    for each in [pictures] if isinstance(pictures, str | Path | Image.Image) else pictures:
+        if isinstance(each, Image.Image):
+            found.append(looks_drawn(each))
+        elif not Path(each).is_dir():
+            found.append(looks_drawn(open_image(Path(each), 64)))
+        else:
+            paths = list(list_images(Path(each), own=True).values())
+            for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
+                with suppress(AttrimorphError):
+                    found.append(looks_drawn(open_image(path, 64)))
+    return PHOTOGRAPHS if found and 2 * sum(found) <= len(found) else DRAWN
 
 
 def find(source: str | Path) -> Path:

@@ -22,11 +22,13 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 
 from attrimorph.applications import Composition, Search, checked_seed
 from attrimorph.data import LONGEST_NAME, STRONGEST, Schema
 from attrimorph.errors import AttrimorphError, sentence_of, shown
+from attrimorph.models import DRAWN, model_for
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from attrimorph.photographs.file import Photograph
     from attrimorph.requests.receipt import Receipt, Written
 
-DEFAULT_MODEL = "drawn-faces-64"
+DEFAULT_MODEL, AUTO = DRAWN, "auto"
 Progress = Callable[[int, int], None]
 EARLIER = {
     "aligned", "along", "box", "calibrated", "face", "format", "frames", "invert", "judge", "known", "label_rate",
@@ -354,6 +356,29 @@ def _last(paths: list[Path]) -> Path:
     if not paths:
         raise AttrimorphError("an input is missing")
     return paths.pop()
+
+
+class Fitting(Request):
+    """A request that takes the shipped model that fits its pictures, where none is named.
+
+    Attributes:
+        model: A run folder, a model file or a shipped model (several CycleGANs with commas); auto: the shipped one that
+            fits the pictures, see `model_for`.
+    """
+
+    model: Named = AUTO
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fitted(cls, words: Any) -> Any:
+        return fitted(words) if isinstance(words, Mapping) and words.get("model", AUTO) == AUTO else words
+
+
+def fitted(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of a request with the model that fits its pictures; into archives nobody looks."""
+    named = [words[name] for name in ("images", "folder", "source") if words.get(name)]
+    archives = "source" in words and not Path(words["source"]).is_dir()
+    return {**words, "model": model_for([] if archives or not named else named[0])}
 
 
 class Composing(Request):

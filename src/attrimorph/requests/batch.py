@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from attrimorph.applications import Meant
-from attrimorph.requests import Changes, Composing, Inputs, Option, Request
+from attrimorph.requests import Changes, Composing, Fitting, Inputs, Option, Request
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ class OnShards(Request):
             ...
 
 
-class BatchEdit(OnShards, Inputs, Composing):
+class BatchEdit(Fitting, OnShards, Inputs, Composing):
     """Edit every picture of a data set into shards of the same names: --set Smiling=1.
 
     Labels that the edit sets are written as it sets them, those that it moves part of the way are left empty.

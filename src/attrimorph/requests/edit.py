@@ -8,7 +8,17 @@ from pydantic import Field
 
 from attrimorph.applications import AxisOptions, Meant
 from attrimorph.errors import AttrimorphError
-from attrimorph.requests import Changes, Composing, Inverting, Option, Result, Work, inversion_arguments, numbered
+from attrimorph.requests import (
+    Changes,
+    Composing,
+    Fitting,
+    Inverting,
+    Option,
+    Result,
+    Work,
+    inversion_arguments,
+    numbered,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -92,7 +102,7 @@ class Moving(Inverting, Composing):
         return facts, inversion_arguments(self.invert, start.inversion)
 
 
-class Edit(Moving):
+class Edit(Fitting, Moving):
     """Change attributes of images, or of all in a folder: --set Smiling=1 --set Blond_Hair=0.5.
 
     Of a folder --out is another folder: names and sub-folders are kept, edits.csv there tells what was done, and the

@@ -31,7 +31,7 @@ from attrimorph.files import file_sha256, read_json, write_all, write_bytes, wri
 from attrimorph.models.model import Groups, Model
 from attrimorph.photographs.file import Photograph
 from attrimorph.pictures import picture_bytes, to_pil
-from attrimorph.requests import Progress
+from attrimorph.requests import Fitting, Progress
 from attrimorph.requests.edit import Edit, Moving
 from attrimorph.requests.receipt import (
     InputFile,
@@ -182,7 +182,7 @@ class Edited(NamedTuple):
     pictures: list[tuple[Image.Image | Photograph, int, Sequence[Frame], list[str]]]
 
 
-class EditFolder(Moving):
+class EditFolder(Fitting, Moving):
     """Edit every picture below a folder into another folder; write a table of what was done, and one receipt.
 
     Interrupted, the same request goes on: a picture is done when its result is there, made by the same model with the

@@ -30,6 +30,7 @@ from attrimorph.applications.provenance import Kind, Signature, xmp_of
 from attrimorph.data.images import Frame, aligned_frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
+from attrimorph.models import EDITORS, PHOTOGRAPHS, model_for
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_photograph, saved_png
@@ -118,7 +119,7 @@ class Api:
         """Tell of the studio itself."""
         return say.StudioResponse(
             version=__version__, trains=self.trains, labels=self.label, signs=self.signature is not None,
-            films=can_film(),
+            films=can_film(), example=PHOTOGRAPHS in self.store.models,
         )  # fmt: skip
 
     async def models(self) -> list[say.ModelResponse]:
@@ -138,9 +139,10 @@ class Api:
         def work() -> say.OpenResponse:
             name, opened = self.store.open(content)
             (width, height), notes = opened.size, list(opened.notes)
+            fits = model_for(opened.rgb()) if EDITORS.keys() <= self.store.models.keys() else None
             del opened  # which is large: others may be looked through first
             faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
-            return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=notes)
+            return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=notes, fits=fits)
 
         return await asyncio.get_running_loop().run_in_executor(self.opening, work)
 

@@ -262,6 +262,7 @@ class StudioResponse(Answer):
         labels: Whether pictures say that they were made here.
         signs: Whether what is saved is signed (C2PA).
         films: Whether films can be written.
+        example: Whether there is a photograph to begin with, at /example.jpg: a model of photographs is served.
     """
 
     version: str
@@ -269,6 +270,7 @@ class StudioResponse(Answer):
     labels: bool
     signs: bool
     films: bool
+    example: bool
 
 
 class ModelResponse(Answer):
@@ -305,6 +307,7 @@ class OpenResponse(Answer):
     Attributes:
         faces: The frames of its faces, the largest first: corners (x, y) in its pixels.
         notes: Sentences on what its format cannot hold as it was.
+        fits: Of the shipped models of drawn faces and of photographs the one that fits it; null unless both are served.
     """
 
     photo: str
@@ -312,6 +315,7 @@ class OpenResponse(Answer):
     height: int
     faces: list[Corners]
     notes: list[str]
+    fits: str | None
 
 
 class PictureResponse(Answer):

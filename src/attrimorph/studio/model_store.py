@@ -31,6 +31,7 @@ from attrimorph.applications.edit import (
     has_codes,
     lockable,
     logits_of,
+    misfit,
     moved_code,
     moves_codes,
     put_together,
@@ -426,7 +427,7 @@ class ModelStore:
         )  # fmt: skip
         shown = shown_in(model, image, frame)
         # The others name options of the command.
-        said = [sentence for sentence in said if "--" not in sentence]
+        said = misfit(model, image) + [sentence for sentence in said if "--" not in sentence]
         return shown, None if frame == whole and max(image.size) <= FACE_ALREADY else frame, said
 
     @torch.inference_mode()

@@ -31,6 +31,7 @@ from attrimorph.studio.runs import Runs
 from attrimorph.version import __version__
 
 PAGE = Path(__file__).parent / "static"
+EXAMPLE = Path(__file__).parents[1] / "reproductions" / "woman.jpg"  # its source stands in woman.txt beside it
 
 
 class Ascii(JSONResponse):
@@ -103,6 +104,10 @@ def create_app(
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+    @app.get("/example.jpg", include_in_schema=False)
+    async def example() -> FileResponse:
+        return FileResponse(EXAMPLE)
 
     app.mount("/static", StaticFiles(directory=PAGE))
     _name_models(app, list(store.models))

@@ -2,22 +2,26 @@
 
 import { t } from "./words.js";
 import { ask } from "./wire.js";
-import { learnTaught, modelOf, models, newFace, resolved, sampler, state } from "./state.js";
+import { learnTaught, modelOf, models, newFace, openedAs, resolved, sampler, state } from "./state.js";
 import { search, showState } from "./panel.js";
 import { buildViews, divide, hold, shown, splitView } from "./view.js";
 import { listenToZoom } from "./zoom.js";
 import { begin, buildSliders, changed, connect, meet, near, showStage, visit } from "./editing.js";
 import { readHistory, redo, remember, undo } from "./tree.js";
-import { bringForward, buildModels, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
-import { listenToFiles } from "./files.js";
+import { bringForward, buildModels, fit, listenToChoices, recallChoices, retranslate, tellLabels } from "./choices.js";
+import { listenToFiles, openFile } from "./files.js";
 import { buildTabs, go } from "./tabs.js";
 import { say } from "./said.js";
 
 const $ = (id) => document.getElementById(id);
 
-function listen() {
+function listen(example) {
   $("sample").hidden = !sampler();
-  $("sample").addEventListener("click", () => begin(newFace(sampler(...shown.map(modelOf))), t("sampleFace")));
+  $("sample").addEventListener("click", () => {
+    const by = sampler(...shown.map(modelOf));
+    if (example && by.drawn) fit(by.name);
+    begin(newFace(by), t("sampleFace"));
+  });
   $("undo").addEventListener("click", () => visit(undo()));
   $("redo").addEventListener("click", () => visit(redo()));
   $("search").addEventListener("input", search);
@@ -56,7 +60,7 @@ async function main() {
   recallChoices();
   models.push(...(await ask("models")).filter((each) => each.can.edit || each.can.sample));
   shown.push(models[0].name);
-  const { trains, labels, signs, films } = await ask("studio");
+  const { trains, labels, signs, films, example } = await ask("studio");
   tellLabels({ labels, signs });
   buildTabs({ begin, go, bringForward, say, trains, films });
   retranslate();
@@ -65,14 +69,17 @@ async function main() {
   await learnTaught();
   buildSliders();
   showStage();
-  listen();
+  listen(example);
   listenToFiles();
   listenToChoices();
   const last = await readHistory(visit);
   connect();
   const usable = last?.state.source && (await resolved(last.state.source, models[0]).then(() => true, () => false));
-  if (usable) visit(last);
-  else if (sampler()) await begin(newFace(sampler(models[0]), 12), t("sampleFace"));
+  if (usable) fit(openedAs(last.state.source, models[0])?.fits), visit(last);
+  else if (example && !models[0].drawn) {
+    const woman = await (await fetch("/example.jpg")).blob();
+    await openFile(new File([woman], "woman.jpg"), t("example"));
+  } else if (sampler()) await begin(newFace(sampler(models[0]), 12), t("sampleFace"));
   if (usable) await meet();
   document.documentElement.dataset.ready = "yes";
 }

@@ -8,6 +8,7 @@ import { forgetWarnings } from "./warnings.js";
 
 const $ = (id) => document.getElementById(id);
 const THEMES = ["auto", "light", "dark"];
+let chosen = false; // whether a person said which models are shown
 let labelled = "labelled"; // the word that says what saved pictures tell, or none
 
 /** Take the language and the theme that were chosen last. */
@@ -55,6 +56,7 @@ export function buildModels() {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "checkbox", checked: shown.includes(each.name) });
     input.addEventListener("change", () => {
+      chosen = true;
       if (input.checked) shown.push(each.name);
       else if (shown.length > 1) shown.splice(shown.indexOf(each.name), 1);
       else input.checked = true;
@@ -81,6 +83,14 @@ export function bringForward(name) {
   for (const label of $("models").querySelectorAll("label"))
     label.firstElementChild.checked = shown.includes(label.textContent.trim());
   present();
+}
+
+/** Show the model that fits a picture, unless a person chose; returns its name where another was shown. */
+export function fit(name) {
+  if (chosen || !name || shown.includes(name)) return null;
+  shown.length = 0;
+  bringForward(name);
+  return name;
 }
 
 /** Listen to the buttons at the top. */

@@ -2,7 +2,8 @@
 
 import { t } from "./words.js";
 import { bytesOf, download, pictureName } from "./wire.js";
-import { askOf, fileName, modelOf, openPhoto, state, wished } from "./state.js";
+import { askOf, fileName, modelOf, openedAs, openPhoto, state, wished } from "./state.js";
+import { fit } from "./choices.js";
 import { begin } from "./editing.js";
 import { isWhole, shown } from "./view.js";
 import { go } from "./tabs.js";
@@ -11,14 +12,16 @@ import { say } from "./said.js";
 
 const $ = (id) => document.getElementById(id);
 
-async function openFile(file) {
+/** Open a photograph, `words` in the history, with the model that fits it. */
+export async function openFile(file, words = t("photograph")) {
   if (!file) return;
   say(t("working"));
   try {
     const source = await openPhoto(file);
     go("edit");
-    await begin(source, t("photograph"));
-    say(t("opened"));
+    const taken = fit(openedAs(source).fits);
+    await begin(source, words);
+    say(taken ? t("taken", taken) : t("opened"));
   } catch (error) {
     say(error.message, true);
   }

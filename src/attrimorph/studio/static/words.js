@@ -82,6 +82,8 @@ const WORDS = {
   ],
   savedWhole: ["Saved: {0}. The whole photograph, as large as it was.", "已保存:{0}。整张照片,保持原有大小。"],
   savedAll: ["{0} files, one by each of {1}", "{0} 个文件,分别由 {1} 生成"],
+  taken: ["Opened with {0}, which fits such pictures; choose others below.", "已用适合此类图片的 {0} 打开;可在下方更换。"],
+  example: ["example photograph", "示例照片"],
   opened: ["Opened.", "已打开。"],
   working: ["Working …", "处理中……"],
   offline: ["The studio does not answer. Is it still running? Trying again …", "工作室没有响应。它还在运行吗?正在重试……"],
