@@ -103,6 +103,7 @@ tags: [image-editing, attributes, {model.recipe.method}]
 - {model.images_seen:,} images seen; seed {model.recipe.training.seed}
 - attributes: {", ".join(model.schema.names[:60]) or "none"}
 
+{"".join(f"- {topic}: {text}{chr(10)}" for topic, text in model.card.get("words", {}).items())}
 {figures}
 ```python
 import attrimorph

@@ -162,11 +162,11 @@ def _is_card(value: Any) -> bool:
     """Whether what was measured is numbers, and what is said of it words."""
     if not isinstance(value, dict):
         return False
-    figures, protocols = value.get("figures", {}), value.get("protocols", {})
+    figures, protocols, words = (value.get(name, {}) for name in ("figures", "protocols", "words"))
     return (
-        all(isinstance(each, dict) for each in (figures, protocols))
+        all(isinstance(each, dict) for each in (figures, protocols, words))
         and all(_is_number(each) for each in figures.values())
-        and all(isinstance(each, str) for each in protocols.values())
+        and all(isinstance(each, str) for each in (*protocols.values(), *words.values()))
     )
 
 
