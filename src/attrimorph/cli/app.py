@@ -24,7 +24,6 @@ from pydantic.fields import FieldInfo
 from attrimorph.applications import AxisOptions, Range, Search
 from attrimorph.console import Interrupted, plain
 from attrimorph.errors import AttrimorphError
-from attrimorph.models import EDITORS, shipped
 from attrimorph.recipe import meanings_of
 from attrimorph.requests import AUTO, Fitting, Option, Request, fitted, parse_names, parse_settings, result_path
 from attrimorph.requests.batch import BATCHES, OnShards
@@ -309,8 +308,6 @@ def read(kind: type[Request], words: Mapping[str, Any]) -> Request:
     fields = kind.model_fields
     if issubclass(kind, Fitting) and words["model"] == AUTO:
         words = fitted(words)
-        if words.get("images") or words.get("source"):
-            print(f"{words['model']}, for {EDITORS[words['model']]}, is taken; --model names another", file=sys.stderr)
         _refuse_lacking(words)
     if "along" in fields:
         values["along"] = axis_options(words)
@@ -358,6 +355,7 @@ def _refuse_lacking(words: Mapping[str, Any]) -> None:
         AttrimorphError: there is such an attribute.
     """
     from attrimorph.loading import schema_of
+    from attrimorph.models import EDITORS, shipped
 
     own, others = schema_of(words["model"]).names, [name for name in EDITORS if name in shipped()]
     for name in (word.partition("=")[0] for word in words.get("changes") or ()):
@@ -410,10 +408,19 @@ def axis_options(words: Mapping[str, Any]) -> AxisOptions | None:
     )
 
 
+def tell_fit(request: Request) -> None:
+    """Print which model is taken, where nobody named one."""
+    from attrimorph.models import EDITORS
+
+    if isinstance(request, Fitting) and request.fits:
+        print(f"{request.model}, for {EDITORS[request.model]}, is taken; --model names another", flush=True)
+
+
 def answered(request: Request, out: Path, device: str, say: Callable[[str], None] | None = None) -> "Written":
     """Answer a request, with a bar while it takes; `say` gets what it has to say, else the bar prints it."""
     from attrimorph.console import Meter
 
+    tell_fit(request)
     model = request.load(chosen(device))
     with Meter(*request.meter) as meter:
         return request.write(out, model, progress=meter.update, say=say or meter.say)
@@ -453,6 +460,7 @@ def batch(request: OnShards, out: Path, device: str) -> None:
     from attrimorph.console import Meter, table
     from attrimorph.requests.batch_job import run
 
+    tell_fit(request)
     with Meter(*request.meter) as meter:
         done = run(request, out, device, meter.update)
     if done.figures and request.verb != "batch edit":  # which tells the labels that it set

@@ -11,7 +11,6 @@ from cyclopts import App, Parameter
 
 from attrimorph.cli.app import FIND, USE, Device, ModelName, Whole, app, chosen, speaks
 from attrimorph.errors import AttrimorphError, extra
-from attrimorph.models import PHOTOGRAPHS, shipped
 from attrimorph.requests import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ app.command(axes_app)
 
 Generator = Annotated[str, Parameter(help="A run folder, a model file, a shipped model, or a .onnx or .pt2 file.")]
 Pack = Annotated[Path | None, Parameter(help="The axis pack; by default beside the model, or in runs/axes.")]
-SHIPPED = (PHOTOGRAPHS, DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
+SHIPPED = ("portraits-128", DEFAULT_MODEL, "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 """What opens when nothing is named: the shipped models, the first of them shown."""
 REACHED = "edit.target_reached"
 
@@ -284,6 +283,8 @@ def studio(
     open
         Open the page in this machine's browser.
     """
+    from attrimorph.models import shipped
+
     with extra("studio", "the studio"):
         from attrimorph.applications.provenance import signature_of
         from attrimorph.studio.access import checked_token, is_loopback

@@ -197,10 +197,8 @@ def model_for(pictures: "str | Path | Image.Image | Sequence[str | Path | Image.
     ships.
 
     Args:
-        pictures: files, folders, of which some files are looked at, or RGB pictures; most of them decide.
-
-    Raises:
-        AttrimorphError: a file is no readable picture, or a folder cannot be read; files of folders are passed over.
+        pictures: files, folders, of which some files are looked at, or RGB pictures; most of those that can be read
+            decide.
     """
     from PIL import Image
 
@@ -213,13 +211,11 @@ def model_for(pictures: "str | Path | Image.Image | Sequence[str | Path | Image.
     for each in [pictures] if isinstance(pictures, str | Path | Image.Image) else pictures:
         if isinstance(each, Image.Image):
             found.append(looks_drawn(each))
-        elif not Path(each).is_dir():
-            found.append(looks_drawn(open_image(Path(each), 64)))
-        else:
-            paths = list(list_images(Path(each), own=True).values())
-            for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
-                with suppress(AttrimorphError):
-                    found.append(looks_drawn(open_image(path, 64)))
+            continue
+        paths = list(list_images(Path(each), own=True).values()) if Path(each).is_dir() else [Path(each)]
+        for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
+            with suppress(AttrimorphError):  # whoever opens it says why it cannot be read
+                found.append(looks_drawn(open_image(path, 64)))
     return PHOTOGRAPHS if found and 2 * sum(found) <= len(found) else DRAWN
 
 

@@ -28,7 +28,6 @@ from pydantic import (
 from attrimorph.applications import Composition, Search, checked_seed
 from attrimorph.data import LONGEST_NAME, STRONGEST, Schema
 from attrimorph.errors import AttrimorphError, sentence_of, shown
-from attrimorph.models import DRAWN, model_for
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from attrimorph.photographs.file import Photograph
     from attrimorph.requests.receipt import Receipt, Written
 
-DEFAULT_MODEL, AUTO = DRAWN, "auto"
+DEFAULT_MODEL, AUTO = "drawn-faces-64", "auto"
 Progress = Callable[[int, int], None]
 EARLIER = {
     "aligned", "along", "box", "calibrated", "face", "format", "frames", "invert", "judge", "known", "label_rate",
@@ -364,9 +363,11 @@ class Fitting(Request):
     Attributes:
         model: A run folder, a model file or a shipped model (several CycleGANs with commas); auto: the shipped one that
             fits the pictures, see `model_for`.
+        fits: Whether it is.
     """
 
     model: Named = AUTO
+    fits: Annotated[bool, Option("-")] = Field(default=False, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -375,10 +376,11 @@ class Fitting(Request):
 
 
 def fitted(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the words of a request with the model that fits its pictures; into archives nobody looks."""
+    """Return the words of a request with the model that fits its pictures."""
+    from attrimorph.models import model_for
+
     named = [words[name] for name in ("images", "folder", "source") if words.get(name)]
-    archives = "source" in words and not Path(words["source"]).is_dir()
-    return {**words, "model": model_for([] if archives or not named else named[0])}
+    return {**words, "model": model_for(named[0] if named else []), "fits": bool(named)}
 
 
 class Composing(Request):

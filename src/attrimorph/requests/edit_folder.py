@@ -232,7 +232,7 @@ class EditFolder(Fitting, Moving):
             )
         names = (
             "model", "changes", "along", "known", "invert", "calibrated", "composition",
-            "face", "box", "aligned", "no_location", "program",
+            "face", "box", "aligned", "no_location", "program", "fits",
         )  # fmt: skip
         like = request.like[0] if request.like else None
         return cls(folder=folder, like=like, **{name: getattr(request, name) for name in names})
