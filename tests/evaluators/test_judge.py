@@ -30,7 +30,9 @@ QUICK = JudgeRecipe(images_seen=1_920, batch_size=32, seed=5)
 
 @pytest.fixture(scope="module")
 def small() -> Judge:
-    return train_drawn_judge(DrawnJudgeRecipe(1_600, batch_size=32, seed=5, image_size=32, images=256, unseen=60))
+    return train_drawn_judge(
+        DrawnJudgeRecipe(1_600, batch_size=32, seed=5, image_size=32, images=256, unseen=60, scaled=40)
+    )
 
 
 def squares(count: int = 400, size: int = 16) -> PreparedData:

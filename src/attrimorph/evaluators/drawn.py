@@ -25,7 +25,7 @@ from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
 from attrimorph.evaluators.training import IdentityRecipe, divide_classes, fit_identity_encoder, measured, verified
 
 DIALLED = 8  # attributes of a dialled face
-SCALED, KNOTS = 400, 20  # faces that a scale of degrees is measured on, and its knots
+KNOTS = 20  # of a scale of degrees
 UNCLEAR = 0.2  # of the degree, either side of one half: neither clearly absent nor clearly present
 
 
@@ -39,6 +39,7 @@ class DrawnJudgeRecipe(Fitting):
         correlation: of the faces' attributes.
         dialled: share of the faces in which some attributes lie anywhere between absent and present.
         unseen: faces it is measured on; half as many others set its temperature.
+        scaled: faces that the scale of each attribute's degrees is measured on.
     """
 
     images_seen: int = 160_000
@@ -48,6 +49,7 @@ class DrawnJudgeRecipe(Fitting):
     correlation: float = 0.0
     dialled: float = 0.75
     unseen: int = 2_000
+    scaled: int = 400
 
 
 def drawn_faces(
@@ -79,7 +81,7 @@ def _pictures(factors: Tensor, size: int) -> Tensor:
     return batched(lambda part: faces.to_bytes(faces.render(part, size)), factors)
 
 
-def degree_scales(judge: Judge, seed: int, each: int = SCALED) -> dict[str, tuple[list[float], list[float]]]:
+def degree_scales(judge: Judge, seed: int, each: int) -> dict[str, tuple[list[float], list[float]]]:
     """Measure what a judge's degrees mean: the mean true degree at each that it tells, one attribute dialled a face.
 
     Args:
@@ -115,6 +117,8 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
         progress: called with (faces seen, faces in all, figures).
     """
     size, schema = recipe.image_size, faces.SCHEMA
+    with torch.device("meta"):
+        JudgeNetwork(size, schema.width, degrees=True)  # refuses a size before faces are drawn
     images, factors = drawn_faces(
         recipe.images, size, recipe.seed, correlation=recipe.correlation, dialled=recipe.dialled
     )
@@ -129,7 +133,9 @@ def train_drawn_judge(recipe: DrawnJudgeRecipe, *, progress: Progress | None = N
     learn = of_bytes(images, truth)
     network = fit(lambda: JudgeNetwork(size, schema.width, degrees=True), learn, loss, recipe, progress=progress)
     judge = Judge(f"judge drawn-faces-{size}", schema, size, network, 1.0, asdict(recipe), {})
-    judge = replace(judge, scales=degree_scales(judge, recipe.seed + 3), trained_on={"drawn faces": recipe.images})
+    judge = replace(
+        judge, scales=degree_scales(judge, recipe.seed + 3, recipe.scaled), trained_on={"drawn faces": recipe.images}
+    )
     sets = [drawn_faces(few, size, recipe.seed + more) for few, more in ((recipe.unseen // 2, 1), (recipe.unseen, 2))]
     choose, measure = (of_bytes(drawn, faces.attributes(factors)) for drawn, factors in sets)
     return measured(judge, choose, measure)

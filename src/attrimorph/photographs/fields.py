@@ -143,7 +143,7 @@ def _fit(guide: Tensor, change: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     near = (near / near.sum(0)).to(guide)
 
     def means(*values: Tensor) -> Tensor:  # along rows, then along columns
-        return ((torch.stack(values) @ near).mT @ near).mT
+        return near.mT @ (torch.stack(values) @ near)
 
     own, other, square, product = means(guide, change, guide * guide, guide * change)
     gain = (product - own * other) / ((square - own * own).clamp(min=0) + RIDGE)
@@ -153,7 +153,10 @@ def _fit(guide: Tensor, change: Tensor, radius: int) -> tuple[Tensor, Tensor]:
 
 def _widened(amount: Tensor) -> Tensor:
     """Return the largest of the channels cut off at 1, widened by a pixel and smoothed, [B, 1, S, S]."""
-    wide = F.max_pool2d(amount.abs().amax(1, keepdim=True).clamp(max=1), 3, 1, 1)
+    # The largest of 3x3, along columns and then along rows: max_pool2d takes ten times as long.
+    most = F.pad(amount.abs().amax(1, keepdim=True).clamp(max=1), (1, 1, 1, 1))
+    most = most[:, :, :-2].maximum(most[:, :, 1:-1]).maximum(most[:, :, 2:])
+    wide = most[..., :-2].maximum(most[..., 1:-1]).maximum(most[..., 2:])
     return F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
 
 

@@ -35,6 +35,7 @@ from attrimorph.requests import Progress
 from attrimorph.requests.batch import OnShards, Row
 from attrimorph.requests.edit_folder import BYTES, PIXELS, check_places
 from attrimorph.requests.receipt import input_files, model_reference
+from attrimorph.training import keep_memory
 from attrimorph.version import __version__
 
 JOB, NOTES, FIGURES, RECORDS = "job.json", "notes.csv", "figures.json", "records"
@@ -172,6 +173,7 @@ class ShardWriter:
 
     def __init__(self, request: OnShards, out: Path, device: str, kept: int) -> None:
         torch.set_num_threads(1)
+        keep_memory()
         self.request, self.out, self.answers = request, out, request.answers(device)
         self.answers.kept = kept
 
