@@ -145,7 +145,7 @@ def ship_portraits(run: Path, out: Path, faces: Path, sources: Path, measured: P
             "changes": changed,
         },
     }
-    recipe = {**model.header["recipe"], "losses": {**model.header["recipe"]["losses"], "teacher": ""}}
+    recipe = {**model.header["recipe"], "name": out.stem, "losses": {**model.header["recipe"]["losses"], "teacher": ""}}
     write_bytes(out, model_bytes(halved(model.networks), {**model.header, "recipe": recipe, "card": card}))
     return load(out)
 

@@ -362,7 +362,7 @@ class Fitting(Request):
 
     Attributes:
         model: A run folder, a model file or a shipped model (several CycleGANs with commas); auto: the shipped one that
-            fits the pictures, see `model_for`.
+            fits the pictures, drawn faces or photographs.
         fits: Whether it is.
     """
 
