@@ -13,16 +13,18 @@ from PIL import Image
 
 from attrimorph.requests.replay import replay
 from attrimorph.studio.server import PAGE
+from tests.small_models import small_model
 from tests.studio.browsing import ADA, BEN, MOST, Page, entrance, need_browser, studio
 from tests.studio.test_photographs import PEOPLE, array, group_photograph, inside
 
 pytestmark = pytest.mark.timeout(900)  # two starts of the studio, on a machine that other tests keep busy
+MODELS = ("drawn-faces-64", "homointerp-drawn-64", "discvae-drawn-64", "pggan-drawn-64")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     need_browser()
-    with studio(tmp_path_factory.mktemp("studio")) as (found, _):
+    with studio(tmp_path_factory.mktemp("studio"), *MODELS) as (found, _):
         yield found
 
 
@@ -364,19 +366,46 @@ def test_axe_finds_nothing(chrome: Any, address: str, scheme: str, locale: str, 
 
 def test_a_page_goes_on_when_the_studio_is_started_again(chrome: Any, tmp_path: Path) -> None:
     need_browser()
-    with studio(tmp_path) as (address, _):
+    with studio(tmp_path, *MODELS) as (address, _):
         page = Page(chrome, address)
         page.open(ADA)
         page.slide("Smiling", 1)
         seen = page.pixels()
         port = address.rpartition(":")[2]
     page.page.wait_for_selector("#offline:visible")
-    with studio(tmp_path, port=port):
+    with studio(tmp_path, *MODELS, port=port):
         page.page.wait_for_selector("#offline", state="hidden")
         page.slide("Smiling", 0.5)
         page.slide("Smiling", 1)
         assert page.pixels() == seen
     page.context.close()
+
+
+def test_it_opens_with_a_photograph_and_with_the_model_that_fits(chrome: Any, tmp_path: Path) -> None:
+    need_browser()
+    small_model(tmp_path / "portraits-128", "retouch-64")
+    with studio(tmp_path, str(tmp_path / "portraits-128"), "drawn-faces-64") as (address, _):
+        page = Page(chrome, address)
+        shown = page.page.locator("#pictures figcaption")
+        assert page.page.text_content("#said") == "Opened."
+        assert (shown.all_text_contents(), page.page.locator("#pictures svg").count()) == (["portraits-128"], 1)
+        page.page.set_input_files("#file", ADA)
+        told = "Opened with drawn-faces-64, which fits such pictures; choose others below."
+        page.page.wait_for_function("told => document.querySelector('#said').textContent === told", arg=told)
+        page.rest()
+        assert shown.all_text_contents() == ["drawn-faces-64"]
+        page.page.wait_for_timeout(1000)  # the history is kept a moment later
+        page.page.reload()
+        page.page.wait_for_selector("html[data-ready]")
+        page.rest()
+        assert shown.all_text_contents() == ["drawn-faces-64"]
+        page.page.click("#models label:has-text('portraits-128') input")  # from here on the person has chosen
+        page.page.set_input_files("#file", PEOPLE / "woman.jpg")
+        page.page.wait_for_function("() => document.querySelector('#said').textContent === 'Opened.'")
+        page.rest()
+        assert [text.partition(":")[0] for text in shown.all_text_contents()] == ["drawn-faces-64", "portraits-128"]
+        page.context.close()
+    assert not page.faults
 
 
 def test_the_page_is_small() -> None:

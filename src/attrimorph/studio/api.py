@@ -27,10 +27,10 @@ from attrimorph.applications.generating import transfer
 from attrimorph.applications.morph import morph
 from attrimorph.applications.neighbours import retrieve
 from attrimorph.applications.provenance import Kind, Signature, xmp_of
-from attrimorph.data.images import Frame, aligned_frame
+from attrimorph.data.images import Frame, aligned_frame, looks_drawn
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import Judge, OwnClassifier
-from attrimorph.models import EDITORS, PHOTOGRAPHS, model_for
+from attrimorph.models import DRAWN, EDITORS, PHOTOGRAPHS
 from attrimorph.pictures import can_film, check_video, frames, gif_bytes, mp4_bytes, png_bytes, to_pil
 from attrimorph.requests.receipt import tag_of
 from attrimorph.requests.saved import inpainted_png, layered_png, saved_photograph, saved_png
@@ -139,7 +139,9 @@ class Api:
         def work() -> say.OpenResponse:
             name, opened = self.store.open(content)
             (width, height), notes = opened.size, list(opened.notes)
-            fits = model_for(opened.rgb()) if EDITORS.keys() <= self.store.models.keys() else None
+            fits = None
+            if EDITORS.keys() <= self.store.models.keys():
+                fits = DRAWN if looks_drawn(opened.rgb()) else PHOTOGRAPHS
             del opened  # which is large: others may be looked through first
             faces = [corners(aligned_frame(face.eyes, 1)) for face in self.store.faces(name)]
             return say.OpenResponse(photo=name, width=width, height=height, faces=faces, notes=notes, fits=fits)
