@@ -2,8 +2,10 @@
 
 import io
 import json
+import mmap
 import tracemalloc
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image
 from attrimorph.data import Attribute, Schema, writer
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Loader
-from attrimorph.data.prepared import Names, open_prepared, prepare
+from attrimorph.data.prepared import Names, _fetch, open_prepared, prepare
 from attrimorph.data.writer import PreparedWriter, write_prepared
 from attrimorph.errors import AttrimorphError
 
@@ -365,6 +367,21 @@ def test_a_map_that_is_cut_off_while_it_is_read_is_a_sentence(tmp_path: Path) ->
             with pytest.raises(AttrimorphError, match="was cut short while it was read"):
                 loader.batch(0)
             file.truncate(size)
+
+
+def test_rows_of_a_map_are_asked_for_whole_and_nothing_else() -> None:
+    class Asked:
+        ranges: ClassVar[list[tuple[int, int]]] = []
+
+        def madvise(self, advice: int, start: int, length: int) -> None:
+            self.ranges.append((start, start + length))
+
+    offset, size, rows = 128, 12_288, [0, 7, 2]
+    _fetch(Asked(), offset, size, np.array(rows))  # type: ignore[arg-type]
+    for row, (start, end) in zip(rows, Asked.ranges, strict=True):
+        first = offset + row * size
+        assert (start % mmap.PAGESIZE, end) == (0, first + size)
+        assert start <= first < start + mmap.PAGESIZE
 
 
 def test_real_values_that_training_cannot_bear_are_refused(tmp_path: Path) -> None:

@@ -162,7 +162,11 @@ class PreparedData:
         # Reading a map beyond the end of its file ends the process.
         if any(each.size() < len(each) for each in self.maps):
             raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
-        found = [np.ascontiguousarray(each[rows]) for each in (self.images, self.masks) if each is not None]
+        arrays = [each for each in (self.images, self.masks) if each is not None]
+        for each in arrays:
+            if isinstance(each, np.memmap) and isinstance(each.base, mmap.mmap):
+                _fetch(each.base, each.offset, each.strides[0], rows)
+        found = [np.ascontiguousarray(each[rows]) for each in arrays]
         if (
             len(rows)
             and self.checksums is not None
@@ -188,6 +192,23 @@ class PreparedData:
         """Return the images, float32 [B, 3, S, S] in [-1, 1], and attributes [B, W] of some rows."""
         pixels = torch.from_numpy(self.read(rows)[0])
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.attributes[torch.from_numpy(rows)]
+
+
+def _fetch(base: mmap.mmap, offset: int, size: int, rows: NDArray[np.int64]) -> None:
+    """Ask the system for rows of a memory map, all at once.
+
+    From a disk they come together then, and no neighbours with them; missed one after the other each waits for the one
+    before, and comes with thirty to sixty times as many bytes.
+
+    Args:
+        base: the map, from the beginning of the file.
+        offset: of the first row, in bytes.
+        size: of a row, in bytes.
+        rows: which.
+    """
+    for begin in (offset + rows * size).tolist():
+        page = begin // mmap.PAGESIZE * mmap.PAGESIZE
+        base.madvise(mmap.MADV_WILLNEED, page, begin + size - page)
 
 
 def open_prepared(path: str | Path) -> PreparedData:
