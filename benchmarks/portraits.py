@@ -1,11 +1,12 @@
 """What an editor of faces does to photographs, told by witnesses that taught nothing.
 
-    python benchmarks/portraits.py MODEL --celeba FOLDER --faces FOLDER [--photographs FOLDER] [--out FOLDER]
+    python benchmarks/portraits.py MODEL --witness FOLDER --faces FOLDER [--photographs FOLDER] [--out FOLDER]
 
 Every attribute of the model is set on held-out faces that lack it and taken away from those that have it, each alone.
 The witness is an attribute classifier of another architecture (residual, batch norm, global mean) and crop (the inner
-104 of 128 pixels) than any that teaches here; it learns from CelebA, and is trained at the first call. The identity is
-dlib's descriptor, where `dlib-bin` and `face_recognition_models` are installed: same person below a distance of 0.6.
+104 of 128 pixels) than any that teaches here; it learns from labelled faces of FOLDER (CelebA, LFW), which taught
+nothing, and is trained at the first call. The identity is dlib's descriptor, where `dlib-bin` and
+`face_recognition_models` are installed: same person below a distance of 0.6.
 Sharpness is that of what changed, at 512 pixels, over the original's; skin is what is coloured like nose and cheeks.
 Writes portraits.json, portraits.md and sheets of twelve people. Intervals of 95 % are over people (bootstrap).
 """
@@ -27,13 +28,14 @@ from attrimorph import load
 from attrimorph.data.faces import find_faces
 from attrimorph.data.images import aligned_frame
 from attrimorph.data.prepared import PreparedData, open_prepared
+from attrimorph.evaluators.evaluator import photographs, worn
 from attrimorph.metrics.skin import skin, skin_lightness
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import Fields, changed, explain
 from attrimorph.pictures import sheet, to_pil
 
 SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
-IMAGES, BATCH = 64_000, 64
+IMAGES, BATCH = 160_000, 64
 SAME = 0.6  # dlib's distance
 LARGE = 512  # pixels at which sharpness is measured
 TOUCHED = 0.03  # on the scale -1..1: a pixel that changes so much has changed
@@ -76,7 +78,7 @@ class Witness(nn.Module):
 
 
 def witness_of(folder: Path, kept: Path) -> Witness:
-    """Return the witness, trained on CelebA's train split where it is not kept already."""
+    """Return the witness, trained on the train split of prepared faces where it is not kept already."""
     data = open_prepared(folder)
     witness = Witness(data.schema.names)
     if kept.is_file():
@@ -85,17 +87,15 @@ def witness_of(folder: Path, kept: Path) -> Witness:
     rows, generator = data.indices("train"), torch.Generator().manual_seed(11)
     torch.manual_seed(11)
     optimiser = torch.optim.AdamW(witness.parameters(), 2e-3, weight_decay=0.02)
-    steps = IMAGES // BATCH
+    steps, vary = IMAGES // BATCH, photographs(data.schema)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
     witness.to(memory_format=torch.channels_last).train()
     for step in range(steps):
         at = rows[torch.randint(len(rows), (BATCH,), generator=generator).numpy()]
         x, y = pictures(data, at), data.attributes[at]
-        shift = torch.randint(-6, 7, (2,), generator=generator).tolist()
-        x = x.roll(shift, (2, 3))
-        if torch.rand((), generator=generator) < 0.5:
-            x = x.flip(3)
-        loss = F.binary_cross_entropy_with_logits(witness(x.contiguous(memory_format=torch.channels_last)), y)
+        x = worn(vary(x, None, generator)[0], generator).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.binary_cross_entropy_with_logits(witness(x), y)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -322,14 +322,16 @@ def main() -> None:
     """Read what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--celeba", type=Path, required=True, help="CelebA, prepared at 128 pixels")
+    parser.add_argument(
+        "--witness", type=Path, required=True, help="what the witness learns from, prepared at 128 pixels"
+    )
     parser.add_argument("--faces", type=Path, required=True, help="faces prepared at the model's size; the test split")
     parser.add_argument("--photographs", type=Path, help="a folder of whole photographs")
     parser.add_argument("--count", type=int, default=0, help="so many of the faces; 0 for all")
     parser.add_argument("--out", type=Path, default=Path("runs/portraits"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    witness = witness_of(options.celeba, options.out.parent / "witness.pt")
+    witness = witness_of(options.witness, options.out.parent / f"witness-{options.witness.name}.pt")
     model, data = load(options.model), open_prepared(options.faces)
     rows = data.indices("test")
     images, large = pictures(data, rows[: options.count or None]), None

@@ -18,7 +18,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.methods.retouch.model import RetouchModel
 from attrimorph.methods.retouch.networks import EditorNetwork, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.methods.retouch.step import Jitter, Retouch, ask, held, retouched_part
+from attrimorph.methods.retouch.step import Asked, Jitter, Retouch, ask, held, retouched_part
 from attrimorph.photographs.fields import Fields, changed
 from attrimorph.training.trainer import build
 from tests.methods.test_golden import batch
@@ -41,6 +41,8 @@ MATRIX = {
     "detail": "U",
     "asked": "U",
     "kept": "U",
+    "match": "U",
+    "match_kept": "U",
     "unchanged": "U",
     "change": "U",
     "mask": "U",
@@ -179,6 +181,34 @@ def test_skin_is_held_wherever_it_is_and_free_where_pale_skin_is_asked() -> None
     skin = algorithm.skin(torch.full((1, 3, 16, 16), 0.3))
     assert skin[..., 9, 8] == 1
     assert skin[..., 0, 0] == 0
+
+
+def test_an_edited_picture_is_no_real_one_with_what_was_asked() -> None:
+    """D's branches: real pictures belong to that of their value, edited ones not to that which was asked."""
+    y = torch.tensor([[1.0, 0, 0, 0, 1, 0, 0, 0.3], [0, 1, torch.nan, 0, 0, 1, 0, -0.3]])
+    algorithm = retouch(schema=SCHEMA)
+    changed_ones = torch.zeros(2, 8, dtype=torch.bool)
+    changed_ones[0, 2] = True
+    target = y.clone()
+    target[0, 2] = 1
+    asked = Asked(target, changed_ones, changed_ones.any(1))
+    real, made = torch.zeros(2, 8, 2, requires_grad=True), torch.zeros(2, 8, 2, requires_grad=True)
+    algorithm._match_hinge(real, made, y, asked).backward()
+    assert made.grad is not None
+    assert made.grad[0, 2, 1] > 0
+    assert (made.grad != 0).sum() == 1, "edited pictures teach the branch of what was asked, and no other"
+    assert real.grad is not None
+    assert real.grad[0, 0, 1] < 0
+    assert real.grad[0, 0, 0] > 0
+    assert not real.grad[1, 2].any()
+    assert not real.grad[:, 7].any(), "nothing of what is unknown, or real"
+    shares = algorithm.networks["discriminator"].shares
+    assert shares[0] == 0.5
+    assert shares[1] == 0.5
+    assert shares[3] < 0.5, "what is rare in the pictures weighs as much as what is not"
+    fooled = algorithm._match(made, asked)
+    assert set(fooled) == {"match", "match_kept"}
+    assert fooled["match_kept"] == 1
 
 
 def test_rare_pictures_come_oftener(tmp_path: Path) -> None:

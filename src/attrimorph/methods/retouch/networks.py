@@ -23,7 +23,8 @@ FLAT, CALM = 2.0, 4.0  # what outputs of flow and of colours are divided by: col
 HIDDEN = -2.0  # logit of the mask at the start: 12 % of a paint that is the picture itself
 LEVELS = 4  # halvings at most, down to 4x4 at least
 GROWTH = (1, 2, 4, 6)  # channels at each, in widths
-LOUD = 10.0  # verdicts are multiplied by so much: spectral norm keeps them far below the hinge's corner at 1
+# Verdicts, of places and by attribute, are multiplied: spectral norm keeps them far below the hinge's corner at 1.
+LOUD, BRANCHES_LOUD = 30.0, 10.0
 CONDITION = 128  # numbers that d and y become
 
 
@@ -127,7 +128,8 @@ class Residual(nn.Module):
 
 
 class FieldDiscriminator(nn.Module):
-    """Pictures [B, 3, S, S] in [-1, 1] -> verdicts [B, 1, s, s], raw, and the head's logits [B, W] (W may be 0).
+    """Pictures [B, 3, S, S] in [-1, 1] -> verdicts [B, 1, s, s], raw, the head's logits [B, W] (W may be 0), and
+    verdicts by attribute [B, W, 2], raw: does the picture look like the real ones without it, with it?
 
     Spectral norm (Miyato et al. 2018) on all but the head, which learns from real pictures alone. With a head, larger
     pictures are shrunk first; without, verdicts are of parts, and any size is taken.
@@ -145,17 +147,23 @@ class FieldDiscriminator(nn.Module):
         channels = [3, *(width * min(2**level, 8) for level in range(count))]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
         self.verdict = nn.Conv2d(channels[-1], 1, 3, 1, 1)
-        self.head = nn.Linear(channels[-1] * (size >> count) ** 2, outputs) if outputs else None
+        features = channels[-1] * (size >> count) ** 2
+        self.head = nn.Linear(features, outputs) if outputs else None
+        self.branches = nn.Linear(features, 2 * outputs) if outputs else None
+        self.register_buffer("shares", torch.full((outputs,), 0.5))  # of real pictures, by attribute
         initialise(self)
-        for layer in (*self.layers, self.verdict):
+        for layer in (*self.layers, self.verdict, *([self.branches] if self.branches else [])):
             spectral_norm(layer)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = images if self.head is None else F.avg_pool2d(images, images.shape[-1] // self.size)
         for layer in self.layers:
             h = F.leaky_relu(layer(h), SLOPE)  # [B, C, S/2, S/2] ... [B, 8C, s, s]
-        logits = h.new_zeros(len(h), 0) if self.head is None else self.head(h.flatten(1))
-        return LOUD * self.verdict(h).float(), logits.float()  # [B, 1, s, s], [B, W]
+        logits, branches = h.new_zeros(len(h), 0), h.new_zeros(len(h), 0)
+        if self.head is not None and self.branches is not None:
+            logits, branches = self.head(h.flatten(1)), self.branches(h.flatten(1))
+        # [B, 1, s, s], [B, W], [B, W, 2]
+        return LOUD * self.verdict(h).float(), logits.float(), BRANCHES_LOUD * branches.float().unflatten(1, (-1, 2))
 
 
 class ShrinkingClassifier(Classifier):

@@ -26,7 +26,7 @@ from attrimorph import losses
 from attrimorph.data import Schema
 from attrimorph.data.loader import LUMA, Batch
 from attrimorph.data.prepared import PreparedData
-from attrimorph.methods.base import Algorithm
+from attrimorph.methods.base import Algorithm, marginals
 from attrimorph.methods.retouch.networks import FieldDiscriminator, Teacher, kept_networks
 from attrimorph.methods.retouch.recipe import RetouchRecipe
 from attrimorph.photographs.fields import Fields, changed
@@ -37,8 +37,12 @@ LIGHTENING = "Pale_Skin"
 SKIN = ((0.50, 0.56), (0.26, 0.34))  # centre and radii of the face in an aligned picture, in sides: x, y
 CENTRE = (0.45, 0.65, 0.35, 0.65)  # nose and cheeks, whose colours are the skin's: upper, lower, left, right
 CHROMA, LIGHTNESS = 0.12, 0.5  # on the scale -1..1: how far skin differs from their mean
+RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
-TERMS = ("fool", "detail", "kept", "unchanged", "change", "mask", "shift", "stretch", "variation", "skin")
+TERMS = (
+    *("fool", "detail", "match", "match_kept", "kept"),
+    *("unchanged", "change", "mask", "shift", "stretch", "variation", "skin"),
+)
 
 
 class Asked(NamedTuple):
@@ -108,6 +112,7 @@ class Retouch(Algorithm):
         kinds = torch.zeros(schema.width)
         for kind, start, stop in schema.blocks:
             kinds[start:stop] = ("binary", "categorical", "real").index(kind)
+        self.discrete = (kinds < 2).to(self.device)
         self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device), self.varies
         self.pale = schema.columns(LIGHTENING) if LIGHTENING in schema.names else slice(0, 0)
         self.luma = torch.tensor(LUMA, device=self.device)[:, None, None]
@@ -155,8 +160,9 @@ class Retouch(Algorithm):
             fields = self.networks["editor"](x, d, present)
             made = changed(x, fields)
             seen = look[1](made)
-            verdict, told = self.networks["discriminator"](seen)
+            verdict, told, branches = self.networks["discriminator"](seen)
             values |= {"fool": losses.wasserstein_fool(verdict)}
+            values |= self._match(branches, asked)
             values |= self._attributes(told, seen, asked) | self._fields(x, made, fields, asked)
             if "detail_discriminator" in self.networks:
                 detail = self.networks["detail_discriminator"](retouched_part(large, fields, place))[0]
@@ -169,10 +175,11 @@ class Retouch(Algorithm):
             learns = batch.images_seen >= self.weights["warmup_images"]
             if learns:
                 total.backward(inputs=self.parameters("editor"), retain_graph=True)
-            real, right = self.networks["discriminator"](shown)
+            real, right, of_real = self.networks["discriminator"](shown)
             values["hinge"] = losses.hinge_real_or_fake(real, verdict)
             values["head_real"] = losses.attribute_loss(right, y, self.blocks)
-            judged = values["hinge"] + self.weights["head_real"] * values["head_real"]
+            values["match_hinge"] = self._match_hinge(of_real, branches, y, asked)
+            judged = values["hinge"] + values["match_hinge"] + self.weights["head_real"] * values["head_real"]
             if "detail" in values:
                 half = x.shape[-1]
                 top, left = (2 * each for each in place)
@@ -208,6 +215,42 @@ class Retouch(Algorithm):
             "asked_reached": losses.attribute_accuracy(taught.detach(), known[0], self.blocks).nan_to_num(0),
         }
 
+    def _match(self, branches: Tensor, asked: Asked) -> dict[str, Tensor]:
+        """What D's branches say of edited pictures: do they look like real ones that have what was asked, or kept?
+
+        Args:
+            branches: [B, W, 2].
+            asked: of the same pictures.
+        """
+        own = branch(branches, asked.target)
+        told = self.discrete & ~asked.target.isnan()
+        wanted, rest = (told & asked.changed).float(), (told & ~asked.changed).float()
+        return {
+            "match": -(own * wanted).sum() / wanted.sum().clamp(min=1),
+            "match_kept": (F.relu(1 - own) * rest).sum() / rest.sum().clamp(min=1),
+        }
+
+    def _match_hinge(self, real: Tensor, made: Tensor, y: Tensor, asked: Asked) -> Tensor:
+        """Hinge of D's branches, every branch weighing as much as another.
+
+        Real pictures belong to the branch of their value and not to the other's, edited ones not to that which was
+        asked.
+
+        Args:
+            real, made: [B, W, 2]; y: [B, W], NaN where unknown; asked: of the same pictures.
+        """
+        shares = self.networks["discriminator"].shares
+        now = marginals(y)[0]
+        shares.lerp_(torch.where(now.isnan(), shares, now), 0.005)
+        share = torch.stack([1 - shares, shares], 1).expand_as(real).clamp(RAREST)
+        known = (self.discrete & ~y.isnan()).float()
+        wanted = (self.discrete & asked.changed & ~asked.target.isnan()).float()
+        own = F.relu(1 - branch(real, y)) / branch(share, y)
+        other = F.relu(1 + branch(real, 1 - y)) / branch(share, y)
+        false = F.relu(1 + branch(made, asked.target)) / branch(share, 1 - asked.target)
+        of_real = ((own + MISMATCH * other) * known).sum() / known.sum().clamp(min=1)
+        return 0.5 * (of_real + (false * wanted).sum() / wanted.sum().clamp(min=1))
+
     def _fields(self, x: Tensor, made: Tensor, fields: Fields, asked: Asked) -> dict[str, Tensor]:
         """What keeps a change small, smooth, and off the skin."""
         flow, gain, shift, mask = fields.flow, fields.gain, fields.shift, fields.mask
@@ -241,6 +284,11 @@ class Retouch(Algorithm):
         lighter = (difference * self.luma).sum(1, keepdim=True)
         chroma = (difference - lighter).square().sum(1, keepdim=True)
         return ellipse(size, x.device) * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
+
+
+def branch(branches: Tensor, value: Tensor) -> Tensor:
+    """Return what stands for a value, [B, W], of [B, W, 2]: the second for 1, the first for 0 and what is unknown."""
+    return branches.gather(2, (value > 0.5).long()[..., None])[..., 0]
 
 
 def held(change: Tensor, weight: Tensor) -> Tensor:
