@@ -63,6 +63,7 @@ class RetouchLossOptions(Options):
         teacher_share: The teacher's share in these two; the rest is the head's of D.
         unchanged: |x' - x| where nothing is asked, else 0, mean.
         change: |x' - x|, mean.
+        behind: By so many times more a change counts there outside the head of an aligned picture.
         mask: |m|, mean.
         shift: |h|, mean.
         stretch: Steps of the flow between neighbours, in pixels, mean.
@@ -73,21 +74,22 @@ class RetouchLossOptions(Options):
     """
 
     teacher: str = ""
-    fool: Weight = 2.0
-    detail: Weight = 1.0
-    match: Weight = 5.0
-    match_kept: Weight = 8.0
+    fool: Weight = 4.0
+    detail: Weight = 1.5
+    match: Weight = 6.0
+    match_kept: Weight = 5.0
     head_real: Weight = 0.15
     asked: Weight = 0.25
-    kept: Weight = 0.2
+    kept: Weight = 0.1
     teacher_share: Share = 0.15
     unchanged: Weight = 50.0
-    change: Weight = 0.5
+    change: Weight = 1.0
+    behind: Weight = 4.0
     mask: Weight = 0.1
     shift: Weight = 0.25
     stretch: Weight = 1.0
     variation: Weight = 0.5
-    skin: Weight = 6.0
+    skin: Weight = 12.0
     warmup_images: Annotated[int, Field(ge=0)] = 3_000
     small_images: Annotated[int, Field(ge=0)] = 0
 

@@ -34,7 +34,8 @@ from attrimorph.photographs.fields import Fields, changed
 SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the scale -1..1: how views differ
 COMMON = 0.2  # share from which an attribute's value is no longer rare
 LIGHTENING = "Pale_Skin"
-SKIN = ((0.50, 0.56), (0.26, 0.34))  # centre and radii of the face in an aligned picture, in sides: x, y
+# Centre and radii of the face, and of the head with its hair, in an aligned picture, in sides: x, y.
+SKIN, HEAD = ((0.50, 0.56), (0.26, 0.34)), ((0.50, 0.50), (0.38, 0.52))
 CENTRE = (0.45, 0.65, 0.35, 0.65)  # nose and cheeks, whose colours are the skin's: upper, lower, left, right
 CHROMA, LIGHTNESS = 0.12, 0.5  # on the scale -1..1: how far skin differs from their mean
 RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
@@ -259,11 +260,11 @@ class Retouch(Algorithm):
         assert shift is not None
         assert mask is not None
         size = x.shape[-1]
-        each = (made - x).abs().mean((1, 2, 3))
-        still = (~asked.some).float()
+        each, still = (made - x).abs(), (~asked.some).float()
+        dear = 1 + self.weights["behind"] * (1 - ellipse(HEAD, size, x.device))
         values = {
-            "unchanged": (each * still).mean(),
-            "change": each.mean(),
+            "unchanged": (each.mean((1, 2, 3)) * still).mean(),
+            "change": (each * dear).mean(),
             "mask": mask.mean(),
             "shift": shift.abs().mean(),
             "stretch": size * steps(flow),
@@ -283,7 +284,7 @@ class Retouch(Algorithm):
         difference = x - x[..., top:bottom, left:right].mean((2, 3), keepdim=True)
         lighter = (difference * self.luma).sum(1, keepdim=True)
         chroma = (difference - lighter).square().sum(1, keepdim=True)
-        return ellipse(size, x.device) * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
+        return ellipse(SKIN, size, x.device) * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
 
 
 def branch(branches: Tensor, value: Tensor) -> Tensor:
@@ -308,9 +309,9 @@ def steps(field: Tensor) -> Tensor:
     return field.diff(dim=2).abs().mean() + field.diff(dim=3).abs().mean()
 
 
-def ellipse(size: int, device: torch.device) -> Tensor:
-    """Return where the face of an aligned picture lies, [1, 1, S, S] in 0..1."""
-    (x, y), (wide, high) = SKIN
+def ellipse(place: tuple[tuple[float, float], tuple[float, float]], size: int, device: torch.device) -> Tensor:
+    """Return what lies inside an ellipse, its centre and radii in sides, [1, 1, S, S] in 0..1."""
+    (x, y), (wide, high) = place
     at = (torch.arange(size, device=device) + 0.5) / size
     far = (((at - x) / wide).square()[None] + ((at - y) / high).square()[:, None]).sqrt()
     return ((1.1 - far) / 0.2).clamp(0, 1)[None, None]
