@@ -162,8 +162,9 @@ class FieldDiscriminator(nn.Module):
         logits, branches = h.new_zeros(len(h), 0), h.new_zeros(len(h), 0)
         if self.head is not None and self.branches is not None:
             logits, branches = self.head(h.flatten(1)), self.branches(h.flatten(1))
+        by_attribute = branches.float().view(*logits.shape, 2)
         # [B, 1, s, s], [B, W], [B, W, 2]
-        return LOUD * self.verdict(h).float(), logits.float(), BRANCHES_LOUD * branches.float().unflatten(1, (-1, 2))
+        return LOUD * self.verdict(h).float(), logits.float(), BRANCHES_LOUD * by_attribute
 
 
 class ShrinkingClassifier(Classifier):

@@ -55,8 +55,8 @@ class RetouchLossOptions(Options):
         teacher: The file of an attribute classifier (judge) that teaches beside D's head; none: the run's own.
         fool: -D(x'), mean over places.
         detail: The same of the second D; 0 leaves it out.
-        match: -D_v(x') of the branches of D that tell real pictures with what was asked, mean over what was asked.
-        match_kept: max(0, 1 - D_v(x')) of those of what was not asked, mean.
+        match: -D_v(x') of the branches of D that tell real pictures with what was asked; mean of a picture's.
+        match_kept: max(0, 1 - D_v(x')) of those of what was not asked; mean of a picture's.
         head_real: D's head: cross-entropy of the attributes of real pictures, sum over attributes.
         asked: Cross-entropy of what was asked, sum over attributes.
         kept: Cross-entropy of what was not asked, sum over attributes.
@@ -74,10 +74,10 @@ class RetouchLossOptions(Options):
     """
 
     teacher: str = ""
-    fool: Weight = 4.0
-    detail: Weight = 1.5
-    match: Weight = 6.0
-    match_kept: Weight = 5.0
+    fool: Weight = 2.0
+    detail: Weight = 1.0
+    match: Weight = 10.0
+    match_kept: Weight = 8.0
     head_real: Weight = 0.15
     asked: Weight = 0.25
     kept: Weight = 0.1
@@ -89,7 +89,7 @@ class RetouchLossOptions(Options):
     shift: Weight = 0.25
     stretch: Weight = 1.0
     variation: Weight = 0.5
-    skin: Weight = 12.0
+    skin: Weight = 10.0
     warmup_images: Annotated[int, Field(ge=0)] = 3_000
     small_images: Annotated[int, Field(ge=0)] = 0
 
@@ -101,7 +101,7 @@ class RetouchOptimiserOptions(OptimiserOptions):
         learning_rate: Of all networks; the discriminators may have their own.
     """
 
-    learning_rate: Rate = 4e-4
+    learning_rate: Rate = 3e-4
     discriminator_rate: Rate | None = 1.5e-3
 
 

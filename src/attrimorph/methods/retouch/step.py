@@ -5,8 +5,11 @@
 with the fields f, g, h, m, p = E(x, d, y). Of every picture, real or made, D is shown two views: the whole at the
 fields' size, shifted, turned and noised (else a classifier is fooled, not the eye), and, where the data are twice as
 large, a part of the larger picture, to which the enlarged fields are applied.
-    L_D = max(0, 1 - D(x)) + max(0, 1 + D(x')), for each D; the first also tells the attributes of real pictures
-    L_E = -D(x') - D_detail(x') + asked (BCE of the asked attributes, by D's head and by a teacher) + kept (the others)
+    L_D = max(0, 1 - D(x)) + max(0, 1 + D(x')), for each D; the first also tells the attributes of real pictures,
+        and has branches D_av for each value v of each attribute a, with max(0, 1 - D_av(x)) + 1/4 max(0, 1 + D_aw(x))
+        for real pictures of v, w the other value, and max(0, 1 + D_av(x')) for edited ones that v was asked of
+    L_E = -D(x') - D_detail(x') + match (-D_av(x') of what was asked) + match_kept (max(0, 1 - D_av(x')) of the others)
+        + asked (BCE of the asked attributes, by D's head and by a teacher) + kept (the others)
         + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, variation (steps between
         neighbours) + skin
 All gradients of a step belong to the same parameters; then every network steps.
@@ -225,11 +228,8 @@ class Retouch(Algorithm):
         """
         own = branch(branches, asked.target)
         told = self.discrete & ~asked.target.isnan()
-        wanted, rest = (told & asked.changed).float(), (told & ~asked.changed).float()
-        return {
-            "match": -(own * wanted).sum() / wanted.sum().clamp(min=1),
-            "match_kept": (F.relu(1 - own) * rest).sum() / rest.sum().clamp(min=1),
-        }
+        wanted, rest = told & asked.changed, told & ~asked.changed
+        return {"match": -mean_of(own, wanted), "match_kept": mean_of(F.relu(1 - own), rest)}
 
     def _match_hinge(self, real: Tensor, made: Tensor, y: Tensor, asked: Asked) -> Tensor:
         """Hinge of D's branches, every branch weighing as much as another.
@@ -240,17 +240,16 @@ class Retouch(Algorithm):
         Args:
             real, made: [B, W, 2]; y: [B, W], NaN where unknown; asked: of the same pictures.
         """
-        shares = self.networks["discriminator"].shares
+        shares = self.networks["discriminator"].get_buffer("shares")
         now = marginals(y)[0]
         shares.lerp_(torch.where(now.isnan(), shares, now), 0.005)
         share = torch.stack([1 - shares, shares], 1).expand_as(real).clamp(RAREST)
-        known = (self.discrete & ~y.isnan()).float()
-        wanted = (self.discrete & asked.changed & ~asked.target.isnan()).float()
+        known = self.discrete & ~y.isnan()
+        wanted = self.discrete & asked.changed & ~asked.target.isnan()
         own = F.relu(1 - branch(real, y)) / branch(share, y)
         other = F.relu(1 + branch(real, 1 - y)) / branch(share, y)
         false = F.relu(1 + branch(made, asked.target)) / branch(share, 1 - asked.target)
-        of_real = ((own + MISMATCH * other) * known).sum() / known.sum().clamp(min=1)
-        return 0.5 * (of_real + (false * wanted).sum() / wanted.sum().clamp(min=1))
+        return 0.5 * (mean_of(own + MISMATCH * other, known) + mean_of(false, wanted))
 
     def _fields(self, x: Tensor, made: Tensor, fields: Fields, asked: Asked) -> dict[str, Tensor]:
         """What keeps a change small, smooth, and off the skin."""
@@ -284,12 +283,19 @@ class Retouch(Algorithm):
         difference = x - x[..., top:bottom, left:right].mean((2, 3), keepdim=True)
         lighter = (difference * self.luma).sum(1, keepdim=True)
         chroma = (difference - lighter).square().sum(1, keepdim=True)
-        return ellipse(SKIN, size, x.device) * torch.exp(-chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2))
+        return ellipse(SKIN, size, x.device) * torch.exp(
+            -chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2)
+        )
 
 
 def branch(branches: Tensor, value: Tensor) -> Tensor:
     """Return what stands for a value, [B, W], of [B, W, 2]: the second for 1, the first for 0 and what is unknown."""
     return branches.gather(2, (value > 0.5).long()[..., None])[..., 0]
+
+
+def mean_of(values: Tensor, which: Tensor) -> Tensor:
+    """Return the mean of each picture's chosen values, [B, W] both, 0 where none is, averaged over B."""
+    return ((values * which).sum(1) / which.sum(1).clamp(min=1)).mean()
 
 
 def held(change: Tensor, weight: Tensor) -> Tensor:
