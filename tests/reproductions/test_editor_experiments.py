@@ -271,6 +271,24 @@ def test_pictures_move_by_whole_pixels() -> None:
     assert torch.equal(up[..., 4, :], images[..., 4, :])
 
 
+def test_a_shift_is_of_every_face_and_costs_what_is_lost_by_it(context: EditContext) -> None:
+    truth = Truth(context)
+
+    class InPlace:
+        """It edits what lies where it should, and leaves the rest as it is."""
+
+        def edit(self, images: torch.Tensor, changes: Any, attributes: Any = None) -> torch.Tensor:
+            made = images.clone()
+            known = torch.stack([(truth.images == image).flatten(1).all(1).any() for image in images])
+            made[known] = truth.edit(images[known], changes) if known.any() else made[known]
+            return made
+
+    found = homointerp.positions(context, InPlace(), ["Smiling", "Young"])
+    assert found[homointerp.UNSHIFTED] > 0.9
+    assert found[homointerp.SHIFTED] < 0.5  # were a quarter of the faces left in place, it would be more
+    assert found[homointerp.LOST] == pytest.approx(100 * (found[homointerp.UNSHIFTED] - found[homointerp.SHIFTED]))
+
+
 def test_a_white_background_is_white_and_its_shift_is_measured(context: EditContext, tmp_path: Path) -> None:
     images, masks, _ = homointerp.on_white(context)
     assert (images.masked_select(masks.expand_as(images) == 0) == 1).all()

@@ -35,7 +35,6 @@ SHARE = 0.95  # of the ring that counts as covered
 WORDS = {"gan": "GAN", "wgan": "WGAN", "fm-gan": "FM-GAN"}
 PAPER_ITERATIONS = 2_000_000
 MEASUREMENTS = 200  # of a curve
-LEAST = 10  # iterations between two of them
 LAST = 0.1  # of the measurements, over whose mean the end is told
 LEARNED = 0.9  # of the samples on the ring, and of evenness, that the distribution counts as learned
 VARIANT_SHARE = 0.3  # of the iterations, for each of the variants
@@ -388,11 +387,9 @@ def curves_of(request: Request, words: str, method: str, options: RingOptions, s
 def run(request: Request) -> Outcome:
     """Train the three methods on the ring, then their variants; curves that are on disk are taken from there."""
     length = request.images or request.form.iterations
-    if length < LEAST * COLUMNS:
-        raise AttrimorphError(
-            f"--images must be at least {LEAST * COLUMNS}, the iterations of the ring; got {length}; try 20000"
-        )
-    options = RingOptions(iterations=length, every=max(LEAST, length // MEASUREMENTS))
+    if length < COLUMNS:
+        raise AttrimorphError(f"--images must be at least {COLUMNS}, the ring's iterations; got {length}; try 20000")
+    options = RingOptions(iterations=length, every=max(1, length // MEASUREMENTS))
     snapshots = [options.every * round(length * (k + 1) / COLUMNS / options.every) for k in range(COLUMNS)]
     curves = {method: curves_of(request, method, method, options, snapshots) for method in WORDS}
     short = options.every * round(VARIANT_SHARE * length / options.every)
