@@ -8,8 +8,9 @@ images seen and figures into its header.
 
     python benchmarks/ship.py RUN portraits-128 --faces PREPARED --sources sources.csv --measured portraits.json
 
-makes a model of portraits: its figures are those of `benchmarks/portraits.py`; its card tells, besides, whose pictures
-it learned from and under which licences, whom there are few of, and what it must not be used for.
+makes a model of portraits: its figures are those that `benchmarks/portraits.py` measured of the file made without
+--measured; its card tells, besides, whose pictures it learned from and under which licences, whom there are few of, and
+what it must not be used for. Attributes that it did not learn are left out with --without NAME.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from attrimorph.applications.calibrate import calibrate, images_for, write_calibrated
+from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import write_bytes
@@ -107,7 +109,25 @@ def people_in(data: PreparedData) -> str:
     return "; ".join([*parts, f"skin, dark first: {', '.join(shares)}"])
 
 
-def ship_portraits(run: Path, out: Path, faces: Path, sources: Path, measured: Path, changed: str) -> Model:
+def without(model: Model, names: list[str]) -> dict[str, Any]:
+    """Take attributes out of the networks of a Retouch, and return its header without them."""
+    schema = model.schema
+    kept = [place for name in schema.names if name not in names for place in range(schema.width)[schema.columns(name)]]
+    inputs = [*kept, *(schema.width + place for place in kept)]  # the asked change and the present attributes
+    embedding, last = model.networks["editor"].embedding, model.networks["classifier"].last
+    embedding.weight = nn.Parameter(embedding.weight[:, inputs])
+    last.weight, last.bias = (nn.Parameter(part[kept]) for part in (last.weight, last.bias))
+    fewer = Schema(
+        tuple(each for each in schema.attributes if each.name not in names),
+        exclusive=tuple(pair for pair in schema.exclusive if not {*pair} & {*names}),
+    )
+    examples = np.reshape(model.header["examples"], (-1, schema.width))[:, kept]
+    return {**model.header, "schema": fewer.to_json(), "examples": examples.flatten().tolist()}
+
+
+def ship_portraits(
+    run: Path, out: Path, faces: Path, sources: Path, measured: Path | None, changed: str, names: list[str]
+) -> Model:
     """Write the newest model of `run` to `out` in half precision, with the card of a model of people.
 
     Args:
@@ -115,16 +135,20 @@ def ship_portraits(run: Path, out: Path, faces: Path, sources: Path, measured: P
         out: the file.
         faces: what it learned from, prepared.
         sources: a CSV of file_name, source, kind, licence of these.
-        measured: what `benchmarks/portraits.py` wrote of it.
+        measured: what `benchmarks/portraits.py` wrote of it; None: no figures yet.
         changed: since the version before.
+        names: of attributes that are left out.
     """
     model, data = load(run), open_prepared(faces)
+    header = without(model, names)
     with sources.open(encoding="utf-8") as file:
         told = {row["file_name"]: row for row in csv.DictReader(file)}
     used = [told[Path(data.files[row]).name] for row in data.indices("train")]
     counts = Counter((row["source"], row["kind"], row["licence"]) for row in used)
-    found: dict[str, Any] = json.loads(measured.read_text())
-    reached = {"edit.target_reached": found["mean_of_attributes"], "edit.drift": found["all"]["others"]["mean"]}
+    found: dict[str, Any] = json.loads(measured.read_text()) if measured else {"attributes": {}, "groups": {}}
+    reached = {}
+    if measured:
+        reached = {"edit.target_reached": found["mean_of_attributes"], "edit.drift": found["all"]["others"]["mean"]}
     for name, both in found["attributes"].items():
         for way, key in (("set", SET), ("taken", TAKEN_AWAY)):
             if "reached" in both[way]:
@@ -145,8 +169,8 @@ def ship_portraits(run: Path, out: Path, faces: Path, sources: Path, measured: P
             "changes": changed,
         },
     }
-    recipe = {**model.header["recipe"], "name": out.stem, "losses": {**model.header["recipe"]["losses"], "teacher": ""}}
-    write_bytes(out, model_bytes(halved(model.networks), {**model.header, "recipe": recipe, "card": card}))
+    recipe = {**header["recipe"], "name": out.stem, "losses": {**header["recipe"]["losses"], "teacher": ""}}
+    write_bytes(out, model_bytes(halved(model.networks), {**header, "recipe": recipe, "card": card}))
     return load(out)
 
 
@@ -159,10 +183,11 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, help="a CSV of their files, sources, kinds and licences")
     parser.add_argument("--measured", type=Path, help="portraits.json of benchmarks/portraits.py")
     parser.add_argument("--changed", default="the first version", help="what is other than in the version before")
+    parser.add_argument("--without", nargs="*", default=[], help="attributes to leave out")
     arguments = parser.parse_args()
     out = SHIPPED / f"{arguments.name}.safetensors"
     if arguments.faces:
-        portraits = arguments.faces, arguments.sources, arguments.measured, arguments.changed
+        portraits = arguments.faces, arguments.sources, arguments.measured, arguments.changed, arguments.without
         model = ship_portraits(arguments.run, out, *portraits)
         print("\n".join(f"{topic}: {text}" for topic, text in model.card["words"].items()))
     else:

@@ -40,6 +40,7 @@ WIDTHS = {
     },
     "homointerp-64": NARROW["homointerp-drawn-64"],
     "retouch-128": NARROW["retouch-64"],
+    "portraits-128": NARROW["retouch-64"],
     "stargan-128": NARROW["stargan-64"],
     "attgan-128": NARROW["attgan-64"],
     "stgan-128": NARROW["stgan-64"],

@@ -66,7 +66,7 @@ def test_an_edit_encodes_once_and_decodes_twice(name: str, tmp_path: Path, monke
     [
         Sample(count=3, changes={"Male": 1.0}),
         Reconstruct(images=["FACE"], known={"Male": 0.0}),
-        Edit(images=["FACE", "FACE"], changes={"Smiling": 0.5}, calibrated=False),
+        Edit(images=["FACE", "FACE"], changes={"Smiling": 0.5}, calibrated=False, model="drawn-faces-64"),
         Morph(images=["FACE", "FACE"], path="slerp", steps=3),
     ],
     ids=lambda request: request.verb,

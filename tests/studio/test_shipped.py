@@ -30,7 +30,7 @@ def told(client: TestClient) -> dict[str, dict[str, Any]]:
 def test_each_has_sliders_and_locks(told: dict[str, dict[str, Any]]) -> None:
     assert sorted(told) == sorted(shipped())
     for name, model in told.items():
-        assert (len(model["sliders"]), len(model["locks"])) == ((22, 0) if name == PHOTOGRAPHS else (25, 25)), name
+        assert (len(model["sliders"]), len(model["locks"])) == ((21, 0) if name == PHOTOGRAPHS else (25, 25)), name
         assert model["can"]["photograph"], name
 
 

@@ -29,7 +29,7 @@ from attrimorph.methods.logged import in_words
 from attrimorph.methods.recipes import recipe_named
 from attrimorph.metrics.evaluation_set import drawn_images
 from attrimorph.metrics.figures import Evaluation, card_figures
-from attrimorph.models import shipped
+from attrimorph.models import PHOTOGRAPHS, shipped
 from attrimorph.models.model import Model
 from attrimorph.pictures import frames, gif_bytes, grid, sheet, to_pil, write_png
 from attrimorph.recipe import AnyRecipe
@@ -218,31 +218,31 @@ def morphed(model: Model) -> str:
 # --- the sections of the page
 
 PHOTOGRAPH = Path(__file__).with_name("woman.jpg")  # its source stands in woman.txt
-MADE_UP, MADE_UP_BY = "Heavy_Makeup", "homointerp-drawn-64"
+SMILE, SMILE_BY = {"Smiling": 0.7, "Mouth_Slightly_Open": 0.7}, PHOTOGRAPHS
 
 
 def about_photograph(results: Path, trained: Model) -> list[str]:
     """The first section: a photograph, edited at its own size by a model that ships, then by the one just trained."""
-    models = {name: load(name) for name in (MADE_UP_BY,) if name in shipped()} | {"the model just trained": trained}
+    models = {name: load(name) for name in (SMILE_BY,) if name in shipped()} | {"the model just trained": trained}
     pieces, before = [], open_image(PHOTOGRAPH)
     for words, model in models.items():
         with warnings.catch_warnings():  # the page says it
             warnings.simplefilter("ignore")
-            found = edit(model, PHOTOGRAPH, {MADE_UP: 1.0}, known={MADE_UP: 0})
+            found = edit(model, PHOTOGRAPH, SMILE, known=dict.fromkeys(SMILE, 0))
         (place,) = found.save(results / f"photograph-{words.split()[-1]}.jpg")
         x, y = found.faces[0][0].corners.mean(0).round().astype(int)
         page = Image.new("RGB", (1024, 832))
         for column, image in enumerate((before, found.photographs[0])):
             page.paste(image.resize((512, 512)), (512 * column, 0))
-            page.paste(image.crop((x - 256, y - 160, x + 256, y + 160)), (512 * column, 512))
-        caption = f"{MADE_UP} by {words}: before, after; below, parts of both at full size. The whole: {place.name}"
+            page.paste(image.crop((x - 256, y - 70, x + 256, y + 250)), (512 * column, 512))
+        caption = f"A smile by {words}: before, after; below, parts of both at full size. The whole: {place.name}"
         pieces.append(report.picture(page, caption))
     return [
         report.heading(
             "A photograph, edited",
             f"It comes back at its own size, {before.width}x{before.height}; only the face's frame changes, and what "
-            "is not painted anew stays sharp. These models have seen nothing but drawn faces: make-up finds its place, "
-            "hair, hats and glasses come out as coarse paint. A model made for photographs does not ship yet.",
+            "is not painted anew stays sharp. The model that ships learned from portraits; the one just "
+            "trained has seen nothing but drawn faces, and paints coarsely.",
         ),
         *pieces,
     ]

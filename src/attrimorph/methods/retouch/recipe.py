@@ -84,7 +84,7 @@ class RetouchLossOptions(Options):
     teacher_share: Share = 0.15
     unchanged: Weight = 50.0
     change: Weight = 1.0
-    behind: Weight = 4.0
+    behind: Weight = 8.0
     mask: Weight = 0.1
     shift: Weight = 0.25
     stretch: Weight = 1.0
