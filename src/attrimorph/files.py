@@ -88,6 +88,19 @@ def tensors_changed(content: bytes, words: Mapping[str, Any]) -> bool:
     return "crc32" in words and words["crc32"] != _tensors_crc32(content)
 
 
+def words_of(header: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the header of a file says, nothing where it is not ours.
+
+    In files of earlier versions each word is an entry of its own.
+    """
+    if "attrimorph" in header:
+        return dict(json.loads(header["attrimorph"]))
+    if not header.get("format", "").startswith("attrimorph "):
+        return {}
+    plain = ("format", "format_version", "name")
+    return {name: text if name in plain else json.loads(text) for name, text in header.items()}
+
+
 def _tensors_crc32(content: bytes) -> int:
     return crc32(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
 

@@ -1,7 +1,6 @@
 """What judges and identity encoders share: their networks' trunk, how images go through, their files, the training."""
 
 import copy
-import json
 import math
 import re
 from abc import ABC, abstractmethod
@@ -23,7 +22,15 @@ from attrimorph.data import Schema
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import beside, load_unfinished, save_unfinished, tensor_file, tensors_changed, write_bytes
+from attrimorph.files import (
+    beside,
+    load_unfinished,
+    save_unfinished,
+    tensor_file,
+    tensors_changed,
+    words_of,
+    write_bytes,
+)
 from attrimorph.models.batches import shared
 from attrimorph.networks.convolutional import LARGEST, Stages, StridedTrunk
 
@@ -153,19 +160,6 @@ class Evaluator(ABC):
         except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError, AttrimorphError) as error:
             raise AttrimorphError(f"the {cls.kind} {path} is damaged ({error}); train or fetch it again") from error
         raise AttrimorphError(f"{path} must be a {cls.kind} of format {cls.versions[-1]}; it is none; train one")
-
-
-def words_of(header: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the header of a file says, nothing where it is not ours.
-
-    In files of earlier versions each word is an entry of its own.
-    """
-    if "attrimorph" in header:
-        return dict(json.loads(header["attrimorph"]))
-    if not header.get("format", "").startswith("attrimorph "):
-        return {}
-    plain = ("format", "format_version", "name")
-    return {name: text if name in plain else json.loads(text) for name, text in header.items()}
 
 
 def halves(network: nn.Module) -> dict[str, Tensor]:

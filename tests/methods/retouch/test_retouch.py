@@ -15,6 +15,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.retouch.model import RetouchModel
 from attrimorph.methods.retouch.networks import EditorNetwork, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
@@ -234,6 +235,8 @@ def test_a_named_teacher_teaches_and_the_run_s_own_does_not(tmp_path: Path) -> N
     told = teacher(drawn.images.permute(0, 3, 1, 2).float() / 127.5 - 1)
     assert ((told > 0) == (faces.attributes(drawn.factors) > 0.5)).float().mean() > 0.9
     assert teacher.knows.all()
+    load_judge(Path(path)).save(tmp_path / "judge.safetensors")
+    assert torch.equal(Teacher(tmp_path / "judge.safetensors", faces.SCHEMA)(given := pictures(2, 32)), teacher(given))
     odd = Teacher(Path(path), Schema((Attribute("Odd"), Attribute("Smiling"))))
     assert odd.knows.tolist() == [False, True]
     algorithm = retouch({"losses.teacher": path})

@@ -1,6 +1,5 @@
 """Retouch's networks: the editor, a U-Net from a picture and an asked change to fields; discriminators; a teacher."""
 
-import json
 import math
 from collections.abc import Collection
 from itertools import pairwise
@@ -14,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from attrimorph.data import Schema, few
 from attrimorph.errors import AttrimorphError
+from attrimorph.files import words_of
 from attrimorph.methods.retouch.recipe import RetouchRecipe
 from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, initialise, modulate
 from attrimorph.photographs.fields import CHANNELS, Fields
@@ -198,10 +198,10 @@ class Teacher(nn.Module):
         super().__init__()
         try:
             with safe_open(str(path), framework="pt") as file:
-                header = file.metadata() or {}
+                header = words_of(file.metadata() or {})
                 tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            self.size, known = int(header["image_size"]), Schema.from_json(json.loads(header["schema"]))
-            self.trunk = StridedTrunk(self.size, json.loads(header["stages"]))
+            self.size, known = int(header["image_size"]), Schema.from_json(header["schema"])
+            self.trunk = StridedTrunk(self.size, header["stages"])
             self.last = nn.Linear(self.trunk.features, len(tensors["last.bias"]))
             missing = self.load_state_dict(tensors, strict=False).missing_keys
             if lost := [name for name in missing if "batches" not in name]:
