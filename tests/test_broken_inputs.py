@@ -82,6 +82,6 @@ def test_odd_names_of_good_files_work(kit: Kit, tmp_path: Path, monkeypatch: pyt
         path.write_bytes(kit.face.read_bytes())
         (tmp_path / name).mkdir()
         words = ["edit", str(path), "--set", "Smiling=1", "--model", str(kit.model), "--out", str(tmp_path / name)]
-        assert cli.run([*words, "--device", "cpu"]) == 0, name
+        assert cli.run([*words, "--device", "cpu"]) == 0, ascii(name)
         (receipt,) = (tmp_path / name).glob("*.json")
-        assert cli.run(["replay", str(receipt)]) == 0, name
+        assert cli.run(["replay", str(receipt)]) == 0, ascii(name)
