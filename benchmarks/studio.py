@@ -240,7 +240,7 @@ def in_photograph(path: str, address: str, seconds: float, folder: Path) -> dict
             page = ready(chrome, address)
             begin = time.perf_counter()
             page.set_input_files("#file", file)
-            page.wait_for_selector(".whole .pane svg")
+            page.wait_for_selector('.whole .pane svg[viewBox="0 0 4000 3000"]')
             page.wait_for_function("() => window.studioAtRest()")
             opened = time.perf_counter() - begin
             page.evaluate(DRAG, 1)  # warm

@@ -238,12 +238,13 @@ def apply_to_part(pixels: NDArray[Any], frame: Frame, fields: Fields, rims: "Rim
     if colours == 1:
         a, b = a.mean(0, keepdim=True), b.mean(0, keepdim=True)
     parts = [a, b]
-    most = torch.cat([b, a * top + b])  # a change is the most where the picture is black, or white
+    # A change is the most where the picture is black, or white.
+    most = torch.maximum(b.abs(), (a * top + b).abs()).amax(0)
     if fields.flow is not None:
         linear = torch.tensor(frame.matrix).view(2, 3)[:, :2]
         parts.append(frame.side * torch.einsum("ij,jhw->ihw", linear, fields.flow[0].float().cpu()))
-        most = torch.cat([most, 4 * top * parts[2]])
-    box = left, upper, right, lower = _box(canvas.shape[1::-1], frame, most.abs() > (SMALL if whole_numbers else 0))
+        most = most.maximum(4 * top * parts[2].abs().amax(0))
+    box = left, upper, right, lower = _box(canvas.shape[1::-1], frame, most > (SMALL if whole_numbers else 0))
     if left >= right or upper >= lower:
         return result, (0, 0, 0, 0)
     enlarge = _Enlarged(torch.cat(parts), frame, rims, left, right)
@@ -276,12 +277,12 @@ def _moved(own: Tensor, colours: int, flow: Tensor, upper: int, left: int) -> Te
 
 
 def _box(size: tuple[int, int], frame: Frame, changes: Tensor) -> Box:
-    """Return the rectangle of a picture outside which nothing changes, in its pixels; changes are [C, S, S]."""
-    places = changes.any(0).nonzero()
-    if not len(places):
+    """Return the rectangle of a picture outside which nothing changes, in its pixels; changes are [S, S]."""
+    x, y = (np.flatnonzero(changes.any(axis)) for axis in (0, 1))
+    if not len(x):
         return 0, 0, 0, 0
     # An enlarged pixel reaches two further.
-    (y0, x0), (y1, x1) = (places.amin(0) - 2).clamp(min=0).tolist(), (places.amax(0) + 3).clamp(max=frame.side).tolist()
+    x0, y0, x1, y1 = max(x[0] - 2, 0), max(y[0] - 2, 0), min(x[-1] + 3, frame.side), min(y[-1] + 3, frame.side)
     a, b, c, d, e, f = frame.matrix
     corners = [(a * x + b * y + c, d * x + e * y + f) for x in (x0, x1) for y in (y0, y1)]
     low, high = np.floor(np.min(corners, 0)).clip(0, size), np.ceil(np.max(corners, 0)).clip(0, size)
@@ -320,6 +321,8 @@ class _Enlarged:
             x = (torch.arange(left, right, dtype=torch.float64) + 0.5 - c) / a
             self.across, fade = self._across(x, rims[:2])
             self.parts = parts @ (_weights(x, frame.side, abs(a)) * fade[:, None]).T
+        elif 0.5 <= frame.scale <= 1:
+            self.parts = parts  # bilinear alone: nothing is enlarged, and of four pixels one is read at least
         else:
             # Bicubic to about the picture's scale, at most fourfold; from there bilinear.
             count = min(max(round(frame.side * frame.scale), 1), 4 * frame.side)

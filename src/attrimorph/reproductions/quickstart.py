@@ -228,7 +228,7 @@ def about_photograph(results: Path, trained: Model) -> list[str]:
     for words, model in models.items():
         with warnings.catch_warnings():  # the page says it
             warnings.simplefilter("ignore")
-            found = edit(model, PHOTOGRAPH, SMILE, known=dict.fromkeys(SMILE, 0))
+            found = edit(model, PHOTOGRAPH, SMILE)
         (place,) = found.save(results / f"photograph-{words.split()[-1]}.jpg")
         x, y = found.faces[0][0].corners.mean(0).round().astype(int)
         page = Image.new("RGB", (1024, 832))

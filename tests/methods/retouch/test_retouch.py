@@ -19,6 +19,7 @@ from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.retouch.model import RetouchModel
 from attrimorph.methods.retouch.networks import EditorNetwork, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.methods.retouch.skin import skin, with_skin_kept
 from attrimorph.methods.retouch.step import Asked, Jitter, Retouch, ask, held, retouched_part
 from attrimorph.photographs.fields import Fields, changed
 from attrimorph.training.trainer import build
@@ -179,9 +180,30 @@ def test_skin_is_held_wherever_it_is_and_free_where_pale_skin_is_asked() -> None
     assert held(noise, everywhere) < 1e-3, "grain is free"
     algorithm = retouch(schema=SCHEMA)
     assert algorithm.pale == slice(3, 4)
-    skin = algorithm.skin(torch.full((1, 3, 16, 16), 0.3))
-    assert skin[..., 9, 8] == 1
-    assert skin[..., 0, 0] == 0
+    where = skin(torch.full((1, 3, 16, 16), 0.3))
+    assert where[..., 9, 8] == 1
+    assert where[..., 0, 0] == 0
+
+
+@pytest.mark.parametrize("tone", [-0.6, 0.0, 0.6])
+def test_no_edit_makes_a_face_lighter_or_redder(tone: float) -> None:
+    """In arched eyebrows dark skin came back lighter by 6.8 L*."""
+    x = torch.full((1, 3, 64, 64), tone)
+    x[:, :, :12] = -0.9  # hair
+    nothing = torch.zeros(1, 1, 64, 64)
+    lighter = torch.tensor([0.2, 0.1, 0.05])[:, None, None].expand(1, 3, 64, 64)
+    brow = lighter.clone()
+    brow[:, :, 24:26, 20:44] -= 0.5
+    fields = Fields(nothing.expand(1, 2, -1, -1), nothing.expand(1, 3, -1, -1), brow, nothing.clone(), x)
+    assert fields.mask is not None
+    fields.mask[:, :, 40:44, 24:40] = 1.0
+    kept = with_skin_kept(x, fields)
+    change = changed(x, kept) - x
+    where = (skin(x) > 0.5) & (fields.mask == 0)
+    assert abs(change.mul(where).sum((2, 3)) / where.sum()).max() < 0.01
+    assert change[0, :, 25, 32].max() < -0.3, "a part of the face changes"
+    assert change[0, :, 42, 32].abs().max() == 0, "paint stays"
+    assert torch.equal(change[..., :4, :4], changed(x, fields)[..., :4, :4] - x[..., :4, :4]), "and what is no face"
 
 
 def test_an_edited_picture_is_no_real_one_with_what_was_asked() -> None:

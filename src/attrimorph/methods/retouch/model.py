@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attrimorph.data import Changes
 from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.methods.retouch.skin import LIGHTENING, with_skin_kept
 from attrimorph.models.model import Model, any_source
 from attrimorph.photographs.fields import CHANNELS, Fields, changed
 from attrimorph.pictures import Pictures, Source
@@ -63,6 +64,8 @@ class RetouchModel(Model):
             if all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(asked, before, strict=True)):
                 return fields
         found = self._enlarged(self.networks["editor"](F.avg_pool2d(x, self.recipe.networks.enlarged), wished, y))
+        if LIGHTENING not in self.schema.names or not wished[:, self.schema.columns(LIGHTENING)].any():
+            found = with_skin_kept(x, found)
         if len(x) == 1:
             self._kept.append((tuple(each.clone() for each in asked), found))
         return found
@@ -73,7 +76,8 @@ class RetouchModel(Model):
         if self.recipe.networks.enlarged > 1:
             size = (self.image_size, self.image_size)
             parts = {name: F.interpolate(part, size=size, mode="bicubic") for name, part in parts.items()}
-        return Fields(**parts)
+        # A slider scales them again and again: channel by channel that takes half as long as channels last.
+        return Fields(**{name: part.contiguous() for name, part in parts.items()})
 
     @any_source
     def edit(self, images: Tensor, changes: Changes, attributes: Tensor | None = None) -> Pictures:

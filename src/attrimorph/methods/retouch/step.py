@@ -27,20 +27,17 @@ from torch.nn.utils import parametrize
 
 from attrimorph import losses
 from attrimorph.data import Schema
-from attrimorph.data.loader import LUMA, Batch
+from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
 from attrimorph.methods.base import Algorithm, marginals
 from attrimorph.methods.retouch.networks import FieldDiscriminator, Teacher, kept_networks
 from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.methods.retouch.skin import LIGHTENING, ellipse, skin
 from attrimorph.photographs.fields import Fields, changed
 
 SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the scale -1..1: how views differ
 COMMON = 0.2  # share from which an attribute's value is no longer rare
-LIGHTENING = "Pale_Skin"
-# Centre and radii of the face, and of the head with its hair, in an aligned picture, in sides: x, y.
-SKIN, HEAD = ((0.50, 0.56), (0.26, 0.34)), ((0.50, 0.50), (0.38, 0.52))
-CENTRE = (0.45, 0.65, 0.35, 0.65)  # nose and cheeks, whose colours are the skin's: upper, lower, left, right
-CHROMA, LIGHTNESS = 0.12, 0.5  # on the scale -1..1: how far skin differs from their mean
+HEAD = ((0.50, 0.50), (0.38, 0.52))  # with its hair: centre and radii in an aligned picture, in sides: x, y
 RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
 TERMS = (
@@ -119,7 +116,6 @@ class Retouch(Algorithm):
         self.discrete = (kinds < 2).to(self.device)
         self.schema_parts = schema.mutually_exclusive.to(self.device), kinds.to(self.device), self.varies
         self.pale = schema.columns(LIGHTENING) if LIGHTENING in schema.names else slice(0, 0)
-        self.luma = torch.tensor(LUMA, device=self.device)[:, None, None]
 
     @staticmethod
     def fresh(recipe: RetouchRecipe, schema: Schema) -> dict[str, nn.Module]:
@@ -271,21 +267,9 @@ class Retouch(Algorithm):
         }
         if self.weights["skin"]:
             free = asked.changed[:, self.pale].any(1)
-            skin = self.skin(x) * (1 - mask.detach()) * (~free).float()[:, None, None, None]
-            values["skin"] = held(made - x, skin)
+            own = skin(x) * (1 - mask.detach()) * (~free).float()[:, None, None, None]
+            values["skin"] = held(made - x, own)
         return values
-
-    @torch.no_grad()
-    def skin(self, x: Tensor) -> Tensor:
-        """Return how surely a pixel is skin, [B, 1, S, S] in 0..1: as coloured as nose and cheeks, inside the face."""
-        size = x.shape[-1]
-        top, bottom, left, right = (round(size * each) for each in CENTRE)
-        difference = x - x[..., top:bottom, left:right].mean((2, 3), keepdim=True)
-        lighter = (difference * self.luma).sum(1, keepdim=True)
-        chroma = (difference - lighter).square().sum(1, keepdim=True)
-        return ellipse(SKIN, size, x.device) * torch.exp(
-            -chroma / (2 * CHROMA**2) - lighter.square() / (2 * LIGHTNESS**2)
-        )
 
 
 def branch(branches: Tensor, value: Tensor) -> Tensor:
@@ -313,14 +297,6 @@ def held(change: Tensor, weight: Tensor) -> Tensor:
 def steps(field: Tensor) -> Tensor:
     """Return the mean absolute step between neighbours of [B, C, S, S]."""
     return field.diff(dim=2).abs().mean() + field.diff(dim=3).abs().mean()
-
-
-def ellipse(place: tuple[tuple[float, float], tuple[float, float]], size: int, device: torch.device) -> Tensor:
-    """Return what lies inside an ellipse, its centre and radii in sides, [1, 1, S, S] in 0..1."""
-    (x, y), (wide, high) = place
-    at = (torch.arange(size, device=device) + 0.5) / size
-    far = (((at - x) / wide).square()[None] + ((at - y) / high).square()[:, None]).sqrt()
-    return ((1.1 - far) / 0.2).clamp(0, 1)[None, None]
 
 
 def retouched_part(large: Tensor, fields: Fields, place: list[int]) -> Tensor:
