@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attrimorph.evaluators.evaluator import Fitting, Labelled, fit
+from attrimorph.evaluators.evaluator import EvaluatorRecipe, Labelled, fit
 
 
 def seen(count: int, half: int | None, images_seen: int) -> list[Tensor]:
@@ -20,7 +20,7 @@ def seen(count: int, half: int | None, images_seen: int) -> list[Tensor]:
         found: Tensor = network(images.mean().view(1)).sum()
         return found
 
-    fit(lambda: nn.Linear(1, 1), images, loss, Fitting(images_seen, 8))
+    fit(lambda: nn.Linear(1, 1), images, loss, EvaluatorRecipe(images_seen, 8))
     return steps
 
 

@@ -19,7 +19,7 @@ from attrimorph.photographs.file import Photograph
 from attrimorph.studio import model_store
 from attrimorph.studio.decoder import PhotographReader
 from attrimorph.studio.model_store import Limits, ModelStore, Origin
-from attrimorph.studio.render_queue import Frame, Live, RenderQueue
+from attrimorph.studio.render_queue import Live, Rendered, RenderQueue
 from tests.studio.conftest import LIVE, face_png, let_in, opened
 
 
@@ -133,11 +133,11 @@ def live(queue: RenderQueue, seed: int = 3, **changes: float) -> Live:
 
 
 def test_stale_states_are_dropped(queue: RenderQueue) -> None:
-    answers: list[tuple[int, Frame | Exception]] = []
+    answers: list[tuple[int, Rendered | Exception]] = []
     arrived = threading.Event()
 
     def take(number: int) -> Any:
-        def answer(found: Frame | Exception) -> None:
+        def answer(found: Rendered | Exception) -> None:
             answers.append((number, found))
             if number == 49:
                 arrived.set()
@@ -152,7 +152,7 @@ def test_stale_states_are_dropped(queue: RenderQueue) -> None:
     assert [number for number, _ in answers] in ([49], [0, 49])
     assert queue.dropped >= 48
     (expected,) = queue.frames([live(queue, Smiling=1.0)])
-    assert isinstance(expected, Frame)
+    assert isinstance(expected, Rendered)
     assert answers[-1][1] == expected
 
 
@@ -169,7 +169,7 @@ def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
     monkeypatch.setattr(queue.store, "pictures", counted)
     found = queue.frames([live(queue, seed) for seed in range(5)])
     assert sizes == [5]
-    assert all(isinstance(each, Frame) for each in found)
+    assert all(isinstance(each, Rendered) for each in found)
     broken = [
         live(queue, 0),
         live(queue, 1, Smilng=1.0),
@@ -177,10 +177,10 @@ def test_what_arrives_together_is_decoded_together_and_one_fault_harms_nobody(
         live(queue, 2),
     ]
     mixed = queue.frames(broken)
-    assert [isinstance(each, Frame) for each in mixed] == [True, False, False, True]
+    assert [isinstance(each, Rendered) for each in mixed] == [True, False, False, True]
     for one, other in ((mixed[0], found[0]), (mixed[3], found[2])):
-        assert isinstance(one, Frame)
-        assert isinstance(other, Frame)
+        assert isinstance(one, Rendered)
+        assert isinstance(other, Rendered)
         with Image.open(io.BytesIO(one.picture)) as a, Image.open(io.BytesIO(other.picture)) as b:
             difference = [abs(x - y) for x, y in zip(a.tobytes(), b.tobytes(), strict=True)]
         assert max(difference) <= 1  # another batch size may round the last bit differently
@@ -232,8 +232,8 @@ def test_a_dragged_picture_with_locks_is_the_one_that_is_saved() -> None:
         wish = EditTarget({"Heavy_Makeup": 0.8}, ("Wavy_Hair", "Male", "Young"))
         live = [Live(served, Origin(seed=6), wish, format) for format in ("rgba", "png")]
         quick, saved = (queue.frames([each])[0] for each in live)
-        assert isinstance(quick, Frame)
-        assert isinstance(saved, Frame)
+        assert isinstance(quick, Rendered)
+        assert isinstance(saved, Rendered)
         assert quick.picture == Image.open(io.BytesIO(saved.picture)).convert("RGBA").tobytes()
     finally:
         queue.close()

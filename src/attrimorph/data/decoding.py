@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attrimorph.data.images import CropLike, aligned, read_mask, read_pixels
-from attrimorph.data.readers.archives import Cell
 from attrimorph.errors import AttrimorphError
 
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
@@ -34,7 +33,7 @@ WORTH = 500  # images for which starting processes is worth its time
 
 
 @dataclass(frozen=True)
-class Decoder:
+class ImageDecoder:
     """How image files are made into pixels.
 
     Attributes:
@@ -65,6 +64,8 @@ class Decoder:
         Raises:
             AttrimorphError: a process has ended.
         """
+        from attrimorph.data.readers.archives import Cell  # not in the processes, which need no readers
+
         # Faces are found by a network on all cores; of a column groups of rows are read, once for all threads.
         apart = workers > 1 and len(files) >= WORTH and not self.align and not isinstance(files[0][0], Cell)
         idle, started = SimpleQueue[Worker](), list[Worker]()
@@ -74,13 +75,14 @@ class Decoder:
                 return [self(file) for file in part]
             worker = idle.get()
             try:
-                return worker.decode(part)
+                return _asked(worker, part)
             finally:
                 idle.put(worker)
 
         try:
             for _ in range(workers if apart else 0):
-                started.append(Worker(self))
+                started.append(Worker("attrimorph.data.decoding"))
+                started[-1].line.send(self)
                 idle.put(started[-1])
             at_once = max(1, min(AT_ONCE, BYTES_AT_ONCE // (3 * self.image_size**2))) if apart else 1
             rest = iter(files)
@@ -99,54 +101,67 @@ class Decoder:
                         worker.process.kill()
         finally:
             for worker in started:
-                worker.process.kill()
-                worker.process.wait()
-                worker.line.close()
+                worker.close()
 
 
 class Worker:
-    """One process that decodes; it ends with this one, however that ends."""
+    """A process that runs a module, and the line to it; it ends with this one, however that ends.
 
-    def __init__(self, decoder: Decoder) -> None:
+    Args:
+        module: gets the number of its end of the line, an inherited socket, and `words`.
+        folder: where it runs; None: here.
+    """
+
+    def __init__(self, module: str, *words: str, folder: str | None = None) -> None:
         here, there = socket.socketpair()
         with there:
             # Not of the terminal's group: Ctrl+C is answered here.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "attrimorph.data.decoding", str(there.fileno())],
-                stdin=subprocess.DEVNULL, pass_fds=(there.fileno(),), start_new_session=True,
+                [sys.executable, "-m", module, str(there.fileno()), *words],
+                stdin=subprocess.DEVNULL, pass_fds=(there.fileno(),), start_new_session=True, cwd=folder,
                 env=os.environ | {
                     "PYTHONPATH": os.pathsep.join(os.path.abspath(place) for place in sys.path if place),
                     "OPENBLAS_NUM_THREADS": "1",
                 },
             )  # fmt: skip
         self.line = Connection(here.detach())
-        self.line.send(decoder)
 
-    def decode(self, files: Sequence[File]) -> list[Pixels | AttrimorphError]:
-        """Return what becomes of files.
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.wait()
 
-        Raises:
-            AttrimorphError: the process has ended.
-        """
-        found = list[Pixels | AttrimorphError]()
-        try:
-            self.line.send(files)
-            while len(found) < len(files):
-                found.append(self.line.recv())
-        except (EOFError, OSError) as error:
-            code = self.process.wait()
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            raise AttrimorphError(
-                f"a process that decodes images must go on to the end; it ended {how} at {files[len(found)][0]}; run "
-                "the same again, which goes on, with --workers 1 where it ends there again"
-            ) from error
-        return found
+    def close(self) -> None:
+        """End the process and the line."""
+        self.end()
+        self.line.close()
+
+
+def _asked(worker: Worker, files: Sequence[File]) -> list[Pixels | AttrimorphError]:
+    """Return what becomes of files in a process.
+
+    Raises:
+        AttrimorphError: it has ended.
+    """
+    found = list[Pixels | AttrimorphError]()
+    try:
+        worker.line.send(files)
+        while len(found) < len(files):
+            found.append(worker.line.recv())
+    except (EOFError, OSError) as error:
+        code = worker.process.wait()
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise AttrimorphError(
+            f"a process that decodes images must go on to the end; it ended {how} at {files[len(found)][0]}; run "
+            "the same again, which goes on, with --workers 1 where it ends there again"
+        ) from error
+    return found
 
 
 def main(number: int) -> None:
     """Decode until the other end goes."""
     with Connection(number) as line, suppress(EOFError, ConnectionError):
-        decoder: Decoder = line.recv()
+        decoder: ImageDecoder = line.recv()
         while True:
             for file in line.recv():
                 line.send(decoder(file))

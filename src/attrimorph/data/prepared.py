@@ -20,7 +20,7 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -35,9 +35,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
-from attrimorph.data.decoding import Decoder, Pixels
+from attrimorph.data.decoding import ImageDecoder, Pixels
 from attrimorph.data.images import CropLike, checksum, size_of
 from attrimorph.data.readers import Crop, RawData, Source
+from attrimorph.data.writer import PreparedWriter, clear_leftovers, discard_prepared, labels_digests, sound
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
 
@@ -275,25 +276,6 @@ def open_prepared(path: str | Path) -> PreparedData:
     )
 
 
-def labels_digests(path: Path, schema: Schema, images_hash: str) -> tuple[str, str]:
-    """Return the SHA-256 of images, schema and attributes.csv, and of these and attributes.npy ("" where it is absent).
-
-    Raises:
-        AttrimorphError: attributes.csv cannot be read.
-    """
-    digest = hashlib.sha256(images_hash.encode())
-    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
-    found = list[str]()
-    for name in ("attributes.csv", "attributes.npy"):
-        if name == "attributes.npy" and not (path / name).exists():
-            return found[0], ""
-        with _sound(path / name), (path / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found.append(digest.hexdigest())
-    return found[0], found[1]
-
-
 def check_range(schema: Schema, y: NDArray[np.float32], files: Sequence[str]) -> None:
     """Refuse real values so far out that training on them ends in infinities.
 
@@ -316,20 +298,9 @@ def check_range(schema: Schema, y: NDArray[np.float32], files: Sequence[str]) ->
             )
 
 
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Tell what is wrong with a file that is read."""
-    try:
-        yield
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
-    except Exception as error:  # a damaged header fails in many ways, also while it is being told
-        raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
-
-
 def _open_array(path: Path, dtype: type, shape: tuple[int, ...], mode: Literal["r", "c"] = "r") -> NDArray[Any]:
     """Open an array of a file; "c": what is changed in memory stays there, which torch wants of its tensors."""
-    with _sound(path):
+    with sound(path):
         array: NDArray[Any] = open_memmap(path, mode=mode)
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -387,7 +358,7 @@ def _labels(path: Path, schema: Schema, count: int, *, parse: bool) -> Labels:
 
 def _csv_rows(path: Path) -> Iterator[list[str]]:
     """Yield the rows of a CSV file."""
-    with _sound(path), path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with sound(path), path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         yield from csv.reader(file)
 
 
@@ -494,12 +465,10 @@ class _Preparation:
         """Yield images and masks, or why there are none, in order."""
         raw, masks = self.raw, self.raw.masks if self.masks and self.raw.masks else None
         files = [(raw.files[row], None if masks is None else masks[row]) for row in rows]
-        return Decoder(self.image_size, self.crop, self.align, raw.mask_background).all(files, workers)
+        return ImageDecoder(self.image_size, self.crop, self.align, raw.mask_background).all(files, workers)
 
     def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
         """Decode every row that is not there yet; returns (rows there before, images per second)."""
-        from attrimorph.data.writer import PreparedWriter
-
         raw, names = self.raw, self.raw.relative()
         skipped: list[dict[str, str]] = []
         with PreparedWriter(out, len(raw), self.image_size, masks=self.masks, request=self.request) as writer:
@@ -574,8 +543,6 @@ def prepare(
                     f"{out} already holds prepared data of another source or other settings; "
                     "delete it or choose another folder with --out"
                 )
-            from attrimorph.data.writer import clear_leftovers
-
             clear_leftovers(out)
             resumed, rate = len(data), 0.0
         else:
@@ -635,8 +602,6 @@ def open_or_prepare(
     Raises:
         AttrimorphError: the prepared folder has another size, the images cannot be read, or the cache not written.
     """
-    from attrimorph.data.writer import discard_prepared
-
     source = Source.of(source)
     if source.prepared:
         data = open_prepared(source.path)

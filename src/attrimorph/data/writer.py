@@ -1,10 +1,11 @@
 """Writing prepared folders: rows in any order, journalled, resumable, finished in one moment."""
 
 import hashlib
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, csv_text, raw_table
 from attrimorph.data.images import checksum
-from attrimorph.data.prepared import labels_digests
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import sync_folder, whole_file, write_json, writing
 
@@ -279,6 +279,36 @@ def hash_images(images: NDArray[np.uint8]) -> str:
     for row in np.unique(np.linspace(0, len(images) - 1, 2048).astype(np.int64)):
         digest.update(images[row].tobytes())
     return digest.hexdigest()[:16]
+
+
+def labels_digests(path: Path, schema: Schema, images_hash: str) -> tuple[str, str]:
+    """Return the SHA-256 of images, schema and attributes.csv, and of these and attributes.npy ("" where it is absent).
+
+    Raises:
+        AttrimorphError: attributes.csv cannot be read.
+    """
+    digest = hashlib.sha256(images_hash.encode())
+    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
+    found = list[str]()
+    for name in ("attributes.csv", "attributes.npy"):
+        if name == "attributes.npy" and not (path / name).exists():
+            return found[0], ""
+        with sound(path / name), (path / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found.append(digest.hexdigest())
+    return found[0], found[1]
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Tell what is wrong with a file that is read."""
+    try:
+        yield
+    except OSError as error:
+        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
+    except Exception as error:  # a damaged header fails in many ways, also while it is being told
+        raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
 
 
 def write_prepared(

@@ -19,7 +19,7 @@ from torch import Tensor
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
 from attrimorph.evaluators.attributes import isotonic
-from attrimorph.evaluators.evaluator import SHIPPED, Fitting, Progress, batched, fit, of_bytes
+from attrimorph.evaluators.evaluator import SHIPPED, EvaluatorRecipe, Progress, batched, fit, of_bytes
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
 from attrimorph.evaluators.training import IdentityRecipe, divide_classes, fit_identity_encoder, measured, verified
@@ -30,8 +30,8 @@ UNCLEAR = 0.2  # of the degree, either side of one half: neither clearly absent 
 
 
 @dataclass(frozen=True)
-class DrawnJudgeRecipe(Fitting):
-    """How a judge of drawn faces was trained; the amounts and rates are those of `Fitting`.
+class DrawnJudgeRecipe(EvaluatorRecipe):
+    """How a judge of drawn faces was trained; the amounts and rates are those of `EvaluatorRecipe`.
 
     Attributes:
         image_size: of the faces.

@@ -197,7 +197,7 @@ Keep = tuple[Path, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Fitting:
+class EvaluatorRecipe:
     """How a network is trained.
 
     Attributes:
@@ -282,7 +282,7 @@ def fit(
     build: Callable[[], Network],
     images: Labelled,
     loss: Callable[[Network, Tensor, Tensor], Tensor],
-    fitting: Fitting,
+    fitting: EvaluatorRecipe,
     *,
     augment: Augment | None = None,
     look: Callable[[Network], float] | None = None,
@@ -311,7 +311,7 @@ def fit(
     half = images.half or len(images)
     edges = [0, half, len(images)] if half < len(images) else [0, half]
     orders = [Order(start, end, generator) for start, end in pairwise(edges)]
-    amounts = {each.name: getattr(fitting, each.name) for each in fields(Fitting)}
+    amounts = {each.name: getattr(fitting, each.name) for each in fields(EvaluatorRecipe)}
     key = {**amounts, "augment": augment and asdict(augment), "half": images.half, **(keep[1] if keep else {})}
     signalled = nullcontext(DeferredSignal()) if keep is None else defer_signals()
     with torch.random.fork_rng(devices=[]), signalled as signals:

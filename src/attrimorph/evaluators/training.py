@@ -25,7 +25,7 @@ from attrimorph.evaluators.attributes import (
     fitted_temperature,
     pooled_calibration_error,
 )
-from attrimorph.evaluators.evaluator import Fitting, Keep, Labelled, Progress, fit, photographs, rows_of
+from attrimorph.evaluators.evaluator import EvaluatorRecipe, Keep, Labelled, Progress, fit, photographs, rows_of
 from attrimorph.evaluators.identity_encoder import (
     IdentityEncoder,
     IdentityNetwork,
@@ -46,8 +46,8 @@ Parts = tuple[Labelled, Labelled, Labelled]
 
 
 @dataclass(frozen=True)
-class JudgeRecipe(Fitting):
-    """How a judge of prepared data is trained; the amounts and rates are those of `Fitting`.
+class JudgeRecipe(EvaluatorRecipe):
+    """How a judge of prepared data is trained; the amounts and rates are those of `EvaluatorRecipe`.
 
     Attributes:
         dropout: of the features.
@@ -165,8 +165,8 @@ def described(parts: Parts) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class IdentityRecipe(Fitting):
-    """How an identity encoder is trained; the amounts and rates are those of `Fitting`.
+class IdentityRecipe(EvaluatorRecipe):
+    """How an identity encoder is trained; the amounts and rates are those of `EvaluatorRecipe`.
 
     Attributes:
         dropout: of the trunk's features.

@@ -6,8 +6,6 @@
 import os
 import pickle
 import resource
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from attrimorph.data.decoding import Worker
 from attrimorph.errors import AttrimorphError
 from attrimorph.photographs.file import Photograph, read_photograph
 
@@ -41,15 +40,16 @@ class PhotographReader:
             AttrimorphError: as there; or it takes too long, or too much memory.
         """
         with self._turns:
-            worker = self._idle.pop() if self._idle else Worker(self.memory)
+            worker = (
+                self._idle.pop() if self._idle else Worker("attrimorph.studio.decoder", str(self.memory), folder="/")
+            )
             late, begin = threading.Timer(self.seconds, worker.end), time.monotonic()
             late.start()
             try:
-                found = worker.ask(content, most_pixels, called)
+                found = _asked(worker, content, most_pixels, called)
             except (EOFError, OSError) as error:
                 took = "longer" if time.monotonic() - begin >= self.seconds else "the process with it"
-                worker.end()
-                worker.line.close()
+                worker.close()
                 raise AttrimorphError(
                     f"{called} must be decoded within {self.seconds:g} s; it takes {took}; save it anew, smaller"
                 ) from error
@@ -68,47 +68,20 @@ class PhotographReader:
     def close(self) -> None:
         """End the processes that wait."""
         while self._idle:
-            worker = self._idle.pop()
-            worker.end()
-            worker.line.close()
+            self._idle.pop().close()
 
 
-class Worker:
-    """One process.
-
-    Args:
-        memory: bytes that it may take beside its program.
-    """
-
-    def __init__(self, memory: int) -> None:
-        here, there = socket.socketpair()
-        with there:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "attrimorph.studio.decoder", str(there.fileno()), str(memory)],
-                stdin=subprocess.DEVNULL, pass_fds=(there.fileno(),), start_new_session=True, cwd="/",
-                env=os.environ | {
-                    "PYTHONPATH": os.pathsep.join(os.path.abspath(place) for place in sys.path if place),
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
-            )  # fmt: skip
-        self.line = Connection(here.detach())
-
-    def ask(self, content: bytes, most_pixels: int, called: str) -> Photograph | str:
-        """Return the photograph that a file holds, or a sentence on why there is none."""
-        self.line.send((most_pixels, called))
-        self.line.send_bytes(content)
-        # Pixels come beside the rest, and are not copied.
-        buffers = [bytearray(size) for size in self.line.recv()]
-        rest = self.line.recv_bytes()
-        for buffer in buffers:
-            self.line.recv_bytes_into(buffer)
-        found: Photograph | str = pickle.loads(rest, buffers=buffers)  # of this very program, out of its own pipe
-        return found
-
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        self.process.kill()
-        self.process.wait()
+def _asked(worker: Worker, content: bytes, most_pixels: int, called: str) -> Photograph | str:
+    """Return the photograph that a file holds, or a sentence on why there is none."""
+    worker.line.send((most_pixels, called))
+    worker.line.send_bytes(content)
+    # Pixels come beside the rest, and are not copied.
+    buffers = [bytearray(size) for size in worker.line.recv()]
+    rest = worker.line.recv_bytes()
+    for buffer in buffers:
+        worker.line.recv_bytes_into(buffer)
+    found: Photograph | str = pickle.loads(rest, buffers=buffers)  # of this very program, out of its own pipe
+    return found
 
 
 def main(number: int, memory: int) -> None:

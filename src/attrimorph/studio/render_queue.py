@@ -50,7 +50,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Rendered:
     """What came of it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Frame:
     box: tuple[int, int, int, int] | None = None
 
 
-Answer = Callable[[Frame | Exception], None]
+Answer = Callable[[Rendered | Exception], None]
 
 
 class RenderQueue:
@@ -137,9 +137,9 @@ class RenderQueue:
             for (_, answer), found in zip(taken, answers, strict=True):
                 answer(found)
 
-    def frames(self, lives: Sequence[Live]) -> list[Frame | Exception]:
+    def frames(self, lives: Sequence[Live]) -> list[Rendered | Exception]:
         """Do live edits of one model; what cannot be done is answered by its error. The caller has the device."""
-        answers: dict[int, Frame | Exception] = {}
+        answers: dict[int, Rendered | Exception] = {}
         ready: dict[int, tuple[Live, Seen]] = {}
         for place, live in enumerate(lives):
             try:
@@ -154,21 +154,21 @@ class RenderQueue:
         answers |= dict(zip(ready, found, strict=True))
         return [answers[place] for place in range(len(lives))]
 
-    def _alone(self, each: tuple[Live, Seen]) -> Frame | Exception:
+    def _alone(self, each: tuple[Live, Seen]) -> Rendered | Exception:
         try:
             return self._rendered([each])[0]
         except Exception as error:
             return error
 
     @torch.inference_mode()
-    def _rendered(self, ready: Sequence[tuple[Live, Seen]]) -> list[Frame | Exception]:
+    def _rendered(self, ready: Sequence[tuple[Live, Seen]]) -> list[Rendered | Exception]:
         if not ready:
             return []
         served = ready[0][0].served
         images, fields = self.store.pictures(served, [seen for _, seen in ready], [live.target for live, _ in ready])
         judge = served.judge if any(live.watch for live, _ in ready) else None
         probabilities = [None] * len(ready) if judge is None else list(judge(images).cpu())
-        frames: list[Frame | Exception] = []
+        frames: list[Rendered | Exception] = []
         for (live, seen), picture, own, after in zip(ready, to_pil(images), fields, probabilities, strict=True):
             besides: dict[str, float] | None = {} if live.watch else None
             if live.watch and judge is not None and seen.probabilities is not None and after is not None:
@@ -176,7 +176,7 @@ class RenderQueue:
             box = None
             if seen.frame is not None and live.origin.photo is not None and own is not None:
                 picture, box = self.store.shown(live.origin.photo, live.view).edited(seen.frame, own)
-            frames.append(Frame(encoded(picture, live.format), besides, box))
+            frames.append(Rendered(encoded(picture, live.format), besides, box))
         return frames
 
 

@@ -26,7 +26,7 @@ from attrimorph.studio.access import AccessControl, checked_token, fault_of
 from attrimorph.studio.api import Api
 from attrimorph.studio.messages import LiveEdit
 from attrimorph.studio.model_store import Limits, ModelStore
-from attrimorph.studio.render_queue import Frame, Live, RenderQueue
+from attrimorph.studio.render_queue import Live, Rendered, RenderQueue
 from attrimorph.studio.runs import Runs
 from attrimorph.version import __version__
 
@@ -203,13 +203,13 @@ class Session:
             self._answer(edit, error)
             return
 
-        def answer(found: Frame | Exception) -> None:
+        def answer(found: Rendered | Exception) -> None:
             with suppress(RuntimeError):  # the server is closing
                 self._loop.call_soon_threadsafe(self._answer, edit, found)
 
         self.queue.submit((self.name, edit.stream), live, answer)
 
-    def _answer(self, edit: LiveEdit, found: Frame | Exception) -> None:
+    def _answer(self, edit: LiveEdit, found: Rendered | Exception) -> None:
         head: dict[str, Any] = {"stream": edit.stream, "number": edit.number}
         if isinstance(found, Exception):
             status, sentence = fault_of(found)
