@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from attrimorph import load
 from attrimorph.data.faces import find_faces
-from attrimorph.data.images import aligned_frame
+from attrimorph.data.images import Frame, aligned_frame
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.evaluators.evaluator import photographs, worn
 from attrimorph.metrics.skin import skin, skin_lightness
 from attrimorph.models.model import Model
-from attrimorph.photographs.fields import Fields, changed, explain
+from attrimorph.photographs.fields import Fields, apply, changed, explain
 from attrimorph.pictures import sheet, to_pil
 
 SEEN, INNER = 128, 104  # pixels of the witness's pictures, and of what it sees of them
@@ -161,10 +161,13 @@ def fields_at(model: Model, images: Tensor, changes: dict[str, float]) -> tuple[
     return changed(images, fields), fields
 
 
-def enlarged(fields: Fields, size: int) -> Fields:
-    """Return fields of another size (bicubic)."""
-    parts = {name: part for name, part in vars(fields).items() if part is not None}
-    return Fields(**{name: F.interpolate(part, (size, size), mode="bicubic") for name, part in parts.items()})
+def at_large(image: Tensor, fields: Fields) -> Tensor:
+    """Return a picture [1, 3, L, L] in [-1, 1] as the fields of it, of any size, change it: as `edit` applies them."""
+    side = next(part.shape[-1] for part in vars(fields).values() if part is not None)
+    pixels = (image[0].permute(1, 2, 0).numpy() + 1) / 2
+    scale = image.shape[-1] / side
+    result = apply(pixels, Frame((scale, 0, 0, 0, scale, 0), side), fields)
+    return torch.from_numpy(result).permute(2, 0, 1)[None].mul(2).sub(1)
 
 
 def large_faces(folder: Path) -> Iterator[Tensor]:
@@ -232,7 +235,7 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
                     first = len(images) - len(large) if large is not None else len(images)
                     if large is not None and grain is not None and person >= first:
                         x = large[person - first, None]
-                        result = changed(x, enlarged(fields[i], LARGE))
+                        result = at_large(x, fields[i])
                         touched = (result - x).abs().amax((0, 1)) > TOUCHED
                         if touched.sum() > 500:
                             ratio = detail(result)[0][touched].mean() / grain[person - first][touched].mean()
