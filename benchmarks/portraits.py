@@ -1,6 +1,6 @@
 """What an editor of faces does to photographs, told by witnesses that taught nothing.
 
-    python benchmarks/portraits.py MODEL --witness FOLDER --faces FOLDER [--photographs FOLDER] [--out FOLDER]
+    python benchmarks/portraits.py MODEL ... --witness FOLDER --faces FOLDER [--photographs FOLDER] [--out FOLDER]
 
 Every attribute of the model is set on held-out faces that lack it and taken away from those that have it, each alone.
 The witness is an attribute classifier of another architecture (residual, batch norm, global mean) and crop (the inner
@@ -8,7 +8,9 @@ The witness is an attribute classifier of another architecture (residual, batch 
 nothing, and is trained at the first call. The identity is dlib's descriptor, where `dlib-bin` and
 `face_recognition_models` are installed: same person below a distance of 0.6.
 Sharpness is that of what changed, at 512 pixels, over the original's; skin is what is coloured like nose and cheeks.
-Writes portraits.json, portraits.md and sheets of twelve people. Intervals of 95 % are over people (bootstrap).
+Writes portraits.json, portraits.md and sheets of twelve people for each model. Of several the others are compared with
+the first, on the edits that both were asked for: arena.md, and arena.jpg, twelve people by all of them. Intervals of
+95 % are over people (bootstrap).
 """
 
 import argparse
@@ -191,8 +193,14 @@ def interval(values: np.ndarray[Any, Any], people: np.ndarray[Any, Any]) -> dict
     return {"mean": float(values.mean()), "low": float(low), "high": float(high), "count": len(values)}
 
 
-def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness, out: Path) -> dict[str, Any]:
-    """Edit every picture in every attribute, and return all figures.
+Row = dict[str, Any]
+"""What became of one edit: attribute, set, person, reached, others, distance, skin, sharpness."""
+
+
+def measure(
+    model: Model, images: Tensor, large: Tensor | None, witness: Witness, out: Path
+) -> tuple[list[Row], dict[str, Any]]:
+    """Edit every picture in every attribute, and return what became of every edit, and all figures.
 
     Args:
         model: the editor.
@@ -211,7 +219,7 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
     tone = skin_lightness(images, skins)
     fifth = (tone.argsort().argsort() * FIFTHS // len(tone)).numpy()
     grain = detail(large) if large is not None else None
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for at, name in enumerate(names):
         shown = []
         for sets in (True, False):
@@ -247,10 +255,10 @@ def measure(model: Model, images: Tensor, large: Tensor | None, witness: Witness
         pairs = torch.stack(shown[:SHEET])
         sheet([*pairs.unbind(1)], cell=256).save(out / f"{name}.jpg", quality=88)
     print()
-    return summary(rows, names, fifth, before)
+    return rows, summary(rows, names, fifth, before)
 
 
-def summary(rows: list[dict[str, Any]], names: list[str], fifth: Any, before: Tensor) -> dict[str, Any]:
+def summary(rows: list[Row], names: list[str], fifth: Any, before: Tensor) -> dict[str, Any]:
     """Return figures of all, by attribute and direction, and by group."""
     people = np.array([row["person"] for row in rows])
     which = np.array([row["attribute"] for row in rows])
@@ -321,10 +329,53 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+FIGURES = {"reached": 100, "others": 100, "distance": 1, "sharpness": 1}
+
+
+def arena(rows: dict[str, list[Row]]) -> str:
+    """Return as Markdown how the first of several models does what all were asked, and how the others differ from it,
+    with intervals of 95 % of the mean and of the mean difference (bootstrap over people)."""
+    by = {model: {(row["attribute"], row["set"], row["person"]): row for row in own} for model, own in rows.items()}
+    shared = sorted(set.intersection(*(set(own) for own in by.values())))
+    people = np.array([person for *_, person in shared])
+    first = next(iter(by))
+    lines = [f"{len(shared):,} edits", "", f"| model | {' | '.join(FIGURES)} |", f"|---|{'---|' * len(FIGURES)}"]
+    for model, own in by.items():
+        cells = []
+        for key, scale in FIGURES.items():
+            pairs = np.array([[float(each[edit].get(key) or 0) for each in (own, by[first])] for edit in shared])
+            told = np.array([all(each[edit].get(key) is not None for each in (own, by[first])) for edit in shared])
+            mean = interval(scale * pairs[told, 0], people[told])
+            cells.append(f"{mean['mean']:.3g} ({mean['low']:.3g} to {mean['high']:.3g})")
+            if model != first:
+                apart = interval(scale * (pairs[told, 0] - pairs[told, 1]), people[told])
+                cells[-1] += f"; {apart['mean']:+.2g} ({apart['low']:+.2g} to {apart['high']:+.2g})"
+        lines.append(f"| {model} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def side_by_side(models: dict[str, Model], large: Tensor, witness: Witness, out: Path) -> None:
+    """Draw twelve people as they are and as every model edits them, another attribute for each."""
+    shared = [name for name in witness.names if all(name in model.schema.names for model in models.values())]
+    people = large[:: max(1, len(large) // SHEET)][:SHEET]
+    has, rows, labels = logits(witness, people) > 0, [], []
+    for number, person in enumerate(people):
+        name = shared[number * len(shared) // SHEET]
+        sets = not bool(has[number, witness.names.index(name)])
+        row = [person]
+        for model in models.values():
+            small = F.interpolate(person[None], (model.image_size,) * 2, mode="bilinear", antialias=True)
+            row.append(at_large(person[None], fields_at(model, small, {name: 1.0 if sets else -1.0})[1])[0])
+        rows.append(torch.stack(row))
+        labels.append(f"{'+' if sets else '-'} {name.replace('_', ' ')}")
+    picture = sheet(rows, columns=["as is", *models], labels=labels, cell=224)
+    picture.convert("RGB").save(out / "arena.jpg", quality=85)
+
+
 def main() -> None:
     """Read what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument(
         "--witness", type=Path, required=True, help="what the witness learns from, prepared at 128 pixels"
     )
@@ -335,19 +386,30 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     witness = witness_of(options.witness, options.out.parent / f"witness-{options.witness.name}.pt")
-    model, data = load(options.model), open_prepared(options.faces)
-    rows = data.indices("test")
-    images, large = pictures(data, rows[: options.count or None]), None
-    if images.shape[-1] != model.image_size:
-        images = F.interpolate(images, (model.image_size,) * 2, mode="bilinear", antialias=True)
-    if options.photographs:
-        large = torch.stack([*large_faces(options.photographs)])
-        small = F.interpolate(large, (model.image_size,) * 2, mode="bilinear", antialias=True)
-        images = torch.cat([images, small])
-    found = measure(model, images, large, witness, options.out)
-    (options.out / "portraits.json").write_text(json.dumps(found, indent=1))
-    (options.out / "portraits.md").write_text(table(found))
-    print(table(found))
+    data = open_prepared(options.faces)
+    faces = pictures(data, data.indices("test")[: options.count or None])
+    large = torch.stack([*large_faces(options.photographs)]) if options.photographs else None
+    models = {Path(each).name: load(each) for each in options.models}
+    rows: dict[str, list[Row]] = {}
+    for name, model in models.items():
+        out = options.out / name if len(models) > 1 else options.out
+        out.mkdir(exist_ok=True)
+        images = torch.cat(
+            [
+                F.interpolate(each, (model.image_size,) * 2, mode="bilinear", antialias=True)
+                for each in (faces, large)
+                if each is not None
+            ]
+        )
+        rows[name], found = measure(model, images, large, witness, out)
+        (out / "portraits.json").write_text(json.dumps(found, indent=1))
+        (out / "portraits.md").write_text(table(found))
+        print(name, table(found), sep="\n\n")
+    if len(models) > 1:
+        (options.out / "arena.md").write_text(arena(rows))
+        print(arena(rows))
+        if large is not None:
+            side_by_side(models, large, witness, options.out)
 
 
 if __name__ == "__main__":
