@@ -2,12 +2,15 @@
 
     python -m tests.studio.walkthrough docs/images/studio [MODEL ...] [--width desktop|phone] [--runs FOLDER]
 
-Writes NN-STEP.png (palette, small) for a desktop's and phone-NN-STEP.png for a phone's width. The steps with several
-models and with layers are taken with the models named beside the first; unless some are named, with the shipped
-`discvae-drawn-64`. Every step waits for what it shows, so that one that fails ends the walk.
+Writes NN-STEP.png (palette, small) for a desktop's and phone-NN-STEP.png for a phone's width, .jpg where a photograph
+is edited. The studio is as it opens when nothing is named; or it has the models named beside `portraits-128` and
+`drawn-faces-64`, and the steps with several models and with layers are taken with these. Every step waits for what it
+shows, so that one that fails ends the walk.
 """
 
 import argparse
+import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,11 +19,16 @@ from typing import Any
 
 from PIL import Image
 
+from attrimorph.cli.using import SHIPPED
+from attrimorph.models import DRAWN, PHOTOGRAPHS
+from attrimorph.reproductions.quickstart import PHOTOGRAPH
 from attrimorph.requests.replay import replay
 from tests.studio.browsing import ADA, BEN, browser, entrance, need_browser, studio
 
 SIZES = {"desktop": (1180, 880), "phone": (390, 800)}
-COLOURS = 48
+COLOURS = 128
+MOUTH = (0.5, 0.51)  # of the photograph that the studio opens with, of its width and height
+LAYERS = "discvae-drawn-64"  # shipped
 DRAGS = 23  # the seed of a sample on which make-up on an old face waves the hair
 TRAINING = (
     "data synthetic data --count 1000 --size 32",
@@ -80,18 +88,23 @@ class Walk:
             self.page.evaluate("() => window.scrollTo(0, 0)")
         else:
             # On a phone the picture stays at the top.
-            top = 300 if at in ("#panel", "#tree") else 8
-            self.page.eval_on_selector(at, f"part => window.scrollBy(0, part.getBoundingClientRect().top - {top})")
+            above = self.page.evaluate("() => document.querySelector('#pictures').offsetHeight") if self.phone else 0
+            self.page.eval_on_selector(
+                at, f"part => window.scrollBy(0, part.getBoundingClientRect().top - {above + 8})"
+            )
         self.page.wait_for_timeout(250)
         self.taken += 1
-        path = self.out / f"{'phone-' if self.phone else ''}{self.taken:02}-{name}.png"
-        self.page.screenshot(path=path)
-        with Image.open(path) as image:
+        path = self.out / f"{'phone-' if self.phone else ''}{self.taken:02}-{name}"
+        with Image.open(io.BytesIO(self.page.screenshot())) as image:
             small = image.convert("RGB")
         if not self.phone:
             small = small.resize((small.width * 3 // 4, small.height * 3 // 4), Image.Resampling.LANCZOS)
-        small = small.quantize(COLOURS, dither=Image.Dither.NONE)
-        small.save(path, optimize=True)
+        if self.page.locator("#pictures .whole:visible").count():
+            path = path.with_suffix(".jpg")
+            small.save(path, quality=85, subsampling=0)
+        else:
+            path = path.with_suffix(".png")
+            small.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.name}: {path.stat().st_size >> 10} KB", flush=True)
 
     def tab(self, name: str) -> None:
@@ -107,34 +120,53 @@ class Walk:
         self.rest()
 
 
-def edits(walk: Walk, folder: Path) -> None:
-    """Open a photograph, move sliders, lock, look back, undo, save."""
+def photograph(walk: Walk, folder: Path) -> None:
+    """Make the person of the photograph smile, come closer, save."""
     page = walk.page
     walk.shot("open")
+    walk.press("Smiling", 7)
+    walk.press("Mouth_Slightly_Open", 7)
+    walk.shot("smile", "#panel" if walk.phone else None)
+    page.check("#split")
+    page.locator(".whole .frame").scroll_into_view_if_needed()
+    box = page.locator(".whole .frame").bounding_box()
+    across, down = MOUTH
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+    page.mouse.wheel(0, -1000)
+    page.wait_for_selector(".whole canvas.near")
+    walk.rest()
+    walk.shot("closer")
+    page.mouse.wheel(0, 1000)
+    page.wait_for_selector(".whole canvas.near", state="detached")
+    page.uncheck("#split")
+    with page.expect_download() as coming:
+        page.click("#save")
+    saved = folder / coming.value.suggested_filename
+    coming.value.save_as(saved)
+    shutil.copy(PHOTOGRAPH, folder)
+    with Image.open(saved) as edited, Image.open(PHOTOGRAPH) as before:
+        assert edited.size == before.size
+    assert replay(saved).identical
+    walk.idle()
+    walk.shot("saved", said=True)
+
+
+def drawn(walk: Walk) -> None:
+    """Open a drawn face, search for a slider, undo; be warned, and lock."""
+    page = walk.page
     page.set_input_files("#file", ADA)
     page.wait_for_selector(".frame .input")
     walk.rest()
-    walk.shot("photograph")
-    walk.press("Smiling", 10)
-    walk.press("Eyeglasses", 8)
-    walk.shot("sliders")
+    walk.idle()
+    walk.shot("drawn-face", said=True)
     page.fill("#search", "hair")
     walk.press("Blond_Hair", 10)
     walk.shot("search", "#panel" if walk.phone else None)
     page.fill("#search", "")
-    page.check("#split")
-    walk.shot("split")
-    page.uncheck("#split")
     page.click("#undo")  # another edit from here on is a branch
     walk.rest()
     walk.press("Wearing_Hat", 10)
-    walk.shot("history", "#tree" if walk.phone else None)
-    with page.expect_download() as coming:
-        page.click("#save")
-    coming.value.save_as(folder / "saved.png")
-    walk.idle()
-    assert replay(folder / "saved.png").identical
-    walk.shot("saved", said=True)
+    walk.shot("history", "#tree")
     # A sample whose edit drags something along; the button takes what chance says.
     page.evaluate(f"() => {{ Math.random = () => {DRAGS + 0.5} / 2 ** 31; }}")
     page.click("#sample")
@@ -210,7 +242,8 @@ def rooms(walk: Walk, folder: Path) -> None:
     walk.shot("folder", "#tab-folder .thumbs" if walk.phone else None)
     if page.locator("#for-backdrop").count():
         walk.tab("backdrop")
-        page.wait_for_selector("#tab-backdrop .slot img[alt='Background of']")
+        page.set_input_files("#tab-backdrop input[type=file] >> nth=1", BEN)
+        page.wait_for_timeout(1500)
         page.click("#tab-backdrop button.strong")
         page.wait_for_selector("#tab-backdrop .result img:visible")
         walk.idle()
@@ -223,19 +256,17 @@ def rooms(walk: Walk, folder: Path) -> None:
     walk.shot("training")
 
 
-def ending(walk: Walk) -> None:
-    """Several models beside each other; dark; Chinese."""
+def ending(walk: Walk, second: int) -> None:
+    """Two models beside each other, the other by its box; dark; Chinese."""
     page = walk.page
     walk.tab("edit")
-    boxes = page.locator("#models input")
-    if boxes.count() > 1:
-        page.set_input_files("#file", BEN)  # a sample is another face with every model, a photograph is the same
-        page.wait_for_selector(".frame .input")
-        boxes.nth(1).check()
-        walk.rest()
-        walk.press("Wearing_Hat", 10)
-        page.wait_for_function("() => document.querySelectorAll('.frame .input').length === 2")
-        walk.shot("models")
+    page.set_input_files("#file", BEN)  # a sample is another face with every model, a photograph is the same
+    page.wait_for_selector(".frame .input")
+    page.locator("#models input").nth(second).check()
+    walk.rest()
+    walk.press("Wearing_Hat", 10)
+    page.wait_for_function("() => document.querySelectorAll('.frame .input').length === 2")
+    walk.shot("models")
     page.click("#theme")
     page.click("#theme")
     page.click("#language")
@@ -263,19 +294,22 @@ def walked(out: Path, widths: list[str], models: list[str], runs: Path | None = 
         for command in () if runs else TRAINING:
             words = [sys.executable, "-m", "attrimorph", *command.split()]
             subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        with studio(folder, "drawn-faces-64", *models, "--runs", str(runs or folder / "runs")) as (address, _):
-            for width in widths:
+        served = [PHOTOGRAPHS, DRAWN, *models] if models else []
+        for width in widths:
+            # A studio of its own: what was taught stays in it.
+            with studio(folder, *served, "--runs", str(runs or folder / "runs")) as (address, _):
                 walk = Walk(chrome, address, width, out)
-                edits(walk, folder)
+                photograph(walk, folder)
+                drawn(walk)
                 rooms(walk, folder)
-                ending(walk)
+                ending(walk, 2 if models else SHIPPED.index(LAYERS))
                 assert walk.faults == [], walk.faults
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("out", type=Path)
-    words.add_argument("models", nargs="*", default=["discvae-drawn-64"])
+    words.add_argument("models", nargs="*")
     words.add_argument("--width", choices=list(SIZES), action="append")
     words.add_argument("--runs", type=Path, help="a folder of trainings to show, instead of a short one made now")
     asked = words.parse_args()
