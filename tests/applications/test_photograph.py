@@ -7,9 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from attrimorph import load
+from attrimorph.applications import Search
 from attrimorph.applications.edit import edit, frame_of, put_together, unchanged
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
+from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import Model
 from attrimorph.photographs.fields import apply, composed, load_fields
 from attrimorph.pictures import to_pil
@@ -130,3 +133,9 @@ def test_what_nothing_changes_for_is_named_as_known_takes_it() -> None:
     assert unchanged(schema, images, edited, {"hair=brown": 1.0}, {"hair": "black"}) == []
     assert unchanged(schema, images, edited, {"hair=brown": 0.0}, None) == []
     assert "asked of a=b already" in unchanged(schema, images, edited, {"a=b": 1.0}, None)[0]
+
+
+def test_a_search_for_codes_is_refused_where_there_are_none() -> None:
+    """It was ignored in silence."""
+    with pytest.raises(AttrimorphError, match="has none and changes pictures as they are; leave it out"):
+        edit(load("portraits-128"), torch.zeros(1, 3, 256, 256), {"Smiling": 1.0}, invert=Search())

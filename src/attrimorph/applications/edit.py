@@ -635,6 +635,11 @@ def edit_source(
     images = model.prepared(images)
     if not has_codes(model):
         editor(model, "edit")
+        if invert is not None:
+            raise AttrimorphError(
+                f"a search (--invert) looks for a picture's code; {model.recipe.name!r} ({model.recipe.method}) has "
+                "none and changes pictures as they are; leave it out"
+            )
         return EditSource(images, None, attributes_of(model, images, known) if attributes is None else attributes)
     code, found = code_of(model, images, attributes, "edit", known=known, invert=invert, progress=progress)
     return EditSource(images, code, code.attributes.cpu(), found)
