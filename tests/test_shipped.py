@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.axes import load_pack
 from attrimorph.applications.axes.choosing import find_pack
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.edit import edit
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError

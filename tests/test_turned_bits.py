@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from attrimorph import load
-from attrimorph.applications.axes.pack import load_pack, save_pack
+from attrimorph.applications.axes import load_pack, save_pack
 from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.evaluator import SHIPPED

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from attrimorph.applications import paths as paths
     from attrimorph.applications.augment import balanced as balanced
     from attrimorph.applications.augment import more_of_each as more_of_each
+    from attrimorph.applications.axes import load_pack as load_pack
+    from attrimorph.applications.axes import save_pack as save_pack
     from attrimorph.applications.axes.choosing import find_pack as find_pack
     from attrimorph.applications.axes.editor import AxisEditor as AxisEditor
     from attrimorph.applications.axes.fitting import fit_axes as fit_axes
     from attrimorph.applications.axes.fitting import judged_by as judged_by
     from attrimorph.applications.axes.fitting import with_curved as with_curved
-    from attrimorph.applications.axes.pack import load_pack as load_pack
-    from attrimorph.applications.axes.pack import save_pack as save_pack
     from attrimorph.applications.axes.trajectory import effects as effects
     from attrimorph.applications.axes.trajectory import trajectory as trajectory
     from attrimorph.applications.axes.trajectory import way as way

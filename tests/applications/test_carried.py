@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from attrimorph.applications.axes import Axis
 from attrimorph.applications.axes.choosing import judge_named
-from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space
 from attrimorph.applications.edit import (
     EditTarget,

@@ -15,7 +15,7 @@ from attrimorph.applications.neighbours import retrieve
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import attribute_accuracy
+from attrimorph.evaluators import attribute_accuracy
 from attrimorph.evaluators.judge import OwnClassifier, in_schema, judge_for, load_judge
 from attrimorph.metrics.evaluate import evaluate
 from tests.tiny_models import tiny_model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attrimorph.applications.axes.pack import load_pack
+from attrimorph.applications.axes import load_pack
 from attrimorph.cli import run
 
 Say = Callable[..., object]

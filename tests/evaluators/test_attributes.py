@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attrimorph.data import Attribute, Schema
-from attrimorph.evaluators.attributes import attribute_accuracy, binary_names
+from attrimorph.evaluators import attribute_accuracy, binary_names
 from attrimorph.metrics.edits import AttributeEdits, EditMeasures, judged_otherwise
 from attrimorph.models.model import decisions
 

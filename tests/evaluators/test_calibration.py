@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 
 from attrimorph.data import Attribute, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import (
+from attrimorph.evaluators import (
     calibration_errors,
     expected_calibration_error,
     fitted_temperature,

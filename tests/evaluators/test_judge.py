@@ -15,7 +15,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import attribute_accuracy, calibration_errors, fitted_temperature
+from attrimorph.evaluators import attribute_accuracy, calibration_errors, fitted_temperature
 from attrimorph.evaluators.drawn import KNOTS, DrawnJudgeRecipe, drawn_faces, labels_of, train_drawn_judge
 from attrimorph.evaluators.evaluator import from_bytes, photographs, worn
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss, load_judge

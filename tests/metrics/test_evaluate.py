@@ -12,7 +12,7 @@ from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import attribute_accuracy
+from attrimorph.evaluators import attribute_accuracy
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, IdentityNetwork
 from attrimorph.evaluators.judge import OwnClassifier, load_judge
 from attrimorph.methods.cvae_gan.model import Editor

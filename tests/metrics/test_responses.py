@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import isotonic
+from attrimorph.evaluators import isotonic
 from attrimorph.evaluators.judge import AttributeScore, Judge, load_judge
 from attrimorph.methods.homointerp.model import InterpolationModel
 from attrimorph.metrics.edits import FunctionEditor

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 
 from attrimorph.applications import AxisOptions
-from attrimorph.applications.axes.pack import save_pack
+from attrimorph.applications.axes import save_pack
 from attrimorph.applications.edit import look, unlike
 from attrimorph.data import faces as detector
 from attrimorph.errors import AttrimorphError

@@ -15,8 +15,8 @@ from PIL import Image
 
 from attrimorph import cli
 from attrimorph.applications import AxisOptions
+from attrimorph.applications.axes import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.linear import unit
-from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import file_sha256
 from attrimorph.requests.edit import Edit

@@ -16,7 +16,7 @@ from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, editable_names, isotonic
+from attrimorph.evaluators import Judges, editable_names, isotonic
 from attrimorph.evaluators.judge import AttributeScore, in_schema
 from attrimorph.files import write_bytes
 from attrimorph.loading import load, read_header

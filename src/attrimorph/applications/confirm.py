@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for, load_identity_encoder
 from attrimorph.evaluators.judge import OwnClassifier, judge_for, load_judge
 from attrimorph.models.model import Model, decided

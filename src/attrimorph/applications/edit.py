@@ -63,9 +63,9 @@ from attrimorph.pictures import (
 )
 
 if TYPE_CHECKING:
-    from attrimorph.applications.axes.pack import Axis
+    from attrimorph.applications.axes import Axis
     from attrimorph.applications.inversion import Inversion, Progress
-    from attrimorph.evaluators.attributes import Judges
+    from attrimorph.evaluators import Judges
 
 # --- photographs, where in them a model is shown a square, and what an edit there makes of them
 
@@ -718,8 +718,8 @@ def moved_code(
     code = Code(source.code.z, model.moved(source.code.attributes, own))
     moving = {name: strength for name, strength in changes.items() if name in taught and strength}
     if moving:
+        from attrimorph.applications.axes import AxisPack
         from attrimorph.applications.axes.editor import AxisEditor
-        from attrimorph.applications.axes.pack import AxisPack
 
         pack = AxisPack(model.hash, model.recipe.name, taught)
         far = AxisEditor(model, pack).move(code, moving, [name for name in target.locks if name in taught])

@@ -92,9 +92,9 @@ def fit(
     seed
         Of the codes.
     """
+    from attrimorph.applications.axes import save_pack
     from attrimorph.applications.axes.choosing import pack_path
     from attrimorph.applications.axes.fitting import FitOptions, fit_axes, judged_by, labelled, with_curved
-    from attrimorph.applications.axes.pack import save_pack
     from attrimorph.console import Meter, table
     from attrimorph.files import beside
     from attrimorph.models.batches import sharing
@@ -173,9 +173,9 @@ def add(
     samples
         How many pictures are drawn for the probe.
     """
+    from attrimorph.applications.axes import AxisPack, load_pack, save_pack
     from attrimorph.applications.axes.choosing import examples_in, find_pack, pack_path, pictures_of
     from attrimorph.applications.axes.examples import axis_from_codes, axis_from_examples, draw_pool, sentence
-    from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
     from attrimorph.applications.inputs import encoder
     from attrimorph.console import Meter
 
@@ -227,8 +227,8 @@ def show(
     out
         The folder of the page.
     """
+    from attrimorph.applications.axes import load_pack
     from attrimorph.applications.axes.choosing import find_pack
-    from attrimorph.applications.axes.pack import load_pack
     from attrimorph.console import Meter
     from attrimorph.reproductions.axes_report import write_axes_report
     from attrimorph.requests import parse_names

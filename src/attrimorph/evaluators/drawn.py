@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attrimorph.console import Meter
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import isotonic
+from attrimorph.evaluators import isotonic
 from attrimorph.evaluators.evaluator import SHIPPED, EvaluatorRecipe, Progress, batched, fit, of_bytes
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss

@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from attrimorph.data import Schema, attributes_csv, raw_table
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.evaluator import BATCH, Evaluator, TrunkNetwork, batched
 from attrimorph.files import refuse_foreign, write_bytes
 from attrimorph.models.model import Model, answers, decisions

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from attrimorph.data.loader import Augment
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import (
+from attrimorph.evaluators import (
     attribute_accuracy,
     calibration_errors,
     expected_calibration_error,

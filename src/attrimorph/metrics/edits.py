@@ -14,7 +14,7 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.drawn import TrueLayers, faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, binary_names
+from attrimorph.evaluators import Judges, binary_names
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.extractors import SeesMaps

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators import binary_names
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics.edits import directions
 from attrimorph.metrics.evaluation_set import EvaluationSet

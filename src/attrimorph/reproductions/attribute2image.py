@@ -13,7 +13,7 @@ from attrimorph.applications.layers import as_picture, layered
 from attrimorph.data.drawn import faces
 from attrimorph.data.masks import SHARE, WAYS, spoiled
 from attrimorph.data.masks import wrong_masks as spoil
-from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators import binary_names
 from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.methods.attribute2image.layering import Composition
 from attrimorph.methods.attribute2image.model import LayeredModel, LowerBound

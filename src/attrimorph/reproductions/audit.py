@@ -15,7 +15,7 @@ from torch import Tensor
 from attrimorph.data import Schema
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, binary_names
+from attrimorph.evaluators import Judges, binary_names
 from attrimorph.files import read_json, write_text
 from attrimorph.metrics.figures import to_csv, wilson
 from attrimorph.models.model import Edits, Encodes, Model, decisions

@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from attrimorph.applications.axes import Axis, AxisPack
 from attrimorph.applications.axes.choosing import judge_named
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.examples import DRAWN, Pool, axis_from_examples, draw_pool
 from attrimorph.applications.axes.fitting import FitOptions, Judged, fit_axes, judged_by
 from attrimorph.applications.axes.linear import cosines
-from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.data.drawn import faces
-from attrimorph.evaluators.attributes import Judges, binary_names
+from attrimorph.evaluators import Judges, binary_names
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.files import write_bytes

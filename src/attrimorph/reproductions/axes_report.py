@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from attrimorph.applications.axes import AxisPack
 from attrimorph.applications.axes.editor import AxisEditor, free_share
 from attrimorph.applications.axes.linear import cosines, untangle
-from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import drawn_codes
 from attrimorph.charts import chart
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.files import write_json
 from attrimorph.models.model import Model
 from attrimorph.pictures import sheet

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from attrimorph.applications import Search
+from attrimorph.applications.axes import AxisPack
 from attrimorph.applications.axes.choosing import guide_of, judge_named
 from attrimorph.applications.axes.curved import Curved, fit_curved
 from attrimorph.applications.axes.editor import AxisEditor, Remembered
-from attrimorph.applications.axes.pack import AxisPack
 from attrimorph.applications.axes.space import REACH, picture_gram
 from attrimorph.applications.axes.trajectory import Guide, follow
 from attrimorph.applications.edit import Composed
@@ -19,7 +19,7 @@ from attrimorph.applications.gallery import open_data
 from attrimorph.applications.inversion import inversion
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators import binary_names
 from attrimorph.evaluators.identity_encoder import identity_encoder_for
 from attrimorph.evaluators.judge import Judge, judge_for
 from attrimorph.loading import load

@@ -15,7 +15,7 @@ from attrimorph.console import duration
 from attrimorph.data import Schema
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import editable_names
+from attrimorph.evaluators import editable_names
 from attrimorph.evaluators.judge import Judge
 from attrimorph.files import read_json, write_json
 from attrimorph.loading import load

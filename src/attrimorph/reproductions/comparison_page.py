@@ -12,7 +12,7 @@ from attrimorph.applications.generating import sample
 from attrimorph.charts import chart
 from attrimorph.console import duration
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import editable_names
+from attrimorph.evaluators import editable_names
 from attrimorph.loading import load
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.metrics.figures import Cell, base_of, overall, words, write_tables

@@ -23,7 +23,7 @@ from attrimorph.data.readers import Source
 from attrimorph.data.readers.people import sign_of_lfw
 from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.evaluators.attributes import binary_names
+from attrimorph.evaluators import binary_names
 from attrimorph.evaluators.evaluator import batched
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, load_identity_encoder
 from attrimorph.evaluators.judge import AttributeScore, Judge, judge_for, load_judge

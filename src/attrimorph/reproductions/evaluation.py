@@ -6,7 +6,7 @@ from typing import Any
 
 from attrimorph.charts import chart
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder, identity_encoder_for
 from attrimorph.evaluators.judge import judge_for
 from attrimorph.files import read_json

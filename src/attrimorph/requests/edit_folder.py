@@ -25,7 +25,7 @@ from attrimorph.data import csv_text
 from attrimorph.data.images import WRITTEN, Affine, Frame
 from attrimorph.data.readers.raw import list_images, need_images, preview
 from attrimorph.errors import AttrimorphError, shown
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.judge import OwnClassifier, judge_for
 from attrimorph.files import file_sha256, read_json, write_all, write_bytes, write_json
 from attrimorph.models.model import Groups, Model

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from attrimorph.applications.axes.pack import Axis
+from attrimorph.applications.axes import Axis
 from attrimorph.applications.edit import (
     EditSource,
     EditTarget,
@@ -34,7 +34,7 @@ from attrimorph.applications.layers import layers
 from attrimorph.applications.provenance import xmp_of
 from attrimorph.data.images import Affine, Frame, decoded_image
 from attrimorph.errors import AttrimorphError, shown
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.models.model import Code, Model
 from attrimorph.photographs.fields import Fields, apply
 from attrimorph.photographs.file import Photograph, read_photograph

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attrimorph.applications.axes import Axis
 from attrimorph.applications.axes.choosing import judge_named, pack_of
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.edit import (
     EditSource,
     EditTarget,
@@ -47,7 +47,7 @@ from attrimorph.data import Kind
 from attrimorph.data.faces import Face, find_faces
 from attrimorph.data.images import Frame
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.judge import Judge, OwnClassifier
 from attrimorph.loading import load
 from attrimorph.models import named_parts

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from attrimorph.applications import AxisOptions, Search
+from attrimorph.applications.axes import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.choosing import generator_named, outside_generator
 from attrimorph.applications.axes.edit import AxisEdit
 from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.fitting import fit_axes, judge_drawn, judged_by, with_curved
 from attrimorph.applications.axes.linear import unit
-from attrimorph.applications.axes.pack import Axis, AxisPack, save_pack
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.applications.axes.trajectory import JudgeGuide, effects, logits_of, way
 from attrimorph.applications.edit import blended, edit, put_back

@@ -10,16 +10,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from attrimorph.applications.axes import AxisPack, load_pack, save_pack
 from attrimorph.applications.axes.editor import AxisEditor, Remembered, free_share
 from attrimorph.applications.axes.fitting import FitOptions, calibrated, fit_axes, judged_by, labelled
 from attrimorph.applications.axes.linear import cosines
-from attrimorph.applications.axes.pack import AxisPack, load_pack, save_pack
 from attrimorph.applications.axes.space import CHUNK, REACH, Space, drawn_codes, normalises
 from attrimorph.applications.edit import edit
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.metrics.edits import measure_edits
 from attrimorph.metrics.evaluation_set import EvaluationSet
 from attrimorph.models.model import Code, Edits, decisions

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attrimorph.applications import Range
-from attrimorph.applications.axes.pack import AxisPack, load_pack
+from attrimorph.applications.axes import AxisPack, load_pack
 from attrimorph.applications.axes.trajectory import JudgeGuide, logits_of
 from attrimorph.data import Attribute, Schema
 from attrimorph.data.readers.raw import IMAGE_SUFFIXES

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from attrimorph.applications import AxisOptions, Composition, Search
+from attrimorph.applications.axes import load_pack
 from attrimorph.applications.axes.choosing import find_pack, guide_of, judge_named
 from attrimorph.applications.axes.editor import AxisEditor
-from attrimorph.applications.axes.pack import load_pack
 from attrimorph.applications.axes.space import picture_gram
 from attrimorph.applications.axes.trajectory import COUNT, Effect, Guide, effects, trajectory
 from attrimorph.applications.edit import Looked, blended, put_back, put_together

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.applications.axes import Axis, AxisPack
 from attrimorph.applications.axes.linear import on_sphere, shortest_move, untangle
-from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import REACH, Space, normalises, picture_gram
 from attrimorph.data import Attribute, Changes, Schema, strengths_in_range
 from attrimorph.errors import AttrimorphError

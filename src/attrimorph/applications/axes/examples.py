@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.applications.axes import Axis
 from attrimorph.applications.axes.fitting import Judged, Progress, calibrated, judge_drawn
 from attrimorph.applications.axes.linear import fit, unit
-from attrimorph.applications.axes.pack import Axis
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.errors import AttrimorphError
 from attrimorph.metrics.figures import wilson

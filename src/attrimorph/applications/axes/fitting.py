@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attrimorph.applications.axes import Axis, AxisPack
 from attrimorph.applications.axes.curved import fit_curved
 from attrimorph.applications.axes.linear import Link, Method, fit, linked, unit
-from attrimorph.applications.axes.pack import Axis, AxisPack
 from attrimorph.applications.axes.space import CHUNK, Space, drawn_codes
 from attrimorph.console import DeferredSignal, Interrupted, defer_signals
 from attrimorph.data import parse_binary
 from attrimorph.data.readers.raw import read_csv
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.files import load_unfinished, save_unfinished
 from attrimorph.models.batches import shared
 from attrimorph.models.model import Code, Model

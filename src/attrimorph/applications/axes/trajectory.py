@@ -16,7 +16,7 @@ from attrimorph.applications.axes.editor import AxisEditor
 from attrimorph.applications.axes.space import Space, drawn_codes
 from attrimorph.data import Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.judge import Judge
 from attrimorph.models.model import Code, Generates, Model
 

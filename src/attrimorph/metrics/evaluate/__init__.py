@@ -13,7 +13,7 @@ import torch
 from attrimorph.data.drawn import faces
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError, suggestion
-from attrimorph.evaluators.attributes import Judges
+from attrimorph.evaluators import Judges
 from attrimorph.evaluators.identity_encoder import IdentityEncoder
 from attrimorph.evaluators.judge import Judge, in_schema
 from attrimorph.metrics.evaluate.edits import measure_edit_group, measure_fairness_group, measure_response_group

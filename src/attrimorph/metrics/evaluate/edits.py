@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attrimorph.evaluators.attributes import Judges, binary_names, editable_names
+from attrimorph.evaluators import Judges, binary_names, editable_names
 from attrimorph.evaluators.judge import AttributeScore
 from attrimorph.metrics import responses as shapes
 from attrimorph.metrics.edits import (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from attrimorph.data import Schema
 from attrimorph.data.drawn import faces
 from attrimorph.errors import AttrimorphError
-from attrimorph.evaluators.attributes import Judges, attribute_accuracy, editable_names
+from attrimorph.evaluators import Judges, attribute_accuracy, editable_names
 from attrimorph.evaluators.evaluator import BATCH, batched, halves
 from attrimorph.evaluators.identity_encoder import FOLDS, IdentityEncoder, verification
 from attrimorph.evaluators.judge import Judge
