@@ -11,7 +11,7 @@ that any model whose codes have attributes can hold.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -814,8 +814,6 @@ def with_locks(
     code: Code,
     locks: Sequence[str],
     changes: Mapping[str, float],
-    *,
-    decode: Callable[[Code], Tensor] | None = None,
 ) -> Code:
     """Return an edited code whose locked attributes look to the judge as they did before.
 
@@ -829,14 +827,12 @@ def with_locks(
         code: edited, one row.
         locks: binary attributes that model and judge know; those that `free_of` leaves are held.
         changes: what is edited.
-        decode: codes -> pictures; the model's own when None.
     """
-    decode = decode or model.decode
     own, seen = model.schema.column_names, judge.schema.column_names
     names = [name for name in free_of(model.schema, locks, changes) if name in own and name in seen]
     if not names:
         return code
-    after = logits_of(judge, decode(code))
+    after = logits_of(judge, model.decode(code))
     rows = [seen.index(name) for name in names]
     strayed = (after - before)[0, rows]
     if float(strayed.abs().max()) < STRAYED:
@@ -845,13 +841,13 @@ def with_locks(
     columns = [own.index(name) for name in names]
     probes = torch.where(strayed > 0, -PROBED, PROBED)
     tried = _with_columns(model, code, columns, torch.diag(probes))
-    answers = logits_of(judge, decode(tried))
+    answers = logits_of(judge, model.decode(tried))
     jacobian = ((answers - after)[:, rows + wished] / probes[:, None]).T
     aim = torch.cat([strayed, torch.zeros(len(wished))])
     step = torch.linalg.solve(jacobian.T @ jacobian + DAMPING * torch.eye(len(names)), -jacobian.T @ aim)
     shares = torch.tensor(SHARES)[:, None] * step.clamp(-FARTHEST, FARTHEST)
     ways = _with_columns(model, code, columns, shares)
-    found = logits_of(judge, decode(ways))
+    found = logits_of(judge, model.decode(ways))
     cost = (found - before)[:, rows].square().sum(1) + 0.5 * (found - after)[:, wished].square().sum(1)
     best = int(cost.argmin())
     return Code(ways.z[best : best + 1], ways.attributes[best : best + 1])

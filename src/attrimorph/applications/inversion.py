@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from attrimorph.applications import Search
 from attrimorph.data import Changes, Schema
 from attrimorph.errors import AttrimorphError
-from attrimorph.metrics.extractors import VggFeatures, load_extractor
 from attrimorph.metrics.similarity import maps_distance
 from attrimorph.models.model import Code, Encodes, Generates, Model
 from attrimorph.networks.convolutional import FittedPrior
@@ -151,27 +150,18 @@ def convolution_maps(network: nn.Module) -> Maps:
     return maps
 
 
-def perceptual_maps(model: Model, weights: str | None = None) -> tuple[str, Maps]:
-    """Return the name and the maps of a perceptual network: VGG-19 where its weights are named, else the model's C.
-
-    Args:
-        model: whose classifier knows the data.
-        weights: "vgg19" (torch's cache) or a path.
+def perceptual_maps(model: Model) -> Maps:
+    """Return the maps of the model's own classifier, which knows the data.
 
     Raises:
-        AttrimorphError: there are no such weights, or the model has no classifier.
+        AttrimorphError: the model has none.
     """
-    if weights is not None:
-        extractor = load_extractor(weights, model.device)
-        if not isinstance(extractor, VggFeatures):
-            raise AttrimorphError(f"a perceptual distance needs VGG-19; {weights} holds {extractor.name}; name another")
-        return extractor.name, extractor.network
     if "classifier" not in model.networks:
         raise AttrimorphError(
             f"a perceptual distance needs a network that sees; {model.recipe.name!r} has no classifier; "
-            "use --distance pixel, or name VGG-19's weights"
+            "use --distance pixel"
         )
-    return f"the classifier of {model.recipe.name}", convolution_maps(model.networks["classifier"])
+    return convolution_maps(model.networks["classifier"])
 
 
 @dataclass(frozen=True)
@@ -425,7 +415,7 @@ def distance_to(
     if (compared == "perceptual") + (known is not None) + (factor > 1) > 1:
         raise AttrimorphError("an inversion compares what is seen, or known pixels, or smaller images; choose one")
     if compared == "perceptual":
-        return Perceptual(images.to(model.device), perceptual_maps(model)[1])
+        return Perceptual(images.to(model.device), perceptual_maps(model))
     if factor > 1:
         return Downsampled(F.avg_pool2d(images, factor))
     return Pixels(images, known)

@@ -13,27 +13,23 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.models.model import decisions
 
 
-class Judges(Protocol):
-    """Anything that tells attributes, for example a `Judge`."""
-
-    @property
-    def name(self) -> str:
-        """How it stands in the names of figures."""
-
-    @property
-    def schema(self) -> Schema:
-        """The attributes it knows."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return probabilities [B, width] for images [B, 3, S, S] in [-1, 1]."""
-
-
 class HasSchema(Protocol):
     """Anything that knows attributes."""
 
     @property
     def schema(self) -> Schema:
         """The attributes it knows."""
+
+
+class Judges(HasSchema, Protocol):
+    """Anything that tells attributes, for example a `Judge`."""
+
+    @property
+    def name(self) -> str:
+        """How it stands in the names of figures."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return probabilities [B, width] for images [B, 3, S, S] in [-1, 1]."""
 
 
 def known_answers(answers: Tensor, truth: Tensor, schema: Schema) -> Iterator[tuple[Attribute, Tensor, Tensor]]:

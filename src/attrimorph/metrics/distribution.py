@@ -180,9 +180,7 @@ def pairs_within(classes: Tensor, most: int = PAIRS, *, seed: int = 0) -> list[T
     return found
 
 
-def diversity(
-    images: Tensor, classes: Tensor, distance: Callable[[Tensor, Tensor], Tensor], *, most: int = PAIRS, seed: int = 0
-) -> float:
+def diversity(images: Tensor, classes: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Return the mean distance of two images of one class; every class counts the same.
 
     With a perceptual distance more is more diverse; with MS-SSIM (Odena, Olah, Shlens 2017) less is.
@@ -191,13 +189,11 @@ def diversity(
         images: [N, 3, S, S] in [-1, 1], or what stands for them, [N, ...].
         classes: integers [N]; classes with one image are left out.
         distance: two batches -> [B].
-        most: pairs of a class.
-        seed: of the draw of pairs.
 
     Raises:
         AttrimorphError: no class has two images.
     """
-    pairs = pairs_within(classes, most, seed=seed)
+    pairs = pairs_within(classes)
     if not pairs:
         raise AttrimorphError("diversity needs a class with at least 2 images; every class has one; sample more")
     firsts, seconds = (torch.split(side, BATCH) for side in torch.cat(pairs).unbind(1))

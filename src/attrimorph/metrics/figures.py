@@ -268,12 +268,10 @@ class Comparison:
     Attributes:
         pairs: figures with equal protocols.
         refused: one sentence for each figure that both have but measured differently, single attributes left out.
-        alone: keys of figures that only one of them has.
     """
 
     pairs: list[Pair]
     refused: list[str]
-    alone: list[str]
 
     def told(self) -> list[tuple[str, ...]]:
         """Return the pairs but those of single attributes: key, here, there, difference, better, what it is."""
@@ -319,7 +317,7 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Comparison:
             f"two evaluations must share a protocol to be compared; none of these figures does: {reason[:-1]}; "
             "measure both with the same data, count, judge and extractor"
         )
-    return Comparison(pairs, refused, sorted(set(mine) ^ set(other)))
+    return Comparison(pairs, refused)
 
 
 # --- tables of figures as files: CSV for programs, LaTeX (booktabs) for papers

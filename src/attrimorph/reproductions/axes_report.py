@@ -57,12 +57,10 @@ def correlations(pack: AxisPack, locks: Sequence[str] | None = None) -> tuple[Te
 
 
 @torch.inference_mode()
-def respond(
-    model: Model, pack: AxisPack, judge: Judges, name: str, locks: Sequence[str] | None = None, *, count: int = COUNT
-) -> AxisResponse:
+def respond(model: Model, pack: AxisPack, judge: Judges, name: str, locks: Sequence[str] | None = None) -> AxisResponse:
     """Move drawn codes along one axis, without and with locks, and have the pictures judged."""
     response = AxisResponse(locks_for(name, pack.names, locks), {}, {}, [])
-    code = next(drawn_codes(model, count, SEED))
+    code = next(drawn_codes(model, COUNT, SEED))
     columns = {each: place for place, each in enumerate(judge.schema.column_names)}
     others = [columns[lock] for lock in response.locks if lock in columns]
     for locked in (False, True):
@@ -84,7 +82,6 @@ def write_axes_report(
     out: Path,
     *,
     locks: Sequence[str] | None = None,
-    count: int = COUNT,
     progress: Any = None,
 ) -> Path:
     """Write axes.html and axes.json into a folder.
@@ -95,7 +92,6 @@ def write_axes_report(
         judge: who looks at the moved pictures.
         out: the folder.
         locks: attributes that are locked; None: all but the edited one.
-        count: drawn codes of each response.
         progress: called with (axes done, axes in all).
 
     Returns:
@@ -105,7 +101,7 @@ def write_axes_report(
     before, after = correlations(pack, locks)
     responses: dict[str, AxisResponse] = {}
     for name in pack.names:
-        responses[name] = respond(model, pack, judge, name, locks, count=count)
+        responses[name] = respond(model, pack, judge, name, locks)
         if progress is not None:
             progress(len(responses), len(pack.names))
     write_json(out / "axes.json", figures(pack, before, after, responses))
@@ -129,7 +125,7 @@ def write_axes_report(
                 "After: each row's axis with its locks taken out, against the axes as they were. What is left in the "
                 "row besides itself is what was not locked.",
             ),
-            *curves_of(responses, judge.name, count),
+            *curves_of(responses, judge.name),
             report.heading("How they look", "Strengths from -1 to 1, the locks on; three drawn codes each."),
             *[report.folded(name, report.picture(strip_of(each), name)) for name, each in responses.items()],
             report.heading("All axes"),
@@ -163,7 +159,7 @@ def overlap(pack: AxisPack, matrix: Tensor, caption: str) -> str:
     return report.heat(rows, caption, "{row} and {column}: {value:.3f}", full=1.0, least=0.05)
 
 
-def curves_of(responses: Mapping[str, AxisResponse], judge: str, count: int) -> list[str]:
+def curves_of(responses: Mapping[str, AxisResponse], judge: str) -> list[str]:
     """Return the section of the response curves."""
     charts = []
     for name, each in responses.items():
@@ -172,7 +168,7 @@ def curves_of(responses: Mapping[str, AxisResponse], judge: str, count: int) -> 
         if each.seen[False]:
             points = {words: list(zip(STRENGTHS, values, strict=True)) for words, values in series.items()}
             charts.append(chart(name, points, x_label="strength"))
-    below = f"Mean probability by {judge} over {count} drawn codes, at strengths from -1 to 1."
+    below = f"Mean probability by {judge} over {COUNT} drawn codes, at strengths from -1 to 1."
     return [report.heading("Response", below), report.curves(charts)] if charts else []
 
 

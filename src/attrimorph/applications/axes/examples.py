@@ -95,7 +95,6 @@ def axis_from_examples(
     *,
     by: str,
     pool: Pool | None = None,
-    progress: Progress | None = None,
 ) -> Axis:
     """Find an axis from labelled pictures, by way of features.
 
@@ -106,14 +105,13 @@ def axis_from_examples(
         positive, negative: pictures with and without it, [P, 3, S, S] and [N, 3, S, S].
         by: whose features.
         pool: drawn pictures, if they are at hand.
-        progress: while they are drawn.
 
     Raises:
         AttrimorphError: too few examples of either kind, or they cannot be told apart.
     """
     begin = time.perf_counter()
     signs = _signs(len(positive), len(negative))
-    pool = pool or draw_pool(model, features, by=by, progress=progress)
+    pool = pool or draw_pool(model, features, by=by)
     x = pool.whiten(torch.cat([features(positive), features(negative)]))
     found = probe(x, signs)
     seen = pool.features @ found.slope + found.intercept

@@ -162,27 +162,26 @@ def ring(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack([angle.cos() * radius + CENTRE[0], angle.sin() * radius + CENTRE[1]], dim=1)
 
 
-def on_ring(points: Tensor, tolerance: float = 4 * SPREAD) -> Tensor:
-    """Tell which points, [N, 2], lie within `tolerance` of the ring: bool [N]."""
+def on_ring(points: Tensor) -> Tensor:
+    """Tell which points, [N, 2], lie within four standard deviations of the ring: bool [N]."""
     distance = (points - _centre(points)).square().sum(dim=1).sqrt()
-    return (distance - RADIUS).abs().le(tolerance)
+    return (distance - RADIUS).abs().le(4 * SPREAD)
 
 
-def coverage(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -> float:
+def coverage(points: Tensor, sectors: int = 36) -> float:
     """Return the share of the ring's sectors that at least one point on the ring falls into, 0..1.
 
     Args:
         points: [N, 2].
         sectors: equal angles that the ring is cut into.
-        tolerance: as for `on_ring`.
 
     Raises:
         AttrimorphError: fewer than one sector.
     """
-    return int((_counts(points, sectors, tolerance) > 0).sum()) / sectors
+    return int((_counts(points, sectors) > 0).sum()) / sectors
 
 
-def evenness(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -> float:
+def evenness(points: Tensor, sectors: int = 36) -> float:
     """Return how evenly the points on the ring lie around it: 1 less the share that would have to change its sector.
 
     1 = as many in each sector, 1 / sectors = all in one; 2,000 real points have 0.95. 0 where no point is on the ring.
@@ -190,20 +189,19 @@ def evenness(points: Tensor, sectors: int = 36, tolerance: float = 4 * SPREAD) -
     Args:
         points: [N, 2].
         sectors: equal angles that the ring is cut into.
-        tolerance: as for `on_ring`.
 
     Raises:
         AttrimorphError: fewer than one sector.
     """
-    counts = _counts(points, sectors, tolerance).double()
+    counts = _counts(points, sectors).double()
     total = float(counts.sum())
     return float((counts / total).clamp(max=1 / sectors).sum()) if total else 0.0
 
 
-def _counts(points: Tensor, sectors: int, tolerance: float) -> Tensor:
+def _counts(points: Tensor, sectors: int) -> Tensor:
     if sectors < 1:
         raise AttrimorphError(f"the ring must be cut into at least one sector; got {sectors}")
-    centred = (points - _centre(points))[on_ring(points, tolerance)]
+    centred = (points - _centre(points))[on_ring(points)]
     turn = torch.atan2(centred[:, 1], centred[:, 0]) / (2 * math.pi) + 0.5
     return torch.bincount((turn * sectors).long().clamp(max=sectors - 1), minlength=sectors)
 

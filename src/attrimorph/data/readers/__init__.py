@@ -1,7 +1,6 @@
 """Readers: from a folder as its publisher lays it out, a `Source`, to one plain description, `RawData`."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from attrimorph.data.readers.raw import (
     assign_split,
     carve_valid,
     check_folder,
+    composed,
     list_images,
     need_images,
     number_identities,
@@ -155,7 +155,7 @@ def _split(given: list[str | None], labels: list[str]) -> list[str]:
 def _labels(names: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
     """Return (class, split) of relative names such as train/cat/1.jpg; None where they have none."""
     # A folder inside one of its own name, as archives unpack, counts once.
-    folders = {name: [part for part, _ in groupby(_composed(name).split("/")[:-1])] for name in names}
+    folders = {name: [part for part, _ in groupby(composed(name).split("/")[:-1])] for name in names}
     first, last = (pick(folders.values(), default=[]) for pick in (min, max))
     around = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
     # One folder around all the others, as archives unpack, is no class; it may be a split.
@@ -191,12 +191,8 @@ def _loose_splits(tops: Iterable[str]) -> dict[str, str]:
 
 def _below(name: str, label: str) -> list[str]:
     """Return the folders below that of a class, without splits."""
-    parts = [part for part, _ in groupby(_composed(name).split("/")[:-1])]
+    parts = [part for part, _ in groupby(composed(name).split("/")[:-1])]
     return [part for part in parts[parts.index(label) + 1 :] if part.lower() not in SPLIT_WORDS]
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 # --- all formats

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
@@ -302,6 +303,11 @@ def _csv_rows(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
             if "unexpected end" in str(error):
                 raise csv.Error(f"a quote of row {rows[-1][0]} is never closed") from error
     return rows
+
+
+def composed(name: str) -> str:
+    """Return a name whose letters are one character each with their accents: systems spell them differently."""
+    return unicodedata.normalize("NFC", name)
 
 
 def number_identities(names: Sequence[str | None]) -> list[int]:

@@ -3,7 +3,6 @@ dataset.json, or a file of any name.
 """
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from attrimorph.data.readers.raw import (
     TABLE_SUFFIXES,
     RawData,
     assign_split,
+    composed,
     exclusive_hair,
     list_images,
     need_images,
@@ -96,8 +96,8 @@ def read_table(folder: Path, table: Path | None = None) -> RawData:
         names = matched(words, list(images), "" if below == "." else f"{below}/")
         if column.lower() not in FILE_COLUMNS:
             notes.append(f"the column {column!r} of {path.name} was taken for the names of the files")
-        pairs = [(_composed(name), word) for name, word in zip(names, words, strict=True) if name]
-        if loosely := sum(name not in (_composed(word), _composed(f"{below}/{word}")) for name, word in pairs):
+        pairs = [(composed(name), word) for name, word in zip(names, words, strict=True) if name]
+        if loosely := sum(name not in (composed(word), composed(f"{below}/{word}")) for name, word in pairs):
             notes.append(f"{loosely} rows of {path.name} were matched to images by the last part of their names")
         for name, word, line in zip(names, words, lines, strict=True):
             if name is None:
@@ -152,8 +152,8 @@ def matched(words: Sequence[str], images: Sequence[str], below: str = "") -> lis
         images: names relative to the folder.
         below: the table's place in the folder, such as "train/".
     """
-    there = {**{_composed(name): name for name in images}, **{name: name for name in images}}
-    spelled = [(below + word, word, _composed(below + word), _composed(word)) for word in words]
+    there = {**{composed(name): name for name in images}, **{name: name for name in images}}
+    spelled = [(below + word, word, composed(below + word), composed(word)) for word in words]
     names = [next((there[name] for name in ways if name in there), None) for ways in spelled]
     stems = [_stem(word) for word in words]
     rows, counts = Counter(stems), Counter(map(_stem, images))
@@ -161,16 +161,12 @@ def matched(words: Sequence[str], images: Sequence[str], below: str = "") -> lis
     return [name or (alone.get(stem) if rows[stem] == 1 else None) for name, stem in zip(names, stems, strict=True)]
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _end(name: str) -> str:
     return name.rpartition("/")[2]
 
 
 def _stem(name: str) -> str:
-    return _composed(PurePosixPath(name).stem)
+    return composed(PurePosixPath(name).stem)
 
 
 def _file_names(path: Path, lines: Sequence[Row], images: Collection[str]) -> tuple[str, list[str]]:
@@ -179,11 +175,11 @@ def _file_names(path: Path, lines: Sequence[Row], images: Collection[str]) -> tu
         raise AttrimorphError(
             f"{path} must begin with a header such as file_name,Smiling; its first line names {begun}; add one"
         )
-    stems, ends = ({part(_composed(name)) for name in images} for part in (_stem, _end))
+    stems, ends = ({part(composed(name)) for name in images} for part in (_stem, _end))
     called = [name for usual in FILE_COLUMNS for name in lines[0] if name.lower() == usual]
     column = next((name for name in called if any(_stem(_file(line.get(name))) in stems for line in lines)), None)
     if column is None:
-        hits = {name: sum(_end(_composed(_file(line.get(name)))) in ends for line in lines) for name in lines[0]}
+        hits = {name: sum(_end(composed(_file(line.get(name)))) in ends for line in lines) for name in lines[0]}
         best = max(hits, key=lambda name: hits[name])
         if not hits[best] and not called:
             raise AttrimorphError(
