@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attrimorph.data import Schema
-from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+
+if TYPE_CHECKING:  # an edit takes a weight or two from here, and reads no data
+    from attrimorph.data.prepared import PreparedData
 
 LUMA = (0.299, 0.587, 0.114)
 AHEAD = 3  # batches that wait ready
@@ -184,7 +187,7 @@ class Loader:
 
     def __init__(
         self,
-        data: PreparedData,
+        data: "PreparedData",
         indices: NDArray[np.int64],
         batch_size: int,
         *,
@@ -318,7 +321,7 @@ class Loader:
 
 
 def batches(
-    data: PreparedData,
+    data: "PreparedData",
     batch_size: int = 64,
     *,
     split: str = "train",

@@ -203,7 +203,6 @@ def model_for(pictures: "str | Path | Image.Image | Sequence[str | Path | Image.
     from PIL import Image
 
     from attrimorph.data.images import looks_drawn, open_image
-    from attrimorph.data.readers.raw import list_images
 
     if PHOTOGRAPHS not in shipped():
         return DRAWN
@@ -212,7 +211,11 @@ def model_for(pictures: "str | Path | Image.Image | Sequence[str | Path | Image.
         if isinstance(each, Image.Image):
             found.append(looks_drawn(each))
             continue
-        paths = list(list_images(Path(each), own=True).values()) if Path(each).is_dir() else [Path(each)]
+        paths = [Path(each)]
+        if paths[0].is_dir():
+            from attrimorph.data.readers.raw import list_images  # with all readers, which a file does without
+
+            paths = list(list_images(paths[0], own=True).values())
         for path in paths[:: -(-len(paths) // LOOKED_AT) or 1]:
             with suppress(AttrimorphError):  # whoever opens it says why it cannot be read
                 found.append(looks_drawn(open_image(path, 64)))
