@@ -85,7 +85,7 @@ class PreparedData:
         fingerprint: changes whenever images, labels or splits change.
         path: the folder, or None when the data only lives in memory.
         source: what the user named; None when data were drawn, or opened by their folder.
-        maps: the memory maps among the arrays.
+        maps: the memory maps among the arrays, and where in its file each ends, in bytes.
     """
 
     images: NDArray[np.uint8]
@@ -103,7 +103,7 @@ class PreparedData:
     fingerprint: str = ""
     path: Path | None = None
     source: Source | None = None
-    maps: tuple[mmap.mmap, ...] = ()
+    maps: tuple[tuple[mmap.mmap, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -161,12 +161,12 @@ class PreparedData:
             AttrimorphError: the files were cut short, or changed, since they were prepared.
         """
         # Reading a map beyond the end of its file ends the process.
-        if any(each.size() < len(each) for each in self.maps):
+        if any(each.size() < end for each, end in self.maps):
             raise AttrimorphError(f"{self.path} was cut short while it was read; prepare the images again")
         arrays = [each for each in (self.images, self.masks) if each is not None]
         for each in arrays:
             if isinstance(each, np.memmap) and isinstance(each.base, mmap.mmap):
-                _fetch(each.base, each.offset, each.strides[0], rows)
+                _fetch(each.base, each.offset % mmap.ALLOCATIONGRANULARITY, each.strides[0], rows)
         found = [np.ascontiguousarray(each[rows]) for each in arrays]
         if (
             len(rows)
@@ -186,7 +186,7 @@ class PreparedData:
 
     def release(self) -> None:
         """Give back the memory of what was read of memory maps; the system keeps it only where it has room."""
-        for each in self.maps:
+        for each, _ in self.maps:
             each.madvise(mmap.MADV_DONTNEED)
 
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -202,8 +202,8 @@ def _fetch(base: mmap.mmap, offset: int, size: int, rows: NDArray[np.int64]) -> 
     before, and comes with thirty to sixty times as many bytes.
 
     Args:
-        base: the map, from the beginning of the file.
-        offset: of the first row, in bytes.
+        base: the map.
+        offset: of the first row in it, in bytes.
         size: of a row, in bytes.
         rows: which.
     """
@@ -256,7 +256,7 @@ def open_prepared(path: str | Path) -> PreparedData:
     files, split, identity, parsed = _labels(path / "attributes.csv", schema, count, parse=not known)
     attributes = _open_array(path / "attributes.npy", np.float32, (count, schema.width), "c") if known else parsed
     check_range(schema, attributes, files)
-    bases: list[Any] = [each.base for each in (images, masks, attributes) if each is not None]
+    arrays: list[Any] = [each for each in (images, masks, attributes) if each is not None]
     return PreparedData(
         images,
         torch.from_numpy(attributes),
@@ -272,7 +272,7 @@ def open_prepared(path: str | Path) -> PreparedData:
         skipped=skipped,
         fingerprint=fingerprint[:16],
         path=path,
-        maps=tuple(base for base in bases if isinstance(base, mmap.mmap)),
+        maps=tuple((each.base, each.offset + each.nbytes) for each in arrays if isinstance(each.base, mmap.mmap)),
     )
 
 
@@ -307,6 +307,8 @@ def _open_array(path: Path, dtype: type, shape: tuple[int, ...], mode: Literal["
         raise AttrimorphError(
             f"{path} must hold {np.dtype(dtype)} {list(shape)}; it holds {found}; prepare the images again"
         )
+    if (size := path.stat().st_size) != (own := array.offset + array.nbytes):  # type: ignore[attr-defined]
+        raise AttrimorphError(f"{path} must have {own:,} bytes; it has {size:,}; prepare the images again")
     return array
 
 

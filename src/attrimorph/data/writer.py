@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ from attrimorph.files import sync_folder, whole_file, write_json, writing
 
 PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
 PLACED = ("images.npy", "masks.npy", "attributes.csv", "attributes.npy", "factors.npy", "checksums.npy")
+ROWS_FROM = 4096  # bytes from a file's beginning to its first row: a page
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 Pixels = NDArray[np.uint8]
@@ -35,7 +37,11 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _write_header(file: BinaryIO, shape: Sequence[int]) -> None:
-    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
+    """Write the header of a .npy file, filled up so that rows begin at a page: one of 64x64 pixels is three."""
+    header = BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
+    magic, words = header.getvalue()[:8], header.getvalue()[10:].rstrip().ljust(ROWS_FROM - 11) + b"\n"
+    file.write(magic + len(words).to_bytes(2, "little") + words)
 
 
 class _Rows:
@@ -101,7 +107,8 @@ class PreparedWriter:
         if there:
             raise AttrimorphError(f"{self.path / there[0]} would be written over; choose an empty folder with --out")
         self.image_size, self._resumable = image_size, bool(request)
-        self._stamp = hashlib.sha256(f"{VERSION} {count} {image_size} {masks} {request}".encode()).hexdigest().encode()
+        words = f"{VERSION} {count} {image_size} {masks} {ROWS_FROM} {request}"
+        self._stamp = hashlib.sha256(words.encode()).hexdigest().encode()
         self._unmarked: list[int] = []
         self._placed: list[Path] = []
         self._arrays: dict[str, _Rows] = {}
