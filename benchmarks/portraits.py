@@ -41,7 +41,7 @@ IMAGES, BATCH = 160_000, 64
 SAME = 0.6  # dlib's distance
 LARGE = 512  # pixels at which sharpness is measured
 TOUCHED = 0.03  # on the scale -1..1: a pixel that changes so much has changed
-SHEET = 12
+SHEET, CELL = 12, 192  # people on a sheet; pixels of one
 FIFTHS = 5
 
 
@@ -366,9 +366,9 @@ def side_by_side(models: dict[str, Model], large: Tensor, witness: Witness, out:
         for model in models.values():
             small = F.interpolate(person[None], (model.image_size,) * 2, mode="bilinear", antialias=True)
             row.append(at_large(person[None], fields_at(model, small, {name: 1.0 if sets else -1.0})[1])[0])
-        rows.append(torch.stack(row))
+        rows.append(F.interpolate(torch.stack(row), (CELL, CELL), mode="bilinear", antialias=True))
         labels.append(f"{'+' if sets else '-'} {name.replace('_', ' ')}")
-    picture = sheet(rows, columns=["as is", *models], labels=labels, cell=224)
+    picture = sheet(rows, columns=["as is", *models], labels=labels, cell=CELL)
     picture.convert("RGB").save(out / "arena.jpg", quality=85)
 
 
