@@ -70,7 +70,7 @@ def test_every_special_sign_is_escaped() -> None:
 
 
 def test_two_evaluations_side_by_side(tmp_path: Path) -> None:
-    rows = pair_rows(Comparison([Pair("edit.leakage", "p", 0.02, 0.03)], [], []))
+    rows = pair_rows(Comparison([Pair("edit.leakage", "p", 0.02, 0.03)], []))
     done = write_tables(PAIRS, rows, tmp_path / "a.csv", tmp_path / "a.tex")
     assert done == [tmp_path / "a.csv", tmp_path / "a.tex"]
     assert r"edit.leakage $\downarrow$ & 0.02 & 0.03 & $-0.01$ & share \\" in done[1].read_text()
