@@ -49,6 +49,7 @@ def test_faces_are_cut_out(bare: tuple[Path, np.ndarray]) -> None:
     summary = make_masks(path, workers=1)
     data = open_prepared(path)
     assert data.masks is not None
+    assert data.masks.offset % 4096 == 0, "rows begin at a page"  # type: ignore[attr-defined]
     found, wanted = data.masks > 127, true > 127
     overlap = (found & wanted).sum((1, 2)) / (found | wanted).sum((1, 2))
     assert np.median(overlap) > 0.9

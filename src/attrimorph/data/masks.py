@@ -17,13 +17,12 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
-from attrimorph.data.writer import write_checksums
+from attrimorph.data.writer import write_checksums, write_header
 from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import lock_folder, read_json, whole_file, write_json
 
@@ -111,7 +110,8 @@ def make_masks(
                 if progress is not None:
                     progress(done, len(todo))
         with whole_file(path / "masks.npy") as file:
-            npy.write_array(file, masks, allow_pickle=False)
+            write_header(file, masks.shape)
+            file.write(masks.tobytes())
         write_checksums(path)
         # schema.json, which says that they are there, comes last.
         head = read_json(path / "schema.json")

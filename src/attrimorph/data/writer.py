@@ -36,8 +36,8 @@ def _open(path: Path) -> BinaryIO:
     return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
 
 
-def _write_header(file: BinaryIO, shape: Sequence[int]) -> None:
-    """Write the header of a .npy file, filled up so that rows begin at a page: one of 64x64 pixels is three."""
+def write_header(file: BinaryIO, shape: Sequence[int]) -> None:
+    """Write the header of a .npy file of uint8, filled up so that rows begin at a page: 64x64 pixels are three."""
     header = BytesIO()
     npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
     magic, words = header.getvalue()[:8], header.getvalue()[10:].rstrip().ljust(ROWS_FROM - 11) + b"\n"
@@ -49,7 +49,7 @@ class _Rows:
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path, self.shape, self.file = path, shape, _open(path)
-        _write_header(self.file, shape)
+        write_header(self.file, shape)
         self.offset = self.file.tell()
         # Written as a file and not through a map: a full disk then is an error and not a bus signal.
         self.file.truncate(self.offset + int(np.prod(shape)))
@@ -68,7 +68,7 @@ class _Rows:
             return
         whole = np.load(self.path, mmap_mode="r", allow_pickle=False)
         with whole_file(target) as file:
-            _write_header(file, (len(rows), *self.shape[1:]))
+            write_header(file, (len(rows), *self.shape[1:]))
             for start in range(0, len(rows), SYNC_EVERY):
                 file.write(whole[rows[start : start + SYNC_EVERY]].tobytes())
 

@@ -1,4 +1,7 @@
-"""The skin of aligned faces: where it is, and fields that leave its mean colour as it is."""
+"""The skin of aligned faces: where it is, and fields that leave its mean colour as it is.
+
+`metrics.skin`, which measures what becomes of skin, tells it by other rules: who is judged does not choose the judge.
+"""
 
 from dataclasses import replace
 
