@@ -117,6 +117,8 @@ class TrainingOptions(Options):
         sample_images: A sample sheet every so many images.
         checkpoint_images: A checkpoint every so many images.
         keep: Checkpoints kept: the newest ones.
+        start: A trained model of the same method, attributes and networks (a name, a file, a run's folder), whose
+            weights a new run begins with; none: fresh ones.
     """
 
     images: Images = 200_000
@@ -130,6 +132,7 @@ class TrainingOptions(Options):
     sample_images: Images = 20_000
     checkpoint_images: Images = 20_000
     keep: Annotated[int, Field(gt=0)] = 2
+    start: str = ""
 
 
 class AnyRecipe(Options):

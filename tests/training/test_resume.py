@@ -70,6 +70,26 @@ def test_another_seed_gives_other_bits(data: PreparedData, tmp_path: Path) -> No
         assert_same_runs(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_run_begins_with_the_weights_of_a_trained_model(data: PreparedData, tmp_path: Path) -> None:
+    train(tiny_recipe("cvae", training__images=24), data, tmp_path / "first", device="cpu")
+    first = str(tmp_path / "first")
+    begun = tiny_recipe("cvae", training__images=8, training__start=first, optimiser__learning_rate=1e-12)
+    run = train(begun, data, tmp_path / "next", device="cpu")
+    for name, network in load(run).networks.items():
+        for a, b in zip(network.parameters(), load(first).networks[name].parameters(), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+    # Only its beginning needs the model: a run goes on without.
+    (tmp_path / "first").rename(tmp_path / "gone")
+    train(begun.with_changes({"training.images": 16}), data, run, device="cpu")
+    for changes, words in (
+        ({"training__start": str(tmp_path / "none")}, "there is no run folder"),
+        ({"training__start": "portraits-128"}, "must be a model of the method cvae with the attributes of the data"),
+        ({"training__start": str(tmp_path / "gone"), "networks__encoder_width": 8}, "with networks as the recipe's"),
+    ):
+        with pytest.raises(AttrimorphError, match=words):
+            train(tiny_recipe("cvae", **changes), data, tmp_path / "refused", device="cpu")
+
+
 def test_a_run_that_stops_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
     data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from attrimorph import training
 from attrimorph.console import DeferredSignal, Interrupted, defer_signals
-from attrimorph.data import Schema
+from attrimorph.data import Schema, few
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import preview
-from attrimorph.errors import AttrimorphError
+from attrimorph.errors import AttrimorphError, shown
 from attrimorph.files import lock_folder
-from attrimorph.loading import default_device
+from attrimorph.loading import default_device, load
 from attrimorph.methods import METHODS
 from attrimorph.methods.base import Algorithm
 from attrimorph.methods.cvae_gan.recipe import METHODS as FAMILY
@@ -127,6 +127,9 @@ class Run:
             path = fast_path_of(recipe, data, device)
         reduce = training.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce, varies=data.varies)
+        self.fresh = not checkpoint_folders(out)
+        if self.fresh and options.start:
+            begin_with(options.start, self.algorithm, recipe, data.schema)
         # The same seed gives the same weights on the same machine; on machines that differ a last bit may.
         training.share(tensor for network in self.algorithm.networks.values() for tensor in tensors(network))
         self.ema = Ema({name: self.algorithm.networks[name] for name in self.algorithm.kept}, options.ema_images)
@@ -139,7 +142,6 @@ class Run:
         self.counts: dict[str, int] = {}
         self.shown_values: dict[str, float] = {}
         self.worlds = self.world
-        self.fresh = not checkpoint_folders(out)
         if not self.fresh:
             data.check()
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
@@ -356,6 +358,34 @@ class Run:
         """Let go of the log."""
         if self.log:
             self.log.close()
+
+
+def begin_with(source: str, algorithm: Algorithm, recipe: AnyRecipe, schema: Schema) -> None:
+    """Give the networks that make up a model the weights of one that is trained.
+
+    Args:
+        source: of `load`.
+        algorithm: with fresh weights, which are overwritten.
+        recipe, schema: of the run.
+
+    Raises:
+        AttrimorphError: there is none, or it is not of the run's method, attributes and networks.
+    """
+    model = load(source)
+    if (model.recipe.method, model.schema) != (recipe.method, schema):
+        raise AttrimorphError(
+            f"training.start must be a model of the method {recipe.method} with the attributes of the data, "
+            f"{few(schema.attributes)}; {source} is of {model.recipe.method}, with {few(model.schema.attributes)}; "
+            "prepare the data with its attributes, or name another"
+        )
+    try:
+        for name in algorithm.kept:
+            algorithm.networks[name].load_state_dict(model.networks[name].state_dict())
+    except RuntimeError as error:
+        raise AttrimorphError(
+            f"training.start must be a model with networks as the recipe's; those of {source} are other ones "
+            f"({shown(error)}); take the options of its recipe (`attrimorph attributes {source}`)"
+        ) from error
 
 
 def check_size(recipe: AnyRecipe, data: PreparedData) -> None:

@@ -250,29 +250,34 @@ def test_rare_pictures_come_oftener(tmp_path: Path) -> None:
     assert np.array_equal(Retouch.rows(recipe.with_changes({"asking.repeats": 1}), data), train)
 
 
-def test_a_named_teacher_teaches_and_the_run_s_own_does_not(tmp_path: Path) -> None:
+def test_teachers_say_what_edited_pictures_have(tmp_path: Path) -> None:
     path = str(SHIPPED / "judge-drawn-faces-32.safetensors")
     teacher = Teacher(Path(path), faces.SCHEMA)
     drawn = next(iter(faces.draw(64, 32, 0)))
     told = teacher(drawn.images.permute(0, 3, 1, 2).float() / 127.5 - 1)
-    assert ((told > 0) == (faces.attributes(drawn.factors) > 0.5)).float().mean() > 0.9
+    assert ((told > 0.5) == (faces.attributes(drawn.factors) > 0.5)).float().mean() > 0.9
     assert teacher.knows.all()
     load_judge(Path(path)).save(tmp_path / "judge.safetensors")
     assert torch.equal(Teacher(tmp_path / "judge.safetensors", faces.SCHEMA)(given := pictures(2, 32)), teacher(given))
     odd = Teacher(Path(path), Schema((Attribute("Odd"), Attribute("Smiling"))))
     assert odd.knows.tolist() == [False, True]
-    algorithm = retouch({"losses.teacher": path})
-    before = [p.clone() for p in algorithm.teacher.parameters()]  # type: ignore[union-attr]
-    values = algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
-    assert values["asked_teacher"] != retouch().step(batch(0, 32), torch.Generator().manual_seed(0))["asked_teacher"]
-    assert all(map(torch.equal, before, algorithm.teacher.parameters()))  # type: ignore[union-attr]
-    # What the teacher does not know is not taken for reached.
-    algorithm.teacher.knows[:] = False  # type: ignore[union-attr]
-    values = algorithm.step(batch(0, 32), torch.Generator().manual_seed(0))
+    assert odd(given)[:, 0].isnan().all()
+    alone, taught = retouch(), retouch({"losses.teacher": f"{path}, {tmp_path / 'judge.safetensors'}"})
+    assert len(taught.teachers) == 2
+    before = [p.clone() for each in taught.teachers for p in each.parameters()]
+    values, others = (each.step(batch(0, 32), torch.Generator().manual_seed(0)) for each in (taught, alone))
+    assert values["classify"] > others["classify"], "C learns from edited pictures, too"
+    assert values["asked_head"] == others["asked_head"]
+    assert 0 <= values["others_kept"] <= 1
+    assert all(map(torch.equal, before, (p for each in taught.teachers for p in each.parameters())))
+    # What no teacher knows is not taken for reached.
+    for each in taught.teachers:
+        each.knows[:] = False
+    values = taught.step(batch(0, 32), torch.Generator().manual_seed(0))
     assert values["asked_head"] > 0
-    assert values["asked_teacher"] == values["asked_reached"] == 0
+    assert values["asked_reached"] == 0
     nothing = tmp_path / "nothing.safetensors"
-    with pytest.raises(AttrimorphError, match=r"must be the file of an attribute classifier; .*nothing"):
+    with pytest.raises(AttrimorphError, match=r"must be files of attribute classifiers; .*nothing"):
         Teacher(nothing, faces.SCHEMA)
     with pytest.raises(AttrimorphError, match="must know attributes of the data"):
         Teacher(Path(path), Schema((Attribute("Odd"),)))

@@ -179,10 +179,12 @@ class ShrinkingClassifier(Classifier):
 
 
 class Teacher(nn.Module):
-    """A trained attribute classifier (judge), frozen: pictures [B, 3, S, S] in [-1, 1] -> logits [B, W].
+    """A trained attribute classifier (judge), frozen: pictures [B, 3, S, S] in [-1, 1] -> attributes [B, W].
+
+    Probabilities, and of real attributes the values.
 
     Attributes:
-        knows: bool [W]; the logits of the other columns are 0.
+        knows: bool [W]; the other columns are NaN.
 
     Args:
         path: of its file.
@@ -208,10 +210,10 @@ class Teacher(nn.Module):
                 raise KeyError(lost[0])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise AttrimorphError(
-                f"losses.teacher must be the file of an attribute classifier; {path} is none that can be read "
+                f"losses.teacher must be files of attribute classifiers; {path} is none that can be read "
                 f"({str(error)[:120]}); make one with `attrimorph judge DATA --out FILE`"
             ) from error
-        places = [-1] * schema.width
+        self.blocks, places = schema.blocks, [-1] * schema.width
         for attribute in schema.attributes:
             same = [each for each in known.attributes if each.key == attribute.key]
             if same and (same[0].mean, same[0].scale) == (attribute.mean, attribute.scale):
@@ -229,7 +231,12 @@ class Teacher(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
-        return torch.where(self.knows, self.last(self.trunk(images)).float()[:, self.places], 0)  # [B, W]
+        logits: Tensor = self.last(self.trunk(images)).float()[:, self.places]  # [B, W]
+        found: Tensor = logits.clone()
+        for kind, start, stop in self.blocks:
+            part = found[:, start:stop]
+            found[:, start:stop] = {"binary": part.sigmoid(), "categorical": part.softmax(1), "real": part}[kind]
+        return torch.where(self.knows, found, torch.nan)  # [B, W]
 
 
 def kept_networks(recipe: RetouchRecipe, schema: Schema, found: Collection[str] = ()) -> dict[str, nn.Module]:

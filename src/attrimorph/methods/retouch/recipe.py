@@ -52,7 +52,9 @@ class RetouchLossOptions(Options):
     """Weights of the losses and what belongs to them.
 
     Attributes:
-        teacher: The file of an attribute classifier (judge) that teaches beside D's head; none: the run's own.
+        teacher: The file of an attribute classifier (judge), or several joined by commas. What they see in edited
+            pictures, on the mean, the classifier learns; else it learns from real ones alone, and is pleased by what
+            no other sees.
         fool: -D(x'), mean over places.
         detail: The same of the second D; 0 leaves it out.
         match: -D_v(x') of the branches of D that tell real pictures with what was asked; mean of a picture's.
@@ -60,7 +62,7 @@ class RetouchLossOptions(Options):
         head_real: D's head: cross-entropy of the attributes of real pictures, sum over attributes.
         asked: Cross-entropy of what was asked, sum over attributes.
         kept: Cross-entropy of what was not asked, sum over attributes.
-        teacher_share: The teacher's share in these two; the rest is the head's of D.
+        teacher_share: The classifier's share in these two; the rest is the head's of D.
         unchanged: |x' - x| where nothing is asked, else 0, mean.
         change: |x' - x|, mean.
         behind: By so many times more a change counts there outside the head of an aligned picture.
@@ -68,6 +70,7 @@ class RetouchLossOptions(Options):
         shift: |h|, mean.
         stretch: Steps of the flow between neighbours, in pixels, mean.
         variation: Steps of gain and shift between neighbours, mean.
+        fringe: Steps between neighbours of the colour, without its lightness, of what is painted, mean.
         warmup_images: Before so many images E does not learn: D's head and the classifier know nothing yet.
         small_images: Before so many images the fields are of `networks.core` pixels, and the pictures shrunk to fit.
         skin: Change of the skin's colour over an eighth of the width, mean; where Pale_Skin is asked, none.
@@ -89,6 +92,7 @@ class RetouchLossOptions(Options):
     shift: Weight = 0.25
     stretch: Weight = 1.0
     variation: Weight = 0.5
+    fringe: Weight = 2.0
     skin: Weight = 10.0
     warmup_images: Annotated[int, Field(ge=0)] = 3_000
     small_images: Annotated[int, Field(ge=0)] = 0

@@ -9,9 +9,10 @@ large, a part of the larger picture, to which the enlarged fields are applied.
         and has branches D_av for each value v of each attribute a, with max(0, 1 - D_av(x)) + 1/4 max(0, 1 + D_aw(x))
         for real pictures of v, w the other value, and max(0, 1 + D_av(x')) for edited ones that v was asked of
     L_E = -D(x') - D_detail(x') + match (-D_av(x') of what was asked) + match_kept (max(0, 1 - D_av(x')) of the others)
-        + asked (BCE of the asked attributes, by D's head and by a teacher) + kept (the others)
-        + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, variation (steps between
-        neighbours) + skin
+        + asked (BCE of the asked attributes, by D's head and by C) + kept (the others)
+        + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, variation, fringe (steps
+        between neighbours) + skin
+    L_C = BCE of the attributes of x + BCE of what teachers see in x'
 All gradients of a step belong to the same parameters; then every network steps.
 """
 
@@ -42,7 +43,7 @@ RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real 
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
 TERMS = (
     *("fool", "detail", "match", "match_kept", "kept"),
-    *("unchanged", "change", "mask", "shift", "stretch", "variation", "skin"),
+    *("unchanged", "change", "mask", "shift", "stretch", "variation", "fringe", "skin"),
 )
 
 
@@ -95,7 +96,7 @@ class Retouch(Algorithm):
     "detail_discriminator".
 
     Attributes:
-        teacher: frozen; None where the run's own classifier teaches.
+        teachers: frozen.
         enlarged: how many times as large as the fields the pictures are.
         grown: how many times as large as what the U-Net sees the fields are.
     """
@@ -107,9 +108,8 @@ class Retouch(Algorithm):
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.asking, self.enlarged = recipe.asking, recipe.networks.enlarged
         self.grown = recipe.field_size // recipe.core_size
-        self.teacher: Teacher | None = None
-        if path := self.weights.pop("teacher"):
-            self.teacher = Teacher(Path(path), schema).to(self.device)
+        paths = filter(None, self.weights.pop("teacher").split(","))
+        self.teachers = [Teacher(Path(path.strip()), schema).to(self.device) for path in paths]
         kinds = torch.zeros(schema.width)
         for kind, start, stop in schema.blocks:
             kinds[start:stop] = ("binary", "categorical", "real").index(kind)
@@ -156,21 +156,24 @@ class Retouch(Algorithm):
         self.forget_gradients()
         with self.arithmetic(), parametrize.cached():
             shown = look[0](x)
-            values = self._classify(shown, y)
             fields = self.networks["editor"](x, d, present)
             made = changed(x, fields)
             seen = look[1](made)
+            logits = self.networks["classifier"](torch.cat([shown, seen]))[0].float()
+            before, after = self._taught(x, y), self._taught(made.detach(), torch.full_like(y, torch.nan))
+            values = self._classify(logits, torch.cat([y, after]))
             verdict, told, branches = self.networks["discriminator"](seen)
             values |= {"fool": losses.wasserstein_fool(verdict)}
             values |= self._match(branches, asked)
-            values |= self._attributes(told, seen, asked) | self._fields(x, made, fields, asked)
+            values |= self._attributes({"head": told, "classifier": logits[count:]}, before, after, asked)
+            values |= self._fields(x, made, fields, asked)
             if "detail_discriminator" in self.networks:
                 detail = self.networks["detail_discriminator"](retouched_part(large, fields, place))[0]
                 values["detail"] = losses.wasserstein_fool(detail)
             share = self.weights["teacher_share"]
             total = torch.stack([self.weights[name] * values[name] for name in TERMS if name in values]).sum()
             total = total + self.weights["asked"] * (
-                share * values["asked_teacher"] + (1 - share) * values["asked_head"]
+                share * values["asked_classifier"] + (1 - share) * values["asked_head"]
             )
             learns = batch.images_seen >= self.weights["warmup_images"]
             if learns:
@@ -191,29 +194,49 @@ class Retouch(Algorithm):
         self.update(*(name for name in self.networks if learns or name != "editor"))
         return {name: value.detach() for name, value in values.items()}
 
-    def _classify(self, shown: Tensor, y: Tensor) -> dict[str, Tensor]:
-        logits = self.networks["classifier"](shown)[0].float()
-        value = losses.attribute_loss(logits, y, self.blocks)
-        value.backward(inputs=self.parameters("classifier"))  # type: ignore[no-untyped-call]
-        return {"classify": value, "c_accuracy": losses.attribute_accuracy(logits.detach(), y, self.blocks)}
+    def _taught(self, images: Tensor, otherwise: Tensor) -> Tensor:
+        """Return what teachers see in pictures, [B, W], on the mean; `otherwise` where none knows."""
+        if not self.teachers:
+            return otherwise
+        with torch.no_grad():
+            found = torch.stack([teacher(images) for teacher in self.teachers]).nanmean(0)
+        return found.where(~found.isnan(), otherwise)
 
-    def _attributes(self, told: Tensor, shown: Tensor, asked: Asked) -> dict[str, Tensor]:
-        """Cross-entropies of asked and other attributes, by D's head and by the teacher."""
-        wanted, rest = (torch.where(each, asked.target, torch.nan) for each in (asked.changed, ~asked.changed))
-        share, goals = self.weights["teacher_share"], (wanted, rest)
-        if self.teacher is None:
-            taught, known = self.networks["classifier"](shown)[0].float(), goals
-        else:
-            taught = self.teacher(shown)
-            known = wanted.where(self.teacher.knows, torch.nan), rest.where(self.teacher.knows, torch.nan)
-        asked_head, kept_head = (losses.attribute_loss(told, goal, self.blocks) for goal in goals)
-        asked_teacher, kept_teacher = (losses.attribute_loss(taught, goal, self.blocks) for goal in known)
+    def _classify(self, logits: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Let C learn from what it says, [2B, W], of real pictures and of edited ones."""
+        value = 2 * losses.attribute_loss(logits, y, self.blocks)
+        value.backward(inputs=self.parameters("classifier"), retain_graph=True)  # type: ignore[no-untyped-call]
+        half = len(y) // 2
         return {
-            "asked_head": asked_head,
-            "asked_teacher": asked_teacher,
-            "kept": (1 - share) * kept_head + share * kept_teacher,
-            "asked_reached": losses.attribute_accuracy(taught.detach(), known[0], self.blocks).nan_to_num(0),
+            "classify": value,
+            "c_accuracy": losses.attribute_accuracy(logits[:half].detach(), y[:half], self.blocks),
         }
+
+    def _attributes(self, told: dict[str, Tensor], before: Tensor, after: Tensor, asked: Asked) -> dict[str, Tensor]:
+        """Cross-entropies of asked and other attributes of edited pictures.
+
+        Args:
+            told: logits of D's head and of C, [B, W].
+            before, after: what is known of real pictures and of edited ones, [B, W].
+            asked: of them.
+        """
+        wanted, rest = asked.target.where(asked.changed, torch.nan), before.where(~asked.changed, torch.nan)
+        share = self.weights["teacher_share"]
+        loss = {
+            (name, who): losses.attribute_loss(logits, goal, self.blocks)
+            for name, goal in (("asked", wanted), ("kept", rest))
+            for who, logits in told.items()
+        }
+        seen = (after if self.teachers else told["classifier"].detach().sigmoid()) - 0.5
+        right = {
+            name: losses.attribute_accuracy(seen, goal.where(~seen.isnan(), torch.nan), self.blocks).nan_to_num(0)
+            for name, goal in (("asked_reached", wanted), ("others_kept", rest))
+        }
+        return {
+            "asked_head": loss["asked", "head"],
+            "asked_classifier": loss["asked", "classifier"],
+            "kept": (1 - share) * loss["kept", "head"] + share * loss["kept", "classifier"],
+        } | right
 
     def _match(self, branches: Tensor, asked: Asked) -> dict[str, Tensor]:
         """What D's branches say of edited pictures: do they look like real ones that have what was asked, or kept?
@@ -254,6 +277,7 @@ class Retouch(Algorithm):
         assert gain is not None
         assert shift is not None
         assert mask is not None
+        assert fields.paint is not None
         size = x.shape[-1]
         each, still = (made - x).abs(), (~asked.some).float()
         dear = 1 + self.weights["behind"] * (1 - ellipse(HEAD, size, x.device))
@@ -264,6 +288,7 @@ class Retouch(Algorithm):
             "shift": shift.abs().mean(),
             "stretch": size * steps(flow),
             "variation": steps(gain) + steps(shift),
+            "fringe": steps(mask * (fields.paint - fields.paint.mean(1, keepdim=True))),
         }
         if self.weights["skin"]:
             free = asked.changed[:, self.pale].any(1)
