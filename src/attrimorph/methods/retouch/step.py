@@ -16,6 +16,7 @@ large, a part of the larger picture, to which the enlarged fields are applied.
 All gradients of a step belong to the same parameters; then every network steps.
 """
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,10 +41,11 @@ SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the sc
 COMMON = 0.2  # share from which an attribute's value is no longer rare
 HEAD = ((0.50, 0.50), (0.38, 0.52))  # with its hair: centre and radii in an aligned picture, in sides: x, y
 RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
+FAINT = 1e-3  # of the scale -1..1: a mean change that hardly counts as one
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
 TERMS = (
     *("fool", "detail", "match", "match_kept", "kept"),
-    *("unchanged", "change", "mask", "shift", "stretch", "variation", "fringe", "skin"),
+    *("unchanged", "change", "spread", "mask", "shift", "stretch", "variation", "fringe", "skin"),
 )
 
 
@@ -161,7 +163,7 @@ class Retouch(Algorithm):
             seen = look[1](made)
             logits = self.networks["classifier"](torch.cat([shown, seen]))[0].float()
             before, after = self._taught(x, y), self._taught(made.detach(), torch.full_like(y, torch.nan))
-            values = self._classify(logits, torch.cat([y, after]))
+            values = self._classify(logits, torch.cat([before, after]), y)
             verdict, told, branches = self.networks["discriminator"](seen)
             values |= {"fool": losses.wasserstein_fool(verdict)}
             values |= self._match(branches, asked)
@@ -202,15 +204,12 @@ class Retouch(Algorithm):
             found = torch.stack([teacher(images) for teacher in self.teachers]).nanmean(0)
         return found.where(~found.isnan(), otherwise)
 
-    def _classify(self, logits: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Let C learn from what it says, [2B, W], of real pictures and of edited ones."""
-        value = 2 * losses.attribute_loss(logits, y, self.blocks)
+    def _classify(self, logits: Tensor, known: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Let C learn from what is known of real pictures and of edited ones; all [2B, W], but y of the real ones."""
+        value = 2 * losses.attribute_loss(logits, known, self.blocks)
         value.backward(inputs=self.parameters("classifier"), retain_graph=True)  # type: ignore[no-untyped-call]
-        half = len(y) // 2
-        return {
-            "classify": value,
-            "c_accuracy": losses.attribute_accuracy(logits[:half].detach(), y[:half], self.blocks),
-        }
+        told = logits[: len(y)].detach()
+        return {"classify": value, "c_accuracy": losses.attribute_accuracy(told, y, self.blocks)}
 
     def _attributes(self, told: dict[str, Tensor], before: Tensor, after: Tensor, asked: Asked) -> dict[str, Tensor]:
         """Cross-entropies of asked and other attributes of edited pictures.
@@ -284,6 +283,7 @@ class Retouch(Algorithm):
         values = {
             "unchanged": (each.mean((1, 2, 3)) * still).mean(),
             "change": (each * dear).mean(),
+            "spread": spread(each * dear),
             "mask": mask.mean(),
             "shift": shift.abs().mean(),
             "stretch": size * steps(flow),
@@ -317,6 +317,15 @@ def held(change: Tensor, weight: Tensor) -> Tensor:
     area = F.avg_pool2d(weight, window)
     mean = F.avg_pool2d(change * weight, window) / (area + 1e-3)
     return (mean.abs() * area).mean((1, 2, 3)).div(area.mean((1, 2, 3)) + 1e-3).mean()
+
+
+def spread(change: Tensor) -> Tensor:
+    """Return the root of the mean of an absolute change [B, C, S, S] in each of 16x16 parts, mean over parts.
+
+    A faint change everywhere costs more than a strong one in one place.
+    """
+    parts = F.avg_pool2d(change, max(1, change.shape[-1] // 16)).mean(1)
+    return (parts + FAINT).sqrt().mean() - math.sqrt(FAINT)
 
 
 def steps(field: Tensor) -> Tensor:
