@@ -384,7 +384,7 @@ def begin_with(source: str, algorithm: Algorithm, recipe: AnyRecipe, schema: Sch
     except RuntimeError as error:
         raise AttrimorphError(
             f"training.start must be a model with networks as the recipe's; those of {source} are other ones "
-            f"({shown(error)}); take the options of its recipe (`attrimorph attributes {source}`)"
+            f"({shown(str(error))}); name one that was trained with this recipe"
         ) from error
 
 

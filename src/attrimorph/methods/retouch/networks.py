@@ -230,7 +230,8 @@ class Teacher(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.size:
-            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
+            shrunk = images.shape[-1] > self.size
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=shrunk)
         logits: Tensor = self.last(self.trunk(images)).float()[:, self.places]  # [B, W]
         found: Tensor = logits.clone()
         for kind, start, stop in self.blocks:
