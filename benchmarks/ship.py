@@ -169,7 +169,10 @@ def ship_portraits(
             "changes": changed,
         },
     }
-    recipe = {**header["recipe"], "name": out.stem, "losses": {**header["recipe"]["losses"], "teacher": ""}}
+    # Files of the machine that it was trained on, and what it began with, stand in no recipe that others can run.
+    own = header["recipe"]
+    fresh = {"losses": {**own["losses"], "teacher": ""}, "training": {**own["training"], "start": ""}}
+    recipe = {**own, "name": out.stem, **fresh}
     write_bytes(out, model_bytes(halved(model.networks), {**header, "recipe": recipe, "card": card}))
     return load(out)
 

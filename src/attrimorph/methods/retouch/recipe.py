@@ -66,8 +66,6 @@ class RetouchLossOptions(Options):
         unchanged: |x' - x| where nothing is asked, else 0, mean.
         change: |x' - x|, mean.
         behind: By so many times more a change counts there outside the head of an aligned picture.
-        spread: Root of the mean of |x' - x| in each of 16x16 parts, mean: a faint change everywhere costs more than a
-            strong one in one place.
         mask: |m|, mean.
         shift: |h|, mean.
         stretch: Steps of the flow between neighbours, in pixels, mean.
@@ -90,7 +88,6 @@ class RetouchLossOptions(Options):
     unchanged: Weight = 50.0
     change: Weight = 1.0
     behind: Weight = 8.0
-    spread: Weight = 0.0
     mask: Weight = 0.1
     shift: Weight = 0.25
     stretch: Weight = 1.0

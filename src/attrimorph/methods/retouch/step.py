@@ -16,7 +16,6 @@ large, a part of the larger picture, to which the enlarged fields are applied.
 All gradients of a step belong to the same parameters; then every network steps.
 """
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,11 +40,10 @@ SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the sc
 COMMON = 0.2  # share from which an attribute's value is no longer rare
 HEAD = ((0.50, 0.50), (0.38, 0.52))  # with its hair: centre and radii in an aligned picture, in sides: x, y
 RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
-FAINT = 1e-3  # of the scale -1..1: a mean change that hardly counts as one
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
 TERMS = (
     *("fool", "detail", "match", "match_kept", "kept"),
-    *("unchanged", "change", "spread", "mask", "shift", "stretch", "variation", "fringe", "skin"),
+    *("unchanged", "change", "mask", "shift", "stretch", "variation", "fringe", "skin"),
 )
 
 
@@ -283,7 +281,6 @@ class Retouch(Algorithm):
         values = {
             "unchanged": (each.mean((1, 2, 3)) * still).mean(),
             "change": (each * dear).mean(),
-            "spread": spread(each * dear),
             "mask": mask.mean(),
             "shift": shift.abs().mean(),
             "stretch": size * steps(flow),
@@ -317,15 +314,6 @@ def held(change: Tensor, weight: Tensor) -> Tensor:
     area = F.avg_pool2d(weight, window)
     mean = F.avg_pool2d(change * weight, window) / (area + 1e-3)
     return (mean.abs() * area).mean((1, 2, 3)).div(area.mean((1, 2, 3)) + 1e-3).mean()
-
-
-def spread(change: Tensor) -> Tensor:
-    """Return the root of the mean of an absolute change [B, C, S, S] in each of 16x16 parts, mean over parts.
-
-    A faint change everywhere costs more than a strong one in one place.
-    """
-    parts = F.avg_pool2d(change, max(1, change.shape[-1] // 16)).mean(1)
-    return (parts + FAINT).sqrt().mean() - math.sqrt(FAINT)
 
 
 def steps(field: Tensor) -> Tensor:
