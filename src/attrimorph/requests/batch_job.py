@@ -338,7 +338,7 @@ def on_ray(
     own: Row = {"include_dashboard": False, "object_store_memory": STORE} if request.address is None else {}
     try:
         if begun:
-            ray.init(address=request.address, log_to_driver=False, logging_level="ERROR", **own)
+            ray.init(address=request.address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # Ray's own are of no common kind
         raise AttrimorphError(
             f"Ray does not start or cannot be reached ({plain(str(error))}); see --address"
