@@ -119,6 +119,9 @@ def test_what_a_training_complains_of_is_told(asked: TestClient, home: Path) -> 
         ({"recipe": "cvae-gan-edit", "name": "a", "data": "{home}/leads-away"}, 400, "a folder that was named"),
         ({"recipe": "cvae-gan-edit", "name": "a", "data": "{home}/none"}, 400, "must be a folder"),
         ({"recipe": "retouch-64", "name": "a", "fields": {"losses.teacher": "/x"}}, 400, "must name no file"),
+        # From the folder that the tests run in.
+        ({"recipe": "retouch-64", "name": "a", "fields": {"losses.teacher": "x, src"}}, 400, "must name no file"),
+        ({"recipe": "retouch-64", "name": "a", "fields": {"training.start": "src"}}, 400, "must name no file"),
         ({"recipe": "cvae-gan-edit", "name": "a", "data": "a\u0000b"}, 422, "data"),
     ],
 )
