@@ -10,7 +10,8 @@ images seen and figures into its header.
 
 makes a model of portraits: its figures are those that `benchmarks/portraits.py` measured of the file made without
 --measured; its card tells, besides, whose pictures it learned from and under which licences, whom there are few of, and
-what it must not be used for. Attributes that it did not learn are left out with --without NAME.
+what it must not be used for. Attributes that it did not learn are left out with --without NAME. With --average MODEL
+... its editor has the mean of the weights of all (of runs that began alike: model soups, Wortsman et al. 2022).
 """
 
 import argparse
@@ -126,7 +127,14 @@ def without(model: Model, names: list[str]) -> dict[str, Any]:
 
 
 def ship_portraits(
-    run: Path, out: Path, faces: Path, sources: Path, measured: Path | None, changed: str, names: list[str]
+    run: Path,
+    out: Path,
+    faces: Path,
+    sources: Path,
+    measured: Path | None,
+    changed: str,
+    names: list[str],
+    others: list[str],
 ) -> Model:
     """Write the newest model of `run` to `out` in half precision, with the card of a model of people.
 
@@ -138,8 +146,13 @@ def ship_portraits(
         measured: what `benchmarks/portraits.py` wrote of it; None: no figures yet.
         changed: since the version before.
         names: of attributes that are left out.
+        others: models whose editor's weights are averaged with its own.
     """
     model, data = load(run), open_prepared(faces)
+    editors = [each.networks["editor"].state_dict() for each in (model, *map(load, others))]
+    model.networks["editor"].load_state_dict(
+        {name: torch.stack([each[name].float() for each in editors]).mean(0) for name in editors[0]}
+    )
     header = without(model, names)
     with sources.open(encoding="utf-8") as file:
         told = {row["file_name"]: row for row in csv.DictReader(file)}
@@ -186,12 +199,13 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, help="a CSV of their files, sources, kinds and licences")
     parser.add_argument("--measured", type=Path, help="portraits.json of benchmarks/portraits.py")
     parser.add_argument("--changed", default="the first version", help="what is other than in the version before")
+    parser.add_argument("--average", nargs="*", default=[], help="models to take the mean of weights with")
     parser.add_argument("--without", nargs="*", default=[], help="attributes to leave out")
     arguments = parser.parse_args()
     out = SHIPPED / f"{arguments.name}.safetensors"
     if arguments.faces:
         portraits = arguments.faces, arguments.sources, arguments.measured, arguments.changed, arguments.without
-        model = ship_portraits(arguments.run, out, *portraits)
+        model = ship_portraits(arguments.run, out, *portraits, arguments.average)
         print("\n".join(f"{topic}: {text}" for topic, text in model.card["words"].items()))
     else:
         model = ship(arguments.run, out)

@@ -118,7 +118,7 @@ class TrainingOptions(Options):
         checkpoint_images: A checkpoint every so many images.
         keep: Checkpoints kept: the newest ones.
         start: A trained model of the same method, attributes and networks (a name, a file, a run's folder), whose
-            weights a new run begins with; none: fresh ones.
+            weights a new run begins with; empty: fresh ones.
     """
 
     images: Images = 200_000

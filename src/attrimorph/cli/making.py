@@ -350,7 +350,9 @@ def judge(
     seed: Whole | None = None,
     device: Device = "auto",
 ) -> None:
-    """Train an attribute classifier (judge) on data, to measure models with; no method ever trains with it.
+    """Train an attribute classifier (judge) on data, to measure models with.
+
+    One that teaches a Retouch (losses.teacher) should not measure it.
 
     Interrupted, the same command goes on.
 

@@ -241,7 +241,8 @@ class Runs:
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
         override(find_recipe(recipe, RECIPES, read_recipe), request.fields)
         for key, value in request.fields.items():
-            if os.sep in value or any(os.path.lexists(part.strip()) for part in value.split(",")):
+            files = os.path.lexists if key in ("losses.teacher", "training.start") else os.path.isfile
+            if os.sep in value or any(files(part.strip()) for part in (value, *value.split(","))):
                 raise AttrimorphError(f"{key} must name no file from the page; got {value!r}; train from a terminal")
         self._begin(name, [recipe, *(f"--{key}={value}" for key, value in request.fields.items())], request.data)
 

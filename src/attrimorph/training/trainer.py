@@ -24,7 +24,7 @@ from attrimorph.data import Schema, few
 from attrimorph.data.loader import Augment, Batch, Loader, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.data.readers.raw import preview
-from attrimorph.errors import AttrimorphError, shown
+from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder
 from attrimorph.loading import default_device, load
 from attrimorph.methods import METHODS
@@ -381,10 +381,11 @@ def begin_with(source: str, algorithm: Algorithm, recipe: AnyRecipe, schema: Sch
     try:
         for name in algorithm.kept:
             algorithm.networks[name].load_state_dict(model.networks[name].state_dict())
-    except RuntimeError as error:
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()[:120]
         raise AttrimorphError(
-            f"training.start must be a model with networks as the recipe's; those of {source} are other ones "
-            f"({shown(str(error))}); name one that was trained with this recipe"
+            f"training.start must be one model with networks as the recipe's; {source} is another ({reason}); name one "
+            "that was trained with this recipe"
         ) from error
 
 

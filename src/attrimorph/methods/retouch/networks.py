@@ -15,6 +15,7 @@ from attrimorph.data import Schema, few
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import words_of
 from attrimorph.methods.retouch.recipe import RetouchRecipe
+from attrimorph.models.model import answers
 from attrimorph.networks.convolutional import SLOPE, Classifier, StridedTrunk, initialise, modulate
 from attrimorph.photographs.fields import CHANNELS, Fields
 
@@ -195,6 +196,7 @@ class Teacher(nn.Module):
     """
 
     knows: Tensor
+    places: Tensor
 
     def __init__(self, path: Path, schema: Schema) -> None:
         super().__init__()
@@ -203,6 +205,7 @@ class Teacher(nn.Module):
                 header = words_of(file.metadata() or {})
                 tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
             self.size, known = int(header["image_size"]), Schema.from_json(header["schema"])
+            self.schema, self.temperature = known, float(header.get("temperature", 1))
             self.trunk = StridedTrunk(self.size, header["stages"])
             self.last = nn.Linear(self.trunk.features, len(tensors["last.bias"]))
             missing = self.load_state_dict(tensors, strict=False).missing_keys
@@ -213,7 +216,7 @@ class Teacher(nn.Module):
                 f"losses.teacher must be files of attribute classifiers; {path} is none that can be read "
                 f"({str(error)[:120]}); make one with `attrimorph judge DATA --out FILE`"
             ) from error
-        self.blocks, places = schema.blocks, [-1] * schema.width
+        places = [-1] * schema.width
         for attribute in schema.attributes:
             same = [each for each in known.attributes if each.key == attribute.key]
             if same and (same[0].mean, same[0].scale) == (attribute.mean, attribute.scale):
@@ -232,11 +235,7 @@ class Teacher(nn.Module):
         if images.shape[-1] != self.size:
             shrunk = images.shape[-1] > self.size
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=shrunk)
-        logits: Tensor = self.last(self.trunk(images)).float()[:, self.places]  # [B, W]
-        found: Tensor = logits.clone()
-        for kind, start, stop in self.blocks:
-            part = found[:, start:stop]
-            found[:, start:stop] = {"binary": part.sigmoid(), "categorical": part.softmax(1), "real": part}[kind]
+        found = answers(self.last(self.trunk(images)).float(), self.schema, self.temperature)[:, self.places]
         return torch.where(self.knows, found, torch.nan)  # [B, W]
 
 

@@ -62,7 +62,7 @@ class RetouchLossOptions(Options):
         head_real: D's head: cross-entropy of the attributes of real pictures, sum over attributes.
         asked: Cross-entropy of what was asked, sum over attributes.
         kept: Cross-entropy of what was not asked, sum over attributes.
-        teacher_share: The classifier's share in these two; the rest is the head's of D.
+        teacher_share: The share of the classifier, whom teachers teach, in these two; the rest is the head's of D.
         unchanged: |x' - x| where nothing is asked, else 0, mean.
         change: |x' - x|, mean.
         behind: By so many times more a change counts there outside the head of an aligned picture.
@@ -92,7 +92,7 @@ class RetouchLossOptions(Options):
     shift: Weight = 0.25
     stretch: Weight = 1.0
     variation: Weight = 0.5
-    fringe: Weight = 2.0
+    fringe: Weight = 0.0
     skin: Weight = 10.0
     warmup_images: Annotated[int, Field(ge=0)] = 3_000
     small_images: Annotated[int, Field(ge=0)] = 0

@@ -108,8 +108,8 @@ class Retouch(Algorithm):
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.asking, self.enlarged = recipe.asking, recipe.networks.enlarged
         self.grown = recipe.field_size // recipe.core_size
-        paths = filter(None, self.weights.pop("teacher").split(","))
-        self.teachers = [Teacher(Path(path.strip()), schema).to(self.device) for path in paths]
+        paths = filter(None, map(str.strip, self.weights.pop("teacher").split(",")))
+        self.teachers = [Teacher(Path(path), schema).to(self.device) for path in paths]
         kinds = torch.zeros(schema.width)
         for kind, start, stop in schema.blocks:
             kinds[start:stop] = ("binary", "categorical", "real").index(kind)
@@ -161,11 +161,11 @@ class Retouch(Algorithm):
             seen = look[1](made)
             logits = self.networks["classifier"](torch.cat([shown, seen]))[0].float()
             before, after = self._taught(x, y), self._taught(made.detach(), torch.full_like(y, torch.nan))
-            values = self._classify(logits, torch.cat([before, after]), y)
+            values = self._classify(logits, torch.cat([y, after]))
             verdict, told, branches = self.networks["discriminator"](seen)
             values |= {"fool": losses.wasserstein_fool(verdict)}
             values |= self._match(branches, asked)
-            values |= self._attributes({"head": told, "classifier": logits[count:]}, before, after, asked)
+            values |= self._attributes(told, logits[count:], before, after, asked)
             values |= self._fields(x, made, fields, asked)
             if "detail_discriminator" in self.networks:
                 detail = self.networks["detail_discriminator"](retouched_part(large, fields, place))[0]
@@ -202,37 +202,42 @@ class Retouch(Algorithm):
             found = torch.stack([teacher(images) for teacher in self.teachers]).nanmean(0)
         return found.where(~found.isnan(), otherwise)
 
-    def _classify(self, logits: Tensor, known: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Let C learn from what is known of real pictures and of edited ones; all [2B, W], but y of the real ones."""
+    def _classify(self, logits: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """Let C learn from what is known of real pictures and of edited ones, [2B, W] both."""
         value = 2 * losses.attribute_loss(logits, known, self.blocks)
         value.backward(inputs=self.parameters("classifier"), retain_graph=True)  # type: ignore[no-untyped-call]
-        told = logits[: len(y)].detach()
-        return {"classify": value, "c_accuracy": losses.attribute_accuracy(told, y, self.blocks)}
+        real, y = (each.detach().chunk(2)[0] for each in (logits, known))
+        return {"classify": value, "c_accuracy": losses.attribute_accuracy(real, y, self.blocks)}
 
-    def _attributes(self, told: dict[str, Tensor], before: Tensor, after: Tensor, asked: Asked) -> dict[str, Tensor]:
+    def _attributes(
+        self, head: Tensor, classifier: Tensor, before: Tensor, after: Tensor, asked: Asked
+    ) -> dict[str, Tensor]:
         """Cross-entropies of asked and other attributes of edited pictures.
 
         Args:
-            told: logits of D's head and of C, [B, W].
-            before, after: what is known of real pictures and of edited ones, [B, W].
+            head, classifier: logits of D's head, which knows labels, and of C, which knows teachers, [B, W].
+            before, after: what teachers see in real pictures and in edited ones, [B, W]; without, y and NaN.
             asked: of them.
         """
-        wanted, rest = asked.target.where(asked.changed, torch.nan), before.where(~asked.changed, torch.nan)
-        share = self.weights["teacher_share"]
-        loss = {
-            (name, who): losses.attribute_loss(logits, goal, self.blocks)
-            for name, goal in (("asked", wanted), ("kept", rest))
-            for who, logits in told.items()
-        }
-        seen = (after if self.teachers else told["classifier"].detach().sigmoid()) - 0.5
+        wanted, rest, labels = (
+            torch.where(chosen, goal, torch.nan)
+            for chosen, goal in (
+                (asked.changed, asked.target),
+                (~asked.changed, before),
+                (~asked.changed, asked.target),
+            )
+        )
+        share, blocks = self.weights["teacher_share"], self.blocks
+        seen = after - 0.5 if self.teachers else classifier.detach()
         right = {
-            name: losses.attribute_accuracy(seen, goal.where(~seen.isnan(), torch.nan), self.blocks).nan_to_num(0)
+            name: losses.attribute_accuracy(seen, goal.where(~seen.isnan(), torch.nan), blocks).nan_to_num(0)
             for name, goal in (("asked_reached", wanted), ("others_kept", rest))
         }
         return {
-            "asked_head": loss["asked", "head"],
-            "asked_classifier": loss["asked", "classifier"],
-            "kept": (1 - share) * loss["kept", "head"] + share * loss["kept", "classifier"],
+            "asked_head": losses.attribute_loss(head, wanted, blocks),
+            "asked_classifier": losses.attribute_loss(classifier, wanted, blocks),
+            "kept": (1 - share) * losses.attribute_loss(head, labels, blocks)
+            + share * losses.attribute_loss(classifier, rest, blocks),
         } | right
 
     def _match(self, branches: Tensor, asked: Asked) -> dict[str, Tensor]:
