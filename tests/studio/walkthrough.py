@@ -39,16 +39,13 @@ REDDEST = """
 images => images.map((image, place) => {
   const pen = Object.assign(document.createElement('canvas'), {width: 64, height: 64}).getContext('2d');
   pen.drawImage(image, 0, 0, 64, 64);
-  const red = (...box) => {
-    const values = pen.getImageData(...box).data, mean = [0, 1, 2].map(
-      (channel) => values.reduce((sum, value, at) => sum + (at % 4 === channel ? value : 0), 0) / (box[2] * box[3]));
-    return mean[0] - Math.max(mean[1], mean[2]);
-  };
-  return [red(26, 9, 12, 5) - red(29, 33, 6, 4), place];
+  const hair = pen.getImageData(26, 9, 12, 5).data, [red, green, blue] = [0, 1, 2].map(
+    (channel) => hair.reduce((sum, value, at) => sum + (at % 4 === channel ? value : 0), 1));
+  return [(red - green) * (red - blue) / red ** 2, place];
 }).sort(([one], [other]) => other - one).map(([, place]) => place)
 """
-"""The samples by how much redder the hair is than the nose (that of bald heads is not): something to teach that no
-slider is there for."""
+"""The samples by how ginger they are where the hair is, skin being less: something to teach that no slider is there
+for."""
 
 
 class Walk:
