@@ -20,6 +20,12 @@ def test_the_last_line_is_always_printed_on_stderr(capsys: pytest.CaptureFixture
     assert said.err.splitlines() == ["training: 1,000/1,000 images, 250 images/s, image 1.5"]
 
 
+def test_slow_work_has_a_speed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("shards", unit="shards") as meter:
+        meter.update(20, 20, rate=0.238)
+    assert capsys.readouterr().err == "shards: 20/20 shards, 0.24 shards/s\n"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7800, "2 h 10 min")]
 )

@@ -112,7 +112,7 @@ class Meter:
         rate = rate or (done - self._first) / max(now - self._began, 1e-6)
         figures = [f"{name} {value:.3g}" for name, value in (values or {}).items()][:FIGURES]
         count = f"{done:,}/{total:,}"
-        speed = f"{rate:,.0f} {self.unit}/s" if rate else ""
+        speed = f"{rate:{',.0f' if rate >= 10 else '.2g'}} {self.unit}/s" if rate else ""
         left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
         if bar is not None:
             shown: dict[str, Any] = {"count": count, "rate": speed, "left": left, "figures": figures}
