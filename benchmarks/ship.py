@@ -175,7 +175,7 @@ def ship_portraits(
         "words": {
             "learned from": f"{len(used):,} portraits: "
             + "; ".join(f"{n:,} {source} ({kind}, {licence})" for (source, kind, licence), n in counts.most_common()),
-            "taught by": "an attribute classifier that learned from CelebA; no weight here saw a picture of those",
+            "taught by": "attribute classifiers that learned from CelebA; no weight here saw a picture of those",
             "who they are": people_in(data),
             "reached, by group": ", ".join(groups),
             "not for": NOT_FOR,

@@ -219,14 +219,8 @@ class Retouch(Algorithm):
             before, after: what teachers see in real pictures and in edited ones, [B, W]; without, y and NaN.
             asked: of them.
         """
-        wanted, rest, labels = (
-            torch.where(chosen, goal, torch.nan)
-            for chosen, goal in (
-                (asked.changed, asked.target),
-                (~asked.changed, before),
-                (~asked.changed, asked.target),
-            )
-        )
+        wanted = asked.target.where(asked.changed, torch.nan)
+        labels, rest = (known.where(~asked.changed, torch.nan) for known in (asked.target, before))
         share, blocks = self.weights["teacher_share"], self.blocks
         seen = after - 0.5 if self.teachers else classifier.detach()
         right = {
