@@ -92,7 +92,8 @@ def _torch() -> Iterator[Line]:
         yield Line("gpu", "none that torch can use; everything runs on the CPU")
     path = choose_fast_path(device=default_device())
     shown = ", ".join(f"{way} {time:.1f} ms" for way, time in path.milliseconds.items())
-    yield Line("speed", f"{path.precision} {path.memory_format} is chosen here; a small step takes: {shown}")
+    exact = "; a training's float32 products run as TF32, all others exactly" if path.tf32 else ""
+    yield Line("speed", f"{path.precision} {path.memory_format} is chosen here{exact}; a small step takes: {shown}")
 
 
 def _memory() -> Line:

@@ -26,7 +26,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
     Args:
         source: a run folder (its newest checkpoint), a model file, a folder in the hub's layout, or the name
             of a shipped model. Several CycleGANs with commas make a chain.
-        device: where it runs.
+        device: where it runs; loading to a GPU makes float32 exact there, see `allow_tf32`.
 
     Raises:
         AttrimorphError: nothing is there, or it is damaged or foreign.
@@ -39,6 +39,8 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
         from attrimorph.methods.translation.model import Chain
 
         return Chain([load(part, device) for part in parts])
+    if device.startswith("cuda"):
+        allow_tf32(False)
     path = find(source)
     header, content = read_header(path), path.read_bytes()
     tensors = weights_in(content, path)
@@ -148,6 +150,17 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Say whether float32 products and convolutions of this process run on a GPU as TF32, with 10 bits of 23.
+
+    A training does; what is loaded to be measured or to edit does not, while torch's own convolutions would.
+    """
+    import torch
+
+    # torch.compile reads these, and refuses a mixture with the newer fp32_precision.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 FARTHEST = 1e6  # standardised values of what was trained on

@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from attrimorph import training
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
+from attrimorph.evaluators.judge import load_judge
+from attrimorph.loading import allow_tf32, load
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
 from attrimorph.recipe import OptimiserOptions
@@ -108,6 +111,33 @@ def test_the_measured_choice_is_the_fastest_by_its_own_figures() -> None:
     assert mine * 0.92 <= min(times.values())
     half = choose_fast_path("bfloat16")
     assert half.precision == "bfloat16"
+
+
+def test_a_gpu_multiplies_float32_as_tf32_in_a_training_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, device = (torch.backends.cuda.matmul, torch.backends.cudnn), "cuda:0"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    monkeypatch.setattr(training, "small_step", lambda path, _: lambda: seen.append([f.allow_tf32 for f in flags]))
+    seen: list[list[bool]] = []
+    for tf32 in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda tf32=tf32: tf32)
+        allow_tf32(False)
+        path = choose_fast_path(device=device, steps=training.small_step)
+        assert {*map(tuple, seen)} == {(tf32, tf32)}, "what is measured is what will run"
+        assert path.tf32 is choose_fast_path("float32", "contiguous", device).tf32 is tf32
+        assert path.milliseconds
+        seen.clear()
+        with training.tensor_cores(path.tf32):
+            assert [flag.allow_tf32 for flag in flags] == [tf32, tf32]
+        assert [flag.allow_tf32 for flag in flags] == [False, False]
+    assert not choose_fast_path("float32", "contiguous").tf32
+    for loads in (load, load_judge):
+        allow_tf32(True)
+        with suppress(AssertionError, AttrimorphError, RuntimeError):  # torch has no CUDA, or no GPU
+            loads("drawn-faces-64", device)
+        assert [flag.allow_tf32 for flag in flags] == [False, False]
 
 
 PATHS = ("float32 contiguous", "float32 channels_last", "bfloat16 contiguous", "bfloat16 channels_last")

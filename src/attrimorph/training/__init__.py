@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, write_json
+from attrimorph.loading import allow_tf32
 
 WORTH = 0.92  # another path must take at most this share of the plain one's time
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
@@ -57,11 +58,13 @@ class FastPath:
         precision: "float32" or "bfloat16" (autocast; weights and optimisers stay float32).
         memory_format: "contiguous" (NCHW) or "channels_last" (NHWC).
         milliseconds: what each path took in the measurement; empty when nothing was measured.
+        tf32: whether float32 products run as TF32, as they do on a GPU that has it.
     """
 
     precision: Literal["float32", "bfloat16"]
     memory_format: Literal["contiguous", "channels_last"]
     milliseconds: dict[str, float]
+    tf32: bool = False
 
     @property
     def name(self) -> str:
@@ -147,9 +150,11 @@ def choose_fast_path(
         steps: a path and a device -> what takes one step there.
         of: plain values that tell these steps from others.
     """
+    tf32 = device.startswith("cuda") and torch.cuda.is_tf32_supported()
     if "auto" not in (precision, memory_format):
-        return FastPath(precision, memory_format, {})  # type: ignore[arg-type]
+        return FastPath(precision, memory_format, {}, tf32)  # type: ignore[arg-type]
     about = [precision, memory_format, machine(device), torch.get_num_threads(), torch.__version__, world(), of]
+    about += ["TF32"] if tf32 else []
     file = cache_folder() / "machine" / f"{sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]}.json"
     if known := from_first(FastPath.read(file) if rank() == 0 and file.exists() else None):
         return known
@@ -158,15 +163,16 @@ def choose_fast_path(
         for path in PATHS
         if precision in ("auto", path.precision) and memory_format in ("auto", path.memory_format)
     }
-    times = measure({name: small_step(path, device) for name, path in paths.items()})
-    if steps is not small_step:
-        # A path that is hopeless in small is not worth the user's waiting for a large step.
-        most = 2 * min(times.values())
-        times = measure({name: steps(paths[name], device) for name, value in times.items() if value <= most})
+    with tensor_cores(tf32):
+        times = measure({name: small_step(path, device) for name, path in paths.items()})
+        if steps is not small_step:
+            # A path that is hopeless in small is not worth the user's waiting for a large step.
+            most = 2 * min(times.values())
+            times = measure({name: steps(paths[name], device) for name, value in times.items() if value <= most})
     best = next(iter(times))
     for name, value in times.items():
         best = name if value < WORTH * times[best] else best
-    path = replace(paths[best], milliseconds=times)
+    path = replace(paths[best], milliseconds=times, tf32=tf32)
     if rank() == 0:
         with suppress(AttrimorphError, OSError), lock_folder(file.parent, wait=True):
             if file.exists():
@@ -174,6 +180,18 @@ def choose_fast_path(
             else:
                 write_json(file, asdict(path))
     return from_first(path)
+
+
+@contextmanager
+def tensor_cores(tf32: bool) -> Iterator[None]:
+    """Let float32 products run as TF32 in this block, where there is TF32; after it they are exact."""
+    if tf32:
+        allow_tf32(True)
+    try:
+        yield
+    finally:
+        if tf32:
+            allow_tf32(False)
 
 
 def machine(device: str) -> str:

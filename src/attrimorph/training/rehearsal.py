@@ -9,7 +9,7 @@ from attrimorph.data import Schema
 from attrimorph.data.loader import generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.recipe import AnyRecipe
-from attrimorph.training import FastPath, keep_memory
+from attrimorph.training import FastPath, keep_memory, tensor_cores
 from attrimorph.training.folder import Ema
 from attrimorph.training.trainer import NOISE, build, check_labels, check_size, fast_path_of, loader_of
 
@@ -52,7 +52,7 @@ def seconds_per_image(recipe: AnyRecipe, data: PreparedData, device: str, second
     keep_memory()
     options = recipe.training
     path = fast_path_of(recipe, data, device)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), tensor_cores(path.tf32):
         algorithm = build(recipe, data.schema, path, device)
         loader = loader_of(recipe, data, device=device, channels_last=path.memory_format == "channels_last")
         ema = Ema({name: algorithm.networks[name] for name in algorithm.kept}, options.ema_images)

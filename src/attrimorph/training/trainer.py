@@ -108,7 +108,7 @@ def train(
     ):
         run = Run(recipe, data, Path(out), device or default_device())
         try:
-            with defer_signals() as signals:
+            with defer_signals() as signals, training.tensor_cores(run.path.tf32):
                 run.loop(progress, signals)
         finally:
             run.close()
@@ -125,6 +125,7 @@ class Run:
         path = known_path(out, recipe, data.fingerprint)
         if path is None:
             path = fast_path_of(recipe, data, device)
+        self.path = path
         reduce = training.average_gradients if self.world > 1 else None
         self.algorithm = build(recipe, data.schema, path, device, reduce, varies=data.varies)
         self.fresh = not checkpoint_folders(out)
