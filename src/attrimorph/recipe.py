@@ -116,6 +116,7 @@ class TrainingOptions(Options):
         log_images: A line of the log every so many images.
         sample_images: A sample sheet every so many images.
         checkpoint_images: A checkpoint every so many images.
+        checkpoint_minutes: One more whenever the last is so many minutes old, so that no more is ever lost; 0: never.
         keep: Checkpoints kept: the newest ones.
         start: A trained model of the same method, attributes and networks (a name, a file, a run's folder), whose
             weights a new run begins with; empty: fresh ones.
@@ -131,6 +132,7 @@ class TrainingOptions(Options):
     log_images: Images = 1_024
     sample_images: Images = 20_000
     checkpoint_images: Images = 20_000
+    checkpoint_minutes: Weight = 10.0
     keep: Annotated[int, Field(gt=0)] = 2
     start: str = ""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import VARIED, assert_same_runs, lines_of, tiny_recipe
+from tiny_runs import VARIED, Hours, assert_same_runs, lines_of, tiny_recipe
 
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData, open_prepared
@@ -17,6 +17,7 @@ from attrimorph.loading import load, parse_header
 from attrimorph.methods.cvae_gan.recipe import Recipe
 from attrimorph.metrics.similarity import psnr
 from attrimorph.training import folder as folder_module
+from attrimorph.training import trainer
 from attrimorph.training.folder import Guard, checkpoint_folders, load_state
 from attrimorph.training.trainer import Progress, train
 
@@ -60,6 +61,20 @@ def test_a_stopped_run_ends_with_the_same_bits(
     assert train_with_stops(recipe, data, tmp_path / "stopped", list(stops)) == count + 1
     assert_same_runs(tmp_path / "whole", tmp_path / "stopped")
     assert len(lines_of(tmp_path / "whole")) == 4
+
+
+def test_checkpoints_by_time_change_no_bit(data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe(**VARIED, training__keep=20)
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    assert [int(each.name) for each in checkpoint_folders(tmp_path / "whole")] == [0, 32, 64, 96]
+    monkeypatch.setattr(trainer, "time", Hours())
+    assert train_with_stops(recipe, data, tmp_path / "slow", [24, 72]) == 3
+    assert [int(each.name) for each in checkpoint_folders(tmp_path / "slow")] == [*range(0, 97, 8)]
+    assert_same_runs(tmp_path / "whole", tmp_path / "slow")
+    # Never, said on the way.
+    longer = recipe.with_changes({"training.images": 112, "training.checkpoint_minutes": 0})
+    train(longer, data, tmp_path / "slow", device="cpu")
+    assert int(checkpoint_folders(tmp_path / "slow")[-2].name) == 96
 
 
 def test_another_seed_gives_other_bits(data: PreparedData, tmp_path: Path) -> None:

@@ -162,7 +162,10 @@ def trained(request: Request, recipe: AnyRecipe, data: PreparedData) -> Path:
     """Train one recipe with many checkpoints kept."""
     images = recipe.training.images
     every = max(recipe.training.batch_size, images // (KEPT // 2))
-    changes = {"training.keep": KEPT, "training.checkpoint_images": every, "training.seed": request.seeds[0]}
+    changes = {
+        "training.keep": KEPT, "training.checkpoint_images": every, "training.checkpoint_minutes": 0,
+        "training.seed": request.seeds[0],
+    }  # fmt: skip
     run = f"growing/{recipe.name}-seed{request.seeds[0]}-{images}"
     return request.train(recipe.with_changes(changes), data, run, f"{recipe.name}, {images:,} images")
 

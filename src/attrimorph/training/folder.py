@@ -37,7 +37,8 @@ from attrimorph.recipe import AnyRecipe, field_names
 from attrimorph.training import FastPath
 
 CHANGEABLE = (
-    "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images"
+    "training.images", "training.keep", "training.log_images", "training.sample_images", "training.checkpoint_images",
+    "training.checkpoint_minutes",
 )  # fmt: skip
 """The fields in which a run may be gone on with differently: how long, and what is written on the way."""
 ANEW = "free some space, then give the same command"

@@ -143,6 +143,7 @@ class Run:
         self.counts: dict[str, int] = {}
         self.shown_values: dict[str, float] = {}
         self.worlds = self.world
+        self.saved_at = time.perf_counter()
         if not self.fresh:
             data.check()
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
@@ -231,11 +232,17 @@ class Run:
                 shown = now
             if self.sheet and (ended or passed(before, self.images_seen, options.sample_images)):
                 self.sheet.write(self.ema.networks, self.header(), self.images_seen)
-            signal = training.largest(signals.number)
-            if ended or signal or passed(before, self.images_seen, options.checkpoint_images):
+            late = 0 < 60 * options.checkpoint_minutes <= time.perf_counter() - self.saved_at
+            # One exchange for both: where two processes differ the signal, which saves too, is the larger.
+            signal, due = divmod(training.largest(2 * signals.number + late), 2)
+            passes = ended or signal or passed(before, self.images_seen, options.checkpoint_images)
+            if passes or due:
                 # Looked at here too: a checkpoint of blown-up weights would leave nothing to go back to.
                 if trouble := self.guard.inspects(self.algorithm.state(), self.images_seen):
                     return trouble
+                if passes:
+                    # What the guard goes back to must not depend on how fast a machine is.
+                    self.guard.saves(self.images_seen)
                 self.save()
             if signal:
                 where = checkpoint_folders(self.out)[-1]
@@ -333,7 +340,6 @@ class Run:
                 f"the weights of {self.world} processes must be the same; at {self.images_seen:,} images they are not: "
                 "the machines compute differently, or one is faulty; the same command goes on from the last checkpoint"
             )
-        self.guard.saves(self.images_seen)
         whole = self.algorithm.state()
         own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}
         ranks = training.gathered(own)
@@ -354,6 +360,7 @@ class Run:
             keep = self.recipe.training.keep
             save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
         training.wait_for_all()
+        self.saved_at = time.perf_counter()
 
     def close(self) -> None:
         """Let go of the log."""
