@@ -140,6 +140,10 @@ def test_prepared_data_is_checked_too(tmp_path: Path) -> None:
     report = check(tmp_path / "out")
     assert report.format == "prepared"
     assert kinds(report) == {"duplicates-across-splits": "error", "contradictions": "warning", "skipped": "note"}
+    images = tmp_path / "out" / "images.npy"
+    images.write_bytes(images.read_bytes()[:-1] + b"\0")
+    with pytest.raises(AttrimorphError, match=r"out has changed since it was prepared: .*\.png is not what it was"):
+        check(tmp_path / "out")
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:

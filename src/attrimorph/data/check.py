@@ -128,12 +128,13 @@ def check(
         progress: called with (done, total).
 
     Raises:
-        AttrimorphError: the folder cannot be read at all.
+        AttrimorphError: the folder cannot be read at all, or prepared images are not what was prepared.
     """
     begin = time.perf_counter()
     source = Source.of(path)
     if source.prepared:
         data = open_prepared(source.path)
+        data.check()
         files, split, schema, y = data.files, data.split.tolist(), data.schema, data.attributes.numpy()
         name, why = "prepared", f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
         skipped = [entry["file"] for entry in data.skipped]
