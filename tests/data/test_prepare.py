@@ -55,9 +55,9 @@ def test_bad_images_are_skipped_and_named(tmp_path: Path) -> None:
     summary = prepare(source, tmp_path / "out", 16)
     assert [entry["file"] for entry in summary.skipped] == ["0002.png", "0005.png"]
     data = open_prepared(tmp_path / "out")
-    assert [*data.files] == [f"{number:04d}.png" for number in (0, 1, 3, 4, 6, 7)]
-    np.testing.assert_array_equal(data.images[3], read_pixels(source / "0004.png", 16))
-    assert data.attributes[:, 0].tolist() == [0, 1, 1, 0, 0, 1]
+    assert [*data.files] == [f"{number:04d}.png" for number in (0, 1, 6, 3, 4, 7)]
+    np.testing.assert_array_equal(data.images[2], read_pixels(source / "0006.png", 16))
+    assert data.attributes[:, 0].tolist() == [0, 1, 0, 1, 0, 1]
     assert data.skipped == summary.skipped
     assert any("0002.png" in line for line in summary.lines())
 

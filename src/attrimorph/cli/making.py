@@ -56,6 +56,7 @@ def prepare(
     attributes: str | None = None,
     layout: Layout = LAYOUT,
     workers: Whole | None = None,
+    part: str = "1/1",
 ) -> None:
     """Decode a folder of images once into arrays that training reads by index; interrupted, it goes on.
 
@@ -75,10 +76,13 @@ def prepare(
         Which to keep, with commas; by default all.
     workers
         How many images are decoded at once, of many by processes; by default one for each core.
+    part
+        2/8 decodes the second of eight shares; machines that share the folder decode the others. The last joins them.
     """
     from attrimorph.console import Meter
     from attrimorph.data.images import parse_crop
     from attrimorph.data.prepared import prepare as run
+    from attrimorph.data.writer import parse_part
     from attrimorph.requests import parse_names
 
     with Meter("preparing") as meter:
@@ -91,6 +95,7 @@ def prepare(
             attributes=None if attributes is None else parse_names(attributes),
             workers=workers,
             progress=meter.update,
+            part=parse_part(part),
         )
     print("\n".join(summary.lines()))
 

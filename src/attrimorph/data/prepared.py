@@ -9,7 +9,8 @@
     schema.json      the attribute schema, how the arrays were made, what was skipped; written last
 
 A folder without schema.json is not prepared: it is being written, or the writing was interrupted. Images are
-decoded once, several at a time; the same call goes on where it was.
+decoded once, several at a time, by several machines where each takes a part; the same call goes on where it was.
+Where an image cannot be used, one from the end takes its row.
 """
 
 import csv
@@ -19,14 +20,15 @@ import mmap
 import os
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TextIO
 
 import numpy as np
 import torch
@@ -38,7 +40,16 @@ from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whol
 from attrimorph.data.decoding import ImageDecoder, Pixels
 from attrimorph.data.images import CropLike, checksum, size_of
 from attrimorph.data.readers import Crop, RawData, Source
-from attrimorph.data.writer import PreparedWriter, clear_leftovers, discard_prepared, labels_digests, sound
+from attrimorph.data.writer import (
+    Part,
+    PreparedWriter,
+    clear_leftovers,
+    discard_prepared,
+    labels_digests,
+    missing_parts,
+    place,
+    sound,
+)
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
 
@@ -222,6 +233,12 @@ def open_prepared(path: str | Path) -> PreparedData:
     if not path.exists():
         raise AttrimorphError(f"there is no folder {path}; check the path")
     if not (path / "schema.json").is_file():
+        if (missing := missing_parts(path)) is not None:
+            what = f"missing or unfinished: {', '.join(missing)}" if missing else "all are there, and not joined yet"
+            with_part = f"--part {missing[0]}" if missing else "one of its parts again"
+            raise AttrimorphError(
+                f"{path} is prepared in parts; {what}; run the same `attrimorph data prepare` with {with_part}"
+            )
         raise AttrimorphError(
             f"{path} must be a prepared folder with a schema.json; it has none; "
             "run `attrimorph data prepare` on the images first"
@@ -387,6 +404,7 @@ class Summary:
         seconds: the whole call took.
         images_per_second: decoded in this run.
         notes: what the reader left out or assumed, in sentences.
+        missing: parts that are not complete, as 2/8; all of the above is of one part then.
     """
 
     out: Path
@@ -398,6 +416,7 @@ class Summary:
     seconds: float
     images_per_second: float
     notes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -411,6 +430,11 @@ class Summary:
         return [
             f"{self.written} images ({splits}) of the format {self.format} are in {self.out}{resumed}; "
             f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s",
+            *(
+                [f"missing yet: part {', '.join(self.missing)}; whichever is ready last joins all"]
+                if self.missing
+                else []
+            ),
             *self.notes,
             *(f"skipped {entry['file']}: {entry['reason']}" for entry in self.skipped[:20]),
             *([f"skipped {more} more; schema.json names them all"] if more > 0 else []),
@@ -469,13 +493,23 @@ class _Preparation:
         files = [(raw.files[row], None if masks is None else masks[row]) for row in rows]
         return ImageDecoder(self.image_size, self.crop, self.align, raw.mask_background).all(files, workers)
 
-    def write(self, out: Path, workers: int, progress: Progress | None) -> tuple[int, float]:
-        """Decode every row that is not there yet; returns (rows there before, images per second)."""
+    def write(
+        self, out: Path, workers: int, progress: Progress | None, part: Part = (1, 1), lock: TextIO | None = None
+    ) -> Summary:
+        """Decode every row of a part that is not there yet; where no part is missing then, they are the data.
+
+        Args:
+            lock: of `out`, which the caller has; given back while one of several parts is decoded.
+        """
         raw, names = self.raw, self.raw.relative()
         skipped: list[dict[str, str]] = []
-        with PreparedWriter(out, len(raw), self.image_size, masks=self.masks, request=self.request) as writer:
-            todo = np.flatnonzero(~writer.done).tolist()
-            resumed = len(raw) - len(todo)
+        size, request = self.image_size, self.request
+        with PreparedWriter(out, len(raw), size, masks=self.masks, request=request, part=part) as writer:
+            own = np.array(writer.own)
+            todo = [] if writer.complete else own[~writer.done[own]].tolist()
+            resumed = len(own) - len(todo)
+            if several := lock is not None and part[1] > 1 and not writer.complete:
+                lock.close()
             begin = time.perf_counter()
             with closing(self.images(todo, workers)) as images:
                 for number, (row, result) in enumerate(zip(todo, images, strict=True), 1):
@@ -484,18 +518,28 @@ class _Preparation:
                     else:
                         writer.write(row, *result)
                     if progress is not None and (number % 16 == 0 or number == len(todo)):
-                        progress(resumed + number, len(raw))
+                        progress(resumed + number, len(own))
             seconds = time.perf_counter() - begin
-            writer.finish(
-                raw.schema,
-                raw.table,
-                files=names,
-                split=raw.split,
-                identity=raw.identity,
-                preprocessing={**self.describe(), "of": self.one_size(), "format": raw.name, "request": self.request},
-                skipped=skipped,
-            )
-        return resumed, len(todo) / max(seconds, 1e-9)
+            with lock_folder(out, wait=True) if several else nullcontext():
+                if several:
+                    writer.finish_part(skipped)
+                missing = missing_parts(out) or []
+                if not missing:
+                    writer.finish(
+                        raw.schema,
+                        raw.table,
+                        files=names,
+                        split=raw.split,
+                        identity=raw.identity,
+                        preprocessing={
+                            **self.describe(), "of": self.one_size(), "format": raw.name, "request": request
+                        },
+                        skipped=skipped,
+                    )  # fmt: skip
+        counts = Counter(raw.split[row] for row in own[writer.done[own]].tolist())
+        splits = {name: counts[name] for name in SPLITS}
+        rate = len(todo) / max(seconds, 1e-9)
+        return Summary(out, raw.name, counts.total(), resumed, skipped, splits, seconds, rate, missing=missing)
 
 
 def prepare(
@@ -509,6 +553,7 @@ def prepare(
     attributes: Sequence[str] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    part: Part = (1, 1),
 ) -> Summary:
     """Make a prepared folder out of a folder of images.
 
@@ -524,6 +569,8 @@ def prepare(
         attributes: keep only these; None = all.
         workers: how many images are decoded at once, of many by processes; None = one for each core.
         progress: called with (done, total).
+        part: (k, n): decode the k-th of n shares only, others may be decoded meanwhile, on machines that share the
+            folder. Whichever is ready last joins them to what one call would have made.
 
     Raises:
         AttrimorphError: the source cannot be read, the sizes are out of range, or `out` cannot be written.
@@ -537,7 +584,9 @@ def prepare(
         raise AttrimorphError(f"workers must be at least 1; got {workers}")
     if out.exists() and not out.is_dir():
         raise AttrimorphError(f"{out} must be a folder; it is a file; choose another folder with --out")
-    with lock_folder(out, wait=True):
+    with lock_folder(out, wait=True) as lock:
+        if (out / "schema.json.part").is_file():
+            place(out)
         if (out / "schema.json").is_file():
             data = open_prepared(out)
             if data.preprocessing.get("request") != request:
@@ -548,8 +597,10 @@ def prepare(
             clear_leftovers(out)
             resumed, rate = len(data), 0.0
         else:
-            resumed, rate = job.write(out, workers or _cores(), progress)
-            data = open_prepared(out)
+            made = job.write(out, workers or _cores(), progress, part, lock)
+            if made.missing:
+                return replace(made, seconds=time.perf_counter() - begin, notes=source.left_out())
+            resumed, rate, data = made.resumed, made.images_per_second, open_prepared(out)
     splits = {name: len(data.indices(name)) for name in SPLITS}
     seconds = time.perf_counter() - begin
     return Summary(out, source.name, len(data), resumed, data.skipped, splits, seconds, rate, source.left_out())

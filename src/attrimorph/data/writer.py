@@ -1,13 +1,19 @@
-"""Writing prepared folders: rows in any order, journalled, resumable, finished in one moment."""
+"""Writing prepared folders: rows in any order, journalled, resumable, finished in one moment.
 
+Several processes, of several machines that share the folder, may write parts of the rows at the same time: into the
+same arrays, each between its own bounds and with a journal of its own.
+"""
+
+import fcntl
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
-from itertools import chain, compress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +25,10 @@ from torch import Tensor
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, csv_text, raw_table
 from attrimorph.data.images import checksum
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import sync_folder, whole_file, write_json, writing
+from attrimorph.files import read_json, sync_folder, whole_file, write_json, writing
 
-PARTS = ("journal.part", "images.npy.part", "masks.npy.part")
+OF_PARTS = ("journal-*-of-*.part", "checksums-*-of-*.part", "skipped-*-of-*.part")
+PARTS = ("schema.json.part", "journal.part", "images.npy.part", "masks.npy.part", *OF_PARTS)
 PLACED = ("images.npy", "masks.npy", "attributes.csv", "attributes.npy", "factors.npy", "checksums.npy")
 ROWS_FROM = 4096  # bytes from a file's beginning to its first row: a page
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
@@ -29,6 +36,38 @@ ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 Pixels = NDArray[np.uint8]
 Factors = tuple[Sequence[str], NDArray[np.float32]]
 """The names of exact factors, F, and their values, [N, F]."""
+Part = tuple[int, int]
+"""A share of the rows: which, from 1, of how many."""
+
+
+def parse_part(text: str) -> Part:
+    """Read a part as the command line writes it: "2/8".
+
+    Raises:
+        AttrimorphError: it is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise AttrimorphError(f"a part must be one of some, from 1/8 to 8/8 of eight; got {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _named(what: str, part: Part) -> str:
+    """Return the name of a file beside the arrays that are being written."""
+    return f"{what}.part" if part[1] == 1 else f"{what}-{part[0]}-of-{part[1]}.part"
+
+
+def _bounds(count: int, part: Part) -> range:
+    """Return the rows of a part."""
+    return range((part[0] - 1) * count // part[1], part[0] * count // part[1])
+
+
+def missing_parts(path: Path) -> list[str] | None:
+    """Return the parts of a folder, as 2/8, that are not complete; None where it is not being prepared in parts."""
+    found = [re.fullmatch(r"journal-\d+-of-(\d+)\.part", each.name) for each in path.glob("journal-*.part")]
+    parts = max((int(each[1]) for each in found if each), default=0)
+    incomplete = (k for k in range(1, parts + 1) if not (path / _named("skipped", (k, parts))).exists())
+    return [f"{number}/{parts}" for number in incomplete] if parts else None
 
 
 def _open(path: Path) -> BinaryIO:
@@ -50,27 +89,40 @@ class _Rows:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path, self.shape, self.file = path, shape, _open(path)
         write_header(self.file, shape)
-        self.offset = self.file.tell()
+        self.offset, self.size = self.file.tell(), int(np.prod(shape[1:]))
         # Written as a file and not through a map: a full disk then is an error and not a bus signal.
-        self.file.truncate(self.offset + int(np.prod(shape)))
+        self.file.truncate(self.offset + shape[0] * self.size)
+
+    def lock(self, rows: range) -> None:
+        """Keep rows for this process; NFS then writes no bytes around them, either.
+
+        Raises:
+            AttrimorphError: another process has them.
+        """
+        first, end = (self.offset + row * self.size for row in (rows.start, rows.stop))
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, end - first, first)
+        except BlockingIOError as error:
+            raise AttrimorphError(
+                f"another process is at work on this part of {self.path.parent}; wait for it, or prepare another part"
+            ) from error
+
+    def read(self, row: int) -> Pixels:
+        self.file.seek(self.offset + row * self.size)
+        return np.frombuffer(self.file.read(self.size), np.uint8)
 
     def write(self, row: int, value: Pixels) -> None:
-        self.file.seek(self.offset + row * value.size)
+        self.file.seek(self.offset + row * self.size)
         self.file.write(value.tobytes())
 
-    def finish(self, target: Path, rows: NDArray[np.int64]) -> None:
-        """Let the file appear as `target`, with only these rows.
-
-        A copy leaves the file itself as the journal describes it: killed here, the next run still understands it.
-        """
-        if len(rows) == self.shape[0]:
-            self.path.replace(target)
-            return
-        whole = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        with whole_file(target) as file:
-            write_header(file, (len(rows), *self.shape[1:]))
-            for start in range(0, len(rows), SYNC_EVERY):
-                file.write(whole[rows[start : start + SYNC_EVERY]].tobytes())
+    def arrange(self, rows: NDArray[np.int64]) -> None:
+        """Write the rows that take other places there too; where they were they stay."""
+        self.file.close()
+        self.file = _open(self.path)  # NFS shows what other machines wrote when a file is opened
+        for place in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+            self.write(place, self.read(rows[place]))
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
 
 class PreparedWriter:
@@ -84,16 +136,34 @@ class PreparedWriter:
         count: N, how many rows there are at most.
         image_size: S.
         masks: whether rows have masks.
-        request: describes what is being written; another request starts anew.
+        request: describes what is being written; another request starts anew, but nothing that others write.
+        part: the rows that are written here; the caller has the folder to itself while a writer is made, and while it
+            finishes.
+
+    Attributes:
+        done: bool [N], the rows that are there, as far as is known here: of other parts, once all are finished.
+        own: the rows of the part.
+        complete: whether nothing of the part is left to do.
 
     Raises:
-        AttrimorphError: the folder cannot be written, or already holds prepared data or files of such names.
+        AttrimorphError: the folder cannot be written, already holds prepared data, other parts or files of such names,
+            or another process writes the part.
     """
 
-    def __init__(self, path: str | Path, count: int, image_size: int, *, masks: bool = False, request: str = ""):
-        self.path = Path(path)
-        if count < 1:
-            raise AttrimorphError("prepared data must have at least one image; got none")
+    def __init__(
+        self,
+        path: str | Path,
+        count: int,
+        image_size: int,
+        *,
+        masks: bool = False,
+        request: str = "",
+        part: Part = (1, 1),
+    ):
+        self.path, self.part = Path(path), part
+        if count < part[1]:
+            fewest = "one image" if part[1] == 1 else f"one image for each of {part[1]} parts"
+            raise AttrimorphError(f"prepared data must have at least {fewest}; got {count or 'none'}")
         if self.path.exists() and not self.path.is_dir():
             raise AttrimorphError(f"{self.path} must be a folder; it is a file; choose another --out")
         if (self.path / "schema.json").exists():
@@ -101,34 +171,48 @@ class PreparedWriter:
                 f"{self.path} already holds prepared data; delete it or choose another folder with --out"
             )
         # Only a journal tells that an interrupted writer placed them.
-        there = (
-            [] if (self.path / "journal.part").exists() else [name for name in PLACED if (self.path / name).exists()]
-        )
+        journals = [*self.path.glob("journal*.part")]
+        there = [] if journals else [name for name in PLACED if (self.path / name).exists()]
         if there:
             raise AttrimorphError(f"{self.path / there[0]} would be written over; choose an empty folder with --out")
         self.image_size, self._resumable = image_size, bool(request)
-        words = f"{VERSION} {count} {image_size} {masks} {ROWS_FROM} {request}"
+        words = f"{VERSION} {count} {image_size} {masks} {ROWS_FROM} {request} {part[1]}"
         self._stamp = hashlib.sha256(words.encode()).hexdigest().encode()
+        with writing(self.path):
+            others = [each for each in journals if part[1] > 1 or each.name != "journal.part"]
+            stamps = [each.read_bytes()[: len(self._stamp)] for each in others]
+        # A shorter one is of a writer that was killed at once.
+        if any(len(each) == len(self._stamp) and each != self._stamp for each in stamps):
+            raise AttrimorphError(
+                f"{self.path} is being prepared from another source, with other settings, or in another number of "
+                "parts; delete it or choose another folder with --out"
+            )
         self._unmarked: list[int] = []
         self._placed: list[Path] = []
         self._arrays: dict[str, _Rows] = {}
+        self.own = _bounds(count, part)
         self.done = np.zeros(count, dtype=bool)
         shapes = {"images.npy": (count, image_size, image_size, 3), "masks.npy": (count, image_size, image_size)}
         names = ["images.npy", "masks.npy"] if masks else ["images.npy"]
         try:
             with writing(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
-                journal = self.path / "journal.part"
-                parts = [journal, *(self.path / f"{name}.part" for name in names)]
-                content = journal.read_bytes() if request and all(part.is_file() for part in parts) else b""
-                if len(content) == len(self._stamp) + count and content.startswith(self._stamp):
-                    self.done = np.frombuffer(content[len(self._stamp) :], dtype=np.uint8) == 1
-                else:
-                    self._clear_parts()
-                self._arrays = {name: _Rows(self.path / f"{name}.part", shapes[name]) for name in names}
-                self._journal = _open(journal)
+                files = [self.path / f"{name}.part" for name in names]
+                sizes = [file.stat().st_size if file.is_file() else 0 for file in files]
+                full = sizes == [ROWS_FROM + int(np.prod(shapes[name])) for name in names]
+                if part[1] == 1:
+                    if not (request and full and self._read_journal(part)):
+                        self._clear_parts()
+                elif journals and not full:
+                    raise AttrimorphError(f"{self.path} holds parts, but not their images; delete it")
+                elif not self._read_journal(part):
+                    (self.path / _named("skipped", part)).unlink(missing_ok=True)
+                self._arrays = {name: _Rows(file, shapes[name]) for name, file in zip(names, files, strict=True)}
+                for rows in self._arrays.values() if part[1] > 1 else ():
+                    rows.lock(self.own)
+                self._journal = _open(self.path / _named("journal", part))
                 self._journal.write(self._stamp)
-                self._write_journal((0, count - 1))
+                self._write_journal((self.own[0], self.own[-1]))
         except AttrimorphError:
             self._discard()
             raise
@@ -150,18 +234,29 @@ class PreparedWriter:
         with suppress(OSError):
             for path in self._placed:
                 path.unlink(missing_ok=True)
-        if not (self._resumable and self.done.any()):
+        if self.part[1] == 1 and not (self._resumable and self.done.any()):
             with suppress(OSError):
+                for name in self._arrays:
+                    (self.path / name).unlink(missing_ok=True)
                 self._clear_parts()
 
     def _clear_parts(self) -> None:
-        for name in PARTS:
-            (self.path / name).unlink(missing_ok=True)
+        for path in (path for name in PARTS for path in self.path.glob(name)):
+            path.unlink(missing_ok=True)
+
+    def _read_journal(self, part: Part) -> bool:
+        """Learn what is there of a part; return whether its journal is one."""
+        rows, journal = _bounds(len(self.done), part), self.path / _named("journal", part)
+        content = journal.read_bytes() if journal.is_file() else b""
+        if len(content) != len(self._stamp) + len(rows) or not content.startswith(self._stamp):
+            return False
+        self.done[rows.start : rows.stop] = np.frombuffer(content[len(self._stamp) :], dtype=np.uint8) == 1
+        return True
 
     def _write_journal(self, rows: Sequence[int]) -> None:
         """Note rows that are done, or are known: only their part of the journal is written."""
         first, end = min(rows), max(rows) + 1
-        self._journal.seek(len(self._stamp) + first)
+        self._journal.seek(len(self._stamp) + first - self.own.start)
         self._journal.write(self.done[first:end].tobytes())
         self._journal.flush()
 
@@ -188,6 +283,38 @@ class PreparedWriter:
             self._write_journal(self._unmarked)
             self._unmarked.clear()
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the part is left to do."""
+        return (self.path / _named("skipped", self.part)).exists()
+
+    def finish_part(self, skipped: Sequence[Mapping[str, str]]) -> None:
+        """Note that nothing of the part is left to do, and why rows of it were never written."""
+        with writing(self.path):
+            self.mark()
+            os.fsync(self._journal.fileno())
+        with whole_file(self.path / _named("checksums", self.part)) as file:
+            npy.write_array(file, self._checksums(), allow_pickle=False)
+        write_json(self.path / _named("skipped", self.part), list(skipped))
+
+    def _checksums(self) -> NDArray[np.uint32]:
+        """Return the checksums of the rows of the part, 0 of those never written."""
+        values = (checksum(*(each.read(row) for each in self._arrays.values())) for row in self.own)
+        sums = np.fromiter(values, np.uint32, len(self.own))
+        return np.where(self.done[self.own.start : self.own.stop], sums, np.uint32(0))
+
+    def _joined(self) -> tuple[list[Mapping[str, str]], NDArray[np.uint32]]:
+        """Learn what is there of all parts; return what was skipped, and the checksums."""
+        skipped, sums = list[Mapping[str, str]](), []
+        for part in ((number, self.part[1]) for number in range(1, self.part[1] + 1)):
+            with sound(self.path / _named("journal", part)):
+                if not self._read_journal(part):
+                    raise ValueError("it is of other rows")
+            with sound(self.path / _named("checksums", part)):
+                sums.append(np.load(self.path / _named("checksums", part), allow_pickle=False))
+            skipped += read_json(self.path / _named("skipped", part))
+        return skipped, np.concatenate(sums)
+
     def finish(
         self,
         schema: Schema,
@@ -200,24 +327,30 @@ class PreparedWriter:
         preprocessing: Mapping[str, Any] | None = None,
         skipped: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """Leave out the rows never written, write the labels and, last, schema.json.
+        """Put the last rows where rows were never written, write the labels and, last, schema.json.
+
+        All parts are to be complete.
 
         Args:
             table: attribute name -> N raw values (None = missing); like `files`, `split`, `identity` and `factors`
                 for all N rows, also those never written.
+            skipped: of one who writes all rows; parts know theirs.
         """
         with writing(self.path):
             self.mark()
-        rows = np.flatnonzero(self.done).astype(np.int64)
-        if not len(rows):
+        skipped, sums = (skipped, self._checksums()) if self.part[1] == 1 else self._joined()
+        count = int(self.done.sum())
+        rows = np.arange(count)
+        rows[~self.done[:count]] = count + np.flatnonzero(self.done[count:])
+        if not count:
             first = f"{skipped[0]['file']} {skipped[0]['reason']}" if skipped else "there were none"
             raise AttrimorphError(f"no image could be read for {self.path}; the first reason: {first}")
         with writing(self.path):
-            for name, array in self._arrays.items():
-                self._placed.append(self.path / name)
-                array.finish(self.path / name, rows)
+            for array in self._arrays.values():
+                array.arrange(rows)
         self._placed += [self.path / name for name in PLACED[2:]]
-        write_checksums(self.path)
+        with whole_file(self.path / "checksums.npy") as file:
+            npy.write_array(file, sums[rows], allow_pickle=False)
         if factors is not None:
             with whole_file(self.path / "factors.npy") as file:
                 npy.write_array(file, np.asarray(factors[1], np.float32)[rows], allow_pickle=False)
@@ -234,29 +367,43 @@ class PreparedWriter:
                 cells = [["" if value is None else value for value in column] for column in values[3:]]
                 y = schema.encode(dict(zip(schema.names, cells, strict=True)), len(part))
                 numbers.write(y.astype("<f4").tobytes())
-        images_hash = hash_images(np.load(self.path / "images.npy", mmap_mode="r"))
-        counts = Counter(compress(split, self.done))
-        write_json(
-            self.path / "schema.json",
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "image_size": self.image_size,
-                "count": len(rows),
-                "splits": {name: counts[name] for name in SPLITS},
-                "masks": "masks.npy" in self._arrays,
-                "checksums": True,
-                "factor_names": [] if factors is None else list(factors[0]),
-                "images_fingerprint": images_hash,
-                "labels": labels_digests(self.path, schema, images_hash)[1],
-                "preprocessing": dict(preprocessing or {}),
-                "skipped": [dict(entry) for entry in skipped],
-                "schema": schema.to_json(),
-            },
-        )
+        images_hash = hash_images(np.load(self.path / "images.npy.part", mmap_mode="r")[:count])
+        counts = Counter(split[row] for row in rows.tolist())
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "image_size": self.image_size,
+            "count": count,
+            "splits": {name: counts[name] for name in SPLITS},
+            "masks": "masks.npy" in self._arrays,
+            "checksums": True,
+            "factor_names": [] if factors is None else list(factors[0]),
+            "images_fingerprint": images_hash,
+            "labels": labels_digests(self.path, schema, images_hash)[1],
+            "preprocessing": dict(preprocessing or {}),
+            "skipped": [dict(entry) for entry in skipped],
+            "schema": schema.to_json(),
+        }
+        write_json(self.path / "schema.json.part", head)
         self._placed.clear()
-        clear_leftovers(self.path)
-        sync_folder(self.path)
+        place(self.path)
+
+
+def place(path: Path) -> None:
+    """Let the data appear whose schema.json.part is there: it is written last, and whoever comes goes on from there."""
+    head = read_json(path / "schema.json.part")
+    count, size = head["count"], head["image_size"]
+    with writing(path):
+        for name, shape in (("images.npy", (count, size, size, 3)), ("masks.npy", (count, size, size))):
+            if (path / f"{name}.part").exists():
+                with _open(path / f"{name}.part") as file:
+                    write_header(file, shape)
+                    file.truncate(ROWS_FROM + int(np.prod(shape)))
+                    os.fsync(file.fileno())
+                (path / f"{name}.part").replace(path / name)
+        (path / "schema.json.part").replace(path / "schema.json")
+    clear_leftovers(path)
+    sync_folder(path)
 
 
 def write_checksums(path: Path) -> None:
@@ -276,7 +423,7 @@ def discard_prepared(path: Path) -> None:
 
 def clear_leftovers(path: Path) -> None:
     """Remove what processes that were killed left beside finished data; the caller has the folder to itself."""
-    for leftover in [*(path / name for name in PARTS), *path.glob(".*.part")]:
+    for leftover in [each for name in (*PARTS, ".*.part") for each in path.glob(name)]:
         leftover.unlink(missing_ok=True)
 
 

@@ -306,12 +306,12 @@ class Source:
 
     @property
     def prepared(self) -> bool:
-        """Whether it is a prepared folder.
+        """Whether it is a prepared folder, or is becoming one.
 
         Raises:
             AttrimorphError: it is, and something is said about how images are read.
         """
-        if not (self.path / "schema.json").is_file():
+        if not any((self.path / name).is_file() for name in ("schema.json", "images.npy.part")):
             return False
         if not self.recognised:
             raise AttrimorphError(
