@@ -10,14 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny_runs import assert_same_runs
+from tiny_runs import assert_same_runs, tiny_recipe
 
 import attrimorph.cli
 from attrimorph.console import NAMES, Interrupted, defer_signals
 from attrimorph.data.prepared import PreparedData
-from attrimorph.training.folder import checkpoint_folders, read_log
+from attrimorph.training import trainer
+from attrimorph.training.folder import checkpoint_folders, load_state, read_log
+from attrimorph.training.trainer import train
 from tests import terminal
 from tests.cli.conftest import FIELDS
 
@@ -69,6 +72,31 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     assert again.code == 0, again.text
     assert f"{int(newest.name):,}/960" in again.text, "the bar begins where the run goes on"
     assert_same_runs(whole, run)
+
+
+def test_a_signal_waits_for_the_checkpoint_that_is_being_written(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, real = tiny_recipe("vae", training__log_images=8), trainer.save_checkpoint
+
+    def slow(run: Path, images_seen: int, *arguments: Any, **options: Any) -> Path:
+        if images_seen == 32:
+            os.kill(os.getpid(), signal.SIGTERM)
+            until(lambda: read_log(run)[-1]["images_seen"] > 32)
+            time.sleep(0.5)
+        return real(run, images_seen, *arguments, **options)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", slow)
+    with pytest.raises(Interrupted, match="the checkpoint at"):
+        train(recipe, data, tmp_path / "run", device="cpu")
+    monkeypatch.undo()
+    before, newest = checkpoint_folders(tmp_path / "run")
+    assert int(before.name) == 32 < int(newest.name) < 96
+    for folder in (before, newest):
+        assert load_state(folder)["images_seen"] == int(folder.name)
+    train(recipe, data, tmp_path / "run", device="cpu")
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    assert_same_runs(tmp_path / "whole", tmp_path / "run")
 
 
 def test_a_terminal_that_is_closed_is_no_obstacle(data: PreparedData, whole: Path, tmp_path: Path) -> None:

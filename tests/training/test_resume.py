@@ -1,13 +1,17 @@
 """A run that stopped goes on with the same command and ends with the same bits; a folder holds one run only."""
 
+import errno
 import json
+import os
+import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_runs import VARIED, Hours, assert_same_runs, lines_of, tiny_recipe
+from tiny_runs import VARIED, Hours, assert_same_runs, equal, lines_of, tiny_recipe
 
 from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.prepared import PreparedData, open_prepared
@@ -131,6 +135,55 @@ def test_a_run_that_stops_while_it_writes_a_checkpoint_goes_on_from_the_one_befo
     train(recipe, data, tmp_path / "whole", device="cpu")
     assert_same_runs(tmp_path / "whole", tmp_path / "stopped")
     assert [*(tmp_path / "stopped").rglob("*.part*")] == []
+
+
+def test_a_checkpoint_is_written_while_the_training_goes_on(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written once the next line is in the log is the checkpoint as it was."""
+    recipe = tiny_recipe(**VARIED, training__keep=20)
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    real = trainer.save_checkpoint
+
+    def waits(run: Path, images_seen: int, *arguments: Any, **options: Any) -> Path:
+        end = time.monotonic() + 60
+        while images_seen < 96 and not any(line["images_seen"] > images_seen for line in lines_of(run)):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return real(run, images_seen, *arguments, **options)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", waits)
+    train(recipe, data, tmp_path / "late", device="cpu")
+    assert_same_runs(tmp_path / "whole", tmp_path / "late")
+    folders = [checkpoint_folders(tmp_path / name) for name in ("whole", "late")]
+    for a, b in zip(*folders, strict=True):
+        assert a.name == b.name
+        assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+        assert equal(load_state(a), load_state(b)), a.name
+
+
+def test_a_disk_that_is_full_ends_the_run_in_a_sentence(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, real, synced = tiny_recipe("vae"), os.fsync, []
+
+    def full(handle: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            synced.append(handle)
+            if len(synced) > 10:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AttrimorphError, match=r"cannot write .*: No space left on device; free some space or"):
+        train(recipe, data, tmp_path / "run", device="cpu")
+    monkeypatch.undo()
+    written = [int(each.name) for each in checkpoint_folders(tmp_path / "run")]
+    assert written[0] == 0
+    assert written[-1] < 96
+    train(recipe, data, tmp_path / "run", device="cpu")
+    train(recipe, data, tmp_path / "whole", device="cpu")
+    assert_same_runs(tmp_path / "whole", tmp_path / "run")
 
 
 def test_the_guards_memory_survives_a_stop(data: PreparedData, tmp_path: Path) -> None:

@@ -394,6 +394,11 @@ def save_checkpoint(
     return final
 
 
+def snapshot(state: dict[str, Any]) -> dict[str, Any]:
+    """Copy a state, its tensors to the CPU, while the training goes on; what is there twice is copied once."""
+    return copy.deepcopy(state, {id(each): each.detach().to("cpu", copy=True) for _, each in tensors_in(state)})
+
+
 def load_state(checkpoint: Path) -> dict[str, Any]:
     """Read a checkpoint's state.
 

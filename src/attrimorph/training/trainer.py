@@ -4,10 +4,12 @@ Everything a step uses is a function of (seed, rank, images seen) and of the las
 any moment and started again ends, on a CPU, with the same bits.
 """
 
+import copy
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +46,7 @@ from attrimorph.training.folder import (
     load_state,
     own_reconstruction,
     save_checkpoint,
+    snapshot,
     tensors,
 )
 
@@ -144,6 +147,8 @@ class Run:
         self.shown_values: dict[str, float] = {}
         self.worlds = self.world
         self.saved_at = time.perf_counter()
+        self.writer = ThreadPoolExecutor(1, "attrimorph-checkpoint")
+        self.written: Future[Path] | None = None
         if not self.fresh:
             data.check()
         self.images_seen = 0 if self.fresh else self._load(checkpoint_folders(out)[-1], guard=True)
@@ -204,6 +209,7 @@ class Run:
             trouble = self._until_trouble(progress, signals)
             if trouble:
                 self._go_back(trouble, progress)
+        self.wait_for_writing()
 
     def _until_trouble(self, progress: Callable[[Progress], None] | None, signals: DeferredSignal) -> str | None:
         options, per_step = self.recipe.training, self.recipe.training.batch_size
@@ -245,6 +251,7 @@ class Run:
                     self.guard.saves(self.images_seen)
                 self.save()
             if signal:
+                self.wait_for_writing()
                 where = checkpoint_folders(self.out)[-1]
                 raise Interrupted(
                     signal, f"the checkpoint at {self.images_seen:,} of {options.images:,} images is {where}"
@@ -262,6 +269,8 @@ class Run:
     def _write_line(
         self, values: dict[str, float], speed: float, progress: Callable[[Progress], None] | None
     ) -> str | None:
+        if self.written and self.written.done():
+            self.written.result()  # raises what stopped it
         values = training.mean_values(values)
         speed = training.mean_values({"speed": speed})["speed"]
         if self.log:
@@ -282,6 +291,7 @@ class Run:
             progress(Progress(self.images_seen, end, speed, left, self.shown_values))
 
     def _go_back(self, trouble: str, progress: Callable[[Progress], None] | None) -> None:
+        self.wait_for_writing()
         again = self.guard.go_back()
         folders = checkpoint_folders(self.out)
         folder = next((folder for folder in folders if int(folder.name) == self.guard.good), folders[-1])
@@ -329,11 +339,14 @@ class Run:
         }
 
     def save(self) -> None:
-        """Write a checkpoint (the first process does), with what each of several processes has of its own.
+        """Begin to write a checkpoint (the first process does), with what each of several processes has of its own.
+
+        What later steps change is copied; a thread writes the copy.
 
         Raises:
-            AttrimorphError: the processes' weights are no longer the same.
+            AttrimorphError: the processes' weights are no longer the same, or the checkpoint before was not written.
         """
+        self.wait_for_writing()
         parameters = (each for network in self.algorithm.networks.values() for each in network.parameters())
         if not training.agree(parameters):
             raise AttrimorphError(
@@ -344,26 +357,39 @@ class Run:
         own = {"algorithm": {key: whole[key] for key in self.algorithm.own}, "sums": self.sums, "counts": self.counts}
         ranks = training.gathered(own)
         if self.rank == 0:
+            own_networks = copy.deepcopy(self.ema.networks)
+            networks = {**own_networks, **self.algorithm.extras(own_networks, self.batches())}
+            header = self.header()
+            if told := own_reconstruction(networks, header, self.data):
+                header["reconstruction"] = told
+            networks = {name: network.cpu() for name, network in networks.items()}
             state = {
                 "algorithm": whole,
-                "ema": {name: network.state_dict() for name, network in self.ema.networks.items()},
                 "images_seen": self.images_seen,
                 "guard": asdict(self.guard),
                 "sums": self.sums,
                 "counts": self.counts,
             } | ({"ranks": ranks} if self.world > 1 else {})
-            networks = {**self.ema.networks, **self.algorithm.extras(self.ema.networks, self.batches())}
-            header = self.header()
-            if told := own_reconstruction(networks, header, self.data):
-                header["reconstruction"] = told
-            model = model_bytes(networks, header)
-            keep = self.recipe.training.keep
-            save_checkpoint(self.out, self.images_seen, model, state, keep, spare=self.guard.good)
-        training.wait_for_all()
+            state = snapshot(state) | {"ema": {name: networks[name].state_dict() for name in own_networks}}
+            at, keep, good = self.images_seen, self.recipe.training.keep, self.guard.good
+            self.written = self.writer.submit(
+                lambda: save_checkpoint(self.out, at, model_bytes(networks, header), state, keep, spare=good)
+            )
         self.saved_at = time.perf_counter()
 
+    def wait_for_writing(self) -> None:
+        """Wait until the last checkpoint is written, in every process.
+
+        Raises:
+            AttrimorphError: it could not be.
+        """
+        if self.written:
+            self.written.result()
+        training.wait_for_all()
+
     def close(self) -> None:
-        """Let go of the log."""
+        """Let go of the log, when what is being written is written."""
+        self.writer.shutdown()
         if self.log:
             self.log.close()
 
