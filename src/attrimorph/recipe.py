@@ -47,6 +47,8 @@ class DataOptions(Options):
         shift: Augmentation: random shift, up to this share of the width.
         flip: Augmentation: probability of a mirrored image; refused where labels say left or right.
         colour: Augmentation: strength of brightness, contrast and saturation jitter.
+        order: Of the images of an epoch; blocks: neighbours are read together, and a few thousand at a time shuffled,
+            for prepared data larger than the machine's memory.
     """
 
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
@@ -61,6 +63,7 @@ class DataOptions(Options):
     shift: Annotated[float, Field(ge=0, le=0.25)] = 0.0
     flip: Share = 0.0
     colour: Share = 0.0
+    order: Literal["shuffled", "blocks"] = "shuffled"
 
 
 class OptimiserOptions(Options):

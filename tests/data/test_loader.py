@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from attrimorph.data import Attribute, Schema
+from attrimorph.data import loader as loader_module
 from attrimorph.data.loader import Augment, Loader, batches, generator_for
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
@@ -85,6 +87,88 @@ def test_ranks_share_one_order() -> None:
         Loader(data(), pairs, 8, seed=1, rank=rank, world=world).rows(16) for rank, world in ((0, 1), (0, 2), (1, 2))
     )
     assert np.stack([part.reshape(2, 2) for part in parts], 1).reshape(-1).tolist() == joint.tolist()
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 5 rows of `data`, windows of 4 of them."""
+    monkeypatch.setattr(loader_module, "BLOCK", 5 * 8 * 8 * (3 + 1))
+    monkeypatch.setattr(loader_module, "MIXED", 4)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_in_blocks_an_epoch_holds_every_row_once_and_a_window_few_blocks() -> None:
+    source = loader(4, order="blocks")
+    assert source.block == 5
+    epochs = np.concatenate([source.rows(seen) for seen in range(0, 200, 4)]).reshape(4, 50)
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 4
+    windows = [epoch[start : start + 20] for epoch in epochs for start in (0, 20, 40)]
+    assert {len({*(window // 5)}) for window in windows} == {4, 2}
+    assert len({frozenset((window // 5).tolist()) for window in windows}) > 6
+    for window in windows:
+        blocks = window // 5
+        assert (np.diff(blocks) != 0).sum() >= len({*blocks}), "the blocks are mixed"
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_order_in_blocks_depends_on_nothing_but_seed_and_place() -> None:
+    used = loader(order="blocks")
+    stream = [used.rows(seen).tolist() for seen in range(0, 400, 8)]
+    for seen in (392, 200, 48, 0):
+        assert loader(order="blocks").rows(seen).tolist() == stream[seen // 8]
+        parts = [loader(order="blocks", rank=rank, world=4).rows(seen) for rank in range(4)]
+        assert np.stack(parts, 1).reshape(-1).tolist() == stream[seen // 8]
+    assert loader(order="blocks", seed=2).rows(0).tolist() != stream[0]
+    assert loader().rows(0).tolist() != stream[0]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_lines_and_repeated_rows_come_in_blocks_too() -> None:
+    whole = data()
+    pairs = np.random.default_rng(0).permutation(np.stack([np.arange(25), np.arange(25, 50)], 1))
+    lines = Loader(whole, pairs, 10, seed=1, order="blocks")
+    assert lines.block == 2
+    found = np.concatenate([lines.rows(seen) for seen in range(0, 50, 10)]).reshape(-1, 2)
+    assert sorted(found[:, 0].tolist()) == list(range(25))
+    assert (found[:, 1] - found[:, 0] == 25).all()
+    assert len({*(found[:8, 0] // 2)}) <= 5
+    rows = np.arange(50).repeat(np.arange(50) % 3 + 1)
+    rare = Loader(whole, rows[np.random.default_rng(0).permutation(len(rows))], len(rows), seed=1, order="blocks")
+    assert sorted(rare.rows(0).tolist()) == rows.tolist()
+    own = {*np.split(rows, range(5, len(rows), 5))[3].tolist()}
+    places = np.flatnonzero(np.isin(rare.rows(0), [*own]))
+    assert places.max() - places.min() < 3 * 20
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("world", "together"), [(1, 1), (3, 1), (2, 2)])
+def test_a_window_is_fetched_before_it_is_used(world: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    monkeypatch.setattr(PreparedData, "fetch", lambda _, rows: asked.append(rows.tolist()))
+    whole, batch, rank = data(), 6 * together, world - 1
+    lines = np.arange(50).reshape(-1, together)
+    source = Loader(whole, lines, batch, seed=1, order="blocks", rank=rank, world=world)
+    window = source.block * 4
+    fetched, used, ascending = Counter[int](), Counter[int](), []
+    for seen in range(0, 600, batch):
+        rows, images, _ = source.read(seen)
+        ahead, own = asked[-2:]
+        assert (own, images.tobytes()) == (rows.tolist(), whole.images[rows].tobytes())
+        ascending.append(ahead == sorted(ahead))
+        fetched.update(ahead)
+        places = seen // together + np.arange(6 // world) * world + rank  # of lines in the endless stream
+        used.update(rows[(places >= 2 * window).repeat(together)].tolist())
+        assert not used - fetched, "nothing of the third window or a later one comes as a surprise"
+    assert (fetched - used).total() <= 3 * window * together, "and nothing twice"
+    assert together > 1 or np.mean(ascending) > 0.4
+
+
+def test_what_one_window_holds_is_shuffled_as_ever() -> None:
+    assert loader(order="blocks").block == 0
+    assert loader(order="blocks").rows(48).tolist() == loader().rows(48).tolist()
+    rows = torch.cat([batch.index for batch in batches(data(), 8, order="blocks") if batch.index is not None])
+    assert sorted(rows.tolist()) == list(range(50))
 
 
 def test_augmentation_differs_from_batch_to_batch_and_rank_to_rank() -> None:

@@ -384,6 +384,14 @@ def test_rows_of_a_map_are_asked_for_whole_and_nothing_else() -> None:
         first = offset + row * size
         assert (start % mmap.PAGESIZE, end) == (0, first + size)
         assert start <= first < start + mmap.PAGESIZE
+    Asked.ranges.clear()
+    _fetch(Asked(), offset, size, np.arange(3, 33))  # type: ignore[arg-type]
+    assert (Asked.ranges[0][0], Asked.ranges[-1][1]) == (mmap.PAGESIZE * 9, offset + 33 * size)
+    assert [end - start for start, end in Asked.ranges[:-1]] == [1 << 17, 1 << 17], "neighbours as one, in parts"
+    assert Asked.ranges[1][0] == Asked.ranges[0][1]
+    Asked.ranges.clear()
+    _fetch(Asked(), offset, size, np.array([], np.int64))  # type: ignore[arg-type]
+    assert not Asked.ranges
 
 
 def test_rows_begin_at_a_page(tmp_path: Path) -> None:

@@ -280,3 +280,15 @@ def test_what_never_varies_is_told_once_and_reaches_the_method(data: PreparedDat
     messages = [each.message for each in told if "never varies" in each.message]
     assert len(messages) == 1
     assert messages[0].startswith(f"nothing can be learned of what never varies in the train split: {names}")
+
+
+def test_data_larger_than_memory_are_told_of_blocks_once(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.os, "sysconf", lambda name: 1)
+    for order, count in (("shuffled", 1), ("blocks", 0)):
+        told = list[Progress]()
+        recipe = tiny_recipe(training__images=24, data__order=order)
+        for _ in range(2):
+            train(recipe, data, tmp_path / order, progress=told.append, device="cpu")
+        assert sum("--data.order blocks" in each.message for each in told) == count

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # an edit takes a weight or two from here, and reads no data
 
 LUMA = (0.299, 0.587, 0.114)
 AHEAD = 3  # batches that wait ready
+BLOCK = 6 << 20  # bytes of pictures that lie together and are read at a stretch: 512 of 64 pixels
+MIXED = 64  # blocks
+Order = Literal["shuffled", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -166,12 +169,17 @@ class Loader:
     batch may span two epochs and no image is ever dropped. At `images_seen` = n, the global batch is the rows n ..
     n + batch_size of the stream, which the ranks take in turn.
 
+    In blocks, an epoch is blocks of neighbours, `BLOCK` bytes each, in an order drawn at random; the rows of `MIXED`
+    blocks at a time, a window, are shuffled. While a window is used, the next one is fetched in the order in which it
+    lies on the disk: by each rank its own rows, so that no machine reads what it does not use.
+
     Args:
         data: prepared data.
         indices: int64 rows that take part, for example data.indices("train"); or [N, k]: the k rows of a line stay
             together, in their order, and are augmented alike.
         batch_size: images of all ranks together; a multiple of world * k.
         seed: of order and augmentation, >= 0.
+        order: "shuffled", or "blocks" for images that memory does not hold; what one window holds is shuffled always.
         augment: applied to every batch, seeded by (seed, images_seen).
         rank, world: this process among how many.
         device: where batches go.
@@ -192,6 +200,7 @@ class Loader:
         batch_size: int,
         *,
         seed: int,
+        order: Order = "shuffled",
         augment: Augment | None = None,
         rank: int = 0,
         world: int = 1,
@@ -220,7 +229,14 @@ class Loader:
                 f"batch_size must be a multiple of {self.together * world}, as so many images belong together; "
                 f"got {batch_size}"
             )
-        self.indices = np.asarray(indices, dtype=np.int64).reshape(-1)
+        lines = np.asarray(indices, dtype=np.int64).reshape(-1, self.together)
+        row = sum(each.strides[0] for each in (data.images, data.masks) if each is not None)
+        self.block = max(1, BLOCK // (row * self.together)) if order == "blocks" else 0  # lines in one
+        if self.block * MIXED >= len(lines):
+            self.block = 0
+        if self.block:
+            lines = lines[np.argsort(lines[:, 0], kind="stable")]
+        self.indices = lines.reshape(-1)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.rank, self.world = rank, world
         self.device, self.channels_last = torch.device(device), channels_last
@@ -230,6 +246,9 @@ class Loader:
 
     def rows(self, images_seen: int) -> NDArray[np.int64]:
         """Return the rows of this rank's batch, [batch_size / world]."""
+        return self._rows(images_seen, 0)
+
+    def _rows(self, images_seen: int, way: int) -> NDArray[np.int64]:
         share = self.batch_size // self.world
         lines = np.arange(share // self.together) * self.world + self.rank
         places = images_seen + (lines[:, None] * self.together + np.arange(self.together)).reshape(-1)
@@ -237,22 +256,46 @@ class Loader:
         rows = np.empty(share, dtype=np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            rows[here] = self._order(int(epoch))[places[here]]
+            rows[here] = self._order(int(epoch))[way, places[here]]
         return rows
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows of an epoch in their order, [1, N]; in blocks also as this rank fetches its own, [2, N]."""
         order = self._orders.get(epoch)
         if order is None:
             lines = self.indices.reshape(-1, self.together)
-            order = lines[np.random.default_rng([self.seed, epoch]).permutation(len(lines))].reshape(-1)
+            random = np.random.default_rng([self.seed, epoch])
+            places = self._in_blocks(epoch, random) if self.block else random.permutation(len(lines))[None]
+            order = lines[places].reshape(len(places), -1)
             # Replaced as a whole, as the prefetching thread may look at the same time.
             self._orders = {**{old: value for old, value in self._orders.items() if old == epoch - 1}, epoch: order}
         return order
 
+    def _in_blocks(self, epoch: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return places of lines, [2, lines]: shuffled within each window, and there this rank's own ascending."""
+        count, window = len(self.indices) // self.together, self.block * MIXED
+        blocks = random.permutation(-(-count // self.block))
+        places = (blocks[:, None] * self.block + np.arange(self.block)).reshape(-1)
+        places = np.stack([places[places < count]] * 2)
+        for start in range(0, count, window):
+            used, fetched = places[:, start : start + window]
+            random.shuffle(used)
+            own = slice((self.rank - epoch * count - start) % self.world, None, self.world)
+            fetched[own] = np.sort(used[own])
+        return places
+
+    def read(self, images_seen: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return the rows of this rank's batch, their images and their masks; in blocks, fetch what comes later."""
+        if self.block:
+            # A window ahead, so that all of it has been asked for when its first batch comes; by the same rank.
+            lines = -(-self.block * MIXED // self.world) * self.world
+            self.data.fetch(self._rows(images_seen + lines * self.together, 1))
+        rows = self.rows(images_seen)
+        return rows, *self.data.read(rows)
+
     def batch(self, images_seen: int) -> Batch:
         """Return the batch at `images_seen`, always the same one."""
-        rows = self.rows(images_seen)
-        read, drawn = self.data.read(rows)
+        rows, read, drawn = self.read(images_seen)
         images = self._to_device(torch.from_numpy(read))
         # NHWC bytes seen as NCHW are channels_last already: the conversion to float keeps that without a copy.
         pixels = images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1)
@@ -327,6 +370,7 @@ def batches(
     split: str = "train",
     epochs: int | None = 1,
     seed: int = 0,
+    order: Order = "shuffled",
     augment: Augment | None = None,
     device: str | torch.device = "cpu",
 ) -> Iterator[Batch]:
@@ -338,6 +382,7 @@ def batches(
         split: "train", "valid", "test" or "all".
         epochs: how often every image comes; None = without end.
         seed: of order and augmentation, >= 0.
+        order: see `Loader`.
         augment: see `Augment`.
         device: where batches go.
 
@@ -347,7 +392,7 @@ def batches(
     if epochs is not None and epochs < 1:
         raise AttrimorphError(f"epochs must be at least 1, or None for no end; got {epochs}")
     rows = data.indices(split)
-    loader = Loader(data, rows, batch_size, seed=seed, augment=augment, device=device, channels_last=False)
+    loader = Loader(data, rows, batch_size, seed=seed, order=order, augment=augment, device=device, channels_last=False)
     return _until(loader, None if epochs is None else epochs * len(rows))
 
 

@@ -6,6 +6,7 @@ any moment and started again ends, on a CPU, with the same bits.
 
 import copy
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -192,6 +193,10 @@ class Run:
         constant = [name for name, varies in columns if not varies] if self.recipe.learns_from_labels else []
         if self.fresh and constant and progress and self.rank == 0:
             told = f"nothing can be learned of what never varies in the train split: {preview(constant, 8)}"
+            progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
+        shuffled = self.recipe.data.order == "shuffled"
+        if self.fresh and shuffled and larger_than_memory(self.data) and progress and self.rank == 0:
+            told = "the prepared images are larger than this machine's memory; --data.order blocks reads them faster"
             progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
         if self.images_seen >= end and progress and self.rank == 0:
             done = f"{self.out} has seen {self.images_seen:,} images of {end:,} already; --training.images goes further"
@@ -436,6 +441,12 @@ def check_size(recipe: AnyRecipe, data: PreparedData) -> None:
         )
 
 
+def larger_than_memory(data: PreparedData) -> bool:
+    """Tell whether images lie on a disk and memory cannot hold them, where the system says how much there is."""
+    known = {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names)
+    return bool(data.maps) and known and data.images.nbytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def loader_of(
     recipe: AnyRecipe,
     data: PreparedData,
@@ -452,6 +463,7 @@ def loader_of(
         training_rows(recipe, data),
         recipe.training.batch_size,
         seed=recipe.training.seed,
+        order=recipe.data.order,
         augment=augment if augment != Augment() else None,
         rank=rank,
         world=world,
