@@ -1,6 +1,6 @@
 """Prepared pictures that lie on the disk alone: rows a second, the processor's time for one, bytes read for each used.
 
-    python benchmarks/cold.py [--rows 240000] [--batches 1000] [--rounds 3] [--folder FOLDER]
+    python benchmarks/cold.py [--rows 240000] [--batches 2500] [--rounds 3] [--folder FOLDER]
 
 Pictures of 64 pixels are written as `data prepare` does (12 kB each), in FOLDER or a temporary one. Before each round
 the system is asked to forget them; batches of 64 rows are read as training does, in turns shuffled and in blocks
@@ -67,7 +67,7 @@ def main() -> None:
     """Print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=240_000)
-    parser.add_argument("--batches", type=int, default=1_000)
+    parser.add_argument("--batches", type=int, default=2_500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
