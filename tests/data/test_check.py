@@ -137,8 +137,10 @@ def test_prepared_data_is_checked_too(tmp_path: Path) -> None:
     shutil.copy(source / "0010.png", source / "0299.png")
     (source / "0003.png").write_text("no image")
     prepare(source, tmp_path / "out", 32)
-    report = check(tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    report = check(tmp_path / "out", progress=lambda *done: told.append(done))
     assert report.format == "prepared"
+    assert told[-1] == (report.images, report.images)
     assert kinds(report) == {"duplicates-across-splits": "error", "contradictions": "warning", "skipped": "note"}
     images = tmp_path / "out" / "images.npy"
     images.write_bytes(images.read_bytes()[:-1] + b"\0")

@@ -134,12 +134,11 @@ def check(
     source = Source.of(path)
     if source.prepared:
         data = open_prepared(source.path)
-        data.check()
         files, split, schema, y = data.files, data.split.tolist(), data.schema, data.attributes.numpy()
         name, why = "prepared", f"schema.json lies there, made of {data.preprocessing.get('format', 'drawn images')}"
         skipped = [entry["file"] for entry in data.skipped]
         left_out = [f"{len(skipped)} images that cannot be used"] if skipped else []
-        hashes = np.fromiter(_hashes(data), np.uint64, len(files))
+        hashes = np.fromiter(_hashes(data, progress), np.uint64, len(files))
         findings = found([("note", "skipped", skipped, "{n} images were skipped when this was prepared: {names}")])
     else:
         raw = source.read()
@@ -181,12 +180,16 @@ def check(
     )
 
 
-def _hashes(data: PreparedData) -> Iterator[int]:
-    """Yield the hash of every prepared image."""
+def _hashes(data: PreparedData, progress: Callable[[int, int], None] | None) -> Iterator[int]:
+    """Yield the hash of every prepared image, when it is what was prepared."""
     at_once = max(1, BYTES_AT_ONCE // data.images[0].nbytes)
-    for start in range(0, len(data), at_once):
-        yield from (_digest(image.tobytes()) for image in data.images[start : start + at_once])
-        data.release()
+    for row in range(len(data)):
+        digest = _digest(data.read(np.array([row]))[0].tobytes())  # of one row, compared with its checksum
+        if (row + 1) % at_once == 0:
+            data.release()
+        if progress is not None and ((row + 1) % 256 == 0 or row + 1 == len(data)):
+            progress(row + 1, len(data))
+        yield digest
 
 
 def _look(path: Path) -> tuple[int, tuple[int, int], str]:
