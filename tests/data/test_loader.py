@@ -258,6 +258,7 @@ def test_generators_of_different_words_differ() -> None:
         ({"rank": 2, "world": 2}, "got rank 2 of 2"),
         ({"world": 3}, "training.batch_size must be a multiple of the number of processes, 3, .* try .* 9"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"order": "block"}, "order must be one of shuffled, blocks; got 'block'"),
     ],
 )
 def test_wrong_sizes_are_told(options: dict[str, int], message: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -215,6 +215,8 @@ class Loader:
             raise AttrimorphError(f"rank must be between 0 and world - 1; got rank {rank} of {world}")
         if seed < 0:
             raise AttrimorphError(f"seed must be at least 0; got {seed}")
+        if order not in get_args(Order):
+            raise AttrimorphError(f"order must be one of {', '.join(get_args(Order))}; got {order!r}")
         if augment is not None:
             augment.check(data.schema)
         self.data = data

@@ -196,7 +196,8 @@ class Run:
             progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
         shuffled = self.recipe.data.order == "shuffled"
         if self.fresh and shuffled and larger_than_memory(self.data) and progress and self.rank == 0:
-            told = "the prepared images are larger than this machine's memory; --data.order blocks reads them faster"
+            told = "the prepared images are larger than this machine's memory; begun in another folder (--out), "
+            told += "--data.order blocks reads them faster"
             progress(Progress(self.images_seen, end, 0.0, 0.0, {}, told))
         if self.images_seen >= end and progress and self.rank == 0:
             done = f"{self.out} has seen {self.images_seen:,} images of {end:,} already; --training.images goes further"
