@@ -127,6 +127,23 @@ def test_stopped_at_the_last_moment_nothing_is_lost(tmp_path: Path, monkeypatch:
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.parametrize("step", ["place", "clear_leftovers"])
+def test_arrays_stopped_while_they_are_placed_are_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, step, stop)
+        with pytest.raises(KeyboardInterrupt):
+            written(tmp_path)
+    if step == "place":
+        assert not [*tmp_path.iterdir()]
+        written(tmp_path)
+    open_prepared(tmp_path).check()
+
+
 def test_a_writer_goes_on_with_the_same_request_only(tmp_path: Path) -> None:
     with PreparedWriter(tmp_path, 4, 8, request="x") as writer:
         writer.write(2, IMAGES[2])

@@ -40,6 +40,7 @@ from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whol
 from attrimorph.data.decoding import ImageDecoder, Pixels
 from attrimorph.data.images import CropLike, checksum, size_of
 from attrimorph.data.readers import Crop, RawData, Source
+from attrimorph.data.readers.raw import preview
 from attrimorph.data.writer import (
     Part,
     PreparedWriter,
@@ -242,7 +243,7 @@ def open_prepared(path: str | Path) -> PreparedData:
         raise AttrimorphError(f"there is no folder {path}; check the path")
     if not (path / "schema.json").is_file():
         if (missing := missing_parts(path)) is not None:
-            what = f"missing or unfinished: {', '.join(missing)}" if missing else "all are there, and not joined yet"
+            what = f"missing or unfinished: {preview(missing, 8)}" if missing else "all are there, and not joined yet"
             with_part = f"--part {missing[0]}" if missing else "one of its parts again"
             raise AttrimorphError(
                 f"{path} is prepared in parts; {what}; run the same `attrimorph data prepare` with {with_part}"
@@ -439,7 +440,7 @@ class Summary:
             f"{self.written} images ({splits}) of the format {self.format} are in {self.out}{resumed}; "
             f"{self.seconds:.1f} s, {self.images_per_second:.0f} images/s",
             *(
-                [f"missing yet: part {', '.join(self.missing)}; whichever is ready last joins all"]
+                [f"missing yet: part {preview(self.missing, 8)}; whichever is ready last joins all"]
                 if self.missing
                 else []
             ),
@@ -528,6 +529,8 @@ class _Preparation:
                     if progress is not None and (number % 16 == 0 or number == len(todo)):
                         progress(resumed + number, len(own))
             seconds = time.perf_counter() - begin
+            if several:
+                writer.write_part()
             with lock_folder(out, wait=True) if several else nullcontext():
                 if several:
                     writer.finish_part(skipped)

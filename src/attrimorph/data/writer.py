@@ -102,7 +102,7 @@ class _Rows:
         first, end = (self.offset + row * self.size for row in (rows.start, rows.stop))
         try:
             fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, end - first, first)
-        except BlockingIOError as error:
+        except (BlockingIOError, PermissionError) as error:  # POSIX leaves open which
             raise AttrimorphError(
                 f"another process is at work on this part of {self.path.parent}; wait for it, or prepare another part"
             ) from error
@@ -230,12 +230,15 @@ class PreparedWriter:
             self._discard()
 
     def _discard(self) -> None:
-        """Leave nothing behind but what a later run goes on from."""
+        """Leave nothing behind but what a later run goes on from, or finished data."""
+        if (self.path / "schema.json").exists():
+            return
+        goes_on = self.part[1] > 1 or (self._resumable and self.done.any())
         with suppress(OSError):
-            for path in self._placed:
-                path.unlink(missing_ok=True)
-        if self.part[1] == 1 and not (self._resumable and self.done.any()):
-            with suppress(OSError):
+            if not (goes_on and (self.path / "schema.json.part").exists()):
+                for path in self._placed:
+                    path.unlink(missing_ok=True)
+            if not goes_on:
                 for name in self._arrays:
                     (self.path / name).unlink(missing_ok=True)
                 self._clear_parts()
@@ -288,13 +291,16 @@ class PreparedWriter:
         """Whether nothing of the part is left to do."""
         return (self.path / _named("skipped", self.part)).exists()
 
-    def finish_part(self, skipped: Sequence[Mapping[str, str]]) -> None:
-        """Note that nothing of the part is left to do, and why rows of it were never written."""
+    def write_part(self) -> None:
+        """Make the part durable, with the checksums of its rows; others may do so with theirs meanwhile."""
         with writing(self.path):
             self.mark()
             os.fsync(self._journal.fileno())
         with whole_file(self.path / _named("checksums", self.part)) as file:
             npy.write_array(file, self._checksums(), allow_pickle=False)
+
+    def finish_part(self, skipped: Sequence[Mapping[str, str]]) -> None:
+        """Note that nothing of the part is left to do, and why rows of it were never written."""
         write_json(self.path / _named("skipped", self.part), list(skipped))
 
     def _checksums(self) -> NDArray[np.uint32]:
@@ -385,7 +391,6 @@ class PreparedWriter:
             "schema": schema.to_json(),
         }
         write_json(self.path / "schema.json.part", head)
-        self._placed.clear()
         place(self.path)
 
 
