@@ -127,7 +127,7 @@ def test_stopped_at_the_last_moment_nothing_is_lost(tmp_path: Path, monkeypatch:
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.parametrize("step", ["place", "clear_leftovers"])
+@pytest.mark.parametrize("step", ["writer.place", "folder.clear_leftovers"])
 def test_arrays_stopped_while_they_are_placed_are_there_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -135,10 +135,10 @@ def test_arrays_stopped_while_they_are_placed_are_there_whole_or_not_at_all(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, step, stop)
+        patch.setattr(f"attrimorph.data.{step}", stop)
         with pytest.raises(KeyboardInterrupt):
             written(tmp_path)
-    if step == "place":
+    if step == "writer.place":
         assert not [*tmp_path.iterdir()]
         written(tmp_path)
     open_prepared(tmp_path).check()

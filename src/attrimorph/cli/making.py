@@ -80,9 +80,9 @@ def prepare(
         2/8 decodes the second of eight shares; machines that share the folder decode the others. The last joins them.
     """
     from attrimorph.console import Meter
+    from attrimorph.data.folder import parse_part
     from attrimorph.data.images import parse_crop
     from attrimorph.data.prepared import prepare as run
-    from attrimorph.data.writer import parse_part
     from attrimorph.requests import parse_names
 
     with Meter("preparing") as meter:

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attrimorph.data.folder import write_checksums, write_header
 from attrimorph.data.prepared import PreparedData, open_prepared
 from attrimorph.data.readers.raw import preview
-from attrimorph.data.writer import write_checksums, write_header
 from attrimorph.errors import AttrimorphError, extra
 from attrimorph.files import lock_folder, read_json, whole_file, write_json
 

@@ -38,12 +38,8 @@ from torch import Tensor
 
 from attrimorph.data import FIXED_COLUMNS, FORMAT, SPLITS, VERSION, Schema, whole_number
 from attrimorph.data.decoding import ImageDecoder, Pixels
-from attrimorph.data.images import CropLike, checksum, size_of
-from attrimorph.data.readers import Crop, RawData, Source
-from attrimorph.data.readers.raw import preview
-from attrimorph.data.writer import (
+from attrimorph.data.folder import (
     Part,
-    PreparedWriter,
     clear_leftovers,
     discard_prepared,
     labels_digests,
@@ -51,6 +47,10 @@ from attrimorph.data.writer import (
     place,
     sound,
 )
+from attrimorph.data.images import CropLike, checksum, size_of
+from attrimorph.data.readers import Crop, RawData, Source
+from attrimorph.data.readers.raw import preview
+from attrimorph.data.writer import PreparedWriter
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import cache_folder, lock_folder, read_json, writing
 

@@ -6,16 +6,13 @@ same arrays, each between its own bounds and with a journal of its own.
 
 import fcntl
 import hashlib
-import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from io import BytesIO
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -23,71 +20,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data import FORMAT, SPLITS, VERSION, Schema, attributes_csv, csv_text, raw_table
+from attrimorph.data.folder import (
+    PLACED,
+    ROWS_FROM,
+    Part,
+    bounds,
+    clear_leftovers,
+    hash_images,
+    labels_digests,
+    named,
+    open_at,
+    place,
+    sound,
+    write_header,
+)
 from attrimorph.data.images import checksum
 from attrimorph.errors import AttrimorphError
-from attrimorph.files import read_json, sync_folder, whole_file, write_json, writing
+from attrimorph.files import read_json, whole_file, write_json, writing
 
-OF_PARTS = ("journal-*-of-*.part", "checksums-*-of-*.part", "skipped-*-of-*.part")
-PARTS = ("schema.json.part", "journal.part", "images.npy.part", "masks.npy.part", *OF_PARTS)
-PLACED = ("images.npy", "masks.npy", "attributes.csv", "attributes.npy", "factors.npy", "checksums.npy")
-ROWS_FROM = 4096  # bytes from a file's beginning to its first row: a page
 SYNC_EVERY = 512  # rows between two durable marks in the journal: at most this many are decoded twice
 ROWS_AT_ONCE = 16_384  # of attributes.csv that are in memory as text
 Pixels = NDArray[np.uint8]
 Factors = tuple[Sequence[str], NDArray[np.float32]]
 """The names of exact factors, F, and their values, [N, F]."""
-Part = tuple[int, int]
-"""A share of the rows: which, from 1, of how many."""
-
-
-def parse_part(text: str) -> Part:
-    """Read a part as the command line writes it: "2/8".
-
-    Raises:
-        AttrimorphError: it is none.
-    """
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise AttrimorphError(f"a part must be one of some, from 1/8 to 8/8 of eight; got {text!r}")
-    return int(found[1]), int(found[2])
-
-
-def _named(what: str, part: Part) -> str:
-    """Return the name of a file beside the arrays that are being written."""
-    return f"{what}.part" if part[1] == 1 else f"{what}-{part[0]}-of-{part[1]}.part"
-
-
-def _bounds(count: int, part: Part) -> range:
-    """Return the rows of a part."""
-    return range((part[0] - 1) * count // part[1], part[0] * count // part[1])
-
-
-def missing_parts(path: Path) -> list[str] | None:
-    """Return the parts of a folder, as 2/8, that are not complete; None where it is not being prepared in parts."""
-    found = [re.fullmatch(r"journal-\d+-of-(\d+)\.part", each.name) for each in path.glob("journal-*.part")]
-    parts = max((int(each[1]) for each in found if each), default=0)
-    incomplete = (k for k in range(1, parts + 1) if not (path / _named("skipped", (k, parts))).exists())
-    return [f"{number}/{parts}" for number in incomplete] if parts else None
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a file for reading and writing at any place; made when missing."""
-    return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-
-
-def write_header(file: BinaryIO, shape: Sequence[int]) -> None:
-    """Write the header of a .npy file of uint8, filled up so that rows begin at a page: 64x64 pixels are three."""
-    header = BytesIO()
-    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
-    magic, words = header.getvalue()[:8], header.getvalue()[10:].rstrip().ljust(ROWS_FROM - 11) + b"\n"
-    file.write(magic + len(words).to_bytes(2, "little") + words)
 
 
 class _Rows:
     """A .npy file of uint8 rows, written row by row at their places."""
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self.path, self.shape, self.file = path, shape, _open(path)
+        self.path, self.shape, self.file = path, shape, open_at(path)
         write_header(self.file, shape)
         self.offset, self.size = self.file.tell(), int(np.prod(shape[1:]))
         # Written as a file and not through a map: a full disk then is an error and not a bus signal.
@@ -118,9 +80,9 @@ class _Rows:
     def arrange(self, rows: NDArray[np.int64]) -> None:
         """Write the rows that take other places there too; where they were they stay."""
         self.file.close()
-        self.file = _open(self.path)  # NFS shows what other machines wrote when a file is opened
-        for place in np.flatnonzero(rows != np.arange(len(rows))).tolist():
-            self.write(place, self.read(rows[place]))
+        self.file = open_at(self.path)  # NFS shows what other machines wrote when a file is opened
+        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+            self.write(row, self.read(rows[row]))
         self.file.flush()
         os.fsync(self.file.fileno())
 
@@ -190,7 +152,7 @@ class PreparedWriter:
         self._unmarked: list[int] = []
         self._placed: list[Path] = []
         self._arrays: dict[str, _Rows] = {}
-        self.own = _bounds(count, part)
+        self.own = bounds(count, part)
         self.done = np.zeros(count, dtype=bool)
         shapes = {"images.npy": (count, image_size, image_size, 3), "masks.npy": (count, image_size, image_size)}
         names = ["images.npy", "masks.npy"] if masks else ["images.npy"]
@@ -202,15 +164,15 @@ class PreparedWriter:
                 full = sizes == [ROWS_FROM + int(np.prod(shapes[name])) for name in names]
                 if part[1] == 1:
                     if not (request and full and self._read_journal(part)):
-                        self._clear_parts()
+                        clear_leftovers(self.path)
                 elif journals and not full:
                     raise AttrimorphError(f"{self.path} holds parts, but not their images; delete it")
                 elif not self._read_journal(part):
-                    (self.path / _named("skipped", part)).unlink(missing_ok=True)
+                    (self.path / named("skipped", part)).unlink(missing_ok=True)
                 self._arrays = {name: _Rows(file, shapes[name]) for name, file in zip(names, files, strict=True)}
                 for rows in self._arrays.values() if part[1] > 1 else ():
                     rows.lock(self.own)
-                self._journal = _open(self.path / _named("journal", part))
+                self._journal = open_at(self.path / named("journal", part))
                 self._journal.write(self._stamp)
                 self._write_journal((self.own[0], self.own[-1]))
         except AttrimorphError:
@@ -241,15 +203,11 @@ class PreparedWriter:
             if not goes_on:
                 for name in self._arrays:
                     (self.path / name).unlink(missing_ok=True)
-                self._clear_parts()
-
-    def _clear_parts(self) -> None:
-        for path in (path for name in PARTS for path in self.path.glob(name)):
-            path.unlink(missing_ok=True)
+                clear_leftovers(self.path)
 
     def _read_journal(self, part: Part) -> bool:
         """Learn what is there of a part; return whether its journal is one."""
-        rows, journal = _bounds(len(self.done), part), self.path / _named("journal", part)
+        rows, journal = bounds(len(self.done), part), self.path / named("journal", part)
         content = journal.read_bytes() if journal.is_file() else b""
         if len(content) != len(self._stamp) + len(rows) or not content.startswith(self._stamp):
             return False
@@ -289,19 +247,19 @@ class PreparedWriter:
     @property
     def complete(self) -> bool:
         """Whether nothing of the part is left to do."""
-        return (self.path / _named("skipped", self.part)).exists()
+        return (self.path / named("skipped", self.part)).exists()
 
     def write_part(self) -> None:
         """Make the part durable, with the checksums of its rows; others may do so with theirs meanwhile."""
         with writing(self.path):
             self.mark()
             os.fsync(self._journal.fileno())
-        with whole_file(self.path / _named("checksums", self.part)) as file:
+        with whole_file(self.path / named("checksums", self.part)) as file:
             npy.write_array(file, self._checksums(), allow_pickle=False)
 
     def finish_part(self, skipped: Sequence[Mapping[str, str]]) -> None:
         """Note that nothing of the part is left to do, and why rows of it were never written."""
-        write_json(self.path / _named("skipped", self.part), list(skipped))
+        write_json(self.path / named("skipped", self.part), list(skipped))
 
     def _checksums(self) -> NDArray[np.uint32]:
         """Return the checksums of the rows of the part, 0 of those never written."""
@@ -313,12 +271,12 @@ class PreparedWriter:
         """Learn what is there of all parts; return what was skipped, and the checksums."""
         skipped, sums = list[Mapping[str, str]](), []
         for part in ((number, self.part[1]) for number in range(1, self.part[1] + 1)):
-            with sound(self.path / _named("journal", part)):
+            with sound(self.path / named("journal", part)):
                 if not self._read_journal(part):
                     raise ValueError("it is of other rows")
-            with sound(self.path / _named("checksums", part)):
-                sums.append(np.load(self.path / _named("checksums", part), allow_pickle=False))
-            skipped += read_json(self.path / _named("skipped", part))
+            with sound(self.path / named("checksums", part)):
+                sums.append(np.load(self.path / named("checksums", part), allow_pickle=False))
+            skipped += read_json(self.path / named("skipped", part))
         return skipped, np.concatenate(sums)
 
     def finish(
@@ -392,82 +350,6 @@ class PreparedWriter:
         }
         write_json(self.path / "schema.json.part", head)
         place(self.path)
-
-
-def place(path: Path) -> None:
-    """Let the data appear whose schema.json.part is there: it is written last, and whoever comes goes on from there."""
-    head = read_json(path / "schema.json.part")
-    count, size = head["count"], head["image_size"]
-    with writing(path):
-        for name, shape in (("images.npy", (count, size, size, 3)), ("masks.npy", (count, size, size))):
-            if (path / f"{name}.part").exists():
-                with _open(path / f"{name}.part") as file:
-                    write_header(file, shape)
-                    file.truncate(ROWS_FROM + int(np.prod(shape)))
-                    os.fsync(file.fileno())
-                (path / f"{name}.part").replace(path / name)
-        (path / "schema.json.part").replace(path / "schema.json")
-    clear_leftovers(path)
-    sync_folder(path)
-
-
-def write_checksums(path: Path) -> None:
-    """Write checksums.npy over the images and masks of a folder as they are now."""
-    images = np.load(path / "images.npy", mmap_mode="r")
-    masks = np.load(path / "masks.npy", mmap_mode="r") if (path / "masks.npy").exists() else None
-    sums = (checksum(image, None if masks is None else masks[row]) for row, image in enumerate(images))
-    with whole_file(path / "checksums.npy") as file:
-        npy.write_array(file, np.fromiter(sums, np.uint32, len(images)), allow_pickle=False)
-
-
-def discard_prepared(path: Path) -> None:
-    """Remove what is prepared in a folder of our own, to make it anew; schema.json, without which it is none, first."""
-    for name in ("schema.json", *PLACED):
-        (path / name).unlink(missing_ok=True)
-
-
-def clear_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left beside finished data; the caller has the folder to itself."""
-    for leftover in [each for name in (*PARTS, ".*.part") for each in path.glob(name)]:
-        leftover.unlink(missing_ok=True)
-
-
-def hash_images(images: NDArray[np.uint8]) -> str:
-    """Hash the shape and at most 2048 evenly spaced images: enough to tell data sets apart, quickly."""
-    digest = hashlib.sha256(str(images.shape).encode())
-    for row in np.unique(np.linspace(0, len(images) - 1, 2048).astype(np.int64)):
-        digest.update(images[row].tobytes())
-    return digest.hexdigest()[:16]
-
-
-def labels_digests(path: Path, schema: Schema, images_hash: str) -> tuple[str, str]:
-    """Return the SHA-256 of images, schema and attributes.csv, and of these and attributes.npy ("" where it is absent).
-
-    Raises:
-        AttrimorphError: attributes.csv cannot be read.
-    """
-    digest = hashlib.sha256(images_hash.encode())
-    digest.update(json.dumps(schema.to_json(), sort_keys=True).encode())
-    found = list[str]()
-    for name in ("attributes.csv", "attributes.npy"):
-        if name == "attributes.npy" and not (path / name).exists():
-            return found[0], ""
-        with sound(path / name), (path / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found.append(digest.hexdigest())
-    return found[0], found[1]
-
-
-@contextmanager
-def sound(path: Path) -> Iterator[None]:
-    """Tell what is wrong with a file that is read."""
-    try:
-        yield
-    except OSError as error:
-        raise AttrimorphError(f"cannot read {path}: {error.strerror or error}; prepare the images again") from error
-    except Exception as error:  # a damaged header fails in many ways, also while it is being told
-        raise AttrimorphError(f"{path} is damaged or cut short ({error}); prepare the images again") from error
 
 
 def write_prepared(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attrimorph.data.drawn import faces, shapes
+from attrimorph.data.folder import discard_prepared
 from attrimorph.data.prepared import PreparedData, open_prepared
-from attrimorph.data.writer import discard_prepared, write_prepared
+from attrimorph.data.writer import write_prepared
 from attrimorph.errors import AttrimorphError
 from attrimorph.files import lock_folder, reading, write_text
 
