@@ -147,7 +147,8 @@ class PreparedWriter:
         if any(len(each) == len(self._stamp) and each != self._stamp for each in stamps):
             raise AttrimorphError(
                 f"{self.path} is being prepared from another source, with other settings, or in another number of "
-                "parts; delete it or choose another folder with --out"
+                f"parts ({others[0].name} lies there); give what its other parts were given, delete it or choose "
+                "another folder with --out"
             )
         self._unmarked: list[int] = []
         self._placed: list[Path] = []
