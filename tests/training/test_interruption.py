@@ -18,6 +18,7 @@ from tiny_runs import assert_same_runs, tiny_recipe
 import attrimorph.cli
 from attrimorph.console import NAMES, Interrupted, defer_signals
 from attrimorph.data.prepared import PreparedData
+from attrimorph.errors import AttrimorphError
 from attrimorph.training import trainer
 from attrimorph.training.folder import checkpoint_folders, load_state, read_log
 from attrimorph.training.trainer import train
@@ -97,6 +98,32 @@ def test_a_signal_waits_for_the_checkpoint_that_is_being_written(
     train(recipe, data, tmp_path / "run", device="cpu")
     train(recipe, data, tmp_path / "whole", device="cpu")
     assert_same_runs(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_signal_waits_for_the_checkpoint_too_when_the_run_has_failed(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, rates, failed = trainer.save_checkpoint, trainer.Run._set_rates, threading.Event()
+
+    def slow(run: Path, images_seen: int, *arguments: Any, **options: Any) -> Path:
+        if images_seen == 32:
+            failed.wait(60)
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return real(run, images_seen, *arguments, **options)
+
+    def fails(self: trainer.Run) -> None:
+        if self.images_seen == 40:
+            failed.set()
+            raise AttrimorphError("it failed")
+        rates(self)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", slow)
+    monkeypatch.setattr(trainer.Run, "_set_rates", fails)
+    with pytest.raises(AttrimorphError, match="it failed"):
+        train(tiny_recipe("vae"), data, tmp_path, device="cpu")
+    assert [int(folder.name) for folder in checkpoint_folders(tmp_path)] == [0, 32]
 
 
 def test_a_terminal_that_is_closed_is_no_obstacle(data: PreparedData, whole: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,9 @@ def train(
         lock_folder(Path(out)) if training.rank() == 0 else nullcontext(),
     ):
         run = Run(recipe, data, Path(out), device or default_device())
-        try:
-            with defer_signals() as signals, training.tensor_cores(run.path.tf32):
-                run.loop(progress, signals)
-        finally:
-            run.close()
+        # A signal that comes while the last checkpoint is written waits too: the lock must outlive the writing.
+        with defer_signals() as signals, training.tensor_cores(run.path.tf32), closing(run):
+            run.loop(progress, signals)
     return Path(out)
 
 
