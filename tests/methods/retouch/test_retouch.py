@@ -1,5 +1,6 @@
 """Retouch: who learns from what; what is asked; the fields, whole and in part; the teacher; the trained model."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from attrimorph.evaluators.judge import load_judge
 from attrimorph.methods.retouch.model import RetouchModel
 from attrimorph.methods.retouch.networks import EditorNetwork, Teacher
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.methods.retouch.skin import skin, with_skin_kept
-from attrimorph.methods.retouch.step import Asked, Jitter, Retouch, ask, held, retouched_part
+from attrimorph.methods.retouch.skin import background, skin, with_skin_kept
+from attrimorph.methods.retouch.step import Asked, Jitter, Retouch, ask, held, new_edges, retouched_part
 from attrimorph.photographs.fields import Fields, changed
 from attrimorph.training.trainer import build
 from tests.methods.test_golden import batch
@@ -185,6 +186,31 @@ def test_skin_is_held_wherever_it_is_and_free_where_pale_skin_is_asked() -> None
     assert where[..., 0, 0] == 0
 
 
+def test_background_is_what_has_the_colours_of_the_corners() -> None:
+    x = torch.full((2, 3, 64, 64), 0.5)
+    x[0, :, 8:, 12:52] = -0.8  # hair, on both sides as far as the picture goes down
+    x[0, :, 20:52, 22:42] = torch.tensor([0.4, 0.1, 0.0])[:, None, None]
+    x[1, 2, :, 32:] = -0.9  # another colour on the right
+    found = background(x)
+    assert found[0, 0, :4].min() > 0.9
+    assert found[0, 0, :, :10].min() > 0.9
+    assert found[0, 0, 8:, 12:52].max() < 0.1, "hair is no background, however far it goes"
+    assert found[1, 0, :4].min() > 0.9, "either corner's colour is background"
+    assert found[1, 0, 28:40, 28:36].max() == 0, "the face is none, whatever its colour"
+
+
+def test_a_change_may_end_where_the_picture_has_an_edge() -> None:
+    x = torch.zeros(1, 3, 32, 32)
+    x[..., 16:] = 0.8
+    at_the_edge, beside = x.clone(), x.clone()
+    at_the_edge[..., 16:] -= 0.3
+    beside[..., 20:] -= 0.3
+    assert new_edges(x, x) == 0
+    assert new_edges(x, x + 0.2) < 1e-6, "all of it alike is no edge"
+    assert new_edges(x, beside) == pytest.approx(0.3 / 31, rel=1e-4)
+    assert new_edges(x, at_the_edge) < 0.01 * new_edges(x, beside)
+
+
 @pytest.mark.parametrize("tone", [-0.6, 0.0, 0.6])
 def test_no_edit_makes_a_face_lighter_or_redder(tone: float) -> None:
     """In arched eyebrows dark skin came back lighter by 6.8 L*."""
@@ -330,6 +356,9 @@ def test_strength_scales_the_fields(model: RetouchModel) -> None:
     far = model.fields(x, {"Smiling": 3.0}, y).mask
     assert far is not None
     assert far.max() <= 1
+    other = copy(model)
+    other.recipe = model.recipe.with_changes({"networks.reach": 1.2})
+    torch.testing.assert_close(other.fields(x, {"Smiling": 0.5}, y).gain, 0.6 * whole.gain)
 
 
 def test_a_slider_asks_the_network_once(model: RetouchModel) -> None:

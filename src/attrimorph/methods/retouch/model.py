@@ -45,7 +45,7 @@ class RetouchModel(Model):
         found: Fields | None = None
         for strength in dict.fromkeys(abs(each) for each in wished.values() if each):
             signs = {name: each / strength for name, each in wished.items() if abs(each) == strength}
-            part = self._whole(x, y, self.schema.edit(y, signs) - y) * strength
+            part = self._whole(x, y, self.schema.edit(y, signs) - y) * (self.recipe.networks.reach * strength)
             found = part if found is None else found + part
         if found is None:
             return Fields(gain=torch.zeros_like(x))

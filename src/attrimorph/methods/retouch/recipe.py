@@ -37,6 +37,7 @@ class RetouchNetworkOptions(Options):
         discriminator_width: Channels of D's first convolution.
         detail_width: Channels of the first convolution of the second D.
         classifier_width: Channels of the classifier's first convolution.
+        reach: How far an edit of strength 1 goes, in what was asked in training: at 1.2 with 1.2 times its fields.
     """
 
     enlarged: Literal[1, 2] = 2
@@ -46,6 +47,7 @@ class RetouchNetworkOptions(Options):
     discriminator_width: Width = 48
     detail_width: Width = 32
     classifier_width: Width = 16
+    reach: Annotated[float, Field(gt=0, le=4)] = 1.0
 
 
 class RetouchLossOptions(Options):
@@ -65,11 +67,12 @@ class RetouchLossOptions(Options):
         teacher_share: The share of the classifier, whom teachers teach, in these two; the rest is the head's of D.
         unchanged: |x' - x| where nothing is asked, else 0, mean.
         change: |x' - x|, mean.
-        behind: By so many times more a change counts there outside the head of an aligned picture.
+        behind: By so many times more a change counts there in the background, and by a tenth as many in all else
+            outside the head of an aligned picture.
         mask: |m|, mean.
         shift: |h|, mean.
         stretch: Steps of the flow between neighbours, in pixels, mean.
-        variation: Steps of gain and shift between neighbours, mean.
+        variation: Steps of x' - x between neighbours where x has none, mean.
         fringe: Steps between neighbours of the colour, without its lightness, of what is painted, mean.
         warmup_images: Before so many images E does not learn: D's head and the classifier know nothing yet.
         small_images: Before so many images the fields are of `networks.core` pixels, and the pictures shrunk to fit.
@@ -91,7 +94,7 @@ class RetouchLossOptions(Options):
     mask: Weight = 0.1
     shift: Weight = 0.25
     stretch: Weight = 1.0
-    variation: Weight = 0.5
+    variation: Weight = 10.0
     fringe: Weight = 0.0
     skin: Weight = 10.0
     warmup_images: Annotated[int, Field(ge=0)] = 3_000

@@ -10,8 +10,8 @@ large, a part of the larger picture, to which the enlarged fields are applied.
         for real pictures of v, w the other value, and max(0, 1 + D_av(x')) for edited ones that v was asked of
     L_E = -D(x') - D_detail(x') + match (-D_av(x') of what was asked) + match_kept (max(0, 1 - D_av(x')) of the others)
         + asked (BCE of the asked attributes, by D's head and by C) + kept (the others)
-        + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, variation, fringe (steps
-        between neighbours) + skin
+        + unchanged |x' - x| where d = 0 + change |x' - x| + mask |m| + shift |h| + stretch, fringe (steps between
+        neighbours) + variation (those of x' - x where x has none) + skin
     L_C = BCE of the attributes of x + BCE of what teachers see in x'
 All gradients of a step belong to the same parameters; then every network steps.
 """
@@ -33,12 +33,14 @@ from attrimorph.data.prepared import PreparedData
 from attrimorph.methods.base import Algorithm, marginals
 from attrimorph.methods.retouch.networks import FieldDiscriminator, Teacher, kept_networks
 from attrimorph.methods.retouch.recipe import RetouchRecipe
-from attrimorph.methods.retouch.skin import LIGHTENING, ellipse, skin
+from attrimorph.methods.retouch.skin import LIGHTENING, background, ellipse, skin
 from attrimorph.photographs.fields import Fields, changed
 
 SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the scale -1..1: how views differ
 COMMON = 0.2  # share from which an attribute's value is no longer rare
 HEAD = ((0.50, 0.50), (0.38, 0.52))  # with its hair: centre and radii in an aligned picture, in sides: x, y
+BESIDE = 0.1  # of the weight of what is behind the head: of what else lies outside
+EDGE = 0.1  # on the scale -1..1: a step between neighbours that counts as an edge
 RAREST, MISMATCH = 0.03, 0.25  # shares below weigh as this one; weight of real pictures at the other value's branch
 MARGIN = 2  # pixels beyond a part of the fields that enlarging reads
 TERMS = (
@@ -276,14 +278,14 @@ class Retouch(Algorithm):
         assert fields.paint is not None
         size = x.shape[-1]
         each, still = (made - x).abs(), (~asked.some).float()
-        dear = 1 + self.weights["behind"] * (1 - ellipse(HEAD, size, x.device))
+        dear = 1 + self.weights["behind"] * background(x).maximum(BESIDE * (1 - ellipse(HEAD, size, x.device)))
         values = {
             "unchanged": (each.mean((1, 2, 3)) * still).mean(),
             "change": (each * dear).mean(),
             "mask": mask.mean(),
             "shift": shift.abs().mean(),
             "stretch": size * steps(flow),
-            "variation": steps(gain) + steps(shift),
+            "variation": new_edges(x, made),
             "fringe": steps(mask * (fields.paint - fields.paint.mean(1, keepdim=True))),
         }
         if self.weights["skin"]:
@@ -313,6 +315,16 @@ def held(change: Tensor, weight: Tensor) -> Tensor:
     area = F.avg_pool2d(weight, window)
     mean = F.avg_pool2d(change * weight, window) / (area + 1e-3)
     return (mean.abs() * area).mean((1, 2, 3)).div(area.mean((1, 2, 3)) + 1e-3).mean()
+
+
+def new_edges(x: Tensor, made: Tensor) -> Tensor:
+    """Return the mean absolute step between neighbours of a change where the picture has none (Godard et al. 2017).
+
+    Args:
+        x, made: [B, 3, S, S] in [-1, 1], before and after.
+    """
+    each = ((x.diff(dim=axis).abs().mean(1, keepdim=True), (made - x).diff(dim=axis).abs()) for axis in (2, 3))
+    return torch.stack([((-there / EDGE).exp() * step).mean() for there, step in each]).sum()
 
 
 def steps(field: Tensor) -> Tensor:
