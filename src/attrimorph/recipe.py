@@ -27,6 +27,8 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Latent = Annotated[int, Field(gt=0, le=65_536)]
+Named = Annotated[str, "names files"]
+"""Files, or for a model what `load` takes, several joined by commas; empty: none. `files_of` finds such fields."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
 RECIPE_FILES = (".yaml", ".yml", ".json")
@@ -137,7 +139,7 @@ class TrainingOptions(Options):
     checkpoint_images: Images = 20_000
     checkpoint_minutes: Weight = 10.0
     keep: Annotated[int, Field(gt=0)] = 2
-    start: str = ""
+    start: Named = ""
 
 
 class AnyRecipe(Options):
@@ -215,6 +217,18 @@ def field_names(value: dict[str, Any], prefix: str = "") -> list[str]:
     for key, part in value.items():
         names += field_names(part, f"{prefix}{key}.") if isinstance(part, dict) else [prefix + key]
     return names
+
+
+def files_of(options: BaseModel, prefix: str = "") -> dict[str, list[str]]:
+    """Return dotted name -> the files named there, of all fields that name some."""
+    found: dict[str, list[str]] = {}
+    for key, about in type(options).model_fields.items():
+        part = getattr(options, key)
+        if isinstance(part, BaseModel):
+            found |= files_of(part, f"{prefix}{key}.")
+        elif "names files" in about.metadata:
+            found[prefix + key] = [*filter(None, map(str.strip, part.split(",")))]
+    return found
 
 
 def parse_words(words: Sequence[str], options: Sequence[str] = ()) -> dict[str, str]:

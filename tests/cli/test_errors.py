@@ -71,6 +71,11 @@ def test_no_words_show_the_help(say: Say) -> None:
         (["train", "cvae-gn"], "did you mean"),
         (["train", "missing.yaml"], "cannot read missing.yaml"),
         (["train", "FACE"], "YAML or JSON"),
+        (["train", "vae", "--training.start", "missing"], "training.start must name what is there; missing is not"),
+        (
+            ["train", "retouch-64", "--losses.teacher", "drawn-faces-64, missing"],
+            "losses.teacher must name what is there; missing",
+        ),
         (["train", "quickstart", "--batch-size", "3"], "did you mean 'training.batch_size'?"),
         (["train", "quickstart", "--training.batch-sise", "3"], "did you mean 'training.batch_size'?"),
         (["train", "quickstart", "--training.batch-size", "many"], "training.batch_size"),

@@ -279,7 +279,8 @@ def train(
     from attrimorph.methods import read_recipe
     from attrimorph.methods.logged import FIGURES, explanation, in_words, logged
     from attrimorph.methods.recipes import RECIPES
-    from attrimorph.recipe import find_recipe, override, parse_words, to_yaml
+    from attrimorph.models import shipped
+    from attrimorph.recipe import files_of, find_recipe, override, parse_words, to_yaml
 
     if recipe is None:
         if not explain:
@@ -300,7 +301,10 @@ def train(
 
     named = None if recipe in RECIPES or not Path(recipe).is_dir() else Path(recipe)
     target = out or named or Path("runs") / value.name
-    check_recipe(target, value)  # before any image is read
+    new = check_recipe(target, value) is None  # before any image is read
+    for name, files in files_of(value).items() if new else ():
+        if lost := [file for file in files if file not in shipped() and not Path(file).exists()]:
+            raise AttrimorphError(f"{name} must name what is there; {lost[0]} is not; name another, or make it first")
     prepared = _data(value, data, layout, named, target)
     with Meter(f"training {value.name}") as meter:
 

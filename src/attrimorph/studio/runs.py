@@ -24,7 +24,7 @@ from attrimorph.errors import AttrimorphError
 from attrimorph.files import is_locked, locked_by, opened_within, read_within
 from attrimorph.methods import read_recipe
 from attrimorph.methods.recipes import RECIPES
-from attrimorph.recipe import find_recipe, override
+from attrimorph.recipe import files_of, find_recipe, override
 from attrimorph.studio.api import FAULTS
 from attrimorph.studio.messages import Answer, Fault, Message
 from attrimorph.studio.model_store import Refused
@@ -239,10 +239,10 @@ class Runs:
             )
         if os.path.lexists(self.folder / name) or self._ours(name):
             raise AttrimorphError(f"there is a run {name!r} already; go on with it, or choose another name")
-        override(find_recipe(recipe, RECIPES, read_recipe), request.fields)
+        files = files_of(override(find_recipe(recipe, RECIPES, read_recipe), request.fields))
         for key, value in request.fields.items():
-            files = os.path.lexists if key in ("losses.teacher", "training.start") else os.path.isfile
-            if os.sep in value or any(files(part.strip()) for part in (value, *value.split(","))):
+            there = os.path.lexists if key in files else os.path.isfile
+            if os.sep in value or any(there(part.strip()) for part in (value, *value.split(","))):
                 raise AttrimorphError(f"{key} must name no file from the page; got {value!r}; train from a terminal")
         self._begin(name, [recipe, *(f"--{key}={value}" for key, value in request.fields.items())], request.data)
 

@@ -35,6 +35,7 @@ from attrimorph.methods.retouch.networks import FieldDiscriminator, Teacher, kep
 from attrimorph.methods.retouch.recipe import RetouchRecipe
 from attrimorph.methods.retouch.skin import LIGHTENING, background, ellipse, skin
 from attrimorph.photographs.fields import Fields, changed
+from attrimorph.recipe import files_of
 
 SHIFTED, TURNED, NOISED = 1 / 16, 0.15, 0.05  # of the frame; radians; of the scale -1..1: how views differ
 COMMON = 0.2  # share from which an attribute's value is no longer rare
@@ -110,7 +111,8 @@ class Retouch(Algorithm):
         super().__init__(recipe, schema, *parts, **arithmetic)
         self.asking, self.enlarged = recipe.asking, recipe.networks.enlarged
         self.grown = recipe.field_size // recipe.core_size
-        paths = filter(None, map(str.strip, self.weights.pop("teacher").split(",")))
+        del self.weights["teacher"]
+        paths = files_of(recipe)["losses.teacher"]
         self.teachers = [Teacher(Path(path), schema).to(self.device) for path in paths]
         kinds = torch.zeros(schema.width)
         for kind, start, stop in schema.blocks:
