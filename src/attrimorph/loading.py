@@ -26,7 +26,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
     Args:
         source: a run folder (its newest checkpoint), a model file, a folder in the hub's layout, or the name
             of a shipped model. Several CycleGANs with commas make a chain.
-        device: where it runs; loading to a GPU makes float32 exact there, see `allow_tf32`.
+        device: where it runs; loading to a GPU makes float32 exact there, see `exact_on`.
 
     Raises:
         AttrimorphError: nothing is there, or it is damaged or foreign.
@@ -39,8 +39,7 @@ def load(source: str | Path = "drawn-faces-64", device: str = "cpu") -> "Model":
         from attrimorph.methods.translation.model import Chain
 
         return Chain([load(part, device) for part in parts])
-    if device.startswith("cuda"):
-        allow_tf32(False)
+    exact_on(device)
     path = find(source)
     header, content = read_header(path), path.read_bytes()
     tensors = weights_in(content, path)
@@ -161,6 +160,12 @@ def allow_tf32(allowed: bool) -> None:
 
     # torch.compile reads these, and refuses a mixture with the newer fp32_precision.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def exact_on(device: str) -> None:
+    """Make float32 exact where a network that edits or measures is about to run, or to learn to measure."""
+    if device.startswith("cuda"):
+        allow_tf32(False)
 
 
 FARTHEST = 1e6  # standardised values of what was trained on

@@ -27,7 +27,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Latent = Annotated[int, Field(gt=0, le=65_536)]
-Named = Annotated[str, "names files"]
+Files = Annotated[str, "files"]
 """Files, or for a model what `load` takes, several joined by commas; empty: none. `files_of` finds such fields."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
@@ -139,7 +139,7 @@ class TrainingOptions(Options):
     checkpoint_images: Images = 20_000
     checkpoint_minutes: Weight = 10.0
     keep: Annotated[int, Field(gt=0)] = 2
-    start: Named = ""
+    start: Files = ""
 
 
 class AnyRecipe(Options):
@@ -226,7 +226,7 @@ def files_of(options: BaseModel, prefix: str = "") -> dict[str, list[str]]:
         part = getattr(options, key)
         if isinstance(part, BaseModel):
             found |= files_of(part, f"{prefix}{key}.")
-        elif "names files" in about.metadata:
+        elif "files" in about.metadata:
             found[prefix + key] = [*filter(None, map(str.strip, part.split(",")))]
     return found
 

@@ -14,10 +14,12 @@ from tiny_runs import tiny_recipe
 from torch import Tensor, nn
 
 from attrimorph import training
+from attrimorph.data.drawn.synthetic import write_faces
 from attrimorph.data.loader import Batch
 from attrimorph.data.prepared import PreparedData
 from attrimorph.errors import AttrimorphError
 from attrimorph.evaluators.judge import load_judge
+from attrimorph.evaluators.training import train_identity_encoder, train_judge
 from attrimorph.loading import allow_tf32, load
 from attrimorph.methods import METHODS
 from attrimorph.methods.cvae_gan.step import CVAEGAN
@@ -133,10 +135,16 @@ def test_a_gpu_multiplies_float32_as_tf32_in_a_training_and_nowhere_else(
             assert [flag.allow_tf32 for flag in flags] == [tf32, tf32]
         assert [flag.allow_tf32 for flag in flags] == [False, False]
     assert not choose_fast_path("float32", "contiguous").tf32
-    for loads in (load, load_judge):
+    data = write_faces(tmp_path / "faces", count=40, size=16)
+    for uses in (
+        lambda: load("drawn-faces-64", device),
+        lambda: load_judge("drawn-faces-64", device),
+        lambda: train_judge(data, device=device),
+        lambda: train_identity_encoder(data, device=device),
+    ):
         allow_tf32(True)
         with suppress(AssertionError, AttrimorphError, RuntimeError):  # torch has no CUDA, or no GPU
-            loads("drawn-faces-64", device)
+            uses()
         assert [flag.allow_tf32 for flag in flags] == [False, False]
 
 

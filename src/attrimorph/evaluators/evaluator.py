@@ -31,7 +31,7 @@ from attrimorph.files import (
     words_of,
     write_bytes,
 )
-from attrimorph.loading import allow_tf32
+from attrimorph.loading import exact_on
 from attrimorph.models.batches import shared
 from attrimorph.networks.convolutional import LARGEST, Stages, StridedTrunk
 
@@ -135,8 +135,7 @@ class Evaluator(ABC):
         Raises:
             AttrimorphError: there is none, or the file is damaged or something else.
         """
-        if device.startswith("cuda"):
-            allow_tf32(False)
+        exact_on(device)
         shipped = SHIPPED / f"{cls.kind}-{source}.safetensors"
         path = shipped if shipped.is_file() else Path(source)
         if not path.is_file():

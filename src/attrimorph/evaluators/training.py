@@ -34,6 +34,7 @@ from attrimorph.evaluators.identity_encoder import (
     verification,
 )
 from attrimorph.evaluators.judge import Judge, JudgeNetwork, attribute_loss
+from attrimorph.loading import exact_on
 from attrimorph.models.model import answers
 
 LEAST_IMAGES = 20  # of a train split that a judge learns from
@@ -84,6 +85,7 @@ def train_judge(
         AttrimorphError: another size, too few images, or an attribute without labels.
     """
     recipe = recipe or JudgeRecipe()
+    exact_on(device)
     schema, size = data.schema, data.image_size
     if not schema.attributes:
         raise AttrimorphError(
@@ -287,6 +289,7 @@ def train_identity_encoder(
         AttrimorphError: another size, or fewer than two such people.
     """
     recipe = recipe or IdentityRecipe()
+    exact_on(device)
     if least < 3:
         raise AttrimorphError(f"least must be at least 3 images, to learn, choose and measure; got {least}")
     identity = data.identity.numpy()

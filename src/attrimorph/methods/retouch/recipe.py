@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from attrimorph.recipe import AnyRecipe, Named, OptimiserOptions, Options, Rate, Share, Weight, Width
+from attrimorph.recipe import AnyRecipe, Files, OptimiserOptions, Options, Rate, Share, Weight, Width
 
 SMALLEST = 16  # pixels of the fields
 
@@ -79,7 +79,7 @@ class RetouchLossOptions(Options):
         skin: Change of the skin's colour over an eighth of the width, mean; where Pale_Skin is asked, none.
     """
 
-    teacher: Named = ""
+    teacher: Files = ""
     fool: Weight = 2.0
     detail: Weight = 1.0
     match: Weight = 10.0
